@@ -1,0 +1,55 @@
+"""What the tests of the project's own rules share: its files and their syntax trees."""
+
+import ast
+import functools
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "skpot"
+
+
+@functools.cache
+def tracked_files():
+    """Files git knows and new ones it would not ignore; every source file outside a checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        paths = [ROOT / name for name in listing.decode().split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        paths = [p for p in ROOT.rglob("*") if not {".venv", "__pycache__"} & set(p.parts)]
+    return sorted(p for p in paths if p.is_file())
+
+
+def python_files(folder=ROOT):
+    """Tracked Python files below `folder`."""
+    return [p for p in tracked_files() if p.suffix == ".py" and p.is_relative_to(folder)]
+
+
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def where(path, node=None):
+    """Return path:line relative to the project, for messages."""
+    line = f":{node.lineno}" if node is not None else ""
+    return f"{path.relative_to(ROOT)}{line}"
+
+
+def imports(path):
+    """Yield (node, module, name) of every import, also those inside functions.
+
+    ``import a.b`` gives ("a.b", None), ``from a.b import c`` gives ("a.b", "c"); relative imports
+    come out absolute.
+    """
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node, module, alias.name

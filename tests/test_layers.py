@@ -1,0 +1,106 @@
+"""Imports go down only, and each foreign package enters through its own door."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.project import PACKAGE, ROOT, imports, python_files, where
+
+# What the lowest layer may use beside the standard library.
+CORE_MAY_USE = {"numpy", "numba", "vesin", "skpot"}
+
+ASE_DOORS = ("data/_ase.py", "md/", "datasets/generate/", "testing/")
+
+
+def lint_imports(folder):
+    command = (
+        "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_imports_go_down_only():
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("line", "code"), [("import skpot.data", 1), ("import math", 0)])
+def test_the_layer_contract_notices_an_upward_import(tmp_path, line, code):
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
+    for package, text in {"": "", "core": line, "data": ""}.items():
+        folder = tmp_path / "skpot" / package
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text(text)
+    result = lint_imports(tmp_path)
+    assert result.returncode == code, result.stdout + result.stderr
+
+
+def test_nothing_comes_in_through_the_lazy_front_door():
+    # `from skpot import SOAP` inside the package would be an upward import the contract cannot see.
+    subpackages = {p.stem for p in PACKAGE.iterdir()}
+    offenders = [
+        where(path, node)
+        for path in python_files(PACKAGE)
+        for node, module, name in imports(path)
+        if module == "skpot" and name not in {None, "__version__"} | subpackages
+    ]
+    assert not offenders, f"name the defining module instead of skpot itself: {offenders}"
+
+
+def test_numba_is_imported_in_core_only():
+    offenders = [
+        where(path, node)
+        for path in python_files(PACKAGE)
+        if not path.is_relative_to(PACKAGE / "core")
+        for node, module, _ in imports(path)
+        if module.split(".")[0] in {"numba", "llvmlite"}
+    ]
+    assert not offenders, offenders
+
+
+def test_core_uses_arrays_and_numba_only():
+    offenders = [
+        f"{where(path, node)} {module}"
+        for path in python_files(PACKAGE / "core")
+        for node, module, _ in imports(path)
+        if module.split(".")[0] not in CORE_MAY_USE | sys.stdlib_module_names
+    ]
+    assert not offenders, offenders
+
+
+def test_ase_is_imported_at_its_doors_only():
+    offenders = [
+        where(path, node)
+        for path in python_files(PACKAGE)
+        if not path.relative_to(PACKAGE).as_posix().startswith(ASE_DOORS)
+        for node, module, _ in imports(path)
+        if module.split(".")[0] == "ase"
+    ]
+    assert not offenders, offenders
+
+
+def test_private_names_of_scikit_learn_in_one_file_only():
+    def private(module, name):
+        parts = [*module.split("."), *([name] if name else [])]
+        return parts[0] == "sklearn" and any(p.startswith("_") and p[1] != "_" for p in parts[1:])
+
+    offenders = [
+        where(path, node)
+        for path in python_files(PACKAGE)
+        if path != PACKAGE / "_sklearn.py"
+        for node, module, name in imports(path)
+        if private(module, name)
+    ]
+    assert not offenders, f"import them in skpot/_sklearn.py: {offenders}"
+
+
+def test_importing_skpot_is_cheap():
+    code = "import sys, skpot; print(*{'numba', 'ase', 'sklearn', 'scipy'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "", f"imported eagerly: {result.stdout}"
