@@ -1,0 +1,81 @@
+"""Derivatives of row-wise transformers."""
+
+from functools import singledispatch
+
+import numpy as np
+from sklearn.preprocessing import Normalizer
+
+
+@singledispatch
+def jacobian_of(transformer):
+    """Return the derivative object registered for a fitted transformer, or None."""
+    return None
+
+
+def register_jacobian(transformer_type, factory):
+    """Teach `PerAtom` the derivative of a nonlinear transformer.
+
+    Parameters
+    ----------
+    transformer_type : type
+        Class of the transformer.
+    factory : callable
+        Takes the fitted transformer and returns a picklable object with `vjp(rows, g)`, the product
+        of g (n_rows, n_out) with each row's Jacobian, shape (n_rows, n_in); and `jvp(rows, v)`, the
+        Jacobian times v (n_rows, k, n_in), shape (n_rows, k, n_out).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from skpot.compose import register_jacobian
+    >>> class SquareRoot:
+    ...     def __init__(self, transformer):
+    ...         pass
+    ...     def vjp(self, rows, g):
+    ...         return g * 0.5 / np.sqrt(rows)
+    ...     def jvp(self, rows, v):
+    ...         return v * (0.5 / np.sqrt(rows))[:, None]
+    >>> class Roots(FunctionTransformer):
+    ...     def __init__(self):
+    ...         super().__init__(np.sqrt)
+    >>> register_jacobian(Roots, SquareRoot)
+    """
+    jacobian_of.register(transformer_type, factory)
+
+
+class UnitLength:
+    """Derivative of scaling rows to unit length: (1 - u u^T) / |x|.
+
+    Parameters
+    ----------
+    transformer : Normalizer
+        With `norm="l2"`.
+    """
+
+    def __init__(self, transformer):
+        if transformer.norm != "l2":
+            raise TypeError(
+                f'Normalizer(norm="{transformer.norm}") has kinks, so forces would jump; use '
+                'norm="l2".'
+            )
+
+    @staticmethod
+    def _unit(rows):
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        length[length == 0.0] = 1.0
+        return rows / length, length
+
+    def vjp(self, rows, g):
+        """Return g times the Jacobian of each row."""
+        unit, length = self._unit(rows)
+        return (g - np.einsum("ij,ij->i", g, unit)[:, None] * unit) / length
+
+    def jvp(self, rows, v):
+        """Return each row's Jacobian times v."""
+        unit, length = self._unit(rows)
+        along = np.einsum("ikj,ij->ik", v, unit)
+        return (v - along[:, :, None] * unit[:, None]) / length[:, None]
+
+
+register_jacobian(Normalizer, UnitLength)

@@ -1,0 +1,66 @@
+"""The one place that configures Numba.
+
+Every compiled function of skpot is decorated with `jit` (serial) or `parallel_jit` (threads).
+A kernel that exists in both forms has two names, because Numba's on-disk cache does not
+distinguish them.
+"""
+
+import os
+import threading
+import warnings
+
+import numba
+
+# `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+# workqueue aborts the process when two Python threads enter it, so it comes last.
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+prange = numba.prange
+
+_cache_warned = False
+_forked = False
+
+
+def _mark_fork():
+    global _forked
+    _forked = True
+
+
+# GNU OpenMP kills a forked child that opens a parallel region; such a child runs serially.
+os.register_at_fork(after_in_child=_mark_fork)
+
+
+def _decorate(function, **options):
+    global _cache_warned
+    options = dict(nogil=True, error_model="numpy", fastmath=FASTMATH, **options)
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:  # neither the package nor the home folder is writable
+        if not _cache_warned:
+            _cache_warned = True
+            warnings.warn(
+                f"compiled functions cannot be cached on disk ({error}); every process will "
+                "compile anew. Set NUMBA_CACHE_DIR to a writable folder.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return numba.njit(**options)(function)
+
+
+def jit(function):
+    """Compile a serial function with the project's flags."""
+    return _decorate(function)
+
+
+def parallel_jit(function):
+    """Compile a function whose `prange` loops run on several threads."""
+    return _decorate(function, parallel=True)
+
+
+def n_threads():
+    """Return how many threads a parallel twin may use here; 1 means: take the serial twin."""
+    if _forked or threading.current_thread() is not threading.main_thread():
+        return 1
+    return numba.get_num_threads()

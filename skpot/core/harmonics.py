@@ -1,0 +1,102 @@
+r"""Real spherical harmonics on the unit sphere, with Cartesian gradients.
+
+.. math::
+
+    Y_{l,\pm m}(x, y, z) = \bar P_l^m(z) \cdot \{\mathrm{Re}, \mathrm{Im}\}\,(x + iy)^m, \qquad
+    \bar P_l^m(z) = N_{lm} \frac{d^m P_l(z)}{dz^m}
+
+with :math:`N_{lm} = \sqrt{(2 - \delta_{m0}) (2l+1)/4\pi \cdot (l-m)!/(l+m)!}`; the harmonics are
+orthonormal, without the Condon-Shortley sign, and stored at index :math:`l^2 + l + m` (cosine
+terms at +m, sine terms at -m). Being polynomials in the unit vector they have no pole. The
+normalised Legendre recurrences are those of Holmes & Featherstone, J. Geodesy 76, 279 (2002),
+with the factor :math:`\sin^m\theta` taken out.
+"""
+
+from math import pi, sqrt
+
+import numpy as np
+
+from ._jit import jit
+
+
+def legendre_coefficients(l_max):
+    r"""Tabulate the recurrence of :math:`\bar P_l^m`.
+
+    Returns
+    -------
+    ndarray of shape (4, l_max + 1, l_max + 1)
+        `[0, l, m]` and `[1, l, m]`: factors a, b of
+        :math:`\bar P_l^m = a z \bar P_{l-1}^m - b \bar P_{l-2}^m`; `[2, m, m]`: the constants
+        :math:`\bar P_m^m`; `[3, l, m]`: factor of
+        :math:`d\bar P_l^m/dz = d_{lm} \bar P_l^{m+1}`.
+    """
+    table = np.zeros((4, l_max + 1, l_max + 1))
+    diagonal = sqrt(1.0 / (4.0 * pi))
+    for m in range(l_max + 1):
+        if m > 0:
+            diagonal *= sqrt((2.0 * m + 1.0) / (2.0 * m)) * (sqrt(2.0) if m == 1 else 1.0)
+        table[2, m, m] = diagonal
+    for l in range(l_max + 1):
+        for m in range(l):
+            table[0, l, m] = sqrt((4.0 * l * l - 1.0) / (l * l - m * m))
+            if l - m >= 2:
+                table[1, l, m] = sqrt(
+                    (2.0 * l + 1.0) * ((l - 1.0) ** 2 - m * m) / ((2.0 * l - 3.0) * (l * l - m * m))
+                )
+            table[3, l, m] = sqrt((l - m) * (l + m + 1.0) / (2.0 if m == 0 else 1.0))
+    return table
+
+
+@jit
+def spherical_harmonics(x, y, z, table, l_max, legendre, y_lm):
+    """Write the harmonics of one unit vector to `y_lm` ((l_max + 1)^2)."""
+    _legendre(z, table, l_max, legendre)
+    cosine, sine = 1.0, 0.0
+    for m in range(l_max + 1):
+        for l in range(m, l_max + 1):
+            p = legendre[m, l]
+            y_lm[l * l + l + m] = p * cosine
+            if m > 0:
+                y_lm[l * l + l - m] = p * sine
+        cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+
+
+@jit
+def spherical_harmonics_gradient(x, y, z, table, l_max, legendre, y_lm, grad):
+    """Write harmonics and the gradients of the polynomials to `y_lm` and `grad` (3, ...).
+
+    The gradient is that of the polynomial extension; projecting it onto the plane normal to
+    (x, y, z) and dividing by r gives the derivative with respect to the position.
+    """
+    _legendre(z, table, l_max, legendre)
+    cosine, sine = 1.0, 0.0
+    cosine_down, sine_down = 0.0, 0.0  # of m - 1
+    for m in range(l_max + 1):
+        for l in range(m, l_max + 1):
+            p = legendre[m, l]
+            slope = table[3, l, m] * legendre[m + 1, l] if m < l else 0.0
+            plus = l * l + l + m
+            y_lm[plus] = p * cosine
+            grad[0, plus] = m * p * cosine_down
+            grad[1, plus] = -m * p * sine_down
+            grad[2, plus] = slope * cosine
+            if m > 0:
+                minus = plus - 2 * m
+                y_lm[minus] = p * sine
+                grad[0, minus] = m * p * sine_down
+                grad[1, minus] = m * p * cosine_down
+                grad[2, minus] = slope * sine
+        cosine_down, sine_down = cosine, sine
+        cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+
+
+@jit
+def _legendre(z, table, l_max, legendre):
+    for m in range(l_max + 1):
+        legendre[m, m] = table[2, m, m]
+        if m < l_max:
+            legendre[m, m + 1] = table[0, m + 1, m] * z * legendre[m, m]
+        for l in range(m + 2, l_max + 1):
+            legendre[m, l] = (
+                table[0, l, m] * z * legendre[m, l - 1] - table[1, l, m] * legendre[m, l - 2]
+            )

@@ -1,0 +1,80 @@
+"""Neighbour pairs in compressed rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import jit
+
+
+class Pairs(NamedTuple):
+    """Neighbours in compressed rows: those of atom i are at `start[i]:start[i + 1]`."""
+
+    start: np.ndarray  # (n_atoms + 1,)
+    neighbor: np.ndarray  # (n_pairs,) index of the neighbour in the batch
+    vector: np.ndarray  # (n_pairs, 3) from the atom to the neighbour, Å
+
+
+@jit
+def take_pairs(pairs, atoms, start, shift, neighbor, vector):
+    """Copy the rows of `atoms` to `neighbor`, `vector`, adding `shift` to neighbour indices."""
+    for row in range(len(atoms)):
+        source = pairs.start[atoms[row]]
+        for p in range(start[row], start[row + 1]):
+            q = source + p - start[row]
+            neighbor[p] = pairs.neighbor[q] + shift[row]
+            for axis in range(3):
+                vector[p, axis] = pairs.vector[q, axis]
+
+
+@jit
+def closest_squared(vector):
+    """Return the smallest squared length among `vector` (n_pairs, 3); inf without pairs."""
+    best = np.inf
+    for p in range(len(vector)):
+        x, y, z = vector[p, 0], vector[p, 1], vector[p, 2]
+        best = min(best, x * x + y * y + z * z)
+    return best
+
+
+@jit
+def scatter(pairs, atom_structure, pair_gradient, forces, virials):
+    """Add the forces -dE/dr and virials -dE/d(strain) of all pairs; one fixed order."""
+    for i in range(len(pairs.start) - 1):
+        w = virials[atom_structure[i]]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            j = pairs.neighbor[p]
+            g_x, g_y, g_z = pair_gradient[p, 0], pair_gradient[p, 1], pair_gradient[p, 2]
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            forces[i, 0] += g_x
+            forces[i, 1] += g_y
+            forces[i, 2] += g_z
+            forces[j, 0] -= g_x
+            forces[j, 1] -= g_y
+            forces[j, 2] -= g_z
+            w[0] -= x * g_x
+            w[1] -= y * g_y
+            w[2] -= z * g_z
+            w[3] -= 0.5 * (y * g_z + z * g_y)
+            w[4] -= 0.5 * (x * g_z + z * g_x)
+            w[5] -= 0.5 * (x * g_y + y * g_x)
+
+
+@jit
+def count_entries(centres, pairs, marker):
+    """Return, cumulated, how many distinct atoms (itself included) each centre depends on.
+
+    `marker` is scratch of length n_atoms.
+    """
+    start = np.zeros(len(centres) + 1, dtype=np.int64)
+    marker[:] = -1
+    for row in range(len(centres)):
+        i = centres[row]
+        marker[i] = row
+        count = 1
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            if marker[pairs.neighbor[p]] != row:
+                marker[pairs.neighbor[p]] = row
+                count += 1
+        start[row + 1] = start[row] + count
+    return start

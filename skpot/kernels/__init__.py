@@ -1,0 +1,5 @@
+"""Covariance functions between atomic environments."""
+
+from ._kernels import RBF, DotProduct
+
+__all__ = ["RBF", "DotProduct"]

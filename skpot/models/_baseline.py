@@ -1,0 +1,94 @@
+"""Reference energies of the species: where the energy scale begins."""
+
+import warnings
+
+import numpy as np
+
+from ..data._elements import SYMBOLS, atomic_number
+
+
+def composition(offsets, species, kinds):
+    """Return how many atoms of each kind every structure has, shape (n_structures, n_kinds)."""
+    structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    counts = np.zeros((len(offsets) - 1, len(kinds)))
+    np.add.at(counts, (structure, np.searchsorted(kinds, species)), 1.0)
+    return counts
+
+
+def reference_energies(e0, features, energy, weight):
+    """Return the energy of one atom of each species and where it comes from.
+
+    Parameters
+    ----------
+    e0 : None, "isolated", "least_squares" or dict
+        Given energies (eV, keyed by symbol or atomic number); or those of structures with a single
+        atom and no neighbour; or a least-squares fit by composition. None takes the first of
+        isolated and least_squares that the data allow.
+    features : AtomicFeatures
+        Structures.
+    energy : ndarray of shape (n_structures,)
+        Total energies in eV, NaN where not labelled.
+    weight : ndarray of shape (n_structures,)
+        Weights of the least-squares fit.
+
+    Returns
+    -------
+    energies : dict of int to float
+        By atomic number, in eV.
+    source : {"given", "isolated", "least_squares"}
+        What they are.
+    """
+    kinds = np.unique(features.species)
+    if isinstance(e0, dict):
+        given = {atomic_number(z): float(e) for z, e in e0.items()}
+        missing = [SYMBOLS[z] for z in kinds if z not in given]
+        if missing:
+            raise ValueError(
+                f"e0 has no energy for {', '.join(missing)}. Add it to the dictionary, or use "
+                'e0="least_squares".'
+            )
+        return given, "given"
+    isolated = _isolated(features, energy)
+    missing = [SYMBOLS[z] for z in kinds if z not in isolated]
+    if not missing and e0 in (None, "isolated"):
+        return isolated, "isolated"
+    if e0 == "isolated":
+        raise ValueError(
+            f'e0="isolated" but no structure is an isolated atom of {", ".join(missing)}. Add a '
+            "labelled one-atom structure of each, give the energies as e0={...}, or use "
+            'e0="least_squares".'
+        )
+    return _least_squares(features, energy, weight, kinds), "least_squares"
+
+
+def _isolated(features, energy):
+    """Return energies of one-atom structures without neighbours."""
+    if features.derivatives is None:
+        return {}
+    alone = (features.n_atoms == 1) & np.isfinite(energy)
+    rows = features.offsets[:-1][alone]
+    free = features.neighborhood_sizes()[rows] == 1
+    return {
+        int(z): float(e)
+        for z, e in zip(features.species[rows][free], energy[alone][free], strict=True)
+    }
+
+
+def _least_squares(features, energy, weight, kinds):
+    used = np.isfinite(energy) & (weight > 0)
+    counts = composition(features.offsets, features.species, kinds)[used]
+    root = np.sqrt(weight[used])
+    # Centred on the mean energy per atom, so that what the compositions leave open is shared evenly
+    # instead of falling to whichever species comes first.
+    mean = np.sum(weight[used] * energy[used]) / np.sum(weight[used] * counts.sum(axis=1))
+    target = energy[used] - mean * counts.sum(axis=1)
+    solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
+    if rank < len(kinds):
+        warnings.warn(
+            f"the compositions determine only {rank} of {len(kinds)} reference energies; the "
+            "others are a minimum-norm choice, so energies of other compositions will be off. "
+            "Add isolated atoms, or give e0={...}.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}

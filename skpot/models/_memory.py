@@ -1,0 +1,53 @@
+"""How much memory a fit takes, and what block sizes keep it below a limit."""
+
+import os
+
+import numpy as np
+
+_BLOCK_BYTES = 48e6  # rows of one block; larger ones gain no speed
+_JACOBIAN_BYTES = 24e6  # dense Jacobian held at a time
+
+
+def available_memory():
+    """Return the bytes of memory that are free now, or 4e9 where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 4e9
+
+
+def plan_memory(max_memory, features, labels, n_references):
+    """Return the bytes for a block of rows and for a dense Jacobian.
+
+    Raises
+    ------
+    ValueError
+        If the triangular factor and the smallest possible block exceed `max_memory`; the message
+        says what would fit.
+    """
+    limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
+    columns = n_references + 1
+    # Covariance factor, triangle, its copy for the variance, and one temporary of LAPACK.
+    fixed = 4 * 8.0 * columns**2
+    largest = int(features.n_atoms.max())
+    derivative = labels.has_forces.any() or labels.has_stress.any()
+    block = 8.0 * columns * (7 + 3 * largest if derivative else 1)
+    jacobian = 0.0
+    if derivative:
+        neighbors = int(features.neighborhood_sizes().max())
+        jacobian = 24.0 * features.values.shape[1] * (neighbors + 2)
+    # Rows exist twice while they are put together and handed to LAPACK.
+    need = fixed + 2 * block + 2 * jacobian
+    if need > limit:
+        raise ValueError(
+            f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
+            f"{n_references} references, {block / 1e9:.2f} GB for the rows of a structure of "
+            f"{largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
+            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} references (n_sparse), "
+            "or smaller structures."
+        )
+    spare = limit - fixed
+    return (
+        max(block, min(_BLOCK_BYTES, spare / 4)),
+        max(jacobian, min(_JACOBIAN_BYTES, spare / 8)),
+    )

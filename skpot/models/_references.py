@@ -1,0 +1,100 @@
+"""Reference environments: the fitted form of every sparse kernel model."""
+
+import numpy as np
+
+from ..core.similarity import add_segments, add_strain_rows, force_rows
+
+_TILE = 256  # references a matrix product takes at a time; the product then stays in cache
+
+
+class References:
+    """Environments that the kernel compares with, grouped by species.
+
+    Only environments of one species are compared; others have zero covariance.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_references, n_features)
+        Their features, species after species.
+    species : ndarray of shape (n_references,)
+        Atomic numbers, ascending.
+    kernel : kernel object
+        See `skpot.kernels`.
+    """
+
+    def __init__(self, values, species, kernel):
+        self.values = values
+        self.species = species
+        self.kernel = kernel
+        kinds, first = np.unique(species, return_index=True)
+        ends = [*first[1:], len(species)]
+        self.columns = {
+            int(z): slice(int(lo), int(hi)) for z, lo, hi in zip(kinds, first, ends, strict=True)
+        }
+
+    def __len__(self):
+        return len(self.values)
+
+    def covariance(self):
+        """Return the blocks of K_MM, one for each species, as (columns, matrix)."""
+        for columns in self.columns.values():
+            q = self.values[columns]
+            k = self.kernel(q, q)
+            yield columns, 0.5 * (k + k.T)
+
+    def groups(self, species, limit):
+        """Yield (environments, columns): indices of one species, at most `limit` at a time."""
+        for z, columns in self.columns.items():
+            members = np.flatnonzero(species == z)
+            for begin in range(0, len(members), limit):
+                yield members[begin : begin + limit], columns
+
+    def sums(self, features, out, limit=1024):
+        """Add each structure's summed kernel with every reference to `out` (n_structures, m)."""
+        segment = np.repeat(np.arange(len(features)), features.n_atoms)
+        for members, columns in self.groups(features.species, limit):
+            kernel = self.kernel(features.values[members], self.values[columns])
+            add_segments(kernel, segment[members], out[:, columns])
+
+    def gradient_rows(self, features, forces, strain, jacobian_bytes):
+        """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Structures of one block.
+        forces : ndarray of shape (3 * n_environments, n_references)
+            Row 3 i + axis belongs to atom i.
+        strain : ndarray of shape (6 * n_structures, n_references)
+            Row 6 s + v belongs to structure s.
+        jacobian_bytes : float
+            Size of the dense Jacobian held at a time.
+        """
+        structure = np.repeat(np.arange(len(features)), features.n_atoms)
+        row_bytes = 24.0 * self.values.shape[1]
+        sizes = features.neighborhood_sizes()
+        limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
+        for members, columns in self.groups(features.species, limit):
+            self._add_group(features, members, structure[members], columns, forces, strain)
+
+    def _add_group(self, features, members, structure, columns, forces, strain):
+        block = features.jacobian(members)
+        x = features.values[members]
+        p = x.shape[1]
+        rows, strain_rows = block.values.reshape(-1, p), block.strain.reshape(-1, p)
+        counts = np.diff(block.start)
+        for begin in range(columns.start, columns.stop, _TILE):
+            tile = slice(begin, min(begin + _TILE, columns.stop))
+            q = self.values[tile]
+            _, slope, shift = self.kernel.with_slope(x, q)
+            moved = shift is not None
+            along = strain_along = np.empty(0)
+            if moved:
+                along = np.einsum("rp,rp->r", rows, np.repeat(x, 3 * counts, axis=0))
+                strain_along = np.einsum("rp,rp->r", strain_rows, np.repeat(x, 6, axis=0))
+            else:
+                shift = slope
+            out = forces[:, tile]
+            force_rows(slope, shift, moved, block.start, block.atom, 0, rows @ q.T, along, out)
+            product = strain_rows @ q.T
+            add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])

@@ -1,0 +1,111 @@
+"""Training rows in blocks: labels as linear functionals of the coefficients."""
+
+import numpy as np
+
+from ..data import Targets
+
+
+class Noise:
+    """Standard deviations of the labels, as the regressors take them.
+
+    Parameters
+    ----------
+    energy : float
+        Per atom (eV): the total energy of n atoms has `energy * sqrt(n)`.
+    forces : float
+        Per component (eV/Å).
+    stress : float
+        Per component (eV/Å^3).
+    """
+
+    def __init__(self, energy, forces, stress):
+        self.energy = energy
+        self.forces = forces
+        self.stress = stress
+
+
+def structure_rows(features, labels):
+    """Return how many rows each structure gives, shape (n_structures,)."""
+    forces = np.diff(labels.force_offsets) * 3
+    return labels.has_energy.astype(int) + forces + 6 * labels.has_stress
+
+
+def blocks(features, labels, n_columns, max_bytes):
+    """Yield ranges of structures whose rows fit in `max_bytes`, or single structures."""
+    # Force rows are made for all atoms of a block, labelled or not.
+    derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
+    rows = 1 + (3 * features.n_atoms + 6 if derivative else 0)
+    limit = max_bytes / (8.0 * n_columns)
+    begin, total = 0, 0
+    for s, count in enumerate(rows):
+        if s > begin and total + count > limit:
+            yield begin, s
+            begin, total = s, 0
+        total += count
+    if begin < len(rows):
+        yield begin, len(rows)
+
+
+def training_rows(references, features, labels, residual, weight, noise, jacobian_bytes):
+    """Return whitened rows of a few structures, targets in the last column.
+
+    Parameters
+    ----------
+    references : References
+        What the columns stand for.
+    features : AtomicFeatures
+        The structures.
+    labels : Targets
+        Their labels.
+    residual : ndarray of shape (n_structures,)
+        Energies less the baseline (eV); not read where there is no energy.
+    weight : ndarray of shape (n_structures,)
+        Multiplies the inverse variance of all labels of a structure.
+    noise : Noise
+        Standard deviations.
+    jacobian_bytes : float
+        Size of the dense Jacobian held at a time.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_references + 1)
+        Energies first, then forces, then stress; each divided by its standard deviation.
+    """
+    m = len(references)
+    root = np.sqrt(weight)
+    n, n_atoms = len(features), features.n_atoms
+    energy_rows = np.flatnonzero(labels.has_energy)
+    out = [np.zeros((n, m + 1))]
+    references.sums(features, out[0][:, :m])
+    out[0][energy_rows, m] = residual[energy_rows]
+    out[0] *= (root / (noise.energy * np.sqrt(n_atoms)))[:, None]
+    out[0] = out[0][energy_rows]
+    if not (labels.has_forces.any() or labels.has_stress.any()):
+        return out[0]
+
+    force_rows = np.zeros((3 * len(features.values), m + 1))
+    strain_rows = np.zeros((6 * n, m + 1))
+    references.gradient_rows(features, force_rows[:, :m], strain_rows[:, :m], jacobian_bytes)
+
+    labelled = np.repeat(labels.has_forces, 3 * n_atoms)
+    force_rows[labelled, m] = labels.forces_flat.ravel()
+    force_rows *= np.repeat(root / noise.forces, 3 * n_atoms)[:, None]
+    out.append(force_rows if labelled.all() else force_rows[labelled])
+    if labels.has_stress.any():
+        stress = labels.has_stress
+        rows = strain_rows.reshape(n, 6, m + 1)[stress]
+        rows[:, :, :m] /= features.volumes[stress, None, None]
+        rows[:, :, m] = labels.stress[stress]
+        rows *= (root[stress] / noise.stress)[:, None, None]
+        out.append(rows.reshape(-1, m + 1))
+    return np.concatenate(out)
+
+
+def as_targets(energy, features, forces, virials):
+    """Return predictions as `Targets`; stress only where a cell has a volume."""
+    periodic = np.isfinite(features.volumes)
+    stress = None
+    if periodic.any():
+        stress = np.full((len(features), 6), np.nan)
+        stress[periodic] = -virials[periodic] / features.volumes[periodic, None]
+    return Targets(energy, np.split(forces, features.offsets[1:-1]), stress)

@@ -1,0 +1,343 @@
+"""Sparse Gaussian process regression on energies, forces and stress."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import VersionedEstimator
+from .._sklearn import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ..data import Targets, check_targets
+from ..data._elements import SYMBOLS, atomic_number
+from ..kernels import DotProduct
+from ..selection import select_references
+from ..solvers import TriangularFactor, jittered_cholesky
+from ._baseline import reference_energies
+from ._input import as_features
+from ._memory import plan_memory
+from ._progress import progress
+from ._references import References
+from ._rows import Noise, as_targets, blocks, training_rows
+
+
+class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
+    r"""Gaussian process on a few reference environments, from energies, forces and stress.
+
+    The energy of a structure is a sum over its atoms,
+
+    .. math:: E = \sum_i \Big[ e_0(Z_i) + \sum_m \alpha_m k(x_i, x_m) \Big]
+
+    with reference environments m of the atom's own species. Energies, forces and stress are linear
+    functionals of the same coefficients, found by least squares,
+
+    .. math:: \min_\alpha \; |\Sigma^{-1/2} (K_{NM} \alpha - y)|^2 + \alpha^T K_{MM} \alpha
+
+    as a QR factorisation into which structures are folded block by block: K_NM is never held.
+    Predicted forces and stress are the exact derivatives of the predicted energy.
+
+    Parameters
+    ----------
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `DotProduct(zeta=4)`.
+    n_sparse : int or dict, default=1000
+        Number of reference environments, shared equally between the species as far as they
+        have distinct ones; or the number for each species, keyed by symbol.
+    selection : {"cur", "fps", "random"}, default="cur"
+        How references are chosen, species by species: by leverage, farthest point, or at random.
+    sigma_energy : float, default=0.002
+        Noise per atom in eV: the total energy of n atoms has standard deviation
+        `sigma_energy * sqrt(n)`.
+    sigma_forces : float, default=0.1
+        Noise of a force component in eV/Å.
+    sigma_stress : float, default=5e-4
+        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species. None takes isolated atoms if the data have one of
+        each species, else a least-squares fit by composition; a dict gives them (eV, by symbol).
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    jitter : float, default=1e-10
+        Added to the diagonal of K_MM, relative to its mean; escalates with a warning.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free. Blocks shrink to
+        fit, and if even the smallest cannot, the error comes before the work.
+    random_state : int, RandomState or None, default=0
+        Seed of the selection.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    reference_features_ : ndarray of shape (n_references, n_features)
+        Reference environments, grouped by species.
+    reference_species_ : ndarray of shape (n_references,)
+        Their atomic numbers.
+    dual_coef_ : ndarray of shape (n_references,)
+        The coefficients, in eV over units of the kernel.
+    e0_ : dict of int to float
+        Energy of a free atom (eV) by atomic number.
+    e0_source_ : {"given", "isolated", "least_squares"}
+        Where these come from.
+    n_rows_ : int
+        Number of labels learnt from.
+    jitter_ : float
+        Largest relative jitter that was needed.
+    n_features_in_ : int
+        Number of features.
+
+    References
+    ----------
+    A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051 (2015), for the sparse process on
+    derivatives; L. Foster et al., J. Mach. Learn. Res. 10, 857 (2009), for its solution by QR;
+    J. Quiñonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), sec. 5, for the
+    projected-process variance.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
+    >>> model.fit(X[:20], y[:20]).predict(X_test[:2])
+    Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
+    """
+
+    _parameter_constraints = {
+        "kernel": [HasMethods(["with_slope", "diag"]), None],
+        "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
+        "selection": [StrOptions({"cur", "fps", "random"})],
+        "sigma_energy": [Interval(Real, 0, None, closed="neither")],
+        "sigma_forces": [Interval(Real, 0, None, closed="neither")],
+        "sigma_stress": [Interval(Real, 0, None, closed="neither")],
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "jitter": [Interval(Real, 0, 1e-4, closed="neither")],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        kernel=None,
+        n_sparse=1000,
+        *,
+        selection="cur",
+        sigma_energy=0.002,
+        sigma_forces=0.1,
+        sigma_stress=5e-4,
+        e0=None,
+        targets="auto",
+        jitter=1e-10,
+        max_memory=None,
+        random_state=0,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.n_sparse = n_sparse
+        self.selection = selection
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.e0 = e0
+        self.targets = targets
+        self.jitter = jitter
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Choose references and solve for the coefficients.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features with derivatives; the rows of an array count as one environment each.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : SparseGPR
+
+        Raises
+        ------
+        ValueError
+            If labels are missing, not finite or of the wrong shape, all problems at once; if
+            `max_memory` cannot be met.
+        """
+        features, y = as_features(self, X, y, reset=True)
+        labels = check_targets(
+            y, features.n_atoms, self.targets, numbers=features.species, stacklevel=3
+        )
+        weight = _check_sample_weight(
+            sample_weight, features, dtype=np.float64, ensure_non_negative=True
+        )
+        self.returns_targets_ = isinstance(y, Targets)
+        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
+        kernel = DotProduct() if self.kernel is None else self.kernel
+        kernel._validate_params()
+
+        chosen = select_references(
+            features.values,
+            features.species,
+            self._numbers_of_references(),
+            self.selection,
+            np.random.default_rng(check_random_state(self.random_state).randint(2**31)),
+        )
+        self.reference_features_ = features.values[chosen]
+        self.reference_species_ = features.species[chosen]
+        self._solve(features, labels, weight, self._references())
+        return self
+
+    def _numbers_of_references(self):
+        if isinstance(self.n_sparse, dict):
+            return {atomic_number(z): n for z, n in self.n_sparse.items()}
+        return self.n_sparse
+
+    def _references(self):
+        kernel = DotProduct() if self.kernel is None else self.kernel
+        return References(self.reference_features_, self.reference_species_, kernel)
+
+    def _solve(self, features, labels, weight, references):
+        m = len(references)
+        block_bytes, jacobian_bytes = plan_memory(self.max_memory, features, labels, m)
+        self.covariance_factor_ = np.zeros((m, m))
+        self.jitter_ = 0.0
+        for columns, covariance in references.covariance():
+            lower, jitter = jittered_cholesky(covariance, self.jitter)
+            self.covariance_factor_[columns, columns] = lower
+            self.jitter_ = max(self.jitter_, jitter)
+
+        noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
+        residual = labels.energy - self._baseline(features)
+        factor = TriangularFactor(self.covariance_factor_.T)
+        with progress(len(features), "fit", self.verbose) as bar:
+            for lo, hi in blocks(features, labels, m + 1, block_bytes):
+                part = slice(lo, hi)
+                rows = training_rows(
+                    references, features[part], labels[part], residual[part], weight[part], noise,
+                    jacobian_bytes,
+                )  # fmt: skip
+                factor.fold(rows)
+                bar.update(hi - lo)
+        self.n_rows_ = factor.n_rows
+        self.dual_coef_ = factor.solve()
+        self.posterior_factor_ = factor.matrix
+
+    def _baseline(self, features):
+        energies = np.array([self.e0_.get(int(z), np.nan) for z in features.species])
+        return np.add.reduceat(energies, features.offsets[:-1])
+
+    def predict(self, X, return_std=False):
+        """Predict energies, or energies with forces and stress.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+        return_std : bool, default=False
+            Also return the standard deviation of the total energies.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
+            energies, forces and (cells periodic in three directions) stress.
+        std : ndarray of shape (n_samples,)
+            Only with `return_std`; in eV, of the model, without label noise.
+        """
+        check_is_fitted(self)
+        features, _ = as_features(self, X)
+        if self.returns_targets_ and features.derivatives is not None:
+            atoms, forces, virials = self.evaluate(features)
+            energy = np.add.reduceat(atoms, features.offsets[:-1])
+            y = as_targets(energy, features, forces, virials)
+        else:
+            atoms, _ = self._environments(features, slopes=False)
+            y = np.add.reduceat(atoms, features.offsets[:-1])
+            y = Targets(y) if self.returns_targets_ else y
+        return (y, self.energy_std(features)) if return_std else y
+
+    def evaluate(self, features):
+        """Return energies of atoms, forces and virials.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features with derivatives.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_environments,)
+            In eV, the free atom's included; a structure's energy is their sum.
+        forces : ndarray of shape (n_environments, 3)
+            In eV/Å.
+        virials : ndarray of shape (n_structures, 6)
+            -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
+        """
+        check_is_fitted(self)
+        energies, g = self._environments(features, slopes=True)
+        return energies, *features.pull_back(g)
+
+    def _environments(self, features, slopes):
+        """Return each environment's energy and, with `slopes`, dE/d(features)."""
+        references = self._references()
+        self._refuse_unknown(features)
+        energies = np.array([self.e0_[int(z)] for z in features.species])
+        g = np.zeros_like(features.values) if slopes else None
+        for members, columns in references.groups(features.species, limit=1024):
+            x, q = features.values[members], references.values[columns]
+            alpha = self.dual_coef_[columns]
+            kernel, slope, shift = references.kernel.with_slope(x, q)
+            energies[members] += kernel @ alpha
+            if slopes:
+                slope *= alpha
+                g[members] = slope @ q
+                if shift is not None:
+                    g[members] += (shift @ alpha)[:, None] * x
+        return energies, g
+
+    def energy_std(self, features):
+        r"""Return the standard deviation of total energies, shape (n_structures,), in eV.
+
+        .. math:: s^2 = k_{**} - k_{*M} K_{MM}^{-1} k_{M*}
+            + k_{*M} (K_{MM} + K_{MN} \Sigma^{-1} K_{NM})^{-1} k_{M*}
+
+        with :math:`k_{**}` summed over pairs of atoms of one species: the projected process, which
+        does not collapse far from the references.
+        """
+        check_is_fitted(self)
+        references = self._references()
+        self._refuse_unknown(features)
+        sums = np.zeros((len(features), len(references)))
+        references.sums(features, sums)
+        explained = solve_triangular(self.covariance_factor_, sums.T, lower=True)
+        remaining = solve_triangular(self.posterior_factor_, sums.T, trans="T")
+        prior = np.zeros(len(features))
+        for s in range(len(features)):
+            rows = slice(features.offsets[s], features.offsets[s + 1])
+            x, species = features.values[rows], features.species[rows]
+            for z in np.unique(species):
+                prior[s] += _total(references.kernel, x[species == z])
+        variance = prior - np.sum(explained**2, axis=0) + np.sum(remaining**2, axis=0)
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def _refuse_unknown(self, features):
+        unknown = np.setdiff1d(features.species, list(self.e0_))
+        if len(unknown):
+            raise ValueError(
+                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
+                f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
+            )
+
+
+def _total(kernel, x, limit=1024):
+    """Return the sum of k over all pairs of rows, a block at a time."""
+    return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))

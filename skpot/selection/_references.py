@@ -1,0 +1,122 @@
+"""Which environments represent the data, species by species."""
+
+import numpy as np
+from scipy.linalg import eigh
+
+from ..core.selection import nearest_squared
+
+
+def farthest_points(rows, n, rng):
+    """Return indices of `n` rows, each farthest from those before it.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        Candidates.
+    n : int
+        How many; the search ends early when only duplicates remain.
+    rng : numpy.random.Generator
+        Draws the first row.
+
+    Returns
+    -------
+    ndarray of int
+        In the order chosen.
+
+    References
+    ----------
+    Y. Eldar et al., IEEE Trans. Image Process. 6, 1305 (1997).
+    """
+    norms = np.einsum("ij,ij->i", rows, rows)
+    nearest = np.full(len(rows), np.inf)
+    # Rounding of norms - 2 overlap makes duplicates look this far apart.
+    duplicate = 1e-12 * max(float(norms.max(initial=0.0)), 1e-300)
+    chosen = [int(rng.integers(len(rows)))]
+    while len(chosen) < n:
+        last = chosen[-1]
+        winner = int(nearest_squared(norms, rows @ rows[last], norms[last], nearest))
+        if nearest[winner] <= duplicate:
+            break
+        chosen.append(winner)
+    return np.array(chosen)
+
+
+def leverage_sample(rows, n, rng):
+    """Return indices of `n` rows drawn by statistical leverage, without replacement.
+
+    The leverage of a row is its squared length in the basis of the left singular vectors, those
+    above 1e-5 of the largest singular value. This is the row choice of a CUR decomposition
+    (M. W. Mahoney, P. Drineas, PNAS 106, 697 (2009)).
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        Candidates.
+    n : int
+        How many.
+    rng : numpy.random.Generator
+        Draws the sample.
+
+    Returns
+    -------
+    ndarray of int
+        Ascending.
+    """
+    values, vectors = eigh(rows.T @ rows)
+    keep = values > 1e-10 * values[-1]
+    leverage = np.einsum("ij,ij->i", *2 * [rows @ (vectors[:, keep] / np.sqrt(values[keep]))])
+    # Efraimidis & Spirakis: the largest u^(1/w) are a weighted sample without replacement.
+    keys = np.log(rng.random(len(rows))) / np.maximum(leverage, 1e-300)
+    return np.sort(np.argpartition(-keys, n - 1)[:n])
+
+
+_METHODS = {
+    "fps": farthest_points,
+    "cur": leverage_sample,
+    "random": lambda rows, n, rng: np.sort(rng.choice(len(rows), n, replace=False)),
+}
+
+
+def select_references(values, species, n_sparse, method, rng):
+    """Return indices of the reference environments, grouped by ascending species.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_environments, n_features)
+        Features.
+    species : ndarray of shape (n_environments,)
+        Atomic numbers.
+    n_sparse : int or dict of int to int
+        Number for each species, or in total: then all species get the same share, and what a
+        species with few distinct environments cannot use goes to the others.
+    method : {"fps", "cur", "random"}
+        How to choose.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    kinds = np.unique(species)
+    candidates = {z: _distinct(values, np.flatnonzero(species == z)) for z in kinds}
+    share = _shares({z: len(rows) for z, rows in candidates.items()}, n_sparse)
+    chosen = []
+    for z in kinds:
+        rows = candidates[z]
+        if share[z] < len(rows):
+            rows = rows[_METHODS[method](values[rows], share[z], rng)]
+        chosen.append(rows)
+    return np.concatenate(chosen)
+
+
+def _distinct(values, rows):
+    """Return the first of each set of equal rows, in order."""
+    _, first = np.unique(values[rows].round(10), axis=0, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _shares(available, n_sparse):
+    if isinstance(n_sparse, dict):
+        return {z: min(n, n_sparse.get(int(z), 0)) for z, n in available.items()}
+    share, left = {}, int(n_sparse)
+    for rank, (z, n) in enumerate(sorted(available.items(), key=lambda item: (item[1], item[0]))):
+        share[z] = min(n, left // (len(available) - rank))
+        left -= share[z]
+    return share

@@ -1,0 +1,106 @@
+"""Least squares by a triangular factor into which blocks of rows are folded."""
+
+import warnings
+
+import numpy as np
+from scipy.linalg import LinAlgWarning, cholesky, lapack, solve_triangular
+
+_PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
+
+
+class TriangularFactor:
+    r"""Streamed QR of a tall least-squares system.
+
+    For rows :math:`A` and targets :math:`b` that arrive in blocks, keeps the triangle of
+    :math:`[A\; b] = Q\,[R\; z;\ 0\; \rho]` only, so that memory does not depend on the number of
+    rows. The solution is :math:`R^{-1} z` and :math:`\rho^2` the residual sum of squares (the
+    sequential TSQR of Demmel et al., SIAM J. Sci. Comput. 34, A206 (2012)).
+
+    Parameters
+    ----------
+    prior : ndarray of shape (n, n)
+        Upper triangle to begin with: rows with zero targets, such as the transposed Cholesky factor
+        of a prior covariance.
+    """
+
+    def __init__(self, prior):
+        n = len(prior)
+        self._triangle = np.zeros((n + 1, n + 1), order="F")
+        self._triangle[:n, :n] = prior
+        self.n_rows = 0
+
+    def fold(self, rows):
+        """Fold in rows, targets in the last column: shape (n_rows, n + 1); contents are lost."""
+        if not len(rows):
+            return
+        panel = min(_PANEL, len(self._triangle))
+        self._triangle, _, _, info = lapack.dtpqrt(
+            0, panel, self._triangle, np.asfortranarray(rows), overwrite_a=1, overwrite_b=1
+        )
+        if info:
+            raise RuntimeError(f"LAPACK tpqrt refused argument {-info}")
+        self.n_rows += len(rows)
+
+    @property
+    def matrix(self):
+        """R, upper triangular, shape (n, n)."""
+        return np.triu(self._triangle[:-1, :-1])
+
+    @property
+    def residual(self):
+        """Sum of squared residuals, that of the prior rows included."""
+        return float(self._triangle[-1, -1] ** 2)
+
+    def solve(self):
+        """Return the least-squares solution, shape (n,)."""
+        return solve_triangular(self._triangle[:-1, :-1], self._triangle[:-1, -1])
+
+
+def jittered_cholesky(matrix, jitter=1e-10):
+    """Return the lower Cholesky factor of a covariance and the jitter it needed.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+        Positive semi-definite up to rounding.
+    jitter : float, default=1e-10
+        Added to the diagonal, relative to its mean; ten times as much after each failure.
+
+    Returns
+    -------
+    factor : ndarray of shape (n, n)
+        Lower triangle.
+    jitter : float
+        What was added, relative to the mean of the diagonal.
+
+    Warns
+    -----
+    LinAlgWarning
+        If more than the jitter asked for was needed; says the numerical rank.
+
+    Raises
+    ------
+    ValueError
+        If even a jitter of 1e-4 does not make the matrix positive definite.
+    """
+    scale = float(np.mean(np.diag(matrix))) or 1.0
+    asked = jitter
+    while jitter <= 1e-4:
+        try:
+            factor = cholesky(matrix + jitter * scale * np.eye(len(matrix)), lower=True)
+        except np.linalg.LinAlgError:
+            jitter *= 10.0
+            continue
+        if jitter > asked:
+            rank = int(np.sum(np.linalg.eigvalsh(matrix) > asked * scale))
+            warnings.warn(
+                f"the {len(matrix)} references have numerical rank {rank}; a relative jitter of "
+                f"{jitter:.0e} was added. Fewer references (n_sparse) lose nothing.",
+                LinAlgWarning,
+                stacklevel=3,
+            )
+        return factor, jitter
+    raise ValueError(
+        "the references' kernel matrix is not positive definite. Check the features for NaN or "
+        "for a kernel that is no covariance."
+    )
