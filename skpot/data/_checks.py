@@ -1,0 +1,261 @@
+"""What a list of structures must satisfy before anything is computed from it."""
+
+import numpy as np
+
+from skpot.data._ase import extract_arrays
+
+MIN_DISTANCE = 0.1  # Å; closer atoms are one atom entered twice
+_BOX = 0.5  # Å, more than twice the minimum distance; rarely holds two atoms
+_PRIMES = np.array([1_000_000_007, 73_856_093, 19_349_663, 83_492_791])
+_MAX_SHOWN = 10
+
+
+def check_structures(X):
+    """Refuse what is no list of sound structures, all problems in one message.
+
+    Parameters
+    ----------
+    X : sequence of Atoms
+        Structures: a list, a tuple, an ASE trajectory, an object array, a pandas Series.
+
+    Returns
+    -------
+    structures : list[Atoms]
+        The same objects in a list.
+
+    Raises
+    ------
+    TypeError
+        If X is one structure, or holds something that is no structure.
+    ValueError
+        If X is empty or a structure is: no atoms, numbers that are no atomic numbers, positions or
+        cell not finite, a periodic direction without a cell vector or with dependent ones, two
+        atoms (or an atom and a periodic image of another) closer than 0.1 Å.
+
+    Examples
+    --------
+    >>> from ase.build import bulk, molecule
+    >>> from skpot import check_structures
+    >>> len(check_structures([molecule("H2O"), bulk("Si")]))
+    2
+    >>> check_structures(bulk("Si"))
+    Traceback (most recent call last):
+    ...
+    TypeError: X is a single structure (Si2); ... put it in a list: [atoms].
+    """
+    return check_and_extract(X)[0]
+
+
+def check_and_extract(X):
+    """Check structures as `check_structures` does and return their geometry too.
+
+    Parameters
+    ----------
+    X : sequence of Atoms
+        Structures.
+
+    Returns
+    -------
+    structures : list[Atoms]
+        The same objects in a list.
+    arrays : tuple of ndarray
+        positions (n_atoms_total, 3), numbers (n_atoms_total,), cells (n_structures, 3, 3),
+        pbc (n_structures, 3), offsets (n_structures + 1,).
+    """
+    structures = _as_list(X)
+    arrays = positions, numbers, cells, pbc, offsets = extract_arrays(structures)
+    problems = {}  # structure -> text; the first problem of a structure hides the others
+
+    counts = np.diff(offsets)
+    for i in np.flatnonzero(counts == 0):
+        problems[i] = "has no atoms"
+    bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    for i, atoms in _by_structure(bad, offsets):
+        problems.setdefault(i, f"positions are not finite, atoms {some(atoms)}")
+    bad = np.flatnonzero((numbers < 1) | (numbers > 118))
+    for i, atoms in _by_structure(bad, offsets):
+        problems.setdefault(i, f"atomic numbers are not in 1..118, atoms {some(atoms)}")
+    for i, text in _cell_problems(cells, pbc):
+        problems.setdefault(i, text)
+    for i, text in _close_atoms(positions, cells, pbc, offsets, skip=problems):
+        problems.setdefault(i, text)
+    if problems:
+        raise ValueError(summarize(problems, len(structures)))
+    return structures, arrays
+
+
+def check_pair_distances(distances, pair_start, pair_neighbor, offsets):
+    """Refuse pairs of atoms closer than 0.1 Å; for whoever has a neighbour list at hand.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_pairs,)
+        Distances (Å).
+    pair_start : ndarray of int of shape (n_atoms_total + 1,)
+        Atom i is the centre of pairs `pair_start[i]:pair_start[i + 1]`.
+    pair_neighbor : ndarray of int of shape (n_pairs,)
+        The other atom of each pair, counted over all structures.
+    offsets : ndarray of int of shape (n_structures + 1,)
+        Structure i owns atoms `offsets[i]:offsets[i + 1]`.
+    """
+    close = np.flatnonzero(distances < MIN_DISTANCE)
+    if not len(close):
+        return
+    problems = {}
+    centers = np.searchsorted(pair_start, close, side="right") - 1
+    for pair, center in zip(close, centers):
+        i = int(np.searchsorted(offsets, center, side="right") - 1)
+        first, second = center - offsets[i], pair_neighbor[pair] - offsets[i]
+        problems.setdefault(i, _close_text(first, second, distances[pair]))
+    raise ValueError(summarize(problems, len(offsets) - 1))
+
+
+def summarize(problems, n):
+    """Return one message for the problems of many structures.
+
+    Parameters
+    ----------
+    problems : dict of int to str
+        What is wrong, by structure.
+    n : int
+        Number of structures.
+
+    Returns
+    -------
+    message : str
+    """
+    lines = [f"{len(problems)} of {n} structures cannot be used:"]
+    lines += [f"structure {i}: {problems[i]}" for i in sorted(problems)[:_MAX_SHOWN]]
+    if len(problems) > _MAX_SHOWN:
+        lines.append(f"and {len(problems) - _MAX_SHOWN} more")
+    return "\n  ".join(lines)
+
+
+def some(indices):
+    """Return indices as text, not more than ten."""
+    text = ", ".join(str(i) for i in indices[:_MAX_SHOWN])
+    return text + (f", ... ({len(indices)} in all)" if len(indices) > _MAX_SHOWN else "")
+
+
+def _is_structure(value):
+    return all(hasattr(value, name) for name in ("positions", "numbers", "cell", "pbc"))
+
+
+def _as_list(X):
+    """Return the structures of X in a list or say what X is instead."""
+    if _is_structure(X):
+        formula = X.get_chemical_formula() if hasattr(X, "get_chemical_formula") else "one"
+        raise TypeError(
+            f"X is a single structure ({formula}); skpot takes several at a time, "
+            "put it in a list: [atoms]."
+        )
+    if isinstance(X, str | bytes):
+        raise TypeError(f"X is the string {X!r}; read structures with skpot.read(path) first.")
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype != object):
+        kind = f"array of shape {X.shape} and type {X.dtype}"
+        if X.dtype == object:
+            kind += " (np.asarray turns structures of equal size into an array of atoms)"
+        raise TypeError(f"X is an {kind}, not a list of structures; pass list[Atoms].")
+    if not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+        raise TypeError(f"X is a {type(X).__name__}, not a list of structures; pass list[Atoms].")
+    structures = list(X)
+    if not structures:
+        raise ValueError("X is empty: at least one structure is needed.")
+    wrong = {
+        i: f"is a {type(s).__name__}" for i, s in enumerate(structures) if not _is_structure(s)
+    }
+    if wrong:
+        raise TypeError(
+            f"X must hold structures (ase.Atoms) only; {summarize(wrong, len(structures))}"
+        )
+    return structures
+
+
+def _by_structure(atoms, offsets):
+    """Group sorted atom indices by structure: pairs (structure, atoms counted within it)."""
+    owners = np.searchsorted(offsets, atoms, side="right") - 1
+    return [(i, atoms[owners == i] - offsets[i]) for i in np.unique(owners)]
+
+
+def _cell_problems(cells, pbc):
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    for i in np.flatnonzero(~finite):
+        yield i, "cell is not finite"
+    lengths = np.sqrt((cells**2).sum(axis=2))
+    missing = pbc & (lengths == 0)
+    for i in np.flatnonzero(missing.any(axis=1)):
+        axes = ", ".join("abc"[k] for k in np.flatnonzero(missing[i]))
+        yield i, f"is periodic along {axes} but its cell vector there is zero (set pbc or the cell)"
+    # Gram determinant of the periodic directions: the squared volume of unit vectors.
+    rows = np.flatnonzero(finite & ~missing.any(axis=1) & pbc.any(axis=1))
+    unit = np.where(pbc[rows, :, None], cells[rows], 0.0)
+    unit /= np.where(pbc[rows], lengths[rows], 1.0)[:, :, None]
+    gram = unit @ unit.transpose(0, 2, 1)
+    gram[:, range(3), range(3)] += ~pbc[rows]
+    for i in rows[np.linalg.det(gram) < 1e-12]:
+        yield i, "cell vectors of its periodic directions are linearly dependent"
+
+
+def _close_text(first, second, distance):
+    if first == second:
+        return f"atom {first} is {distance:.3g} Å from its own periodic image"
+    return f"atoms {first} and {second} are {distance:.3g} Å apart (one atom entered twice?)"
+
+
+def _close_atoms(positions, cells, pbc, offsets, skip):
+    """Find atoms below the minimum distance: pairs (structure, text).
+
+    Atoms fall into boxes of half an ångström. Two that are close share a box of this grid or of
+    one of its seven copies shifted by half a box, so equal hashes of (structure, box) are enough.
+    """
+    n_atoms = np.diff(offsets)
+    usable = n_atoms > 1
+    usable[list(skip)] = False
+    owner = np.repeat(np.arange(len(n_atoms)), np.where(usable, n_atoms, 0))
+    if not len(owner):
+        return
+    atoms = np.flatnonzero(np.repeat(usable, n_atoms))
+    # Fractions of the cell along periodic directions, ångströms along the others.
+    basis = np.array([_completed(cell, p) for cell, p in zip(cells, pbc)])
+    inverse = np.linalg.inv(basis)
+    fractional = np.einsum("ak,akl->al", positions[atoms], inverse[owner])
+    heights = 1.0 / np.sqrt((inverse**2).sum(axis=1))
+    n_boxes = np.where(pbc, np.maximum(1.0, np.floor(heights / _BOX)), 1.0 / _BOX)[owner]
+    coordinates = np.where(pbc[owner], fractional % 1.0, fractional) * n_boxes
+    wrap = np.where(pbc[owner], n_boxes, np.inf)
+
+    found = set()
+    for shift in np.ndindex(2, 2, 2):
+        boxes = np.floor(coordinates + 0.5 * np.array(shift))
+        boxes = np.where(boxes >= wrap, boxes - wrap, boxes).astype(np.int64)
+        keys = owner * _PRIMES[0]
+        for k in range(3):
+            keys ^= boxes[:, k] * _PRIMES[k + 1]
+        order = np.argsort(keys)
+        ordered = keys[order]
+        for step in range(1, len(order)):
+            same = np.flatnonzero(ordered[step:] == ordered[:-step])
+            if not len(same):
+                break
+            first, second = np.sort([order[same], order[same + step]], axis=0)
+            together = owner[first] == owner[second]  # else only their hashes agree
+            found.update(zip(first[together], second[together]))
+    for first, second in sorted(found):
+        i = owner[first]
+        delta = fractional[first] - fractional[second]
+        delta -= np.where(pbc[i], np.rint(delta), 0.0)
+        distance = np.linalg.norm(delta @ basis[i])
+        if distance < MIN_DISTANCE:
+            yield i, _close_text(atoms[first] - offsets[i], atoms[second] - offsets[i], distance)
+
+
+def _completed(cell, periodic):
+    """Return the periodic cell vectors and unit vectors normal to them in place of the others."""
+    if periodic.all():
+        return cell if np.linalg.det(cell) else np.eye(3)  # reported as dependent already
+    basis = np.eye(3)
+    if periodic.any():
+        vectors = cell[periodic]
+        basis[periodic] = vectors
+        basis[~periodic] = np.linalg.svd(vectors)[2][len(vectors) :]
+    return basis

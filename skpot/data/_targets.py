@@ -1,0 +1,344 @@
+"""Labels of structures as an array of energies that carries ragged forces and stress along."""
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+# Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
+from skpot._sklearn import array_namespace
+
+# Voigt order of ASE: xx yy zz yz xz xy
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+# Functions that select or reorder rows: applied to row numbers, then to all blocks.
+_ROW_FUNCTIONS = {
+    np.compress,
+    np.copy,
+    np.delete,
+    np.flip,
+    np.repeat,
+    np.roll,
+    np.take,
+}
+
+
+class Targets(NDArrayOperatorsMixin):
+    """Energies with optional forces and stress, any of them missing for any structure.
+
+    To NumPy and scikit-learn this is the one-dimensional float array of energies, so it works as
+    `y` in every search, split and metric. Indexing by rows and `np.concatenate` keep forces and
+    stress; any other operation, arithmetic above all, returns a plain array of energies, so that
+    forces never go stale.
+
+    Parameters
+    ----------
+    energy : sequence of n_structures floats or None
+        Total energies (eV); None where there is none.
+    forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
+        Forces (eV/Å); None where there are none.
+    stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
+        Stress (eV/Å³), Voigt order xx yy zz yz xz xy, tension positive as in ASE; None, or a row
+        of NaN, where there is none.
+
+    Attributes
+    ----------
+    energy : ndarray of shape (n_structures,)
+        NaN where missing.
+    forces : None or list of ndarray of shape (n_atoms, 3) or None
+        None if no structure has forces.
+    stress : None or ndarray of shape (n_structures, 6)
+        None if no structure has stress; rows of NaN where missing.
+    has_energy, has_forces, has_stress : ndarray of bool of shape (n_structures,)
+        Which labels are there.
+    forces_flat : ndarray of shape (n_labelled_atoms, 3)
+        The forces of all structures that have them, one after the other.
+    force_offsets : ndarray of int of shape (n_structures + 1,)
+        Structure i owns rows `force_offsets[i]:force_offsets[i + 1]`, none where missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpot import Targets
+    >>> y = Targets([-1.0, -2.5, None], forces=[np.zeros((2, 3)), None, np.ones((4, 3))])
+    >>> y
+    Targets(n_structures=3, energy=2, forces=2 (6 atoms), stress=0)
+    >>> y[[2, 0]].forces[0].shape
+    (4, 3)
+    >>> y[:2] - 1.0
+    array([-2. , -3.5])
+    """
+
+    def __init__(self, energy, forces=None, stress=None):
+        self.energy, self.has_energy = _energies(energy)
+        n = len(self.energy)
+        self.forces_flat, self.force_offsets = _segments(forces, n)
+        self.stress, self.has_stress = _stresses(stress, n)
+
+    @classmethod
+    def _from_blocks(cls, energy, has_energy, forces_flat, force_offsets, stress, has_stress):
+        self = cls.__new__(cls)
+        self.energy, self.has_energy = energy, has_energy
+        self.forces_flat, self.force_offsets = forces_flat, force_offsets
+        self.stress = stress if stress is not None and has_stress.any() else None
+        self.has_stress = has_stress
+        return self
+
+    @classmethod
+    def from_atoms(cls, structures):
+        """Ask the calculators of structures for their labels.
+
+        Stored results are used as they are; a live calculator computes what it can.
+
+        Parameters
+        ----------
+        structures : list[Atoms]
+            Structures with a calculator each (one may serve several).
+
+        Returns
+        -------
+        targets : Targets
+
+        Examples
+        --------
+        >>> from ase.build import bulk
+        >>> from ase.calculators.emt import EMT
+        >>> atoms = bulk("Cu", cubic=True)
+        >>> atoms.calc = EMT()
+        >>> Targets.from_atoms([atoms])
+        Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1)
+        """
+        from skpot.data._ase import calculator_labels
+
+        labels = [calculator_labels(atoms) for atoms in structures]
+        return cls(*([label[i] for label in labels] for i in range(3)))
+
+    # What NumPy and scikit-learn ask of an array.
+
+    ndim = 1
+    device = "cpu"
+    shape = property(lambda self: self.energy.shape)
+    size = property(lambda self: self.energy.size)
+    dtype = property(lambda self: self.energy.dtype)
+
+    def __len__(self):
+        return len(self.energy)
+
+    def __iter__(self):
+        return iter(self.energy)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            return np.asarray(self.energy, dtype=dtype)
+        return np.array(self.energy, dtype=dtype)  # a copy: writing to it must not change labels
+
+    def __array_namespace__(self, api_version=None):
+        return array_namespace()
+
+    def reshape(self, *shape, **kwargs):
+        """Return the energies as a plain array of another shape.
+
+        Parameters
+        ----------
+        *shape : int or tuple of int
+            As in `numpy.ndarray.reshape`.
+        **kwargs
+            Likewise.
+
+        Returns
+        -------
+        energy : ndarray
+        """
+        return np.array(self.energy).reshape(*shape, **kwargs)
+
+    def ravel(self):
+        """Return the energies as a plain array.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_structures,)
+        """
+        return np.array(self.energy)
+
+    def astype(self, dtype, **kwargs):
+        """Return the energies as a plain array of another type.
+
+        Parameters
+        ----------
+        dtype : dtype
+            As in `numpy.ndarray.astype`.
+        **kwargs
+            Likewise.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_structures,)
+        """
+        return np.array(self.energy).astype(dtype, **kwargs)
+
+    def copy(self):
+        """Return an independent copy, all blocks included.
+
+        Returns
+        -------
+        targets : Targets
+        """
+        return self[:]
+
+    # The blocks.
+
+    @property
+    def forces(self):
+        """List of (n_atoms, 3) arrays, None where missing; None if no structure has forces."""
+        if not len(self.forces_flat):
+            return None
+        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:])
+        return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
+
+    @property
+    def has_forces(self):
+        """Whether there are forces, (n_structures,)."""
+        return np.diff(self.force_offsets) > 0
+
+    def __getitem__(self, key):
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            key = key[0]  # how scikit-learn selects rows of anything with a shape
+        rows = np.arange(len(self))[key]
+        if rows.ndim != 1:  # a number, or a new axis: energies only
+            return self.energy[key]
+        counts = np.diff(self.force_offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        atoms = np.repeat(self.force_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return self._from_blocks(
+            self.energy[rows],
+            self.has_energy[rows],
+            self.forces_flat[atoms],
+            offsets,
+            None if self.stress is None else self.stress[rows],
+            self.has_stress[rows],
+        )
+
+    @classmethod
+    def _concatenate(cls, parts):
+        offsets = [np.diff(part.force_offsets) for part in parts]
+        stress = None
+        if any(part.stress is not None for part in parts):
+            stress = np.concatenate(
+                [np.full((len(p), 6), np.nan) if p.stress is None else p.stress for p in parts]
+            )
+        return cls._from_blocks(
+            np.concatenate([part.energy for part in parts]),
+            np.concatenate([part.has_energy for part in parts]),
+            np.concatenate([part.forces_flat for part in parts]),
+            np.concatenate([[0], np.cumsum(np.concatenate(offsets))]),
+            stress,
+            np.concatenate([part.has_stress for part in parts]),
+        )
+
+    def __array_function__(self, func, types, args, kwargs):
+        if func is np.concatenate and set(kwargs) <= {"axis"} and len(args) <= 2:
+            if all(isinstance(part, Targets) for part in args[0]):
+                return self._concatenate(args[0])
+        if func in _ROW_FUNCTIONS and "out" not in kwargs:
+            row_args = [np.arange(len(a)) if a is self else a for a in args]
+            rows = func(*row_args, **{k: v for k, v in kwargs.items() if k != "subok"})
+            return self[rows]
+        args, kwargs = _plain(args), _plain(kwargs)
+        return func(*args, **kwargs)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        # `y -= mean` has y as its output: the name is bound to the new plain array.
+        if any(isinstance(out, Targets) for out in kwargs.get("out", ())):
+            del kwargs["out"]
+        return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+
+    def __repr__(self):
+        return (
+            f"Targets(n_structures={len(self)}, energy={self.has_energy.sum()}, "
+            f"forces={self.has_forces.sum()} ({len(self.forces_flat)} atoms), "
+            f"stress={self.has_stress.sum()})"
+        )
+
+
+def _plain(value):
+    """Replace Targets by energies, also inside lists, tuples and dictionaries."""
+    if isinstance(value, Targets):
+        return np.asarray(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_plain(v) for v in value])
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def _energies(energy):
+    if isinstance(energy, Targets):
+        return energy.energy.copy(), energy.has_energy.copy()
+    array = np.array(energy)
+    if array.ndim != 1:
+        raise ValueError(f"energy must be a sequence of numbers, got shape {array.shape}")
+    if array.dtype != object:
+        return array.astype(np.float64), np.ones(len(array), dtype=bool)
+    has = np.array([value is not None for value in array], dtype=bool)
+    values = [np.nan if value is None else float(value) for value in array]
+    return np.array(values, dtype=np.float64), has
+
+
+def _segments(forces, n):
+    """Return forces (n_labelled_atoms, 3) and offsets (n + 1,)."""
+    if forces is None:
+        return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
+    if len(forces) != n:
+        raise ValueError(
+            f"got {n} energies but {len(forces)} arrays of forces; "
+            "give one per structure, None where there is none"
+        )
+    parts, counts = [], np.zeros(n, dtype=np.int64)
+    problems = []
+    for i, entry in enumerate(forces):
+        if entry is None:
+            continue
+        array = np.asarray(entry, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != 3 or not len(array):
+            problems.append(f"structure {i}: {array.shape}")
+            continue
+        parts.append(array)
+        counts[i] = len(array)
+    if problems:
+        raise ValueError(
+            "forces of one structure must have shape (n_atoms, 3), or be None if missing; got "
+            + "; ".join(problems[:10])
+            + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
+        )
+    flat = np.concatenate(parts) if parts else np.empty((0, 3))
+    return flat, np.concatenate([[0], np.cumsum(counts)])
+
+
+def _stresses(stress, n):
+    """Return stress (n, 6) or None, and which rows are there (n,)."""
+    has = np.zeros(n, dtype=bool)
+    if stress is None:
+        return None, has
+    if len(stress) != n:
+        raise ValueError(
+            f"got {n} energies but {len(stress)} stresses; "
+            "give one per structure, None where there is none"
+        )
+    rows = np.full((n, 6), np.nan)
+    for i, entry in enumerate(stress):
+        if entry is None:
+            continue
+        array = np.asarray(entry, dtype=np.float64)
+        if array.shape == (3, 3):
+            array = _voigt(array, i)
+        if array.shape != (6,):
+            raise ValueError(f"structure {i}: stress has shape {array.shape}, not (6,) or (3, 3)")
+        rows[i] = array
+        has[i] = not np.isnan(array).all()
+    return (rows if has.any() else None), has
+
+
+def _voigt(matrix, i):
+    """Return the six components of a symmetric matrix; codes print it with some noise."""
+    asymmetry = np.abs(matrix - matrix.T).max()
+    if asymmetry > 1e-3 + 0.01 * np.abs(matrix).max():
+        raise ValueError(f"structure {i}: the stress matrix is not symmetric:\n{matrix}")
+    return np.array([0.5 * (matrix[a, b] + matrix[b, a]) for a, b in _VOIGT])
