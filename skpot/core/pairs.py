@@ -78,3 +78,41 @@ def count_entries(centres, pairs, marker):
                 count += 1
         start[row + 1] = start[row] + count
     return start
+
+
+@jit
+def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, vector):
+    """Write those candidate pairs that are within the cutoff now; return how many.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_atoms, 3)
+        In Å.
+    cell : ndarray of shape (3, 3)
+        Cell vectors as rows.
+    cutoff : float
+        In Å.
+    candidates : Pairs
+        Pairs of a longer list; only `start` and `neighbor` are read.
+    shift : ndarray of shape (n_candidates, 3)
+        Lattice translation of each candidate's neighbour, in cell vectors.
+    start, neighbor, vector : ndarray
+        Output, long enough for all candidates.
+    """
+    n = 0
+    start[0] = 0
+    for i in range(len(candidates.start) - 1):
+        for p in range(candidates.start[i], candidates.start[i + 1]):
+            j = candidates.neighbor[p]
+            squared = 0.0
+            for axis in range(3):
+                d = positions[j, axis] - positions[i, axis]
+                for k in range(3):
+                    d += shift[p, k] * cell[k, axis]
+                vector[n, axis] = d
+                squared += d * d
+            if squared < cutoff * cutoff:
+                neighbor[n] = j
+                n += 1
+        start[i + 1] = n
+    return n

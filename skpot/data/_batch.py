@@ -64,7 +64,7 @@ class StructureBatch:
             rows = slice(self.offsets[s], self.offsets[s + 1])
             graphs.append(self._one(self.positions[rows], self.cells[s], self.pbc[s], cutoff))
         graph = NeighborGraph.concatenate(graphs)
-        self._refuse_coincident(graph)
+        self.refuse_coincident(graph)
         return graph
 
     @staticmethod
@@ -78,7 +78,8 @@ class StructureBatch:
         pairs = Pairs(start, second.astype(np.int64), np.ascontiguousarray(vector, dtype=float))
         return NeighborGraph(pairs, np.array([0, n]))
 
-    def _refuse_coincident(self, graph):
+    def refuse_coincident(self, graph):
+        """Raise `ValueError` if two atoms of a graph are closer than 0.1 Å."""
         pairs = graph.pairs
         if closest_squared(pairs.vector) < MIN_DISTANCE**2:
             distances = np.linalg.norm(pairs.vector, axis=1)

@@ -1,0 +1,5 @@
+"""Fitted models as engines of molecular dynamics."""
+
+from ._calculator import Calculator
+
+__all__ = ["Calculator"]

@@ -1,0 +1,89 @@
+"""A neighbour list that stays valid while atoms and cell move a little."""
+
+import numpy as np
+
+from ..core.pairs import Pairs, filter_pairs
+from ..data import NeighborGraph, StructureBatch
+
+
+class SkinnedStructure(StructureBatch):
+    """One structure whose neighbour search is repeated only when it must be.
+
+    Candidates up to cutoff + skin are searched once. Later, atoms are compared with the candidates'
+    structure after the homogeneous deformation A that takes the old cell to the new one: with
+    displacements u from there, a pair that was beyond cutoff + skin is still beyond the cutoff as
+    long as
+
+        (cutoff + skin) s_min(A) - 2 max|u| >= cutoff
+
+    where s_min is the smallest singular value. This bounds changes of the cell as well as motion.
+
+    Parameters
+    ----------
+    batch : StructureBatch
+        A single structure.
+    skin : float
+        In Å; 0 searches at every step.
+
+    Attributes
+    ----------
+    n_searches : int
+        How often the neighbours were searched.
+    """
+
+    def __init__(self, batch, skin):
+        super().__init__(batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets)
+        self.skin = skin
+        self.n_searches = 0
+        self._lists = {}
+
+    def move(self, positions, cell):
+        """Take new positions (n_atoms, 3) and cell (3, 3); species and pbc stay."""
+        self.positions = positions
+        self.cells = cell[None]
+
+    def neighbors(self, cutoff):
+        """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å)."""
+        entry = self._lists.get(cutoff)
+        if entry is None or not self._valid(entry, cutoff):
+            entry = self._lists[cutoff] = self._search(cutoff)
+        candidates, shift, _, _ = entry
+        start = np.empty(len(candidates.start), dtype=np.int64)
+        neighbor = np.empty(len(candidates.neighbor), dtype=np.int64)
+        vector = np.empty((len(neighbor) + 1, 3))
+        n = filter_pairs(
+            self.positions, self.cells[0], cutoff, candidates, shift, start, neighbor, vector
+        )
+        graph = NeighborGraph(Pairs(start, neighbor[:n], vector[:n]), self.offsets)
+        self.refuse_coincident(graph)
+        return graph
+
+    def _search(self, cutoff):
+        self.n_searches += 1
+        candidates = super().neighbors(cutoff + self.skin).pairs
+        cell = _completed(self.cells[0], self.pbc[0])
+        first = np.repeat(np.arange(len(self.numbers)), np.diff(candidates.start))
+        apart = self.positions[candidates.neighbor] - self.positions[first]
+        shift = np.rint((candidates.vector - apart) @ np.linalg.inv(cell))
+        return candidates, shift, self.positions, cell
+
+    def _valid(self, entry, cutoff):
+        _, _, positions, old_cell = entry
+        deformation = np.linalg.solve(old_cell, _completed(self.cells[0], self.pbc[0]))
+        moved = self.positions - positions @ deformation
+        largest = np.sqrt(np.max(np.einsum("ij,ij->i", moved, moved)))
+        smallest = np.linalg.svd(deformation, compute_uv=False)[-1]
+        return (cutoff + self.skin) * smallest - 2.0 * largest >= cutoff
+
+
+def _completed(cell, pbc):
+    """Return the cell with vectors that are not periodic replaced by unit normals."""
+    cell = np.where(pbc[:, None], cell, 0.0)
+    if pbc.all():
+        return cell
+    if not pbc.any():
+        return np.eye(3)
+    # The trailing right singular vectors span what the periodic vectors leave open.
+    normals = np.linalg.svd(cell)[2][int(pbc.sum()) :]
+    cell[~pbc] = normals
+    return cell
