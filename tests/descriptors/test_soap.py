@@ -1,0 +1,116 @@
+"""SOAP against the formula in plain Python, and every promise of a descriptor."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from sklearn.exceptions import NotFittedError
+
+from skpot import SOAP
+from skpot.testing import check_descriptor, sample_structures
+from skpot.testing._structures import rotated
+from tests.naive.soap import power_spectrum
+
+SPECIES = [["Si"], ["Si", "O"], ["H", "C", "N", "O"]]
+
+
+def oracle(soap, atoms, species):
+    return power_spectrum(
+        atoms.numbers,
+        atoms.positions,
+        atoms.cell.array,
+        atoms.pbc,
+        species=sorted(species),
+        cutoff=soap.cutoff,
+        n_max=soap.n_max,
+        l_max=soap.l_max,
+        sigma=soap.sigma,
+        cutoff_width=soap.cutoff_width,
+        radial_scaling=soap.radial_scaling,
+        normalize=soap.normalize,
+    )
+
+
+def compare_with_oracle(soap, structures, rtol=1e-8):
+    features = soap.fit_transform(structures)
+    species = {int(z) for atoms in structures for z in atoms.numbers}
+    expected = np.concatenate([oracle(soap, atoms, species) for atoms in structures])
+    assert features.values.shape == expected.shape
+    np.testing.assert_allclose(features.values, expected, rtol=0, atol=rtol * abs(expected).max())
+
+
+def test_the_oracle_is_rotation_invariant():
+    rng = np.random.default_rng(0)
+    soap = SOAP(cutoff=3.0, n_max=2, l_max=3, sigma=0.4)
+    for atoms in sample_structures(["Si", "O"])[:3]:
+        turned, _ = rotated(atoms, rng)
+        difference = oracle(soap, atoms, {8, 14}) - oracle(soap, turned, {8, 14})
+        assert abs(difference).max() < 1e-14
+
+
+@pytest.mark.parametrize("symbols", SPECIES, ids="-".join)
+def test_values_of_all_kinds_of_cells(symbols):
+    compare_with_oracle(SOAP(cutoff=3.6, n_max=3, l_max=3, sigma=0.4), sample_structures(symbols))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalize": False},
+        {"radial_scaling": (2.0, 3.0)},
+        {"cutoff_width": 2.0},
+        {"sigma": 0.25},
+        {"sigma": 1.0},
+        {"n_max": 1, "l_max": 0},
+        {"n_max": 2, "l_max": 9},
+    ],
+    ids=str,
+)
+def test_values_for_each_parameter(options):
+    soap = SOAP(**{"cutoff": 3.2, "n_max": 3, "l_max": 2} | options)
+    compare_with_oracle(soap, sample_structures(["Si", "O"])[1:])
+
+
+def test_values_of_the_default_parameters():
+    compare_with_oracle(SOAP(), sample_structures()[2:])
+
+
+@pytest.mark.parametrize("symbols", SPECIES, ids="-".join)
+def test_promises_of_a_descriptor(symbols):
+    soap = SOAP(cutoff=4.0, n_max=3, l_max=3, sigma=0.4)
+    check_descriptor(soap, sample_structures(symbols))
+
+
+@pytest.mark.parametrize(
+    "options", [{"normalize": False}, {"radial_scaling": (2.0, 4.0)}, {"cache": False}], ids=str
+)
+def test_promises_with_other_options(options):
+    soap = SOAP(cutoff=3.5, n_max=2, l_max=2, **options)
+    check_descriptor(soap, sample_structures(["Si", "O"]))
+
+
+def test_promises_with_default_parameters():
+    check_descriptor(SOAP(), sample_structures()[:3])
+
+
+def test_species_may_be_named_beforehand():
+    atoms = sample_structures(["Si"])[2]
+    named = SOAP(cutoff=3.0, n_max=2, l_max=1, species=["O", "Si"]).fit_transform([atoms])
+    both = SOAP(cutoff=3.0, n_max=2, l_max=1).fit(sample_structures(["Si", "O"]))
+    assert np.array_equal(named.values, both.transform([atoms]).values)
+    assert named.values.shape[1] == both.n_features_out_
+
+
+def test_unknown_species_are_refused_with_their_structures():
+    soap = SOAP(cutoff=3.0, n_max=2, l_max=1).fit(sample_structures(["Si"]))
+    with pytest.raises(ValueError, match=r"species O.*structures \[1\].*knows only Si"):
+        soap.transform([Atoms("Si"), Atoms("O")])
+
+
+def test_not_fitted():
+    with pytest.raises(NotFittedError):
+        SOAP().transform([Atoms("Si")])
+
+
+def test_cutoff_width_beyond_the_cutoff():
+    with pytest.raises(ValueError, match=r"cutoff_width=4.* exceeds cutoff=3"):
+        SOAP(cutoff=3.0, cutoff_width=4.0).fit([Atoms("Si")])
