@@ -1,0 +1,55 @@
+"""Interatomic potentials as scikit-learn estimators.
+
+Units are eV and Å everywhere. Public names load on first use: importing skpot itself imports no
+other package and compiles nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Public name -> module that holds it. A new public name needs a line here and nothing else.
+_PUBLIC = {
+    "AtomicFeatures": "skpot.data",
+    "Calculator": "skpot.md",
+    "DescriptorCache": "skpot.descriptors",
+    "PerAtom": "skpot.compose",
+    "SOAP": "skpot.descriptors",
+    "SparseGPR": "skpot.models",
+    "Targets": "skpot.data",
+    "check_structures": "skpot.data",
+    "read": "skpot.data",
+}
+
+_SUBMODULES = {
+    "compose",
+    "core",
+    "data",
+    "datasets",
+    "descriptors",
+    "kernels",
+    "md",
+    "metrics",
+    "model_selection",
+    "models",
+    "persistence",
+    "selection",
+    "solvers",
+    "testing",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value  # the next access does not come here
+        return value
+    if name in _SUBMODULES:
+        return importlib.import_module(f"skpot.{name}")
+    raise AttributeError(f"module 'skpot' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_PUBLIC, *_SUBMODULES})

@@ -1,0 +1,25 @@
+"""Plain containers: structures as arrays, features with their derivatives, targets."""
+
+from skpot.data._batch import StructureBatch, as_batch
+from skpot.data._checks import check_pair_distances, check_structures
+from skpot.data._derivatives import JacobianBlock, LinearMap, RowMap
+from skpot.data._features import AtomicFeatures
+from skpot.data._graph import NeighborGraph
+from skpot.data._label_checks import check_targets
+from skpot.data._read import read
+from skpot.data._targets import Targets
+
+__all__ = [
+    "AtomicFeatures",
+    "JacobianBlock",
+    "LinearMap",
+    "NeighborGraph",
+    "RowMap",
+    "StructureBatch",
+    "Targets",
+    "as_batch",
+    "check_pair_distances",
+    "check_structures",
+    "check_targets",
+    "read",
+]
