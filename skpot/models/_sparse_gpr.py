@@ -149,6 +149,23 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def set_params(self, **params):
+        """Set parameters by name, those of the default kernel (`kernel__zeta`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : SparseGPR
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = DotProduct()  # None has no parameters a search could set
+        return super().set_params(**params)
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Choose references and solve for the coefficients.
