@@ -62,16 +62,14 @@ def reference_energies(e0, features, energy, weight):
 
 
 def _isolated(features, energy):
-    """Return energies of one-atom structures without neighbours."""
+    """Return mean energies of one-atom structures without neighbours."""
     if features.derivatives is None:
         return {}
     alone = (features.n_atoms == 1) & np.isfinite(energy)
     rows = features.offsets[:-1][alone]
     free = features.neighborhood_sizes()[rows] == 1
-    return {
-        int(z): float(e)
-        for z, e in zip(features.species[rows][free], energy[alone][free], strict=True)
-    }
+    species, energies = features.species[rows][free], energy[alone][free]
+    return {int(z): float(energies[species == z].mean()) for z in np.unique(species)}
 
 
 def _least_squares(features, energy, weight, kinds):

@@ -24,17 +24,11 @@ class Noise:
         self.stress = stress
 
 
-def structure_rows(features, labels):
-    """Return how many rows each structure gives, shape (n_structures,)."""
-    forces = np.diff(labels.force_offsets) * 3
-    return labels.has_energy.astype(int) + forces + 6 * labels.has_stress
-
-
 def blocks(features, labels, n_columns, max_bytes):
     """Yield ranges of structures whose rows fit in `max_bytes`, or single structures."""
     # Force rows are made for all atoms of a block, labelled or not.
     derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
-    rows = 1 + (3 * features.n_atoms + 6 if derivative else 0)
+    rows = 1 + (3 * features.n_atoms + 6) * bool(derivative)
     limit = max_bytes / (8.0 * n_columns)
     begin, total = 0, 0
     for s, count in enumerate(rows):

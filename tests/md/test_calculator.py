@@ -1,0 +1,196 @@
+"""The fitted model under ASE's drivers."""
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.filters import FrechetCellFilter, StrainFilter, UnitCellFilter
+from ase.md.andersen import Andersen
+from ase.md.bussi import Bussi
+from ase.md.langevin import Langevin
+from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT
+from ase.md.npt import NPT
+from ase.md.nptberendsen import NPTBerendsen
+from ase.md.nvtberendsen import NVTBerendsen
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS, FIRE, LBFGS, GPMin, MDMin
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+import skpot
+from skpot.md._skin import SkinnedStructure
+
+
+@pytest.fixture(scope="module")
+def model():
+    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    chosen = list(range(0, len(X), 3))
+    soap = skpot.SOAP(cutoff=4.0, n_max=5, l_max=4)
+    pipeline = make_pipeline(soap, skpot.SparseGPR(n_sparse=150))
+    return pipeline.fit([X[i] for i in chosen], y[chosen])
+
+
+def thermal(repeat, kelvin, model, **options):
+    atoms = bulk("Si", cubic=True) * repeat
+    atoms.calc = skpot.Calculator(model, **options)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=kelvin, rng=np.random.default_rng(0))
+    Stationary(atoms)
+    return atoms
+
+
+def test_results_are_those_of_predict(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    predicted, std = model.predict([atoms], return_std=True)
+    atoms.calc = skpot.Calculator(model)
+    assert atoms.get_potential_energy() == pytest.approx(predicted.energy[0], rel=1e-12)
+    assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
+    np.testing.assert_allclose(atoms.get_forces(), predicted.forces[0], atol=1e-12)
+    np.testing.assert_allclose(atoms.get_stress(), predicted.stress[0], atol=1e-12)
+    assert atoms.get_potential_energies().sum() == pytest.approx(predicted.energy[0])
+    assert atoms.calc.results["energy_std"] == pytest.approx(std[0])
+
+
+def test_results_do_not_depend_on_the_skin(model):
+    rng = np.random.default_rng(0)
+    atoms, plain = bulk("Si", cubic=True), bulk("Si", cubic=True)
+    atoms.calc = skpot.Calculator(model, skin=0.6)
+    plain.calc = skpot.Calculator(model, skin=0.0)
+    for step in range(40):
+        move = rng.normal(scale=0.02, size=(8, 3))
+        strain = np.eye(3) + rng.normal(scale=0.004, size=(3, 3))
+        for a in (atoms, plain):
+            a.positions += move
+            if step % 2:
+                a.set_cell(a.cell.array @ strain, scale_atoms=True)
+        assert atoms.get_potential_energy() == pytest.approx(
+            plain.get_potential_energy(), abs=1e-10
+        )
+        np.testing.assert_allclose(atoms.get_forces(), plain.get_forces(), atol=1e-10)
+    assert 1 < atoms.calc._structure.n_searches < 40
+    assert plain.calc._structure.n_searches == 40
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 1, 0), (0, 0, 0)])
+def test_a_collapsing_cell_loses_no_pair(pbc):
+    rng = np.random.default_rng(0)
+    atoms = Atoms("Si6", rng.uniform(0, 5, (6, 3)), cell=[[5, 0, 0], [1, 4, 0], [0, 1, 6]], pbc=pbc)
+    structure = SkinnedStructure(skpot.data.as_batch([atoms]), skin=0.8)
+    for _ in range(30):
+        atoms.set_cell(atoms.cell.array * 0.99, scale_atoms=True)
+        batch = skpot.data.as_batch([atoms])
+        structure.move(batch.positions, batch.cells[0])
+        found, expected = structure.neighbors(3.0).pairs, batch.neighbors(3.0).pairs
+        assert np.array_equal(found.start, expected.start)
+        for i in range(6):
+            rows = slice(found.start[i], found.start[i + 1])
+            np.testing.assert_allclose(
+                np.sort(np.linalg.norm(found.vector[rows], axis=1)),
+                np.sort(np.linalg.norm(expected.vector[rows], axis=1)),
+                atol=1e-10,
+            )
+    assert structure.n_searches < 15
+
+
+def test_energy_is_conserved(model):
+    atoms = thermal((2, 2, 2), 600, model, uncertainty=False)
+    dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
+    dynamics.run(20)
+    before = atoms.get_total_energy()
+    dynamics.run(180)
+    assert abs(atoms.get_total_energy() - before) / len(atoms) < 1e-3
+
+
+FS = units.fs
+DYNAMICS = {
+    "VelocityVerlet": lambda a: VelocityVerlet(a, FS),
+    "Langevin": lambda a: Langevin(a, FS, temperature_K=300, friction=0.01 / FS),
+    "Andersen": lambda a: Andersen(a, FS, temperature_K=300, andersen_prob=0.1),
+    "Bussi": lambda a: Bussi(a, FS, temperature_K=300, taut=50 * FS),
+    "NoseHooverChain": lambda a: NoseHooverChainNVT(a, FS, temperature_K=300, tdamp=50 * FS),
+    "NVTBerendsen": lambda a: NVTBerendsen(a, FS, temperature_K=300, taut=50 * FS),
+    "NPTBerendsen": lambda a: NPTBerendsen(
+        a, FS, temperature_K=300, pressure_au=0.0, taut=50 * FS, taup=500 * FS,
+        compressibility_au=1.6,
+    ),
+    "IsotropicMTKNPT": lambda a: IsotropicMTKNPT(
+        a, FS, temperature_K=300, pressure_au=0.0, tdamp=50 * FS, pdamp=500 * FS
+    ),
+    "NPT": lambda a: NPT(
+        a, FS, temperature_K=300, externalstress=0.0, ttime=25 * FS, pfactor=0.6 * (75 * FS) ** 2
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_integrator_runs(model, name):
+    atoms = thermal((1, 1, 1), 300, model)
+    DYNAMICS[name](atoms).run(10)
+    assert np.isfinite(atoms.get_total_energy())
+    assert 0 < atoms.get_temperature() < 1500
+
+
+@pytest.mark.parametrize("optimizer", [BFGS, LBFGS, FIRE, MDMin, GPMin])
+def test_every_optimizer_runs(model, optimizer):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = skpot.Calculator(model)
+    before = atoms.get_potential_energy()
+    optimizer(atoms, logfile=None).run(fmax=0.02, steps=80)
+    assert atoms.get_potential_energy() < before
+
+
+@pytest.mark.parametrize("cell_filter", [FrechetCellFilter, UnitCellFilter, StrainFilter])
+def test_every_cell_filter_runs(model, cell_filter):
+    atoms = bulk("Si", a=5.35)
+    atoms.calc = skpot.Calculator(model)
+    BFGS(cell_filter(atoms), logfile=None).run(fmax=1e-3, steps=60)
+    assert np.abs(atoms.get_stress()).max() < 1e-3
+    assert 5.3 < atoms.cell.lengths()[0] * np.sqrt(2) < 5.6
+
+
+def test_nothing_is_recomputed_without_a_change(model):
+    atoms = bulk("Si")
+    atoms.calc = skpot.Calculator(model)
+    atoms.get_forces()
+    calls = []
+    atoms.calc.calculate = lambda *args: calls.append(args)
+    atoms.set_initial_charges([0.1, -0.1])
+    atoms.set_tags([1, 2])
+    atoms.get_potential_energy()
+    atoms.get_stress()
+    assert not calls
+
+
+def test_other_atoms_start_anew(model):
+    calc = skpot.Calculator(model)
+    for atoms in (bulk("Si"), bulk("Si", cubic=True), Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])):
+        atoms.calc = calc
+        expected = model.predict([atoms]).energy[0]
+        assert atoms.get_potential_energy() == pytest.approx(expected)
+
+
+def test_molecules_have_no_stress(model):
+    atoms = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])
+    atoms.calc = skpot.Calculator(model)
+    atoms.get_forces()
+    assert "stress" not in atoms.calc.results
+
+
+def test_an_exploded_run_says_so(model):
+    atoms = bulk("Si")
+    atoms.calc = skpot.Calculator(model)
+    atoms.positions[0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        atoms.get_forces()
+
+
+def test_a_search_or_an_unfitted_model_is_refused(model):
+    with pytest.raises(TypeError, match="fitted pipeline"):
+        skpot.Calculator("model.skpot")
+    search = GridSearchCV(model, {"sparsegpr__n_sparse": [1]})
+    search.best_estimator_ = model
+    with pytest.raises(TypeError, match="best_estimator_"):
+        skpot.Calculator(search)

@@ -1,0 +1,247 @@
+"""The sparse process against dense algebra, finite differences and bad input."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.pipeline import FeatureUnion, make_pipeline
+
+from skpot import SOAP, PerAtom, SparseGPR, Targets
+from skpot.kernels import RBF, DotProduct
+from skpot.testing import check_potential, sample_structures
+from tests.naive.kernel import SparseGP, Structure, dot_product, least_squares_e0
+
+SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
+
+
+def labelled(symbols, n=3):
+    """Return structures with random labels: they need not be physical to test the algebra."""
+    rng = np.random.default_rng(0)
+    X = [atoms for seed in range(n) for atoms in sample_structures(symbols, random_state=seed)]
+    energy = [-3.0 * len(a) + rng.normal() for a in X]
+    forces = [rng.normal(size=(len(a), 3)) for a in X]
+    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
+    return X, Targets(energy, forces, stress)
+
+
+def fitted(symbols, *steps, **options):
+    X, y = labelled(symbols)
+    model = make_pipeline(SOAP(**SMALL), *steps, SparseGPR(n_sparse=12, **options))
+    with pytest.warns(UserWarning) if len(symbols) == 4 else _nothing():
+        return model.fit(X, y), X, y
+
+
+class _nothing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        return None
+
+
+@pytest.mark.parametrize("symbols", [["Si"], ["Si", "O"]], ids="-".join)
+def test_equals_dense_normal_equations(symbols):
+    X, y = labelled(symbols, n=2)
+    # Mixed labels: one structure without forces, one without energy.
+    energy = list(y.energy)
+    energy[1] = None
+    y = Targets(energy, [None, *y.forces[1:]], [y.stress[i] for i in range(len(X))])
+    options = dict(sigma_energy=0.05, sigma_forces=0.2, sigma_stress=0.01)
+    e0 = {z: -2.5 for z in symbols}
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=6, e0=e0, jitter=1e-12, **options))
+    model.fit(X, y)
+    soap, gpr = model[0], model[1]
+
+    def features(numbers, positions, cell, pbc):
+        return soap.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+
+    references = list(zip(gpr.reference_features_, gpr.reference_species_, strict=True))
+    oracle = SparseGP(
+        features, dot_product(4), references, {int(z): -2.5 for z in gpr.e0_}, **options
+    )
+    oracle.fit(
+        [
+            Structure(
+                a.numbers, a.positions, a.cell.array, a.pbc,
+                y.energy[i] if y.has_energy[i] else None,
+                y.forces[i],
+                y.stress[i] if y.has_stress[i] else None,
+            )
+            for i, a in enumerate(X)
+        ]
+    )  # fmt: skip
+    predicted, std = model.predict(X[:3], return_std=True)
+    for i, atoms in enumerate(X[:3]):
+        s = Structure(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=2e-6)
+        np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=2e-5)
+        if atoms.pbc.all():
+            np.testing.assert_allclose(predicted.stress[i], oracle.stress(s), atol=2e-6)
+        np.testing.assert_allclose(std[i] ** 2, oracle.energy_variance(s), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("symbols", [["Si"], ["H", "C", "N", "O"]], ids="-".join)
+def test_keeps_the_promises_of_a_potential(symbols):
+    model, X, _ = fitted(symbols)
+    check_potential(model, X[:4])
+
+
+@pytest.mark.parametrize(
+    "steps, options",
+    [
+        ([PerAtom(PCA(8))], {}),
+        ([PerAtom(PCA(8))], {"kernel": RBF(length_scale=0.5)}),
+        ([], {"kernel": DotProduct(zeta=2), "selection": "fps"}),
+    ],
+)
+def test_forces_follow_through_maps_and_kernels(steps, options):
+    model, X, _ = fitted(["Si", "O"], *steps, **options)
+    others = ("rotation", "translation", "permutation", "cell", "inputs", "threads", "copies")
+    check_potential(model, X[:3], skip=others)
+
+
+def test_forces_follow_through_a_union_of_two_scales():
+    X, y = labelled(["Si"])
+    union = FeatureUnion([("short", SOAP(2.8, 3, 2, 0.4)), ("long", SOAP(4.0, 3, 2, 0.6))])
+    model = make_pipeline(union, SparseGPR(n_sparse=12)).fit(X, y)
+    check_potential(model, X[:3], skip=("inputs", "threads", "copies"))
+
+
+def test_blocks_of_any_size_give_the_same_model():
+    X, y = labelled(["Si"])
+    features = SOAP(**SMALL).fit_transform(X)
+    free = SparseGPR(n_sparse=12).fit(features, y)
+    tight = SparseGPR(n_sparse=12, max_memory=2.5e5).fit(features, y)
+    np.testing.assert_allclose(
+        tight.predict(features).energy, free.predict(features).energy, rtol=1e-10
+    )
+
+
+def test_the_same_seed_gives_the_same_model_bit_for_bit():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8, random_state=3))
+    first, second = clone(model).fit(X, y), clone(model).fit(X, y)
+    assert np.array_equal(first[-1].dual_coef_, second[-1].dual_coef_)
+    third = clone(model).set_params(sparsegpr__random_state=4).fit(X, y)
+    assert not np.array_equal(first[-1].reference_features_, third[-1].reference_features_)
+
+
+def test_predict_returns_the_kind_of_y_seen_in_fit():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
+    assert isinstance(model.fit(X, y).predict(X), Targets)
+    energies = model.fit(X, y.energy).predict(X)
+    assert type(energies) is np.ndarray and energies.shape == (len(X),)
+
+
+def test_small_noise_reproduces_energies():
+    X, y = labelled(["Si"])
+    bulk = [i for i, atoms in enumerate(X) if len(atoms) > 1]
+    X, energy = [X[i] for i in bulk], y.energy[bulk]
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=100, sigma_energy=1e-6))
+    predicted, std = model.fit(X, energy).predict(X, return_std=True)
+    np.testing.assert_allclose(predicted, energy, atol=1e-3)
+    assert std.max() < 0.01
+
+
+def test_uncertainty_grows_away_from_the_data():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=50)).fit(X, y)
+    _, near = model.predict(X[:1], return_std=True)
+    strange = X[0].copy()
+    strange.positions[0] += [0.9, 0.4, 0.7]
+    _, far = model.predict([strange], return_std=True)
+    assert far[0] > 3 * near[0]
+
+
+def test_sample_weight_acts_as_repetition():
+    X, y = labelled(["Si"])
+    features = SOAP(**SMALL).fit_transform(X)
+    rows = [0, 0, 0, *range(1, len(X))]
+    weight = np.ones(len(X))
+    weight[0] = 3.0
+    options = dict(n_sparse=1000, e0={"Si": -3.0}, selection="fps")
+    weighted = SparseGPR(**options).fit(features, y, sample_weight=weight)
+    repeated = SparseGPR(**options).fit(features[rows], y[rows])
+    np.testing.assert_allclose(
+        weighted.predict(features).energy, repeated.predict(features).energy, rtol=1e-6
+    )
+
+
+def test_e0_comes_from_isolated_atoms_else_from_least_squares():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
+    gpr = model.fit(X, y)[-1]
+    assert gpr.e0_source_ == "isolated"
+    np.testing.assert_allclose(gpr.e0_[14], y.energy[[len(a) == 1 for a in X]].mean())
+    bulk = [i for i, a in enumerate(X) if len(a) > 1]
+    gpr = model.fit([X[i] for i in bulk], y[bulk])[-1]
+    assert gpr.e0_source_ == "least_squares"
+    structures = [Structure(X[i].numbers, X[i].positions, 0, 0, y.energy[i]) for i in bulk]
+    np.testing.assert_allclose(gpr.e0_[14], least_squares_e0(structures, [14])[0], rtol=1e-10)
+    with pytest.raises(ValueError, match="no structure is an isolated atom of Si"):
+        model.set_params(sparsegpr__e0="isolated").fit([X[i] for i in bulk], y[bulk])
+    with pytest.raises(ValueError, match="e0 has no energy for Si"):
+        model.set_params(sparsegpr__e0={"O": 1.0}).fit(X, y)
+
+
+def test_compositions_that_leave_e0_open_are_reported():
+    X = [a for a in labelled(["Si", "O"])[0] if len(a) == 4]
+    y = np.arange(len(X)) * 0.1
+    with pytest.warns(UserWarning, match="determine only 1 of 2"):
+        make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8)).fit(X, y)
+
+
+def test_bad_labels_are_all_named():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
+    forces = list(y.forces)
+    forces[2] = forces[2].copy()
+    forces[2][1, 0] = np.nan
+    forces[4] = forces[4][:-1]
+    with pytest.raises(ValueError, match="(?s)structure 2.*not finite.*structure 4.*atoms"):
+        model.fit(X, Targets(y.energy, forces))
+    with pytest.raises(ValueError, match="demands more than y holds"):
+        model.set_params(sparsegpr__targets=("energy", "forces")).fit(X, y.energy)
+    with pytest.raises(ValueError, match="11 entries but X has 12"):
+        model.set_params(sparsegpr__targets="auto").fit(X, y[:11])
+
+
+def test_bad_structures_are_refused():
+    X, y = labelled(["Si"])
+    model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8)).fit(X, y)
+    with pytest.raises(ValueError, match="species Ge in structures"):
+        model.predict([Atoms("Ge2", [[0, 0, 0], [0, 0, 2.4]])])
+    with pytest.raises(TypeError, match="single structure"):
+        model.predict(X[0])
+    with pytest.raises(ValueError):
+        model.predict([])
+    with pytest.raises(ValueError, match="(?s)structure 1.*0 and 1"):
+        model.fit([X[0], Atoms("Si2", [[0, 0, 0], [0, 0, 0]])], y[:2])
+
+
+def test_structures_without_descriptor_get_advice():
+    X, y = labelled(["Si"])
+    with pytest.raises(TypeError, match="put a descriptor before it"):
+        SparseGPR().fit(X, y)
+
+
+def test_features_of_another_descriptor_are_refused():
+    X, y = labelled(["Si"])
+    gpr = SparseGPR(n_sparse=5).fit(SOAP(**SMALL).fit_transform(X), y)
+    with pytest.raises(ValueError, match="use the same descriptor"):
+        gpr.predict(SOAP(n_max=2, l_max=1).fit_transform(X))
+
+
+def test_too_little_memory_is_an_error_before_the_work():
+    X, y = labelled(["Si"])
+    with pytest.raises(ValueError, match="max_memory allows"):
+        make_pipeline(SOAP(**SMALL), SparseGPR(max_memory=1e4)).fit(X, y)
+
+
+def test_n_sparse_by_species():
+    X, y = labelled(["Si", "O"])
+    gpr = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse={"Si": 5, "O": 3})).fit(X, y)[-1]
+    assert (gpr.reference_species_ == 14).sum() == 5
+    assert (gpr.reference_species_ == 8).sum() == 3
