@@ -26,8 +26,8 @@ def read_frames(path, index=":"):
     from ase.io.formats import filetype, get_compression, open_with_compression, read
 
     path = os.fspath(path)
-    source, options = path, {"do_not_split_by_at_sign": os.path.exists(path)}  # else file@index
-    if os.path.exists(path) and get_compression(path)[1] and filetype(path) == "extxyz":
+    source, options = path, {"do_not_split_by_at_sign": True}
+    if get_compression(path)[1] and filetype(path) == "extxyz":
         # This reader jumps back and forth, which costs a decompression each time.
         with open_with_compression(path) as file:
             source, options = io.StringIO(file.read()), {"format": "extxyz"}

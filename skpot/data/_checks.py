@@ -157,7 +157,9 @@ def _as_list(X):
             kind += " (np.asarray turns structures of equal size into an array of atoms)"
         raise TypeError(f"X is an {kind}, not a list of structures; pass list[Atoms].")
     if not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-        raise TypeError(f"X is a {type(X).__name__}, not a list of structures; pass list[Atoms].")
+        raise TypeError(
+            f"X is of type {type(X).__name__}, not a list of structures; pass list[Atoms]."
+        )
     structures = list(X)
     if not structures:
         raise ValueError("X is empty: at least one structure is needed.")
@@ -216,7 +218,9 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
         return
     atoms = np.flatnonzero(np.repeat(usable, n_atoms))
     # Fractions of the cell along periodic directions, ångströms along the others.
-    basis = np.array([_completed(cell, p) for cell, p in zip(cells, pbc)])
+    basis = np.where(usable[:, None, None], cells, np.eye(3))
+    for i in np.flatnonzero(usable & ~pbc.all(axis=1)):
+        basis[i] = _completed(cells[i], pbc[i])
     inverse = np.linalg.inv(basis)
     fractional = np.einsum("ak,akl->al", positions[atoms], inverse[owner])
     heights = 1.0 / np.sqrt((inverse**2).sum(axis=1))
@@ -251,8 +255,6 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
 
 def _completed(cell, periodic):
     """Return the periodic cell vectors and unit vectors normal to them in place of the others."""
-    if periodic.all():
-        return cell if np.linalg.det(cell) else np.eye(3)  # reported as dependent already
     basis = np.eye(3)
     if periodic.any():
         vectors = cell[periodic]

@@ -90,22 +90,24 @@ def check_targets(
         raise ValueError(f"y holds no labels at all: {labels!r}")
     _raise_for_values(labels, n_atoms)
 
-    level = stacklevel + 1
-    _warn_about_forces(labels, level)
+    _warn_about_forces(labels, stacklevel)
     offsets = np.concatenate([[0], np.cumsum(n_atoms)])
     if numbers is not None:
         counts = _composition(np.asarray(numbers), offsets)
-        _warn_about_energies(labels, counts, level)
+        _warn_about_energies(labels, counts, stacklevel)
         if volumes is not None:
-            _warn_about_stress(labels, counts, np.asarray(volumes), level)
+            _warn_about_stress(labels, counts, np.asarray(volumes), stacklevel)
     if environments is not None:
-        _warn_about_duplicates(labels, np.asarray(environments), numbers, offsets, level)
+        _warn_about_duplicates(labels, np.asarray(environments), numbers, offsets, stacklevel)
     return labels
 
 
 def _as_targets(y):
     if y is None:
-        raise ValueError("y is None: the energies (an array) or Targets of X are needed.")
+        raise ValueError(
+            "fit requires y to be passed, but the target y is None: give the energies (an array) "
+            "or Targets of X."
+        )
     if isinstance(y, Targets):
         return y
     return Targets(np.asarray(column_or_1d(y, warn=True), dtype=np.float64))

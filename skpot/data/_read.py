@@ -49,13 +49,13 @@ def read(
     >>> import tempfile, pathlib, ase.build, ase.io, ase.calculators.emt
     >>> atoms = ase.build.bulk("Cu", cubic=True)
     >>> atoms.calc = ase.calculators.emt.EMT()
-    >>> energy = atoms.get_potential_energy(), atoms.get_forces()
+    >>> forces = atoms.get_forces()
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "copper.extxyz")
     ...     ase.io.write(path, atoms)
     ...     X, y = read(path)
     >>> len(X), y
-    (1, Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=0))
+    (1, Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1))
     """
     if stress_key is not None and virial_key is not None:
         raise ValueError(

@@ -1,0 +1,116 @@
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.pipeline import make_pipeline
+
+import skpot
+from skpot._base import ContainerOutput, VersionedEstimator
+from skpot._sklearn import METRICS, NamedMetric
+from tests.project import ROOT
+
+
+class Bag(list):
+    pass
+
+
+class Packer(ContainerOutput, VersionedEstimator, TransformerMixin, BaseEstimator):
+    def __init__(self, size=1):
+        self.size = size
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = 1
+        return self
+
+    def transform(self, X):
+        return Bag(X)
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["x"], dtype=object)
+
+
+def test_the_version_is_stamped_and_taken_off_again():
+    packer = Packer(3).fit([1])
+    assert packer.__getstate__()["_skpot_version"] == skpot.__version__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = pickle.loads(pickle.dumps(packer))
+        clone(packer)
+    assert vars(again) == vars(packer)
+
+
+@pytest.mark.parametrize("old", ["0.0.1", None])
+def test_another_version_warns_and_names_both(old):
+    state = Packer(3).__getstate__()
+    if old is None:
+        del state["_skpot_version"]
+    else:
+        state["_skpot_version"] = old
+    packer = Packer.__new__(Packer)
+    message = f"Packer of skpot from version {old or 'unknown'}.*version {skpot.__version__}"
+    with pytest.warns(InconsistentVersionWarning, match=message):
+        packer.__setstate__(state)
+    assert packer.size == 3 and not hasattr(packer, "_skpot_version")
+
+
+def test_containers_are_never_turned_into_data_frames():
+    from sklearn import config_context
+
+    packer = Packer().fit([1])
+    assert packer.set_output(transform="pandas") is packer
+    assert type(packer.transform([1, 2])) is Bag
+    with config_context(transform_output="pandas"):
+        assert type(Packer().fit_transform([1, 2])) is Bag
+    pipeline = make_pipeline(Packer()).set_output(transform="pandas")
+    assert type(pipeline.fit_transform([1, 2])) is Bag
+
+
+def test_public_names():
+    assert set(skpot.__all__) <= set(dir(skpot))
+    assert skpot.Targets is skpot.data.Targets
+    with pytest.raises(AttributeError, match="no attribute 'SOUP'"):
+        skpot.SOUP  # noqa: B018
+
+
+def run(code):
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_scorers_are_known_to_what_scikit_learn_had_imported_before():
+    code = """
+from sklearn.model_selection import GridSearchCV, cross_val_score, learning_curve
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import Ridge
+import skpot, numpy as np
+X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0)
+skpot.Targets
+print(GridSearchCV(Ridge(), {"alpha": [1.0]}, scoring="neg_energy_rmse").fit(X, y).best_score_ < 0)
+print((cross_val_score(Ridge(), X, y, scoring="neg_energy_mae") < 0).all())
+learning_curve(Ridge(), X, y, scoring="neg_energy_mae")
+permutation_importance(Ridge().fit(X, y), X, y, scoring="neg_energy_mae")
+"""
+    assert run(code).split() == ["True", "True"]
+
+
+@pytest.mark.parametrize("module", ["skpot.data", "skpot._base", "skpot.metrics"])
+def test_every_door_registers_the_scorers(module):
+    code = f"import {module}; from sklearn.metrics import get_scorer; get_scorer('neg_stress_mae')"
+    run(code)
+
+
+def test_named_metrics_are_the_functions_of_metrics():
+    import skpot.metrics
+
+    assert set(METRICS) | {"summary"} == set(skpot.metrics.__all__)
+    assert NamedMetric("energy_mae")([1.0], [3.0], n_atoms=[2]) == 1.0
+    with pytest.raises(ValueError, match="'system' is not one of the metrics"):
+        NamedMetric("system")([0], [0])
