@@ -1,0 +1,320 @@
+"""Errors of predicted labels; what is not labelled does not count."""
+
+import numpy as np
+
+from skpot.data import Targets
+
+GPA = 160.21766208  # GPa in one eV/Å³
+
+
+def energy_rmse(y_true, y_pred, *, n_atoms=None, sample_weight=None):
+    """Root mean square error of the energies per atom.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets or array-like of shape (n_structures,)
+        Reference and prediction; arrays hold total energies (eV).
+    n_atoms : array-like of int of shape (n_structures,), default=None
+        Atoms in each structure. By default their number is taken from the forces in `y_true` or
+        `y_pred`; if neither has any, the error is that of total energies.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/atom; in eV if the numbers of atoms are not known.
+
+    Examples
+    --------
+    >>> from skpot.metrics import energy_rmse
+    >>> energy_rmse([-8.0, -16.0], [-8.2, -16.4], n_atoms=[2, 4])
+    0.1
+    """
+    return _rms(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
+
+
+def energy_mae(y_true, y_pred, *, n_atoms=None, sample_weight=None):
+    """Mean absolute error of the energies per atom.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets or array-like of shape (n_structures,)
+        Reference and prediction; arrays hold total energies (eV).
+    n_atoms : array-like of int of shape (n_structures,), default=None
+        Atoms in each structure. By default their number is taken from the forces in `y_true` or
+        `y_pred`; if neither has any, the error is that of total energies.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/atom; in eV if the numbers of atoms are not known.
+
+    Examples
+    --------
+    >>> from skpot.metrics import energy_mae
+    >>> energy_mae([-8.0, -16.0], [-8.2, -16.0], n_atoms=[2, 4])
+    0.05
+    """
+    return _mean_abs(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
+
+
+def forces_rmse(y_true, y_pred, *, sample_weight=None):
+    """Root mean square error of the force components.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets
+        Reference and prediction; structures without forces are left out.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/Å.
+
+    Examples
+    --------
+    >>> from skpot import Targets
+    >>> from skpot.metrics import forces_rmse
+    >>> y_true = Targets([0.0], forces=[[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+    >>> y_pred = Targets([0.0], forces=[[[0.1, 0.1, 0.1], [0.1, 0.1, -0.1]]])
+    >>> forces_rmse(y_true, y_pred)
+    0.1
+    """
+    return _rms(*_forces_errors(y_true, y_pred, sample_weight))
+
+
+def forces_mae(y_true, y_pred, *, sample_weight=None):
+    """Mean absolute error of the force components.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets
+        Reference and prediction; structures without forces are left out.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/Å.
+
+    Examples
+    --------
+    >>> from skpot import Targets
+    >>> from skpot.metrics import forces_mae
+    >>> y_true = Targets([0.0], forces=[[[0.0, 0.0, 0.0]]])
+    >>> y_pred = Targets([0.0], forces=[[[0.3, 0.0, -0.3]]])
+    >>> forces_mae(y_true, y_pred)
+    0.2
+    """
+    return _mean_abs(*_forces_errors(y_true, y_pred, sample_weight))
+
+
+def stress_rmse(y_true, y_pred, *, sample_weight=None):
+    """Root mean square error of the six components of the stress.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets
+        Reference and prediction; structures without stress are left out.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/Å³.
+
+    Examples
+    --------
+    >>> from skpot import Targets
+    >>> from skpot.metrics import stress_rmse
+    >>> y_true = Targets([0.0, 0.0], stress=[[0.01] * 6, None])
+    >>> y_pred = Targets([0.0, 0.0], stress=[[0.03] * 6, [0.0] * 6])
+    >>> stress_rmse(y_true, y_pred)
+    0.02
+    """
+    return _rms(*_stress_errors(y_true, y_pred, sample_weight))
+
+
+def stress_mae(y_true, y_pred, *, sample_weight=None):
+    """Mean absolute error of the six components of the stress.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets
+        Reference and prediction; structures without stress are left out.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In eV/Å³.
+
+    Examples
+    --------
+    >>> from skpot import Targets
+    >>> from skpot.metrics import stress_mae
+    >>> y_true = Targets([0.0], stress=[[0.0] * 6])
+    >>> y_pred = Targets([0.0], stress=[[0.02, -0.02, 0.02, 0.0, 0.0, 0.0]])
+    >>> stress_mae(y_true, y_pred)
+    0.01
+    """
+    return _mean_abs(*_stress_errors(y_true, y_pred, sample_weight))
+
+
+def summary(y_true, y_pred, *, n_atoms=None):
+    """Collect the errors of all labels that both sides have, in the units of tables.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets or array-like of shape (n_structures,)
+        Reference and prediction.
+    n_atoms : array-like of int of shape (n_structures,), default=None
+        As in `energy_rmse`.
+
+    Returns
+    -------
+    errors : dict of str to dict
+        For each of "energy", "forces" and "stress" that can be compared: "rmse", "mae", "count"
+        (structures; for forces atoms) and "unit": meV/atom, or meV if the numbers of atoms are not
+        known; eV/Å; GPa.
+
+    Examples
+    --------
+    >>> from skpot.metrics import summary
+    >>> summary([-8.0, -16.0], [-8.2, -16.4], n_atoms=[2, 4])["energy"]
+    {'rmse': 100.0, 'mae': 100.0, 'count': 2, 'unit': 'meV/atom'}
+    """
+    y_true, y_pred = _aligned(y_true, y_pred)
+    errors = {}
+    if (y_true.has_energy & y_pred.has_energy).any():
+        error, weight, per_atom = _energy_errors(y_true, y_pred, n_atoms, None)
+        unit = "meV/atom" if per_atom else "meV"
+        errors["energy"] = _entry(1000.0 * error, weight, len(error), unit)
+    if (y_true.has_forces & y_pred.has_forces).any():
+        error, weight = _forces_errors(y_true, y_pred, None)
+        errors["forces"] = _entry(error, weight, len(error) // 3, "eV/Å")
+    if (y_true.has_stress & y_pred.has_stress).any():
+        error, weight = _stress_errors(y_true, y_pred, None)
+        errors["stress"] = _entry(GPA * error, weight, len(error) // 6, "GPa")
+    return errors
+
+
+def _entry(error, weight, count, unit):
+    return {
+        "rmse": _rms(error, weight),
+        "mae": _mean_abs(error, weight),
+        "count": count,
+        "unit": unit,
+    }
+
+
+def _rms(error, weight):
+    return float(np.sqrt(np.average(error**2, weights=weight)))
+
+
+def _mean_abs(error, weight):
+    return float(np.average(np.abs(error), weights=weight))
+
+
+def _aligned(y_true, y_pred):
+    sides = [y if isinstance(y, Targets) else Targets(np.asarray(y)) for y in (y_true, y_pred)]
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
+    return sides
+
+
+def _common(y_true, y_pred, block):
+    """Return the structures that have a label on both sides."""
+    for name, y in (("y_true", y_true), ("y_pred", y_pred)):
+        if not getattr(y, f"has_{block}").any():
+            reason = ""
+            if name == "y_pred" and block != "energy":
+                reason = (
+                    " A regressor predicts what it was fitted to: fit it with Targets, from "
+                    "features with derivatives, and without a meta-estimator that strips them."
+                )
+            raise ValueError(f"{name} has no {block} to compare.{reason}")
+    common = getattr(y_true, f"has_{block}") & getattr(y_pred, f"has_{block}")
+    if not common.any():
+        raise ValueError(f"no structure has {block} in both y_true and y_pred.")
+    return common
+
+
+def _weights(sample_weight, n):
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n},).")
+    return weight
+
+
+def _finite(error, block):
+    if not np.isfinite(error).all():
+        raise ValueError(f"{block} of y_true or y_pred hold NaN or infinity.")
+    return error
+
+
+def _sizes(y_true, y_pred, n_atoms, common):
+    """Return the numbers of atoms, None if not known."""
+    known = [np.diff(y.force_offsets) for y in (y_true, y_pred)]
+    if n_atoms is not None:
+        given = np.asarray(n_atoms, dtype=np.int64)
+        if given.shape != (len(y_true),) or (given < 1).any():
+            raise ValueError(f"n_atoms must be {len(y_true)} positive numbers, got {n_atoms!r}")
+        known.append(given)
+    sizes = np.max(known, axis=0)
+    for other in known:
+        if (wrong := np.flatnonzero((other > 0) & (other != sizes))).size:
+            i = wrong[0]
+            raise ValueError(
+                f"structure {i} has {other[i]} atoms by one and {sizes[i]} by the other of "
+                "y_true, y_pred and n_atoms; are they in the same order?"
+            )
+    if not sizes.any():
+        return None
+    if (missing := np.flatnonzero(common & (sizes == 0))).size:
+        raise ValueError(
+            f"the number of atoms of {len(missing)} structures (first: {missing[0]}) is not known, "
+            "as they have no forces; pass n_atoms."
+        )
+    return sizes
+
+
+def _energy_errors(y_true, y_pred, n_atoms, sample_weight):
+    """Return errors and weights of structures, and whether the errors are per atom."""
+    y_true, y_pred = _aligned(y_true, y_pred)
+    common = _common(y_true, y_pred, "energy")
+    error = (y_true.energy - y_pred.energy)[common]
+    sizes = _sizes(y_true, y_pred, n_atoms, common)
+    if sizes is not None:
+        error = error / sizes[common]
+    weight = _weights(sample_weight, len(y_true))[common]
+    return _finite(error, "energies"), weight, sizes is not None
+
+
+def _forces_errors(y_true, y_pred, sample_weight):
+    """Return errors and weights of components."""
+    y_true, y_pred = _aligned(y_true, y_pred)
+    common = _common(y_true, y_pred, "forces")
+    sizes = _sizes(y_true, y_pred, None, common)  # refuses different numbers of atoms
+    weight = np.repeat(_weights(sample_weight, len(y_true))[common], 3 * sizes[common])
+    error = y_true[common].forces_flat - y_pred[common].forces_flat
+    return _finite(error.ravel(), "forces"), weight
+
+
+def _stress_errors(y_true, y_pred, sample_weight):
+    """Return errors and weights of components."""
+    y_true, y_pred = _aligned(y_true, y_pred)
+    common = _common(y_true, y_pred, "stress")
+    weight = np.repeat(_weights(sample_weight, len(y_true))[common], 6)
+    error = y_true.stress[common] - y_pred.stress[common]
+    return _finite(error.ravel(), "stresses"), weight
