@@ -18,6 +18,8 @@ _PUBLIC = {
     "SparseGPR": "skpot.models",
     "Targets": "skpot.data",
     "check_structures": "skpot.data",
+    "dump": "skpot.persistence",
+    "load": "skpot.persistence",
     "read": "skpot.data",
 }
 

@@ -1,0 +1,11 @@
+"""Models in files that cannot execute code, written whole or not at all."""
+
+from skpot.persistence._skops import FORMAT, dump, load, trusted_types
+
+__all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "trusted_types"]
+
+
+def __getattr__(name):
+    if name == "TRUSTED_TYPES":  # on demand: it imports every part of skpot a model may hold
+        return trusted_types()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
