@@ -1,0 +1,43 @@
+"""Every public estimator with a small example of it; `tests/test_contract.py` runs them all."""
+
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+import skpot
+from skpot import kernels
+
+# Transformers of structures to AtomicFeatures.
+DESCRIPTORS = {
+    "SOAP": skpot.SOAP(cutoff=3.0, n_max=2, l_max=1),
+}
+
+# Transformers of AtomicFeatures to AtomicFeatures.
+FEATURE_STEPS = {
+    "PerAtom-affine": skpot.PerAtom(StandardScaler()),
+    "PerAtom-registered": skpot.PerAtom(Normalizer()),
+}
+
+# Regressors of AtomicFeatures or, each row an environment, of ordinary tables.
+REGRESSORS = {
+    "SparseGPR": skpot.SparseGPR(n_sparse=10),
+    "SparseGPR-linear": skpot.SparseGPR(
+        kernels.DotProduct(zeta=1), n_sparse=20, selection="random"
+    ),
+    "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
+}
+
+KERNELS = {
+    "DotProduct": kernels.DotProduct(zeta=2),
+    "RBF": kernels.RBF(length_scale=2.0),
+}
+
+ESTIMATORS = DESCRIPTORS | FEATURE_STEPS | REGRESSORS
+
+# Checks of scikit-learn that an estimator fails by design: {registry name: {check: reason}}.
+EXPECTED_FAILURES = {
+    "SparseGPR": {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "fewer references than environments: which are chosen depends on how often each occurs"
+        ),
+        "check_regressors_train": "an even power of the dot product learns no odd function",
+    },
+}
