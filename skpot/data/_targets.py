@@ -31,8 +31,8 @@ class Targets(NDArrayOperatorsMixin):
 
     Parameters
     ----------
-    energy : sequence of n_structures floats or None
-        Total energies (eV); None where there is none.
+    energy : sequence of n_structures floats or None, or Targets
+        Total energies (eV); None where there is none. Targets give all labels that do not follow.
     forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
         Forces (eV/Å); None where there are none.
     stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
@@ -68,6 +68,9 @@ class Targets(NDArrayOperatorsMixin):
     """
 
     def __init__(self, energy, forces=None, stress=None):
+        if isinstance(energy, Targets):  # dropping its other labels in silence would be a trap
+            forces = energy.forces if forces is None else forces
+            stress = energy.stress if stress is None else stress
         self.energy, self.has_energy = _energies(energy)
         n = len(self.energy)
         self.forces_flat, self.force_offsets = _segments(forces, n)
@@ -201,6 +204,8 @@ class Targets(NDArrayOperatorsMixin):
     def __getitem__(self, key):
         if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
             key = key[0]  # how scikit-learn selects rows of anything with a shape
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            return self.energy[key]
         rows = np.arange(len(self))[key]
         if rows.ndim != 1:  # a number, or a new axis: energies only
             return self.energy[key]
@@ -218,7 +223,7 @@ class Targets(NDArrayOperatorsMixin):
 
     @classmethod
     def _concatenate(cls, parts):
-        offsets = [np.diff(part.force_offsets) for part in parts]
+        counts = np.concatenate([np.diff(part.force_offsets) for part in parts])
         stress = None
         if any(part.stress is not None for part in parts):
             stress = np.concatenate(
@@ -228,7 +233,7 @@ class Targets(NDArrayOperatorsMixin):
             np.concatenate([part.energy for part in parts]),
             np.concatenate([part.has_energy for part in parts]),
             np.concatenate([part.forces_flat for part in parts]),
-            np.concatenate([[0], np.cumsum(np.concatenate(offsets))]),
+            np.concatenate([[0], np.cumsum(counts)]),
             stress,
             np.concatenate([part.has_stress for part in parts]),
         )
@@ -275,6 +280,8 @@ def _energies(energy):
     array = np.array(energy)
     if array.ndim != 1:
         raise ValueError(f"energy must be a sequence of numbers, got shape {array.shape}")
+    if array.dtype.kind not in "biufO":
+        raise ValueError(f"energy must be real numbers, got type {array.dtype}")
     if array.dtype != object:
         return array.astype(np.float64), np.ones(len(array), dtype=bool)
     has = np.array([value is not None for value in array], dtype=bool)

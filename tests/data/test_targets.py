@@ -89,6 +89,9 @@ def test_absent_blocks_are_none():
 def test_parts_give_the_whole_again(y):
     energy = [e if has else None for e, has in zip(y.energy, y.has_energy)]
     assert same(Targets(energy, y.forces, y.stress), y)
+    assert same(Targets(y), y)
+    assert not Targets(y, forces=[None] * 5).has_forces.any()
+    assert not Targets(y.energy).has_stress.any()
 
 
 def test_the_input_is_copied():
@@ -105,6 +108,8 @@ def test_the_input_is_copied():
     [
         (([[1.0, 2.0]],), r"sequence of numbers, got shape \(1, 2\)"),
         ((3.0,), r"got shape \(\)"),
+        (([1j],), "real numbers, got type complex128"),
+        ((["a"],), "real numbers, got type <U1"),
         (([1.0, 2.0], [np.zeros((2, 3))]), "2 energies but 1 arrays of forces"),
         (([1.0], [np.zeros(6)]), r"\(n_atoms, 3\).*structure 0: \(6,\)"),
         (([1.0], [np.zeros((0, 3))]), r"structure 0: \(0, 3\)"),
