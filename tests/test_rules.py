@@ -135,7 +135,7 @@ def sections(doc):
     return dict(zip(parts[1::2], parts[2::2]))
 
 
-@pytest.mark.parametrize("value", public_objects())
+@pytest.mark.parametrize("value", list(public_objects()))
 def test_public_names_are_documented(value):
     doc = inspect.getdoc(value)
     assert doc, "no docstring"
