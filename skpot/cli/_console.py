@@ -1,0 +1,95 @@
+"""What commands say, and how they fail: in one line, with the traceback on request."""
+
+import contextlib
+import functools
+import inspect
+import os
+import warnings
+from typing import Annotated
+
+import typer
+
+_DEBUG = inspect.Parameter(
+    "debug",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+)
+
+# What a user can cause or repair. Anything else is a defect of skpot and shows its traceback.
+_EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError)
+
+
+class CommandError(Exception):
+    """Ends a command with a message and exit code 1."""
+
+
+def command(function):
+    """Decorate a command: add `--debug` and turn errors and warnings into one line each."""
+
+    @functools.wraps(function)
+    def run(*args, debug=False, **kwargs):
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_warning
+            try:
+                return function(*args, **kwargs)
+            except (CommandError, *_EXPECTED) as error:
+                if debug:
+                    raise
+                _fail(error)
+            except KeyboardInterrupt:
+                typer.secho("interrupted", fg="red", err=True)
+                raise typer.Exit(130) from None
+
+    parameters = [*inspect.signature(function).parameters.values(), _DEBUG]
+    run.__signature__ = inspect.Signature(parameters)
+    run.__annotations__ = {**function.__annotations__, "debug": _DEBUG.annotation}
+    return run
+
+
+def _fail(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    typer.secho(f"error: {text}", fg="red", err=True)
+    raise typer.Exit(1) from None
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+        typer.secho(f"warning: {' '.join(str(message).split())}", fg="yellow", err=True)
+
+
+@contextlib.contextmanager
+def reading(paths):
+    """Name the files in whatever error their reader makes; some formats raise their own kinds."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            raise
+        raise ValueError(f"{paths} cannot be read: {error}") from error
+
+
+def say(text=""):
+    """Print a line."""
+    typer.echo(text)
+
+
+def title(text):
+    """Print a heading."""
+    typer.secho(f"\n{text}", bold=True)
+
+
+def refuse_overwriting(path, force):
+    """Raise unless `path` can be written without losing anything, or `force` is set."""
+    if os.path.isdir(path):
+        raise CommandError(f"{path} is a folder; name a file in it.")
+    if os.path.exists(path) and not force:
+        raise CommandError(f"{path} exists already; add --force to replace it.")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise CommandError(f"the folder {folder} for {os.path.basename(path)} does not exist.")
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"the folder {folder} cannot be written to.")

@@ -1,0 +1,50 @@
+"""`skpot evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from ._console import CommandError, command, refuse_overwriting, say, title
+from ._options import EnergyKey, Force, ForcesKey, ModelFile, StressKey, VirialKey, label_keys
+
+
+def register(app):
+    """Add the command to the application."""
+    app.command("evaluate", short_help="Print the errors of a model on structures.")(evaluate)
+
+
+@command
+def evaluate(
+    model: ModelFile,
+    test: Annotated[list[Path], typer.Argument(help="Labelled structures.")],
+    plot: Annotated[Path | None, Option(help="Write a parity plot (.png, .pdf, .svg).")] = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    force: Force = False,
+):
+    """Print the errors of a model on labelled structures, by config_type where there is one."""
+    if plot is not None:
+        refuse_overwriting(plot, force)
+    from skpot.persistence import load
+
+    from ._report import describe, error_table, label_std, read_file, uncertainty_line
+
+    potential = load(model)
+    X, y = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
+    describe(f"test: {' '.join(map(str, test))}", X, y)
+    if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
+        raise CommandError(f"{' '.join(map(str, test))} holds no labels to compare with.")
+    y_pred, std = potential.predict(X, return_std=True)
+    std = label_std(potential, X, std)
+    title(f"errors of {model}")
+    error_table({"all": (X, y, y_pred)})
+    uncertainty_line(X, y, y_pred, std)
+    if plot is not None:
+        from ._plots import parity_plot
+
+        parity_plot(X, y, y_pred, std, plot)
+        say(f"\nwrote {plot}")

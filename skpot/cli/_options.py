@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelFile = Annotated[Path, typer.Argument(help="Model written by skpot fit or skpot.dump.")]
+EnergyKey = Annotated[str | None, typer.Option(help="Name of total energies (eV) in the file.")]
+ForcesKey = Annotated[str | None, typer.Option(help="Name of forces (eV/Å).")]
+StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å^3, tension positive).")]
+VirialKey = Annotated[str | None, typer.Option(help="Name of virials (eV), instead of stress.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+def label_keys(energy_key, forces_key, stress_key, virial_key):
+    """Return the keywords of `skpot.read`."""
+    return {
+        "energy_key": energy_key,
+        "forces_key": forces_key,
+        "stress_key": stress_key,
+        "virial_key": virial_key,
+    }

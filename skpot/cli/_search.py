@@ -1,0 +1,70 @@
+"""Cross-validation for the commands."""
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ParameterGrid,
+    cross_val_predict,
+)
+from tqdm import tqdm
+
+
+class _Counted:
+    """Scorer that moves a progress bar."""
+
+    def __init__(self, scorer, bar):
+        self.scorer, self.bar = scorer, bar
+
+    def __call__(self, estimator, X, y):
+        score = self.scorer(estimator, X, y)
+        self.bar.update(1)
+        return score
+
+
+def folds(X, n, group_key, seed):
+    """Return a splitter and the group of each structure, or None."""
+    if group_key is None:
+        if len(X) < n:
+            raise ValueError(f"{n} folds need as many structures, there are {len(X)}.")
+        return KFold(n, shuffle=True, random_state=seed), None
+    missing = [i for i, atoms in enumerate(X) if group_key not in atoms.info]
+    if missing:
+        known = sorted({key for atoms in X for key in atoms.info}) or "nothing"
+        raise ValueError(
+            f"{len(missing)} structures (first: {missing[0]}) have no info key {group_key!r}; "
+            f"what they have is {known}."
+        )
+    groups = np.array([str(atoms.info[group_key]) for atoms in X])
+    found = len(np.unique(groups))
+    if found < 2:
+        raise ValueError(f"all structures are of one group {groups[0]!r} by {group_key!r}.")
+    return GroupKFold(min(n, found)), groups
+
+
+def searched(model, candidates, X, y, splitter, groups, jobs=1):
+    """Return a grid search by the error of forces, or of energies if there are none."""
+    metric = "neg_forces_rmse" if y.has_forces.any() else "neg_energy_rmse"
+    scorer = get_scorer(metric)
+    total = len(ParameterGrid(candidates)) * splitter.n_splits
+    serial = jobs == 1
+    with tqdm(total=total, desc="search", unit="fit", disable=not serial) as bar:
+        search = GridSearchCV(
+            model,
+            candidates,
+            scoring=_Counted(scorer, bar) if serial else scorer,
+            cv=splitter,
+            n_jobs=jobs,
+            refit=False,
+            error_score="raise",
+            verbose=0 if serial else 1,
+        )
+        search.fit(X, y, groups=groups)
+    return search
+
+
+def cross_validated(model, X, y, splitter, groups, jobs=1):
+    """Return each structure's prediction by the model that has not seen it."""
+    return cross_val_predict(model, X, y, groups=groups, cv=splitter, n_jobs=jobs)

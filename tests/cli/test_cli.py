@@ -1,0 +1,278 @@
+import subprocess
+import sys
+import time
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from typer.testing import CliRunner
+
+import skpot
+from skpot.cli import app
+
+SMALL = "--cutoff 3.5 --n-max 3 --l-max 2 --n-sparse 20".split()
+
+
+def copper(n, seed=0):
+    rng = np.random.default_rng(seed)
+    frames = []
+    for i in range(n):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell.array * rng.uniform(0.97, 1.03), scale_atoms=True)
+        atoms.rattle(0.1, seed=100 * seed + i)
+        atoms.calc = EMT()
+        labels = {p: atoms.calc.get_property(p, atoms) for p in ("energy", "forces", "stress")}
+        atoms.info = {"config_type": ("cold", "hot")[i % 2], "run": f"run-{i % 4}"}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        frames.append(atoms)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    ase.io.write(folder / "train.xyz", copper(12))
+    ase.io.write(folder / "test.xyz", copper(4, seed=1))
+    result = run("fit", folder / "train.xyz", "-o", folder / "model.skpot", *SMALL)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def error(*args):
+    """Return the error line of a command that must fail without a traceback."""
+    result = run(*args)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_help_is_quick_and_lists_the_commands():
+    command = [sys.executable, "-m", "skpot.cli", "--help"]
+    subprocess.run(command, capture_output=True, check=True)  # bytecode and disk cache
+    start = time.perf_counter()
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 3.0  # about 0.3 s on an idle machine
+    for name in ("demo", "fit", "evaluate", "md", "warmup", "doctor"):
+        assert f"  {name} " in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, skpot.cli; "
+        "print(*{'numpy', 'numba', 'ase', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "", result.stdout + result.stderr
+
+
+def test_version():
+    assert run("--version").output.strip() == f"skpot {skpot.__version__}"
+
+
+def test_fit_reports_and_writes_a_model(folder):
+    target = folder / "fit.skpot"
+    result = run(
+        "fit", folder / "train.xyz", "-o", target, "--test", folder / "test.xyz", *SMALL,
+        "--sigma-forces", 0.05, "--seed", 3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "12 frames of 4 atoms, 48 atoms in all" in result.output
+    assert "cold 6, hot 6" in result.output
+    for name in ("train ", "test ", "  cold ", "  hot "):
+        assert any(line.startswith(name) for line in result.output.splitlines()), name
+    assert max(map(len, result.stdout.splitlines()[4:])) < 80
+    regressor = skpot.load(target)[-1]
+    assert (regressor.sigma_forces, regressor.random_state) == (0.05, 3)
+    assert len(regressor.dual_coef_) == 20
+
+
+def test_grid_search_sets_the_best_parameters(folder):
+    target = folder / "grid.skpot"
+    result = run(
+        "fit", folder / "train.xyz", "-o", target, *SMALL, "--cv", 2, "--group-key", "run",
+        "--grid", "sparsegpr__kernel__zeta=2,4", "--grid", "selection=cur,fps",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "grid search, 2 folds by run" in result.output
+    best = next(line for line in result.output.splitlines() if "zeta=" in line)
+    regressor = skpot.load(target)[-1]
+    assert f"zeta={regressor.kernel.zeta}" in best
+    assert f"selection={regressor.selection}" in best
+
+
+def test_cross_validation_without_a_grid(folder):
+    target = folder / "cv.skpot"
+    result = run("fit", folder / "train.xyz", "-o", target, *SMALL, "--cv", 3)
+    assert result.exit_code == 0, result.output
+    assert "cross-validation, 3 folds" in result.output
+    assert "held out " in result.output
+
+
+def test_named_labels(folder):
+    frames = copper(6)
+    for atoms in frames:
+        atoms.info["dft"] = atoms.get_potential_energy()
+        atoms.arrays["dft_forces"] = atoms.get_forces()
+        atoms.info["dft_virial"] = -atoms.get_stress(voigt=False) * atoms.get_volume()
+        atoms.calc = None
+    ase.io.write(folder / "named.xyz", frames)
+    keys = ["--energy-key", "dft", "--forces-key", "dft_forces", "--virial-key", "dft_virial"]
+    result = run("fit", folder / "named.xyz", "-o", folder / "named.skpot", *SMALL, *keys)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("6 frames ") == 4
+    result = run("evaluate", folder / "named.skpot", folder / "named.xyz", *keys)
+    assert result.exit_code == 0, result.output
+
+
+def test_evaluate_agrees_with_the_metrics(folder):
+    plot = folder / "parity.png"
+    result = run("evaluate", folder / "model.skpot", folder / "test.xyz", "--plot", plot)
+    assert result.exit_code == 0, result.output
+    assert plot.stat().st_size > 10_000
+    assert not list(folder.glob("*.tmp*"))
+    X, y = skpot.read(folder / "test.xyz")
+    y_pred = skpot.load(folder / "model.skpot").predict(X)
+    row = next(line.split() for line in result.output.splitlines() if line.startswith("all "))
+    assert float(row[4]) == pytest.approx(skpot.metrics.forces_rmse(y, y_pred), abs=1e-4)
+    assert float(row[2]) == pytest.approx(1e3 * skpot.metrics.energy_rmse(y, y_pred), abs=1e-2)
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "nvt", "npt"])
+def test_md(folder, ensemble):
+    target = folder / f"{ensemble}.xyz"
+    result = run(
+        "md", folder / "model.skpot", folder / "test.xyz", "--steps", 6, "--log-interval", 3,
+        "--ensemble", ensemble, "-o", target,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    frames = ase.io.read(target, ":")
+    assert len(frames) == 3
+    assert [atoms.info["time_ps"] for atoms in frames] == [0.0, 0.003, 0.006]
+    assert frames[1].info["energy_std"] > 0
+    assert frames[1].get_forces().shape == (4, 3)
+    assert frames[1].get_kinetic_energy() > 0
+    assert ("drift" in result.output) == (ensemble == "nve")
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_md_continues_with_the_velocities_of_the_file(folder):
+    first, second = folder / "first.xyz", folder / "second.xyz"
+    common = ["--ensemble", "nve", "--log-interval", 2, "--steps", 4]
+    run("md", folder / "model.skpot", folder / "test.xyz", *common, "-o", first)
+    result = run("md", folder / "model.skpot", first, *common, "-o", second)
+    assert f"velocities from {first}" in result.output
+    last, again = ase.io.read(first, -1), ase.io.read(second, 0)
+    np.testing.assert_allclose(last.get_momenta(), again.get_momenta(), rtol=1e-6)
+
+
+def test_a_run_that_blows_up_says_so_and_keeps_its_frames(folder):
+    target = folder / "blown.xyz"
+    options = ["--timestep", 200, "--log-interval", 1, "-o", target]
+    line = error("md", folder / "model.skpot", folder / "test.xyz", *options)
+    assert "blew up at step" in line
+    assert "--timestep" in line
+    assert len(ase.io.read(target, ":")) >= 1
+
+
+def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
+    def interrupt(step, trace):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("skpot.cli._md.line", interrupt)
+    target = folder / "interrupted.xyz"
+    options = ["--log-interval", 1, "-o", target]
+    result = run("md", folder / "model.skpot", folder / "test.xyz", *options)
+    assert result.exit_code == 130
+    assert len(ase.io.read(target, ":")) == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["evaluate", "none.skpot", "{d}/test.xyz"], "none.skpot: No such file"),
+        (["evaluate", "{d}/test.xyz", "{d}/test.xyz"], "no model written by skpot.dump"),
+        (["evaluate", "{d}/model.skpot", "none.xyz"], "none.xyz: No such file"),
+        (["evaluate", "{d}/model.skpot", "{d}/broken.xyz"], "broken.xyz cannot be read"),
+        (["evaluate", "{d}/model.skpot", "{d}/bare.xyz"], "no labels"),
+        (["evaluate", "{d}/model.skpot", "{d}/gold.xyz"], "species Au"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/model.skpot"], "add --force"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/none/m.skpot"], "does not exist"),
+        (["fit", "{d}/train.xyz", "-o", "{d}"], "is a folder"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--cutoff", "-1"], "cutoff"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--grid", "zeta"], "NAME=VALUE"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--grid", "zeal=1"], "none of the parameters"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--energy-key", "dft"], "no frame has it"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--cv", "3", "--group-key", "k"], "no info key"),
+        (["md", "{d}/model.skpot", "{d}/gold.xyz", "-o", "{d}/x.xyz"], "species Au"),
+        (["md", "{d}/model.skpot", "{d}/broken.xyz", "-o", "{d}/x.xyz"], "broken.xyz"),
+        (["demo", "--out", "{d}"], "files of yours"),
+    ],
+)
+def test_errors_are_one_line(folder, args, part):
+    (folder / "broken.xyz").write_text("this is\nno structure\n")
+    bare = bulk("Cu", cubic=True)
+    ase.io.write(folder / "bare.xyz", bare)
+    gold = copper(1)[0]
+    gold.symbols[:] = "Au"
+    ase.io.write(folder / "gold.xyz", gold)
+    before = sorted(folder.iterdir())
+    assert part in error(*(a.format(d=folder) for a in args))
+    assert sorted(folder.iterdir()) == before
+
+
+def test_debug_shows_the_traceback(folder):
+    result = run("evaluate", folder / "test.xyz", folder / "test.xyz", "--debug")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_force_replaces(folder):
+    target = folder / "again.skpot"
+    target.write_text("old")
+    result = run("fit", folder / "train.xyz", "-o", target, *SMALL, "--force")
+    assert result.exit_code == 0, result.output
+    skpot.load(target)
+
+
+def test_warmup_and_doctor():
+    result = run("warmup")
+    assert result.exit_code == 0, result.output
+    assert " s\n" in result.output
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    for word in ("scikit-learn", "threading layer", "blas", "passed", "all is well"):
+        assert word in result.output
+
+
+def test_doctor_fails_with_wrong_derivatives(monkeypatch):
+    predict = skpot.SparseGPR.predict
+
+    def wrong(self, X, **kwargs):
+        y = predict(self, X, **kwargs)
+        return skpot.Targets(y.energy, [1.01 * f for f in y.forces])
+
+    monkeypatch.setattr(skpot.SparseGPR, "predict", wrong)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "FAILED: [" in result.output
+    assert "self-test of Si failed" in result.stderr
+
+
+def test_quick_demo_in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("demo", "--quick")
+    assert result.exit_code == 0, result.output + str(result.exception)
+    written = sorted(p.name for p in (tmp_path / "demo").iterdir())
+    assert written == ["md.png", "md.xyz", "parity.png", "silicon.skpot"]
+    assert "meV/atom" in result.output
+    assert "skpot fit train.xyz" in result.output
+    assert run("evaluate", "demo/silicon.skpot", "demo/md.xyz").exit_code == 0
