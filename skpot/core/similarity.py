@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import jit, n_threads, parallel_jit, prange
+from ._jit import jit
 
 
 @jit
@@ -29,22 +29,7 @@ def gauss_with_slope(overlap, norms, reference_norms, length_scale, factor, kern
 
 
 @jit
-def _add_columns(lo, hi, slope, shift, moved, start, atom, row_atom, product, along, out):
-    for c in range(len(start) - 1):
-        for e in range(start[c], start[c + 1]):
-            base = row_atom + 3 * atom[e]
-            for axis in range(3):
-                source, target = product[3 * e + axis], out[base + axis]
-                for m in range(lo, hi):
-                    target[m] -= slope[c, m] * source[m]
-                if moved:
-                    step = along[3 * e + axis]
-                    for m in range(lo, hi):
-                        target[m] -= shift[c, m] * step
-
-
-@jit
-def add_force_rows(slope, shift, moved, start, atom, row_atom, product, along, out):
+def add_force_rows(slope, shift, moved, start, atom, product, along, out):
     """Add -dk/dr of some centres to the force rows `out`.
 
     Parameters
@@ -55,29 +40,23 @@ def add_force_rows(slope, shift, moved, start, atom, row_atom, product, along, o
         Whether `shift` counts; it is not read otherwise.
     start, atom : ndarray
         Rows of the Jacobian block that belong to each centre, and the atom each one moves.
-    row_atom : int
-        Row of `out` where atom 0 begins; may be negative.
     product : ndarray of shape (3 * n_rows, n_references)
         Jacobian times references.
     along : ndarray of shape (3 * n_rows,)
         Jacobian times the centre's own features.
-    out : ndarray of shape (>= 3 * n_atoms, n_references)
+    out : ndarray of shape (3 * n_atoms, n_references)
         Rows to add to.
     """
-    _add_columns(
-        0, product.shape[1], slope, shift, moved, start, atom, row_atom, product, along, out
-    )
-
-
-@parallel_jit
-def add_force_rows_parallel(slope, shift, moved, start, atom, row_atom, product, along, out):
-    """Do as `add_force_rows`, threads taking columns, so that every sum keeps its order."""
-    n = product.shape[1]
-    for tile in prange((n + 63) // 64):
-        _add_columns(
-            64 * tile, min(n, 64 * tile + 64), slope, shift, moved, start, atom, row_atom, product,
-            along, out,
-        )  # fmt: skip
+    for c in range(len(start) - 1):
+        for e in range(start[c], start[c + 1]):
+            for axis in range(3):
+                source, target = product[3 * e + axis], out[3 * atom[e] + axis]
+                for m in range(source.shape[0]):
+                    target[m] -= slope[c, m] * source[m]
+                if moved:
+                    step = along[3 * e + axis]
+                    for m in range(source.shape[0]):
+                        target[m] -= shift[c, m] * step
 
 
 @jit
@@ -102,11 +81,3 @@ def add_segments(values, segment, out):
         target = out[segment[i]]
         for m in range(values.shape[1]):
             target[m] += values[i, m]
-
-
-def force_rows(*args):
-    """Call `add_force_rows` or its parallel twin."""
-    if n_threads() > 1:
-        add_force_rows_parallel(*args)
-    else:
-        add_force_rows(*args)

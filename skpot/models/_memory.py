@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-_BLOCK_BYTES = 48e6  # rows of one block; larger ones gain no speed
-_JACOBIAN_BYTES = 24e6  # dense Jacobian held at a time
+_BLOCK_BYTES = 32e6  # rows of one block; larger ones gain no speed
+_JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 
 
 def available_memory():

@@ -1,8 +1,14 @@
 """Reference environments: the fitted form of every sparse kernel model."""
 
-import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
-from ..core.similarity import add_segments, add_strain_rows, force_rows
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..core._jit import n_threads
+from ..core.similarity import add_force_rows, add_segments, add_strain_rows
 
 _TILE = 256  # references a matrix product takes at a time; the product then stays in cache
 
@@ -56,7 +62,7 @@ class References:
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
 
-    def gradient_rows(self, features, forces, strain, jacobian_bytes):
+    def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
 
         Parameters
@@ -69,32 +75,52 @@ class References:
             Row 6 s + v belongs to structure s.
         jacobian_bytes : float
             Size of the dense Jacobian held at a time.
+        map_tiles : callable, default=map
+            Applies a function to tiles of references, which are independent; see `tile_threads`.
         """
         structure = np.repeat(np.arange(len(features)), features.n_atoms)
         row_bytes = 24.0 * self.values.shape[1]
         sizes = features.neighborhood_sizes()
         limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
         for members, columns in self.groups(features.species, limit):
-            self._add_group(features, members, structure[members], columns, forces, strain)
+            block = features.jacobian(members)
+            begins = range(columns.start, columns.stop, _TILE)
+            tiles = [slice(b, min(b + _TILE, columns.stop)) for b in begins]
+            add = partial(
+                self._add_tile, block, features.values[members], structure[members], forces, strain
+            )
+            for _ in map_tiles(add, tiles):
+                pass
 
-    def _add_group(self, features, members, structure, columns, forces, strain):
-        block = features.jacobian(members)
-        x = features.values[members]
-        p = x.shape[1]
-        rows, strain_rows = block.values.reshape(-1, p), block.strain.reshape(-1, p)
-        counts = np.diff(block.start)
-        for begin in range(columns.start, columns.stop, _TILE):
-            tile = slice(begin, min(begin + _TILE, columns.stop))
-            q = self.values[tile]
-            _, slope, shift = self.kernel.with_slope(x, q)
-            moved = shift is not None
-            along = strain_along = np.empty(0)
-            if moved:
-                along = np.einsum("rp,rp->r", rows, np.repeat(x, 3 * counts, axis=0))
-                strain_along = np.einsum("rp,rp->r", strain_rows, np.repeat(x, 6, axis=0))
-            else:
-                shift = slope
-            out = forces[:, tile]
-            force_rows(slope, shift, moved, block.start, block.atom, 0, rows @ q.T, along, out)
-            product = strain_rows @ q.T
-            add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+    def _add_tile(self, block, x, structure, forces, strain, tile):
+        rows, strain_rows = (a.reshape(-1, x.shape[1]) for a in (block.values, block.strain))
+        q = self.values[tile]
+        _, slope, shift = self.kernel.with_slope(x, q)
+        moved = shift is not None
+        along = strain_along = np.empty(0)
+        if moved:
+            counts = 3 * np.diff(block.start)
+            along = np.einsum("rp,rp->r", rows, np.repeat(x, counts, axis=0))
+            strain_along = np.einsum("rp,rp->r", strain_rows, np.repeat(x, 6, axis=0))
+        else:
+            shift = slope
+        add_force_rows(
+            slope, shift, moved, block.start, block.atom, rows @ q.T, along, forces[:, tile]
+        )
+        product = strain_rows @ q.T
+        add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+
+
+@contextmanager
+def tile_threads():
+    """Yield a `map` that runs on Numba's number of threads; BLAS is serial meanwhile.
+
+    One level of threads that seldom wait for each other: those inside BLAS would synchronise at
+    every small product. Every sum keeps its order, so results do not depend on the number.
+    """
+    n = n_threads()
+    if n == 1:
+        yield map
+        return
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
+        yield pool.map

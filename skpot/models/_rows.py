@@ -40,8 +40,8 @@ def blocks(features, labels, n_columns, max_bytes):
         yield begin, len(rows)
 
 
-def training_rows(references, features, labels, residual, weight, noise, jacobian_bytes):
-    """Return whitened rows of a few structures, targets in the last column.
+def training_rows(references, features, labels, residual, weight, noise, jacobian_bytes, map_tiles):
+    """Yield whitened rows of a few structures, targets in the last column.
 
     Parameters
     ----------
@@ -59,40 +59,40 @@ def training_rows(references, features, labels, residual, weight, noise, jacobia
         Standard deviations.
     jacobian_bytes : float
         Size of the dense Jacobian held at a time.
+    map_tiles : callable
+        See `References.gradient_rows`.
 
-    Returns
-    -------
+    Yields
+    ------
     ndarray of shape (n_rows, n_references + 1)
-        Energies first, then forces, then stress; each divided by its standard deviation.
+        Energies, then forces, then stress; each row divided by its standard deviation.
     """
     m = len(references)
     root = np.sqrt(weight)
     n, n_atoms = len(features), features.n_atoms
-    energy_rows = np.flatnonzero(labels.has_energy)
-    out = [np.zeros((n, m + 1))]
-    references.sums(features, out[0][:, :m])
-    out[0][energy_rows, m] = residual[energy_rows]
-    out[0] *= (root / (noise.energy * np.sqrt(n_atoms)))[:, None]
-    out[0] = out[0][energy_rows]
+    rows = np.zeros((n, m + 1))
+    references.sums(features, rows[:, :m])
+    rows[:, m] = np.where(labels.has_energy, residual, 0.0)
+    rows *= (root / (noise.energy * np.sqrt(n_atoms)))[:, None]
+    yield rows[labels.has_energy]
     if not (labels.has_forces.any() or labels.has_stress.any()):
-        return out[0]
+        return
 
-    force_rows = np.zeros((3 * len(features.values), m + 1))
+    rows = np.zeros((3 * len(features.values), m + 1))
     strain_rows = np.zeros((6 * n, m + 1))
-    references.gradient_rows(features, force_rows[:, :m], strain_rows[:, :m], jacobian_bytes)
-
+    references.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
     labelled = np.repeat(labels.has_forces, 3 * n_atoms)
-    force_rows[labelled, m] = labels.forces_flat.ravel()
-    force_rows *= np.repeat(root / noise.forces, 3 * n_atoms)[:, None]
-    out.append(force_rows if labelled.all() else force_rows[labelled])
-    if labels.has_stress.any():
-        stress = labels.has_stress
+    rows[labelled, m] = labels.forces_flat.ravel()
+    rows *= np.repeat(root / noise.forces, 3 * n_atoms)[:, None]
+    yield rows if labelled.all() else rows[labelled]
+
+    stress = labels.has_stress
+    if stress.any():
         rows = strain_rows.reshape(n, 6, m + 1)[stress]
         rows[:, :, :m] /= features.volumes[stress, None, None]
         rows[:, :, m] = labels.stress[stress]
         rows *= (root[stress] / noise.stress)[:, None, None]
-        out.append(rows.reshape(-1, m + 1))
-    return np.concatenate(out)
+        yield rows.reshape(-1, m + 1)
 
 
 def as_targets(energy, features, forces, virials):

@@ -19,7 +19,7 @@ from ._baseline import reference_energies
 from ._input import as_features
 from ._memory import plan_memory
 from ._progress import progress
-from ._references import References
+from ._references import References, tile_threads
 from ._rows import Noise, as_targets, blocks, training_rows
 
 
@@ -235,14 +235,14 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
         residual = labels.energy - self._baseline(features)
         factor = TriangularFactor(self.covariance_factor_.T)
-        with progress(len(features), "fit", self.verbose) as bar:
+        with tile_threads() as map_tiles, progress(len(features), "fit", self.verbose) as bar:
             for lo, hi in blocks(features, labels, m + 1, block_bytes):
                 part = slice(lo, hi)
-                rows = training_rows(
+                for rows in training_rows(
                     references, features[part], labels[part], residual[part], weight[part], noise,
-                    jacobian_bytes,
-                )  # fmt: skip
-                factor.fold(rows)
+                    jacobian_bytes, map_tiles,
+                ):  # fmt: skip
+                    factor.fold(rows)
                 bar.update(hi - lo)
         self.n_rows_ = factor.n_rows
         self.dual_coef_ = factor.solve()
