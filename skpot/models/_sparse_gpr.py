@@ -190,8 +190,16 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             `max_memory` cannot be met.
         """
         features, y = as_features(self, X, y, reset=True)
+        structures = features.derivatives is not None
         labels = check_targets(
-            y, features.n_atoms, self.targets, numbers=features.species, stacklevel=3
+            y,
+            features.n_atoms,
+            self.targets,
+            numbers=features.species,
+            volumes=features.volumes,
+            # Rows of a table may repeat; structures that do are worth a warning.
+            environments=features.values if structures else None,
+            stacklevel=4,  # past scikit-learn's wrapper of fit
         )
         weight = _check_sample_weight(
             sample_weight, features, dtype=np.float64, ensure_non_negative=True
