@@ -196,7 +196,8 @@ def test_workers_give_the_same_search(regressor, structures, targets):
         for n in (1, 2)
     ]
     assert np.isfinite(scores).all()
-    np.testing.assert_array_equal(*scores)
+    # BLAS may split its sums differently in a worker.
+    np.testing.assert_allclose(*scores, rtol=1e-10)
 
 
 @pytest.mark.parametrize("regressor", ids(registry.REGRESSORS))
