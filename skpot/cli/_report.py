@@ -44,7 +44,7 @@ def describe(name, X, y):
     kinds = kinds_of(X)
     if kinds is not None:
         names, counts = np.unique(kinds, return_counts=True)
-        text = ", ".join(f"{k} {n}" for k, n in zip(names, counts))
+        text = ", ".join(f"{k}\xa0{n}" for k, n in zip(names, counts))  # not torn apart
         say(_wrapped(text, "  kinds    "))
 
 
@@ -125,4 +125,5 @@ def _range(values, form, joint=" ... "):
 def _wrapped(text, head, width=79):
     import textwrap
 
-    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    return lines.replace("\xa0", " ")
