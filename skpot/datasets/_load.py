@@ -1,0 +1,102 @@
+from importlib.resources import as_file, files
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from skpot.data import read
+
+
+def load_silicon(*, return_X_y=False):
+    """Load periodic silicon with PBE energies, forces and stress.
+
+    Cells of 7 and 8 atoms: strained, rattled, thermal (300 to 1500 K), with a vacancy and
+    liquid-like, and the isolated atom. Train and test frames come from different random
+    streams and trajectories. ``DESCR`` tells how the data was computed.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Return ``(X, y, X_test, y_test)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch` or tuple
+        With the keys
+
+        X, X_test : list of ase.Atoms
+            Structures without calculator; ``info["config_type"]`` tells their kind.
+        y, y_test : Targets
+            Energies in eV, forces in eV/Å, stress in eV/Å^3 (Voigt, tension positive).
+        groups, groups_test : ndarray of str
+            Trajectory or random stream of each frame, for
+            :class:`~sklearn.model_selection.GroupKFold`.
+        DESCR : str
+            Description of the set.
+
+    Examples
+    --------
+    >>> from skpot.datasets import load_silicon
+    >>> data = load_silicon()
+    >>> len(data.X), len(data.X_test)
+    (116, 21)
+    >>> data.X[0].info["config_type"]
+    'isolated_atom'
+    """
+    return _load("silicon", return_X_y)
+
+
+def load_ethanol(*, return_X_y=False):
+    """Load the ethanol molecule with PBE/def2-SVP energies and forces.
+
+    Geometries of molecular dynamics at 300, 600 and 1000 K in open boundaries, trans and
+    gauche, and the isolated atoms H, C and O. Test frames come from trajectories of their
+    own. ``DESCR`` tells how the data was computed.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Return ``(X, y, X_test, y_test)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch` or tuple
+        With the keys
+
+        X, X_test : list of ase.Atoms
+            Molecules without calculator; ``info["config_type"]`` tells their kind.
+        y, y_test : Targets
+            Energies in eV and forces in eV/Å; there is no stress.
+        groups, groups_test : ndarray of str
+            Trajectory of each frame, for :class:`~sklearn.model_selection.GroupKFold`.
+        DESCR : str
+            Description of the set.
+
+    Examples
+    --------
+    >>> from skpot.datasets import load_ethanol
+    >>> X, y, X_test, y_test = load_ethanol(return_X_y=True)
+    >>> len(X), len(X_test)
+    (297, 102)
+    >>> X[-1].get_chemical_formula()
+    'C2H6O'
+    """
+    return _load("ethanol", return_X_y)
+
+
+def _load(name, return_X_y):
+    folder = files("skpot.datasets")
+    with as_file(folder / f"{name}.xyz.gz") as path:
+        X, y = read(path)
+    part = np.array([atoms.info["part"] for atoms in X])
+    groups = np.array([atoms.info["group"] for atoms in X])
+    train, test = (np.flatnonzero(part == which) for which in ("train", "test"))
+    data = Bunch(
+        X=[X[k] for k in train],
+        y=y[train],
+        X_test=[X[k] for k in test],
+        y_test=y[test],
+        groups=groups[train],
+        groups_test=groups[test],
+        DESCR=(folder / f"{name}.md").read_text(encoding="utf-8"),
+    )
+    return (data.X, data.y, data.X_test, data.y_test) if return_X_y else data
