@@ -1,0 +1,79 @@
+"""SOAP kernels: values, pull-back and Jacobian blocks, against their floors.
+
+The floor of a kernel is the longer of its operations at the rate of a matrix product and its bytes
+at the rate of a copy, both rates measured in the same run; _soap_costs.py counts them.
+"""
+
+from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+
+OPTIONS = arguments(
+    __doc__,
+    cutoff=(5.0, "in Å"),
+    n_max=(8, "radial functions"),
+    l_max=(6, "highest degree"),
+    systems=(None, "folder of .xyz files to take instead of the built structures"),
+)
+
+import _systems  # noqa: E402
+import numpy as np  # noqa: E402
+from _soap_costs import jacobian_cost, pull_back_cost, shape_of, values_cost  # noqa: E402
+
+from skpot import SOAP  # noqa: E402
+from skpot.core import soap as kernels  # noqa: E402
+
+JACOBIAN_BYTES = 24e6  # what the regressors hold at a time
+
+
+def jacobian_blocks(features):
+    """Compute all Jacobian rows, a block at a time, and drop them."""
+    row_bytes = 24.0 * features.shape[1] * features.neighborhood_sizes().max()
+    step = max(1, int(JACOBIAN_BYTES / row_bytes))
+    for begin in range(0, len(features.values), step):
+        features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
+
+
+def main():
+    rates = machine_rates(3 if OPTIONS.quick else 7)
+    packages = versions("skpot", "numpy", "numba")
+    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
+        soap = SOAP(OPTIONS.cutoff, OPTIONS.n_max, OPTIONS.l_max, 0.5, cache=False).fit(frames)
+        features = soap.transform(frames)
+        chain, s = features.derivatives, shape_of(features, soap)
+        g = np.random.default_rng(0).normal(size=features.values.shape)
+        out = np.empty_like(features.values)
+        gradient = np.empty((s.n_pairs, 3))
+        of_batch = (chain.graph.pairs, chain.species, chain.tables)
+        jobs = {
+            "values": (lambda b=of_batch, o=out: kernels.power_spectrum(*b, o), values_cost),
+            "pull-back": (
+                lambda b=of_batch, g=g, o=gradient: kernels.pull_back(*b, g, o),
+                pull_back_cost,
+            ),
+            "jacobian": (lambda f=features: jacobian_blocks(f), jacobian_cost),
+            "transform": (lambda t=soap, f=frames: t.transform(f), values_cost),
+        }
+        for kernel, (job, cost) in jobs.items():
+            _, timing = measure(job, OPTIONS.rounds)
+            seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), cost(s)
+            floor = floor_seconds(flops, n_bytes, rates)
+            emit(
+                {
+                    "bench": "soap",
+                    "kernel": kernel,
+                    "system": name,
+                    "threads": OPTIONS.threads,
+                    **timing,
+                    "us_per_atom": seconds / s.n_atoms * 1e6,
+                    "pairs_per_atom": s.n_pairs / s.n_atoms,
+                    "gflops": flops / seconds / 1e9,
+                    "gb_s": n_bytes / seconds / 1e9,
+                    "floor_s": floor,
+                    "times_floor": seconds / floor,
+                },
+                OPTIONS.out,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What the workers share.
+
+A worker runs in its own process, with a peer's Python or with skpot's. It does one job, prints JSON
+lines and ends; gap.py and soap.py start workers in alternation.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # benchmarks/, not this folder
+
+from _common import emit, measure, peak_mb  # noqa: E402
+
+
+def read_systems(folder):
+    """Return {name: list of Atoms} of all .xyz files of a folder, without labels."""
+    from ase.io import read
+
+    systems = {}
+    for path in sorted(Path(folder).glob("*.xyz")):
+        systems[path.stem] = read(path, ":")
+        for atoms in systems[path.stem]:
+            atoms.calc = None
+            atoms.info.clear()
+    return systems
+
+
+def report(quantity, frames, job, rounds, **more):
+    """Time a job and print microseconds of CPU for each atom."""
+    n = sum(len(atoms) for atoms in frames)
+    _, timing = measure(job, rounds)
+    per_atom = {"us_per_atom": timing["cpu_s"] / n * 1e6}
+    emit({"quantity": quantity, **timing, **per_atom, "peak_mb": peak_mb(), **more})
+
+
+def rmse(errors):
+    """Return the root mean square of the components of a list of arrays."""
+    import numpy as np
+
+    flat = np.concatenate([np.ravel(e) for e in errors])
+    return float(np.sqrt(np.mean(flat**2)))
+
+
+def potential_step(atoms, evaluate):
+    """Return a function that moves all atoms a little and evaluates them."""
+    import numpy as np
+
+    start, rng = atoms.positions.copy(), np.random.default_rng(0)
+
+    def step():
+        atoms.positions = start + rng.normal(scale=1e-3, size=start.shape)
+        return evaluate(atoms)
+
+    return step

@@ -1,0 +1,43 @@
+"""dscribe's side of soap.py; see _work.py. Needs a Python with dscribe.
+
+Its analytic gradients exist for open boundaries only, so periodic systems have values alone.
+"""
+
+import sys
+
+from _work import emit, read_systems, report
+
+
+def soap(folder, rounds):
+    """Values, and gradients by positions of systems without periodic boundaries."""
+    from dscribe.descriptors import SOAP
+
+    for name, frames in read_systems(folder).items():
+        species = sorted({s for atoms in frames for s in atoms.get_chemical_symbols()})
+        periodic = bool(frames[0].pbc.any())
+        descriptor = SOAP(
+            species=species, periodic=periodic, r_cut=5.0, n_max=8, l_max=6, sigma=0.5, rbf="gto"
+        )
+
+        def values(frames=frames, descriptor=descriptor):
+            for atoms in frames:
+                descriptor.create(atoms)
+
+        def gradients(frames=frames, descriptor=descriptor):
+            for atoms in frames:
+                descriptor.derivatives(atoms, method="analytical", attach=True)
+
+        report("values", frames, values, int(rounds), system=name)
+        if not periodic:
+            report("values+gradients", frames, gradients, min(3, int(rounds)), system=name)
+
+
+def version():
+    import importlib.metadata
+
+    found = importlib.metadata.version("dscribe")
+    emit({"quantity": "version", "name": "dscribe", "version": found})
+
+
+if __name__ == "__main__":
+    {"soap": soap, "version": version}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,95 @@
+"""skpot's side of the comparisons: `fit`, `predict` and `soap` jobs; see _work.py."""
+
+import sys
+import time
+
+from _work import emit, peak_mb, potential_step, read_systems, report, rmse
+
+KEYS = {"energy_key": "dft_energy", "forces_key": "dft_forces", "virial_key": "dft_virial"}
+
+
+def fit(train, references, path):
+    """Fit as gap.py asks for and write the model."""
+    import joblib
+    from sklearn.pipeline import make_pipeline
+
+    import skpot
+
+    X, y = skpot.read(train, **KEYS)
+    model = make_pipeline(
+        skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5, cutoff_width=0.5),
+        skpot.SparseGPR(n_sparse=int(references), sigma_energy=0.002, sigma_forces=0.1),
+    )
+    before, begin = peak_mb(), time.process_time()
+    model.fit(X, y)
+    seconds = time.process_time() - begin
+    emit({"quantity": "fit call", "cpu_s": seconds, "before_mb": before, "peak_mb": peak_mb()})
+    joblib.dump(model, path)
+
+
+def predict(path, test, system, rounds):
+    """Test errors of a model, and its cost per atom on a system."""
+    import joblib
+    import numpy as np
+
+    import skpot
+
+    model = joblib.load(path)
+    X, y = skpot.read(test, **KEYS)
+    p = model.predict(X)
+    n = np.array([len(atoms) for atoms in X])
+    emit(
+        {
+            "quantity": "errors",
+            "energy_meV_atom": 1e3 * rmse([(p.energy - y.energy) / n]),
+            "forces_eV_A": rmse([a - b for a, b in zip(p.forces, y.forces)]),
+            "stress_GPa": 160.21766 * rmse([_full(p.stress) - _full(y.stress)]),
+        }
+    )
+    frames = next(iter(read_systems(system).values()))
+    for quantity, uncertainty in [("energy+forces+stress", False), ("with energy_std", True)]:
+        atoms = frames[0].copy()
+        calculator = skpot.Calculator(model, uncertainty=uncertainty)
+
+        def evaluate(atoms, calculator=calculator):
+            calculator.calculate(atoms, ["energy", "forces", "stress"], ["positions"])
+
+        report(quantity, frames[:1], potential_step(atoms, evaluate), int(rounds))
+
+
+def _full(stress):
+    """Nine components of Voigt stresses."""
+    return stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]]
+
+
+def soap(folder, rounds):
+    """Values, dense Jacobian rows and pull-back of SOAP on all systems."""
+    import numpy as np
+
+    import skpot
+
+    for name, frames in read_systems(folder).items():
+        descriptor = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5, cache=False).fit(frames)
+        features = descriptor.transform(frames)
+        g = np.random.default_rng(0).normal(size=features.values.shape)
+        step = max(1, int(24e6 / (24.0 * features.shape[1] * features.neighborhood_sizes().max())))
+
+        def gradients(frames=frames, descriptor=descriptor, step=step):
+            features = descriptor.transform(frames)
+            for begin in range(0, len(features.values), step):
+                features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
+
+        def pull_back(frames=frames, descriptor=descriptor, g=g):
+            descriptor.transform(frames).pull_back(g)
+
+        def values(frames=frames, descriptor=descriptor):
+            descriptor.transform(frames)
+
+        for quantity, job in [
+            ("values", values), ("values+gradients", gradients), ("values+pull-back", pull_back),
+        ]:  # fmt: skip
+            report(quantity, frames, job, int(rounds), system=name)
+
+
+if __name__ == "__main__":
+    {"fit": fit, "predict": predict, "soap": soap}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,115 @@
+"""The benchmarks run: each script once, on tiny systems."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.project import ROOT
+
+FOLDER = ROOT / "benchmarks"
+THREADS = {
+    name: "1"
+    for name in [
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    ]
+}
+
+
+def run(*arguments):
+    # With the thread settings in place the scripts need not restart themselves.
+    environment = os.environ | THREADS | {"OMP_WAIT_POLICY": "passive", "MPLBACKEND": "Agg"}
+    command = [sys.executable, *map(str, arguments)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("stem", ["neighbors", "soap", "calculator"])
+def test_kernel_benchmarks(stem, tmp_path):
+    out = tmp_path / "figures.jsonl"
+    records = run(FOLDER / f"bench_{stem}.py", "--quick", "--out", out)
+    assert [json.loads(line) for line in out.read_text().splitlines()] == records
+    assert records[0]["dgemm_gflops"] > 0.0
+    timed = [r for r in records if "times_floor" in r]
+    assert timed
+    # A kernel below its floor means that the floor is counted wrongly.
+    assert all(r["times_floor"] > 1.0 for r in timed)
+
+
+def test_fit_benchmark():
+    stages, memory = run(FOLDER / "bench_sparse_gpr.py", "--quick", "--references", "20")
+    assert {"descriptors", "jacobian", "products", "qr"} <= set(stages["stages_s"])
+    assert stages["rows"] == 4 * (1 + 3 * 8 + 6)
+    assert memory["peak_mb"] >= memory["imports_mb"] > 0.0
+
+
+@pytest.fixture
+def small_set(tmp_path):
+    """Training and test files of which one test structure is a turned copy."""
+    from ase.build import bulk
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    frames = []
+    for seed in range(8):
+        atoms = bulk("Si", "diamond", a=5.43, cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        labels = {"energy": -40.0 + 0.01 * seed, "forces": 0.1 * atoms.positions[::-1] % 0.3}
+        atoms.calc = SinglePointCalculator(atoms, **labels, stress=[0.001] * 3 + [0.0] * 3)
+        frames.append(atoms)
+    copy = frames[0].copy()
+    copy.rotate(40.0, (1, 2, 3), rotate_cell=True)
+    copy.calc = SinglePointCalculator(copy, **frames[0].calc.results)
+    write(tmp_path / "train.xyz", frames[:6])
+    write(tmp_path / "test.xyz", [*frames[6:], copy])
+    for name, part in [("Si_train100", frames[:6]), ("Si_test", frames[6:])]:
+        for atoms in part:
+            atoms.info["dft_energy"] = atoms.calc.results["energy"]
+            atoms.info["dft_virial"] = 0.01 * atoms.cell.array
+            atoms.arrays["dft_forces"] = atoms.calc.results["forces"]
+            atoms.calc = None
+        write(tmp_path / f"{name}.xyz", part)
+    return tmp_path
+
+
+def test_accuracy_finds_turned_copies(small_set):
+    records = run(
+        FOLDER / "accuracy_mlearn.py", "--data", small_set, "--references", 20, "--folds", 2,
+        "--sigma-energy", "0.001,0.01", "--sigma-forces", "0.1",
+    )  # fmt: skip
+    test = records[-1]
+    assert test["copies"] == [2]
+    assert test["all"]["structures"] == 3
+    assert test["without_copies"]["structures"] == 2
+
+
+def test_our_side_of_the_comparisons(small_set):
+    (gap,) = [
+        r
+        for r in run(
+            FOLDER / "peers" / "gap.py", "--quick", "--data", small_set, "--references", 20,
+            "--fits", 1,
+        )
+        if "skpot" in r
+        and isinstance(r["skpot"], dict)
+    ]  # fmt: skip
+    assert gap["skpot"]["fit"]["cpu_s"] > 0.0
+    soap = run(FOLDER / "peers" / "soap.py", "--quick")
+    assert {r["system"] for r in soap} == {"silicon8", "molecules2"}
+
+
+def test_chart(tmp_path):
+    ratios = dict.fromkeys(["fit CPU", "fit memory", "prediction"], 12.0)
+    ratios |= dict.fromkeys(["energy error", "forces error", "stress error"], 0.9)
+    soap = {"bench": "soap peers", "peer": "other", "system": "a", "quantity": "values"}
+    lines = [{"bench": "gap", "peer_over_skpot": ratios}, soap | {"peer_over_skpot": 3.0}]
+    (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    run(FOLDER / "plot_peers.py", "--results", tmp_path, "--out", tmp_path / "chart.png")
+    assert 1000 < (tmp_path / "chart.png").stat().st_size < 150_000
