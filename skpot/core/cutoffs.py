@@ -1,25 +1,25 @@
 """Functions that bring a neighbour's contribution smoothly to zero."""
 
-import numpy as np
+import math
+
+from ._jit import jit
 
 
-def cosine_cutoff(r, cutoff, width):
-    r"""Return the cosine switch, 1 inside and 0 beyond the cutoff.
+@jit
+def cosine_switch(r, cutoff, width):
+    r"""Return the cosine switch and its derivative at one distance.
 
     .. math:: f_c(r) = \tfrac12 [1 + \cos(\pi (r - r_c + w)/w)], \quad r_c - w < r < r_c
 
-    Parameters
-    ----------
-    r : ndarray
-        Distances in Å.
-    cutoff : float
-        Cutoff :math:`r_c` in Å.
-    width : float
-        Width :math:`w` of the switch in Å; `width = cutoff` switches over the whole range, which
-        is the form of Behler, J. Chem. Phys. 134, 074106 (2011).
+    and 1 inside, 0 beyond. With width :math:`w = r_c` it is the form of Behler, J. Chem. Phys. 134,
+    074106 (2011). All lengths in Å.
     """
-    phase = np.clip((r - cutoff + width) / width, 0.0, 1.0)
-    return 0.5 * (1.0 + np.cos(np.pi * phase))
+    x = (r - cutoff + width) / width
+    if x <= 0.0:
+        return 1.0, 0.0
+    if x >= 1.0:
+        return 0.0, 0.0
+    return 0.5 * (1.0 + math.cos(math.pi * x)), -0.5 * math.pi / width * math.sin(math.pi * x)
 
 
 def radial_scaling(r, r0, exponent):

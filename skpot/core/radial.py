@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from .cutoffs import cosine_cutoff, radial_scaling
+from .cutoffs import radial_scaling
 
 _N_QUADRATURE = 200
 
@@ -97,18 +97,17 @@ def density_integrals(r, basis, cutoff, n_max, l_max, sigma):
 
 
 def spline_table(values, spacing):
-    """Return the natural-at-zero, clamped-at-the-end cubic spline through `values` on a grid.
+    """Return the natural cubic spline through `values` on a grid.
 
     Parameters
     ----------
     values : ndarray of shape (n_knots, ...)
-        Values on the grid 0, spacing, 2 spacing ...; the last one is at the cutoff.
+        Values on the grid 0, spacing, 2 spacing ...
 
     Returns
     -------
-    ndarray of shape (n_knots + 1, 2, prod(...))
-        Value and spacing times derivative at each knot, with one knot of zeros appended so that
-        a distance rounded up to the cutoff reads valid memory. The spline has continuous second
+    ndarray of shape (n_knots, 2, prod(...))
+        Value and spacing times derivative at each knot. The spline has continuous second
         derivatives.
     """
     n = len(values)
@@ -118,42 +117,38 @@ def spline_table(values, spacing):
     right[1:-1] = 3.0 * (flat[2:] - flat[:-2])
     system[0, 0] = 2.0
     right[0] = 3.0 * (flat[1] - flat[0])
-    system[-1, -1], system[-1, -2] = 1.0, 0.0  # the cutoff function ends with zero slope
-    right[-1] = 0.0
-    table = np.zeros((n + 1, 2, flat.shape[1]))
-    table[:n, 0] = flat
-    table[:n, 1] = np.linalg.solve(system, right)
-    return table
+    system[-1, -1] = 2.0
+    right[-1] = 3.0 * (flat[-1] - flat[-2])
+    return np.stack([flat, np.linalg.solve(system, right)], axis=1)
 
 
-def gto_density_table(n_max, l_max, cutoff, cutoff_width, sigma, scaling=None):
-    """Tabulate R_nl(r) times cutoff function (and radial scaling) for a Gaussian density.
+def gto_density_table(n_max, l_max, cutoff, sigma, scaling=None):
+    """Tabulate R_nl(r) times radial scaling for a Gaussian density; the cutoff function stays out.
 
     Parameters
     ----------
     n_max, l_max : int
         Number of radial functions; highest degree of the spherical harmonics.
-    cutoff, cutoff_width, sigma : float
-        Cutoff, width of its switch and width of the Gaussians, in Å.
+    cutoff, sigma : float
+        Cutoff and width of the Gaussians, in Å.
     scaling : tuple of (float, float), optional
         r0 (Å) and exponent of `cutoffs.radial_scaling`.
 
     Returns
     -------
-    table : ndarray of shape (n_knots + 1, 2, (l_max + 1) * n_max)
+    table : ndarray of shape (n_knots, 2, (l_max + 1) * n_max)
         See `spline_table`; the last axis runs over (l, n).
     spacing : float
         Distance of the knots in Å.
     centre : ndarray of shape (n_max,)
         R_n0(0): what an atom at the centre itself contributes.
     """
-    # sigma/25 leaves a relative interpolation error near 1e-8; the cutoff switch is smoother.
-    n_knots = 1 + math.ceil(cutoff / (min(sigma, cutoff_width) / 25.0))
-    spacing = cutoff / (n_knots - 1)
-    r = np.linspace(0.0, cutoff, n_knots)
+    # sigma/25 leaves a relative interpolation error near 1e-8. What the wrong curvature at the last
+    # knot spoils decays by a factor of 4 a knot, so the table goes on beyond the cutoff.
+    spacing = sigma / 25.0
+    r = spacing * np.arange(math.ceil(cutoff / spacing) + 12)
     values = density_integrals(r, gto_basis, cutoff, n_max, l_max, sigma)
     centre = values[0, 0].copy()
-    weight = cosine_cutoff(r, cutoff, cutoff_width)
     if scaling is not None:
-        weight = weight * radial_scaling(r, *scaling)
-    return spline_table(values * weight[:, None, None], spacing), spacing, centre
+        values *= radial_scaling(r, *scaling)[:, None, None]
+    return spline_table(values, spacing), spacing, centre

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import jit, n_threads, parallel_jit, prange
+from .cutoffs import cosine_switch
 from .harmonics import spherical_harmonics, spherical_harmonics_gradient
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
@@ -38,6 +39,8 @@ class SoapTables(NamedTuple):
     radial: np.ndarray  # (n_tables, n_knots, 2, (l_max + 1) * n_max), see radial.spline_table
     of_pair: np.ndarray  # (n_species, n_species) which table serves centre, neighbour
     spacing: float
+    cutoff: float
+    cutoff_width: float
     centre: np.ndarray  # (n_max,) what the central atom adds to its own l = 0 channels
     legendre: np.ndarray  # harmonics.legendre_coefficients
     n_max: int
@@ -47,8 +50,9 @@ class SoapTables(NamedTuple):
 
 
 @jit
-def _radial(table, spacing, r, values, slopes):
-    """Evaluate the spline and its derivative at one distance."""
+def _radial(table, tables, r, values, slopes):
+    """Evaluate spline times cutoff function and its derivative at one distance."""
+    spacing = tables.spacing
     x = r / spacing
     k = min(int(x), table.shape[0] - 2)
     t = x - k
@@ -57,10 +61,14 @@ def _radial(table, spacing, r, values, slopes):
     h01, h11 = t * t * (3.0 - 2.0 * t), -t * t * s
     d00, d10 = -6.0 * t * s / spacing, s * (1.0 - 3.0 * t) / spacing
     d11 = t * (3.0 * t - 2.0) / spacing
+    # The switch has a step in its curvature, which no spline can follow: it stays out of the table.
+    switch, switch_slope = cosine_switch(r, tables.cutoff, tables.cutoff_width)
     f0, m0, f1, m1 = table[k, 0], table[k, 1], table[k + 1, 0], table[k + 1, 1]
     for q in range(values.shape[0]):
-        values[q] = h00 * f0[q] + h10 * m0[q] + h01 * f1[q] + h11 * m1[q]
-        slopes[q] = d00 * (f0[q] - f1[q]) + d10 * m0[q] + d11 * m1[q]
+        value = h00 * f0[q] + h10 * m0[q] + h01 * f1[q] + h11 * m1[q]
+        slope = d00 * (f0[q] - f1[q]) + d10 * m0[q] + d11 * m1[q]
+        values[q] = switch * value
+        slopes[q] = switch * slope + switch_slope * value
 
 
 @jit
@@ -75,7 +83,7 @@ def _density(i, pairs, species, tables, radial, slopes, legendre, y_lm, c):
         x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
         r = math.sqrt(x * x + y * y + z * z)
         b = species[pairs.neighbor[p]]
-        _radial(tables.radial[tables.of_pair[species[i], b]], tables.spacing, r, radial, slopes)
+        _radial(tables.radial[tables.of_pair[species[i], b]], tables, r, radial, slopes)
         spherical_harmonics(x / r, y / r, z / r, tables.legendre, tables.l_max, legendre, y_lm)
         offset = b * n_max
         for l in range(tables.l_max + 1):
@@ -194,7 +202,7 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
             r = math.sqrt(x * x + y * y + z * z)
             x, y, z = x / r, y / r, z / r
             b = species[pairs.neighbor[p]]
-            _radial(tables.radial[tables.of_pair[species[i], b]], tables.spacing, r, radial, slopes)
+            _radial(tables.radial[tables.of_pair[species[i], b]], tables, r, radial, slopes)
             spherical_harmonics_gradient(
                 x, y, z, tables.legendre, tables.l_max, legendre, y_lm, grad
             )
@@ -293,7 +301,7 @@ def _pair_jacobian(
     r = math.sqrt(x * x + y * y + z * z)
     x, y, z = x / r, y / r, z / r
     b = species[pairs.neighbor[p]]
-    _radial(tables.radial[tables.of_pair[species[i], b]], tables.spacing, r, radial, slopes)
+    _radial(tables.radial[tables.of_pair[species[i], b]], tables, r, radial, slopes)
     spherical_harmonics_gradient(x, y, z, tables.legendre, tables.l_max, legendre, y_lm, grad)
     projected[:] = 0.0
     for l in range(tables.l_max + 1):

@@ -195,7 +195,6 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
             self.n_max,
             self.l_max,
             float(self.cutoff),
-            float(self.cutoff_width),
             float(self.sigma),
             None if self.radial_scaling is None else tuple(self.radial_scaling),
         )
@@ -279,6 +278,8 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
             self.radial_table_[None],
             np.zeros((n, n), dtype=np.int64),
             self.spacing_,
+            float(self.cutoff),
+            float(self.cutoff_width),
             self.centre_,
             legendre_coefficients(self.l_max),
             int(self.n_max),
