@@ -1,9 +1,13 @@
 """Which environments represent the data, species by species."""
 
+import hashlib
+
 import numpy as np
 from scipy.linalg import eigh
 
 from ..core.selection import nearest_squared
+
+_SKETCH = 500  # columns of the random projection
 
 
 def farthest_points(rows, n, rng):
@@ -46,7 +50,8 @@ def leverage_sample(rows, n, rng):
 
     The leverage of a row is its squared length in the basis of the left singular vectors, those
     above 1e-5 of the largest singular value. This is the row choice of a CUR decomposition
-    (M. W. Mahoney, P. Drineas, PNAS 106, 697 (2009)).
+    (M. W. Mahoney, P. Drineas, PNAS 106, 697 (2009)). Of more than 500 features the leading range
+    is used, found by a random projection (N. Halko et al., SIAM Rev. 53, 217 (2011)).
 
     Parameters
     ----------
@@ -62,9 +67,12 @@ def leverage_sample(rows, n, rng):
     ndarray of int
         Ascending.
     """
+    if rows.shape[1] > _SKETCH:
+        rows = rows @ rng.normal(size=(rows.shape[1], _SKETCH))
     values, vectors = eigh(rows.T @ rows)
     keep = values > 1e-10 * values[-1]
-    leverage = np.einsum("ij,ij->i", *2 * [rows @ (vectors[:, keep] / np.sqrt(values[keep]))])
+    basis = rows @ (vectors[:, keep] / np.sqrt(values[keep]))
+    leverage = np.einsum("ij,ij->i", basis, basis)
     # Efraimidis & Spirakis: the largest u^(1/w) are a weighted sample without replacement.
     keys = np.log(rng.random(len(rows))) / np.maximum(leverage, 1e-300)
     return np.sort(np.argpartition(-keys, n - 1)[:n])
@@ -107,9 +115,15 @@ def select_references(values, species, n_sparse, method, rng):
 
 
 def _distinct(values, rows):
-    """Return the first of each set of equal rows, in order."""
-    _, first = np.unique(values[rows].round(10), axis=0, return_index=True)
-    return rows[np.sort(first)]
+    """Return the first of each set of rows that are equal to ten digits, in order."""
+    seen, first = set(), []
+    for row in rows:
+        # + 0.0 makes one of the two zeros; digests keep memory independent of n_features.
+        digest = hashlib.blake2b((values[row].round(10) + 0.0).tobytes(), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            first.append(row)
+    return np.array(first, dtype=np.int64)
 
 
 def _shares(available, n_sparse):

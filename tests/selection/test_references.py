@@ -29,6 +29,15 @@ def test_leverage_prefers_rows_that_stand_alone():
         assert {7, 90} <= set(leverage_sample(rows, 10, np.random.default_rng(seed)))
 
 
+def test_leverage_of_many_features_prefers_the_same_rows():
+    rng = np.random.default_rng(0)
+    rows = np.zeros((200, 1500))
+    rows[:, :2] = 1.0 + 0.01 * rng.normal(size=(200, 2))
+    rows[7, 700], rows[90, 900] = 50, 50
+    for seed in range(3):
+        assert {7, 90} <= set(leverage_sample(rows, 10, np.random.default_rng(seed)))
+
+
 @pytest.mark.parametrize("method", ["cur", "fps", "random"])
 def test_species_share_equally_as_far_as_they_can(method):
     rng = np.random.default_rng(0)
