@@ -10,6 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
+from threadpoolctl import threadpool_limits
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
@@ -141,8 +142,11 @@ def run(
             on_step(step, trace)
 
     dynamics.attach(watch, interval=1)
+    # Matrices of a few hundred rows gain nothing from BLAS threads and much from their absence.
+    blas_threads = 1 if len(atoms) < 500 else None
     try:
-        dynamics.run(steps)
+        with threadpool_limits(blas_threads, user_api="blas"):
+            dynamics.run(steps)
     except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
         # The checks of structures: not finite, or two atoms at one place.
         raise BlowUp(f"step {dynamics.nsteps}: {error}") from error
