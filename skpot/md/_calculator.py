@@ -8,6 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..data import as_batch
 from ._skin import SkinnedStructure
 
+_SMALL = 500  # atoms up to which the uncertainty costs little beside the forces
+
 
 class Calculator(AseCalculator):
     """Energy, forces, stress and uncertainty of a fitted model, for any ASE driver.
@@ -20,9 +22,10 @@ class Calculator(AseCalculator):
         Width in Å by which neighbours are searched further than the cutoff, so that the search
         is repeated only after atoms or cell have moved enough to matter. Results do not depend
         on it.
-    uncertainty : bool, default=True
-        Whether results hold `energy_std`, the standard deviation of the total energy in eV. It
-        costs two triangular solves a step with as many unknowns as references.
+    uncertainty : bool or None, default=None
+        Whether results always hold `energy_std`, the standard deviation of the total energy in eV.
+        It compares all pairs of atoms, so None stands for: up to 500 atoms, where forces cost more.
+        Asking for the property computes it in any case.
 
     Attributes
     ----------
@@ -46,7 +49,7 @@ class Calculator(AseCalculator):
     # Neither changes the energy, and some ASE drivers set them at every step.
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
-    def __init__(self, model, *, skin=0.7, uncertainty=True):
+    def __init__(self, model, *, skin=0.7, uncertainty=None):
         super().__init__()
         if not hasattr(model, "steps") or not hasattr(model[-1], "evaluate"):
             hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
@@ -80,7 +83,8 @@ class Calculator(AseCalculator):
         volume = structure.volumes()[0]
         if np.isfinite(volume):
             self.results["stress"] = -virials[0] / volume
-        if self.uncertainty or "energy_std" in properties:
+        always = len(energies) <= _SMALL if self.uncertainty is None else self.uncertainty
+        if always or "energy_std" in properties:
             self.results["energy_std"] = float(regressor.energy_std(features)[0])
 
     def _moved(self, atoms, system_changes):

@@ -173,6 +173,16 @@ def test_other_atoms_start_anew(model):
         assert atoms.get_potential_energy() == pytest.approx(expected)
 
 
+def test_uncertainty_comes_by_itself_for_small_structures_only(model):
+    small, large = bulk("Si", cubic=True), bulk("Si", cubic=True) * 4
+    for atoms in (small, large):
+        atoms.calc = skpot.Calculator(model)
+        atoms.get_potential_energy()
+    assert small.calc.results["energy_std"] > 0
+    assert "energy_std" not in large.calc.results
+    assert large.calc.get_property("energy_std", large) > 0
+
+
 def test_molecules_have_no_stress(model):
     atoms = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])
     atoms.calc = skpot.Calculator(model)
