@@ -16,8 +16,8 @@ _DEBUG = inspect.Parameter(
     annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
 )
 
-# Idle threads of OpenMP and OpenBLAS spin by default, which keeps the cores from each other and from
-# other programs.
+# Idle threads of OpenMP and OpenBLAS spin by default, which keeps the cores from each other and
+# from other programs.
 _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"}
 
 # What a user can cause or repair. Anything else is a defect of skpot and shows its traceback.
