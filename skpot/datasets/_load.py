@@ -38,7 +38,7 @@ def load_silicon(*, return_X_y=False):
     >>> from skpot.datasets import load_silicon
     >>> data = load_silicon()
     >>> len(data.X), len(data.X_test)
-    (116, 21)
+    (153, 33)
     >>> data.X[0].info["config_type"]
     'isolated_atom'
     """
@@ -76,7 +76,7 @@ def load_ethanol(*, return_X_y=False):
     >>> from skpot.datasets import load_ethanol
     >>> X, y, X_test, y_test = load_ethanol(return_X_y=True)
     >>> len(X), len(X_test)
-    (297, 102)
+    (301, 102)
     >>> X[-1].get_chemical_formula()
     'C2H6O'
     """

@@ -6,7 +6,7 @@ import pytest
 from skpot.datasets import load_ethanol, load_silicon
 
 LOADERS = {"silicon": load_silicon, "ethanol": load_ethanol}
-MINIMUM = {"silicon": (100, 15), "ethanol": (280, 100)}
+MINIMUM = {"silicon": (150, 30), "ethanol": (290, 100)}
 
 
 @pytest.fixture(scope="module", params=LOADERS)
