@@ -1,13 +1,9 @@
 """Reference environments: the fitted form of every sparse kernel model."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from ..core._jit import n_threads
 from ..core.similarity import add_force_rows, add_segments, add_strain_rows
 
 _TILE = 256  # references a matrix product takes at a time; the product then stays in cache
@@ -109,18 +105,3 @@ class References:
         )
         product = strain_rows @ q.T
         add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
-
-
-@contextmanager
-def tile_threads():
-    """Yield a `map` that runs on Numba's number of threads; BLAS is serial meanwhile.
-
-    One level of threads that seldom wait for each other: those inside BLAS would synchronise at
-    every small product. Every sum keeps its order, so results do not depend on the number.
-    """
-    n = n_threads()
-    if n == 1:
-        yield map
-        return
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
-        yield pool.map

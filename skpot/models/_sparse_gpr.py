@@ -19,8 +19,9 @@ from ._baseline import reference_energies
 from ._input import as_features
 from ._memory import plan_memory
 from ._progress import progress
-from ._references import References, tile_threads
+from ._references import References
 from ._rows import Noise, as_targets, blocks, training_rows
+from ._threads import tile_threads
 
 
 class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
@@ -243,7 +244,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
         residual = labels.energy - self._baseline(features)
         factor = TriangularFactor(self.covariance_factor_.T)
-        with tile_threads() as map_tiles, progress(len(features), "fit", self.verbose) as bar:
+        with tile_threads(m) as map_tiles, progress(len(features), "fit", self.verbose) as bar:
             for lo, hi in blocks(features, labels, m + 1, block_bytes):
                 part = slice(lo, hi)
                 for rows in training_rows(
@@ -317,7 +318,9 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         self._refuse_unknown(features)
         energies = np.array([self.e0_[int(z)] for z in features.species])
         g = np.zeros_like(features.values) if slopes else None
-        for members, columns in references.groups(features.species, limit=1024):
+
+        def evaluate(group):
+            members, columns = group
             x, q = features.values[members], references.values[columns]
             alpha = self.dual_coef_[columns]
             kernel, slope, shift = references.kernel.with_slope(x, q)
@@ -327,6 +330,11 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
                 g[members] = slope @ q
                 if shift is not None:
                     g[members] += (shift @ alpha)[:, None] * x
+
+        groups = list(references.groups(features.species, limit=256))
+        with tile_threads(len(groups)) as map_tiles:
+            for _ in map_tiles(evaluate, groups):
+                pass
         return energies, g
 
     def energy_std(self, features):

@@ -1,0 +1,39 @@
+"""One level of threads at a time."""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from threadpoolctl import ThreadpoolController
+
+from ..core._jit import n_threads
+
+
+@contextmanager
+def tile_threads(n_tiles):
+    """Yield a `map` over independent tiles of work, each with serial BLAS.
+
+    It runs on Numba's number of threads, as far as there are tiles. Threads inside BLAS would
+    synchronise at every small product and take turns spinning with those of compiled kernels.
+    Every sum keeps its order, so results do not depend on the number of threads.
+
+    Parameters
+    ----------
+    n_tiles : int
+        How many tiles there are at most.
+    """
+    available = n_threads()
+    if available == 1:
+        yield map
+        return
+    with _controller().limit(limits=1, user_api="blas"):
+        if n_tiles < 2:
+            yield map
+            return
+        with ThreadPoolExecutor(min(available, n_tiles)) as pool:
+            yield pool.map
+
+
+@functools.cache
+def _controller():
+    return ThreadpoolController()  # looks through the process once; takes milliseconds
