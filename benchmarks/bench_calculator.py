@@ -15,6 +15,7 @@ from _common import (
     elapsed,
     emit,
     floor_seconds,
+    machine,
     machine_rates,
     measure,
     versions,
@@ -58,7 +59,8 @@ def step_of(model, atoms, uncertainty):
 def main():
     rates = machine_rates(3 if OPTIONS.quick else 7)
     packages = versions("skpot", "numpy", "numba", "ase")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
+    emit(about, OPTIONS.out)
     model = fitted()
     soap, regressor = model[0], model[-1]
     records = []

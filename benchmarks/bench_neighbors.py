@@ -7,7 +7,16 @@ those of the longer list, 26 flops and 32 bytes read each.
 
 import math
 
-from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+from _common import (
+    arguments,
+    elapsed,
+    emit,
+    floor_seconds,
+    machine,
+    machine_rates,
+    measure,
+    versions,
+)
 
 OPTIONS = arguments(
     __doc__,
@@ -45,7 +54,8 @@ def report(kernel, name, n_pairs, flops, n_bytes, timing, rates):
 def main():
     rates = machine_rates(3 if OPTIONS.quick else 7)
     packages = versions("skpot", "numpy", "numba", "vesin")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
+    emit(about, OPTIONS.out)
     cutoff, skin = OPTIONS.cutoff, OPTIONS.skin
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
         batch = as_batch(frames)

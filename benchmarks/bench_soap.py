@@ -4,7 +4,16 @@ The floor of a kernel is the longer of its operations at the rate of a matrix pr
 at the rate of a copy, both rates measured in the same run; _soap_costs.py counts them.
 """
 
-from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+from _common import (
+    arguments,
+    elapsed,
+    emit,
+    floor_seconds,
+    machine,
+    machine_rates,
+    measure,
+    versions,
+)
 
 OPTIONS = arguments(
     __doc__,
@@ -35,7 +44,8 @@ def jacobian_blocks(features):
 def main():
     rates = machine_rates(3 if OPTIONS.quick else 7)
     packages = versions("skpot", "numpy", "numba")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
+    emit(about, OPTIONS.out)
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
         soap = SOAP(OPTIONS.cutoff, OPTIONS.n_max, OPTIONS.l_max, 0.5, cache=False).fit(frames)
         features = soap.transform(frames)

@@ -21,6 +21,7 @@ from _common import (
     arguments,
     emit,
     json_lines,
+    machine,
     machine_rates,
     peak_mb,
     run_child,
@@ -136,6 +137,7 @@ def split_record(soap, regressor, features, split, rates):
         "times_true_and_qr_floor": total / ((true + qr) / rate),
         "products_share_of_rate": true / rate / split["products"],
         "qr_share_of_rate": qr / rate / split["qr"],
+        **machine(),
         **versions("skpot", "numpy", "scipy", "numba"),
     }
 

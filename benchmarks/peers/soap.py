@@ -2,8 +2,9 @@
 
 Both run in child processes, in alternation, on the same structures, with n_max 8, l_max 6, cutoff
 5 Å (switch 0.5 Å), atom width 0.5 Å. skpot's gradients are its dense Jacobian rows of positions and
-strain; its pull-back, which is all that prediction needs, is given beside. Peers: featomic,
-dscribe (gradients of open systems only), quippy. Ratios are of CPU time, peer over skpot.
+strain; its pull-back, which is all that prediction needs, is given beside. Peers: featomic (strain
+too where periodic), dscribe (positions, open systems only), quippy (positions). Ratios are of CPU
+time, peer over skpot.
 
 Without --peer-python only skpot runs.
 """
