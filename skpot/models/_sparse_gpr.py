@@ -36,7 +36,8 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     .. math:: \min_\alpha \; |\Sigma^{-1/2} (K_{NM} \alpha - y)|^2 + \alpha^T K_{MM} \alpha
 
-    as a QR factorisation into which structures are folded block by block: K_NM is never held.
+    in coefficients whitened by the Cholesky factor of K_MM, as a QR factorisation into which
+    structures are folded block by block: K_NM is never held.
     Predicted forces and stress are the exact derivatives of the predicted energy.
 
     Parameters
@@ -243,7 +244,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
 
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
         residual = labels.energy - self._baseline(features)
-        factor = TriangularFactor(self.covariance_factor_.T)
+        factor = TriangularFactor(np.eye(m))
         with tile_threads(m) as map_tiles, progress(len(features), "fit", self.verbose) as bar:
             for lo, hi in blocks(features, labels, m + 1, block_bytes):
                 part = slice(lo, hi)
@@ -251,11 +252,26 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
                     references, features[part], labels[part], residual[part], weight[part], noise,
                     jacobian_bytes, map_tiles,
                 ):  # fmt: skip
+                    self._whiten(rows, references)
                     factor.fold(rows)
                 bar.update(hi - lo)
         self.n_rows_ = factor.n_rows
-        self.dual_coef_ = factor.solve()
         self.posterior_factor_ = factor.matrix
+        self.dual_coef_ = solve_triangular(
+            self.covariance_factor_, factor.solve(), lower=True, trans="T"
+        )
+
+    def _whiten(self, rows, references):
+        """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
+
+        The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
+        """
+        for columns in references.columns.values():
+            lower = self.covariance_factor_[columns, columns]
+            part = np.ascontiguousarray(rows[:, columns]).T
+            rows[:, columns] = solve_triangular(
+                lower, part, lower=True, overwrite_b=True, check_finite=False
+            ).T
 
     def _baseline(self, features):
         energies = np.array([self.e0_.get(int(z), np.nan) for z in features.species])
@@ -352,7 +368,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         sums = np.zeros((len(features), len(references)))
         references.sums(features, sums)
         explained = solve_triangular(self.covariance_factor_, sums.T, lower=True)
-        remaining = solve_triangular(self.posterior_factor_, sums.T, trans="T")
+        remaining = solve_triangular(self.posterior_factor_, explained, trans="T")
         prior = np.zeros(len(features))
         for s in range(len(features)):
             rows = slice(features.offsets[s], features.offsets[s + 1])

@@ -245,3 +245,22 @@ def test_n_sparse_by_species():
     gpr = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse={"Si": 5, "O": 3})).fit(X, y)[-1]
     assert (gpr.reference_species_ == 14).sum() == 5
     assert (gpr.reference_species_ == 8).sum() == 3
+
+
+def test_parameters_of_the_default_kernel_can_be_set():
+    gpr = SparseGPR().set_params(kernel__zeta=2)
+    assert gpr.kernel.zeta == 2
+    assert SparseGPR(RBF()).set_params(kernel__length_scale=2.0).kernel.length_scale == 2.0
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        SparseGPR().set_params(kernel__width=2)
+
+
+def test_rounding_is_not_amplified():
+    """The order of structures changes forces by rounding only, near-singular kernel or not."""
+    X, y = labelled(["Si"], n=6)
+    model = make_pipeline(SOAP(cutoff=3.0, n_max=2, l_max=1), SparseGPR(n_sparse=1000))
+    order = np.random.default_rng(0).permutation(len(X))
+    forward = model.fit(X, y).predict(X).forces_flat
+    shuffled = model.fit([X[i] for i in order], y[order]).predict(X).forces_flat
+    assert np.linalg.cond(model[-1].covariance_factor_) > 1e4
+    np.testing.assert_allclose(shuffled, forward, atol=1e-8)
