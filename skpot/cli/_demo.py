@@ -57,7 +57,7 @@ def demo(
 
     grid = {
         "sparsegpr__kernel__zeta": [2, 4],
-        "sparsegpr__sigma_forces": [0.01, 0.03, 0.1],
+        "sparsegpr__sigma_forces": [0.003, 0.01, 0.03, 0.1],
     }
     soap, cv, n_sparse = SOAP(cutoff=5.0, n_max=8, l_max=6), GroupKFold(4), 500
     if quick:
@@ -80,7 +80,7 @@ def demo(
     uncertainty_line(data.X_test, data.y_test, y_pred, std)
     parity_plot(data.X_test, data.y_test, y_pred, std, out / "parity.png")
 
-    n_steps = (20, 30) if quick else (500, 1000)
+    n_steps = (20, 30) if quick else (500, 2000)
     trace, n_equilibration = _dynamics(data, model, out / "md.xyz", n_steps)
     md_plot(trace, out / "md.png", n_equilibration)
     total = 1000.0 * np.asarray(trace.total)[n_equilibration:]
