@@ -32,7 +32,6 @@ _SUBMODULES = {
     "kernels",
     "md",
     "metrics",
-    "model_selection",
     "models",
     "persistence",
     "selection",

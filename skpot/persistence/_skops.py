@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -24,7 +23,6 @@ _PARTS = (
     "data",
     "descriptors",
     "kernels",
-    "model_selection",
     "models",
     "selection",
     "solvers",
@@ -211,8 +209,6 @@ def trusted_types():
         if inspect.isclass(value):
             names.add(f"{value.__module__}.{value.__qualname__}")
     for part in _PARTS:
-        if importlib.util.find_spec(f"skpot.{part}") is None:
-            continue
         package = importlib.import_module(f"skpot.{part}")
         modules = [package]
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
