@@ -16,6 +16,7 @@ _PUBLIC = {
     "PerAtom": "skpot.compose",
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
+    "SymmetryFunctions": "skpot.descriptors",
     "Targets": "skpot.data",
     "check_structures": "skpot.data",
     "dump": "skpot.persistence",

@@ -8,6 +8,7 @@ from skpot import kernels
 # Transformers of structures to AtomicFeatures.
 DESCRIPTORS = {
     "SOAP": skpot.SOAP(cutoff=3.0, n_max=2, l_max=1),
+    "SymmetryFunctions": skpot.SymmetryFunctions(cutoff=3.0, n_radial=3, n_angular=1),
 }
 
 # Transformers of AtomicFeatures to AtomicFeatures.

@@ -22,6 +22,24 @@ def cosine_switch(r, cutoff, width):
     return 0.5 * (1.0 + math.cos(math.pi * x)), -0.5 * math.pi / width * math.sin(math.pi * x)
 
 
+@jit
+def polynomial_switch(r, cutoff, width):
+    r"""Return the polynomial switch, twice differentiable, and its derivative at one distance.
+
+    .. math:: f_c(r) = 1 - x^3 (6 x^2 - 15 x + 10), \quad x = (r - r_c + w)/w
+
+    for :math:`0 < x < 1`, 1 inside, 0 beyond: "poly2" of n2p2, Singraber, Behler, Dellago, J. Chem.
+    Theory Comput. 15, 1827 (2019). All lengths in Å.
+    """
+    x = (r - cutoff + width) / width
+    if x <= 0.0:
+        return 1.0, 0.0
+    if x >= 1.0:
+        return 0.0, 0.0
+    y = x * (1.0 - x)
+    return 1.0 - x * x * x * (x * (6.0 * x - 15.0) + 10.0), -30.0 * y * y / width
+
+
 def radial_scaling(r, r0, exponent):
     r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)` that plays down far neighbours.
 

@@ -81,6 +81,26 @@ def count_entries(centres, pairs, marker):
 
 
 @jit
+def add_move(move, vector, neighbor, centre, strain):
+    """Add a pair's derivative to the neighbour's, the centre's and the strain's rows."""
+    x, y, z = vector[0], vector[1], vector[2]
+    for d in range(move.shape[1]):
+        m_x, m_y, m_z = move[0, d], move[1, d], move[2, d]
+        neighbor[0, d] += m_x
+        neighbor[1, d] += m_y
+        neighbor[2, d] += m_z
+        centre[0, d] -= m_x
+        centre[1, d] -= m_y
+        centre[2, d] -= m_z
+        strain[0, d] += x * m_x
+        strain[1, d] += y * m_y
+        strain[2, d] += z * m_z
+        strain[3, d] += 0.5 * (y * m_z + z * m_y)
+        strain[4, d] += 0.5 * (x * m_z + z * m_x)
+        strain[5, d] += 0.5 * (x * m_y + y * m_x)
+
+
+@jit
 def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, vector):
     """Write those candidate pairs that are within the cutoff now; return how many.
 

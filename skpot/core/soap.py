@@ -28,6 +28,7 @@ import numpy as np
 from ._jit import jit, n_threads, parallel_jit, prange
 from .cutoffs import cosine_switch
 from .harmonics import spherical_harmonics, spherical_harmonics_gradient
+from .pairs import add_move
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
 _SQRT2 = math.sqrt(2.0)
@@ -276,7 +277,7 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
                 p, i, pairs, species, tables, radial, slopes, legendre, y_lm, grad, c,
                 projected, scale, spectrum, move,
             )  # fmt: skip
-            _add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
+            add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
         for e in range(start[row], used):
             slot[atom[e]] = -1
 
@@ -358,24 +359,10 @@ def _outer(direction, radial, slopes, a, b, offset, n_max, out):
                 row[0] *= 1.0 / _SQRT2
 
 
-@jit
-def _add_move(move, vector, neighbor, centre, strain):
-    """Add a pair's derivative to the neighbour's, the centre's and the strain's rows."""
-    x, y, z = vector[0], vector[1], vector[2]
-    for d in range(move.shape[1]):
-        m_x, m_y, m_z = move[0, d], move[1, d], move[2, d]
-        neighbor[0, d] += m_x
-        neighbor[1, d] += m_y
-        neighbor[2, d] += m_z
-        centre[0, d] -= m_x
-        centre[1, d] -= m_y
-        centre[2, d] -= m_z
-        strain[0, d] += x * m_x
-        strain[1, d] += y * m_y
-        strain[2, d] += z * m_z
-        strain[3, d] += 0.5 * (y * m_z + z * m_y)
-        strain[4, d] += 0.5 * (x * m_z + z * m_x)
-        strain[5, d] += 0.5 * (x * m_y + y * m_x)
+def n_features(tables):
+    """Return the number of columns."""
+    channels = tables.n_species * tables.n_max
+    return (tables.l_max + 1) * channels * (channels + 1) // 2
 
 
 def power_spectrum(pairs, species, tables, values):

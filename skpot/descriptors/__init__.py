@@ -2,5 +2,16 @@
 
 from ._cache import DescriptorCache, descriptor_cache
 from ._soap import SOAP
+from ._symmetry_files import read_n2p2, read_simple_nn
+from ._symmetry_functions import SymmetryFunctions
+from ._symmetry_sets import SymmetryFunction
 
-__all__ = ["SOAP", "DescriptorCache", "descriptor_cache"]
+__all__ = [
+    "SOAP",
+    "DescriptorCache",
+    "SymmetryFunction",
+    "SymmetryFunctions",
+    "descriptor_cache",
+    "read_n2p2",
+    "read_simple_nn",
+]

@@ -3,72 +3,24 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import Interval, _fit_context
 from ..core import soap
 from ..core.harmonics import legendre_coefficients
-from ..core.pairs import count_entries, scatter
 from ..core.radial import gto_density_table
-from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
-from ..data._elements import SYMBOLS, atomic_number
-from ..data._graph import rows_of
-from ._cache import descriptor_cache, structure_key
+from ..data import as_batch
+from ..data._elements import SYMBOLS
+from ._base import PairDerivatives, PairDescriptor
 
 
-class SoapDerivatives:
-    """Leaf of the derivative chain of `SOAP`; see `skpot.data._derivatives`."""
+class SoapDerivatives(PairDerivatives):
+    """Leaf of the derivative chain of `SOAP`."""
 
-    def __init__(self, graph, species, tables):
-        self.graph = graph
-        self.species = species
-        self.tables = tables
-
-    def pull_back(self, g):
-        """Return forces and virials from g = dE/d(features)."""
-        pairs = self.graph.pairs
-        gradient = np.empty((len(pairs.neighbor), 3))
-        soap.pull_back(pairs, self.species, self.tables, np.ascontiguousarray(g), gradient)
-        forces = np.zeros((self.graph.n_atoms, 3))
-        virials = np.zeros((len(self.graph), 6))
-        scatter(pairs, self.graph.atom_structure(), gradient, forces, virials)
-        return forces, virials
-
-    def jacobian(self, centres):
-        """Return the dense `JacobianBlock` of some centres."""
-        pairs = self.graph.pairs
-        marker = np.empty(self.graph.n_atoms, dtype=np.int64)
-        start = count_entries(centres, pairs, marker)
-        n_features = _n_features(self.tables)
-        atom = np.empty(start[-1], dtype=np.int64)
-        values = np.empty((start[-1], 3, n_features))
-        strain = np.empty((len(centres), 6, n_features))
-        soap.jacobian(centres, pairs, self.species, self.tables, start, atom, values, strain)
-        return JacobianBlock(start, atom, values, strain)
-
-    def take(self, structures):
-        """Return the leaf of some structures."""
-        graph = self.graph.take(structures)
-        rows, _ = rows_of(structures, self.graph.offsets)
-        return SoapDerivatives(graph, self.species[rows], self.tables)
-
-    @staticmethod
-    def concatenate(chains):
-        """Return the leaf of several batches."""
-        return SoapDerivatives(
-            NeighborGraph.concatenate([c.graph for c in chains]),
-            np.concatenate([c.species for c in chains]),
-            chains[0].tables,
-        )
-
-    def neighborhood_sizes(self):
-        """Return how many neighbours, images apart, each environment has, and itself."""
-        return 1 + np.diff(self.graph.pairs.start)
+    kernels = soap
 
 
-class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
+class SOAP(PairDescriptor):
     r"""Smooth overlap of atomic positions: power spectrum of the smeared neighbour density.
 
     Every neighbour within the cutoff is a Gaussian of width sigma. The density of each species
@@ -124,6 +76,9 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
     AtomicFeatures(2 structures, 10 environments, 40 features, with derivatives)
     """
 
+    _derivatives = SoapDerivatives
+    _block = "soap"
+
     _parameter_constraints = {
         "cutoff": [Interval(Real, 0, None, closed="neither")],
         "n_max": [Interval(Integral, 1, None, closed="left")],
@@ -159,12 +114,6 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
         self.normalize = normalize
         self.cache = cache
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Note the species and tabulate the radial functions.
@@ -186,11 +135,7 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
                 f"cutoff_width={self.cutoff_width} Å exceeds cutoff={self.cutoff} Å; "
                 "use at most the cutoff itself."
             )
-        seen = np.unique(batch.numbers)
-        if self.species is None:
-            self.species_ = seen
-        else:
-            self.species_ = np.unique([atomic_number(s) for s in self.species])
+        self.species_ = self._find_species(batch)
         self.radial_table_, self.spacing_, self.centre_ = gto_density_table(
             self.n_max,
             self.l_max,
@@ -198,79 +143,9 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
             float(self.sigma),
             None if self.radial_scaling is None else tuple(self.radial_scaling),
         )
-        self.n_features_out_ = _n_features(self._tables())
+        self.n_features_out_ = soap.n_features(self._tables())
         self._species_index(batch)  # refuses what `species` leaves out
         return self
-
-    def transform(self, X):
-        """Compute the descriptor of every atom.
-
-        Parameters
-        ----------
-        X : list of ase.Atoms, or StructureBatch
-            Structures.
-
-        Returns
-        -------
-        features : AtomicFeatures
-            With `n_features_out_` columns and analytic derivatives.
-
-        Raises
-        ------
-        ValueError
-            If a species was not seen in `fit`, or atoms coincide.
-        """
-        check_is_fitted(self, "radial_table_")
-        if not self.cache or isinstance(X, StructureBatch):
-            return self._compute(as_batch(X))
-        return self._compute_cached(as_batch(X))
-
-    def _compute(self, batch):
-        species = self._species_index(batch)
-        graph = batch.neighbors(float(self.cutoff))
-        tables = self._tables()
-        values = np.empty((len(batch.numbers), self.n_features_out_))
-        soap.power_spectrum(graph.pairs, species, tables, values)
-        chain = SoapDerivatives(graph, species, tables)
-        return AtomicFeatures(
-            values, batch.offsets, batch.numbers, chain, batch.volumes(), {"soap": slice(None)}
-        )
-
-    def _compute_cached(self, batch):
-        hyper = repr(
-            [(k, v) for k, v in sorted(self.get_params().items()) if k != "cache"]
-            + [self.species_.tolist()]
-        ).encode()
-        keys = [structure_key(hyper, batch, s) for s in range(len(batch))]
-        parts = [descriptor_cache.get(key) for key in keys]
-        missing = [s for s, part in enumerate(parts) if part is None]
-        if len(missing) == len(batch):
-            features = self._compute(batch)
-            computed = [features[s] for s in missing]
-        else:
-            computed = [self._compute(batch.take([s])) for s in missing]
-        for s, part in zip(missing, computed, strict=True):
-            pairs = part.derivatives.graph.pairs
-            size = part.values.nbytes + sum(a.nbytes for a in pairs) + 500
-            descriptor_cache.put(keys[s], part, size)
-            parts[s] = part
-        return features if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
-
-    def _species_index(self, batch):
-        """Return each atom's index in `species_`; refuse unknown ones."""
-        index = np.searchsorted(self.species_, batch.numbers)
-        known = self.species_[np.minimum(index, len(self.species_) - 1)] == batch.numbers
-        if not known.all():
-            bad = np.flatnonzero(~known)
-            structures = np.unique(np.searchsorted(batch.offsets, bad, side="right") - 1)
-            names = [SYMBOLS[z] for z in np.unique(batch.numbers[bad])]
-            raise ValueError(
-                f"species {', '.join(names)} in structures {structures[:10].tolist()}"
-                f"{' ...' if len(structures) > 10 else ''} but this SOAP knows only "
-                f"{', '.join(SYMBOLS[z] for z in self.species_)}. Fit on data that has them, or "
-                "name them in SOAP(species=...)."
-            )
-        return index.astype(np.int64)
 
     def _tables(self):
         n = len(self.species_)
@@ -287,6 +162,9 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
             n,
             bool(self.normalize),
         )
+
+    def _values(self, pairs, species, tables, values):
+        soap.power_spectrum(pairs, species, tables, values)
 
     def get_feature_names_out(self, input_features=None):
         """Return names such as "Si0 Si3 l2".
@@ -307,8 +185,3 @@ class SOAP(ContainerOutput, VersionedEstimator, BaseEstimator):
             ],
             dtype=object,
         )
-
-
-def _n_features(tables):
-    channels = tables.n_species * tables.n_max
-    return (tables.l_max + 1) * channels * (channels + 1) // 2

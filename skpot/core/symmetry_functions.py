@@ -1,0 +1,432 @@
+r"""Atom-centred symmetry functions: values, pull-back and Jacobian blocks.
+
+Every function is a sum over neighbours, or over pairs of neighbours, of products of radial factors
+:math:`E(r) = e^{-\eta (r - r_s)^2} \cos(\kappa r) f_c(r)` and of a power of the angle's cosine:
+
+.. math::
+
+    G_i = \sum_j w_j E(r_{ij}), \qquad
+    G_i = 2^{1-\zeta} \sum_{j<k} w_{jk} (1 + \lambda \cos\theta_{jik})^\zeta
+          E(r_{ij}) E(r_{ik}) [E(r_{jk})]
+
+J. Behler, J. Chem. Phys. 134, 074106 (2011), with weights w = 1 for neighbours of the species asked
+for and 0 for others; M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018), with weights that are
+atomic numbers. The last factor distinguishes G4 from G5. The tables list, for each species of
+centre and neighbours, only the terms whose weight is not zero.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import jit, n_threads, parallel_jit, prange
+from .cutoffs import cosine_switch, polynomial_switch
+from .pairs import add_move
+from .symmetry_tables import parts_of
+
+_CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
+
+
+@jit
+def _switch(r, switches, k):
+    if switches[k, 2] == 1.0:
+        return polynomial_switch(r, switches[k, 0], switches[k, 1])
+    return cosine_switch(r, switches[k, 0], switches[k, 1])
+
+
+@jit
+def _bare_factor(r, factors, f):
+    """Return a factor without its cutoff function, and its derivative."""
+    value, slope = 1.0, 0.0
+    if factors.eta[f] != 0.0:
+        d = r - factors.shift[f]
+        value = math.exp(-factors.eta[f] * d * d)
+        slope = -2.0 * factors.eta[f] * d * value
+    kappa = factors.kappa[f]
+    if kappa != 0.0:
+        cosine = math.cos(kappa * r)
+        slope = slope * cosine - value * kappa * math.sin(kappa * r)
+        value *= cosine
+    return value, slope
+
+
+@jit
+def _factors(r, factors, switches, values, slopes):
+    """Evaluate all factors and their derivatives at one distance."""
+    last, cut, cut_slope = -1, 0.0, 0.0
+    for f in range(len(factors.switch)):
+        if factors.switch[f] != last:
+            last = factors.switch[f]
+            cut, cut_slope = _switch(r, switches, last)
+        if cut == 0.0:
+            values[f], slopes[f] = 0.0, 0.0
+        else:
+            value, slope = _bare_factor(r, factors, f)
+            values[f], slopes[f] = value * cut, slope * cut + value * cut_slope
+
+
+@jit
+def _power(x, terms, e):
+    """Return x^(zeta - 1)."""
+    n = terms.integer[e]
+    if n < 0:
+        return x ** (terms.power[e] - 1.0)
+    result = 1.0
+    while n > 0:
+        if n & 1:
+            result *= x
+        x *= x
+        n >>= 1
+    return result
+
+
+class Near(NamedTuple):
+    """Scratch: those neighbours of one centre that angular terms reach."""
+
+    pair: np.ndarray  # (n,) index among all pairs
+    species: np.ndarray  # (n,)
+    distance: np.ndarray  # (n,)
+    unit: np.ndarray  # (n, 3)
+    values: np.ndarray  # (n, n_factors) radial factors
+    slopes: np.ndarray  # (n, n_factors)
+
+
+@jit
+def _largest_neighborhood(lo, hi, centres, pairs):
+    largest = 0
+    for row in range(lo, hi):
+        i = centres[row]
+        largest = max(largest, pairs.start[i + 1] - pairs.start[i])
+    return largest
+
+
+@jit
+def _near(largest, tables):
+    n_factors = len(tables.angular_factors.switch)
+    return Near(
+        np.empty(largest, dtype=np.int64),
+        np.empty(largest, dtype=np.int64),
+        np.empty(largest),
+        np.empty((largest, 3)),
+        np.empty((largest, n_factors)),
+        np.empty((largest, n_factors)),
+    )
+
+
+@jit
+def _gather(i, pairs, species, tables, near):
+    """Fill `near` for centre i; return how many neighbours are in it."""
+    n = 0
+    if len(tables.angular_factors.switch) == 0:
+        return n
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        if r < tables.reach:
+            near.pair[n] = p
+            near.species[n] = species[pairs.neighbor[p]]
+            near.distance[n] = r
+            near.unit[n, 0], near.unit[n, 1], near.unit[n, 2] = x / r, y / r, z / r
+            _factors(r, tables.angular_factors, tables.switches, near.values[n], near.slopes[n])
+            n += 1
+    return n
+
+
+@jit
+def _cosine(near, j, k):
+    """Return the cosine of the angle between two neighbours and their distance."""
+    u, v = near.unit[j], near.unit[k]
+    # Rounding may leave [-1, 1], where a power of 1 + lambda cos is not defined.
+    c = min(1.0, max(-1.0, u[0] * v[0] + u[1] * v[1] + u[2] * v[2]))
+    a, b = near.distance[j], near.distance[k]
+    return c, math.sqrt(max(0.0, a * a + b * b - 2.0 * a * b * c))
+
+
+@jit
+def _add_angular(i, n, species, tables, near, out):
+    """Add the angular terms of centre i to its row of features."""
+    terms, factors = tables.angular, tables.angular_factors
+    n_species = tables.n_species
+    for j in range(n):
+        first = (species[i] * n_species + near.species[j]) * n_species
+        f_j = near.values[j]
+        for k in range(j + 1, n):
+            t = first + near.species[k]
+            c, r_jk = _cosine(near, j, k)
+            f_k = near.values[k]
+            last, radial = -1, 0.0
+            for e in range(terms.start[t], terms.closed[t]):
+                if terms.factor[e] != last:
+                    last = terms.factor[e]
+                    radial = f_j[last] * f_k[last]
+                x = 1.0 + terms.slope[e] * c
+                out[terms.column[e]] += terms.weight[e] * x * _power(x, terms, e) * radial
+            if r_jk >= tables.reach:
+                continue
+            last, last_switch, cut = -1, -1, 0.0
+            for e in range(terms.closed[t], terms.start[t + 1]):
+                if terms.factor[e] != last:
+                    last = terms.factor[e]
+                    if factors.switch[last] != last_switch:
+                        last_switch = factors.switch[last]
+                        cut, _ = _switch(r_jk, tables.switches, last_switch)
+                    radial = cut * f_j[last] * f_k[last]
+                    if radial != 0.0:
+                        value, _ = _bare_factor(r_jk, factors, last)
+                        radial *= value
+                x = 1.0 + terms.slope[e] * c
+                out[terms.column[e]] += terms.weight[e] * x * _power(x, terms, e) * radial
+
+
+@jit
+def values_serial(lo, hi, pairs, species, tables, values):
+    """Write the features of centres lo ... hi to the same rows of `values`."""
+    parts = parts_of(tables)
+    n_radial = len(parts.radial_factors.switch)
+    radial, slopes = np.empty(n_radial), np.empty(n_radial)
+    near = _near(_largest_neighborhood(0, hi - lo, np.arange(lo, hi), pairs), parts)
+    terms = parts.radial
+    for i in range(lo, hi):
+        out = values[i]
+        out[:] = 0.0
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            _factors(r, parts.radial_factors, parts.switches, radial, slopes)
+            t = species[i] * parts.n_species + species[pairs.neighbor[p]]
+            for e in range(terms.start[t], terms.start[t + 1]):
+                out[terms.column[e]] += terms.weight[e] * radial[terms.factor[e]]
+        _add_angular(i, _gather(i, pairs, species, parts, near), species, parts, near, out)
+
+
+@parallel_jit
+def values_parallel(pairs, species, tables, values):
+    """Run `values_serial` on all centres, threads taking chunks."""
+    n = values.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
+
+
+@jit
+def _triple(t, j, k, c, r_jk, tables, near, out):
+    """Write derivatives of the terms of two neighbours to `out` (n_terms, 4); return their range.
+
+    The four variables are the cosine and the distances i-j, i-k and j-k.
+    """
+    terms, factors = tables.angular, tables.angular_factors
+    begin, closed, end = terms.start[t], terms.closed[t], terms.start[t + 1]
+    if r_jk >= tables.reach:
+        end = closed
+    last, last_switch = -1, -1
+    cut, cut_slope, a, a_j, a_k, a_jk = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for e in range(begin, end):
+        f = terms.factor[e]
+        if f != last or e == closed:
+            last = f
+            f_j, f_k = near.values[j, f], near.values[k, f]
+            s_j, s_k = near.slopes[j, f], near.slopes[k, f]
+            g, g_slope = 1.0, 0.0
+            if e >= closed:
+                if factors.switch[f] != last_switch:
+                    last_switch = factors.switch[f]
+                    cut, cut_slope = _switch(r_jk, tables.switches, last_switch)
+                g, g_slope = _bare_factor(r_jk, factors, f)
+                g, g_slope = g * cut, g_slope * cut + g * cut_slope
+            a, a_j, a_k, a_jk = f_j * f_k * g, s_j * f_k * g, f_j * s_k * g, f_j * f_k * g_slope
+        x = 1.0 + terms.slope[e] * c
+        power = terms.weight[e] * _power(x, terms, e)
+        out[e - begin, 0] = terms.power[e] * terms.slope[e] * power * a
+        power *= x
+        out[e - begin, 1] = power * a_j
+        out[e - begin, 2] = power * a_k
+        out[e - begin, 3] = power * a_jk
+    return begin, end
+
+
+@jit
+def _most_terms(terms):
+    most = 0
+    for t in range(len(terms.start) - 1):
+        most = max(most, terms.start[t + 1] - terms.start[t])
+    return most
+
+
+@jit
+def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    parts = parts_of(tables)
+    n_radial, n_species = len(parts.radial_factors.switch), parts.n_species
+    radial, slopes = np.empty(n_radial), np.empty(n_radial)
+    near = _near(_largest_neighborhood(0, hi - lo, np.arange(lo, hi), pairs), parts)
+    derivatives = np.empty((_most_terms(parts.angular), 4))
+    terms, columns = parts.radial, parts.angular.column
+    for i in range(lo, hi):
+        g_i = g[i]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            _factors(r, parts.radial_factors, parts.switches, radial, slopes)
+            t = species[i] * n_species + species[pairs.neighbor[p]]
+            total = 0.0
+            for e in range(terms.start[t], terms.start[t + 1]):
+                total += g_i[terms.column[e]] * terms.weight[e] * slopes[terms.factor[e]]
+            total /= r
+            pair_gradient[p, 0], pair_gradient[p, 1] = total * x, total * y
+            pair_gradient[p, 2] = total * z
+        n = _gather(i, pairs, species, parts, near)
+        for j in range(n):
+            first = (species[i] * n_species + near.species[j]) * n_species
+            r_j = near.distance[j]
+            u = near.unit[j]
+            move_x, move_y, move_z = 0.0, 0.0, 0.0
+            for k in range(j + 1, n):
+                c, r_jk = _cosine(near, j, k)
+                begin, end = _triple(
+                    first + near.species[k], j, k, c, r_jk, parts, near, derivatives
+                )
+                if begin == end:
+                    continue
+                d_c, d_j, d_k, d_jk = 0.0, 0.0, 0.0, 0.0
+                for e in range(begin, end):
+                    w = g_i[columns[e]]
+                    d_c += w * derivatives[e - begin, 0]
+                    d_j += w * derivatives[e - begin, 1]
+                    d_k += w * derivatives[e - begin, 2]
+                    d_jk += w * derivatives[e - begin, 3]
+                r_k = near.distance[k]
+                v = near.unit[k]
+                d_jk /= r_jk
+                # Coefficients of the two unit vectors in either neighbour's gradient.
+                uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
+                vv, vu = d_k - d_c * c / r_k + d_jk * r_k, d_c / r_k - d_jk * r_j
+                move_x += uu * u[0] + uv * v[0]
+                move_y += uu * u[1] + uv * v[1]
+                move_z += uu * u[2] + uv * v[2]
+                other = pair_gradient[near.pair[k]]
+                other[0] += vv * v[0] + vu * u[0]
+                other[1] += vv * v[1] + vu * u[1]
+                other[2] += vv * v[2] + vu * u[2]
+            mine = pair_gradient[near.pair[j]]
+            mine[0] += move_x
+            mine[1] += move_y
+            mine[2] += move_z
+
+
+@parallel_jit
+def pull_back_parallel(pairs, species, tables, g, pair_gradient):
+    """Run `pull_back_serial` on all centres, threads taking chunks."""
+    n = g.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        pull_back_serial(
+            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
+        )
+
+
+@jit
+def _pair_moves(i, pairs, species, tables, near, radial, slopes, derivatives, moves):
+    """Write d(features of i)/d(vector) of each pair of centre i to `moves` (n, 3, n_features)."""
+    n_species = tables.n_species
+    terms, columns = tables.radial, tables.angular.column
+    origin = pairs.start[i]
+    for p in range(origin, pairs.start[i + 1]):
+        move = moves[p - origin]
+        move[:] = 0.0
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        _factors(r, tables.radial_factors, tables.switches, radial, slopes)
+        t = species[i] * n_species + species[pairs.neighbor[p]]
+        for e in range(terms.start[t], terms.start[t + 1]):
+            slope = terms.weight[e] * slopes[terms.factor[e]] / r
+            move[0, terms.column[e]] += slope * x
+            move[1, terms.column[e]] += slope * y
+            move[2, terms.column[e]] += slope * z
+    n = _gather(i, pairs, species, tables, near)
+    for j in range(n):
+        first = (species[i] * n_species + near.species[j]) * n_species
+        r_j, u = near.distance[j], near.unit[j]
+        move_j = moves[near.pair[j] - origin]
+        for k in range(j + 1, n):
+            c, r_jk = _cosine(near, j, k)
+            begin, end = _triple(first + near.species[k], j, k, c, r_jk, tables, near, derivatives)
+            r_k, v = near.distance[k], near.unit[k]
+            move_k = moves[near.pair[k] - origin]
+            for e in range(begin, end):
+                column = columns[e]
+                d_c, d_jk = derivatives[e - begin, 0], derivatives[e - begin, 3] / r_jk
+                uu = derivatives[e - begin, 1] - d_c * c / r_j + d_jk * r_j
+                vv = derivatives[e - begin, 2] - d_c * c / r_k + d_jk * r_k
+                uv, vu = d_c / r_j - d_jk * r_k, d_c / r_k - d_jk * r_j
+                for axis in range(3):
+                    move_j[axis, column] += uu * u[axis] + uv * v[axis]
+                    move_k[axis, column] += vv * v[axis] + vu * u[axis]
+
+
+@jit
+def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+    parts = parts_of(tables)
+    n_radial = len(parts.radial_factors.switch)
+    radial, slopes = np.empty(n_radial), np.empty(n_radial)
+    largest = _largest_neighborhood(lo, hi, centres, pairs)
+    near = _near(largest, parts)
+    derivatives = np.empty((_most_terms(parts.angular), 4))
+    moves = np.empty((largest, 3, parts.n_columns))
+    slot = np.full(len(species), -1, dtype=np.int64)
+    for row in range(lo, hi):
+        i = centres[row]
+        _pair_moves(i, pairs, species, parts, near, radial, slopes, derivatives, moves)
+        used = start[row]
+        slot[i], atom[used] = used, i
+        jacobian[used] = 0.0
+        strain[row] = 0.0
+        used += 1
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            j = pairs.neighbor[p]
+            if slot[j] < start[row]:
+                slot[j], atom[used] = used, j
+                jacobian[used] = 0.0
+                used += 1
+            move = moves[p - pairs.start[i]]
+            add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
+        for e in range(start[row], used):
+            slot[atom[e]] = -1
+
+
+@parallel_jit
+def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
+    n = len(centres)
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
+        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
+
+
+def n_features(tables):
+    """Return the number of columns."""
+    return tables.n_columns
+
+
+def symmetry_functions(pairs, species, tables, values):
+    """Write the features of all atoms to `values` (n_atoms, n_features)."""
+    if n_threads() > 1:
+        values_parallel(pairs, species, tables, values)
+    else:
+        values_serial(0, len(values), pairs, species, tables, values)
+
+
+def pull_back(pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dG_i."""
+    if n_threads() > 1:
+        pull_back_parallel(pairs, species, tables, g, pair_gradient)
+    else:
+        pull_back_serial(0, len(g), pairs, species, tables, g, pair_gradient)
+
+
+def jacobian(centres, pairs, species, tables, start, atom, values, strain):
+    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
+    if n_threads() > 1:
+        jacobian_parallel(centres, pairs, species, tables, start, atom, values, strain)
+    else:
+        n = len(centres)
+        jacobian_serial(0, n, centres, pairs, species, tables, start, atom, values, strain)

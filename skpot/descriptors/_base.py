@@ -1,0 +1,188 @@
+"""What descriptors of a neighbourhood share: the transformer and the leaf of its derivatives."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import ContainerOutput, VersionedEstimator
+from ..core.pairs import count_entries, scatter
+from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
+from ..data._elements import SYMBOLS, atomic_number
+from ..data._graph import rows_of
+from ._cache import descriptor_cache, structure_key
+
+
+class PairDerivatives:
+    """Leaf of the derivative chain of a descriptor that depends on vectors to neighbours.
+
+    A subclass names its `kernels`: a module of `skpot.core` with `n_features(tables)`,
+    `pull_back(pairs, species, tables, g, pair_gradient)` and `jacobian(centres, pairs, species,
+    tables, start, atom, values, strain)`. See `skpot.data._derivatives`.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Pairs within the cutoff.
+    species : ndarray of shape (n_atoms,)
+        Index of each atom's species.
+    tables : NamedTuple
+        What the kernels need to know of the descriptor.
+    """
+
+    kernels = None
+
+    def __init__(self, graph, species, tables):
+        self.graph = graph
+        self.species = species
+        self.tables = tables
+
+    def pull_back(self, g):
+        """Return forces and virials from g = dE/d(features)."""
+        pairs = self.graph.pairs
+        gradient = np.empty((len(pairs.neighbor), 3))
+        g = np.ascontiguousarray(g)
+        self.kernels.pull_back(pairs, self.species, self.tables, g, gradient)
+        forces = np.zeros((self.graph.n_atoms, 3))
+        virials = np.zeros((len(self.graph), 6))
+        scatter(pairs, self.graph.atom_structure(), gradient, forces, virials)
+        return forces, virials
+
+    def jacobian(self, centres):
+        """Return the dense `JacobianBlock` of some centres."""
+        pairs = self.graph.pairs
+        marker = np.empty(self.graph.n_atoms, dtype=np.int64)
+        start = count_entries(centres, pairs, marker)
+        n_features = self.kernels.n_features(self.tables)
+        atom = np.empty(start[-1], dtype=np.int64)
+        values = np.empty((start[-1], 3, n_features))
+        strain = np.empty((len(centres), 6, n_features))
+        self.kernels.jacobian(
+            centres, pairs, self.species, self.tables, start, atom, values, strain
+        )
+        return JacobianBlock(start, atom, values, strain)
+
+    def take(self, structures):
+        """Return the leaf of some structures."""
+        graph = self.graph.take(structures)
+        rows, _ = rows_of(structures, self.graph.offsets)
+        return type(self)(graph, self.species[rows], self.tables)
+
+    @classmethod
+    def concatenate(cls, chains):
+        """Return the leaf of several batches."""
+        return cls(
+            NeighborGraph.concatenate([c.graph for c in chains]),
+            np.concatenate([c.species for c in chains]),
+            chains[0].tables,
+        )
+
+    def neighborhood_sizes(self):
+        """Return how many neighbours, images apart, each environment has, and itself."""
+        return 1 + np.diff(self.graph.pairs.start)
+
+
+class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
+    """Transformer whose features depend on each atom's neighbours within a radius.
+
+    A subclass sets `species_` and `n_features_out_` in `fit`, has parameters `species` and
+    `cache`, and defines what stands below this docstring.
+    """
+
+    _derivatives = None  # its subclass of `PairDerivatives`
+    _block = None  # name of its columns in `AtomicFeatures.blocks`
+
+    def _tables(self):
+        """Return what the kernels need to know of the fitted descriptor."""
+        raise NotImplementedError
+
+    def _radius(self):
+        """Return how far neighbours are looked for, in Å."""
+        return float(self.cutoff)
+
+    def _values(self, pairs, species, tables, values):
+        """Write the features of all atoms to `values`."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = True
+        return tags
+
+    def transform(self, X):
+        """Compute the descriptor of every atom.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms, or StructureBatch
+            Structures.
+
+        Returns
+        -------
+        features : AtomicFeatures
+            With `n_features_out_` columns and analytic derivatives.
+
+        Raises
+        ------
+        ValueError
+            If a species was not seen in `fit`, or atoms coincide.
+        """
+        check_is_fitted(self, "n_features_out_")
+        if not self.cache or isinstance(X, StructureBatch):
+            return self._compute(as_batch(X))
+        return self._compute_cached(as_batch(X))
+
+    def _compute(self, batch):
+        species = self._species_index(batch)
+        graph = batch.neighbors(self._radius())
+        tables = self._tables()
+        values = np.empty((len(batch.numbers), self.n_features_out_))
+        self._values(graph.pairs, species, tables, values)
+        chain = self._derivatives(graph, species, tables)
+        blocks = {self._block: slice(None)}
+        return AtomicFeatures(values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks)
+
+    def _hyperparameters(self):
+        """Return as bytes all that determines the features of a structure."""
+        parameters = [(k, v) for k, v in sorted(self.get_params().items()) if k != "cache"]
+        return repr([type(self).__name__, *parameters, self.species_.tolist()]).encode()
+
+    def _compute_cached(self, batch):
+        hyper = self._hyperparameters()
+        keys = [structure_key(hyper, batch, s) for s in range(len(batch))]
+        parts = [descriptor_cache.get(key) for key in keys]
+        missing = [s for s, part in enumerate(parts) if part is None]
+        if len(missing) == len(batch):
+            features = self._compute(batch)
+            computed = [features[s] for s in missing]
+        else:
+            computed = [self._compute(batch.take([s])) for s in missing]
+        for s, part in zip(missing, computed, strict=True):
+            pairs = part.derivatives.graph.pairs
+            size = part.values.nbytes + sum(a.nbytes for a in pairs) + 500
+            descriptor_cache.put(keys[s], part, size)
+            parts[s] = part
+        return features if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
+
+    def _find_species(self, batch):
+        """Return the atomic numbers named in `species`, or else those of the batch."""
+        if self.species is None:
+            return np.unique(batch.numbers)
+        return np.unique([atomic_number(s) for s in self.species])
+
+    def _species_index(self, batch):
+        """Return each atom's index in `species_`; refuse unknown ones."""
+        index = np.searchsorted(self.species_, batch.numbers)
+        known = self.species_[np.minimum(index, len(self.species_) - 1)] == batch.numbers
+        if not known.all():
+            bad = np.flatnonzero(~known)
+            structures = np.unique(np.searchsorted(batch.offsets, bad, side="right") - 1)
+            names = [SYMBOLS[z] for z in np.unique(batch.numbers[bad])]
+            name = type(self).__name__
+            raise ValueError(
+                f"species {', '.join(names)} in structures {structures[:10].tolist()}"
+                f"{' ...' if len(structures) > 10 else ''} but this {name} knows only "
+                f"{', '.join(SYMBOLS[z] for z in self.species_)}. Fit on data that has them, or "
+                f"name them in {name}(species=...)."
+            )
+        return index.astype(np.int64)

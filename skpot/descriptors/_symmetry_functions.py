@@ -1,0 +1,219 @@
+"""Atom-centred symmetry functions as a transformer."""
+
+import pickle
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import Interval, StrOptions, _fit_context
+from ..core import symmetry_functions as kernels
+from ..core.symmetry_tables import SymmetryTables
+from ..data import as_batch
+from ..data._elements import SYMBOLS
+from ._base import PairDerivatives, PairDescriptor
+from ._symmetry_sets import automatic_set, flat_tables, resolve
+
+
+class SymmetryDerivatives(PairDerivatives):
+    """Leaf of the derivative chain of `SymmetryFunctions`."""
+
+    kernels = kernels
+
+
+class SymmetryFunctions(PairDescriptor):
+    r"""Atom-centred symmetry functions of Behler and Parrinello, and their weighted form.
+
+    Radial functions are sums over neighbours, angular ones sums over pairs of neighbours, each pair
+    counted once:
+
+    .. math::
+
+        G^1_i &= \sum_j f_c(r_{ij}) \\
+        G^2_i &= \sum_j e^{-\eta (r_{ij} - r_s)^2} f_c(r_{ij}) \\
+        G^3_i &= \sum_j \cos(\kappa r_{ij}) f_c(r_{ij}) \\
+        G^4_i &= 2^{1-\zeta} \sum_{j<k} (1 + \lambda \cos\theta_{jik})^\zeta
+                 e^{-\eta [(r_{ij} - r_s)^2 + (r_{ik} - r_s)^2 + (r_{jk} - r_s)^2]}
+                 f_c(r_{ij}) f_c(r_{ik}) f_c(r_{jk}) \\
+        G^5_i &= \text{the same without the factors of } r_{jk}
+
+    There is a column for each function and species of neighbours, or pair of species. Weighted
+    functions (wACSF) are summed over all species instead, times the atomic numbers
+    :math:`Z_j` or :math:`Z_j Z_k`, so that their number does not grow with that of the species.
+    Columns differ widely in size: put `PerAtom(MinMaxScaler())` or `PerAtom(StandardScaler())`
+    between them and the regressor.
+
+    Without `functions`, a set is made for every species or pair of species: `n_radial` G2 on the
+    equidistant grid of Gastegger et al.,
+
+    .. math:: r_{s,k} = k \Delta, \quad \eta = 1/(2 \Delta^2), \quad \Delta = r_c/(n + 1),
+              \quad k = 1 \ldots n
+
+    with its ends, where functions vanish, left out; and G4 with each of `n_angular` widths of
+    Imbalzano et al.,
+
+    .. math:: \eta_m = (n^{m/n}/r_c)^2, \quad m = 0 \ldots n - 1
+
+    each :math:`\zeta` of `zetas` and :math:`\lambda = \pm 1`.
+
+    Parameters
+    ----------
+    cutoff : float, default=6.0
+        Radius in Å of functions that name none of their own.
+    n_radial : int, default=8
+        Number of G2 of the automatic set.
+    n_angular : int, default=3
+        Number of widths of G4 of the automatic set.
+    functions : sequence of skpot.descriptors.SymmetryFunction or None, default=None
+        The functions; None makes the automatic set. `skpot.descriptors.read_simple_nn` and
+        `read_n2p2` read them from files.
+    zetas : sequence of float, default=(1, 4, 16)
+        Powers of the automatic set, at least 1.
+    weighted : bool, default=False
+        Make the automatic set of weighted functions.
+    cutoff_function : {"cosine", "polynomial"}, default="cosine"
+        :math:`\tfrac12 [1 + \cos(\pi r/r_c)]` or :math:`1 - x^3 (6 x^2 - 15 x + 10)` with
+        :math:`x = r/r_c`, of functions that name none.
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers of all species that may occur. By default those seen
+        in `fit`.
+    cache : bool, default=True
+        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
+    n_features_out_ : int
+        Number of columns. Functions that differ in nothing but the centre share one; it is 0 at
+        centres that do not have the function.
+    radius_ : float
+        Largest cutoff among the functions, in Å.
+
+    References
+    ----------
+    J. Behler, J. Chem. Phys. 134, 074106 (2011); there, the sum over pairs counts each twice.
+    M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018), for weights and the radial grid.
+    G. Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), for the angular widths.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from skpot import SymmetryFunctions
+    >>> from skpot.descriptors import SymmetryFunction
+    >>> frames = [bulk("Si"), bulk("Si", cubic=True)]
+    >>> SymmetryFunctions(cutoff=4.0).fit_transform(frames)
+    AtomicFeatures(2 structures, 10 environments, 26 features, with derivatives)
+    >>> chosen = [SymmetryFunction("G2", eta=0.5), SymmetryFunction("G5", eta=0.1, zeta=2)]
+    >>> SymmetryFunctions(4.0, functions=chosen).fit(frames).get_feature_names_out().tolist()
+    ['G2 Si eta=0.5 shift=0 rc=4', 'G5 Si-Si eta=0.1 shift=0 zeta=2 lambda=1 rc=4']
+    """
+
+    _derivatives = SymmetryDerivatives
+    _block = "symmetry_functions"
+
+    _parameter_constraints = {
+        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "n_radial": [Interval(Integral, 0, None, closed="left")],
+        "n_angular": [Interval(Integral, 0, None, closed="left")],
+        "functions": ["array-like", None],
+        "zetas": ["array-like"],
+        "weighted": ["boolean"],
+        "cutoff_function": [StrOptions({"cosine", "polynomial"})],
+        "species": ["array-like", None],
+        "cache": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        cutoff=6.0,
+        n_radial=8,
+        n_angular=3,
+        *,
+        functions=None,
+        zetas=(1, 4, 16),
+        weighted=False,
+        cutoff_function="cosine",
+        species=None,
+        cache=True,
+    ):
+        self.cutoff = cutoff
+        self.n_radial = n_radial
+        self.n_angular = n_angular
+        self.functions = functions
+        self.zetas = zetas
+        self.weighted = weighted
+        self.cutoff_function = cutoff_function
+        self.species = species
+        self.cache = cache
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Note the species and tabulate the functions.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : SymmetryFunctions
+        """
+        batch = as_batch(X)
+        self.species_ = self._find_species(batch)
+        functions = self.functions
+        if functions is None:
+            functions = automatic_set(
+                self.cutoff, self.n_radial, self.n_angular, self.zetas, self.weighted
+            )
+        columns, centres = resolve(functions, self.species_, self.cutoff, self.cutoff_function)
+        if not columns:
+            raise ValueError(
+                f"none of the {len(functions)} functions applies to the species "
+                f"{', '.join(SYMBOLS[z] for z in self.species_)}. Raise n_radial or n_angular, or "
+                "give functions=... for these species."
+            )
+        self._species_index(batch)  # refuses what `species` leaves out
+        self.radius_ = max(c.cutoff for c in columns)
+        self.terms_ = flat_tables(columns, centres, self.species_)
+        self.feature_names_ = _names(columns, centres, self.species_)
+        self.n_features_out_ = len(columns)
+        return self
+
+    def _radius(self):
+        return self.radius_
+
+    def _tables(self):
+        return SymmetryTables(**self.terms_)
+
+    def _hyperparameters(self):
+        return pickle.dumps((type(self).__name__, self.species_, self.terms_))
+
+    def _values(self, pairs, species, tables, values):
+        kernels.symmetry_functions(pairs, species, tables, values)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return names such as "G2 O eta=0.5 shift=2 rc=6".
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+        """
+        check_is_fitted(self, "feature_names_")
+        return np.array(self.feature_names_, dtype=object)
+
+
+def _names(columns, centres, species):
+    """Return distinct names of columns, short if short ones are distinct."""
+    of = [
+        "" if mask.all() else ",".join(SYMBOLS[z] for z in species[mask]) + ": " for mask in centres
+    ]
+    for digits in (6, 17):
+        names = [prefix + c.name(digits) for prefix, c in zip(of, columns, strict=True)]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -1,0 +1,312 @@
+"""Sets of symmetry functions: their description, automatic choice and flat tables."""
+
+from itertools import combinations_with_replacement
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data._elements import SYMBOLS, atomic_number
+
+_RADIAL = ("G1", "G2", "G3")
+_ANGULAR = ("G4", "G5")
+_PARAMETERS = {  # that a kind depends on
+    "G1": (),
+    "G2": ("eta", "shift"),
+    "G3": ("kappa",),
+    "G4": ("eta", "shift", "zeta", "lambda_"),
+    "G5": ("eta", "shift", "zeta", "lambda_"),
+}
+_SWITCHES = ("cosine", "polynomial")
+_LARGEST_POWER = 64  # beyond, repeated multiplication loses digits that `pow` keeps
+
+
+class SymmetryFunction(NamedTuple):
+    r"""One symmetry function, or one for each species of neighbours.
+
+    Parameters
+    ----------
+    kind : {"G1", "G2", "G3", "G4", "G5"}
+        Numbers of Behler, J. Chem. Phys. 134, 074106 (2011); see `skpot.SymmetryFunctions`.
+    neighbors : str, or pair of str, or None, default=None
+        Symbol of the neighbours' species (G1-G3), or two (G4, G5). None stands for one column for
+        each species, or each pair, or for a weighted function, for all.
+    centre : str or None, default=None
+        Symbol of the atoms that have this function, None for all; it is 0 at others.
+    eta : float, default=0
+        Exponent of the Gaussians in 1/Å^2.
+    shift : float, default=0
+        Centre of the Gaussians in Å.
+    zeta : float, default=1
+        Power of the angular part, at least 1.
+    lambda_ : float, default=1
+        Factor of the cosine, from -1 to 1.
+    kappa : float, default=0
+        Wave number of G3 in 1/Å.
+    cutoff : float or None, default=None
+        In Å; None takes that of the descriptor.
+    cutoff_function : {"cosine", "polynomial"} or None, default=None
+        None takes that of the descriptor.
+    cutoff_width : float or None, default=None
+        Width in Å over which the cutoff function goes from 1 to 0; None is all of the cutoff.
+    weighted : bool, default=False
+        Sum over neighbours of all species with their atomic numbers (for pairs, products of them)
+        as weights.
+
+    Examples
+    --------
+    >>> from skpot.descriptors import SymmetryFunction
+    >>> SymmetryFunction("G2", "O", centre="Si", eta=0.5, shift=2.0).shift
+    2.0
+    """
+
+    kind: str
+    neighbors: str | tuple | None = None
+    centre: str | None = None
+    eta: float = 0.0
+    shift: float = 0.0
+    zeta: float = 1.0
+    lambda_: float = 1.0
+    kappa: float = 0.0
+    cutoff: float | None = None
+    cutoff_function: str | None = None
+    cutoff_width: float | None = None
+    weighted: bool = False
+
+
+def automatic_set(cutoff, n_radial, n_angular, zetas, weighted):
+    """Return functions for all species; `skpot.SymmetryFunctions` gives the formulas."""
+    spacing = cutoff / (n_radial + 1)
+    radial = [
+        SymmetryFunction("G2", eta=0.5 / spacing**2, shift=k * spacing, weighted=weighted)
+        for k in range(1, n_radial + 1)
+    ]
+    angular = [
+        SymmetryFunction("G4", eta=eta, zeta=zeta, lambda_=sign, weighted=weighted)
+        for eta in [(n_angular ** (m / n_angular) / cutoff) ** 2 for m in range(n_angular)]
+        for zeta in zetas
+        for sign in (1.0, -1.0)
+    ]
+    return radial + angular
+
+
+class Column(NamedTuple):
+    """What defines a feature, whatever the centre; atomic numbers, floats and flags."""
+
+    kind: str
+    neighbors: tuple  # atomic numbers, ascending; empty if weighted
+    eta: float
+    shift: float
+    zeta: float
+    lambda_: float
+    kappa: float
+    cutoff: float
+    polynomial: bool
+    width: float
+
+    def name(self, digits):
+        """Return a name such as "G2 O eta=0.5 shift=2 rc=6"."""
+        parts = [self.kind, "-".join(SYMBOLS[z] for z in self.neighbors) or "weighted"]
+        parts += [f"{k.strip('_')}={getattr(self, k):.{digits}g}" for k in _PARAMETERS[self.kind]]
+        parts.append(f"rc={self.cutoff:.{digits}g}")
+        if self.polynomial:
+            parts.append("poly")
+        if self.width != self.cutoff:
+            parts.append(f"width={self.width:.{digits}g}")
+        return " ".join(parts)
+
+
+def resolve(functions, species, cutoff, cutoff_function):
+    """Return the columns that functions stand for, and which centres have them.
+
+    Parameters
+    ----------
+    functions : sequence of SymmetryFunction
+        Tuples of the same fields will do.
+    species : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
+    cutoff : float
+        In Å, of functions that name none.
+    cutoff_function : {"cosine", "polynomial"}
+        Of functions that name none.
+
+    Returns
+    -------
+    columns : list of Column
+        Functions that differ in the centre alone share a column.
+    centres : ndarray of shape (n_columns, n_species)
+        Whether atoms of a species have the function.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function is not valid; the message names it.
+    """
+    found = {}
+    for index, function in enumerate(functions):
+        try:
+            function = SymmetryFunction(*function)
+        except TypeError as error:
+            raise TypeError(
+                f"functions[{index}] is {function!r}; give "
+                "skpot.descriptors.SymmetryFunction('G2', eta=..., shift=...)"
+            ) from error
+        problem = _problem(function)
+        if problem:
+            raise ValueError(f"functions[{index}]: {problem} in {function}")
+        if function.centre is None:
+            mask = np.ones(len(species), dtype=bool)
+        else:
+            mask = species == atomic_number(function.centre)
+        own_cutoff = float(cutoff if function.cutoff is None else function.cutoff)
+        width = own_cutoff if function.cutoff_width is None else float(function.cutoff_width)
+        if not 0.0 < width <= own_cutoff:
+            raise ValueError(
+                f"functions[{index}]: cutoff_width={width} Å must be positive and at most the "
+                f"cutoff, {own_cutoff} Å"
+            )
+        used = _PARAMETERS[function.kind]
+        parameters = [
+            float(getattr(function, name)) if name in used else 0.0 for name in Column._fields[2:7]
+        ]
+        polynomial = (function.cutoff_function or cutoff_function) == "polynomial"
+        for neighbors in _neighbors(function, species):
+            column = Column(
+                function.kind,
+                neighbors,
+                *parameters,
+                own_cutoff,
+                polynomial,
+                width,
+            )
+            found[column] = found.get(column, False) | mask
+    centres = np.array(list(found.values()), dtype=bool).reshape(len(found), len(species))
+    keep = centres.any(axis=1)
+    return [c for c, k in zip(found, keep, strict=True) if k], centres[keep]
+
+
+def _problem(function):
+    """Return what is wrong with a function, None if nothing is."""
+    if function.kind not in _RADIAL + _ANGULAR:
+        return f"kind={function.kind!r} is none of {', '.join(_RADIAL + _ANGULAR)}"
+    numbers = {k: getattr(function, k) for k in ("eta", "shift", "zeta", "lambda_", "kappa")}
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or not np.isfinite(value):
+            return f"{name}={value!r} is not a finite number"
+    if function.cutoff is not None and not function.cutoff > 0.0:
+        return f"cutoff={function.cutoff} is not positive"
+    if function.cutoff_function not in (*_SWITCHES, None):
+        return f"cutoff_function={function.cutoff_function!r} is none of {', '.join(_SWITCHES)}"
+    if function.eta < 0.0:
+        return f"eta={function.eta} is negative"
+    if function.zeta < 1.0:
+        return f"zeta={function.zeta} is below 1, where forces are not finite"
+    if abs(function.lambda_) > 1.0:
+        return f"lambda_={function.lambda_} is not between -1 and 1"
+    wanted = 1 if function.kind in _RADIAL else 2
+    if function.neighbors is not None:
+        if function.weighted:
+            return "neighbors are named, but a weighted function takes all species"
+        if len(_as_tuple(function.neighbors)) != wanted:
+            return f"{function.kind} needs {wanted} species of neighbours"
+    return None
+
+
+def _as_tuple(neighbors):
+    return (neighbors,) if isinstance(neighbors, str) or np.ndim(neighbors) == 0 else neighbors
+
+
+def _neighbors(function, species):
+    """Return the combinations of neighbours' atomic numbers that a function stands for."""
+    if function.weighted:
+        return [()]
+    n = 1 if function.kind in _RADIAL else 2
+    if function.neighbors is None:
+        return list(combinations_with_replacement(species.tolist(), n))
+    named = tuple(sorted(atomic_number(s) for s in _as_tuple(function.neighbors)))
+    return [named] if set(named) <= set(species.tolist()) else []
+
+
+def flat_tables(columns, centres, species):
+    """Return the fields of `core.symmetry_tables.SymmetryTables` as a dictionary."""
+    switches = sorted({(c.cutoff, c.width, float(c.polynomial)) for c in columns})
+    radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]
+    angular = [k for k, c in enumerate(columns) if c.kind in _ANGULAR]
+    radial_factors, radial_of = _factors([columns[k] for k in radial], switches)
+    angular_factors, angular_of = _factors([columns[k] for k in angular], switches)
+    radial_of = dict(zip(radial, radial_of, strict=True))
+    angular_of = dict(zip(angular, angular_of, strict=True))
+    n = len(species)
+    lists = [[] for _ in range(n * n)]
+    for k in radial:
+        for a in np.flatnonzero(centres[k]):
+            for b, z in enumerate(species):
+                if columns[k].neighbors in ((), (z,)):
+                    weight = 1.0 if columns[k].neighbors else float(z)
+                    lists[a * n + b].append((k, radial_of[k], weight))
+    terms = sum(lists, [])
+    fields = {
+        "radial_start": _starts(lists),
+        "radial_column": np.array([t[0] for t in terms], dtype=np.int64),
+        "radial_factor": np.array([t[1] for t in terms], dtype=np.int64),
+        "radial_weight": np.array([t[2] for t in terms], dtype=float),
+    }
+    lists = [[] for _ in range(n**3)]
+    for k in angular:
+        c = columns[k]
+        for a in np.flatnonzero(centres[k]):
+            for b, z in enumerate(species):
+                for d, w in enumerate(species):
+                    if c.neighbors in ((), (min(z, w), max(z, w))):
+                        weight = 2.0 ** (1.0 - c.zeta) * (1.0 if c.neighbors else float(z * w))
+                        key = (c.kind == "G4", angular_of[k])
+                        lists[(a * n + b) * n + d].append((*key, k, weight, c.lambda_, c.zeta))
+    for terms in lists:
+        terms.sort()
+    terms = sum(lists, [])
+    start = _starts(lists)
+    power = np.array([t[5] for t in terms], dtype=float)
+    repeated = (power == np.round(power)) & (power <= _LARGEST_POWER)
+    fields |= {
+        "angular_start": start,
+        "angular_closed": start[:-1]
+        + np.array([sum(not t[0] for t in part) for part in lists], dtype=np.int64),
+        "angular_column": np.array([t[2] for t in terms], dtype=np.int64),
+        "angular_factor": np.array([t[1] for t in terms], dtype=np.int64),
+        "angular_weight": np.array([t[3] for t in terms], dtype=float),
+        "angular_slope": np.array([t[4] for t in terms], dtype=float),
+        "angular_power": power,
+        "angular_integer": np.where(repeated, power - 1.0, -1.0).astype(np.int64),
+    }
+    return {
+        **fields,
+        **{f"radial_{name}": values for name, values in radial_factors.items()},
+        **{f"angular_{name}": values for name, values in angular_factors.items()},
+        "switches": np.array(switches, dtype=float).reshape(-1, 3),
+        "reach": float(max((columns[k].cutoff for k in angular), default=0.0)),
+        "n_species": n,
+        "n_columns": len(columns),
+    }
+
+
+def _factors(columns, switches):
+    """Return the distinct radial factors of some columns, and which each column has."""
+    keys = [
+        (
+            switches.index((c.cutoff, c.width, float(c.polynomial))),
+            c.eta,
+            c.shift,
+            c.kappa,
+        )
+        for c in columns
+    ]
+    distinct = sorted(set(keys))
+    table = np.array(distinct, dtype=float).reshape(-1, 4)
+    names = ("switch", "eta", "shift", "kappa")
+    fields = {name: np.ascontiguousarray(table[:, q]) for q, name in enumerate(names)}
+    fields["switch"] = fields["switch"].astype(np.int64)
+    return fields, [distinct.index(key) for key in keys]
+
+
+def _starts(lists):
+    return np.concatenate([[0], np.cumsum([len(terms) for terms in lists])]).astype(np.int64)
