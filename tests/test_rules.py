@@ -23,7 +23,7 @@ COMPILERS = {
     "cfunc",
     "jitclass",
 }
-DECORATORS = {"jit", "parallel_jit"}
+DECORATORS = {"jit", "inline_jit", "parallel_jit"}
 CORE_FILES = [p for p in python_files(PACKAGE / "core") if p.name != "_jit.py"]
 
 # Written with brackets, so that this file passes its own test.

@@ -3,6 +3,7 @@
 import math
 
 from ._jit import jit
+from .elementary import quarter_turn
 
 
 @jit
@@ -19,7 +20,8 @@ def cosine_switch(r, cutoff, width):
         return 1.0, 0.0
     if x >= 1.0:
         return 0.0, 0.0
-    return 0.5 * (1.0 + math.cos(math.pi * x)), -0.5 * math.pi / width * math.sin(math.pi * x)
+    cosine, sine = quarter_turn(x)
+    return cosine * cosine, -math.pi / width * cosine * sine
 
 
 @jit

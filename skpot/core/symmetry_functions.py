@@ -20,30 +20,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit, n_threads, parallel_jit, prange
+from ._jit import inline_jit, jit, n_threads, parallel_jit, prange
 from .cutoffs import cosine_switch, polynomial_switch
+from .elementary import fast_exp
 from .pairs import add_move
 from .symmetry_tables import parts_of
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
 
 
-@jit
-def _switch(r, switches, k):
-    if switches[k, 2] == 1.0:
-        return polynomial_switch(r, switches[k, 0], switches[k, 1])
-    return cosine_switch(r, switches[k, 0], switches[k, 1])
+@inline_jit
+def _switch(r, cutoff, width, polynomial):
+    if polynomial == 1.0:
+        return polynomial_switch(r, cutoff, width)
+    return cosine_switch(r, cutoff, width)
 
 
-@jit
-def _bare_factor(r, factors, f):
+@inline_jit
+def _bare_factor(r, eta, shift, kappa):
     """Return a factor without its cutoff function, and its derivative."""
-    value, slope = 1.0, 0.0
-    if factors.eta[f] != 0.0:
-        d = r - factors.shift[f]
-        value = math.exp(-factors.eta[f] * d * d)
-        slope = -2.0 * factors.eta[f] * d * value
-    kappa = factors.kappa[f]
+    d = r - shift
+    value = fast_exp(-eta * d * d)
+    slope = -2.0 * eta * d * value
     if kappa != 0.0:
         cosine = math.cos(kappa * r)
         slope = slope * cosine - value * kappa * math.sin(kappa * r)
@@ -51,34 +49,30 @@ def _bare_factor(r, factors, f):
     return value, slope
 
 
-@jit
+@inline_jit
+def _power(x, zeta, n):
+    """Return x^(zeta - 1), by multiplication if that is the integer n >= 0."""
+    if n < 0:
+        return x ** (zeta - 1.0)
+    power = 1.0
+    while n > 0:
+        if n & 1:
+            power *= x
+        x *= x
+        n >>= 1
+    return power
+
+
+@inline_jit
 def _factors(r, factors, switches, values, slopes):
     """Evaluate all factors and their derivatives at one distance."""
     last, cut, cut_slope = -1, 0.0, 0.0
     for f in range(len(factors.switch)):
         if factors.switch[f] != last:
             last = factors.switch[f]
-            cut, cut_slope = _switch(r, switches, last)
-        if cut == 0.0:
-            values[f], slopes[f] = 0.0, 0.0
-        else:
-            value, slope = _bare_factor(r, factors, f)
-            values[f], slopes[f] = value * cut, slope * cut + value * cut_slope
-
-
-@jit
-def _power(x, terms, e):
-    """Return x^(zeta - 1)."""
-    n = terms.integer[e]
-    if n < 0:
-        return x ** (terms.power[e] - 1.0)
-    result = 1.0
-    while n > 0:
-        if n & 1:
-            result *= x
-        x *= x
-        n >>= 1
-    return result
+            cut, cut_slope = _switch(r, switches[last, 0], switches[last, 1], switches[last, 2])
+        value, slope = _bare_factor(r, factors.eta[f], factors.shift[f], factors.kappa[f])
+        values[f], slopes[f] = value * cut, slope * cut + value * cut_slope
 
 
 class Near(NamedTuple):
@@ -90,6 +84,8 @@ class Near(NamedTuple):
     unit: np.ndarray  # (n, 3)
     values: np.ndarray  # (n, n_factors) radial factors
     slopes: np.ndarray  # (n, n_factors)
+    third: np.ndarray  # (2, n_factors) factors of the distance between two neighbours, slopes
+    angle: np.ndarray  # (2, n_angles) factors of the angle between them, slopes
 
 
 @jit
@@ -111,6 +107,8 @@ def _near(largest, tables):
         np.empty((largest, 3)),
         np.empty((largest, n_factors)),
         np.empty((largest, n_factors)),
+        np.empty((2, n_factors)),
+        np.empty((2, len(tables.angles.slope))),
     )
 
 
@@ -133,50 +131,56 @@ def _gather(i, pairs, species, tables, near):
     return n
 
 
-@jit
-def _cosine(near, j, k):
-    """Return the cosine of the angle between two neighbours and their distance."""
-    u, v = near.unit[j], near.unit[k]
-    # Rounding may leave [-1, 1], where a power of 1 + lambda cos is not defined.
-    c = min(1.0, max(-1.0, u[0] * v[0] + u[1] * v[1] + u[2] * v[2]))
-    a, b = near.distance[j], near.distance[k]
-    return c, math.sqrt(max(0.0, a * a + b * b - 2.0 * a * b * c))
+@inline_jit
+def _third_side(a, b, c):
+    """Return the distance between two neighbours at distances a, b whose angle has cosine c."""
+    return math.sqrt(max(0.0, a * a + b * b - 2.0 * a * b * c))
 
 
 @jit
 def _add_angular(i, n, species, tables, near, out):
     """Add the angular terms of centre i to its row of features."""
-    terms, factors = tables.angular, tables.angular_factors
-    n_species = tables.n_species
+    terms, factors, angles = tables.angular, tables.angular_factors, tables.angles
+    switches, reach, n_species = tables.switches, tables.reach, tables.n_species
+    angle = near.angle[0]
     for j in range(n):
         first = (species[i] * n_species + near.species[j]) * n_species
         f_j = near.values[j]
+        r_j, u_x, u_y, u_z = near.distance[j], near.unit[j, 0], near.unit[j, 1], near.unit[j, 2]
         for k in range(j + 1, n):
             t = first + near.species[k]
-            c, r_jk = _cosine(near, j, k)
+            begin, closed, end = terms.start[t], terms.closed[t], terms.start[t + 1]
+            c = u_x * near.unit[k, 0] + u_y * near.unit[k, 1] + u_z * near.unit[k, 2]
+            # Rounding may leave [-1, 1], where a power of 1 + lambda cos is not defined.
+            c = min(1.0, max(-1.0, c))
+            r_jk = _third_side(r_j, near.distance[k], c)
+            if r_jk >= reach:
+                end = closed
+            if begin == end:
+                continue
+            for v in range(len(angle)):
+                x = 1.0 + angles.slope[v] * c
+                angle[v] = x * _power(x, angles.power[v], angles.integer[v])
             f_k = near.values[k]
             last, radial = -1, 0.0
-            for e in range(terms.start[t], terms.closed[t]):
+            for e in range(begin, closed):
                 if terms.factor[e] != last:
                     last = terms.factor[e]
                     radial = f_j[last] * f_k[last]
-                x = 1.0 + terms.slope[e] * c
-                out[terms.column[e]] += terms.weight[e] * x * _power(x, terms, e) * radial
-            if r_jk >= tables.reach:
-                continue
-            last, last_switch, cut = -1, -1, 0.0
-            for e in range(terms.closed[t], terms.start[t + 1]):
+                out[terms.column[e]] += terms.weight[e] * angle[terms.angle[e]] * radial
+            last, switch, cut = -1, -1, 0.0
+            for e in range(closed, end):
                 if terms.factor[e] != last:
                     last = terms.factor[e]
-                    if factors.switch[last] != last_switch:
-                        last_switch = factors.switch[last]
-                        cut, _ = _switch(r_jk, tables.switches, last_switch)
-                    radial = cut * f_j[last] * f_k[last]
-                    if radial != 0.0:
-                        value, _ = _bare_factor(r_jk, factors, last)
-                        radial *= value
-                x = 1.0 + terms.slope[e] * c
-                out[terms.column[e]] += terms.weight[e] * x * _power(x, terms, e) * radial
+                    if factors.switch[last] != switch:
+                        switch = factors.switch[last]
+                        cut, _ = _switch(
+                            r_jk, switches[switch, 0], switches[switch, 1], switches[switch, 2]
+                        )
+                    eta, shift, kappa = factors.eta[last], factors.shift[last], factors.kappa[last]
+                    value, _ = _bare_factor(r_jk, eta, shift, kappa)
+                    radial = cut * f_j[last] * f_k[last] * value
+                out[terms.column[e]] += terms.weight[e] * angle[terms.angle[e]] * radial
 
 
 @jit
@@ -208,48 +212,14 @@ def values_parallel(pairs, species, tables, values):
         values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
 
 
-@jit
-def _triple(t, j, k, c, r_jk, tables, near, out):
-    """Write derivatives of the terms of two neighbours to `out` (n_terms, 4); return their range.
-
-    The four variables are the cosine and the distances i-j, i-k and j-k.
-    """
-    terms, factors = tables.angular, tables.angular_factors
-    begin, closed, end = terms.start[t], terms.closed[t], terms.start[t + 1]
-    if r_jk >= tables.reach:
-        end = closed
-    last, last_switch = -1, -1
-    cut, cut_slope, a, a_j, a_k, a_jk = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for e in range(begin, end):
-        f = terms.factor[e]
-        if f != last or e == closed:
-            last = f
-            f_j, f_k = near.values[j, f], near.values[k, f]
-            s_j, s_k = near.slopes[j, f], near.slopes[k, f]
-            g, g_slope = 1.0, 0.0
-            if e >= closed:
-                if factors.switch[f] != last_switch:
-                    last_switch = factors.switch[f]
-                    cut, cut_slope = _switch(r_jk, tables.switches, last_switch)
-                g, g_slope = _bare_factor(r_jk, factors, f)
-                g, g_slope = g * cut, g_slope * cut + g * cut_slope
-            a, a_j, a_k, a_jk = f_j * f_k * g, s_j * f_k * g, f_j * s_k * g, f_j * f_k * g_slope
-        x = 1.0 + terms.slope[e] * c
-        power = terms.weight[e] * _power(x, terms, e)
-        out[e - begin, 0] = terms.power[e] * terms.slope[e] * power * a
-        power *= x
-        out[e - begin, 1] = power * a_j
-        out[e - begin, 2] = power * a_k
-        out[e - begin, 3] = power * a_jk
-    return begin, end
-
-
-@jit
-def _most_terms(terms):
-    most = 0
-    for t in range(len(terms.start) - 1):
-        most = max(most, terms.start[t + 1] - terms.start[t])
-    return most
+@inline_jit
+def _angle_factors(c, angles, values, slopes):
+    """Evaluate all (1 + lambda cos)^zeta and their derivatives at one cosine."""
+    for v in range(len(values)):
+        x = 1.0 + angles.slope[v] * c
+        power = _power(x, angles.power[v], angles.integer[v])
+        values[v] = x * power
+        slopes[v] = angles.power[v] * angles.slope[v] * power
 
 
 @jit
@@ -259,8 +229,9 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
     n_radial, n_species = len(parts.radial_factors.switch), parts.n_species
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
     near = _near(_largest_neighborhood(0, hi - lo, np.arange(lo, hi), pairs), parts)
-    derivatives = np.empty((_most_terms(parts.angular), 4))
-    terms, columns = parts.radial, parts.angular.column
+    terms, angular = parts.radial, parts.angular
+    third, third_slope = near.third[0], near.third[1]
+    angle, angle_slope = near.angle[0], near.angle[1]
     for i in range(lo, hi):
         g_i = g[i]
         for p in range(pairs.start[i], pairs.start[i + 1]):
@@ -277,36 +248,47 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
         n = _gather(i, pairs, species, parts, near)
         for j in range(n):
             first = (species[i] * n_species + near.species[j]) * n_species
-            r_j = near.distance[j]
-            u = near.unit[j]
+            r_j, u = near.distance[j], near.unit[j]
+            f_j, s_j = near.values[j], near.slopes[j]
             move_x, move_y, move_z = 0.0, 0.0, 0.0
             for k in range(j + 1, n):
-                c, r_jk = _cosine(near, j, k)
-                begin, end = _triple(
-                    first + near.species[k], j, k, c, r_jk, parts, near, derivatives
-                )
+                w_k = near.unit[k]
+                c = min(1.0, max(-1.0, u[0] * w_k[0] + u[1] * w_k[1] + u[2] * w_k[2]))
+                r_k = near.distance[k]
+                r_jk = _third_side(r_j, r_k, c)
+                t = first + near.species[k]
+                begin, closed, end = angular.start[t], angular.closed[t], angular.start[t + 1]
+                if r_jk >= parts.reach:
+                    end = closed
                 if begin == end:
                     continue
+                _angle_factors(c, parts.angles, angle, angle_slope)
+                if closed < end:
+                    _factors(r_jk, parts.angular_factors, parts.switches, third, third_slope)
+                f_k, s_k = near.values[k], near.slopes[k]
                 d_c, d_j, d_k, d_jk = 0.0, 0.0, 0.0, 0.0
                 for e in range(begin, end):
-                    w = g_i[columns[e]]
-                    d_c += w * derivatives[e - begin, 0]
-                    d_j += w * derivatives[e - begin, 1]
-                    d_k += w * derivatives[e - begin, 2]
-                    d_jk += w * derivatives[e - begin, 3]
-                r_k = near.distance[k]
-                v = near.unit[k]
+                    f, v = angular.factor[e], angular.angle[e]
+                    w = g_i[angular.column[e]] * angular.weight[e]
+                    a = w * angle[v]
+                    if e >= closed:
+                        d_jk += a * f_j[f] * f_k[f] * third_slope[f]
+                        a *= third[f]
+                        w *= third[f]
+                    d_c += w * angle_slope[v] * f_j[f] * f_k[f]
+                    d_j += a * s_j[f] * f_k[f]
+                    d_k += a * f_j[f] * s_k[f]
                 d_jk /= r_jk
                 # Coefficients of the two unit vectors in either neighbour's gradient.
                 uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
                 vv, vu = d_k - d_c * c / r_k + d_jk * r_k, d_c / r_k - d_jk * r_j
-                move_x += uu * u[0] + uv * v[0]
-                move_y += uu * u[1] + uv * v[1]
-                move_z += uu * u[2] + uv * v[2]
+                move_x += uu * u[0] + uv * w_k[0]
+                move_y += uu * u[1] + uv * w_k[1]
+                move_z += uu * u[2] + uv * w_k[2]
                 other = pair_gradient[near.pair[k]]
-                other[0] += vv * v[0] + vu * u[0]
-                other[1] += vv * v[1] + vu * u[1]
-                other[2] += vv * v[2] + vu * u[2]
+                other[0] += vv * w_k[0] + vu * u[0]
+                other[1] += vv * w_k[1] + vu * u[1]
+                other[2] += vv * w_k[2] + vu * u[2]
             mine = pair_gradient[near.pair[j]]
             mine[0] += move_x
             mine[1] += move_y
@@ -324,10 +306,12 @@ def pull_back_parallel(pairs, species, tables, g, pair_gradient):
 
 
 @jit
-def _pair_moves(i, pairs, species, tables, near, radial, slopes, derivatives, moves):
+def _pair_moves(i, pairs, species, tables, near, radial, slopes, moves):
     """Write d(features of i)/d(vector) of each pair of centre i to `moves` (n, 3, n_features)."""
     n_species = tables.n_species
-    terms, columns = tables.radial, tables.angular.column
+    terms, angular = tables.radial, tables.angular
+    third, third_slope = near.third[0], near.third[1]
+    angle, angle_slope = near.angle[0], near.angle[1]
     origin = pairs.start[i]
     for p in range(origin, pairs.start[i + 1]):
         move = moves[p - origin]
@@ -345,21 +329,38 @@ def _pair_moves(i, pairs, species, tables, near, radial, slopes, derivatives, mo
     for j in range(n):
         first = (species[i] * n_species + near.species[j]) * n_species
         r_j, u = near.distance[j], near.unit[j]
+        f_j, s_j = near.values[j], near.slopes[j]
         move_j = moves[near.pair[j] - origin]
         for k in range(j + 1, n):
-            c, r_jk = _cosine(near, j, k)
-            begin, end = _triple(first + near.species[k], j, k, c, r_jk, tables, near, derivatives)
-            r_k, v = near.distance[k], near.unit[k]
+            r_k, w_k = near.distance[k], near.unit[k]
+            c = min(1.0, max(-1.0, u[0] * w_k[0] + u[1] * w_k[1] + u[2] * w_k[2]))
+            r_jk = _third_side(r_j, r_k, c)
+            t = first + near.species[k]
+            begin, closed, end = angular.start[t], angular.closed[t], angular.start[t + 1]
+            if r_jk >= tables.reach:
+                end = closed
+            if begin == end:
+                continue
+            _angle_factors(c, tables.angles, angle, angle_slope)
+            if closed < end:
+                _factors(r_jk, tables.angular_factors, tables.switches, third, third_slope)
+            f_k, s_k = near.values[k], near.slopes[k]
             move_k = moves[near.pair[k] - origin]
             for e in range(begin, end):
-                column = columns[e]
-                d_c, d_jk = derivatives[e - begin, 0], derivatives[e - begin, 3] / r_jk
-                uu = derivatives[e - begin, 1] - d_c * c / r_j + d_jk * r_j
-                vv = derivatives[e - begin, 2] - d_c * c / r_k + d_jk * r_k
+                f, v, column = angular.factor[e], angular.angle[e], angular.column[e]
+                w, d_jk = angular.weight[e], 0.0
+                a = w * angle[v]
+                if e >= closed:
+                    d_jk = a * f_j[f] * f_k[f] * third_slope[f] / r_jk
+                    a *= third[f]
+                    w *= third[f]
+                d_c = w * angle_slope[v] * f_j[f] * f_k[f]
+                uu = a * s_j[f] * f_k[f] - d_c * c / r_j + d_jk * r_j
+                vv = a * f_j[f] * s_k[f] - d_c * c / r_k + d_jk * r_k
                 uv, vu = d_c / r_j - d_jk * r_k, d_c / r_k - d_jk * r_j
                 for axis in range(3):
-                    move_j[axis, column] += uu * u[axis] + uv * v[axis]
-                    move_k[axis, column] += vv * v[axis] + vu * u[axis]
+                    move_j[axis, column] += uu * u[axis] + uv * w_k[axis]
+                    move_k[axis, column] += vv * w_k[axis] + vu * u[axis]
 
 
 @jit
@@ -370,12 +371,11 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
     largest = _largest_neighborhood(lo, hi, centres, pairs)
     near = _near(largest, parts)
-    derivatives = np.empty((_most_terms(parts.angular), 4))
     moves = np.empty((largest, 3, parts.n_columns))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]
-        _pair_moves(i, pairs, species, parts, near, radial, slopes, derivatives, moves)
+        _pair_moves(i, pairs, species, parts, near, radial, slopes, moves)
         used = start[row]
         slot[i], atom[used] = used, i
         jacobian[used] = 0.0

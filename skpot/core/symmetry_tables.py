@@ -33,9 +33,15 @@ class AngularTerms(NamedTuple):
     column: np.ndarray  # (n_terms,)
     factor: np.ndarray  # (n_terms,) in ascending order within each half
     weight: np.ndarray  # (n_terms,) 2^(1 - zeta) included
-    slope: np.ndarray  # (n_terms,) lambda
-    power: np.ndarray  # (n_terms,) zeta
-    integer: np.ndarray  # (n_terms,) zeta - 1 if that is a small integer, else -1
+    angle: np.ndarray  # (n_terms,) index into `Angles`
+
+
+class Angles(NamedTuple):
+    """Distinct factors of the angle."""
+
+    slope: np.ndarray  # (n_angles,) lambda
+    power: np.ndarray  # (n_angles,) zeta
+    integer: np.ndarray  # (n_angles,) zeta - 1 if that is a small integer, else -1
 
 
 class SymmetryTables(NamedTuple):
@@ -59,9 +65,10 @@ class SymmetryTables(NamedTuple):
     angular_column: np.ndarray
     angular_factor: np.ndarray
     angular_weight: np.ndarray
-    angular_slope: np.ndarray
-    angular_power: np.ndarray
-    angular_integer: np.ndarray
+    angular_angle: np.ndarray
+    angle_slope: np.ndarray
+    angle_power: np.ndarray
+    angle_integer: np.ndarray
     reach: float  # largest cutoff of the angular terms, Å
     n_species: int
     n_columns: int
@@ -75,6 +82,7 @@ class Parts(NamedTuple):
     radial: RadialTerms
     angular_factors: Factors
     angular: AngularTerms
+    angles: Angles
     reach: float
     n_species: int
     n_columns: int
@@ -94,10 +102,9 @@ def parts_of(t):
             t.angular_column,
             t.angular_factor,
             t.angular_weight,
-            t.angular_slope,
-            t.angular_power,
-            t.angular_integer,
+            t.angular_angle,
         ),
+        Angles(t.angle_slope, t.angle_power, t.angle_integer),
         t.reach,
         t.n_species,
         t.n_columns,

@@ -265,7 +265,8 @@ def flat_tables(columns, centres, species):
         terms.sort()
     terms = sum(lists, [])
     start = _starts(lists)
-    power = np.array([t[5] for t in terms], dtype=float)
+    angles = sorted({t[4:] for t in terms})
+    slope, power = np.array(angles, dtype=float).reshape(-1, 2).T.copy()
     repeated = (power == np.round(power)) & (power <= _LARGEST_POWER)
     fields |= {
         "angular_start": start,
@@ -274,9 +275,10 @@ def flat_tables(columns, centres, species):
         "angular_column": np.array([t[2] for t in terms], dtype=np.int64),
         "angular_factor": np.array([t[1] for t in terms], dtype=np.int64),
         "angular_weight": np.array([t[3] for t in terms], dtype=float),
-        "angular_slope": np.array([t[4] for t in terms], dtype=float),
-        "angular_power": power,
-        "angular_integer": np.where(repeated, power - 1.0, -1.0).astype(np.int64),
+        "angular_angle": np.array([angles.index(t[4:]) for t in terms], dtype=np.int64),
+        "angle_slope": slope,
+        "angle_power": power,
+        "angle_integer": np.where(repeated, power - 1.0, -1.0).astype(np.int64),
     }
     return {
         **fields,

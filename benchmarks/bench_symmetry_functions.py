@@ -1,0 +1,125 @@
+"""Symmetry functions, 8 G2 and 8 G4: values, pull-back and Jacobian blocks, against their floor.
+
+The floor counts operations at the rate of a matrix product, as bench_soap.py does; an exponential
+or a cosine counts as 20.
+"""
+
+from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+
+OPTIONS = arguments(
+    __doc__,
+    cutoff=(5.0, "in Å"),
+    function=("cosine", "cutoff function: cosine or polynomial"),
+    systems=(None, "folder of .xyz files to take instead of the built structures"),
+)
+
+import _systems  # noqa: E402
+import numpy as np  # noqa: E402
+
+from skpot import SymmetryFunctions  # noqa: E402
+from skpot.core import symmetry_functions as kernels  # noqa: E402
+from skpot.descriptors import SymmetryFunction  # noqa: E402
+
+N_RADIAL, N_WIDTHS, ZETAS = 8, 2, (1, 4)
+N_ANGULAR = 2 * N_WIDTHS * len(ZETAS)
+SPECIAL = 20.0  # operations of an exponential or a cosine
+BLOCK_BYTES = 24e6  # what the regressors hold at a time
+
+
+def functions():
+    """Return 8 G2 on an equidistant grid, and G4 of 2 widths, 2 powers and 2 signs."""
+    spacing = OPTIONS.cutoff / (N_RADIAL + 1)
+    radial = [
+        SymmetryFunction("G2", eta=0.5 / spacing**2, shift=k * spacing)
+        for k in range(1, N_RADIAL + 1)
+    ]
+    return radial + [
+        SymmetryFunction("G4", eta=eta, zeta=zeta, lambda_=sign)
+        for eta in (0.01, 0.05)
+        for zeta in ZETAS
+        for sign in (1.0, -1.0)
+    ]
+
+
+def count_triples(pairs, cutoff):
+    """Return how many pairs of neighbours there are, and how many are within the cutoff."""
+    n_all = n_close = 0
+    for begin, end in zip(pairs.start[:-1], pairs.start[1:], strict=True):
+        vector = pairs.vector[begin:end]
+        first, second = np.triu_indices(len(vector), 1)
+        distance = np.linalg.norm(vector[first] - vector[second], axis=1)
+        n_all += len(first)
+        n_close += np.count_nonzero(distance < cutoff)
+    return n_all, n_close
+
+
+def costs(pairs, n_columns, cutoff):
+    """Return {kernel: (flops, bytes)} that no implementation can avoid."""
+    n_atoms, n_pairs = len(pairs.start) - 1, len(pairs.neighbor)
+    n_all, n_close = count_triples(pairs, cutoff)
+    per_pair = SPECIAL * (1 + N_RADIAL + N_WIDTHS) + 4.0 * (N_RADIAL + N_WIDTHS)
+    per_triple = SPECIAL * (1 + N_WIDTHS) + 3.0 * N_WIDTHS + 5.0 * N_ANGULAR
+    values = n_pairs * per_pair + 10.0 * n_all + n_close * per_triple
+    read, rows = 32.0 * n_pairs, 8.0 * n_atoms * n_columns
+    slopes = n_pairs * 4.0 * (N_RADIAL + N_WIDTHS)
+    back = slopes + n_close * (12.0 * N_ANGULAR + 40.0)
+    forward = slopes + n_close * 20.0 * N_ANGULAR
+    return {
+        "values": (values, rows + read),
+        "pull-back": (values + back, rows + 24.0 * n_pairs + read),
+        "jacobian": (values + forward, 3.0 * 8.0 * n_pairs * N_ANGULAR + read),
+    }
+
+
+def jacobian_blocks(features):
+    """Compute all Jacobian rows, a block at a time, and drop them."""
+    row_bytes = 24.0 * features.shape[1] * features.neighborhood_sizes().max()
+    step = max(1, int(BLOCK_BYTES / row_bytes))
+    for begin in range(0, len(features.values), step):
+        features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
+
+
+def main():
+    rates = machine_rates(3 if OPTIONS.quick else 7)
+    packages = versions("skpot", "numpy", "numba")
+    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
+        descriptor = SymmetryFunctions(
+            OPTIONS.cutoff, functions=functions(), cutoff_function=OPTIONS.function, cache=False
+        ).fit(frames)
+        features = descriptor.transform(frames)
+        chain = features.derivatives
+        pairs = chain.graph.pairs
+        g = np.random.default_rng(0).normal(size=features.values.shape)
+        out = np.empty_like(features.values)
+        gradient = np.empty((len(pairs.neighbor), 3))
+        of_batch = (pairs, chain.species, chain.tables)
+        jobs = {
+            "values": lambda b=of_batch, o=out: kernels.symmetry_functions(*b, o),
+            "pull-back": lambda b=of_batch, g=g, o=gradient: kernels.pull_back(*b, g, o),
+            "jacobian": lambda f=features: jacobian_blocks(f),
+        }
+        floors = costs(pairs, features.shape[1], OPTIONS.cutoff)
+        for kernel, job in jobs.items():
+            _, timing = measure(job, OPTIONS.rounds)
+            seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), floors[kernel]
+            floor = floor_seconds(flops, n_bytes, rates)
+            emit(
+                {
+                    "bench": "symmetry functions",
+                    "kernel": kernel,
+                    "system": name,
+                    "threads": OPTIONS.threads,
+                    **timing,
+                    "us_per_atom": seconds / len(features.values) * 1e6,
+                    "features": features.shape[1],
+                    "pairs_per_atom": len(pairs.neighbor) / len(features.values),
+                    "floor_s": floor,
+                    "times_floor": seconds / floor,
+                },
+                OPTIONS.out,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Fast elementary functions against those of the standard library."""
+
+import math
+
+import numpy as np
+import pytest
+
+from skpot.core.cutoffs import cosine_switch, polynomial_switch
+from skpot.core.elementary import fast_exp, quarter_turn
+
+
+def test_exponential():
+    x = np.concatenate([np.linspace(-699, 699, 4001), [0.0, -0.0, 1e-300, -1e-9, 1e-9]])
+    ratio = [fast_exp(v) * math.exp(-v) for v in x]
+    # The error of exp itself grows with the rounding of its argument.
+    assert max(abs(np.array(ratio) - 1.0) / (1.0 + abs(x) / 30)) < 3e-15
+    assert fast_exp(-800.0) == 0.0 and fast_exp(-math.inf) == 0.0
+    assert math.isnan(fast_exp(math.nan))
+
+
+def test_quarter_turn():
+    for x in np.linspace(0.0, 1.0, 2001):
+        cosine, sine = quarter_turn(x)
+        assert cosine == pytest.approx(math.cos(0.5 * math.pi * x), abs=5e-16)
+        assert sine == pytest.approx(math.sin(0.5 * math.pi * x), abs=5e-16)
+
+
+@pytest.mark.parametrize("switch", [cosine_switch, polynomial_switch])
+def test_switches_fall_from_one_to_zero_with_their_derivative(switch):
+    assert switch(1.9, 5.0, 3.0) == (1.0, 0.0) and switch(5.0, 5.0, 3.0) == (0.0, 0.0)
+    for r in np.linspace(2.0, 5.0, 50)[1:-1]:
+        value, slope = switch(r, 5.0, 3.0)
+        numerical = (switch(r + 1e-6, 5.0, 3.0)[0] - switch(r - 1e-6, 5.0, 3.0)[0]) / 2e-6
+        assert 0.0 < value < 1.0
+        assert slope == pytest.approx(numerical, abs=1e-9)
+    assert switch(3.5, 5.0, 3.0)[0] == pytest.approx(0.5)
