@@ -267,17 +267,22 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
                     _factors(r_jk, parts.angular_factors, parts.switches, third, third_slope)
                 f_k, s_k = near.values[k], near.slopes[k]
                 d_c, d_j, d_k, d_jk = 0.0, 0.0, 0.0, 0.0
-                for e in range(begin, end):
-                    f, v = angular.factor[e], angular.angle[e]
-                    w = g_i[angular.column[e]] * angular.weight[e]
-                    a = w * angle[v]
-                    if e >= closed:
-                        d_jk += a * f_j[f] * f_k[f] * third_slope[f]
-                        a *= third[f]
-                        w *= third[f]
-                    d_c += w * angle_slope[v] * f_j[f] * f_k[f]
-                    d_j += a * s_j[f] * f_k[f]
-                    d_k += a * f_j[f] * s_k[f]
+                e = begin
+                while e < end:  # a run of terms with the same radial factor at a time
+                    f, limit = angular.factor[e], closed if e < closed else end
+                    level, tilt = 0.0, 0.0
+                    while e < limit and angular.factor[e] == f:
+                        w = g_i[angular.column[e]] * angular.weight[e]
+                        level += w * angle[angular.angle[e]]
+                        tilt += w * angle_slope[angular.angle[e]]
+                        e += 1
+                    if limit > closed:
+                        d_jk += level * f_j[f] * f_k[f] * third_slope[f]
+                        level *= third[f]
+                        tilt *= third[f]
+                    d_c += tilt * f_j[f] * f_k[f]
+                    d_j += level * s_j[f] * f_k[f]
+                    d_k += level * f_j[f] * s_k[f]
                 d_jk /= r_jk
                 # Coefficients of the two unit vectors in either neighbour's gradient.
                 uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
