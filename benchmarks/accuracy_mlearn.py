@@ -18,7 +18,7 @@ OPTIONS = arguments(
     data=("", "folder with train.xyz and test.xyz"),
     references=(2000, "n_sparse"),
     sigma_energy=("0.0005,0.001,0.002", "noise levels to choose from, eV/atom"),
-    sigma_forces=("0.03,0.05,0.1", "noise levels to choose from, eV/Å"),
+    sigma_forces=("0.05,0.1,0.2", "noise levels to choose from, eV/Å"),
     folds=(3, "of the cross-validation"),
     mode=("all", "internal: 'choose' and 'fit' run in children"),
 )
