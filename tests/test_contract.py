@@ -196,8 +196,9 @@ def test_workers_give_the_same_search(regressor, structures, targets):
         for n in (1, 2)
     ]
     assert np.isfinite(scores).all()
-    # BLAS may split its sums differently in a worker.
-    np.testing.assert_allclose(*scores, rtol=1e-10)
+    # BLAS may split its sums differently in a worker; the references of the RBF kernel are nearly
+    # dependent here, and their large coefficients amplify that.
+    np.testing.assert_allclose(*scores, rtol=1e-8)
 
 
 @pytest.mark.parametrize("regressor", ids(registry.REGRESSORS))
