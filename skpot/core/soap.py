@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit, n_threads, parallel_jit, prange
+from ._jit import inline_jit, jit, n_threads, parallel_jit, prange
 from .cutoffs import cosine_switch
 from .harmonics import spherical_harmonics, spherical_harmonics_gradient
 from .pairs import add_move
@@ -50,7 +50,7 @@ class SoapTables(NamedTuple):
     normalize: bool
 
 
-@jit
+@inline_jit
 def _radial(table, tables, r, values, slopes):
     """Evaluate spline times cutoff function and its derivative at one distance."""
     spacing = tables.spacing
