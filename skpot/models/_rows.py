@@ -1,27 +1,18 @@
 """Training rows in blocks: labels as linear functionals of the coefficients."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..data import Targets
 
 
-class Noise:
-    """Standard deviations of the labels, as the regressors take them.
+class Noise(NamedTuple):
+    """Standard deviations of the labels, as the regressors take them."""
 
-    Parameters
-    ----------
-    energy : float
-        Per atom (eV): the total energy of n atoms has `energy * sqrt(n)`.
-    forces : float
-        Per component (eV/Å).
-    stress : float
-        Per component (eV/Å^3).
-    """
-
-    def __init__(self, energy, forces, stress):
-        self.energy = energy
-        self.forces = forces
-        self.stress = stress
+    energy: float  # per atom (eV): the total energy of n atoms has energy * sqrt(n)
+    forces: float  # per component (eV/Å)
+    stress: float  # per component (eV/Å^3)
 
 
 def blocks(features, labels, n_columns, max_bytes):

@@ -208,8 +208,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         )
         self.returns_targets_ = isinstance(y, Targets)
         self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        kernel = DotProduct() if self.kernel is None else self.kernel
-        kernel._validate_params()
+        self._kernel()._validate_params()
 
         chosen = select_references(
             features.values,
@@ -228,9 +227,11 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             return {atomic_number(z): n for z, n in self.n_sparse.items()}
         return self.n_sparse
 
+    def _kernel(self):
+        return DotProduct() if self.kernel is None else self.kernel
+
     def _references(self):
-        kernel = DotProduct() if self.kernel is None else self.kernel
-        return References(self.reference_features_, self.reference_species_, kernel)
+        return References(self.reference_features_, self.reference_species_, self._kernel())
 
     def _solve(self, features, labels, weight, references):
         m = len(references)
