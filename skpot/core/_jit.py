@@ -70,3 +70,11 @@ def n_threads():
     if _forked or threading.current_thread() is not threading.main_thread():
         return 1
     return numba.get_num_threads()
+
+
+def run_twins(serial, parallel, n, *args):
+    """Run `serial(0, n, *args)`, or its twin `parallel(*args)` where threads may be used."""
+    if n_threads() > 1:
+        parallel(*args)
+    else:
+        serial(0, n, *args)

@@ -81,6 +81,32 @@ def count_entries(centres, pairs, marker):
 
 
 @jit
+def open_rows(i, pairs, first, slot, atom, jacobian, strain):
+    """Give each atom that moves centre i its Jacobian row, from `first` on; zero the rows.
+
+    `atom[e]` gets the atom of row e (the centre first, images of one atom merged) and `slot[j]`,
+    all -1 before, the row of atom j. Returns the end of the rows.
+    """
+    slot[i], atom[first] = first, i
+    used = first + 1
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        j = pairs.neighbor[p]
+        if slot[j] < 0:
+            slot[j], atom[used] = used, j
+            used += 1
+    jacobian[first:used] = 0.0
+    strain[:] = 0.0
+    return used
+
+
+@jit
+def close_rows(first, used, slot, atom):
+    """Undo the marks that `open_rows` left in `slot`."""
+    for e in range(first, used):
+        slot[atom[e]] = -1
+
+
+@jit
 def add_move(move, vector, neighbor, centre, strain):
     """Add a pair's derivative to the neighbour's, the centre's and the strain's rows."""
     x, y, z = vector[0], vector[1], vector[2]

@@ -25,10 +25,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit, n_threads, parallel_jit, prange
+from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
 from .cutoffs import cosine_switch
 from .harmonics import spherical_harmonics, spherical_harmonics_gradient
-from .pairs import add_move
+from .pairs import add_move, close_rows, open_rows
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
 _SQRT2 = math.sqrt(2.0)
@@ -262,24 +262,20 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
         if tables.normalize and norm > 0.0:
             scale = 1.0 / norm
             spectrum *= scale
-        used = start[row]
-        slot[i], atom[used] = used, i
-        jacobian[used] = 0.0
-        strain[row] = 0.0
-        used += 1
+        used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for p in range(pairs.start[i], pairs.start[i + 1]):
-            j = pairs.neighbor[p]
-            if slot[j] < start[row]:
-                slot[j], atom[used] = used, j
-                jacobian[used] = 0.0
-                used += 1
             _pair_jacobian(
                 p, i, pairs, species, tables, radial, slopes, legendre, y_lm, grad, c,
                 projected, scale, spectrum, move,
             )  # fmt: skip
-            add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
-        for e in range(start[row], used):
-            slot[atom[e]] = -1
+            add_move(
+                move,
+                pairs.vector[p],
+                jacobian[slot[pairs.neighbor[p]]],
+                jacobian[start[row]],
+                strain[row],
+            )
+        close_rows(start[row], used, slot, atom)
 
 
 @parallel_jit
@@ -367,24 +363,19 @@ def n_features(tables):
 
 def power_spectrum(pairs, species, tables, values):
     """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    if n_threads() > 1:
-        values_parallel(pairs, species, tables, values)
-    else:
-        values_serial(0, len(values), pairs, species, tables, values)
+    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
 
 
 def pull_back(pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dp_i."""
-    if n_threads() > 1:
-        pull_back_parallel(pairs, species, tables, g, pair_gradient)
-    else:
-        pull_back_serial(0, len(g), pairs, species, tables, g, pair_gradient)
+    run_twins(
+        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
+    )
 
 
 def jacobian(centres, pairs, species, tables, start, atom, values, strain):
     """Write the Jacobian rows of `centres`; see `jacobian_serial`."""
-    if n_threads() > 1:
-        jacobian_parallel(centres, pairs, species, tables, start, atom, values, strain)
-    else:
-        n = len(centres)
-        jacobian_serial(0, n, centres, pairs, species, tables, start, atom, values, strain)
+    run_twins(
+        jacobian_serial, jacobian_parallel, len(centres),
+        centres, pairs, species, tables, start, atom, values, strain,
+    )  # fmt: skip

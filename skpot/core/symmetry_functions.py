@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit, n_threads, parallel_jit, prange
+from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
 from .cutoffs import cosine_switch, polynomial_switch
 from .elementary import fast_exp
-from .pairs import add_move
+from .pairs import add_move, close_rows, open_rows
 from .symmetry_tables import parts_of
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
@@ -381,21 +381,11 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
     for row in range(lo, hi):
         i = centres[row]
         _pair_moves(i, pairs, species, parts, near, radial, slopes, moves)
-        used = start[row]
-        slot[i], atom[used] = used, i
-        jacobian[used] = 0.0
-        strain[row] = 0.0
-        used += 1
+        used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for p in range(pairs.start[i], pairs.start[i + 1]):
-            j = pairs.neighbor[p]
-            if slot[j] < start[row]:
-                slot[j], atom[used] = used, j
-                jacobian[used] = 0.0
-                used += 1
-            move = moves[p - pairs.start[i]]
+            move, j = moves[p - pairs.start[i]], pairs.neighbor[p]
             add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
-        for e in range(start[row], used):
-            slot[atom[e]] = -1
+        close_rows(start[row], used, slot, atom)
 
 
 @parallel_jit
@@ -414,24 +404,19 @@ def n_features(tables):
 
 def symmetry_functions(pairs, species, tables, values):
     """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    if n_threads() > 1:
-        values_parallel(pairs, species, tables, values)
-    else:
-        values_serial(0, len(values), pairs, species, tables, values)
+    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
 
 
 def pull_back(pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dG_i."""
-    if n_threads() > 1:
-        pull_back_parallel(pairs, species, tables, g, pair_gradient)
-    else:
-        pull_back_serial(0, len(g), pairs, species, tables, g, pair_gradient)
+    run_twins(
+        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
+    )
 
 
 def jacobian(centres, pairs, species, tables, start, atom, values, strain):
     """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
-    if n_threads() > 1:
-        jacobian_parallel(centres, pairs, species, tables, start, atom, values, strain)
-    else:
-        n = len(centres)
-        jacobian_serial(0, n, centres, pairs, species, tables, start, atom, values, strain)
+    run_twins(
+        jacobian_serial, jacobian_parallel, len(centres),
+        centres, pairs, species, tables, start, atom, values, strain,
+    )  # fmt: skip
