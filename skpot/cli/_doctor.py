@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ._console import CommandError, command, say, title
 
 _PACKAGES = (
-    "numpy", "scipy", "numba", "scikit-learn", "ase", "vesin", "joblib", "skops", "threadpoolctl",
+    "numpy", "scipy", "numba", "scikit-learn", "ase", "joblib", "skops", "threadpoolctl",
     "matplotlib",
 )  # fmt: skip
 

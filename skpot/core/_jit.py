@@ -1,7 +1,7 @@
 """The one place that configures Numba.
 
 Every compiled function of skpot is decorated with `jit` (serial), `inline_jit` (part of
-inner loops) or `parallel_jit` (threads).
+inner loops), `exact_jit` (operations in the order written) or `parallel_jit` (threads).
 A kernel that exists in both forms has two names, because Numba's on-disk cache does not
 distinguish them.
 """
@@ -35,7 +35,7 @@ os.register_at_fork(after_in_child=_mark_fork)
 
 def _decorate(function, **options):
     global _cache_warned
-    options = dict(nogil=True, error_model="numpy", fastmath=FASTMATH, **options)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH} | options
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:  # neither the package nor the home folder is writable
@@ -58,6 +58,11 @@ def jit(function):
 def inline_jit(function):
     """Compile a function into its callers, for small ones that inner loops call."""
     return _decorate(function, forceinline=True)
+
+
+def exact_jit(function):
+    """Compile a serial function whose sums are done as written, whatever it is compiled into."""
+    return _decorate(function, fastmath=False)
 
 
 def parallel_jit(function):

@@ -1,11 +1,13 @@
 """Structures as flat arrays."""
 
 import numpy as np
-import vesin
 
-from ..core.pairs import Pairs, closest_squared
-from ._checks import MIN_DISTANCE, check_and_extract, check_pair_distances
+from ..core.neighbors import search, survey
+from ..core.pairs import closest_squared
+from ._checks import MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
 from ._graph import NeighborGraph, rows_of
+
+MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
 
 
 class StructureBatch:
@@ -57,26 +59,40 @@ class StructureBatch:
         Raises
         ------
         ValueError
-            If two atoms are closer than 0.1 Å.
+            If two atoms are closer than 0.1 Å, positions are not finite, or a cell is so flat that
+            its images cannot be counted.
         """
-        graphs = []
-        for s in range(len(self)):
-            rows = slice(self.offsets[s], self.offsets[s + 1])
-            graphs.append(self._one(self.positions[rows], self.cells[s], self.pbc[s], cutoff))
-        graph = NeighborGraph.concatenate(graphs)
+        graph = NeighborGraph(self.search(cutoff)[0], self.offsets)
         self.refuse_coincident(graph)
         return graph
 
-    @staticmethod
-    def _one(positions, cell, pbc, cutoff):
-        search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-        first, second, vector = search.compute(
-            points=positions, box=cell, periodic=[bool(p) for p in pbc], quantities="ijD"
-        )
-        n = len(positions)
-        start = np.searchsorted(first, np.arange(n + 1)).astype(np.int64)
-        pairs = Pairs(start, second.astype(np.int64), np.ascontiguousarray(vector, dtype=float))
-        return NeighborGraph(pairs, np.array([0, n]))
+    def search(self, cutoff, with_shifts=False):
+        """Return the `Pairs` closer than `cutoff` (Å), and their lattice shifts or None.
+
+        Parameters
+        ----------
+        cutoff : float
+            In Å.
+        with_shifts : bool
+            Whether to return shifts, an array of int32 of shape (n_pairs, 3), in cell vectors.
+        """
+        plan = survey(self.positions, self.cells, self.pbc, self.offsets, cutoff)
+        n_images = plan.n_points / np.maximum(np.diff(self.offsets), 1)
+        problems = {}
+        for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
+            if np.isnan(n_images[s]):
+                problems[s] = (
+                    "positions or cell are not finite, the cell is singular, or atoms are "
+                    "10^7 cells apart"
+                )
+            else:
+                problems[s] = (
+                    f"{n_images[s]:.2g} images of its cell are within {cutoff} Å: the cell is too "
+                    "flat; take a reduced one (ase.build.niggli_reduce)"
+                )
+        if problems:
+            raise ValueError(summarize(problems, len(self)))
+        return search(plan, cutoff, with_shifts)
 
     def refuse_coincident(self, graph):
         """Raise `ValueError` if two atoms of a graph are closer than 0.1 Å."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skpot.core.neighbors import complete_cell
 from skpot.data._ase import extract_arrays
 
 MIN_DISTANCE = 0.1  # Å; closer atoms are one atom entered twice
@@ -220,7 +221,7 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
     # Fractions of the cell along periodic directions, ångströms along the others.
     basis = np.where(usable[:, None, None], cells, np.eye(3))
     for i in np.flatnonzero(usable & ~pbc.all(axis=1)):
-        basis[i] = _completed(cells[i], pbc[i])
+        complete_cell(cells[i], pbc[i], basis[i])
     inverse = np.linalg.inv(basis)
     fractional = np.einsum("ak,akl->al", positions[atoms], inverse[owner])
     heights = 1.0 / np.sqrt((inverse**2).sum(axis=1))
@@ -251,13 +252,3 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
         distance = np.linalg.norm(delta @ basis[i])
         if distance < MIN_DISTANCE:
             yield i, _close_text(atoms[first] - offsets[i], atoms[second] - offsets[i], distance)
-
-
-def _completed(cell, periodic):
-    """Return the periodic cell vectors and unit vectors normal to them in place of the others."""
-    basis = np.eye(3)
-    if periodic.any():
-        vectors = cell[periodic]
-        basis[periodic] = vectors
-        basis[~periodic] = np.linalg.svd(vectors)[2][len(vectors) :]
-    return basis

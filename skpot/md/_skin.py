@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..core.neighbors import complete_cell
 from ..core.pairs import Pairs, filter_pairs
 from ..data import NeighborGraph, StructureBatch
 
@@ -60,12 +61,8 @@ class SkinnedStructure(StructureBatch):
 
     def _search(self, cutoff):
         self.n_searches += 1
-        candidates = super().neighbors(cutoff + self.skin).pairs
-        cell = _completed(self.cells[0], self.pbc[0])
-        first = np.repeat(np.arange(len(self.numbers)), np.diff(candidates.start))
-        apart = self.positions[candidates.neighbor] - self.positions[first]
-        shift = np.rint((candidates.vector - apart) @ np.linalg.inv(cell))
-        return candidates, shift, self.positions, cell
+        candidates, shift = self.search(cutoff + self.skin, with_shifts=True)
+        return candidates, shift, self.positions, _completed(self.cells[0], self.pbc[0])
 
     def _valid(self, entry, cutoff):
         _, _, positions, old_cell = entry
@@ -78,12 +75,6 @@ class SkinnedStructure(StructureBatch):
 
 def _completed(cell, pbc):
     """Return the cell with vectors that are not periodic replaced by unit normals."""
-    cell = np.where(pbc[:, None], cell, 0.0)
-    if pbc.all():
-        return cell
-    if not pbc.any():
-        return np.eye(3)
-    # The trailing right singular vectors span what the periodic vectors leave open.
-    normals = np.linalg.svd(cell)[2][int(pbc.sum()) :]
-    cell[~pbc] = normals
-    return cell
+    basis = np.empty((3, 3))
+    complete_cell(cell, pbc, basis)
+    return basis

@@ -101,3 +101,17 @@ def test_selection_equals_the_graph_of_the_selection():
     assert np.array_equal(whole.offsets, part.offsets)
     for mine, other in zip(whole.pairs, part.pairs):
         assert np.array_equal(mine, other)
+
+
+def test_what_cannot_be_searched_is_refused_with_the_structure():
+    batch = as_batch([Atoms("H", cell=[3.0] * 3, pbc=True), Atoms("H2", [[0.0] * 3, [2.0] * 3])])
+    batch.positions = np.where(np.arange(3)[:, None] == 2, np.nan, batch.positions)
+    with pytest.raises(ValueError, match="structure 1: positions or cell are not finite"):
+        batch.neighbors(4.0)
+    batch = as_batch([Atoms("H", cell=[3.0] * 3, pbc=True)])
+    batch.cells = np.array([[[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [3.0, 3.0, 1e-5]]])
+    with pytest.raises(ValueError, match="structure 0: .* too flat; take a reduced one"):
+        batch.neighbors(4.0)
+    batch.cells[0, 2, 2] = 0.0
+    with pytest.raises(ValueError, match="structure 0: positions or cell"):
+        batch.neighbors(4.0)
