@@ -19,8 +19,9 @@ _BLOCK = 500_000  # points held at once, unless one structure has more; about 50
 _CHUNK = 512  # points of one task
 _FAR = 1e7  # cells (Å where open): beyond it positions are too coarse to tell who is near
 _MARGIN = 1e-6  # of the cutoff; far above rounding errors of points, far below any distance
-_FINE = (2.0, 2.0, 4.0)  # bins along the cutoff; measured: finer ones make runs too short
+_FINE = (1.0, 2.0, 4.0)  # bins along the cutoff, as measured: short runs cost as well as misses
 _SMALL = 48  # points that are not worth binning
+_FEW = 4096  # points that are not worth waking threads for
 
 
 class Survey(NamedTuple):
@@ -109,7 +110,7 @@ def search(plan, cutoff, with_shifts=False):
     for first, last in blocks:
         points = _points(plan, first, last)
         n = int(points.start[-1])
-        run_twins(_count, _count_parallel, n, plan, points, first, cutoff, counts)
+        _run(_count, _count_parallel, n, n, plan, points, first, cutoff, counts)
     start = np.zeros(n_atoms + 1, dtype=np.int64)
     np.cumsum(counts[0], out=start[1:])
     n_pairs = int(start[-1])
@@ -120,7 +121,7 @@ def search(plan, cutoff, with_shifts=False):
         if len(blocks) > 1:  # else they are still there
             points = _points(plan, first, last)
         n = int(points.start[-1])
-        run_twins(_fill, _fill_parallel, n, plan, points, first, cutoff, room, pairs, shift)
+        _run(_fill, _fill_parallel, n, n, plan, points, first, cutoff, room, pairs, shift)
     return pairs, shift if with_shifts else None
 
 
@@ -151,8 +152,15 @@ def _points(plan, first, last):
         np.empty((n, 3), dtype=np.int32),
         np.empty(len(plan.positions), dtype=np.int64),
     )
-    run_twins(_place, _place_parallel, last - first, plan, first, points)
+    _run(_place, _place_parallel, last - first, n, plan, first, points)
     return points
+
+
+def _run(serial, parallel, n, n_points, *args):
+    if n == 1 or n_points < _FEW:
+        serial(0, n, *args)
+    else:
+        run_twins(serial, parallel, n, *args)
 
 
 @exact_jit
@@ -399,17 +407,16 @@ def _count_near(i, t, s, plan, points, inner, outer):
 
 
 @exact_jit
-def _apart(i, q, s, plan, points):
+def _apart(i, q, s, positions, cells, wrap, atom, shift):
     """Return the vector from atom i to point q, from positions and shift as given."""
-    j = points.atom[q]
-    t0 = points.shift[q, 0] + plan.wrap[i, 0]
-    t1 = points.shift[q, 1] + plan.wrap[i, 1]
-    t2 = points.shift[q, 2] + plan.wrap[i, 2]
-    cell, here, there = plan.cells[s], plan.positions[i], plan.positions[j]
-    x = (there[0] - here[0]) + (t0 * cell[0, 0] + t1 * cell[1, 0] + t2 * cell[2, 0])
-    y = (there[1] - here[1]) + (t0 * cell[0, 1] + t1 * cell[1, 1] + t2 * cell[2, 1])
-    z = (there[2] - here[2]) + (t0 * cell[0, 2] + t1 * cell[1, 2] + t2 * cell[2, 2])
-    return x, y, z
+    j = atom[q]
+    t0, t1, t2 = shift[q, 0] + wrap[i, 0], shift[q, 1] + wrap[i, 1], shift[q, 2] + wrap[i, 2]
+    x, y, z = positions[j, 0], positions[j, 1], positions[j, 2]
+    return (
+        (x - positions[i, 0]) + (t0 * cells[s, 0, 0] + t1 * cells[s, 1, 0] + t2 * cells[s, 2, 0]),
+        (y - positions[i, 1]) + (t0 * cells[s, 0, 1] + t1 * cells[s, 1, 1] + t2 * cells[s, 2, 1]),
+        (z - positions[i, 2]) + (t0 * cells[s, 0, 2] + t1 * cells[s, 1, 2] + t2 * cells[s, 2, 2]),
+    )
 
 
 @exact_jit
@@ -422,21 +429,25 @@ def _limits(cutoff):
 def _count(first, last, plan, points, first_structure, cutoff, counts):
     """Count the neighbours, and the points that may be some, of atoms at home at some points."""
     inner, outer = _limits(cutoff)
-    t = np.searchsorted(points.start, first, side="right") - 1
+    # Arrays are taken out of their tuples before the loop: each time costs two reference counts.
+    start, atom, home, image = points.start, points.atom, points.home, points.shift
+    positions, cells, wrap = plan.positions, plan.cells, plan.wrap
+    t = np.searchsorted(start, first, side="right") - 1
     for q in range(first, last):
-        while q >= points.start[t + 1]:
+        while q >= start[t + 1]:
             t += 1
         s = first_structure + t
-        i = points.atom[q]
-        if points.home[i] != q:
+        i = atom[q]
+        if home[i] != q:
             continue
         n, n_outer = _count_near(i, t, s, plan, points, inner, outer)
         if n != n_outer:
             hits = np.empty(n_outer + 1, dtype=np.int64)
             _candidates(i, t, s, plan, points, outer, hits)
             n = 0
-            for c in hits[:n_outer]:
-                x, y, z = _apart(i, c, s, plan, points)
+            for h in range(n_outer):
+                c = hits[h]
+                x, y, z = _apart(i, c, s, positions, cells, wrap, atom, image)
                 n += x * x + y * y + z * z < cutoff * cutoff
         counts[0, i], counts[1, i] = n - 1, n_outer
 
@@ -454,24 +465,28 @@ def _fill(first, last, plan, points, first_structure, cutoff, room, pairs, shift
     """Write the rows of atoms at home at some points."""
     outer = _limits(cutoff)[1]
     hits = np.empty(room, dtype=np.int64)
-    t = np.searchsorted(points.start, first, side="right") - 1
+    start, atom, home, image = points.start, points.atom, points.home, points.shift
+    positions, cells, wrap = plan.positions, plan.cells, plan.wrap
+    row, neighbor, vector = pairs.start, pairs.neighbor, pairs.vector
+    t = np.searchsorted(start, first, side="right") - 1
     for q in range(first, last):
-        while q >= points.start[t + 1]:
+        while q >= start[t + 1]:
             t += 1
         s = first_structure + t
-        i = points.atom[q]
-        if points.home[i] != q:
+        i = atom[q]
+        if home[i] != q:
             continue
-        p = pairs.start[i]
-        for c in hits[: _candidates(i, t, s, plan, points, outer, hits)]:
-            x, y, z = _apart(i, c, s, plan, points)
+        p = row[i]
+        for n in range(_candidates(i, t, s, plan, points, outer, hits)):
+            c = hits[n]
+            x, y, z = _apart(i, c, s, positions, cells, wrap, atom, image)
             if c == q or not x * x + y * y + z * z < cutoff * cutoff:
                 continue
-            pairs.neighbor[p] = points.atom[c]
-            pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2] = x, y, z
+            neighbor[p] = atom[c]
+            vector[p, 0], vector[p, 1], vector[p, 2] = x, y, z
             if len(shift):
                 for k in range(3):
-                    shift[p, k] = points.shift[c, k] + plan.wrap[i, k]
+                    shift[p, k] = image[c, k] + wrap[i, k]
             p += 1
 
 

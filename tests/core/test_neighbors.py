@@ -206,6 +206,7 @@ def test_the_number_of_threads_does_not_matter():
     import hashlib
     from tests.core.test_neighbors import find, mixed_batch
     pairs, shift, _ = find(mixed_batch() * 4, 5.0)
+    assert len(pairs.neighbor) > 100_000
     print(hashlib.sha256(b"".join(a.tobytes() for a in [*pairs, shift])).hexdigest())
     """
     outputs = {
