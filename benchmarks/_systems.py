@@ -15,7 +15,7 @@ def silicon(repeat=3, seed=0):
 
 
 def copper(repeat=4, seed=0):
-    """Face-centred copper, 4 repeat^3 atoms, rattled."""
+    """Face-centred copper, 4 repeat^3 atoms (or 4 times the product of three), rattled."""
     atoms = bulk("Cu", "fcc", a=3.61, cubic=True).repeat(repeat)
     atoms.rattle(0.05, seed=seed)
     return atoms
