@@ -65,6 +65,11 @@ def exact_jit(function):
     return _decorate(function, fastmath=False)
 
 
+def exact_inline_jit(function):
+    """Compile a function as `exact_jit` does, into its callers."""
+    return _decorate(function, fastmath=False, forceinline=True)
+
+
 def parallel_jit(function):
     """Compile a function whose `prange` loops run on several threads."""
     return _decorate(function, parallel=True)

@@ -1,85 +1,18 @@
 """Neighbour search: all pairs of atoms and periodic images within a cutoff.
 
-Each structure becomes a set of points, its atoms moved into the cell and all their images that can
-be within the cutoff of one, sorted into bins along the cell vectors. Bins of the last direction
-are consecutive, so the candidates of an atom are a few contiguous runs of points. Points decide
-which pairs are near the cutoff or closer; the pair itself, and whether it counts, comes from the
-positions as given, in one order of operations that makes i->j and j->i exactly opposite.
+Points (see `images`) decide which pairs are near the cutoff or closer. The pair itself, and whether
+it counts, comes from the positions as given, in one order of operations that makes i->j and j->i
+exactly opposite. Pairs are counted first and then written: nothing but the result grows with them.
 """
-
-import math
-from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import exact_jit, parallel_jit, prange, run_twins
+from ._jit import exact_inline_jit, exact_jit, parallel_jit, prange
+from .images import MARGIN, bin_of, place, run_if_many
 from .pairs import Pairs
 
 _BLOCK = 500_000  # points held at once, unless one structure has more; about 50 bytes each
 _CHUNK = 512  # points of one task
-_FAR = 1e7  # cells (Å where open): beyond it positions are too coarse to tell who is near
-_MARGIN = 1e-6  # of the cutoff; far above rounding errors of points, far below any distance
-_FINE = (1.0, 2.0, 4.0)  # bins along the cutoff, as measured: short runs cost as well as misses
-_SMALL = 48  # points that are not worth binning
-_FEW = 4096  # points that are not worth waking threads for
-
-
-class Survey(NamedTuple):
-    """Structures in cell coordinates; distances in Å along normals where they are open."""
-
-    positions: np.ndarray  # (n_atoms, 3) Å
-    cells: np.ndarray  # (n_structures, 3, 3) Å
-    pbc: np.ndarray  # (n_structures, 3)
-    offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
-    fraction: np.ndarray  # (n_atoms, 3) cell coordinates, within [0, 1] where periodic
-    wrap: np.ndarray  # (n_atoms, 3) cells between position and fraction
-    reach: np.ndarray  # (n_structures, 3) the cutoff
-    low: np.ndarray  # (n_structures, 3) where the points begin
-    high: np.ndarray  # (n_structures, 3) and end
-    bins: np.ndarray  # (n_structures, 3) how many
-    n_points: np.ndarray  # (n_structures,) atoms and images; NaN for positions out of all bounds
-
-
-class Points(NamedTuple):
-    """Atoms and images of consecutive structures, sorted into bins."""
-
-    start: np.ndarray  # (n_structures + 1,) first point of each structure
-    first_bin: np.ndarray  # (n_structures,) where its bins begin in `bin_start`
-    bin_start: np.ndarray  # first point of each bin, and the end of the last
-    coordinate: np.ndarray  # (3, n_points) Å
-    atom: np.ndarray  # (n_points,) which atom it is an image of
-    shift: np.ndarray  # (n_points, 3) cell vectors from that atom's position
-    home: np.ndarray  # (n_atoms,) the point from which an atom looks for neighbours
-
-
-def survey(positions, cells, pbc, offsets, cutoff):
-    """Return where images and bins will be; `n_points` says whether `search` is affordable.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n_atoms, 3)
-        In Å, inside the cell or not.
-    cells : ndarray of shape (n_structures, 3, 3)
-        Cell vectors as rows, in Å; anything along open directions.
-    pbc : ndarray of shape (n_structures, 3)
-        Which cell vectors are periodic.
-    offsets : ndarray of shape (n_structures + 1,)
-        First atom of each structure.
-    cutoff : float
-        In Å.
-    """
-    # Copies, so that one compiled version serves read-only arrays and views too.
-    positions, cells = np.array(positions, dtype=float), np.array(cells, dtype=float)
-    pbc, offsets = np.array(pbc, dtype=bool), np.array(offsets, dtype=np.int64)
-    n = len(cells)
-    result = Survey(
-        positions, cells, pbc, offsets,
-        np.empty_like(positions), np.empty_like(positions),
-        np.empty((n, 3)), np.empty((n, 3)), np.empty((n, 3)),
-        np.empty((n, 3), dtype=np.int64), np.empty(n),
-    )  # fmt: skip
-    _survey(result, float(cutoff))
-    return result
 
 
 def search(plan, cutoff, with_shifts=False):
@@ -108,9 +41,9 @@ def search(plan, cutoff, with_shifts=False):
     counts = np.zeros((2, n_atoms), dtype=np.int64)  # pairs; points that may be pairs
     blocks = _blocks(plan.n_points)
     for first, last in blocks:
-        points = _points(plan, first, last)
+        points = place(plan, first, last)
         n = int(points.start[-1])
-        _run(_count, _count_parallel, n, n, plan, points, first, cutoff, counts)
+        run_if_many(_count, _count_parallel, n, n, plan, points, first, cutoff, counts)
     start = np.zeros(n_atoms + 1, dtype=np.int64)
     np.cumsum(counts[0], out=start[1:])
     n_pairs = int(start[-1])
@@ -119,9 +52,9 @@ def search(plan, cutoff, with_shifts=False):
     room = int(counts[1].max(initial=0)) + 1
     for first, last in blocks:
         if len(blocks) > 1:  # else they are still there
-            points = _points(plan, first, last)
+            points = place(plan, first, last)
         n = int(points.start[-1])
-        _run(_fill, _fill_parallel, n, n, plan, points, first, cutoff, room, pairs, shift)
+        run_if_many(_fill, _fill_parallel, n, n, plan, points, first, cutoff, room, pairs, shift)
     return pairs, shift if with_shifts else None
 
 
@@ -136,228 +69,15 @@ def _blocks(n_points):
     return [*blocks, (first, len(n_points))]
 
 
-def _points(plan, first, last):
-    """Return the points of structures first to last - 1."""
-    start = np.zeros(last - first + 1, dtype=np.int64)
-    start[1:] = np.cumsum(plan.n_points[first:last])
-    first_bin = np.zeros(last - first + 1, dtype=np.int64)
-    np.cumsum(plan.bins[first:last].prod(axis=1) + 2, out=first_bin[1:])
-    n = int(start[-1])
-    points = Points(
-        start,
-        first_bin,
-        np.zeros(first_bin[-1], dtype=np.int64),
-        np.empty((3, n)),
-        np.empty(n, dtype=np.int64),
-        np.empty((n, 3), dtype=np.int32),
-        np.empty(len(plan.positions), dtype=np.int64),
-    )
-    _run(_place, _place_parallel, last - first, n, plan, first, points)
-    return points
-
-
-def _run(serial, parallel, n, n_points, *args):
-    if n == 1 or n_points < _FEW:
-        serial(0, n, *args)
-    else:
-        run_twins(serial, parallel, n, *args)
-
-
-@exact_jit
-def complete_cell(cell, periodic, basis):
-    """Write the periodic cell vectors, and unit vectors normal to them for the others.
-
-    Parameters
-    ----------
-    cell : ndarray of shape (3, 3)
-        Cell vectors as rows.
-    periodic : ndarray of bool of shape (3,)
-        Which of them count.
-    basis : ndarray of shape (3, 3)
-        Output.
-    """
-    n_periodic = 0
-    axis = 0  # the periodic one, or the open one, if it is alone
-    for k in range(3):
-        n_periodic += periodic[k]
-        for d in range(3):
-            unit = 1.0 if k == d else 0.0
-            basis[k, d] = cell[k, d] if periodic[k] else unit
-    if n_periodic == 0 or n_periodic == 3:
-        return
-    for k in range(3):
-        if periodic[k] == (n_periodic == 1):
-            axis = k
-    b, c = (axis + 1) % 3, (axis + 2) % 3
-    if n_periodic == 1:
-        # The coordinate axis least along the vector is safely not parallel to it.
-        least = 0
-        for d in range(1, 3):
-            if abs(basis[axis, d]) < abs(basis[axis, least]):
-                least = d
-        basis[c] = 0.0
-        basis[c, least] = 1.0
-        _normal(basis, c, axis, b)
-        _normal(basis, axis, b, c)
-    else:
-        _normal(basis, b, c, axis)
-
-
-@exact_jit
-def _normal(basis, a, b, c):
-    """Make vector c the unit normal of vectors a and b."""
-    x = basis[a, 1] * basis[b, 2] - basis[a, 2] * basis[b, 1]
-    y = basis[a, 2] * basis[b, 0] - basis[a, 0] * basis[b, 2]
-    z = basis[a, 0] * basis[b, 1] - basis[a, 1] * basis[b, 0]
-    length = math.sqrt(x * x + y * y + z * z)
-    basis[c, 0], basis[c, 1], basis[c, 2] = x / length, y / length, z / length
-
-
-@exact_jit
-def _invert(basis, dual):
-    """Write the vectors whose products with a position are its cell coordinates, as rows."""
-    for k in range(3):
-        a, b = (k + 1) % 3, (k + 2) % 3
-        for d in range(3):
-            e, f = (d + 1) % 3, (d + 2) % 3
-            dual[k, d] = basis[a, e] * basis[b, f] - basis[a, f] * basis[b, e]
-    volume = basis[0, 0] * dual[0, 0] + basis[0, 1] * dual[0, 1] + basis[0, 2] * dual[0, 2]
-    for k in range(3):
-        for d in range(3):
-            dual[k, d] /= volume
-
-
-@exact_jit
-def _images(fraction, low, high, periodic):
-    """Return the first and last image, as floats, of a coordinate between the bounds."""
-    if not periodic:
-        return 0.0, 0.0
-    return math.ceil(low - fraction), math.floor(high - fraction)
-
-
-@exact_jit
-def _survey(plan, cutoff):
-    basis, dual = np.empty((3, 3)), np.empty((3, 3))
-    for s in range(len(plan.cells)):
-        periodic = plan.pbc[s]
-        first, last = plan.offsets[s], plan.offsets[s + 1]
-        complete_cell(plan.cells[s], periodic, basis)
-        _invert(basis, dual)
-        sound = True
-        for k in range(3):
-            a, b, c = dual[k, 0], dual[k, 1], dual[k, 2]
-            reach = cutoff * (1.0 + _MARGIN) * math.sqrt(a * a + b * b + c * c)
-            low, high = math.inf, -math.inf
-            for i in range(first, last):
-                f = plan.positions[i, 0] * a + plan.positions[i, 1] * b + plan.positions[i, 2] * c
-                sound &= abs(f) < _FAR  # and not NaN
-                whole = math.floor(f) if periodic[k] else 0.0
-                f -= whole
-                plan.wrap[i, k], plan.fraction[i, k] = whole, f
-                low, high = min(low, f), max(high, f)
-            plan.reach[s, k] = reach
-            plan.low[s, k] = low - reach if periodic[k] else low
-            plan.high[s, k] = high + reach if periodic[k] else high
-        n_points = 0.0 if sound else math.nan
-        for i in range(first, last):
-            images = 1.0
-            for k in range(3):
-                begin, end = _images(
-                    plan.fraction[i, k], plan.low[s, k], plan.high[s, k], periodic[k]
-                )
-                images *= end - begin + 1.0
-            n_points += images
-        plan.n_points[s] = n_points
-        _choose_bins(plan.reach[s], plan.low[s], plan.high[s], n_points, plan.bins[s])
-
-
-@exact_jit
-def _choose_bins(reach, low, high, n_points, bins):
-    """Write the number of bins along each direction, at most as many as points in all."""
-    bins[:] = 1
-    if not n_points > _SMALL:
-        return
-    for k in range(3):
-        wanted = (high[k] - low[k]) / reach[k] * _FINE[k]
-        bins[k] = int(min(max(wanted, 1.0), n_points))
-    while float(bins[0]) * float(bins[1]) * float(bins[2]) > 2.0 * n_points:
-        bins[np.argmax(bins)] //= 2
-
-
-@exact_jit
-def _bin(coordinate, low, high, bins):
-    """Return the bin of a coordinate; never decreases with it."""
-    if bins == 1:
-        return 0
-    b = int((coordinate - low) * (bins / (high - low)))
-    return max(0, min(b, bins - 1))
-
-
-@exact_jit
-def _place(first, last, plan, first_structure, points):
-    """Sort the points of some structures into their bins."""
-    for t in range(first, last):
-        s = first_structure + t
-        bin_start = points.bin_start[points.first_bin[t] : points.first_bin[t + 1]]
-        for count in (True, False):
-            for i in range(plan.offsets[s], plan.offsets[s + 1]):
-                _place_atom(i, s, plan, points.start[t], count, bin_start, points)
-            if count:
-                for b in range(1, len(bin_start)):
-                    bin_start[b] += bin_start[b - 1]
-
-
-@exact_jit
-def _place_atom(i, s, plan, first_point, count, bin_start, points):
-    """Count the images of an atom two bins ahead, or put them where the bin before says.
-
-    Then the entry before a bin moves from its first to its last point, and is that of the next.
-    """
-    low, high, bins, periodic = plan.low[s], plan.high[s], plan.bins[s], plan.pbc[s]
-    f0, f1, f2 = plan.fraction[i, 0], plan.fraction[i, 1], plan.fraction[i, 2]
-    a0, e0 = _images(f0, low[0], high[0], periodic[0])
-    a1, e1 = _images(f1, low[1], high[1], periodic[1])
-    a2, e2 = _images(f2, low[2], high[2], periodic[2])
-    for n0 in range(int(a0), int(e0) + 1):
-        b0 = _bin(f0 + n0, low[0], high[0], bins[0]) * bins[1]
-        for n1 in range(int(a1), int(e1) + 1):
-            b1 = (b0 + _bin(f1 + n1, low[1], high[1], bins[1])) * bins[2]
-            for n2 in range(int(a2), int(e2) + 1):
-                b = b1 + _bin(f2 + n2, low[2], high[2], bins[2])
-                if count:
-                    bin_start[b + 2] += 1
-                    continue
-                q = first_point + bin_start[b + 1]
-                bin_start[b + 1] += 1
-                points.atom[q] = i
-                if n0 == 0 and n1 == 0 and n2 == 0:
-                    points.home[i] = q
-                t0, t1, t2 = n0 - plan.wrap[i, 0], n1 - plan.wrap[i, 1], n2 - plan.wrap[i, 2]
-                points.shift[q, 0], points.shift[q, 1], points.shift[q, 2] = t0, t1, t2
-                for d in range(3):
-                    points.coordinate[d, q] = (
-                        plan.positions[i, d]
-                        + t0 * plan.cells[s, 0, d]
-                        + t1 * plan.cells[s, 1, d]
-                        + t2 * plan.cells[s, 2, d]
-                    )
-
-
-@parallel_jit
-def _place_parallel(plan, first_structure, points):
-    for t in prange(len(points.start) - 1):
-        _place(t, t + 1, plan, first_structure, points)
-
-
-@exact_jit
+@exact_inline_jit
 def _window(i, s, k, plan):
     """Return the first and last bin along direction k that atom i can reach into."""
     f, reach = plan.fraction[i, k], plan.reach[s, k]
     low, high, bins = plan.low[s, k], plan.high[s, k], plan.bins[s, k]
-    return _bin(f - reach, low, high, bins), _bin(f + reach, low, high, bins)
+    return bin_of(f - reach, low, high, bins), bin_of(f + reach, low, high, bins)
 
 
-@exact_jit
+@exact_inline_jit
 def _candidates(i, t, s, plan, points, limit, hits):
     """Write the points nearer to atom i than `limit` (squared), itself included; return how many.
 
@@ -383,7 +103,7 @@ def _candidates(i, t, s, plan, points, limit, hits):
     return n
 
 
-@exact_jit
+@exact_inline_jit
 def _count_near(i, t, s, plan, points, inner, outer):
     """Return how many points are nearer to atom i than two limits (squared), itself included."""
     x, y, z = points.coordinate[0], points.coordinate[1], points.coordinate[2]
@@ -406,23 +126,27 @@ def _count_near(i, t, s, plan, points, inner, outer):
     return n_inner, n_outer
 
 
-@exact_jit
-def _apart(i, q, s, positions, cells, wrap, atom, shift):
-    """Return the vector from atom i to point q, from positions and shift as given."""
-    j = atom[q]
-    t0, t1, t2 = shift[q, 0] + wrap[i, 0], shift[q, 1] + wrap[i, 1], shift[q, 2] + wrap[i, 2]
-    x, y, z = positions[j, 0], positions[j, 1], positions[j, 2]
+@exact_inline_jit
+def _three(array, i):
+    """Return a row of an array as scalars, which stay in registers while other arrays change."""
+    return array[i, 0], array[i, 1], array[i, 2]
+
+
+@exact_inline_jit
+def _apart(here, wrap, there, shift, a, b, c):
+    """Return the vector between two positions, from them and the shift as given."""
+    u, v, w = shift[0] + wrap[0], shift[1] + wrap[1], shift[2] + wrap[2]
     return (
-        (x - positions[i, 0]) + (t0 * cells[s, 0, 0] + t1 * cells[s, 1, 0] + t2 * cells[s, 2, 0]),
-        (y - positions[i, 1]) + (t0 * cells[s, 0, 1] + t1 * cells[s, 1, 1] + t2 * cells[s, 2, 1]),
-        (z - positions[i, 2]) + (t0 * cells[s, 0, 2] + t1 * cells[s, 1, 2] + t2 * cells[s, 2, 2]),
+        (there[0] - here[0]) + (u * a[0] + v * b[0] + w * c[0]),
+        (there[1] - here[1]) + (u * a[1] + v * b[1] + w * c[1]),
+        (there[2] - here[2]) + (u * a[2] + v * b[2] + w * c[2]),
     )
 
 
 @exact_jit
 def _limits(cutoff):
     """Return squared distances of points within and beyond which their pairs are certain."""
-    return (cutoff * (1.0 - _MARGIN)) ** 2, (cutoff * (1.0 + _MARGIN)) ** 2
+    return max(cutoff - MARGIN, 0.0) ** 2, (cutoff + MARGIN) ** 2
 
 
 @exact_jit
@@ -444,11 +168,13 @@ def _count(first, last, plan, points, first_structure, cutoff, counts):
         if n != n_outer:
             hits = np.empty(n_outer + 1, dtype=np.int64)
             _candidates(i, t, s, plan, points, outer, hits)
-            n = 0
+            here, whole = _three(positions, i), _three(wrap, i)
+            a, b, c = _three(cells[s], 0), _three(cells[s], 1), _three(cells[s], 2)
+            n = 1
             for h in range(n_outer):
-                c = hits[h]
-                x, y, z = _apart(i, c, s, positions, cells, wrap, atom, image)
-                n += x * x + y * y + z * z < cutoff * cutoff
+                there, to = _three(positions, atom[hits[h]]), _three(image, hits[h])
+                x, y, z = _apart(here, whole, there, to, a, b, c)
+                n += hits[h] != q and x * x + y * y + z * z < cutoff * cutoff
         counts[0, i], counts[1, i] = n - 1, n_outer
 
 
@@ -476,17 +202,20 @@ def _fill(first, last, plan, points, first_structure, cutoff, room, pairs, shift
         i = atom[q]
         if home[i] != q:
             continue
+        here, whole = _three(positions, i), _three(wrap, i)
+        a, b, c = _three(cells[s], 0), _three(cells[s], 1), _three(cells[s], 2)
         p = row[i]
         for n in range(_candidates(i, t, s, plan, points, outer, hits)):
-            c = hits[n]
-            x, y, z = _apart(i, c, s, positions, cells, wrap, atom, image)
-            if c == q or not x * x + y * y + z * z < cutoff * cutoff:
+            h = hits[n]
+            j, to = atom[h], _three(image, h)
+            x, y, z = _apart(here, whole, _three(positions, j), to, a, b, c)
+            if h == q or not x * x + y * y + z * z < cutoff * cutoff:
                 continue
-            neighbor[p] = atom[c]
+            neighbor[p] = j
             vector[p, 0], vector[p, 1], vector[p, 2] = x, y, z
             if len(shift):
                 for k in range(3):
-                    shift[p, k] = image[c, k] + wrap[i, k]
+                    shift[p, k] = to[k] + whole[k]
             p += 1
 
 

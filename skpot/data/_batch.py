@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..core.neighbors import search, survey
+from ..core.images import survey
+from ..core.neighbors import search
 from ..core.pairs import closest_squared
 from ._checks import MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
 from ._graph import NeighborGraph, rows_of
@@ -59,8 +60,8 @@ class StructureBatch:
         Raises
         ------
         ValueError
-            If two atoms are closer than 0.1 Å, positions are not finite, or a cell is so flat that
-            its images cannot be counted.
+            If two atoms are closer than 0.1 Å, positions are not finite, a cell is so flat that
+            its images cannot be counted, or the cutoff is not positive.
         """
         graph = NeighborGraph(self.search(cutoff)[0], self.offsets)
         self.refuse_coincident(graph)
@@ -76,14 +77,15 @@ class StructureBatch:
         with_shifts : bool
             Whether to return shifts, an array of int32 of shape (n_pairs, 3), in cell vectors.
         """
+        if not cutoff > 0.0:
+            raise ValueError(f"cutoff is {cutoff}, which must be a positive distance in Å.")
         plan = survey(self.positions, self.cells, self.pbc, self.offsets, cutoff)
         n_images = plan.n_points / np.maximum(np.diff(self.offsets), 1)
         problems = {}
         for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
             if np.isnan(n_images[s]):
                 problems[s] = (
-                    "positions or cell are not finite, the cell is singular, or atoms are "
-                    "10^7 cells apart"
+                    "positions or cell are not finite or beyond 10^7 Å, or the cell is singular"
                 )
             else:
                 problems[s] = (

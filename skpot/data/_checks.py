@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skpot.core.neighbors import complete_cell
+from skpot.core.images import complete_cell
 from skpot.data._ase import extract_arrays
 
 MIN_DISTANCE = 0.1  # Å; closer atoms are one atom entered twice

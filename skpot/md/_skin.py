@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core.neighbors import complete_cell
+from ..core.images import complete_cell
 from ..core.pairs import Pairs, filter_pairs
 from ..data import NeighborGraph, StructureBatch
 

@@ -11,7 +11,8 @@ import pytest
 import vesin
 
 from skpot.core import neighbors
-from skpot.core.neighbors import complete_cell, search, survey
+from skpot.core.images import complete_cell, survey
+from skpot.core.neighbors import search
 from tests.naive.neighbors import neighbor_list
 from tests.project import ROOT
 
@@ -125,6 +126,9 @@ def test_an_atom_at_the_cutoff_is_no_neighbor():
     lattice = (np.array([[0.25, 0.5, 0.75]]), np.eye(3), np.ones(3, dtype=bool))
     assert len(check(lattice, 2.0)) == 26  # 6 + 12 + 8; the next 6 are at 2 Å
     assert len(check(lattice, np.nextafter(2.0, 3.0))) == 32
+    for cutoff in (1e-3, 1e-7):  # the second is below the margin of points
+        pair = np.array([[0.0] * 3, [0.0, 0.9 * cutoff, 0.0], [0.0, 0.0, 1.1 * cutoff]])
+        assert len(check((pair, np.zeros((3, 3)), np.zeros(3, dtype=bool)), cutoff)) == 2
 
 
 def test_coincident_atoms_are_neighbors():
@@ -165,11 +169,14 @@ def test_a_batch_is_its_structures_one_after_another(block, monkeypatch):
 
 def test_inputs_stay_as_they_are_and_may_be_read_only():
     positions, cell, pbc = mixed_batch()[3]
-    arrays = [positions[::2], cell[None], pbc[None], np.array([0, len(positions[::2])])]
+    positions = positions[::2]
+    arrays = [positions, np.asfortranarray(cell)[None], pbc[None], np.array([0, len(positions)])]
+    copies = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
     pairs, shift = search(survey(*arrays, 3.0), 3.0)
-    assert shift is None and len(pairs.start) == len(positions[::2]) + 1
+    assert shift is None and len(pairs.start) == len(positions) + 1
+    assert all(map(np.array_equal, arrays, copies))
 
 
 def test_positions_out_of_all_bounds_and_flat_cells_are_told_before_the_search():
@@ -179,6 +186,7 @@ def test_positions_out_of_all_bounds_and_flat_cells_are_told_before_the_search()
         (np.full((1, 3), np.nan), good[1], good[2]),
         (np.full((1, 3), np.inf), good[1], good[2]),
         (np.full((1, 3), 1e300), good[1], good[2]),
+        (np.array([[0.0, 2e7, 0.0]]), good[1], good[2]),
         (good[0] + 0.1, flat, good[2]),
         (good[0] + 0.1, np.zeros((3, 3)), good[2]),
         (good[0] + 0.1, np.full((3, 3), np.nan), good[2]),
@@ -186,9 +194,9 @@ def test_positions_out_of_all_bounds_and_flat_cells_are_told_before_the_search()
     ]
     positions, cells, pbc = (np.array(c) for c in zip(*cases))
     n = survey(positions[:, 0], cells, pbc, np.arange(len(cases) + 1), 4.0).n_points
-    assert np.isnan(n).tolist() == [True] * 6 + [False]
-    flat[2, 2] = 1e-7
-    assert survey(good[0], flat[None], pbc[:1], np.array([0, 1]), 4.0).n_points[0] > 1e20
+    assert np.isnan(n).tolist() == [True] * 7 + [False]
+    flat[2, 2] = 1e-5
+    assert survey(good[0], flat[None], pbc[:1], np.array([0, 1]), 4.0).n_points[0] > 1e15
 
 
 @pytest.mark.parametrize("pbc", ALL_PBC)

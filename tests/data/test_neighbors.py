@@ -115,3 +115,5 @@ def test_what_cannot_be_searched_is_refused_with_the_structure():
     batch.cells[0, 2, 2] = 0.0
     with pytest.raises(ValueError, match="structure 0: positions or cell"):
         batch.neighbors(4.0)
+    with pytest.raises(ValueError, match="cutoff is 0.0"):
+        batch.neighbors(0.0)
