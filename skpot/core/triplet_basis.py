@@ -29,8 +29,13 @@ class TripletTables(NamedTuple):
     r_min: float  # Å
     spacing: float  # of the knots, Å
     n_splines: int
-    runs: np.ndarray  # (n_species, n_species, n_species, n_splines, n_splines, 3)
+    base: np.ndarray  # (n_species^3 n_splines^2,) column of n = 0, of each a, b, c, l, m
     centre_start: np.ndarray  # (n_species + 1,) first column of each species of centres
+
+
+# The kernels add four products at a time to a copy of the centre's columns with a margin on either
+# side. Which of the four is not in its run is zero but for rounding, so it does no harm elsewhere.
+_MARGIN = 4
 
 
 def allowed_runs(cutoff, r_min, n_splines):
@@ -98,28 +103,34 @@ def triplet_runs(allowed, n_species):
 
 
 class Near(NamedTuple):
-    """Scratch: the neighbours of one centre."""
+    """Scratch: the neighbours of one centre, and its columns."""
 
     species: np.ndarray  # (n,)
+    vector: np.ndarray  # (n, 3)
     distance: np.ndarray  # (n,)
     first: np.ndarray  # (n,) first spline that is not zero
     count: np.ndarray  # (n,) how many of four splines there are
     values: np.ndarray  # (n, 4)
     slopes: np.ndarray  # (n, 4)
+    row: np.ndarray  # (n_columns of a centre + 2 * _MARGIN,)
 
 
 @jit
-def _scratch(lo, hi, centres, pairs):
-    n = 0
+def _scratch(lo, hi, centres, pairs, tables):
+    n, widest = 0, 0
     for row in range(lo, hi):
         n = max(n, pairs.start[centres[row] + 1] - pairs.start[centres[row]])
+    for a in range(len(tables.centre_start) - 1):
+        widest = max(widest, tables.centre_start[a + 1] - tables.centre_start[a])
     return Near(
         np.empty(n, dtype=np.int64),
+        np.empty((n, 3)),
         np.empty(n),
         np.empty(n, dtype=np.int64),
         np.empty(n, dtype=np.int64),
         np.empty((n, 4)),
         np.empty((n, 4)),
+        np.zeros(widest + 2 * _MARGIN),
     )
 
 
@@ -134,52 +145,57 @@ def _gather(i, pairs, species, tables, near):
         r = math.sqrt(x * x + y * y + z * z)
         first, b, d = cubic_splines(r, tables.r_min, tables.spacing)
         near.species[j] = species[pairs.neighbor[p]]
+        near.vector[j, 0], near.vector[j, 1], near.vector[j, 2] = x, y, z
         near.distance[j] = r
         near.first[j] = first
-        near.count[j] = min(4, tables.n_splines - first)
+        near.count[j] = max(0, min(4, tables.n_splines - first))
         for q in range(4):
             near.values[j, q], near.slopes[j, q] = b[q], d[q]
     return n
 
 
 @inline_jit
-def _side(v, w):
-    """Return the vector from v to w and its length."""
-    x, y, z = w[0] - v[0], w[1] - v[1], w[2] - v[2]
+def _side(vector, j, k):
+    """Return the vector from neighbour j to neighbour k and its length."""
+    x, y = vector[k, 0] - vector[j, 0], vector[k, 1] - vector[j, 1]
+    z = vector[k, 2] - vector[j, 2]
     return x, y, z, math.sqrt(x * x + y * y + z * z)
+
+
+@inline_jit
+def _first_base(a, b, c, k, near, n_species, n_splines):
+    """Return where in `base` the splines l = 0 and those of neighbour k begin, of one triangle."""
+    return ((a * n_species + b) * n_species + c) * n_splines * n_splines + near.first[k]
 
 
 @jit
 def values_serial(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
-    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs)
+    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
+    row, bases, n_splines = near.row, tables.base, tables.n_splines
+    n_species = len(tables.centre_start) - 1
     for i in range(lo, hi):
-        out = values[i]
-        out[:] = 0.0
-        vector = pairs.vector[pairs.start[i] : pairs.start[i + 1]]
+        a = species[i]
+        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+        row[:] = 0.0
         n = _gather(i, pairs, species, tables, near)
         for j in range(n):
-            b_j = near.values[j]
             for k in range(j + 1, n):
-                b_k = near.values[k]
-                _, _, _, r = _side(vector[j], vector[k])
-                third, b, _ = cubic_splines(r, tables.r_min, tables.spacing)
-                b0, b1, b2, b3 = b
-                runs = tables.runs[species[i], near.species[j], near.species[k]]
+                _, _, _, r = _side(near.vector, j, k)
+                third, (b0, b1, b2, b3), _ = cubic_splines(r, tables.r_min, tables.spacing)
+                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+                third += _MARGIN - begin
                 for q in range(near.count[j]):
-                    row = runs[near.first[j] + q]
+                    b_j, line = near.values[j, q], e + (near.first[j] + q) * n_splines
                     for s in range(near.count[k]):
-                        m = near.first[k] + s
-                        w = b_j[q] * b_k[s]
-                        c = row[m, 0] + third
-                        if third >= row[m, 1] and third + 3 <= row[m, 2]:
-                            out[c] += w * b0
-                            out[c + 1] += w * b1
-                            out[c + 2] += w * b2
-                            out[c + 3] += w * b3
-                        else:  # what the run leaves out is zero but for rounding
-                            for t in range(max(third, row[m, 1]), min(third + 3, row[m, 2]) + 1):
-                                out[row[m, 0] + t] += w * b[t - third]
+                        w = b_j * near.values[k, s]
+                        c = bases[np.uint64(line + s)] + third
+                        row[np.uint64(c)] += w * b0
+                        row[np.uint64(c + 1)] += w * b1
+                        row[np.uint64(c + 2)] += w * b2
+                        row[np.uint64(c + 3)] += w * b3
+        values[i] = 0.0
+        values[i, begin:end] = row[_MARGIN : _MARGIN + end - begin]
 
 
 @parallel_jit
@@ -193,58 +209,55 @@ def values_parallel(pairs, species, tables, values):
 @jit
 def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
-    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs)
+    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
+    row, bases, n_splines = near.row, tables.base, tables.n_splines
+    n_species = len(tables.centre_start) - 1
     for i in range(lo, hi):
-        g_i = g[i]
-        vector = pairs.vector[pairs.start[i] : pairs.start[i + 1]]
+        a = species[i]
+        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+        row[_MARGIN : _MARGIN + end - begin] = g[i, begin:end]
+        row[_MARGIN + end - begin :] = 0.0
         gradient = pair_gradient[pairs.start[i] : pairs.start[i + 1]]
         gradient[:] = 0.0
         n = _gather(i, pairs, species, tables, near)
         for j in range(n):
-            b_j, d_j = near.values[j], near.slopes[j]
             along, move_x, move_y, move_z = 0.0, 0.0, 0.0, 0.0
             for k in range(j + 1, n):
-                b_k, d_k = near.values[k], near.slopes[k]
-                x, y, z, r = _side(vector[j], vector[k])
-                third, b, d = cubic_splines(r, tables.r_min, tables.spacing)
-                b0, b1, b2, b3 = b
-                d0, d1, d2, d3 = d
-                runs = tables.runs[species[i], near.species[j], near.species[k]]
+                x, y, z, r = _side(near.vector, j, k)
+                third, (b0, b1, b2, b3), (d0, d1, d2, d3) = cubic_splines(
+                    r, tables.r_min, tables.spacing
+                )
+                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+                third += _MARGIN - begin
                 slope_j, slope_k, slope = 0.0, 0.0, 0.0
                 for q in range(near.count[j]):
-                    row = runs[near.first[j] + q]
+                    line = e + (near.first[j] + q) * n_splines
                     level_k, tilt_k, tilt = 0.0, 0.0, 0.0
                     for s in range(near.count[k]):
-                        m = near.first[k] + s
-                        c = row[m, 0] + third
-                        if third >= row[m, 1] and third + 3 <= row[m, 2]:
-                            g0, g1, g2, g3 = g_i[c], g_i[c + 1], g_i[c + 2], g_i[c + 3]
-                            value = (g0 * b0 + g1 * b1) + (g2 * b2 + g3 * b3)
-                            change = (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
-                        else:
-                            value, change = 0.0, 0.0
-                            for t in range(max(third, row[m, 1]), min(third + 3, row[m, 2]) + 1):
-                                value += g_i[row[m, 0] + t] * b[t - third]
-                                change += g_i[row[m, 0] + t] * d[t - third]
-                        level_k += b_k[s] * value
-                        tilt_k += d_k[s] * value
-                        tilt += b_k[s] * change
-                    slope_j += d_j[q] * level_k
-                    slope_k += b_j[q] * tilt_k
-                    slope += b_j[q] * tilt
+                        c = bases[np.uint64(line + s)] + third
+                        g0, g1 = row[np.uint64(c)], row[np.uint64(c + 1)]
+                        g2, g3 = row[np.uint64(c + 2)], row[np.uint64(c + 3)]
+                        value = (g0 * b0 + g1 * b1) + (g2 * b2 + g3 * b3)
+                        change = (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
+                        level_k += near.values[k, s] * value
+                        tilt_k += near.slopes[k, s] * value
+                        tilt += near.values[k, s] * change
+                    slope_j += near.slopes[j, q] * level_k
+                    slope_k += near.values[j, q] * tilt_k
+                    slope += near.values[j, q] * tilt
                 slope /= r
                 slope_k /= near.distance[k]
                 along += slope_j
                 move_x += slope * x
                 move_y += slope * y
                 move_z += slope * z
-                gradient[k, 0] += slope_k * vector[k, 0] + slope * x
-                gradient[k, 1] += slope_k * vector[k, 1] + slope * y
-                gradient[k, 2] += slope_k * vector[k, 2] + slope * z
+                gradient[k, 0] += slope_k * near.vector[k, 0] + slope * x
+                gradient[k, 1] += slope_k * near.vector[k, 1] + slope * y
+                gradient[k, 2] += slope_k * near.vector[k, 2] + slope * z
             along /= near.distance[j]
-            gradient[j, 0] += along * vector[j, 0] - move_x
-            gradient[j, 1] += along * vector[j, 1] - move_y
-            gradient[j, 2] += along * vector[j, 2] - move_z
+            gradient[j, 0] += along * near.vector[j, 0] - move_x
+            gradient[j, 1] += along * near.vector[j, 1] - move_y
+            gradient[j, 2] += along * near.vector[j, 2] - move_z
 
 
 @parallel_jit
@@ -258,64 +271,70 @@ def pull_back_parallel(pairs, species, tables, g, pair_gradient):
 
 
 @inline_jit
-def _move_pair(j, k, runs, origin, b, d, third, unit, e, near, move_j, move_k):
-    """Add what a triangle gives to d(features)/d(vector) of its two neighbours."""
-    b_j, d_j, b_k, d_k = near.values[j], near.slopes[j], near.values[k], near.slopes[k]
-    for q in range(near.count[j]):
-        for s in range(near.count[k]):
-            run = runs[near.first[j] + q, near.first[k] + s]
-            tilt_j, tilt_k, level = d_j[q] * b_k[s], b_j[q] * d_k[s], b_j[q] * b_k[s]
-            for t in range(max(third, run[1]), min(third + 3, run[2]) + 1):
-                c = run[0] + t - origin
-                value, change = b[t - third], level * d[t - third]
-                for axis in range(3):
-                    move_j[axis, c] += tilt_j * value * unit[j, axis] - change * e[axis]
-                    move_k[axis, c] += tilt_k * value * unit[k, axis] + change * e[axis]
+def _add(rows, c, x, y, z):
+    """Add a vector to column c of three rows."""
+    rows[0, np.uint64(c)] += x
+    rows[1, np.uint64(c)] += y
+    rows[2, np.uint64(c)] += z
 
 
 @jit
-def _pair_moves(i, pairs, species, tables, near, unit, moves):
+def _pair_moves(i, pairs, species, tables, near, moves):
     """Write d(features of i)/d(vector) of each pair of centre i to `moves`.
 
-    Only the columns of its species are there: shape (n, 3, n_columns of the species).
+    Shape (n, 3, n_columns of its species + 2 * _MARGIN).
     """
-    vector = pairs.vector[pairs.start[i] : pairs.start[i + 1]]
-    origin = tables.centre_start[species[i]]
+    bases, n_splines = tables.base, tables.n_splines
+    n_species, a = len(tables.centre_start) - 1, species[i]
     n = _gather(i, pairs, species, tables, near)
+    moves[:n] = 0.0
     for j in range(n):
-        moves[j] = 0.0
-        for axis in range(3):
-            unit[j, axis] = vector[j, axis] / near.distance[j]
-    for j in range(n):
+        r_j, u, move_j = near.distance[j], near.vector[j], moves[j]
+        u_x, u_y, u_z = u[0] / r_j, u[1] / r_j, u[2] / r_j
         for k in range(j + 1, n):
-            x, y, z, r = _side(vector[j], vector[k])
+            r_k, v, move_k = near.distance[k], near.vector[k], moves[k]
+            v_x, v_y, v_z = v[0] / r_k, v[1] / r_k, v[2] / r_k
+            x, y, z, r = _side(near.vector, j, k)
+            x, y, z = x / r, y / r, z / r
             third, b, d = cubic_splines(r, tables.r_min, tables.spacing)
-            runs = tables.runs[species[i], near.species[j], near.species[k]]
-            e = (x / r, y / r, z / r)
-            _move_pair(j, k, runs, origin, b, d, third, unit, e, near, moves[j], moves[k])
+            e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+            third += _MARGIN - tables.centre_start[a]
+            for q in range(near.count[j]):
+                line = e + (near.first[j] + q) * n_splines
+                for s in range(near.count[k]):
+                    c = bases[np.uint64(line + s)] + third
+                    tilt_j = near.slopes[j, q] * near.values[k, s]
+                    tilt_k = near.values[j, q] * near.slopes[k, s]
+                    level = near.values[j, q] * near.values[k, s]
+                    j_x, j_y, j_z = tilt_j * u_x, tilt_j * u_y, tilt_j * u_z
+                    k_x, k_y, k_z = tilt_k * v_x, tilt_k * v_y, tilt_k * v_z
+                    x_n, y_n, z_n = level * x, level * y, level * z
+                    for t in range(4):
+                        b_t, d_t = b[t], d[t]
+                        d_x, d_y, d_z = x_n * d_t, y_n * d_t, z_n * d_t
+                        _add(move_j, c + t, j_x * b_t - d_x, j_y * b_t - d_y, j_z * b_t - d_z)
+                        _add(move_k, c + t, k_x * b_t + d_x, k_y * b_t + d_y, k_z * b_t + d_z)
 
 
 @jit
 def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
     """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
-    near = _scratch(lo, hi, centres, pairs)
+    near = _scratch(lo, hi, centres, pairs, tables)
     largest = len(near.distance)
-    widest = 0
-    for a in range(len(tables.centre_start) - 1):
-        widest = max(widest, tables.centre_start[a + 1] - tables.centre_start[a])
-    unit = np.empty((largest, 3))
-    space = np.empty(largest * 3 * widest)
+    space = np.empty(largest * 3 * len(near.row))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]
         begin, end = tables.centre_start[species[i]], tables.centre_start[species[i] + 1]
-        moves = space[: largest * 3 * (end - begin)].reshape((largest, 3, end - begin))
-        _pair_moves(i, pairs, species, tables, near, unit, moves)
+        width = end - begin + 2 * _MARGIN
+        moves = space[: largest * 3 * width].reshape((largest, 3, width))
+        _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         centre, change = jacobian[start[row], :, begin:end], strain[row, :, begin:end]
         for p in range(pairs.start[i], pairs.start[i + 1]):
+            move = moves[p - pairs.start[i], :, _MARGIN : width - _MARGIN]
             neighbor = jacobian[slot[pairs.neighbor[p]], :, begin:end]
-            add_move(moves[p - pairs.start[i]], pairs.vector[p], neighbor, centre, change)
+            add_move(move, pairs.vector[p], neighbor, centre, change)
         close_rows(start[row], used, slot, atom)
 
 

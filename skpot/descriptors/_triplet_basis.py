@@ -125,8 +125,9 @@ class TripletBasis(PairDescriptor):
         return self
 
     def _tables(self):
+        base = np.ascontiguousarray(self.runs_[..., 0]).ravel()
         return kernels.TripletTables(
-            float(self.r_min), self.spacing_, int(self.n_splines), self.runs_, self.centre_start_
+            float(self.r_min), self.spacing_, int(self.n_splines), base, self.centre_start_
         )
 
     def _values(self, pairs, species, tables, values):
