@@ -45,7 +45,7 @@ def values_serial(lo, hi, pairs, species, tables, values):
             first, b, _ = cubic_splines(r, tables.r_min, tables.spacing)
             column = columns[species[pairs.neighbor[p]]] + first
             for q in range(min(4, tables.n_splines - first)):
-                out[column + q] += 0.5 * b[q]
+                out[np.uint64(column + q)] += 0.5 * b[q]
 
 
 @parallel_jit
@@ -69,7 +69,7 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
             column = columns[species[pairs.neighbor[p]]] + first
             total = 0.0
             for q in range(min(4, tables.n_splines - first)):
-                total += g_i[column + q] * d[q]
+                total += g_i[np.uint64(column + q)] * d[q]
             total *= 0.5 / r
             pair_gradient[p, 0], pair_gradient[p, 1] = total * x, total * y
             pair_gradient[p, 2] = total * z
@@ -101,7 +101,7 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
             j = pairs.neighbor[p]
             neighbor, column = jacobian[slot[j]], columns[species[j]] + first
             for q in range(min(4, tables.n_splines - first)):
-                slope, c = 0.5 * d[q] / r, column + q
+                slope, c = 0.5 * d[q] / r, np.uint64(column + q)
                 m_x, m_y, m_z = slope * x, slope * y, slope * z
                 neighbor[0, c] += m_x
                 neighbor[1, c] += m_y
