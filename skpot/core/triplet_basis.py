@@ -330,11 +330,10 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
         moves = space[: largest * 3 * width].reshape((largest, 3, width))
         _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
-        centre, change = jacobian[start[row], :, begin:end], strain[row, :, begin:end]
+        centre, change = jacobian[start[row]], strain[row]
         for p in range(pairs.start[i], pairs.start[i + 1]):
-            move = moves[p - pairs.start[i], :, _MARGIN : width - _MARGIN]
-            neighbor = jacobian[slot[pairs.neighbor[p]], :, begin:end]
-            add_move(move, pairs.vector[p], neighbor, centre, change)
+            move, neighbor = moves[p - pairs.start[i]], jacobian[slot[pairs.neighbor[p]]]
+            add_move(move, pairs.vector[p], neighbor, centre, change, begin, _MARGIN)
         close_rows(start[row], used, slot, atom)
 
 
