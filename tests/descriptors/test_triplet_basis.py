@@ -5,13 +5,19 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from scipy.sparse import block_diag
-from sklearn.pipeline import FeatureUnion
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from skpot import PairBasis, TripletBasis
+from skpot import PairBasis, SparseGPR, Targets, TripletBasis
 from skpot.core.triplet_basis import allowed_runs
 from skpot.data import as_batch
 from skpot.data._elements import SYMBOLS
-from skpot.testing import check_descriptor, finite_difference_forces, sample_structures
+from skpot.kernels import DotProduct
+from skpot.testing import (
+    check_descriptor,
+    check_potential,
+    finite_difference_forces,
+    sample_structures,
+)
 from tests import linear
 from tests.naive.triplet_basis import triplet_basis
 
@@ -173,6 +179,17 @@ def test_the_penalty_beats_a_plain_ridge_of_the_same_trace():
         errors.append([linear.force_error(test, w, clean) for w in fits])
     assert np.less(*errors).all()
     assert np.min(errors[0]) < 0.6 * np.min(errors[1])
+
+
+def test_a_potential_on_pairs_and_triplets():
+    rng = np.random.default_rng(0)
+    X = [a for seed in range(3) for a in sample_structures(["Si", "O"], random_state=seed)]
+    y = Targets(
+        [-3.0 * len(a) + rng.normal() for a in X], [rng.normal(size=(len(a), 3)) for a in X]
+    )
+    union = FeatureUnion([("two", PairBasis(5.0, 8)), ("three", TripletBasis(3.5, 4))])
+    model = make_pipeline(union, SparseGPR(DotProduct(zeta=1), n_sparse=20))
+    check_potential(model.fit(X, y), X[:4])
 
 
 def test_refusals():
