@@ -5,7 +5,16 @@ a division counts as 5. A triangle costs a multiplication and an addition for ea
 splines that is not zero: up to 4 x 4 x 4.
 """
 
-from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+from _common import (
+    arguments,
+    elapsed,
+    emit,
+    floor_seconds,
+    machine,
+    machine_rates,
+    measure,
+    versions,
+)
 
 OPTIONS = arguments(
     __doc__,
@@ -81,8 +90,8 @@ def jacobian_blocks(features):
 
 def main():
     rates = machine_rates(3 if OPTIONS.quick else 7)
-    packages = versions("skpot", "numpy", "numba")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    about = machine() | versions("skpot", "numpy", "numba")
+    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **about}, OPTIONS.out)
     bases = {
         "pairs": (
             PairBasis(OPTIONS.pair_cutoff, OPTIONS.pair_splines, cache=False),

@@ -60,6 +60,8 @@ class PairBasis(PairDescriptor):
         Atomic numbers, ascending.
     n_features_out_ : int
         n_splines n_species (n_species + 1) / 2.
+    spacing_ : float
+        Distance h of the knots in Å.
 
     See Also
     --------

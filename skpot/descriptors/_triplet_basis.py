@@ -62,6 +62,8 @@ class TripletBasis(PairDescriptor):
         Atomic numbers, ascending.
     n_features_out_ : int
         Number of columns.
+    spacing_ : float
+        Distance h of the knots in Å.
 
     See Also
     --------
