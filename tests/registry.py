@@ -8,7 +8,9 @@ from skpot import kernels
 # Transformers of structures to AtomicFeatures.
 DESCRIPTORS = {
     "SOAP": skpot.SOAP(cutoff=3.0, n_max=2, l_max=1),
+    "PairBasis": skpot.PairBasis(cutoff=3.0, n_splines=6),
     "SymmetryFunctions": skpot.SymmetryFunctions(cutoff=3.0, n_radial=3, n_angular=1),
+    "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
 }
 
 # Transformers of AtomicFeatures to AtomicFeatures.

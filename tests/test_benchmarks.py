@@ -31,7 +31,9 @@ def run(*arguments):
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("stem", ["neighbors", "soap", "symmetry_functions", "calculator"])
+@pytest.mark.parametrize(
+    "stem", ["neighbors", "soap", "symmetry_functions", "splines", "calculator"]
+)
 def test_kernel_benchmarks(stem, tmp_path):
     out = tmp_path / "figures.jsonl"
     records = run(FOLDER / f"bench_{stem}.py", "--quick", "--out", out)

@@ -107,23 +107,28 @@ def close_rows(first, used, slot, atom):
 
 
 @jit
-def add_move(move, vector, neighbor, centre, strain):
-    """Add a pair's derivative to the neighbour's, the centre's and the strain's rows."""
-    x, y, z = vector[0], vector[1], vector[2]
-    for d in range(move.shape[1]):
-        m_x, m_y, m_z = move[0, d], move[1, d], move[2, d]
-        neighbor[0, d] += m_x
-        neighbor[1, d] += m_y
-        neighbor[2, d] += m_z
-        centre[0, d] -= m_x
-        centre[1, d] -= m_y
-        centre[2, d] -= m_z
-        strain[0, d] += x * m_x
-        strain[1, d] += y * m_y
-        strain[2, d] += z * m_z
-        strain[3, d] += 0.5 * (y * m_z + z * m_y)
-        strain[4, d] += 0.5 * (x * m_z + z * m_x)
-        strain[5, d] += 0.5 * (x * m_y + y * m_x)
+def add_move(move, vector, neighbor, centre, strain, begin=0, margin=0):
+    """Add a pair's derivative to the neighbour's, the centre's and the strain's rows.
+
+    The columns of `move`, without `margin` at both ends, go to the columns from `begin` on.
+    """
+    # One row at a time: a loop over all twelve at once is too much for the vectoriser.
+    n = move.shape[1] - 2 * margin
+    for axis in range(3):
+        along = vector[axis]
+        for d in range(n):
+            neighbor[axis, np.uint64(begin + d)] += move[axis, np.uint64(margin + d)]
+        for d in range(n):
+            centre[axis, np.uint64(begin + d)] -= move[axis, np.uint64(margin + d)]
+        for d in range(n):
+            strain[axis, np.uint64(begin + d)] += along * move[axis, np.uint64(margin + d)]
+    for axis in range(3):
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        half_first, half_second = 0.5 * vector[first], 0.5 * vector[second]
+        for d in range(n):
+            shear = half_first * move[second, np.uint64(margin + d)]
+            shear += half_second * move[first, np.uint64(margin + d)]
+            strain[3 + axis, np.uint64(begin + d)] += shear
 
 
 @jit

@@ -1,16 +1,20 @@
 """Transformers from structures to `AtomicFeatures`."""
 
 from ._cache import DescriptorCache, descriptor_cache
+from ._pair_basis import PairBasis
 from ._soap import SOAP
 from ._symmetry_files import read_n2p2, read_simple_nn
 from ._symmetry_functions import SymmetryFunctions
 from ._symmetry_sets import SymmetryFunction
+from ._triplet_basis import TripletBasis
 
 __all__ = [
     "SOAP",
     "DescriptorCache",
+    "PairBasis",
     "SymmetryFunction",
     "SymmetryFunctions",
+    "TripletBasis",
     "descriptor_cache",
     "read_n2p2",
     "read_simple_nn",

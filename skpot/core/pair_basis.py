@@ -1,0 +1,152 @@
+r"""Linear pair potentials: values, pull-back and Jacobian blocks of B-splines of distances.
+
+.. math:: q_i^{(ab)n} = \tfrac12 \sum_j B_n(r_{ij})
+
+over those j for which the species of i and j are a and b in either order. The half makes the sum
+over all atoms count every pair once: :math:`\sum_i w \cdot q_i = \sum_{i<j} \phi_{ab}(r_{ij})` with
+:math:`\phi_{ab} = \sum_n w_{(ab)n} B_n`.
+
+S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023). For the splines see
+`skpot.core.splines`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import jit, parallel_jit, prange, run_twins
+from .pairs import close_rows, open_rows
+from .splines import cubic_splines
+
+_CHUNK = 64  # centres a task; fixed, so that results do not depend on the number of threads
+
+
+class PairTables(NamedTuple):
+    """What the kernels need to know of the basis."""
+
+    r_min: float  # Å
+    spacing: float  # of the knots, Å
+    n_splines: int
+    column: np.ndarray  # (n_species, n_species) first column of a pair of species
+    n_columns: int
+
+
+@jit
+def values_serial(lo, hi, pairs, species, tables, values):
+    """Write the features of centres lo ... hi to the same rows of `values`."""
+    for i in range(lo, hi):
+        out = values[i]
+        out[:] = 0.0
+        columns = tables.column[species[i]]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            first, b, _ = cubic_splines(r, tables.r_min, tables.spacing)
+            column = columns[species[pairs.neighbor[p]]] + first
+            for q in range(min(4, tables.n_splines - first)):
+                out[np.uint64(column + q)] += 0.5 * b[q]
+
+
+@parallel_jit
+def values_parallel(pairs, species, tables, values):
+    """Run `values_serial` on all centres, threads taking chunks."""
+    n = values.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
+
+
+@jit
+def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    for i in range(lo, hi):
+        g_i = g[i]
+        columns = tables.column[species[i]]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            first, _, d = cubic_splines(r, tables.r_min, tables.spacing)
+            column = columns[species[pairs.neighbor[p]]] + first
+            total = 0.0
+            for q in range(min(4, tables.n_splines - first)):
+                total += g_i[np.uint64(column + q)] * d[q]
+            total *= 0.5 / r
+            pair_gradient[p, 0], pair_gradient[p, 1] = total * x, total * y
+            pair_gradient[p, 2] = total * z
+
+
+@parallel_jit
+def pull_back_parallel(pairs, species, tables, g, pair_gradient):
+    """Run `pull_back_serial` on all centres, threads taking chunks."""
+    n = g.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        pull_back_serial(
+            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
+        )
+
+
+@jit
+def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+    slot = np.full(len(species), -1, dtype=np.int64)
+    for row in range(lo, hi):
+        i = centres[row]
+        used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
+        centre, change = jacobian[start[row]], strain[row]
+        columns = tables.column[species[i]]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            first, _, d = cubic_splines(r, tables.r_min, tables.spacing)
+            j = pairs.neighbor[p]
+            neighbor, column = jacobian[slot[j]], columns[species[j]] + first
+            for q in range(min(4, tables.n_splines - first)):
+                slope, c = 0.5 * d[q] / r, np.uint64(column + q)
+                m_x, m_y, m_z = slope * x, slope * y, slope * z
+                neighbor[0, c] += m_x
+                neighbor[1, c] += m_y
+                neighbor[2, c] += m_z
+                centre[0, c] -= m_x
+                centre[1, c] -= m_y
+                centre[2, c] -= m_z
+                change[0, c] += x * m_x
+                change[1, c] += y * m_y
+                change[2, c] += z * m_z
+                change[3, c] += y * m_z
+                change[4, c] += x * m_z
+                change[5, c] += x * m_y
+        close_rows(start[row], used, slot, atom)
+
+
+@parallel_jit
+def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
+    n = len(centres)
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
+        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
+
+
+def n_features(tables):
+    """Return the number of columns."""
+    return tables.n_columns
+
+
+def pair_basis(pairs, species, tables, values):
+    """Write the features of all atoms to `values` (n_atoms, n_features)."""
+    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
+
+
+def pull_back(pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dq_i."""
+    run_twins(
+        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
+    )
+
+
+def jacobian(centres, pairs, species, tables, start, atom, values, strain):
+    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
+    run_twins(
+        jacobian_serial, jacobian_parallel, len(centres),
+        centres, pairs, species, tables, start, atom, values, strain,
+    )  # fmt: skip

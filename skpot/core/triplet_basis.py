@@ -1,0 +1,371 @@
+r"""Linear three-body potentials: values, pull-back and Jacobian blocks of products of B-splines.
+
+.. math:: q_i^{(a, bc)lmn} = \sum_{j<k} B_l(r_{ij}) B_m(r_{ik}) B_n(r_{jk})
+
+for a centre i of species a and neighbours j, k of species b, c. For like neighbours the products
+with l and m exchanged share a column. Only triples (l, m, n) that the triangle inequality allows
+have one; for each (l, m) they are a run of n, so four products of a triangle stand side by side.
+
+S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023). For the splines see
+`skpot.core.splines`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
+from .pairs import add_move, close_rows, open_rows
+from .splines import cubic_splines
+
+_CHUNK = 8  # centres a task; fixed, so that results do not depend on the number of threads
+_TIE = 1e-9  # knots closer than this, in units of their spacing, coincide
+
+
+class TripletTables(NamedTuple):
+    """What the kernels need to know of the basis; see `triplet_runs`."""
+
+    r_min: float  # Å
+    spacing: float  # of the knots, Å
+    n_splines: int
+    base: np.ndarray  # (n_species^3 n_splines^2,) column of n = 0, of each a, b, c, l, m
+    centre_start: np.ndarray  # (n_species + 1,) first column of each species of centres
+
+
+# The kernels add four products at a time to a copy of the centre's columns with a margin on either
+# side. Which of the four is not in its run is zero but for rounding, so it does no harm elsewhere.
+_MARGIN = 4
+
+
+def allowed_runs(cutoff, r_min, n_splines):
+    """Return the first and last n that a triangle allows for each (l, m).
+
+    Parameters
+    ----------
+    cutoff, r_min : float
+        In Å.
+    n_splines : int
+        Number of splines of the distances to the centre.
+
+    Returns
+    -------
+    ndarray of shape (n_splines, n_splines, 2)
+    """
+    origin = r_min * n_splines / (cutoff - r_min)  # lengths in units of the spacing from here on
+    n_third = math.ceil(2 * n_splines + origin - _TIE) + 3
+    index = np.arange(n_third)
+    # Splines 0 and 1 make the straight line below r_min.
+    begin = np.where(index < 2, 0.0, np.maximum(0.0, origin + index - 3))
+    end = origin + index + 1
+    lo, hi = begin[:n_splines], end[:n_splines]
+    closest = np.maximum(0.0, np.maximum(lo[:, None] - hi, lo - hi[:, None]))
+    farthest = hi[:, None] + hi
+    first = np.argmax(end > closest[..., None] + _TIE, axis=2)
+    last = n_third - 1 - np.argmax(begin[::-1] < farthest[..., None] - _TIE, axis=2)
+    return np.stack([first, last], axis=2)
+
+
+def triplet_runs(allowed, n_species):
+    """Return where the columns are.
+
+    Columns are ordered by species of the centre, of the neighbours, l, m and n, with ascending
+    species of the neighbours and, if they are alike, l <= m.
+
+    Parameters
+    ----------
+    allowed : ndarray of shape (n_splines, n_splines, 2)
+        From `allowed_runs`.
+    n_species : int
+
+    Returns
+    -------
+    runs : ndarray of shape (n_species, n_species, n_species, n_splines, n_splines, 3)
+        For centre a, neighbours b and c, splines l and m: the column of n = 0 if there were one,
+        the first and the last n.
+    centre_start : ndarray of shape (n_species + 1,)
+        First column of each species of centres.
+    """
+    n_splines = len(allowed)
+    runs = np.empty((n_species,) * 3 + (n_splines, n_splines, 3), dtype=np.int64)
+    runs[..., 1:] = allowed
+    centre_start = np.zeros(n_species + 1, dtype=np.int64)
+    column = 0
+    for a, b in np.ndindex(n_species, n_species):
+        for c in range(b, n_species):
+            for l, m in np.ndindex(n_splines, n_splines):
+                if b < c or l <= m:
+                    first, last = allowed[l, m]
+                    runs[a, b, c, l, m, 0] = runs[a, c, b, m, l, 0] = column - first
+                    column += last - first + 1
+        centre_start[a + 1] = column
+    return runs, centre_start
+
+
+class Near(NamedTuple):
+    """Scratch: the neighbours of one centre, and its columns."""
+
+    species: np.ndarray  # (n,)
+    vector: np.ndarray  # (n, 3)
+    distance: np.ndarray  # (n,)
+    first: np.ndarray  # (n,) first spline that is not zero
+    count: np.ndarray  # (n,) how many of four splines there are
+    values: np.ndarray  # (n, 4)
+    slopes: np.ndarray  # (n, 4)
+    row: np.ndarray  # (n_columns of a centre + 2 * _MARGIN,)
+
+
+@jit
+def _scratch(lo, hi, centres, pairs, tables):
+    n, widest = 0, 0
+    for row in range(lo, hi):
+        n = max(n, pairs.start[centres[row] + 1] - pairs.start[centres[row]])
+    for a in range(len(tables.centre_start) - 1):
+        widest = max(widest, tables.centre_start[a + 1] - tables.centre_start[a])
+    return Near(
+        np.empty(n, dtype=np.int64),
+        np.empty((n, 3)),
+        np.empty(n),
+        np.empty(n, dtype=np.int64),
+        np.empty(n, dtype=np.int64),
+        np.empty((n, 4)),
+        np.empty((n, 4)),
+        np.zeros(widest + 2 * _MARGIN),
+    )
+
+
+@jit
+def _gather(i, pairs, species, tables, near):
+    """Fill `near` for centre i; return how many neighbours it has."""
+    origin = pairs.start[i]
+    n = pairs.start[i + 1] - origin
+    for j in range(n):
+        p = origin + j
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        first, b, d = cubic_splines(r, tables.r_min, tables.spacing)
+        near.species[j] = species[pairs.neighbor[p]]
+        near.vector[j, 0], near.vector[j, 1], near.vector[j, 2] = x, y, z
+        near.distance[j] = r
+        near.first[j] = first
+        near.count[j] = max(0, min(4, tables.n_splines - first))
+        for q in range(4):
+            near.values[j, q], near.slopes[j, q] = b[q], d[q]
+    return n
+
+
+@inline_jit
+def _side(vector, j, k):
+    """Return the vector from neighbour j to neighbour k and its length."""
+    x, y = vector[k, 0] - vector[j, 0], vector[k, 1] - vector[j, 1]
+    z = vector[k, 2] - vector[j, 2]
+    return x, y, z, math.sqrt(x * x + y * y + z * z)
+
+
+@inline_jit
+def _first_base(a, b, c, k, near, n_species, n_splines):
+    """Return where in `base` the splines l = 0 and those of neighbour k begin, of one triangle."""
+    return ((a * n_species + b) * n_species + c) * n_splines * n_splines + near.first[k]
+
+
+@jit
+def values_serial(lo, hi, pairs, species, tables, values):
+    """Write the features of centres lo ... hi to the same rows of `values`."""
+    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
+    row, bases, n_splines = near.row, tables.base, tables.n_splines
+    n_species = len(tables.centre_start) - 1
+    for i in range(lo, hi):
+        a = species[i]
+        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+        row[:] = 0.0
+        n = _gather(i, pairs, species, tables, near)
+        for j in range(n):
+            for k in range(j + 1, n):
+                _, _, _, r = _side(near.vector, j, k)
+                third, (b0, b1, b2, b3), _ = cubic_splines(r, tables.r_min, tables.spacing)
+                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+                third += _MARGIN - begin
+                for q in range(near.count[j]):
+                    b_j, line = near.values[j, q], e + (near.first[j] + q) * n_splines
+                    for s in range(near.count[k]):
+                        w = b_j * near.values[k, s]
+                        c = bases[np.uint64(line + s)] + third
+                        row[np.uint64(c)] += w * b0
+                        row[np.uint64(c + 1)] += w * b1
+                        row[np.uint64(c + 2)] += w * b2
+                        row[np.uint64(c + 3)] += w * b3
+        values[i] = 0.0
+        values[i, begin:end] = row[_MARGIN : _MARGIN + end - begin]
+
+
+@parallel_jit
+def values_parallel(pairs, species, tables, values):
+    """Run `values_serial` on all centres, threads taking chunks."""
+    n = values.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
+
+
+@jit
+def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
+    row, bases, n_splines = near.row, tables.base, tables.n_splines
+    n_species = len(tables.centre_start) - 1
+    for i in range(lo, hi):
+        a = species[i]
+        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+        row[_MARGIN : _MARGIN + end - begin] = g[i, begin:end]
+        row[_MARGIN + end - begin :] = 0.0
+        gradient = pair_gradient[pairs.start[i] : pairs.start[i + 1]]
+        gradient[:] = 0.0
+        n = _gather(i, pairs, species, tables, near)
+        for j in range(n):
+            along, move_x, move_y, move_z = 0.0, 0.0, 0.0, 0.0
+            for k in range(j + 1, n):
+                x, y, z, r = _side(near.vector, j, k)
+                third, (b0, b1, b2, b3), (d0, d1, d2, d3) = cubic_splines(
+                    r, tables.r_min, tables.spacing
+                )
+                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+                third += _MARGIN - begin
+                slope_j, slope_k, slope = 0.0, 0.0, 0.0
+                for q in range(near.count[j]):
+                    line = e + (near.first[j] + q) * n_splines
+                    level_k, tilt_k, tilt = 0.0, 0.0, 0.0
+                    for s in range(near.count[k]):
+                        c = bases[np.uint64(line + s)] + third
+                        g0, g1 = row[np.uint64(c)], row[np.uint64(c + 1)]
+                        g2, g3 = row[np.uint64(c + 2)], row[np.uint64(c + 3)]
+                        value = (g0 * b0 + g1 * b1) + (g2 * b2 + g3 * b3)
+                        change = (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
+                        level_k += near.values[k, s] * value
+                        tilt_k += near.slopes[k, s] * value
+                        tilt += near.values[k, s] * change
+                    slope_j += near.slopes[j, q] * level_k
+                    slope_k += near.values[j, q] * tilt_k
+                    slope += near.values[j, q] * tilt
+                slope /= r
+                slope_k /= near.distance[k]
+                along += slope_j
+                move_x += slope * x
+                move_y += slope * y
+                move_z += slope * z
+                gradient[k, 0] += slope_k * near.vector[k, 0] + slope * x
+                gradient[k, 1] += slope_k * near.vector[k, 1] + slope * y
+                gradient[k, 2] += slope_k * near.vector[k, 2] + slope * z
+            along /= near.distance[j]
+            gradient[j, 0] += along * near.vector[j, 0] - move_x
+            gradient[j, 1] += along * near.vector[j, 1] - move_y
+            gradient[j, 2] += along * near.vector[j, 2] - move_z
+
+
+@parallel_jit
+def pull_back_parallel(pairs, species, tables, g, pair_gradient):
+    """Run `pull_back_serial` on all centres, threads taking chunks."""
+    n = g.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        pull_back_serial(
+            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
+        )
+
+
+@inline_jit
+def _add(rows, c, x, y, z):
+    """Add a vector to column c of three rows."""
+    rows[0, np.uint64(c)] += x
+    rows[1, np.uint64(c)] += y
+    rows[2, np.uint64(c)] += z
+
+
+@jit
+def _pair_moves(i, pairs, species, tables, near, moves):
+    """Write d(features of i)/d(vector) of each pair of centre i to `moves`.
+
+    Shape (n, 3, n_columns of its species + 2 * _MARGIN).
+    """
+    bases, n_splines = tables.base, tables.n_splines
+    n_species, a = len(tables.centre_start) - 1, species[i]
+    n = _gather(i, pairs, species, tables, near)
+    moves[:n] = 0.0
+    for j in range(n):
+        r_j, u, move_j = near.distance[j], near.vector[j], moves[j]
+        u_x, u_y, u_z = u[0] / r_j, u[1] / r_j, u[2] / r_j
+        for k in range(j + 1, n):
+            r_k, v, move_k = near.distance[k], near.vector[k], moves[k]
+            v_x, v_y, v_z = v[0] / r_k, v[1] / r_k, v[2] / r_k
+            x, y, z, r = _side(near.vector, j, k)
+            x, y, z = x / r, y / r, z / r
+            third, b, d = cubic_splines(r, tables.r_min, tables.spacing)
+            e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
+            third += _MARGIN - tables.centre_start[a]
+            for q in range(near.count[j]):
+                line = e + (near.first[j] + q) * n_splines
+                for s in range(near.count[k]):
+                    c = bases[np.uint64(line + s)] + third
+                    tilt_j = near.slopes[j, q] * near.values[k, s]
+                    tilt_k = near.values[j, q] * near.slopes[k, s]
+                    level = near.values[j, q] * near.values[k, s]
+                    j_x, j_y, j_z = tilt_j * u_x, tilt_j * u_y, tilt_j * u_z
+                    k_x, k_y, k_z = tilt_k * v_x, tilt_k * v_y, tilt_k * v_z
+                    x_n, y_n, z_n = level * x, level * y, level * z
+                    for t in range(4):
+                        b_t, d_t = b[t], d[t]
+                        d_x, d_y, d_z = x_n * d_t, y_n * d_t, z_n * d_t
+                        _add(move_j, c + t, j_x * b_t - d_x, j_y * b_t - d_y, j_z * b_t - d_z)
+                        _add(move_k, c + t, k_x * b_t + d_x, k_y * b_t + d_y, k_z * b_t + d_z)
+
+
+@jit
+def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+    near = _scratch(lo, hi, centres, pairs, tables)
+    largest = len(near.distance)
+    space = np.empty(largest * 3 * len(near.row))
+    slot = np.full(len(species), -1, dtype=np.int64)
+    for row in range(lo, hi):
+        i = centres[row]
+        begin, end = tables.centre_start[species[i]], tables.centre_start[species[i] + 1]
+        width = end - begin + 2 * _MARGIN
+        moves = space[: largest * 3 * width].reshape((largest, 3, width))
+        _pair_moves(i, pairs, species, tables, near, moves)
+        used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
+        centre, change = jacobian[start[row]], strain[row]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            move, neighbor = moves[p - pairs.start[i]], jacobian[slot[pairs.neighbor[p]]]
+            add_move(move, pairs.vector[p], neighbor, centre, change, begin, _MARGIN)
+        close_rows(start[row], used, slot, atom)
+
+
+@parallel_jit
+def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
+    n = len(centres)
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
+        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
+
+
+def n_features(tables):
+    """Return the number of columns."""
+    return int(tables.centre_start[-1])
+
+
+def triplet_basis(pairs, species, tables, values):
+    """Write the features of all atoms to `values` (n_atoms, n_features)."""
+    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
+
+
+def pull_back(pairs, species, tables, g, pair_gradient):
+    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dq_i."""
+    run_twins(
+        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
+    )
+
+
+def jacobian(centres, pairs, species, tables, start, atom, values, strain):
+    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
+    run_twins(
+        jacobian_serial, jacobian_parallel, len(centres),
+        centres, pairs, species, tables, start, atom, values, strain,
+    )  # fmt: skip

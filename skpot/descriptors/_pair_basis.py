@@ -1,0 +1,194 @@
+"""B-splines of interatomic distances as a transformer."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import Interval, _fit_context
+from ..core import pair_basis as kernels
+from ..data import as_batch
+from ..data._elements import SYMBOLS
+from ._base import PairDerivatives, PairDescriptor
+from ._splines import OPEN, difference_penalty, knot_spacing, second_differences
+
+
+class PairBasisDerivatives(PairDerivatives):
+    """Leaf of the derivative chain of `PairBasis`."""
+
+    kernels = kernels
+
+
+class PairBasis(PairDescriptor):
+    r"""Cubic B-splines of the distances to neighbours: a pair potential, linear in its features.
+
+    There is a column for each unordered pair of species and each spline:
+
+    .. math::
+
+        q_i^{(ab)n} = \tfrac12 \sum_j B_n(r_{ij}), \qquad
+        \sum_i w \cdot q_i = \sum_{i<j} \phi_{ab}(r_{ij}), \quad
+        \phi_{ab}(r) = \sum_n w_{(ab)n} B_n(r)
+
+    over neighbours j that together with i make the pair of species; columns of pairs without the
+    species of i are 0. The half makes the sum over atoms count each pair once.
+
+    Knots are equidistant, a distance h = (cutoff - r_min) / n_splines apart. The three splines that
+    would not vanish at the cutoff with two derivatives are left out, so :math:`\phi` goes to zero
+    there smoothly. Below `r_min` it goes on as a straight line, twice differentiable where the
+    line begins. Where training data have no distances, only `smoothness_penalty` determines
+    the potential: it too continues it in a straight line, while an ordinary ridge pulls it to zero.
+
+    Parameters
+    ----------
+    cutoff : float, default=6.0
+        Radius in Å.
+    n_splines : int, default=20
+        Number of splines for each pair of species, at least 4.
+    r_min : float, default=0.5
+        Distance in Å below which the potential is a straight line; best somewhat below the shortest
+        distance of the data.
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers of all species that may occur. By default those seen
+        in `fit`.
+    cache : bool, default=True
+        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
+    n_features_out_ : int
+        n_splines n_species (n_species + 1) / 2.
+    spacing_ : float
+        Distance h of the knots in Å.
+
+    See Also
+    --------
+    TripletBasis : The same for triplets of atoms.
+
+    References
+    ----------
+    S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023).
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from skpot import PairBasis
+    >>> basis = PairBasis(cutoff=5.0, n_splines=12)
+    >>> basis.fit_transform([bulk("Si"), bulk("Si", cubic=True)])
+    AtomicFeatures(2 structures, 10 environments, 12 features, with derivatives)
+    >>> basis.get_feature_names_out()[:3].tolist()
+    ['Si-Si 0', 'Si-Si 1', 'Si-Si 2']
+    """
+
+    _derivatives = PairBasisDerivatives
+    _block = "pair_basis"
+
+    _parameter_constraints = {
+        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "n_splines": [Interval(Integral, 4, None, closed="left")],
+        "r_min": [Interval(Real, 0, None, closed="left")],
+        "species": ["array-like", None],
+        "cache": ["boolean"],
+    }
+
+    def __init__(self, cutoff=6.0, n_splines=20, *, r_min=0.5, species=None, cache=True):
+        self.cutoff = cutoff
+        self.n_splines = n_splines
+        self.r_min = r_min
+        self.species = species
+        self.cache = cache
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Note the species.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : PairBasis
+        """
+        batch = as_batch(X)
+        self.spacing_ = knot_spacing(self)
+        self.species_ = self._find_species(batch)
+        self._species_index(batch)  # refuses what `species` leaves out
+        n = len(self.species_)
+        self.n_features_out_ = self.n_splines * n * (n + 1) // 2
+        return self
+
+    def _tables(self):
+        n = len(self.species_)
+        column = np.zeros((n, n), dtype=np.int64)
+        upper = np.triu_indices(n)
+        column[upper] = self.n_splines * np.arange(len(upper[0]))
+        column = np.maximum(column, column.T)
+        return kernels.PairTables(
+            float(self.r_min), self.spacing_, int(self.n_splines), column, self.n_features_out_
+        )
+
+    def _values(self, pairs, species, tables, values):
+        kernels.pair_basis(pairs, species, tables, values)
+
+    def smoothness_penalty(self, *, to_cutoff=False):
+        r"""Return the matrix P of the roughness w' P w of a pair potential.
+
+        .. math::
+
+            w^T P w = \sum_{ab} \sum_n (w_{(ab)n} - 2 w_{(ab)n+1} + w_{(ab)n+2})^2
+
+        It takes the place of the unit matrix in a ridge regression, whose coefficients then tend
+        to a straight line for each pair of species: to more than its data say.
+
+        Parameters
+        ----------
+        to_cutoff : bool, default=False
+            Also count the zero coefficients of the splines left out at the cutoff: the straight
+            line then is zero, and P positive definite.
+
+        Returns
+        -------
+        penalty : scipy.sparse.csr_array of shape (n_features, n_features)
+            Symmetric, positive semidefinite.
+
+        References
+        ----------
+        P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89 (1996).
+
+        Examples
+        --------
+        >>> from ase.build import bulk
+        >>> from skpot import PairBasis
+        >>> penalty = PairBasis(n_splines=10).fit([bulk("Si")]).smoothness_penalty()
+        >>> float(range(10) @ penalty @ range(10))
+        0.0
+        """
+        check_is_fitted(self, "n_features_out_")
+        columns = np.arange(self.n_features_out_).reshape(-1, self.n_splines)
+        if to_cutoff:
+            columns = np.pad(columns, ((0, 0), (0, 3)), constant_values=OPEN)
+        return difference_penalty([second_differences(columns, axis=1)], self.n_features_out_)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return names such as "O-Si 3".
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+        """
+        check_is_fitted(self, "n_features_out_")
+        symbols = [SYMBOLS[z] for z in self.species_]
+        names = [
+            f"{a}-{b} {n}"
+            for k, a in enumerate(symbols)
+            for b in symbols[k:]
+            for n in range(self.n_splines)
+        ]
+        return np.array(names, dtype=object)

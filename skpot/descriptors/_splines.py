@@ -1,0 +1,39 @@
+"""What the descriptors made of B-splines share: knots, and penalties on second differences."""
+
+import numpy as np
+import scipy.sparse as sp
+
+ABSENT, OPEN = -2, -1  # in place of a column: there is none; its coefficient is zero
+
+
+def knot_spacing(basis):
+    """Return the distance of the knots in Å; refuse a range that is empty."""
+    if basis.r_min >= basis.cutoff:
+        raise ValueError(
+            f"r_min={basis.r_min} Å is not below cutoff={basis.cutoff} Å; "
+            "choose it near the shortest distance between atoms."
+        )
+    return (float(basis.cutoff) - float(basis.r_min)) / int(basis.n_splines)
+
+
+def second_differences(columns, axis):
+    """Return the triples of columns, shape (n_differences, 3), that follow each other on an axis.
+
+    `columns` is an array of the column of each coefficient, `ABSENT` or `OPEN`.
+    """
+    length = columns.shape[axis]
+    shifted = [np.take(columns, range(k, length - 2 + k), axis).ravel() for k in range(3)]
+    triples = np.stack(shifted, axis=1)
+    return triples[(triples != ABSENT).all(axis=1) & (triples >= 0).any(axis=1)]
+
+
+def difference_penalty(groups, n_features):
+    """Return D' D of the second differences of coefficients, as a CSR array."""
+    triples = np.concatenate(groups)
+    weights = np.tile([1.0, -2.0, 1.0], (len(triples), 1))
+    rows = np.repeat(np.arange(len(triples)), 3).reshape(-1, 3)
+    held = triples >= 0
+    difference = sp.csr_array(
+        (weights[held], (rows[held], triples[held])), shape=(len(triples), n_features)
+    )
+    return sp.csr_array(difference.T @ difference)

@@ -1,0 +1,205 @@
+"""Products of B-splines of the sides of triangles of atoms as a transformer."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import Interval, _fit_context
+from ..core import triplet_basis as kernels
+from ..data import as_batch
+from ..data._elements import SYMBOLS
+from ._base import PairDerivatives, PairDescriptor
+from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
+
+
+class TripletBasisDerivatives(PairDerivatives):
+    """Leaf of the derivative chain of `TripletBasis`."""
+
+    kernels = kernels
+
+
+class TripletBasis(PairDescriptor):
+    r"""Products of cubic B-splines of the sides of triangles: a linear three-body potential.
+
+    There is a column for each species a of the centre, unordered pair of species b, c of two
+    neighbours, and splines l, m, n of the three distances:
+
+    .. math::
+
+        q_i^{(a, bc)lmn} = \sum_{j<k} B_l(r_{ij}) B_m(r_{ik}) B_n(r_{jk}), \qquad
+        \sum_i w \cdot q_i = \sum_i \sum_{j<k} V_{a, bc}(r_{ij}, r_{ik}, r_{jk})
+
+    where :math:`V = \sum_{lmn} w_{lmn} B_l B_m B_n`. For like neighbours, w is symmetric in l and
+    m, and the two products share a column. Columns that would need a triangle with one side longer
+    than the others together are left out. Each triangle of atoms counts once for each of its
+    atoms that is within the cutoff of the two others.
+
+    Knots are equidistant, a distance h = (cutoff - r_min) / n_splines apart, up to twice the cutoff
+    for :math:`r_{jk}`. As with `PairBasis`, splines that do not vanish smoothly at the cutoff
+    are left out of the distances to the centre, and below `r_min` the splines go on as straight
+    lines. The number of columns grows as the third power of `n_splines` and of the number
+    of species.
+
+    Parameters
+    ----------
+    cutoff : float, default=4.0
+        Radius in Å.
+    n_splines : int, default=6
+        Number of splines of the distances to the centre, at least 4.
+    r_min : float, default=0.5
+        Distance in Å below which splines go on as straight lines; best somewhat below the
+        shortest distance of the data.
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers of all species that may occur. By default those seen
+        in `fit`.
+    cache : bool, default=True
+        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
+    n_features_out_ : int
+        Number of columns.
+    spacing_ : float
+        Distance h of the knots in Å.
+
+    See Also
+    --------
+    PairBasis : The same for pairs of atoms; `FeatureUnion` puts the two side by side.
+
+    References
+    ----------
+    S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023).
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from skpot import TripletBasis
+    >>> basis = TripletBasis()
+    >>> basis.fit_transform([bulk("Si"), bulk("Si", cubic=True)])
+    AtomicFeatures(2 structures, 10 environments, 231 features, with derivatives)
+    >>> basis.get_feature_names_out()[70]
+    'Si (Si Si) 1 3 2'
+    """
+
+    _derivatives = TripletBasisDerivatives
+    _block = "triplet_basis"
+
+    _parameter_constraints = {
+        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "n_splines": [Interval(Integral, 4, 64, closed="both")],
+        "r_min": [Interval(Real, 0, None, closed="left")],
+        "species": ["array-like", None],
+        "cache": ["boolean"],
+    }
+
+    def __init__(self, cutoff=4.0, n_splines=6, *, r_min=0.5, species=None, cache=True):
+        self.cutoff = cutoff
+        self.n_splines = n_splines
+        self.r_min = r_min
+        self.species = species
+        self.cache = cache
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Note the species and number the columns.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : TripletBasis
+        """
+        batch = as_batch(X)
+        self.spacing_ = knot_spacing(self)
+        self.species_ = self._find_species(batch)
+        self._species_index(batch)  # refuses what `species` leaves out
+        allowed = kernels.allowed_runs(float(self.cutoff), float(self.r_min), int(self.n_splines))
+        self.runs_, self.centre_start_ = kernels.triplet_runs(allowed, len(self.species_))
+        self.n_features_out_ = int(self.centre_start_[-1])
+        return self
+
+    def _tables(self):
+        base = np.ascontiguousarray(self.runs_[..., 0]).ravel()
+        return kernels.TripletTables(
+            float(self.r_min), self.spacing_, int(self.n_splines), base, self.centre_start_
+        )
+
+    def _values(self, pairs, species, tables, values):
+        kernels.triplet_basis(pairs, species, tables, values)
+
+    def _columns(self, a, b, c):
+        """Return the column of each (l, m, n), `ABSENT` where no triangle has it."""
+        runs = self.runs_[a, b, c]
+        n = np.arange(runs[..., 2].max() + 1)
+        held = (n >= runs[..., 1:2]) & (n <= runs[..., 2:3])
+        return np.where(held, runs[..., :1] + n, ABSENT)
+
+    def smoothness_penalty(self, *, to_cutoff=False):
+        r"""Return the matrix P of the roughness w' P w of a three-body potential.
+
+        w' P w is the sum of squares of all second differences of the coefficients
+        :math:`w_{lmn}` along l, m and n, as far as the columns exist; the coefficients of
+        like neighbours count as the symmetric array they stand for. See
+        `PairBasis.smoothness_penalty`.
+
+        Parameters
+        ----------
+        to_cutoff : bool, default=False
+            Also count the zero coefficients of the splines of l and m left out at the cutoff.
+
+        Returns
+        -------
+        penalty : scipy.sparse.csr_array of shape (n_features, n_features)
+            Symmetric, positive semidefinite.
+
+        References
+        ----------
+        P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89 (1996).
+
+        Examples
+        --------
+        >>> from ase.build import bulk
+        >>> from skpot import TripletBasis
+        >>> TripletBasis().fit([bulk("Si")]).smoothness_penalty().shape
+        (231, 231)
+        """
+        check_is_fitted(self, "n_features_out_")
+        n, groups = len(self.species_), []
+        for a, b in np.ndindex(n, n):
+            for c in range(b, n):
+                columns = self._columns(a, b, c)
+                for axis in range(3):
+                    along = columns
+                    if to_cutoff and axis < 2:
+                        beyond = [(0, 3) if other == axis else (0, 0) for other in range(3)]
+                        along = np.pad(columns, beyond, constant_values=OPEN)
+                    groups.append(second_differences(along, axis))
+        return difference_penalty(groups, self.n_features_out_)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return names such as "Si (O O) 1 2 5": the centre, its neighbours, and l m n.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+        """
+        check_is_fitted(self, "n_features_out_")
+        symbols = [SYMBOLS[z] for z in self.species_]
+        names = np.empty(self.n_features_out_, dtype=object)
+        for a, b in np.ndindex(len(symbols), len(symbols)):
+            for c in range(b, len(symbols)):
+                columns = self._columns(a, b, c)
+                for l, m, n in np.argwhere(columns != ABSENT):
+                    if b < c or l <= m:
+                        of = f"{symbols[a]} ({symbols[b]} {symbols[c]})"
+                        names[columns[l, m, n]] = f"{of} {l} {m} {n}"
+        return names
