@@ -1,6 +1,8 @@
 """Transformers from structures to `AtomicFeatures`."""
 
 from ._cache import DescriptorCache, descriptor_cache
+from ._coulomb_matrix import CoulombMatrix
+from ._inverse_distances import InverseDistances
 from ._soap import SOAP
 from ._symmetry_files import read_n2p2, read_simple_nn
 from ._symmetry_functions import SymmetryFunctions
@@ -8,7 +10,9 @@ from ._symmetry_sets import SymmetryFunction
 
 __all__ = [
     "SOAP",
+    "CoulombMatrix",
     "DescriptorCache",
+    "InverseDistances",
     "SymmetryFunction",
     "SymmetryFunctions",
     "descriptor_cache",
