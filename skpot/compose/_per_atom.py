@@ -1,10 +1,14 @@
 """Row-wise transformers on atomic environments."""
 
-from sklearn.utils import get_tags
+import re
+
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, _fit_context
 from ._rows import RowTransformer, require_features
+
+# What scikit-learn says if y is missing; tags do not tell (SelectKBest has none).
+_WANTS_LABELS = re.compile(r"requires y\b|target y is None|required .*argument: 'y'")
 
 
 class PerAtom(RowTransformer):
@@ -29,8 +33,8 @@ class PerAtom(RowTransformer):
         or a selection takes its place.
     columns_ : ndarray of int of shape (n_features_out,), or None
         What a selector keeps.
-    n_features_in_ : int
-        Number of features seen in `fit`.
+    n_features_in_, n_features_out_ : int
+        Number of features before and after.
 
     Examples
     --------
@@ -71,16 +75,18 @@ class PerAtom(RowTransformer):
             If the transformer is neither affine nor registered, or needs labels.
         """
         require_features(self, X)
-        if hasattr(self.transformer, "__sklearn_tags__"):
-            if get_tags(self.transformer).target_tags.required:
-                name = type(self.transformer).__name__
-                raise TypeError(
-                    f"{name} needs a label for each row, but labels belong to structures, not to "
-                    "atoms. Choose a step that needs none, such as VarianceThreshold or PCA, or "
-                    f"one row for each structure: skpot.PerStructure({name}(...))."
-                )
         self.n_features_in_ = X.shape[1]
-        self._fit_rows(X.values)
+        try:
+            self._fit_rows(X.values)
+        except (TypeError, ValueError) as error:
+            if not _WANTS_LABELS.search(str(error)):
+                raise
+            name = type(self.transformer).__name__
+            raise TypeError(
+                f"{name} needs a label for each row, but labels belong to structures, not to "
+                "atoms. Choose a step that needs none, such as VarianceThreshold or PCA, or one "
+                f"row for each structure: skpot.PerStructure({name}(...))."
+            ) from error
         return self
 
     def transform(self, X):
@@ -102,7 +108,7 @@ class PerAtom(RowTransformer):
         return self._transformed(X)
 
     def get_feature_names_out(self, input_features=None):
-        """Return the transformer's names.
+        """Return the transformer's names, or numbered ones if it gives none.
 
         Parameters
         ----------
@@ -110,4 +116,4 @@ class PerAtom(RowTransformer):
             Names of the features that come in.
         """
         check_is_fitted(self, "transformer_")
-        return self.transformer_.get_feature_names_out(input_features)
+        return self._names(input_features)

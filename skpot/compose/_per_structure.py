@@ -30,20 +30,20 @@ class PerStructure(RowTransformer):
         The fitted copy.
     matrix_, columns_ : ndarray or None
         Its linear part, or what a selector keeps; see `PerAtom`.
-    n_features_in_ : int
-        Number of features seen in `fit`.
+    n_features_in_, n_features_out_ : int
+        Number of features before and after.
 
     Examples
     --------
     >>> import numpy as np
     >>> import skpot
     >>> from sklearn.linear_model import Ridge
-    >>> from sklearn.model_selection import cross_val_score
     >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.PerStructure(), Ridge(1e-6))
-    >>> scores = cross_val_score(model, X[:40], np.asarray(y[:40]), cv=4)
-    >>> bool(scores.mean() > 0.9)
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> soap = skpot.SOAP(n_max=4, l_max=3)
+    >>> model = make_pipeline(soap, skpot.PerStructure(StandardScaler()), Ridge(0.01))
+    >>> bool(model.fit(X, np.asarray(y)).score(X_test, np.asarray(y_test)) > 0.98)
     True
     """
 
@@ -77,7 +77,7 @@ class PerStructure(RowTransformer):
             If the transformer is neither affine nor registered.
         """
         require_features(self, X)
-        self.n_features_in_ = X.shape[1]
+        self.n_features_in_ = self.n_features_out_ = X.shape[1]
         self.transformer_ = self.matrix_ = self.columns_ = None
         if self.transformer is not None:
             self._fit_rows(self._pooled_rows(X), None if y is None else np.asarray(y))
@@ -124,7 +124,7 @@ class PerStructure(RowTransformer):
         )
 
     def get_feature_names_out(self, input_features=None):
-        """Return the transformer's names; without one, those that come in.
+        """Return the transformer's names; without a transformer, those that come in.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class PerStructure(RowTransformer):
         """
         check_is_fitted(self, "n_features_in_")
         if self.transformer_ is not None:
-            return self.transformer_.get_feature_names_out(input_features)
+            return self._names(input_features)
         if input_features is None:
             return np.array([f"x{k}" for k in range(self.n_features_in_)], dtype=object)
         return np.asarray(input_features, dtype=object)

@@ -25,6 +25,7 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
     def _fit_rows(self, rows, *labels):
         """Fit a copy of the transformer and find its derivative."""
         self.transformer_ = clone(self.transformer).fit(rows, *labels)
+        self.n_features_out_ = self._apply(rows[:1]).shape[1]
         self.matrix_ = self.columns_ = None
         if jacobian_of(self.transformer_) is not None:
             return
@@ -60,6 +61,13 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
         if hasattr(values, "toarray"):
             values = values.toarray()
         return np.asarray(values, dtype=float)
+
+    def _names(self, input_features):
+        """Return the transformer's feature names, or numbered ones."""
+        if hasattr(self.transformer_, "get_feature_names_out"):
+            return self.transformer_.get_feature_names_out(input_features)
+        name = type(self.transformer_).__name__.lower()
+        return np.array([f"{name}{k}" for k in range(self.n_features_out_)], dtype=object)
 
     def _selection(self, rows):
         """Return the columns that a selector keeps, None if the transformer is none."""
@@ -102,10 +110,10 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
         random = np.random.default_rng(0).uniform(-scale, scale, (2, len(origin)))
         blocks = [origin + random]
         blocks += [rows[part] for part in _blocks(len(rows), 8 * max(len(origin), len(constant)))]
-        error, size = 0.0, 1.0
+        size = 1.0  # of the values, but tolerances are not finer than those of unit scale
         for block in blocks:
             expected = constant + linear(block - origin)
-            error = max(error, float(np.abs(self._apply(block) - expected).max()))
+            error = np.abs(self._apply(block) - expected).max()  # NaN must not be lost
             size = max(size, float(np.abs(expected).max()))
             if not error <= _AFFINE_TOLERANCE * size:
                 return False

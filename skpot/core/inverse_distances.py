@@ -135,7 +135,7 @@ def pull_back(positions, offsets, charges, column, g, forces, virials):
     run_twins(pull_back_serial, pull_back_parallel, len(g), *args)
 
 
-def jacobian(centres, positions, offsets, charges, column, start, jacobian, strain):
+def jacobian(centres, positions, offsets, charges, column, start, values, strain):
     """Write the derivatives of some structures; see `jacobian_serial`."""
-    args = centres, positions, offsets, charges, column, start, jacobian, strain
+    args = centres, positions, offsets, charges, column, start, values, strain
     run_twins(jacobian_serial, jacobian_parallel, len(centres), *args)

@@ -74,7 +74,7 @@ class CoulombMatrix(MoleculeDescriptor):
     >>> features
     AtomicFeatures(2 structures, one row each, 5 features, with derivatives)
     >>> features.values[0].round(1).tolist()
-    [75.0, -0.1, -0.8, 0.0, 0.0]
+    [75.4, -0.2, -0.7, 0.0, 0.0]
     """
 
     _parameter_constraints = {

@@ -28,7 +28,7 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     blocks agree with the pull-back; features do not change under rotation, translation,
     permutation, nor with the choice of cell; neither batches, nor their order, nor threads matter;
     inputs are not written to; features go to their limit smoothly at the cutoff; pickle and clone
-    preserve the transformer.
+    preserve the transformer. Features may have one row for each atom or for each structure.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     rtol : float, default=1e-6
         Tolerance of derivatives against finite differences, relative to the largest component.
     skip : sequence of str, default=()
-        Properties to leave out, by the names that messages show in brackets.
+        Properties to leave out, by the names that messages show in brackets: "permutation" where
+        rows follow the order of atoms, "cutoff" where not everything ends there.
     random_state : int, default=0
         Seed of the functionals and transformations.
 
