@@ -21,7 +21,7 @@ import numpy as np
 
 from ._graph import join_offsets, rows_of
 
-_POOL_BYTES = 4e6  # dense Jacobian of environments held while a structure's is added up
+_PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
 
 
 class JacobianBlock(NamedTuple):
@@ -41,7 +41,8 @@ class JacobianBlock(NamedTuple):
 class _ColumnMap:
     """What linear maps of each row share; the same map for all rows.
 
-    A subclass defines `_transposed(g)` and `_applied(rows)`, on the last axis.
+    A subclass has `n_features_in` and defines `_transposed(g)` and `_applied(rows)`, on the last
+    axis.
     """
 
     def __init__(self, parent, *settings):
@@ -54,7 +55,9 @@ class _ColumnMap:
 
     def jacobian(self, centres):
         """See the module."""
-        block = self.parent.jacobian(centres)
+        return _in_parts(self.parent, centres, self.n_features_in, self._map)
+
+    def _map(self, block, part):
         return block._replace(
             values=self._applied(block.values), strain=self._applied(block.strain)
         )
@@ -88,6 +91,7 @@ class LinearMap(_ColumnMap):
     def __init__(self, parent, matrix):
         super().__init__(parent, matrix)
         self.matrix = matrix
+        self.n_features_in = len(matrix)
 
     def _transposed(self, g):
         return g @ self.matrix.T
@@ -110,6 +114,7 @@ class ScaleColumns(_ColumnMap):
     def __init__(self, parent, factors):
         super().__init__(parent, factors)
         self.factors = factors
+        self.n_features_in = len(factors)
 
     def _transposed(self, g):
         return g * self.factors
@@ -173,8 +178,10 @@ class RowMap:
 
     def jacobian(self, centres):
         """See the module."""
-        block = self.parent.jacobian(centres)
-        rows = self.rows[centres]
+        return _in_parts(self.parent, centres, self.rows.shape[1], self._map)
+
+    def _map(self, block, part):
+        rows = self.rows[part]
         repeated = np.repeat(rows, np.diff(block.start), axis=0)
         return block._replace(
             values=self.jacobian_of.jvp(repeated, block.values),
@@ -293,7 +300,7 @@ class Pooled:
         # Where each atom's row begins; a structure asked for is written to its own rows.
         owner = np.repeat(np.arange(len(centres)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
-        for lo, hi in _chunks(sizes * 24.0 * self.n_features, _POOL_BYTES):
+        for lo, hi in _chunks(sizes * 24.0 * self.n_features, _PART_BYTES):
             block = self.parent.jacobian(atom[lo:hi])
             for k, s in enumerate(owner[lo:hi]):
                 entries = slice(block.start[k], block.start[k + 1])
@@ -327,6 +334,19 @@ class Pooled:
         """Return how many atoms a structure has, or how many neighbours one atom has if more."""
         largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
         return np.maximum(np.diff(self.offsets), largest)
+
+
+def _in_parts(parent, centres, n_features, apply):
+    """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
+    centres = np.asarray(centres)
+    sizes = parent.neighborhood_sizes()[centres] * 24.0 * n_features
+    parts = [centres[lo:hi] for lo, hi in _chunks(sizes, _PART_BYTES)]
+    if len(parts) < 2:
+        return apply(parent.jacobian(centres), centres)
+    blocks = [apply(parent.jacobian(part), part) for part in parts]
+    shifts = np.cumsum([0, *(len(block.atom) for block in blocks)])
+    start = join_offsets([block.start for block in blocks], shifts)
+    return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
 
 
 def _chunks(sizes, limit):

@@ -21,6 +21,7 @@ from sklearn.preprocessing import (
 
 from skpot import SOAP, PerAtom
 from skpot.compose import _rows
+from skpot.data import _derivatives
 from skpot.testing import check_descriptor, sample_structures
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
@@ -182,3 +183,26 @@ def test_names_of_a_transformer_without_any(features):
     step = PerAtom(FunctionTransformer(lambda x: 2.0 * x[:, :2])).fit(features)
     names = step.get_feature_names_out()
     assert list(names) == ["functiontransformer0", "functiontransformer1"]
+
+
+@pytest.mark.parametrize("transformer", [PCA(3), VarianceThreshold(1e-3), Normalizer()], ids=str)
+def test_the_wider_jacobian_before_the_map_is_never_held_at_once(
+    features, transformer, monkeypatch
+):
+    mapped = PerAtom(transformer).fit_transform(features)
+    asked = []
+    leaf = type(features.derivatives)
+
+    def recorded(self, centres, jacobian=leaf.jacobian):
+        asked.append(len(centres))
+        return jacobian(self, centres)
+
+    centres = [5, 0, 3, 1, 2, 7]
+    whole = mapped.jacobian(centres)
+    monkeypatch.setattr(leaf, "jacobian", recorded)
+    largest = features.neighborhood_sizes()[centres].max()
+    monkeypatch.setattr(_derivatives, "_PART_BYTES", 2 * 24.0 * features.shape[1] * largest)
+    parts = mapped.jacobian(centres)
+    assert sum(asked) == 6 and max(asked) < 6
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
