@@ -19,8 +19,8 @@ class PerStructure(RowTransformer):
     Parameters
     ----------
     transformer : transformer, optional
-        Works on arrays of shape (n_structures, n_features), for instance `StandardScaler()`. The
-        energies go to its `fit` as y, so that supervised ones can be used.
+        Works on arrays of shape (n_structures, n_features), for instance `StandardScaler()`. Where
+        every structure has an energy, these go to its `fit` as y, for supervised ones.
     pool : {"sum", "mean"}, default="sum"
         How rows are pooled. Sums grow with the structure, as the energy does.
 
@@ -80,7 +80,10 @@ class PerStructure(RowTransformer):
         self.n_features_in_ = self.n_features_out_ = X.shape[1]
         self.transformer_ = self.matrix_ = self.columns_ = None
         if self.transformer is not None:
-            self._fit_rows(self._pooled_rows(X), None if y is None else np.asarray(y))
+            energies = None if y is None else np.asarray(y)
+            if energies is not None and not np.isfinite(energies).all():
+                energies = None  # most steps have no use for them, the others will say so
+            self._fit_rows(self._pooled_rows(X), energies)
         return self
 
     def transform(self, X):

@@ -8,6 +8,8 @@ import math
 
 from ._jit import jit, parallel_jit, prange, run_twins
 
+_FEW = 50  # structures that take less time than waking up threads
+
 
 @jit
 def _slope(i, j, positions, charges):
@@ -123,19 +125,26 @@ def jacobian_parallel(centres, positions, offsets, charges, column, start, jacob
         )
 
 
+def _run(serial, parallel, n, *args):
+    if n < _FEW:
+        serial(0, n, *args)
+    else:
+        run_twins(serial, parallel, n, *args)
+
+
 def coulomb_terms(positions, offsets, charges, column, values):
     """Write the terms of all structures to their columns of `values` (n_structures, n_features)."""
     args = positions, offsets, charges, column, values
-    run_twins(values_serial, values_parallel, len(values), *args)
+    _run(values_serial, values_parallel, len(values), *args)
 
 
 def pull_back(positions, offsets, charges, column, g, forces, virials):
     """Add forces (n_atoms, 3) and virials (n_structures, 6) from g = dE/d(features)."""
     args = positions, offsets, charges, column, g, forces, virials
-    run_twins(pull_back_serial, pull_back_parallel, len(g), *args)
+    _run(pull_back_serial, pull_back_parallel, len(g), *args)
 
 
 def jacobian(centres, positions, offsets, charges, column, start, values, strain):
     """Write the derivatives of some structures; see `jacobian_serial`."""
     args = centres, positions, offsets, charges, column, start, values, strain
-    run_twins(jacobian_serial, jacobian_parallel, len(centres), *args)
+    _run(jacobian_serial, jacobian_parallel, len(centres), *args)

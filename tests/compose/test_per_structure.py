@@ -117,6 +117,13 @@ class _Fitted(PerStructure):
         return self
 
 
+def test_missing_energies_only_matter_to_supervised_steps(structures, features):
+    labels = Targets([None] * len(structures), [np.zeros((len(a), 3)) for a in structures])
+    assert PerStructure(StandardScaler()).fit(features, labels).matrix_ is not None
+    with pytest.raises(ValueError, match="y"):
+        PerStructure(SelectKBest(f_regression, k=5)).fit(features, labels)
+
+
 def test_nonlinear_transformers_are_refused_with_advice(features):
     with pytest.raises(TypeError, match="register_jacobian"):
         PerStructure(FunctionTransformer(np.exp)).fit(features)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from ase import units
+from ase.build import molecule
 from ase.md.verlet import VelocityVerlet
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -82,6 +83,13 @@ def test_reference_energies_follow_the_composition():
     far.positions *= 0.3  # no reference is near: what remains is the free atoms
     expected = 6 * ENERGY["H"] + 2 * ENERGY["C"] + ENERGY["O"]
     assert np.asarray(model.predict([far])) == pytest.approx([expected], abs=1e-6)
+
+
+def test_unknown_species_are_named(ethanol):
+    X, y, _, _ = ethanol
+    model = make_pipeline(skpot.CoulombMatrix(), skpot.SparseGPR(RBF(10.0))).fit(X[:5], y[:5])
+    with pytest.raises(ValueError, match="species S did not occur in fit.*H, C, O"):
+        model.predict([molecule("CH3SH")])
 
 
 def test_cross_validation_keeps_forces(ethanol):
