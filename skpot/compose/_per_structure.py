@@ -80,7 +80,7 @@ class PerStructure(RowTransformer):
         self.n_features_in_ = self.n_features_out_ = X.shape[1]
         self.transformer_ = self.matrix_ = self.columns_ = None
         if self.transformer is not None:
-            energies = None if y is None else np.asarray(y)
+            energies = None if y is None else np.asarray(y, dtype=float)
             if energies is not None and not np.isfinite(energies).all():
                 energies = None  # most steps have no use for them, the others will say so
             self._fit_rows(self._pooled_rows(X), energies)

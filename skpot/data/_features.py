@@ -251,7 +251,7 @@ class AtomicFeatures:
     def neighborhood_sizes(self):
         """Return how many neighbours each environment has, periodic images apart, and itself.
 
-        For rows of whole structures: at least the number of atoms.
+        For rows of whole structures, how many atoms move them, or more.
         """
         return self.require_derivatives().neighborhood_sizes()
 
@@ -269,7 +269,9 @@ def _plain(value):
     """Return features as an array, those in a sequence too."""
     if isinstance(value, AtomicFeatures):
         return np.asarray(value)
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def _refuse_mixed(parts):

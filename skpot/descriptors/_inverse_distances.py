@@ -18,16 +18,16 @@ class InverseDistances(MoleculeDescriptor):
     or of one whose atoms come in another order, cannot be compared: all structures must have the
     same atoms in the same order, in open boundaries. Exchanging like atoms changes the row.
 
-    References
-    ----------
-    S. Chmiela et al., Sci. Adv. 3, e1603015 (2017).
-
     Attributes
     ----------
     numbers_ : ndarray of shape (n_atoms,)
         Atomic numbers of the molecule.
     n_features_out_ : int
         n_atoms (n_atoms - 1) / 2.
+
+    References
+    ----------
+    S. Chmiela et al., Sci. Adv. 3, e1603015 (2017).
 
     Examples
     --------

@@ -30,9 +30,9 @@ class Calculator(AseCalculator):
     Attributes
     ----------
     implemented_properties : list of str
-        energy, free_energy (the same), energies (of atoms; their sum is the energy; not of
-        models on whole-structure features), forces,
-        stress (of cells periodic in three directions) and energy_std, in eV and Å.
+        energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
+        features of whole structures), forces, stress (of cells periodic in three directions) and
+        energy_std, in eV and Å.
 
     Examples
     --------

@@ -74,6 +74,14 @@ def _isolated(features, energy):
 
 def _least_squares(features, energy, weight, kinds):
     used = np.isfinite(energy) & (weight > 0)
+    if not used.any():
+        warnings.warn(
+            "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
+            "taken to have none. Give e0={...} to set it.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return dict.fromkeys(map(int, kinds), 0.0)
     counts = composition(features.atom_offsets, features.numbers, kinds)[used]
     root = np.sqrt(weight[used])
     # Centred on the mean energy per atom, so that what the compositions leave open is shared evenly
@@ -82,7 +90,7 @@ def _least_squares(features, energy, weight, kinds):
     target = energy[used] - mean * counts.sum(axis=1)
     solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
     # Features of whole structures serve one molecule at a time: how its energy divides is moot.
-    moot = features.per_structure and not np.ptp(counts, axis=0).any()
+    moot = features.per_structure and (counts == counts[:1]).all()
     if rank < len(kinds) and not moot:
         warnings.warn(
             f"the compositions determine only {rank} of {len(kinds)} reference energies; the "

@@ -85,6 +85,17 @@ def test_reference_energies_follow_the_composition():
     assert np.asarray(model.predict([far])) == pytest.approx([expected], abs=1e-6)
 
 
+def test_forces_alone_leave_the_energy_scale_open(ethanol):
+    X, y, _, _ = ethanol
+    forces = skpot.Targets([None] * 20, y.forces[:20])
+    with pytest.warns(UserWarning, match="zero of the energy is arbitrary"):
+        model = potential(skpot.InverseDistances()).fit(X[:20], forces)
+    assert set(model[-1].e0_.values()) == {0.0}
+    y_pred = model.predict(X[:20])
+    assert np.isfinite(y_pred.energy).all()
+    check_potential(model, X[:1], skip=("permutation",))
+
+
 def test_unknown_species_are_named(ethanol):
     X, y, _, _ = ethanol
     model = make_pipeline(skpot.CoulombMatrix(), skpot.SparseGPR(RBF(10.0))).fit(X[:5], y[:5])
