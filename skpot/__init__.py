@@ -12,9 +12,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AtomicFeatures": "skpot.data",
     "Calculator": "skpot.md",
+    "CoulombMatrix": "skpot.descriptors",
     "DescriptorCache": "skpot.descriptors",
+    "InverseDistances": "skpot.descriptors",
     "PairBasis": "skpot.descriptors",
     "PerAtom": "skpot.compose",
+    "PerStructure": "skpot.compose",
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
     "SymmetryFunctions": "skpot.descriptors",

@@ -1,5 +1,6 @@
 """Every public estimator with a small example of it; `tests/test_contract.py` runs them all."""
 
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 import skpot
@@ -13,10 +14,20 @@ DESCRIPTORS = {
     "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
 }
 
+# Transformers of geometries of one molecule, in open boundaries.
+MOLECULAR = {
+    "CoulombMatrix": skpot.CoulombMatrix(),
+    "CoulombMatrix-none": skpot.CoulombMatrix("none"),
+    "InverseDistances": skpot.InverseDistances(),
+}
+
 # Transformers of AtomicFeatures to AtomicFeatures.
 FEATURE_STEPS = {
     "PerAtom-affine": skpot.PerAtom(StandardScaler()),
     "PerAtom-registered": skpot.PerAtom(Normalizer()),
+    "PerAtom-selection": skpot.PerAtom(VarianceThreshold()),
+    "PerStructure": skpot.PerStructure(),
+    "PerStructure-affine": skpot.PerStructure(StandardScaler(), pool="mean"),
 }
 
 # Regressors of AtomicFeatures or, each row an environment, of ordinary tables.
@@ -33,7 +44,7 @@ KERNELS = {
     "RBF": kernels.RBF(length_scale=2.0),
 }
 
-ESTIMATORS = DESCRIPTORS | FEATURE_STEPS | REGRESSORS
+ESTIMATORS = DESCRIPTORS | MOLECULAR | FEATURE_STEPS | REGRESSORS
 
 # Checks of scikit-learn that an estimator fails by design: {registry name: {check: reason}}.
 EXPECTED_FAILURES = {

@@ -1,6 +1,7 @@
 """What scikit-learn expects of every estimator."""
 
 import copy
+import functools
 import inspect
 import pickle
 
@@ -8,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import molecule
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -22,6 +24,7 @@ from skpot.testing import sample_structures
 from tests import registry
 
 ALL = registry.ESTIMATORS | registry.KERNELS
+TRANSFORMERS = registry.DESCRIPTORS | registry.MOLECULAR | registry.FEATURE_STEPS
 
 
 def ids(mapping):
@@ -47,10 +50,27 @@ def features(structures):
     return registry.DESCRIPTORS["SOAP"].fit_transform(structures)
 
 
+@functools.cache
+def molecules():
+    rng = np.random.default_rng(1)
+    copies = [molecule("CH3OH") for _ in range(12)]
+    for atoms in copies:
+        atoms.positions += rng.normal(0, 0.05, (6, 3))
+    return copies
+
+
+def input_of(estimator, structures, features):
+    """Return what an estimator of this kind takes."""
+    for group, X in ((registry.DESCRIPTORS, structures), (registry.MOLECULAR, molecules())):
+        if type(estimator) in {type(member) for member in group.values()}:
+            return X
+    return features
+
+
 def fitted(estimator, structures, features, targets):
-    """Fit a copy on what its kind takes and return it with its output as arrays."""
+    """Fit a copy on what its kind takes and return it with its input."""
     estimator = clone(estimator)
-    X = structures if estimator.get_params().keys() & {"cutoff"} else features
+    X = input_of(estimator, structures, features)
     estimator.fit(X, targets)
     return estimator, X
 
@@ -83,8 +103,8 @@ def test_the_registry_is_complete():
 @pytest.mark.parametrize("estimator", ids(ALL))
 def test_parameters(estimator):
     parameters = estimator.get_params(deep=False)
-    signature = inspect.signature(type(estimator).__init__).parameters
-    assert set(parameters) == set(signature) - {"self"}
+    signature = inspect.signature(type(estimator)).parameters
+    assert set(parameters) == set(signature)
     copied = clone(estimator)
     assert copied is not estimator
     assert repr(copied) == repr(estimator)
@@ -106,7 +126,7 @@ def test_parameters_are_validated_in_fit(estimator, structures, features, target
     for name, constraint in type(estimator)._parameter_constraints.items():
         broken = clone(estimator).set_params(**{name: object()})
         with pytest.raises((ValueError, TypeError), match=name):
-            broken.fit(structures if "cutoff" in estimator.get_params() else features, targets)
+            broken.fit(input_of(estimator, structures, features), targets)
         assert constraint, f"{name} has no constraint"
     assert set(type(estimator)._parameter_constraints) == set(estimator.get_params(deep=False))
 
@@ -114,7 +134,7 @@ def test_parameters_are_validated_in_fit(estimator, structures, features, target
 @pytest.mark.parametrize("estimator", ids(registry.ESTIMATORS))
 def test_unfitted_is_refused(estimator, structures, features):
     unfitted = clone(estimator)
-    X = structures if "cutoff" in estimator.get_params() else features
+    X = input_of(estimator, structures, features)
     with pytest.raises(NotFittedError):
         unfitted.predict(X) if hasattr(unfitted, "predict") else unfitted.transform(X)
 
@@ -154,7 +174,7 @@ def test_fitting_twice_gives_the_same_bits(estimator, structures, features, targ
     assert_identical(first, output(fitted(estimator, structures, features, targets)[0], X))
 
 
-@pytest.mark.parametrize("estimator", ids(registry.DESCRIPTORS | registry.FEATURE_STEPS))
+@pytest.mark.parametrize("estimator", ids(TRANSFORMERS))
 def test_feature_names_and_output(estimator, structures, features, targets):
     model, X = fitted(estimator, structures, features, targets)
     names = model.get_feature_names_out()
@@ -255,6 +275,7 @@ def adapted(estimator, adapter):
 
 SUITE = {
     **{k: adapted(v, Structures) for k, v in registry.DESCRIPTORS.items()},
+    **{k: adapted(v, Structures) for k, v in registry.MOLECULAR.items()},
     **{k: adapted(v, Features) for k, v in registry.FEATURE_STEPS.items()},
     **registry.REGRESSORS,
 }

@@ -2,5 +2,6 @@
 
 from ._jacobians import register_jacobian
 from ._per_atom import PerAtom
+from ._per_structure import PerStructure
 
-__all__ = ["PerAtom", "register_jacobian"]
+__all__ = ["PerAtom", "PerStructure", "register_jacobian"]

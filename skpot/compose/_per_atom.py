@@ -1,38 +1,40 @@
 """Row-wise transformers on atomic environments."""
 
-import numpy as np
-from sklearn.base import BaseEstimator, clone
+import re
+
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import HasMethods, _fit_context
-from ..data import AtomicFeatures, LinearMap, RowMap
-from ._jacobians import jacobian_of
+from ._rows import RowTransformer, require_features
 
-_AFFINE_TOLERANCE = 1e-8
+# What scikit-learn says if y is missing; tags do not tell (SelectKBest has none).
+_WANTS_LABELS = re.compile(r"requires y\b|target y is None|required .*argument: 'y'")
 
 
-class PerAtom(ContainerOutput, VersionedEstimator, BaseEstimator):
+class PerAtom(RowTransformer):
     """Apply a scikit-learn transformer to the rows of atomic environments.
 
     Derivatives go through it: of transformers whose Jacobian is registered (see
-    `skpot.compose.register_jacobian`) or that are affine, which is found out by applying them to
-    unit vectors and then checked on the data.
+    `skpot.compose.register_jacobian`), that select columns (`get_support`), or that are affine,
+    which is found out by applying them to unit vectors and then checked on the data.
 
     Parameters
     ----------
     transformer : transformer
         Works on arrays of shape (n_environments, n_features), for instance `StandardScaler()`,
-        `PCA(32)`, `Normalizer()` or a feature selector.
+        `PCA(32)`, `Normalizer()` or a feature selector that needs no labels.
 
     Attributes
     ----------
     transformer_ : transformer
         The fitted copy.
-    matrix_ : ndarray of shape (n_features_in, n_features_out), or None
-        Its linear part; None where a registered Jacobian is used.
-    n_features_in_ : int
-        Number of features seen in `fit`.
+    matrix_ : ndarray of shape (n_features_in, n_features_out) or (n_features_in,), or None
+        Its linear part, or the factors if it only scales columns; None where a registered Jacobian
+        or a selection takes its place.
+    columns_ : ndarray of int of shape (n_features_out,), or None
+        What a selector keeps.
+    n_features_in_, n_features_out_ : int
+        Number of features before and after.
 
     Examples
     --------
@@ -52,11 +54,6 @@ class PerAtom(ContainerOutput, VersionedEstimator, BaseEstimator):
     def __init__(self, transformer):
         self.transformer = transformer
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Fit the transformer on the rows of all environments.
@@ -75,13 +72,21 @@ class PerAtom(ContainerOutput, VersionedEstimator, BaseEstimator):
         Raises
         ------
         TypeError
-            If the transformer is neither affine nor registered.
+            If the transformer is neither affine nor registered, or needs labels.
         """
-        rows = _rows(X)
-        self.n_features_in_ = rows.shape[1]
-        self.transformer_ = clone(self.transformer).fit(rows)
-        registered = jacobian_of(self.transformer_) is not None
-        self.matrix_ = None if registered else self._affine_part(rows)
+        require_features(self, X)
+        self.n_features_in_ = X.shape[1]
+        try:
+            self._fit_rows(X.values)
+        except (TypeError, ValueError) as error:
+            if not _WANTS_LABELS.search(str(error)):
+                raise
+            name = type(self.transformer).__name__
+            raise TypeError(
+                f"{name} needs a label for each row, but labels belong to structures, not to "
+                "atoms. Choose a step that needs none, such as VarianceThreshold or PCA, or one "
+                f"row for each structure: skpot.PerStructure({name}(...))."
+            ) from error
         return self
 
     def transform(self, X):
@@ -98,46 +103,12 @@ class PerAtom(ContainerOutput, VersionedEstimator, BaseEstimator):
             Of the same environments, with the map appended to the derivative chain.
         """
         check_is_fitted(self, "transformer_")
-        rows = _rows(X)
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {rows.shape[1]} features but PerAtom was fitted with {self.n_features_in_}."
-            )
-        chain = X.derivatives
-        if chain is not None:
-            if self.matrix_ is not None:
-                chain = LinearMap(chain, self.matrix_)
-            else:
-                chain = RowMap(chain, rows, X.offsets, jacobian_of(self.transformer_))
-        values = np.ascontiguousarray(self._apply(rows))
-        return AtomicFeatures(values, X.offsets, X.species, chain, X.volumes)
-
-    def _apply(self, rows):
-        values = self.transformer_.transform(rows)
-        if hasattr(values, "toarray"):
-            values = values.toarray()
-        return np.asarray(values, dtype=float)
-
-    def _affine_part(self, rows):
-        """Return the matrix of an affine transformer, probed at the mean of the data."""
-        origin = rows.mean(axis=0)
-        scale = float(np.abs(rows - origin).max()) or 1.0
-        probes = np.vstack([origin, origin + scale * np.eye(len(origin))])
-        at = self._apply(probes)
-        matrix = (at[1:] - at[0]) / scale
-        expected = at[0] + (rows - origin) @ matrix
-        error = np.abs(self._apply(rows) - expected).max()
-        if not error <= _AFFINE_TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            name = type(self.transformer_).__name__
-            raise TypeError(
-                f"{name} is not an affine map of the rows, so its derivative is unknown. Register "
-                f"it: skpot.compose.register_jacobian({name}, ...); or choose an affine step "
-                "(StandardScaler, PCA, ...)."
-            )
-        return np.ascontiguousarray(matrix)
+        require_features(self, X)
+        self._check_width(X)
+        return self._transformed(X)
 
     def get_feature_names_out(self, input_features=None):
-        """Return the transformer's names.
+        """Return the transformer's names, or numbered ones if it gives none.
 
         Parameters
         ----------
@@ -145,13 +116,4 @@ class PerAtom(ContainerOutput, VersionedEstimator, BaseEstimator):
             Names of the features that come in.
         """
         check_is_fitted(self, "transformer_")
-        return self.transformer_.get_feature_names_out(input_features)
-
-
-def _rows(X):
-    if isinstance(X, AtomicFeatures):
-        return X.values
-    raise TypeError(
-        f"PerAtom takes AtomicFeatures, as descriptors return them, but got {type(X).__name__}; "
-        "put a descriptor such as skpot.SOAP() before it."
-    )
+        return self._names(input_features)

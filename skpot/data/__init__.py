@@ -2,7 +2,14 @@
 
 from skpot.data._batch import StructureBatch, as_batch
 from skpot.data._checks import check_pair_distances, check_structures
-from skpot.data._derivatives import JacobianBlock, LinearMap, RowMap
+from skpot.data._derivatives import (
+    JacobianBlock,
+    LinearMap,
+    Pooled,
+    RowMap,
+    ScaleColumns,
+    SelectColumns,
+)
 from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph
 from skpot.data._label_checks import check_targets
@@ -14,7 +21,10 @@ __all__ = [
     "JacobianBlock",
     "LinearMap",
     "NeighborGraph",
+    "Pooled",
     "RowMap",
+    "ScaleColumns",
+    "SelectColumns",
     "StructureBatch",
     "Targets",
     "as_batch",

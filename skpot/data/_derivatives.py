@@ -21,22 +21,64 @@ import numpy as np
 
 from ._graph import join_offsets, rows_of
 
+_PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
+
 
 class JacobianBlock(NamedTuple):
     """Dense derivatives of some environments' features.
 
-    Rows `start[k]:start[k + 1]` belong to the k-th environment asked for; each row is an atom that
+    Environments are rows of features: those of one atom, or of a whole structure. Rows
+    `start[k]:start[k + 1]` belong to the k-th environment asked for; each row is an atom that
     moves it, itself included, periodic images merged.
     """
 
     start: np.ndarray  # (n_centres + 1,)
-    atom: np.ndarray  # (n_rows,) environment index of the moving atom
+    atom: np.ndarray  # (n_rows,) index of the moving atom, counted over all structures
     values: np.ndarray  # (n_rows, 3, n_features) d(features)/dr, 1/Å
     strain: np.ndarray  # (n_centres, 6, n_features) d(features)/d(strain), Voigt
 
 
-class LinearMap:
-    """Rows times a matrix (the linear part of scaling, PCA, selection ...).
+class _ColumnMap:
+    """What linear maps of each row share; the same map for all rows.
+
+    A subclass has `n_features_in` and defines `_transposed(g)` and `_applied(rows)`, on the last
+    axis.
+    """
+
+    def __init__(self, parent, *settings):
+        self.parent = parent
+        self.settings = settings
+
+    def pull_back(self, g):
+        """See the module."""
+        return self.parent.pull_back(self._transposed(g))
+
+    def jacobian(self, centres):
+        """See the module."""
+        return _in_parts(self.parent, centres, self.n_features_in, self._map)
+
+    def _map(self, block, part):
+        return block._replace(
+            values=self._applied(block.values), strain=self._applied(block.strain)
+        )
+
+    def take(self, structures):
+        """See the module."""
+        return type(self)(self.parent.take(structures), *self.settings)
+
+    @classmethod
+    def concatenate(cls, chains):
+        """See the module."""
+        parents = [chain.parent for chain in chains]
+        return cls(type(parents[0]).concatenate(parents), *chains[0].settings)
+
+    def neighborhood_sizes(self):
+        """See the module."""
+        return self.parent.neighborhood_sizes()
+
+
+class LinearMap(_ColumnMap):
+    """Rows times a matrix (the linear part of PCA, projections ...).
 
     Parameters
     ----------
@@ -47,31 +89,65 @@ class LinearMap:
     """
 
     def __init__(self, parent, matrix):
-        self.parent = parent
+        super().__init__(parent, matrix)
         self.matrix = matrix
+        self.n_features_in = len(matrix)
 
-    def pull_back(self, g):
-        """See the module."""
-        return self.parent.pull_back(g @ self.matrix.T)
+    def _transposed(self, g):
+        return g @ self.matrix.T
 
-    def jacobian(self, centres):
-        """See the module."""
-        block = self.parent.jacobian(centres)
-        return block._replace(values=block.values @ self.matrix, strain=block.strain @ self.matrix)
+    def _applied(self, rows):
+        return rows @ self.matrix
 
-    def take(self, structures):
-        """See the module."""
-        return LinearMap(self.parent.take(structures), self.matrix)
 
-    @staticmethod
-    def concatenate(chains):
-        """See the module."""
-        parents = [chain.parent for chain in chains]
-        return LinearMap(type(parents[0]).concatenate(parents), chains[0].matrix)
+class ScaleColumns(_ColumnMap):
+    """Each column times a factor (the linear part of scalers).
 
-    def neighborhood_sizes(self):
-        """See the module."""
-        return self.parent.neighborhood_sizes()
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the rows before the map.
+    factors : ndarray of shape (n_features,)
+        One for each column.
+    """
+
+    def __init__(self, parent, factors):
+        super().__init__(parent, factors)
+        self.factors = factors
+        self.n_features_in = len(factors)
+
+    def _transposed(self, g):
+        return g * self.factors
+
+    def _applied(self, rows):
+        return rows * self.factors
+
+
+class SelectColumns(_ColumnMap):
+    """Some of the columns.
+
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the rows before the selection.
+    columns : ndarray of int of shape (n_features_out,)
+        Which ones.
+    n_features_in : int
+        How many there were.
+    """
+
+    def __init__(self, parent, columns, n_features_in):
+        super().__init__(parent, columns, n_features_in)
+        self.columns = columns
+        self.n_features_in = n_features_in
+
+    def _transposed(self, g):
+        out = np.zeros((len(g), self.n_features_in))
+        out[:, self.columns] = g
+        return out
+
+    def _applied(self, rows):
+        return rows[..., self.columns]
 
 
 class RowMap:
@@ -102,8 +178,10 @@ class RowMap:
 
     def jacobian(self, centres):
         """See the module."""
-        block = self.parent.jacobian(centres)
-        rows = self.rows[centres]
+        return _in_parts(self.parent, centres, self.rows.shape[1], self._map)
+
+    def _map(self, block, part):
+        rows = self.rows[part]
         repeated = np.repeat(rows, np.diff(block.start), axis=0)
         return block._replace(
             values=self.jacobian_of.jvp(repeated, block.values),
@@ -181,3 +259,103 @@ class Concatenated:
     def neighborhood_sizes(self):
         """See the module."""
         return np.max([part.neighborhood_sizes() for part in self.parts], axis=0)
+
+
+class Pooled:
+    """Rows of each structure's environments added up to one row.
+
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the environments, one for each atom.
+    offsets : ndarray of shape (n_structures + 1,)
+        First environment of each structure.
+    mean : bool
+        Divide by the number of environments.
+    n_features : int
+        Number of columns.
+    """
+
+    def __init__(self, parent, offsets, mean, n_features):
+        self.parent = parent
+        self.offsets = offsets
+        self.mean = mean
+        self.n_features = n_features
+
+    def _weights(self):
+        counts = np.diff(self.offsets)
+        return 1.0 / counts if self.mean else np.ones(len(counts))
+
+    def pull_back(self, g):
+        """See the module."""
+        return self.parent.pull_back(
+            np.repeat(g * self._weights()[:, None], np.diff(self.offsets), axis=0)
+        )
+
+    def jacobian(self, centres):
+        """See the module."""
+        atom, start = rows_of(centres, self.offsets)
+        values = np.zeros((len(atom), 3, self.n_features))
+        strain = np.zeros((len(centres), 6, self.n_features))
+        # Where each atom's row begins; a structure asked for is written to its own rows.
+        owner = np.repeat(np.arange(len(centres)), np.diff(start))
+        sizes = self.parent.neighborhood_sizes()[atom]
+        for lo, hi in _chunks(sizes * 24.0 * self.n_features, _PART_BYTES):
+            block = self.parent.jacobian(atom[lo:hi])
+            for k, s in enumerate(owner[lo:hi]):
+                entries = slice(block.start[k], block.start[k + 1])
+                # The atoms that move one environment are distinct.
+                rows = block.atom[entries] + (start[s] - self.offsets[centres[s]])
+                values[rows] += block.values[entries]
+                strain[s] += block.strain[k]
+        weights = self._weights()[centres]
+        values *= weights[owner, None, None]
+        strain *= weights[:, None, None]
+        return JacobianBlock(start, atom, values, strain)
+
+    def take(self, structures):
+        """See the module."""
+        _, offsets = rows_of(structures, self.offsets)
+        return Pooled(self.parent.take(structures), offsets, self.mean, self.n_features)
+
+    @staticmethod
+    def concatenate(chains):
+        """See the module."""
+        parents = [chain.parent for chain in chains]
+        shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
+        return Pooled(
+            type(parents[0]).concatenate(parents),
+            join_offsets([chain.offsets for chain in chains], shifts),
+            chains[0].mean,
+            chains[0].n_features,
+        )
+
+    def neighborhood_sizes(self):
+        """Return how many atoms a structure has, or how many neighbours one atom has if more."""
+        largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
+        return np.maximum(np.diff(self.offsets), largest)
+
+
+def _in_parts(parent, centres, n_features, apply):
+    """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
+    centres = np.asarray(centres)
+    sizes = parent.neighborhood_sizes()[centres] * 24.0 * n_features
+    parts = [centres[lo:hi] for lo, hi in _chunks(sizes, _PART_BYTES)]
+    if len(parts) < 2:
+        return apply(parent.jacobian(centres), centres)
+    blocks = [apply(parent.jacobian(part), part) for part in parts]
+    shifts = np.cumsum([0, *(len(block.atom) for block in blocks)])
+    start = join_offsets([block.start for block in blocks], shifts)
+    return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
+
+
+def _chunks(sizes, limit):
+    """Yield ranges whose sizes add up to at most `limit`, or single entries."""
+    begin, total = 0, 0.0
+    for k, size in enumerate(sizes):
+        if k > begin and total + size > limit:
+            yield begin, k
+            begin, total = k, 0.0
+        total += size
+    if begin < len(sizes):
+        yield begin, len(sizes)

@@ -1,5 +1,7 @@
 """Features of atomic environments, with derivatives as a chain of maps."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._derivatives import Concatenated
@@ -7,12 +9,23 @@ from ._graph import join_offsets, rows_of
 
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
-    "cannot take them: wrap it, as in skpot.PerAtom(StandardScaler())."
+    "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
+    "or add the rows of each structure up by skpot.PerStructure() before it."
 )
+
+
+class StructureAtoms(NamedTuple):
+    """The atoms of structures whose feature rows are not those of atoms."""
+
+    offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
+    numbers: np.ndarray  # (n_atoms,) atomic numbers
 
 
 class AtomicFeatures:
     """Feature rows of atomic environments, grouped by structure.
+
+    Rows belong to atoms or, where `atoms` is given, to whole structures (one row each). An array
+    can be made of the latter, so that ordinary scikit-learn steps take them.
 
     `len(features)` is the number of structures and indexing selects structures, so the object is
     itself a valid X: compute it once, then run a grid search over a regressor on it.
@@ -24,7 +37,7 @@ class AtomicFeatures:
     offsets : ndarray of shape (n_structures + 1,)
         First row of each structure.
     species : ndarray of shape (n_environments,)
-        Atomic number of each centre.
+        Atomic number of each centre; 0 for rows of whole structures.
     derivatives : object, optional
         Chain of maps with `pull_back`, `jacobian`, `take` and `concatenate`; see
         `skpot.data.Derivatives`. Without it only energies can be learnt.
@@ -32,6 +45,9 @@ class AtomicFeatures:
         Cell volumes in Å^3, NaN for structures that are not periodic in three directions.
     blocks : dict of str to slice, optional
         Named groups of columns.
+    atoms : StructureAtoms, optional
+        Offsets and atomic numbers of the atoms, if each row describes a whole structure; see
+        `of_structures`.
 
     Examples
     --------
@@ -43,13 +59,59 @@ class AtomicFeatures:
     (2, (3, 2))
     """
 
-    def __init__(self, values, offsets, species, derivatives=None, volumes=None, blocks=None):
+    def __init__(
+        self, values, offsets, species, derivatives=None, volumes=None, blocks=None, atoms=None
+    ):
         self.values = values
         self.offsets = offsets
         self.species = species
         self.derivatives = derivatives
         self.volumes = np.full(len(offsets) - 1, np.nan) if volumes is None else volumes
         self.blocks = {"features": slice(0, values.shape[1])} if blocks is None else blocks
+        self.atoms = atoms
+
+    @classmethod
+    def of_structures(
+        cls, values, atom_offsets, numbers, derivatives=None, volumes=None, blocks=None
+    ):
+        """Return features with one row for each structure.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_structures, n_features)
+            Features.
+        atom_offsets : ndarray of shape (n_structures + 1,)
+            First atom of each structure.
+        numbers : ndarray of shape (n_atoms,)
+            Atomic numbers.
+        derivatives, volumes, blocks : optional
+            As in the class.
+        """
+        n = len(values)
+        atoms = StructureAtoms(atom_offsets, numbers)
+        rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
+        return cls(values, *rows, derivatives, volumes, blocks, atoms)
+
+    def mapped(self, values, derivatives):
+        """Return other columns, shape (n_environments, any), of the same environments."""
+        return AtomicFeatures(
+            values, self.offsets, self.species, derivatives, self.volumes, atoms=self.atoms
+        )
+
+    @property
+    def per_structure(self):
+        """Whether rows belong to whole structures instead of atoms."""
+        return self.atoms is not None
+
+    @property
+    def atom_offsets(self):
+        """First atom of each structure, shape (n_structures + 1,)."""
+        return self.atoms.offsets if self.per_structure else self.offsets
+
+    @property
+    def numbers(self):
+        """Atomic numbers of all atoms, shape (n_atoms,)."""
+        return self.atoms.numbers if self.per_structure else self.species
 
     @property
     def shape(self):
@@ -69,19 +131,23 @@ class AtomicFeatures:
     def __repr__(self):
         n, p = self.shape
         gradients = "with" if self.derivatives is not None else "without"
-        return (
-            f"AtomicFeatures({n} structures, {len(self.values)} environments, {p} features, "
-            f"{gradients} derivatives)"
-        )
+        rows = "one row each" if self.per_structure else f"{len(self.values)} environments"
+        return f"AtomicFeatures({n} structures, {rows}, {p} features, {gradients} derivatives)"
 
     def __array__(self, dtype=None, copy=None):
-        raise TypeError(_WRAP)
+        if not self.per_structure:
+            raise TypeError(_WRAP)
+        return np.array(self.values, dtype=dtype, copy=copy)
 
     def __getitem__(self, key):
         if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
             key = key[0]
         structures = np.atleast_1d(np.arange(len(self))[key])
         rows, offsets = rows_of(structures, self.offsets)
+        atoms = None
+        if self.per_structure:
+            index, atom_offsets = rows_of(structures, self.atoms.offsets)
+            atoms = StructureAtoms(atom_offsets, self.atoms.numbers[index])
         return AtomicFeatures(
             self.values[rows],
             offsets,
@@ -89,6 +155,7 @@ class AtomicFeatures:
             None if self.derivatives is None else self.derivatives.take(structures),
             self.volumes[structures],
             self.blocks,
+            atoms,
         )
 
     def __array_function__(self, func, types, args, kwargs):
@@ -96,12 +163,14 @@ class AtomicFeatures:
         if func is np.concatenate and all(isinstance(p, AtomicFeatures) for p in parts):
             axis = args[1] if len(args) > 1 else kwargs.get("axis", 0)
             return self.hstack(parts) if axis == 1 else self.vstack(parts)
-        raise TypeError(_WRAP)
+        # Anything else works on the plain array, or `__array__` says why there is none.
+        return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
 
     @staticmethod
     def hstack(parts, names=None):
         """Return features of the same environments side by side, as `FeatureUnion` does."""
         first = parts[0]
+        _refuse_mixed(parts)
         for part in parts[1:]:
             if not np.array_equal(part.offsets, first.offsets):
                 raise ValueError("features of different structures cannot be put side by side")
@@ -115,25 +184,40 @@ class AtomicFeatures:
             None if any(chain is None for chain in chains) else Concatenated(chains, edges),
             first.volumes,
             {n: slice(int(edges[k]), int(edges[k + 1])) for k, n in enumerate(names)},
+            first.atoms,
         )
 
     @staticmethod
     def vstack(parts):
         """Return the structures of several parts one after the other."""
+        _refuse_mixed(parts)
         chains = [part.derivatives for part in parts]
-        atoms = np.cumsum([0, *(len(part.values) for part in parts)])
+        rows = np.cumsum([0, *(len(part.values) for part in parts)])
+        atoms = None
+        if parts[0].per_structure:
+            shifts = np.cumsum([0, *(part.atoms.offsets[-1] for part in parts)])
+            atoms = StructureAtoms(
+                join_offsets([part.atoms.offsets for part in parts], shifts),
+                np.concatenate([part.atoms.numbers for part in parts]),
+            )
         return AtomicFeatures(
             np.concatenate([part.values for part in parts]),
-            join_offsets([part.offsets for part in parts], atoms),
+            join_offsets([part.offsets for part in parts], rows),
             np.concatenate([part.species for part in parts]),
             None if any(c is None for c in chains) else type(chains[0]).concatenate(chains),
             np.concatenate([part.volumes for part in parts]),
             parts[0].blocks,
+            atoms,
         )
 
     @property
     def n_atoms(self):
-        """Number of environments of each structure, shape (n_structures,)."""
+        """Number of atoms of each structure, shape (n_structures,)."""
+        return np.diff(self.atom_offsets)
+
+    @property
+    def n_rows(self):
+        """Number of feature rows of each structure, shape (n_structures,)."""
         return np.diff(self.offsets)
 
     def pull_back(self, g):
@@ -146,7 +230,7 @@ class AtomicFeatures:
 
         Returns
         -------
-        forces : ndarray of shape (n_environments, 3)
+        forces : ndarray of shape (n_atoms, 3)
             -dE/dr in eV/Å.
         virials : ndarray of shape (n_structures, 6)
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
@@ -165,7 +249,10 @@ class AtomicFeatures:
         return self.require_derivatives().jacobian(np.asarray(centres, dtype=np.int64))
 
     def neighborhood_sizes(self):
-        """Return how many neighbours each environment has, periodic images apart, and itself."""
+        """Return how many neighbours each environment has, periodic images apart, and itself.
+
+        For rows of whole structures, how many atoms move them, or more.
+        """
         return self.require_derivatives().neighborhood_sizes()
 
     def require_derivatives(self):
@@ -176,3 +263,20 @@ class AtomicFeatures:
                 "take them from a descriptor such as skpot.SOAP."
             )
         return self.derivatives
+
+
+def _plain(value):
+    """Return features as an array, those in a sequence too."""
+    if isinstance(value, AtomicFeatures):
+        return np.asarray(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value
+
+
+def _refuse_mixed(parts):
+    if len({part.per_structure for part in parts}) > 1:
+        raise ValueError(
+            "features of atoms and of whole structures cannot be joined; add the former up by "
+            "skpot.PerStructure() first."
+        )

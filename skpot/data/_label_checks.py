@@ -45,7 +45,7 @@ def check_targets(
         Atomic numbers; without them no warning about composition and stress is given.
     volumes : ndarray of shape (n_structures,), default=None
         Cell volumes (Å³), NaN for structures that are not periodic in three directions.
-    environments : ndarray of shape (n_atoms_total, n_columns), default=None
+    environments : ndarray of shape (n_atoms_total or n_structures, n_columns), default=None
         Rows that are the same for structures that are the same, features for example; without
         them no warning about structures that occur twice is given.
     stacklevel : int, default=2
@@ -271,8 +271,10 @@ def _warn_about_stress(labels, counts, volumes, stacklevel):
 
 def _warn_about_duplicates(labels, environments, numbers, offsets, stacklevel):
     seen, pairs = {}, []
+    whole = len(environments) == len(offsets) - 1
     for i, (a, b) in enumerate(zip(offsets[:-1], offsets[1:])):
-        key = hashlib.blake2b(np.ascontiguousarray(environments[a:b]), digest_size=16)
+        rows = environments[i : i + 1] if whole else environments[a:b]
+        key = hashlib.blake2b(np.ascontiguousarray(rows), digest_size=16)
         if numbers is not None:
             key.update(np.ascontiguousarray(numbers[a:b]))
         first = seen.setdefault((b - a, key.digest()), i)

@@ -1,6 +1,8 @@
 """Transformers from structures to `AtomicFeatures`."""
 
 from ._cache import DescriptorCache, descriptor_cache
+from ._coulomb_matrix import CoulombMatrix
+from ._inverse_distances import InverseDistances
 from ._pair_basis import PairBasis
 from ._soap import SOAP
 from ._symmetry_files import read_n2p2, read_simple_nn
@@ -10,7 +12,9 @@ from ._triplet_basis import TripletBasis
 
 __all__ = [
     "SOAP",
+    "CoulombMatrix",
     "DescriptorCache",
+    "InverseDistances",
     "PairBasis",
     "SymmetryFunction",
     "SymmetryFunctions",

@@ -30,8 +30,9 @@ class Calculator(AseCalculator):
     Attributes
     ----------
     implemented_properties : list of str
-        energy, free_energy (the same), energies (of atoms; their sum is the energy), forces,
-        stress (of cells periodic in three directions) and energy_std, in eV and Å.
+        energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
+        features of whole structures), forces, stress (of cells periodic in three directions) and
+        energy_std, in eV and Å.
 
     Examples
     --------
@@ -77,9 +78,10 @@ class Calculator(AseCalculator):
         self.results = {
             "energy": energy,
             "free_energy": energy,
-            "energies": energies,
             "forces": forces,
         }
+        if not features.per_structure:
+            self.results["energies"] = energies
         volume = structure.volumes()[0]
         if np.isfinite(volume):
             self.results["stress"] = -virials[0] / volume

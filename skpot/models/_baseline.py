@@ -38,7 +38,7 @@ def reference_energies(e0, features, energy, weight):
     source : {"given", "isolated", "least_squares"}
         What they are.
     """
-    kinds = np.unique(features.species)
+    kinds = np.unique(features.numbers)
     if isinstance(e0, dict):
         given = {atomic_number(z): float(e) for z, e in e0.items()}
         missing = [SYMBOLS[z] for z in kinds if z not in given]
@@ -66,22 +66,32 @@ def _isolated(features, energy):
     if features.derivatives is None:
         return {}
     alone = (features.n_atoms == 1) & np.isfinite(energy)
-    rows = features.offsets[:-1][alone]
-    free = features.neighborhood_sizes()[rows] == 1
-    species, energies = features.species[rows][free], energy[alone][free]
+    free = features.neighborhood_sizes()[features.offsets[:-1][alone]] == 1
+    species = features.numbers[features.atom_offsets[:-1][alone]][free]
+    energies = energy[alone][free]
     return {int(z): float(energies[species == z].mean()) for z in np.unique(species)}
 
 
 def _least_squares(features, energy, weight, kinds):
     used = np.isfinite(energy) & (weight > 0)
-    counts = composition(features.offsets, features.species, kinds)[used]
+    if not used.any():
+        warnings.warn(
+            "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
+            "taken to have none. Give e0={...} to set it.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return dict.fromkeys(map(int, kinds), 0.0)
+    counts = composition(features.atom_offsets, features.numbers, kinds)[used]
     root = np.sqrt(weight[used])
     # Centred on the mean energy per atom, so that what the compositions leave open is shared evenly
     # instead of falling to whichever species comes first.
     mean = np.sum(weight[used] * energy[used]) / np.sum(weight[used] * counts.sum(axis=1))
     target = energy[used] - mean * counts.sum(axis=1)
     solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
-    if rank < len(kinds):
+    # Features of whole structures serve one molecule at a time: how its energy divides is moot.
+    moot = features.per_structure and (counts == counts[:1]).all()
+    if rank < len(kinds) and not moot:
         warnings.warn(
             f"the compositions determine only {rank} of {len(kinds)} reference energies; the "
             "others are a minimum-norm choice, so energies of other compositions will be off. "
@@ -90,3 +100,11 @@ def _least_squares(features, energy, weight, kinds):
             stacklevel=4,
         )
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
+
+
+def free_energies(e0, features):
+    """Return the energy of the free atoms of each feature row, in eV; NaN where not known."""
+    energies = np.array([e0.get(int(z), np.nan) for z in features.numbers])
+    if features.per_structure:
+        return np.add.reduceat(energies, features.atom_offsets[:-1])
+    return energies

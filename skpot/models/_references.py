@@ -53,7 +53,7 @@ class References:
 
     def sums(self, features, out, limit=1024):
         """Add each structure's summed kernel with every reference to `out` (n_structures, m)."""
-        segment = np.repeat(np.arange(len(features)), features.n_atoms)
+        segment = np.repeat(np.arange(len(features)), features.n_rows)
         for members, columns in self.groups(features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
@@ -65,7 +65,7 @@ class References:
         ----------
         features : AtomicFeatures
             Structures of one block.
-        forces : ndarray of shape (3 * n_environments, n_references)
+        forces : ndarray of shape (3 * n_atoms, n_references)
             Row 3 i + axis belongs to atom i.
         strain : ndarray of shape (6 * n_structures, n_references)
             Row 6 s + v belongs to structure s.
@@ -74,7 +74,7 @@ class References:
         map_tiles : callable, default=map
             Applies a function to tiles of references, which are independent; see `tile_threads`.
         """
-        structure = np.repeat(np.arange(len(features)), features.n_atoms)
+        structure = np.repeat(np.arange(len(features)), features.n_rows)
         row_bytes = 24.0 * self.values.shape[1]
         sizes = features.neighborhood_sizes()
         limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))

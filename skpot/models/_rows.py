@@ -69,7 +69,7 @@ def training_rows(references, features, labels, residual, weight, noise, jacobia
     if not (labels.has_forces.any() or labels.has_stress.any()):
         return
 
-    rows = np.zeros((3 * len(features.values), m + 1))
+    rows = np.zeros((3 * len(features.numbers), m + 1))
     strain_rows = np.zeros((6 * n, m + 1))
     references.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
     labelled = np.repeat(labels.has_forces, 3 * n_atoms)
@@ -93,4 +93,4 @@ def as_targets(energy, features, forces, virials):
     if periodic.any():
         stress = np.full((len(features), 6), np.nan)
         stress[periodic] = -virials[periodic] / features.volumes[periodic, None]
-    return Targets(energy, np.split(forces, features.offsets[1:-1]), stress)
+    return Targets(energy, np.split(forces, features.atom_offsets[1:-1]), stress)

@@ -15,7 +15,7 @@ from ..data._elements import SYMBOLS, atomic_number
 from ..kernels import DotProduct
 from ..selection import select_references
 from ..solvers import TriangularFactor, jittered_cholesky
-from ._baseline import reference_energies
+from ._baseline import free_energies, reference_energies
 from ._input import as_features
 from ._memory import plan_memory
 from ._progress import progress
@@ -31,8 +31,9 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     .. math:: E = \sum_i \Big[ e_0(Z_i) + \sum_m \alpha_m k(x_i, x_m) \Big]
 
-    with reference environments m of the atom's own species. Energies, forces and stress are linear
-    functionals of the same coefficients, found by least squares,
+    with reference environments m of the atom's own species; features of whole structures, such as
+    those of `InverseDistances`, make one environment of each structure, all of one kind. Energies,
+    forces and stress are linear functionals of the same coefficients, found by least squares,
 
     .. math:: \min_\alpha \; |\Sigma^{-1/2} (K_{NM} \alpha - y)|^2 + \alpha^T K_{MM} \alpha
 
@@ -197,7 +198,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             y,
             features.n_atoms,
             self.targets,
-            numbers=features.species,
+            numbers=features.numbers,
             volumes=features.volumes,
             # Rows of a table may repeat; structures that do are worth a warning.
             environments=features.values if structures else None,
@@ -244,7 +245,8 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             self.jitter_ = max(self.jitter_, jitter)
 
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
-        residual = labels.energy - self._baseline(features)
+        baseline = np.add.reduceat(free_energies(self.e0_, features), features.offsets[:-1])
+        residual = labels.energy - baseline
         factor = TriangularFactor(np.eye(m))
         with tile_threads(m) as map_tiles, progress(len(features), "fit", self.verbose) as bar:
             for lo, hi in blocks(features, labels, m + 1, block_bytes):
@@ -273,10 +275,6 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             rows[:, columns] = solve_triangular(
                 lower, part, lower=True, overwrite_b=True, check_finite=False
             ).T
-
-    def _baseline(self, features):
-        energies = np.array([self.e0_.get(int(z), np.nan) for z in features.species])
-        return np.add.reduceat(energies, features.offsets[:-1])
 
     def predict(self, X, return_std=False):
         """Predict energies, or energies with forces and stress.
@@ -309,7 +307,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         return (y, self.energy_std(features)) if return_std else y
 
     def evaluate(self, features):
-        """Return energies of atoms, forces and virials.
+        """Return energies of environments, forces and virials.
 
         Parameters
         ----------
@@ -319,8 +317,8 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         Returns
         -------
         energies : ndarray of shape (n_environments,)
-            In eV, the free atom's included; a structure's energy is their sum.
-        forces : ndarray of shape (n_environments, 3)
+            In eV, the free atoms' included; a structure's energy is their sum.
+        forces : ndarray of shape (n_atoms, 3)
             In eV/Å.
         virials : ndarray of shape (n_structures, 6)
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
@@ -333,7 +331,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         references = self._references()
         self._refuse_unknown(features)
-        energies = np.array([self.e0_[int(z)] for z in features.species])
+        energies = free_energies(self.e0_, features)
         g = np.zeros_like(features.values) if slopes else None
 
         def evaluate(group):
@@ -380,7 +378,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         return np.sqrt(np.maximum(variance, 0.0))
 
     def _refuse_unknown(self, features):
-        unknown = np.setdiff1d(features.species, list(self.e0_))
+        unknown = np.setdiff1d(features.numbers, list(self.e0_))
         if len(unknown):
             raise ValueError(
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "

@@ -28,7 +28,7 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     blocks agree with the pull-back; features do not change under rotation, translation,
     permutation, nor with the choice of cell; neither batches, nor their order, nor threads matter;
     inputs are not written to; features go to their limit smoothly at the cutoff; pickle and clone
-    preserve the transformer.
+    preserve the transformer. Features may have one row for each atom or for each structure.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     rtol : float, default=1e-6
         Tolerance of derivatives against finite differences, relative to the largest component.
     skip : sequence of str, default=()
-        Properties to leave out, by the names that messages show in brackets.
+        Properties to leave out, by the names that messages show in brackets: "permutation" where
+        rows follow the order of atoms, "cutoff" where not everything ends there.
     random_state : int, default=0
         Seed of the functionals and transformations.
 
@@ -69,6 +70,10 @@ def _rows(features, s):
     return slice(features.offsets[s], features.offsets[s + 1])
 
 
+def _atoms(features, s):
+    return slice(features.atom_offsets[s], features.atom_offsets[s + 1])
+
+
 def _scale(features):
     return max(np.abs(features.values).max(), np.finfo(float).tiny)
 
@@ -76,9 +81,14 @@ def _scale(features):
 def _check_container(fitted, structures, features, rng, rtol):
     counts = [len(atoms) for atoms in structures]
     assert len(features) == len(structures), f"{len(features)} entries, not one per structure"
-    assert np.diff(features.offsets).tolist() == counts, "rows are not one per atom"
+    assert features.n_atoms.tolist() == counts, "n_atoms is not the number of atoms"
     numbers = np.concatenate([atoms.numbers for atoms in structures])
-    assert np.array_equal(features.species, numbers), "species are not the atomic numbers"
+    assert np.array_equal(features.numbers, numbers), "numbers are not the atomic numbers"
+    if features.per_structure:
+        assert len(features.values) == len(structures), "rows are not one per structure"
+        assert not features.species.any(), "rows of whole structures have a species"
+    else:
+        assert features.n_rows.tolist() == counts, "rows are not one per atom"
     bad = np.flatnonzero(~np.isfinite(features.values).all(axis=1))
     assert len(bad) == 0, f"environments {bad.tolist()} have NaN or infinite features"
     if hasattr(fitted, "get_feature_names_out"):
@@ -102,7 +112,7 @@ def _check_derivatives(fitted, structures, features, rng, rtol):
             # What the rounding of the energy leaves, 1e-16 / step, bounds what can be reached.
             noise = 1e-12 * np.abs(g[rows] * features.values[rows]).sum()
             numerical = finite_difference_forces(energy, atoms)
-            compare("forces", forces[rows], numerical, rtol=rtol, atol=noise)
+            compare("forces", forces[_atoms(features, s)], numerical, rtol=rtol, atol=noise)
             numerical = finite_difference_virial(energy, atoms)
             compare("virial", virials[s], numerical, rtol=rtol, atol=3 * noise)
 
@@ -140,7 +150,8 @@ def _check_rotation(fitted, structures, features, rng, rtol):
             compare("features", other.values, features.values[rows], rtol=GEOMETRIC, scale=scale)
             new_forces, new_virials = other.pull_back(g[rows])
             scale = np.abs(forces).max()
-            compare("forces", new_forces, forces[rows] @ rotation, rtol=GEOMETRIC, scale=scale)
+            expected = forces[_atoms(features, s)] @ rotation
+            compare("forces", new_forces, expected, rtol=GEOMETRIC, scale=scale)
             tensor = virials[s][[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
             tensor = rotation.T @ tensor @ rotation
             expected = tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
@@ -153,7 +164,7 @@ def _check_translation(fitted, structures, features, rng, rtol):
     scale = _scale(features)
     compare("features", moved.values, features.values, rtol=GEOMETRIC, scale=scale)
     forces, _ = features.pull_back(rng.normal(size=features.values.shape))
-    sums = np.add.reduceat(forces, features.offsets[:-1])
+    sums = np.add.reduceat(forces, features.atom_offsets[:-1])
     scale = np.abs(forces).max() + 1e-300
     compare("sum of forces", sums, np.zeros_like(sums), rtol=GEOMETRIC, scale=scale)
 
@@ -161,7 +172,8 @@ def _check_translation(fitted, structures, features, rng, rtol):
 def _check_permutation(fitted, structures, features, rng, rtol):
     for s, atoms in enumerate(structures):
         mixed, order = equivalent.permuted(atoms, rng)
-        expected = features.values[_rows(features, s)][order]
+        expected = features.values[_rows(features, s)]
+        expected = expected if features.per_structure else expected[order]
         with property_named("permutation", s):
             values = fitted.transform([mixed]).values
             compare("features", values, expected, rtol=EXACT, scale=_scale(features))
@@ -175,12 +187,14 @@ def _check_cell(fitted, structures, features, rng, rtol):
             "other lattice vectors": equivalent.skewed(atoms),
             "supercell": equivalent.supercell(atoms),
         }
+        if features.per_structure:
+            del variants["supercell"]  # a row may grow with the structure or not
         for name, variant in variants.items():
             if variant is None:
                 continue
             with property_named(name, s):
                 values = fitted.transform([variant]).values
-                images = np.tile(expected, (len(variant) // len(atoms), 1))
+                images = np.tile(expected, (len(values) // len(expected), 1))
                 compare("features", values, images, rtol=GEOMETRIC, scale=_scale(features))
 
 
@@ -194,10 +208,12 @@ def _check_batches(fitted, structures, features, rng, rtol):
             alone = fitted.transform([atoms])
             compare("features", alone.values, features.values[rows], rtol=EXACT, scale=scale)
             single_forces, single_virials = alone.pull_back(g[rows])
-            compare("forces", single_forces, forces[rows], rtol=EXACT, atol=EXACT)
+            own = forces[_atoms(features, s)]
+            compare("forces", single_forces, own, rtol=EXACT, atol=EXACT)
             compare("virial", single_virials[0], virials[s], rtol=EXACT, atol=EXACT)
     order = shuffled(len(structures), rng)
     rows = np.concatenate([np.arange(len(g))[_rows(features, s)] for s in order])
+    atoms = np.concatenate([np.arange(len(forces))[_atoms(features, s)] for s in order])
     chosen = {
         "features[indices]": features[order],
         "transform of a selection": fitted.transform([structures[s] for s in order]),
@@ -205,7 +221,7 @@ def _check_batches(fitted, structures, features, rng, rtol):
     for name, part in chosen.items():
         compare(name, part.values, features.values[rows], rtol=EXACT, scale=scale)
         part_forces, part_virials = part.pull_back(g[rows])
-        compare(f"forces of {name}", part_forces, forces[rows], rtol=EXACT, atol=EXACT)
+        compare(f"forces of {name}", part_forces, forces[atoms], rtol=EXACT, atol=EXACT)
         compare(f"virials of {name}", part_virials, virials[order], rtol=EXACT, atol=EXACT)
     joined = np.concatenate([features[:1], features[1:]]) if len(features) > 1 else features
     joined_forces, _ = joined.pull_back(g)
@@ -259,10 +275,10 @@ def _check_cutoff(fitted, structures, features, rng, rtol):
         inner = fitted.transform([dimer(r) for r in np.linspace(0.5, 0.95, 10) * cutoff])
         edge = fitted.transform([dimer(cutoff - delta), dimer(cutoff + delta)])
         g = rng.normal(size=inner.values.shape[1])
-        inside, outside = edge.values[:2], edge.values[2:]
+        inside, outside = np.split(edge.values, 2)
         compare("features across the cutoff", inside, outside, rtol=1e-4, scale=_scale(inner))
         slopes = np.abs(inner.pull_back(np.tile(g, (len(inner.values), 1)))[0]).max()
-        forces, _ = edge.pull_back(np.tile(g, (4, 1)))
+        forces, _ = edge.pull_back(np.tile(g, (len(edge.values), 1)))
         zero = np.zeros_like(forces[:2])
         compare("forces just inside the cutoff", forces[:2], zero, rtol=2e-2, scale=slopes)
         compare("forces outside the cutoff", forces[2:], zero, rtol=0.0)

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_selection import VarianceThreshold
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
     PolynomialFeatures,
@@ -15,6 +20,8 @@ from sklearn.preprocessing import (
 )
 
 from skpot import SOAP, PerAtom
+from skpot.compose import _rows
+from skpot.data import _derivatives
 from skpot.testing import check_descriptor, sample_structures
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
@@ -31,6 +38,7 @@ def features():
     [
         StandardScaler(),
         MinMaxScaler(),
+        MaxAbsScaler(),
         RobustScaler(),
         PCA(6),
         PCA(6, whiten=True),
@@ -55,7 +63,17 @@ def test_values_are_those_of_the_transformer(features):
     np.testing.assert_allclose(step.transform(features).values, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("transformer", [PowerTransformer(), PolynomialFeatures()])
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        PowerTransformer(),
+        PolynomialFeatures(),
+        FunctionTransformer(np.sqrt),
+        FunctionTransformer(np.abs),
+        MinMaxScaler(clip=True),
+    ],
+    ids=str,
+)
 def test_what_is_not_affine_is_refused_with_advice(features, transformer):
     with pytest.raises(TypeError, match="register_jacobian"):
         PerAtom(transformer).fit(features)
@@ -79,3 +97,112 @@ def test_a_bare_transformer_is_told_how(features):
 def test_feature_names_come_from_the_transformer():
     pipeline = make_pipeline(SOAP(**SMALL), PerAtom(PCA(2))).fit(sample_structures())
     assert list(pipeline.get_feature_names_out()) == ["pca0", "pca1"]
+
+
+@pytest.mark.parametrize("name", ["FPS", "CUR", "StandardFlexibleScaler"])
+def test_steps_of_scikit_matter(name):
+    # Not among the test dependencies as long as it demands an older scikit-learn.
+    pytest.importorskip("skmatter")
+    from skmatter import feature_selection, preprocessing
+
+    if name == "StandardFlexibleScaler":
+        transformer = preprocessing.StandardFlexibleScaler()
+    else:
+        transformer = getattr(feature_selection, name)(n_to_select=5)
+    X = [atoms for seed in range(4) for atoms in sample_structures(random_state=seed)[:3]]
+    pipeline = make_pipeline(SOAP(**SMALL), PerAtom(transformer))
+    check_descriptor(pipeline, X[:3])
+    step = pipeline.fit(X)[-1]
+    assert (step.matrix_ is None) == (name != "StandardFlexibleScaler")
+    assert len(step.matrix_ if step.columns_ is None else step.columns_) in (5, 18)
+
+
+def test_selectors_are_selections_and_scalers_are_factors(features):
+    selection = PerAtom(VarianceThreshold(1e-3)).fit(features)
+    expected = VarianceThreshold(1e-3).fit(features.values).get_support()
+    assert selection.columns_.tolist() == np.flatnonzero(expected).tolist()
+    assert selection.matrix_ is None
+    for scaler in (StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()):
+        assert PerAtom(scaler).fit(features).matrix_.shape == (features.shape[1],)
+    assert PerAtom(PCA(3)).fit(features).matrix_.shape == (features.shape[1], 3)
+
+
+class Deceiver(TransformerMixin, BaseEstimator):
+    """Claims to keep the first two columns but doubles them; scales little data by its columns."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def get_support(self):
+        return np.arange(self.n_features_in_) < 2
+
+    def transform(self, X):
+        return 2.0 * X[:, :2]
+
+
+def test_a_selector_is_not_taken_at_its_word(features):
+    step = PerAtom(Deceiver()).fit(features)
+    assert step.columns_ is None
+    np.testing.assert_allclose(step.matrix_, 2.0 * np.eye(features.shape[1])[:, :2], atol=1e-9)
+
+
+def test_one_row_does_not_pass_for_a_scaler():
+    # On a single row every transformer agrees with some factors.
+    swap = FunctionTransformer(lambda x: x[:, ::-1])
+    one = SOAP(**SMALL).fit_transform(sample_structures()[3:])
+    matrix = PerAtom(swap).fit(one).matrix_
+    np.testing.assert_allclose(matrix, np.eye(one.shape[1])[::-1], atol=1e-9)
+
+
+def test_the_probe_is_cut_into_blocks(features, monkeypatch):
+    class Recorder(PCA):
+        largest = 0
+
+        def transform(self, X):
+            Recorder.largest = max(Recorder.largest, len(X))
+            return super().transform(X)
+
+    whole = PerAtom(PCA(3)).fit(features).matrix_
+    monkeypatch.setattr(_rows, "_BLOCK_BYTES", 4 * 8 * features.shape[1])
+    step = PerAtom(Recorder(3)).fit(features)
+    assert Recorder.largest == 4
+    np.testing.assert_allclose(step.matrix_, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "transformer", [SelectKBest(), RFE(Ridge()), PLSRegression(), SelectFromModel(Ridge())], ids=str
+)
+def test_steps_that_need_labels_are_refused_with_advice(features, transformer):
+    name = type(transformer).__name__
+    with pytest.raises(TypeError, match=rf"needs a label for each row.*PerStructure\({name}"):
+        PerAtom(transformer).fit(features, np.zeros(len(features)))
+
+
+def test_names_of_a_transformer_without_any(features):
+    step = PerAtom(FunctionTransformer(lambda x: 2.0 * x[:, :2])).fit(features)
+    names = step.get_feature_names_out()
+    assert list(names) == ["functiontransformer0", "functiontransformer1"]
+
+
+@pytest.mark.parametrize("transformer", [PCA(3), VarianceThreshold(1e-3), Normalizer()], ids=str)
+def test_the_wider_jacobian_before_the_map_is_never_held_at_once(
+    features, transformer, monkeypatch
+):
+    mapped = PerAtom(transformer).fit_transform(features)
+    asked = []
+    leaf = type(features.derivatives)
+
+    def recorded(self, centres, jacobian=leaf.jacobian):
+        asked.append(len(centres))
+        return jacobian(self, centres)
+
+    centres = [5, 0, 3, 1, 2, 7]
+    whole = mapped.jacobian(centres)
+    monkeypatch.setattr(leaf, "jacobian", recorded)
+    largest = features.neighborhood_sizes()[centres].max()
+    monkeypatch.setattr(_derivatives, "_PART_BYTES", 2 * 24.0 * features.shape[1] * largest)
+    parts = mapped.jacobian(centres)
+    assert sum(asked) == 6 and max(asked) < 6
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

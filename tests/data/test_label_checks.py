@@ -167,3 +167,9 @@ def test_warnings_point_at_the_caller():
     with pytest.warns(UserWarning) as found:
         check_targets(np.zeros(2), [1, 1], environments=np.zeros((2, 1)))
     assert found[0].filename == __file__
+
+
+def test_duplicates_among_rows_of_structures():
+    rows = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    with pytest.warns(UserWarning, match="1 structures occur twice.*0 = 2"):
+        check_targets([-2.0, -3.0, -2.0], [2, 3, 2], environments=rows)

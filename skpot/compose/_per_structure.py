@@ -1,0 +1,142 @@
+"""One row for each structure, and row-wise transformers on these."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import HasMethods, StrOptions, _fit_context
+from ..data import AtomicFeatures, Pooled
+from ._rows import RowTransformer, require_features
+
+
+class PerStructure(RowTransformer):
+    """Pool the environments of each structure to one row, then apply a scikit-learn transformer.
+
+    The result holds one row for each structure, so ordinary scikit-learn regressors take it and
+    learn energies; `SparseGPR` takes it as well and learns forces too, because derivatives go
+    through as through `PerAtom`. Features that have one row for each structure, such as those of
+    `CoulombMatrix`, are not pooled.
+
+    Parameters
+    ----------
+    transformer : transformer, optional
+        Works on arrays of shape (n_structures, n_features), for instance `StandardScaler()`. Where
+        every structure has an energy, these go to its `fit` as y, for supervised ones.
+    pool : {"sum", "mean"}, default="sum"
+        How rows are pooled. Sums grow with the structure, as the energy does.
+
+    Attributes
+    ----------
+    transformer_ : transformer or None
+        The fitted copy.
+    matrix_, columns_ : ndarray or None
+        Its linear part, or what a selector keeps; see `PerAtom`.
+    n_features_in_, n_features_out_ : int
+        Number of features before and after.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skpot
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> soap = skpot.SOAP(n_max=4, l_max=3)
+    >>> model = make_pipeline(soap, skpot.PerStructure(StandardScaler()), Ridge(0.01))
+    >>> bool(model.fit(X, np.asarray(y)).score(X_test, np.asarray(y_test)) > 0.98)
+    True
+    """
+
+    _parameter_constraints = {
+        "transformer": [HasMethods(["fit", "transform"]), None],
+        "pool": [StrOptions({"sum", "mean"})],
+    }
+
+    def __init__(self, transformer=None, *, pool="sum"):
+        self.transformer = transformer
+        self.pool = pool
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Fit the transformer on the pooled rows.
+
+        Parameters
+        ----------
+        X : AtomicFeatures
+            Features.
+        y : Targets or array of shape (n_structures,), optional
+            Energies, for transformers that use them.
+
+        Returns
+        -------
+        self : PerStructure
+
+        Raises
+        ------
+        TypeError
+            If the transformer is neither affine nor registered.
+        """
+        require_features(self, X)
+        self.n_features_in_ = self.n_features_out_ = X.shape[1]
+        self.transformer_ = self.matrix_ = self.columns_ = None
+        if self.transformer is not None:
+            energies = None if y is None else np.asarray(y, dtype=float)
+            if energies is not None and not np.isfinite(energies).all():
+                energies = None  # most steps have no use for them, the others will say so
+            self._fit_rows(self._pooled_rows(X), energies)
+        return self
+
+    def transform(self, X):
+        """Pool and apply the transformer.
+
+        Parameters
+        ----------
+        X : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        AtomicFeatures
+            With one row for each structure and the derivative chain extended.
+        """
+        check_is_fitted(self, "n_features_in_")
+        require_features(self, X)
+        self._check_width(X)
+        pooled = self._pooled(X)
+        return pooled if self.transformer_ is None else self._transformed(pooled)
+
+    def _pooled_rows(self, features):
+        if features.per_structure:
+            return features.values
+        rows = np.add.reduceat(features.values, features.offsets[:-1])
+        return rows / features.n_rows[:, None] if self.pool == "mean" else rows
+
+    def _pooled(self, features):
+        if features.per_structure:
+            return features
+        chain = features.derivatives
+        if chain is not None:
+            chain = Pooled(chain, features.offsets, self.pool == "mean", features.shape[1])
+        return AtomicFeatures.of_structures(
+            self._pooled_rows(features),
+            features.offsets,
+            features.species,
+            chain,
+            features.volumes,
+            features.blocks,
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the transformer's names; without a transformer, those that come in.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the features that come in.
+        """
+        check_is_fitted(self, "n_features_in_")
+        if self.transformer_ is not None:
+            return self._names(input_features)
+        if input_features is None:
+            return np.array([f"x{k}" for k in range(self.n_features_in_)], dtype=object)
+        return np.asarray(input_features, dtype=object)

@@ -1,0 +1,136 @@
+"""A scikit-learn transformer on rows of features, and the derivative it has."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from .._base import ContainerOutput, VersionedEstimator
+from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
+from ._jacobians import jacobian_of
+
+_AFFINE_TOLERANCE = 1e-8
+_BLOCK_BYTES = 8e6  # rows put through a transformer at a time while its derivative is found out
+
+
+class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
+    """What `PerAtom` and `PerStructure` share: fit a transformer on rows, apply it as a link.
+
+    A subclass has the parameter `transformer`.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _fit_rows(self, rows, *labels):
+        """Fit a copy of the transformer and find its derivative."""
+        self.transformer_ = clone(self.transformer).fit(rows, *labels)
+        self.n_features_out_ = self._apply(rows[:1]).shape[1]
+        self.matrix_ = self.columns_ = None
+        if jacobian_of(self.transformer_) is not None:
+            return
+        self.columns_ = self._selection(rows)
+        if self.columns_ is None:
+            with np.errstate(all="ignore"):  # probes may leave what a function is defined for
+                self.matrix_ = self._affine_part(rows)
+
+    def _transformed(self, features):
+        """Return the features after the transformer."""
+        rows, chain = features.values, features.derivatives
+        values = np.ascontiguousarray(self._apply(rows))
+        if chain is None:
+            pass
+        elif self.columns_ is not None:
+            chain = SelectColumns(chain, self.columns_, rows.shape[1])
+        elif self.matrix_ is None:
+            chain = RowMap(chain, rows, features.offsets, jacobian_of(self.transformer_))
+        else:
+            link = ScaleColumns if self.matrix_.ndim == 1 else LinearMap
+            chain = link(chain, self.matrix_)
+        return features.mapped(values, chain)
+
+    def _check_width(self, features):
+        if features.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {features.shape[1]} features but {type(self).__name__} was fitted with "
+                f"{self.n_features_in_}."
+            )
+
+    def _apply(self, rows):
+        values = self.transformer_.transform(rows)
+        if hasattr(values, "toarray"):
+            values = values.toarray()
+        return np.asarray(values, dtype=float)
+
+    def _names(self, input_features):
+        """Return the transformer's feature names, or numbered ones."""
+        if hasattr(self.transformer_, "get_feature_names_out"):
+            return self.transformer_.get_feature_names_out(input_features)
+        name = type(self.transformer_).__name__.lower()
+        return np.array([f"{name}{k}" for k in range(self.n_features_out_)], dtype=object)
+
+    def _selection(self, rows):
+        """Return the columns that a selector keeps, None if the transformer is none."""
+        if not hasattr(self.transformer_, "get_support"):
+            return None
+        columns = np.flatnonzero(self.transformer_.get_support())
+        sample = rows[:100]
+        same = np.array_equal(self._apply(sample), sample[:, columns])
+        return columns if same else None
+
+    def _affine_part(self, rows):
+        """Return a factor for each column, or else a matrix; refuse what is not affine."""
+        origin = rows.mean(axis=0)
+        scale = float(np.abs(rows - origin).max()) or 1.0
+        try:
+            constant = self._apply(origin[None])[0]
+            if len(constant) == len(origin):
+                factors = (self._apply(origin[None] + scale)[0] - constant) / scale
+                if self._agrees(rows, origin, scale, constant, lambda x: x * factors):
+                    return factors
+            matrix = np.empty((len(origin), len(constant)))
+            for part in _blocks(len(origin), 8 * max(matrix.shape)):
+                probes = np.tile(origin, (part.stop - part.start, 1))
+                probes[np.arange(len(probes)), np.arange(part.start, part.stop)] += scale
+                matrix[part] = (self._apply(probes) - constant) / scale
+            if self._agrees(rows, origin, scale, constant, lambda x: x @ matrix):
+                return matrix
+        except ValueError:  # a probe outside of what the transformer takes
+            pass
+        name = type(self.transformer_).__name__
+        raise TypeError(
+            f"{name} is not an affine map of the rows, so its derivative is unknown. Register "
+            f"it: skpot.compose.register_jacobian({name}, ...); or choose an affine step "
+            "(StandardScaler, PCA, ...)."
+        )
+
+    def _agrees(self, rows, origin, scale, constant, linear):
+        """Return whether constant + linear(x - origin) is the transformer, on the data and off."""
+        # Two points in no special direction: data may span too little to tell a wrong map.
+        random = np.random.default_rng(0).uniform(-scale, scale, (2, len(origin)))
+        blocks = [origin + random]
+        blocks += [rows[part] for part in _blocks(len(rows), 8 * max(len(origin), len(constant)))]
+        size = 1.0  # of the values, but tolerances are not finer than those of unit scale
+        for block in blocks:
+            expected = constant + linear(block - origin)
+            error = np.abs(self._apply(block) - expected).max()  # NaN must not be lost
+            size = max(size, float(np.abs(expected).max()))
+            if not error <= _AFFINE_TOLERANCE * size:
+                return False
+        return True
+
+
+def _blocks(n, row_bytes):
+    """Yield slices of n rows that take at most `_BLOCK_BYTES`, or of single rows."""
+    step = max(1, int(_BLOCK_BYTES / row_bytes))
+    for begin in range(0, n, step):
+        yield slice(begin, min(n, begin + step))
+
+
+def require_features(estimator, X):
+    """Raise `TypeError` unless X is `AtomicFeatures`."""
+    if not isinstance(X, AtomicFeatures):
+        raise TypeError(
+            f"{type(estimator).__name__} takes AtomicFeatures, as descriptors return them, but got "
+            f"{type(X).__name__}; put a descriptor such as skpot.SOAP() before it."
+        )

@@ -1,0 +1,150 @@
+"""Coulomb terms q_i q_j / r_ij between all atoms of a structure, and their derivatives.
+
+Column `column[i, j]`, i < j, holds the pair of the i-th and j-th atom of each structure; with unit
+charges the terms are inverse distances.
+"""
+
+import math
+
+from ._jit import jit, parallel_jit, prange, run_twins
+
+_FEW = 50  # structures that take less time than waking up threads
+
+
+@jit
+def _slope(i, j, positions, charges):
+    """Return d(q_i q_j / r_ij)/dr_j and r_j - r_i."""
+    x = positions[j, 0] - positions[i, 0]
+    y = positions[j, 1] - positions[i, 1]
+    z = positions[j, 2] - positions[i, 2]
+    squared = x * x + y * y + z * z
+    factor = -charges[i] * charges[j] / (squared * math.sqrt(squared))
+    return factor * x, factor * y, factor * z, x, y, z
+
+
+@jit
+def values_serial(lo, hi, positions, offsets, charges, column, values):
+    """Write the terms of structures lo to hi - 1 to their columns of `values`."""
+    for s in range(lo, hi):
+        first = offsets[s]
+        for i in range(offsets[s], offsets[s + 1]):
+            for j in range(i + 1, offsets[s + 1]):
+                x = positions[j, 0] - positions[i, 0]
+                y = positions[j, 1] - positions[i, 1]
+                z = positions[j, 2] - positions[i, 2]
+                term = charges[i] * charges[j] / math.sqrt(x * x + y * y + z * z)
+                values[s, column[i - first, j - first]] = term
+
+
+@parallel_jit
+def values_parallel(positions, offsets, charges, column, values):
+    """Run `values_serial` on all structures, threads taking one at a time."""
+    for s in prange(len(values)):
+        values_serial(s, s + 1, positions, offsets, charges, column, values)
+
+
+@jit
+def pull_back_serial(lo, hi, positions, offsets, charges, column, g, forces, virials):
+    """Add -dE/dr and -dE/d(strain) of structures lo to hi - 1, from g = dE/d(features)."""
+    for s in range(lo, hi):
+        first = offsets[s]
+        w = virials[s]
+        for i in range(offsets[s], offsets[s + 1]):
+            for j in range(i + 1, offsets[s + 1]):
+                g_ij = g[s, column[i - first, j - first]]
+                s_x, s_y, s_z, x, y, z = _slope(i, j, positions, charges)
+                s_x, s_y, s_z = g_ij * s_x, g_ij * s_y, g_ij * s_z
+                forces[i, 0] += s_x
+                forces[i, 1] += s_y
+                forces[i, 2] += s_z
+                forces[j, 0] -= s_x
+                forces[j, 1] -= s_y
+                forces[j, 2] -= s_z
+                w[0] -= x * s_x
+                w[1] -= y * s_y
+                w[2] -= z * s_z
+                w[3] -= y * s_z  # central forces: y s_z = z s_y
+                w[4] -= x * s_z
+                w[5] -= x * s_y
+
+
+@parallel_jit
+def pull_back_parallel(positions, offsets, charges, column, g, forces, virials):
+    """Run `pull_back_serial` on all structures, threads taking one at a time."""
+    for s in prange(len(g)):
+        pull_back_serial(s, s + 1, positions, offsets, charges, column, g, forces, virials)
+
+
+@jit
+def jacobian_serial(lo, hi, centres, positions, offsets, charges, column, start, jacobian, strain):
+    """Write the derivatives of structures centres[lo:hi] to zeroed rows.
+
+    Parameters
+    ----------
+    lo, hi : int
+        Range of `centres`.
+    centres : ndarray of int of shape (n_centres,)
+        Structures.
+    positions, offsets, charges, column : ndarray
+        See the module; `offsets` holds each structure's first atom.
+    start : ndarray of shape (n_centres + 1,)
+        First Jacobian row of each; its atoms follow in order.
+    jacobian : ndarray of shape (n_rows, 3, n_features)
+        d(features)/dr.
+    strain : ndarray of shape (n_centres, 6, n_features)
+        d(features)/d(strain).
+    """
+    for k in range(lo, hi):
+        first = offsets[centres[k]]
+        end = offsets[centres[k] + 1]
+        shift = start[k] - first
+        for i in range(first, end):
+            for j in range(i + 1, end):
+                c = column[i - first, j - first]
+                s_x, s_y, s_z, x, y, z = _slope(i, j, positions, charges)
+                jacobian[i + shift, 0, c] = -s_x
+                jacobian[i + shift, 1, c] = -s_y
+                jacobian[i + shift, 2, c] = -s_z
+                jacobian[j + shift, 0, c] = s_x
+                jacobian[j + shift, 1, c] = s_y
+                jacobian[j + shift, 2, c] = s_z
+                strain[k, 0, c] = x * s_x
+                strain[k, 1, c] = y * s_y
+                strain[k, 2, c] = z * s_z
+                strain[k, 3, c] = y * s_z
+                strain[k, 4, c] = x * s_z
+                strain[k, 5, c] = x * s_y
+
+
+@parallel_jit
+def jacobian_parallel(centres, positions, offsets, charges, column, start, jacobian, strain):
+    """Run `jacobian_serial` on all `centres`, threads taking one at a time."""
+    for k in prange(len(centres)):
+        jacobian_serial(
+            k, k + 1, centres, positions, offsets, charges, column, start, jacobian, strain
+        )
+
+
+def _run(serial, parallel, n, *args):
+    if n < _FEW:
+        serial(0, n, *args)
+    else:
+        run_twins(serial, parallel, n, *args)
+
+
+def coulomb_terms(positions, offsets, charges, column, values):
+    """Write the terms of all structures to their columns of `values` (n_structures, n_features)."""
+    args = positions, offsets, charges, column, values
+    _run(values_serial, values_parallel, len(values), *args)
+
+
+def pull_back(positions, offsets, charges, column, g, forces, virials):
+    """Add forces (n_atoms, 3) and virials (n_structures, 6) from g = dE/d(features)."""
+    args = positions, offsets, charges, column, g, forces, virials
+    _run(pull_back_serial, pull_back_parallel, len(g), *args)
+
+
+def jacobian(centres, positions, offsets, charges, column, start, values, strain):
+    """Write the derivatives of some structures; see `jacobian_serial`."""
+    args = centres, positions, offsets, charges, column, start, values, strain
+    _run(jacobian_serial, jacobian_parallel, len(centres), *args)

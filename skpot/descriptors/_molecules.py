@@ -1,0 +1,143 @@
+"""What descriptors of whole molecules share: the transformer and the leaf of its derivatives."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import ContainerOutput, VersionedEstimator
+from ..core.inverse_distances import coulomb_terms, jacobian, pull_back
+from ..data import AtomicFeatures, JacobianBlock, as_batch
+from ..data._checks import summarize
+from ..data._graph import join_offsets, rows_of
+
+
+class PairTermDerivatives:
+    """Leaf of the derivative chain of terms q_i q_j / r_ij, one row for each structure.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_atoms, 3)
+        In Å.
+    offsets : ndarray of shape (n_structures + 1,)
+        First atom of each structure.
+    charges : ndarray of shape (n_atoms,)
+        Their q.
+    column : ndarray of int of shape (n_largest, n_largest)
+        Where the term of two atoms stands.
+    n_features : int
+        Number of columns.
+    """
+
+    def __init__(self, positions, offsets, charges, column, n_features):
+        self.positions = positions
+        self.offsets = offsets
+        self.charges = charges
+        self.column = column
+        self.n_features = n_features
+
+    def _arrays(self):
+        return self.positions, self.offsets, self.charges, self.column
+
+    def fill(self, values):
+        """Write the terms to their columns of `values` (n_structures, n_features)."""
+        coulomb_terms(*self._arrays(), values)
+
+    def pull_back(self, g):
+        """Return forces and virials from g = dE/d(features)."""
+        forces = np.zeros_like(self.positions)
+        virials = np.zeros((len(self.offsets) - 1, 6))
+        pull_back(*self._arrays(), np.ascontiguousarray(g), forces, virials)
+        return forces, virials
+
+    def jacobian(self, centres):
+        """Return the dense `JacobianBlock` of some structures."""
+        atom, start = rows_of(centres, self.offsets)
+        values = np.zeros((len(atom), 3, self.n_features))
+        strain = np.zeros((len(centres), 6, self.n_features))
+        jacobian(centres, *self._arrays(), start, values, strain)
+        return JacobianBlock(start, atom, values, strain)
+
+    def take(self, structures):
+        """Return the leaf of some structures."""
+        rows, offsets = rows_of(structures, self.offsets)
+        return PairTermDerivatives(
+            self.positions[rows], offsets, self.charges[rows], self.column, self.n_features
+        )
+
+    @staticmethod
+    def concatenate(chains):
+        """Return the leaf of several batches."""
+        shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
+        return PairTermDerivatives(
+            np.concatenate([chain.positions for chain in chains]),
+            join_offsets([chain.offsets for chain in chains], shifts),
+            np.concatenate([chain.charges for chain in chains]),
+            chains[0].column,
+            chains[0].n_features,
+        )
+
+    def neighborhood_sizes(self):
+        """Return the number of atoms of each structure: all of them move its features."""
+        return np.diff(self.offsets)
+
+
+class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
+    """Transformer to one row for each molecule, in open boundaries.
+
+    A subclass sets `n_features_out_` in `fit` and defines what stands below this docstring.
+    """
+
+    def _problem(self, numbers):
+        """Return why a molecule of these atoms does not fit in, or None."""
+        raise NotImplementedError
+
+    def _compute(self, batch):
+        """Return values (n_structures, n_features_out_) and derivative chain."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = True
+        return tags
+
+    def transform(self, X):
+        """Compute the descriptor of every molecule.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms, or StructureBatch
+            Molecules.
+
+        Returns
+        -------
+        features : AtomicFeatures
+            One row for each molecule, with analytic derivatives.
+
+        Raises
+        ------
+        ValueError
+            If a structure is periodic, or none that the fitted descriptor knows; see the class.
+        """
+        check_is_fitted(self, "n_features_out_")
+        batch = as_batch(X)
+        self._check(batch)
+        values, chain = self._compute(batch)
+        return AtomicFeatures.of_structures(
+            values, batch.offsets, batch.numbers, chain, batch.volumes()
+        )
+
+    def _check(self, batch):
+        """Refuse what the descriptor is not defined for, all of it in one message."""
+        problems = {}
+        for s in range(len(batch)):
+            numbers = batch.numbers[batch.offsets[s] : batch.offsets[s + 1]]
+            if batch.pbc[s].any():
+                problems[s] = (
+                    f"pbc={batch.pbc[s].tolist()}, but {type(self).__name__} is for molecules in "
+                    "open boundaries (atoms.pbc = False)"
+                )
+            elif problem := self._problem(numbers):
+                problems[s] = problem
+        if problems:
+            raise ValueError(summarize(problems, len(batch)))
