@@ -11,6 +11,7 @@ import threading
 import warnings
 
 import numba
+from numba import extending
 
 # `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -73,6 +74,27 @@ def exact_inline_jit(function):
 def parallel_jit(function):
     """Compile a function whose `prange` loops run on several threads."""
     return _decorate(function, parallel=True)
+
+
+def variants(table):
+    """Let compiled callers of the decorated function run the entry for its first argument's type.
+
+    Parameters
+    ----------
+    table : dict of type to compiled function
+        Keys are NamedTuple classes; the choice is made at compilation.
+    """
+
+    def decorate(function):
+        def choose(kind, *rest):
+            return table[kind.instance_class].py_func
+
+        # Not strict: the variants' signatures agree with the function's, not with `choose`'s.
+        options = dict(error_model="numpy", fastmath=FASTMATH)
+        extending.overload(function, jit_options=options, strict=False)(choose)
+        return function
+
+    return decorate
 
 
 def n_threads():

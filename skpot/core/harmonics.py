@@ -48,17 +48,58 @@ def legendre_coefficients(l_max):
 
 
 @jit
-def spherical_harmonics(x, y, z, table, l_max, legendre, y_lm):
-    """Write the harmonics of one unit vector to `y_lm` ((l_max + 1)^2)."""
-    _legendre(z, table, l_max, legendre)
-    cosine, sine = 1.0, 0.0
+def many_harmonics(unit, size, table, l_max, legendre, cosine, sine, y_lm):
+    r"""Write the harmonics of the unit vectors `unit[:, :size]`, vectors innermost.
+
+    Parameters
+    ----------
+    unit : ndarray of shape (3, n)
+        Unit vectors.
+    size : int
+        How many of them.
+    table : ndarray
+        See `legendre_coefficients`.
+    l_max : int
+        Highest degree.
+    legendre : ndarray of shape ((l_max + 1) (l_max + 2) / 2, n)
+        Output: :math:`\bar P_l^m` at index l (l + 1) / 2 + m.
+    cosine, sine : ndarray of shape (l_max + 1, n)
+        Output: real and imaginary part of :math:`(x + iy)^m`.
+    y_lm : ndarray of shape ((l_max + 1)^2, n)
+        Output.
+    """
+    x, y, z = unit[0], unit[1], unit[2]
     for m in range(l_max + 1):
+        c, s = cosine[m], sine[m]
+        if m == 0:
+            for t in range(size):
+                c[t], s[t] = 1.0, 0.0
+        else:
+            c_down, s_down = cosine[m - 1], sine[m - 1]
+            for t in range(size):
+                c[t] = x[t] * c_down[t] - y[t] * s_down[t]
+            for t in range(size):
+                s[t] = x[t] * s_down[t] + y[t] * c_down[t]
         for l in range(m, l_max + 1):
-            p = legendre[m, l]
-            y_lm[l * l + l + m] = p * cosine
+            p = legendre[l * (l + 1) // 2 + m]
+            if l == m:
+                for t in range(size):
+                    p[t] = table[2, m, m]
+            elif l == m + 1:
+                factor = table[0, l, m] * table[2, m, m]
+                for t in range(size):
+                    p[t] = factor * z[t]
+            else:
+                a, b = table[0, l, m], table[1, l, m]
+                down, down_2 = legendre[l * (l - 1) // 2 + m], legendre[(l - 1) * (l - 2) // 2 + m]
+                for t in range(size):
+                    p[t] = a * z[t] * down[t] - b * down_2[t]
+            plus, minus = y_lm[l * l + l + m], y_lm[l * l + l - m]
+            for t in range(size):
+                plus[t] = p[t] * c[t]
             if m > 0:
-                y_lm[l * l + l - m] = p * sine
-        cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+                for t in range(size):
+                    minus[t] = p[t] * s[t]
 
 
 @jit

@@ -28,6 +28,24 @@ def take_pairs(pairs, atoms, start, shift, neighbor, vector):
 
 
 @jit
+def largest(lo, hi, pairs):
+    """Return the largest number of neighbours among atoms lo ... hi, at least 1."""
+    size = 1
+    for i in range(lo, hi):
+        size = max(size, pairs.start[i + 1] - pairs.start[i])
+    return size
+
+
+@jit
+def largest_of(atoms, pairs):
+    """Return the largest number of neighbours among `atoms`, at least 1."""
+    size = 1
+    for i in atoms:
+        size = max(size, pairs.start[i + 1] - pairs.start[i])
+    return size
+
+
+@jit
 def closest_squared(vector):
     """Return the smallest squared length among `vector` (n_pairs, 3); inf without pairs."""
     best = np.inf

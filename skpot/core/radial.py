@@ -1,23 +1,22 @@
-r"""Radial functions of the smeared neighbour density, tabulated as cubic splines.
+r"""Radial functions of the neighbour density, tabulated as cubic splines.
 
 A neighbour at distance r is a Gaussian of width :math:`\sigma`. Its projection on radial basis
-function :math:`g_n` and on :math:`Y_{lm}` is :math:`R_{nl}(r) Y_{lm}(\hat r)` with
+function :math:`g_{nl}` and on :math:`Y_{lm}` is :math:`R_{nl}(r) Y_{lm}(\hat r)` with
 
 .. math::
 
-    R_{nl}(r) = 4\pi \int_0^\infty dr'\, r'^2 g_n(r')\,
+    R_{nl}(r) = 4\pi \int_0^\infty dr'\, r'^2 g_{nl}(r')\,
         e^{-(r^2 + r'^2)/2\sigma^2}\, i_l(r r'/\sigma^2)
 
 where :math:`i_l` is the modified spherical Bessel function of the first kind (Bartók, Kondor,
 Csányi, Phys. Rev. B 87, 184115 (2013), eq. 33). The integral is done once, by Gauss-Legendre
-quadrature, at the knots of the spline.
+quadrature, at the knots of the spline. As a delta function instead of a Gaussian the neighbour
+has :math:`R_{nl}(r) = g_{nl}(r)`.
 """
 
 import math
 
 import numpy as np
-
-from .cutoffs import radial_scaling
 
 _N_QUADRATURE = 200
 
@@ -56,8 +55,8 @@ def bessel_scaled(l_max, x):
     return out
 
 
-def gto_basis(r, n_max, cutoff):
-    r"""Return orthonormal Gaussian-type radial functions :math:`g_n(r)`, shape (n_max, len(r)).
+def gto_basis(r, n_max, l_max, cutoff):
+    r"""Return orthonormal Gaussian-type functions :math:`g_n(r)`, shape (l_max + 1, n_max, len(r)).
 
     :math:`\phi_n(r) = N_n r^n e^{-r^2/2 s_n^2}` with
     :math:`s_n = r_c \max(\sqrt n, 1)/n_{max}`, n = 0 ... n_max - 1, orthonormalised
@@ -74,26 +73,133 @@ def gto_basis(r, n_max, cutoff):
     overlap = np.exp(log_overlap + log_norm[:, None] + log_norm[None, :])
     values, vectors = np.linalg.eigh(overlap)
     inverse_root = (vectors / np.sqrt(values)) @ vectors.T
-    with np.errstate(divide="ignore"):
-        log_r = np.log(r)
-    exponent = log_norm[:, None] - b[:, None] * r**2
-    primitive = np.exp(exponent + np.where(n[:, None] > 0, n[:, None] * log_r, 0.0))
-    return inverse_root @ primitive
+    powers = np.power(r[None, :], n[:, None])
+    primitive = np.exp(log_norm[:, None] - b[:, None] * r**2) * powers
+    return np.broadcast_to(inverse_root @ primitive, (l_max + 1, n_max, len(r)))
 
 
-def density_integrals(r, basis, cutoff, n_max, l_max, sigma):
-    """Return R_nl(r) without cutoff function, shape (len(r), l_max + 1, n_max)."""
-    nodes, weights = np.polynomial.legendre.leggauss(_N_QUADRATURE)
-    r_end = cutoff + 8.0 * sigma
-    nodes, weights = 0.5 * r_end * (nodes + 1.0), 0.5 * r_end * weights
-    weighted = 4.0 * math.pi * basis(nodes, n_max, cutoff) * weights * nodes**2
-    out = np.empty((len(r), l_max + 1, n_max))
+def polynomial_basis(r, n_max, l_max, cutoff):
+    r"""Return orthonormal polynomials on [0, cutoff], shape (l_max + 1, n_max, len(r)).
+
+    They span :math:`(r_c - r)^{n+2}`, n = 1 ... n_max, of Bartók, Kondor, Csányi, Phys. Rev. B 87,
+    184115 (2013), eq. 27, and are orthonormal with weight :math:`r^2`:
+    :math:`g_n \propto (r_c - r)^3 P_n^{(6, 2)}(2r/r_c - 1)` with the Jacobi polynomials P, whose
+    recurrence (DLMF 18.9.2) stays accurate where orthonormalising powers does not.
+    """
+    alpha, beta = 6, 2
+    x = 2.0 * r / cutoff - 1.0
+    below, here = np.zeros_like(x), np.ones_like(x)
+    out = np.empty((n_max, len(r)))
+    for n in range(n_max):
+        # int (1-x)^a (1+x)^b P_n^2 dx = 2^(a+b+1) G(n+a+1) G(n+b+1) / ((2n+a+b+1) n! G(n+a+b+1))
+        log_norm = (
+            (alpha + beta + 1) * math.log(2.0)
+            - math.log(2 * n + alpha + beta + 1)
+            + math.lgamma(n + alpha + 1)
+            + math.lgamma(n + beta + 1)
+            - math.lgamma(n + 1)
+            - math.lgamma(n + alpha + beta + 1)
+        )
+        out[n] = here * np.exp(-0.5 * log_norm)
+        s = 2 * n + alpha + beta
+        lead = 2 * (n + 1) * (n + alpha + beta + 1) * s
+        first = (s + 1) * ((s + 2) * s * x + alpha**2 - beta**2)
+        second = 2 * (n + alpha) * (n + beta) * (s + 2)
+        below, here = here, (first * here - second * below) / lead
+    # (r_c - r)^6 r^2 dr = (r_c/2)^9 (1-x)^6 (1+x)^2 dx
+    rest = np.maximum(cutoff - r, 0.0) ** 3 / (0.5 * cutoff) ** 4.5
+    return np.broadcast_to(out * rest, (l_max + 1, n_max, len(r)))
+
+
+def bessel_basis(r, n_max, l_max, cutoff):
+    r"""Return the Laplacian's eigenstates in a sphere, shape (l_max + 1, n_max, len(r)).
+
+    :math:`g_{nl}(r) = \sqrt{2/r_c^3}\, j_l(z_{nl} r/r_c)/|j_{l+1}(z_{nl})|` with the zeros z of
+    the spherical Bessel functions; zero beyond the cutoff. Bigi, Huguenin-Dumittan, Ceriotti,
+    Manolopoulos, J. Chem. Phys. 157, 234101 (2022).
+    """
+    zeros = bessel_zeros(l_max, n_max)
+    out = np.empty((l_max + 1, n_max, len(r)))
+    for l in range(l_max + 1):
+        for n in range(n_max):
+            inside = spherical_bessel(l, zeros[l, n] * np.minimum(r, cutoff) / cutoff)[l]
+            slope = spherical_bessel(l + 1, zeros[l, n : n + 1])[l + 1, 0]
+            out[l, n] = inside * math.sqrt(2.0 / cutoff**3) / abs(slope)
+    return np.where(r < cutoff, out, 0.0)
+
+
+def spherical_bessel(l_max, x):
+    """Return j_l(x) for l = 0 ... l_max and x >= 0, shape (l_max + 1, len(x)).
+
+    Downward (Miller) recurrence, scaled to the larger of j_0 and j_1, which have no zero in common.
+    """
+    out = np.empty((l_max + 1, len(x)))
+    small = x < 1e-3
+    safe = np.where(small, 1.0, x)
+    above, here = np.zeros_like(safe), np.full_like(safe, 1e-280)
+    low = np.empty((2, len(x)))
+    for l in range(max(l_max, int(safe.max(initial=0.0))) + 40, -1, -1):
+        if l <= l_max:
+            out[l] = here
+        if l < 2:
+            low[l] = here
+        above, here = here, (2 * l + 1) / safe * here - above
+        big = np.abs(here) > 1e200
+        factor = np.where(big, 1e-200, 1.0)
+        above, here = above * factor, here * factor
+        out[min(l, l_max + 1) :] *= factor
+        low[min(l, 2) :] *= factor
+    j_0 = np.sin(safe) / safe
+    j_1 = (j_0 - np.cos(safe)) / safe
+    larger = (np.abs(j_0) < np.abs(j_1)).astype(int)
+    out *= np.where(larger, j_1, j_0) / np.take_along_axis(low, larger[None], axis=0)[0]
+    double_factorial = 1.0
+    for l in range(l_max + 1):
+        double_factorial *= 2 * l + 1
+        out[l] = np.where(small, x**l / double_factorial * (1 - x * x / (2 * (2 * l + 3))), out[l])
+    return out
+
+
+def bessel_zeros(l_max, n_max):
+    """Return the first positive zeros of j_l, shape (l_max + 1, n_max), by bisection.
+
+    Between two neighbouring zeros of j_l lies exactly one of j_(l+1) (DLMF 10.21).
+    """
+    zeros = math.pi * np.arange(1.0, n_max + l_max + 1)
+    out = np.empty((l_max + 1, n_max))
+    out[0] = zeros[:n_max]
+    for l in range(1, l_max + 1):
+        low, high = zeros[:-1].copy(), zeros[1:].copy()
+        sign = np.sign(spherical_bessel(l, low)[l])
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            left = np.sign(spherical_bessel(l, middle)[l]) == sign
+            low, high = np.where(left, middle, low), np.where(left, high, middle)
+        zeros = 0.5 * (low + high)
+        out[l] = zeros[:n_max]
+    return out
+
+
+def density_integrals(r, nodes, weighted, sigma):
+    """Return sum_q 4 pi weighted[l, n, q] exp(...) i_l(...) of the module, (len(r), l_max + 1, n).
+
+    `nodes` (Å) are the points r' and `weighted` (l_max + 1, n, n_nodes) the functions there, times
+    r'^2 and the quadrature weight.
+    """
+    out = np.empty((len(r), *weighted.shape[:2]))
+    l_max = len(weighted) - 1
     for block in range(0, len(r), 64):  # bounds the (l, r, r') array to some megabytes
         part = slice(block, block + 64)
         bessel = bessel_scaled(l_max, np.outer(r[part], nodes) / sigma**2)
         gauss = np.exp(-((r[part, None] - nodes) ** 2) / (2.0 * sigma**2))
-        out[part] = np.einsum("lrq,nq->rln", bessel * gauss, weighted, optimize=True)
+        out[part] = 4.0 * math.pi * np.einsum("lrq,lnq->rln", bessel * gauss, weighted)
     return out
+
+
+def quadrature(r_end, n_nodes):
+    """Return the nodes and weights of Gauss-Legendre quadrature on [0, r_end]."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    return 0.5 * r_end * (nodes + 1.0), 0.5 * r_end * weights
 
 
 def spline_table(values, spacing):
@@ -122,33 +228,46 @@ def spline_table(values, spacing):
     return np.stack([flat, np.linalg.solve(system, right)], axis=1)
 
 
-def gto_density_table(n_max, l_max, cutoff, sigma, scaling=None):
-    """Tabulate R_nl(r) times radial scaling for a Gaussian density; the cutoff function stays out.
+BASES = {"gto": gto_basis, "polynomial": polynomial_basis, "bessel": bessel_basis}
+
+
+def radial_functions(r, basis, n_max, l_max, cutoff, sigma):
+    """Return R_nl(r), without cutoff function, shape (len(r), l_max + 1, n_max).
 
     Parameters
     ----------
+    r : ndarray
+        Distances in Å.
+    basis : str
+        A key of `BASES`.
     n_max, l_max : int
         Number of radial functions; highest degree of the spherical harmonics.
-    cutoff, sigma : float
-        Cutoff and width of the Gaussians, in Å.
-    scaling : tuple of (float, float), optional
-        r0 (Å) and exponent of `cutoffs.radial_scaling`.
-
-    Returns
-    -------
-    table : ndarray of shape (n_knots, 2, (l_max + 1) * n_max)
-        See `spline_table`; the last axis runs over (l, n).
-    spacing : float
-        Distance of the knots in Å.
-    centre : ndarray of shape (n_max,)
-        R_n0(0): what an atom at the centre itself contributes.
+    cutoff : float
+        In Å.
+    sigma : float or None
+        Width of the Gaussians in Å; None for delta functions.
     """
-    # sigma/25 leaves a relative interpolation error near 1e-8. What the wrong curvature at the last
-    # knot spoils decays by a factor of 4 a knot, so the table goes on beyond the cutoff.
-    spacing = sigma / 25.0
-    r = spacing * np.arange(math.ceil(cutoff / spacing) + 12)
-    values = density_integrals(r, gto_basis, cutoff, n_max, l_max, sigma)
-    centre = values[0, 0].copy()
-    if scaling is not None:
-        values *= radial_scaling(r, *scaling)[:, None, None]
-    return spline_table(values, spacing), spacing, centre
+    functions = BASES[basis]
+    if sigma is None:
+        return np.moveaxis(functions(r, n_max, l_max, cutoff), 2, 0).copy()
+    r_end = cutoff + 8.0 * sigma if basis == "gto" else cutoff  # the others end at the cutoff
+    nodes, weights = quadrature(r_end, _N_QUADRATURE)
+    weighted = functions(nodes, n_max, l_max, cutoff) * weights * nodes**2
+    return density_integrals(r, nodes, weighted, sigma)
+
+
+def grid_functions(r, n_nodes, l_max, cutoff, sigma):
+    r"""Return a Gaussian neighbour's projections on a radial grid, (len(r), l_max + 1, n_nodes).
+
+    The functions :math:`\delta(r' - s_q)/(s_q \sqrt{w_q})` on the nodes and weights of a quadrature
+    are orthonormal as far as the quadrature is exact: the raw material of optimal bases.
+    """
+    nodes, weights = quadrature(cutoff + 2.0 * sigma, n_nodes)
+    weighted = np.broadcast_to(np.diag(nodes * np.sqrt(weights)), (l_max + 1, n_nodes, n_nodes))
+    return density_integrals(r, nodes, weighted, sigma)
+
+
+def knots(spacing, cutoff):
+    """Return the knots of a spline that serves distances up to the cutoff (Å)."""
+    # What the wrong curvature at the last knot spoils decays by a factor of 4 a knot.
+    return spacing * np.arange(math.ceil(cutoff / spacing) + 12)

@@ -23,7 +23,7 @@ import numpy as np
 from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
 from .cutoffs import cosine_switch, polynomial_switch
 from .elementary import fast_exp
-from .pairs import add_move, close_rows, open_rows
+from .pairs import add_move, close_rows, largest, largest_of, open_rows
 from .symmetry_tables import parts_of
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
@@ -89,24 +89,15 @@ class Near(NamedTuple):
 
 
 @jit
-def _largest_neighborhood(lo, hi, centres, pairs):
-    largest = 0
-    for row in range(lo, hi):
-        i = centres[row]
-        largest = max(largest, pairs.start[i + 1] - pairs.start[i])
-    return largest
-
-
-@jit
-def _near(largest, tables):
+def _near(size, tables):
     n_factors = len(tables.angular_factors.switch)
     return Near(
-        np.empty(largest, dtype=np.int64),
-        np.empty(largest, dtype=np.int64),
-        np.empty(largest),
-        np.empty((largest, 3)),
-        np.empty((largest, n_factors)),
-        np.empty((largest, n_factors)),
+        np.empty(size, dtype=np.int64),
+        np.empty(size, dtype=np.int64),
+        np.empty(size),
+        np.empty((size, 3)),
+        np.empty((size, n_factors)),
+        np.empty((size, n_factors)),
         np.empty((2, n_factors)),
         np.empty((2, len(tables.angles.slope))),
     )
@@ -189,7 +180,7 @@ def values_serial(lo, hi, pairs, species, tables, values):
     parts = parts_of(tables)
     n_radial = len(parts.radial_factors.switch)
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
-    near = _near(_largest_neighborhood(0, hi - lo, np.arange(lo, hi), pairs), parts)
+    near = _near(largest(lo, hi, pairs), parts)
     terms = parts.radial
     for i in range(lo, hi):
         out = values[i]
@@ -228,7 +219,7 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
     parts = parts_of(tables)
     n_radial, n_species = len(parts.radial_factors.switch), parts.n_species
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
-    near = _near(_largest_neighborhood(0, hi - lo, np.arange(lo, hi), pairs), parts)
+    near = _near(largest(lo, hi, pairs), parts)
     terms, angular = parts.radial, parts.angular
     third, third_slope = near.third[0], near.third[1]
     angle, angle_slope = near.angle[0], near.angle[1]
@@ -374,9 +365,9 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
     parts = parts_of(tables)
     n_radial = len(parts.radial_factors.switch)
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
-    largest = _largest_neighborhood(lo, hi, centres, pairs)
-    near = _near(largest, parts)
-    moves = np.empty((largest, 3, parts.n_columns))
+    size = largest_of(centres[lo:hi], pairs)
+    near = _near(size, parts)
+    moves = np.empty((size, 3, parts.n_columns))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]

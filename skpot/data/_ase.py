@@ -165,3 +165,10 @@ def extract_arrays(structures):
         pbc,
         offsets,
     )
+
+
+def covalent_radius(number):
+    """Return the covalent radius of an element in Å (Cordero et al., Dalton Trans. 2832 (2008))."""
+    from ase.data import covalent_radii
+
+    return float(covalent_radii[number])

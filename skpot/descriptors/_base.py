@@ -88,6 +88,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
     `cache`, and defines what stands below this docstring.
     """
 
+    dtype = "float64"  # of the features; a parameter where a subclass makes it one
     _derivatives = None  # its subclass of `PairDerivatives`
     _block = None  # name of its columns in `AtomicFeatures.blocks`
 
@@ -136,7 +137,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
         species = self._species_index(batch)
         graph = batch.neighbors(self._radius())
         tables = self._tables()
-        values = np.empty((len(batch.numbers), self.n_features_out_))
+        values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype)
         self._values(graph.pairs, species, tables, values)
         chain = self._derivatives(graph, species, tables)
         blocks = {self._block: slice(None)}
@@ -145,7 +146,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
     def _hyperparameters(self):
         """Return as bytes all that determines the features of a structure."""
         parameters = [(k, v) for k, v in sorted(self.get_params().items()) if k != "cache"]
-        return repr([type(self).__name__, *parameters, self.species_.tolist()]).encode()
+        learnt = getattr(self, "fingerprint_", None)
+        return repr([type(self).__name__, *parameters, self.species_.tolist(), learnt]).encode()
 
     def _compute_cached(self, batch):
         hyper = self._hyperparameters()

@@ -1,17 +1,24 @@
-"""The SOAP power spectrum as a transformer."""
+"""SOAP vectors as a transformer."""
 
 from numbers import Integral, Real
 
+import joblib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..core import soap
+from ..core.bispectrum import bispectrum_terms
+from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
-from ..core.radial import gto_density_table
+from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
 from ..data import as_batch
 from ..data._elements import SYMBOLS
+from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
+
+_PSEUDO = ("alchemical", "alchemical-pca")
+_DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
 
 class SoapDerivatives(PairDerivatives):
@@ -21,7 +28,7 @@ class SoapDerivatives(PairDerivatives):
 
 
 class SOAP(PairDescriptor):
-    r"""Smooth overlap of atomic positions: power spectrum of the smeared neighbour density.
+    r"""Smooth overlap of atomic positions: invariants of the smeared neighbour density.
 
     Every neighbour within the cutoff is a Gaussian of width sigma. The density of each species
     around each atom is expanded in radial functions and spherical harmonics, and the power spectrum
@@ -33,26 +40,57 @@ class SOAP(PairDescriptor):
         p_{(an)(bn')l} = \frac{1}{\sqrt{2l+1}} \sum_m c_{nlm}^a c_{n'lm}^b
 
     Forces and stress come from the analytic derivatives of the same spline that gives the values.
+    Several length scales are a `FeatureUnion` of several `SOAP`.
 
     Parameters
     ----------
     cutoff : float, default=5.0
         Radius of the environment in Å.
     n_max : int, default=8
-        Number of radial functions (Gaussian-type orbitals, see `skpot.core.radial.gto_basis`).
+        Number of radial functions.
     l_max : int, default=6
         Highest degree of the spherical harmonics.
     sigma : float, default=0.5
         Width of the Gaussians in Å; 0.3 suits systems with hydrogen.
-    cutoff_width : float, default=0.5
-        Width in Å of the cosine that takes a neighbour to zero at the cutoff.
+    body_order : {2, 3, 4}, default=3
+        2: the radial spectrum :math:`c_{n00}^a`; 3: the power spectrum; 4: the bispectrum of
+        `n_channels` contracted channels, the leading principal components of each degree
+        (`skpot.core.bispectrum`); l_max of 2 to 4 is enough there.
+    density : {"gaussian", "delta"}, default="gaussian"
+        Whether a neighbour is a Gaussian or a point, for which sigma does not matter.
+    radial_basis : {"gto", "polynomial", "bessel", "optimal"}, default="gto"
+        Gaussian-type orbitals, polynomials that vanish at the cutoff, the Laplacian's eigenstates
+        in a sphere (`skpot.core.radial`), or for every pair of species and degree the n_max leading
+        principal components of the density around the atoms seen in `fit` (Goscinski et al.).
     radial_scaling : tuple of (float, float) or None, default=None
         r0 (Å) and exponent m of the weight 1/(1 + (r/r0)^m) that plays down far neighbours.
+    cutoff_width : float, default=0.5
+        Width in Å of the cosine that takes a neighbour to zero at the cutoff.
+    pair_cutoffs : dict of tuple to float, optional
+        Cutoffs of some pairs of species, as in ``{("H", "O"): 4.0}``, in either order.
+    central_weight : float, default=1.0
+        Weight of the central atom's own density.
+    species_weights : dict of str to float, optional
+        Weights of some species' densities, 1 for the others, as in ``{"H": 0.6}``.
+    compression : {"totals", "alchemical", "alchemical-pca", "tensor"}, optional
+        How the number of features is kept from growing with the square of that of species.
+        "totals" pairs each channel with the sum over species (Darby, Kermode, Csányi);
+        "alchemical" mixes species into `n_channels` pseudo-elements by similarity in the periodic
+        table (Willatt, Musil, Ceriotti) and "alchemical-pca" by the principal components of the
+        training set; "tensor" pairs each of `n_channels` random mixtures of channels with itself
+        (Darby et al.).
+    n_channels : int, optional
+        See compression and body_order. By default 2 pseudo-elements, 64 random mixtures or 4
+        contracted channels.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the random mixtures.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
     normalize : bool, default=True
-        Scale each atom's power spectrum to unit length.
+        Scale each atom's features to unit length.
+    dtype : {"float64", "float32"}, default="float64"
+        Type of the features; derivatives are float64.
     cache : bool, default=True
         Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
 
@@ -60,13 +98,20 @@ class SOAP(PairDescriptor):
     ----------
     species_ : ndarray of shape (n_species,)
         Atomic numbers, ascending.
+    mix_ : ndarray of shape (l_max + 1, n_mixed, n_species * n_max), or None
+        How channels of species and radial functions are mixed.
     n_features_out_ : int
-        (l_max + 1) K (K + 1) / 2 with K = n_species n_max.
+        (l_max + 1) K (K + 1) / 2 with K = n_species n_max, unless compressed.
 
     References
     ----------
     A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013).
-    F. Musil et al., J. Chem. Phys. 154, 114109 (2021), for the radial basis.
+    F. Musil et al., J. Chem. Phys. 154, 114109 (2021), for Gaussian-type orbitals.
+    A. Goscinski et al., J. Chem. Phys. 155, 104106 (2021), for optimal radial functions.
+    J. P. Darby, J. R. Kermode, G. Csányi, npj Comput. Mater. 8, 166 (2022), for totals.
+    M. J. Willatt, F. Musil, M. Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), for radial
+    scaling and pseudo-elements.
+    J. P. Darby et al., Phys. Rev. Lett. 131, 028001 (2023), for random mixtures.
 
     Examples
     --------
@@ -84,10 +129,20 @@ class SOAP(PairDescriptor):
         "n_max": [Interval(Integral, 1, None, closed="left")],
         "l_max": [Interval(Integral, 0, 15, closed="both")],
         "sigma": [Interval(Real, 0, None, closed="neither")],
-        "cutoff_width": [Interval(Real, 0, None, closed="neither")],
+        "body_order": [Interval(Integral, 2, 4, closed="both")],
+        "density": [StrOptions({"gaussian", "delta"})],
+        "radial_basis": [StrOptions({"gto", "polynomial", "bessel", "optimal"})],
         "radial_scaling": [tuple, list, None],
+        "cutoff_width": [Interval(Real, 0, None, closed="neither")],
+        "pair_cutoffs": [dict, None],
+        "central_weight": [Interval(Real, 0, None, closed="left")],
+        "species_weights": [dict, None],
+        "compression": [StrOptions({"totals", "alchemical", "alchemical-pca", "tensor"}), None],
+        "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
         "species": ["array-like", None],
         "normalize": ["boolean"],
+        "dtype": [StrOptions({"float64", "float32"})],
         "cache": ["boolean"],
     }
 
@@ -98,25 +153,45 @@ class SOAP(PairDescriptor):
         l_max=6,
         sigma=0.5,
         *,
-        cutoff_width=0.5,
+        body_order=3,
+        density="gaussian",
+        radial_basis="gto",
         radial_scaling=None,
+        cutoff_width=0.5,
+        pair_cutoffs=None,
+        central_weight=1.0,
+        species_weights=None,
+        compression=None,
+        n_channels=None,
+        random_state=0,
         species=None,
         normalize=True,
+        dtype="float64",
         cache=True,
     ):
         self.cutoff = cutoff
         self.n_max = n_max
         self.l_max = l_max
         self.sigma = sigma
-        self.cutoff_width = cutoff_width
+        self.body_order = body_order
+        self.density = density
+        self.radial_basis = radial_basis
         self.radial_scaling = radial_scaling
+        self.cutoff_width = cutoff_width
+        self.pair_cutoffs = pair_cutoffs
+        self.central_weight = central_weight
+        self.species_weights = species_weights
+        self.compression = compression
+        self.n_channels = n_channels
+        self.random_state = random_state
         self.species = species
         self.normalize = normalize
+        self.dtype = dtype
         self.cache = cache
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Note the species and tabulate the radial functions.
+        """Note the species, tabulate the radial functions and learn what is to be learnt.
 
         Parameters
         ----------
@@ -128,43 +203,142 @@ class SOAP(PairDescriptor):
         Returns
         -------
         self : SOAP
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, or species are not among those named.
         """
         batch = as_batch(X)
-        if self.cutoff_width > self.cutoff:
-            raise ValueError(
-                f"cutoff_width={self.cutoff_width} Å exceeds cutoff={self.cutoff} Å; "
-                "use at most the cutoff itself."
-            )
         self.species_ = self._find_species(batch)
-        self.radial_table_, self.spacing_, self.centre_ = gto_density_table(
-            self.n_max,
-            self.l_max,
-            float(self.cutoff),
-            float(self.sigma),
-            None if self.radial_scaling is None else tuple(self.radial_scaling),
-        )
+        index = self._species_index(batch)  # refuses what `species` leaves out
+        setting = self._setting()
+        tables = basis.density_tables(setting, batch)
+        self.radial_tables_ = tables.radial
+        self.table_of_pair_ = tables.of_pair
+        self.table_cutoffs_ = tables.cutoff
+        self.centre_ = tables.centre
+        self.spacing_ = tables.spacing
+        self.l_max_ = setting.l_max
+        self.mix_ = self._mixing(tables, index, batch)
+        if self.body_order == 4:
+            _, first, terms, weight = bispectrum_terms(self._k(), setting.l_max)
+            self.bispectrum_ = {"first": first, "index": terms, "weight": weight}
+        self.fingerprint_ = joblib.hash([self.radial_tables_, self.mix_])  # for the cache
         self.n_features_out_ = soap.n_features(self._tables())
-        self._species_index(batch)  # refuses what `species` leaves out
         return self
 
-    def _tables(self):
-        n = len(self.species_)
-        return soap.SoapTables(
-            self.radial_table_[None],
-            np.zeros((n, n), dtype=np.int64),
-            self.spacing_,
-            float(self.cutoff),
-            float(self.cutoff_width),
-            self.centre_,
-            legendre_coefficients(self.l_max),
+    def _setting(self):
+        """Check what parameters must agree on; return those of the density."""
+        problems = []
+        cutoffs = basis.pair_cutoffs(self.cutoff, self.pair_cutoffs, self.species_)
+        if not cutoffs.min() > 0.0 or not np.isfinite(cutoffs).all():
+            problems.append(f"pair_cutoffs={self.pair_cutoffs} must be positive lengths in Å")
+        elif self.cutoff_width > cutoffs.min():
+            problems.append(
+                f"cutoff_width={self.cutoff_width} Å exceeds cutoff={cutoffs.min()} Å; use at most "
+                "the cutoff itself"
+            )
+        if self.density == "delta" and self.radial_basis == "optimal":
+            problems.append('radial_basis="optimal" is made for density="gaussian"')
+        pseudo_or_none = self.compression in (None, *_PSEUDO)
+        if self.body_order == 2 and not pseudo_or_none:
+            problems.append(f'compression="{self.compression}" takes body_order=3')
+        if self.body_order == 4 and self.compression is not None:
+            problems.append(
+                "body_order=4 contracts channels itself; leave out "
+                f'compression="{self.compression}"'
+            )
+        if self.compression in _PSEUDO and self._k() > len(self.species_):
+            problems.append(
+                f"n_channels={self._k()} pseudo-elements are more than {len(self.species_)} species"
+            )
+        if self.body_order == 4 and self._k() > len(self.species_) * self.n_max:
+            problems.append(
+                f"n_channels={self._k()} are more than the {len(self.species_) * self.n_max} "
+                "channels of all species and radial functions"
+            )
+        if self.radial_scaling is not None and not (
+            len(self.radial_scaling) == 2 and min(self.radial_scaling) > 0
+        ):
+            problems.append(
+                f"radial_scaling={self.radial_scaling} must be (r0 in Å, exponent), both positive"
+            )
+        if problems:
+            raise ValueError("; ".join(problems) + ".")
+        return basis.Setting(
+            self.radial_basis,
             int(self.n_max),
-            int(self.l_max),
-            n,
-            bool(self.normalize),
+            0 if self.body_order == 2 else int(self.l_max),
+            float(self.sigma) if self.density == "gaussian" else None,
+            float(self.cutoff_width),
+            None if self.radial_scaling is None else tuple(self.radial_scaling),
+            float(self.central_weight),
+            self.species_,
+            cutoffs,
+            basis.neighbor_weights(self.species_weights, self.species_),
         )
 
+    def _k(self):
+        """Return the number of channels that `n_channels` stands for."""
+        if self.n_channels is not None:
+            return int(self.n_channels)
+        if self.compression in _PSEUDO:
+            return min(_DEFAULT_CHANNELS[self.compression], len(self.species_))
+        return _DEFAULT_CHANNELS.get(self.compression, 0)
+
+    def _mixing(self, tables, index, batch):
+        """Return the matrix of the channels' mixture, or None."""
+        if self.body_order == 4:
+            return basis.leading_channels(tables, index, batch, self._k())
+        if self.compression == "totals":
+            return basis.totals(tables)
+        if self.compression == "alchemical":
+            weights = basis.alchemical_weights(self.species_, self._k())
+            return basis.pseudo_elements(weights, tables)
+        if self.compression == "alchemical-pca":
+            weights = basis.learnt_weights(tables, index, batch, self._k())
+            return basis.pseudo_elements(weights, tables)
+        if self.compression == "tensor":
+            return basis.random_channels(tables, self._k(), self.random_state)
+        return None
+
+    def _product(self):
+        """Return the products that are taken of the (mixed) channels."""
+        n = len(self.species_) * int(self.n_max) if self.mix_ is None else self.mix_.shape[1]
+        if self.body_order == 2:
+            return Linear(n, self.l_max_)
+        if self.body_order == 4:
+            return Bispectrum(n, self.l_max_, **self.bispectrum_)
+        if self.compression == "totals":
+            return Rectangle(n, self.l_max_, n - int(self.n_max))
+        if self.compression == "tensor":
+            return Diagonal(n, self.l_max_)
+        return Triangle(n, self.l_max_)
+
+    def _tables(self):
+        density = DensityTables(
+            self.radial_tables_,
+            self.table_of_pair_,
+            self.table_cutoffs_,
+            float(self.cutoff_width),
+            self.spacing_,
+            self.centre_,
+            legendre_coefficients(self.l_max_),
+            int(self.n_max),
+            self.l_max_,
+            len(self.species_),
+        )
+        mix = np.empty((0, 0, 0)) if self.mix_ is None else np.ascontiguousarray(self.mix_)
+        back = np.ascontiguousarray(np.swapaxes(mix, 1, 2))
+        mixing = soap.Mixing(mix, back, bool(self.normalize))
+        return soap.SoapTables(density, mixing, self._product())
+
+    def _radius(self):
+        return float(self.table_cutoffs_.max())
+
     def _values(self, pairs, species, tables, values):
-        soap.power_spectrum(pairs, species, tables, values)
+        soap.soap_vectors(pairs, species, tables, values)
 
     def get_feature_names_out(self, input_features=None):
         """Return names such as "Si0 Si3 l2".
@@ -174,14 +348,27 @@ class SOAP(PairDescriptor):
         input_features : ignored
             For the scikit-learn interface.
         """
-        check_is_fitted(self, "radial_table_")
-        channels = [f"{SYMBOLS[z]}{n}" for z in self.species_ for n in range(self.n_max)]
-        return np.array(
-            [
+        check_is_fitted(self, "n_features_out_")
+        degrees = range(self.l_max_ + 1)
+        radial = range(self.n_max)
+        elements = [SYMBOLS[z] for z in self.species_]
+        if self.compression in _PSEUDO:
+            elements = [f"pseudo{e}:" for e in range(self._k())]
+        channels = [f"{a}{n}" for a in elements for n in radial]
+        if self.body_order == 2:
+            names = channels
+        elif self.body_order == 4:
+            labels = bispectrum_terms(self._k(), self.l_max_)[0]
+            names = [" ".join(f"{k}l{l}" for k, l in label) for label in labels]
+        elif self.compression == "tensor":
+            names = [f"mixture{k} l{l}" for l in degrees for k in range(self._k())]
+        elif self.compression == "totals":
+            names = [f"{a} total{n} l{l}" for l in degrees for a in channels for n in radial]
+        else:
+            names = [
                 f"{a} {b} l{l}"
-                for l in range(self.l_max + 1)
+                for l in degrees
                 for k, a in enumerate(channels)
                 for b in channels[k:]
-            ],
-            dtype=object,
-        )
+            ]
+        return np.array(names, dtype=object)

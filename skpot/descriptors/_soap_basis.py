@@ -1,0 +1,260 @@
+"""What `SOAP` learns or tabulates in `fit`: radial functions of species pairs, mixed channels."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core import soap
+from ..core.cutoffs import radial_scaling
+from ..core.density import DensityTables
+from ..core.harmonics import legendre_coefficients
+from ..core.radial import grid_functions, knots, radial_functions, spline_table
+from ..data._ase import covalent_radius
+from ..data._elements import atomic_number, electronegativity
+
+_N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
+_MAX_CENTRES = 10_000  # environments that covariances are taken from
+_BLOCK = 256  # environments held at a time
+
+
+class Setting(NamedTuple):
+    """Parameters of the density, checked and with their defaults filled in."""
+
+    basis: str
+    n_max: int
+    l_max: int
+    sigma: float  # Å; None for delta functions
+    cutoff_width: float
+    scaling: tuple
+    central_weight: float
+    species: np.ndarray  # (n_species,) atomic numbers
+    cutoffs: np.ndarray  # (n_species, n_species) by centre and neighbour, Å
+    weights: np.ndarray  # (n_species,) of neighbours
+
+    @property
+    def spacing(self):
+        """Distance of the knots: relative interpolation errors near 1e-8."""
+        if self.sigma is not None:
+            return self.sigma / 25.0
+        # An orthonormal function has up to n_max + l_max / 2 half waves.
+        return float(self.cutoffs.max()) / (80.0 * (self.n_max + 0.5 * self.l_max))
+
+
+def pair_cutoffs(cutoff, given, species):
+    """Return the cutoffs of all pairs, shape (n_species, n_species).
+
+    Raises
+    ------
+    ValueError
+        If `given` names a species that the descriptor does not know, or one pair twice.
+    """
+    out = np.full((len(species), len(species)), float(cutoff))
+    seen = set()
+    for pair, value in (given or {}).items():
+        numbers = [atomic_number(s) for s in pair]
+        missing = [s for s, z in zip(pair, numbers, strict=True) if z not in species]
+        if missing or len(numbers) != 2 or frozenset(numbers) in seen:
+            raise ValueError(
+                f"pair_cutoffs has the key {pair!r}: it must be two of the species "
+                f"{species.tolist()} (atomic numbers), in either order, and occur once."
+            )
+        seen.add(frozenset(numbers))
+        a, b = np.searchsorted(species, numbers)
+        out[a, b] = out[b, a] = float(value)
+    return out
+
+
+def neighbor_weights(given, species):
+    """Return the weight of each species' neighbours, shape (n_species,)."""
+    out = np.ones(len(species))
+    for symbol, value in (given or {}).items():
+        number = atomic_number(symbol)
+        if number in species:
+            out[np.searchsorted(species, number)] = float(value)
+    return out
+
+
+def density_tables(setting, batch):
+    """Tabulate the radial functions; those of the optimal basis are learnt from the batch."""
+    if setting.basis != "optimal":
+        return _tables(setting, _radial_values, setting.n_max)
+    grid = _tables(setting, _grid_values, _N_GRID)
+    contraction = _optimal_contraction(setting, grid, batch)
+    n_species = len(setting.species)
+    pairs = [(a, b) for a in range(n_species) for b in range(n_species)]
+    radial, centre = [], []
+    for a, b in pairs:
+        which = grid.of_pair[a, b]
+        shape = (*grid.radial.shape[1:3], setting.l_max + 1, _N_GRID)
+        contracted = np.einsum(
+            "ksln,lnq->kslq", grid.radial[which].reshape(shape), contraction[a, b], optimize=True
+        )
+        radial.append(contracted.reshape(*shape[:2], -1))
+        centre.append(grid.centre[which] @ contraction[a, b, 0])
+    return grid._replace(
+        radial=np.array(radial),
+        of_pair=np.arange(len(pairs)).reshape(n_species, n_species),
+        cutoff=setting.cutoffs.ravel(),
+        centre=np.array(centre),
+        n_max=setting.n_max,
+    )
+
+
+def _radial_values(r, setting, cutoff):
+    s = setting
+    return radial_functions(r, s.basis, s.n_max, s.l_max, cutoff, s.sigma)
+
+
+def _grid_values(r, setting, cutoff):
+    return grid_functions(r, _N_GRID, setting.l_max, cutoff, setting.sigma)
+
+
+def _tables(setting, values_at, n):
+    """Return the tables of radial functions `values_at`; pairs that agree share one."""
+    keys = np.stack([setting.cutoffs, np.broadcast_to(setting.weights, setting.cutoffs.shape)])
+    distinct, of_pair = np.unique(keys.reshape(2, -1), axis=1, return_inverse=True)
+    r = knots(setting.spacing, setting.cutoffs.max())
+    radial, centre = [], []
+    for cutoff, weight in distinct.T:
+        values = weight * values_at(r, setting, cutoff)
+        centre.append(setting.central_weight * values[0, 0])
+        if setting.scaling is not None:
+            values *= radial_scaling(r, *setting.scaling)[:, None, None]
+        radial.append(spline_table(values, setting.spacing))
+    return DensityTables(
+        np.array(radial),
+        of_pair.reshape(setting.cutoffs.shape).astype(np.int64),
+        distinct[0].copy(),
+        setting.cutoff_width,
+        setting.spacing,
+        np.array(centre),
+        legendre_coefficients(setting.l_max),
+        n,
+        setting.l_max,
+        len(setting.species),
+    )
+
+
+def covariances(tables, species, batch, of_blocks):
+    r"""Return :math:`\sum_i \sum_m c_{lm,q} c_{lm,q'}` by centre species.
+
+    Parameters
+    ----------
+    tables : DensityTables
+        The expansion.
+    species : ndarray of shape (n_atoms,)
+        Index of each atom's species.
+    batch : StructureBatch
+        The structures; environments are taken evenly from at most 10 000.
+    of_blocks : bool
+        Whether only blocks of like neighbour species are wanted.
+
+    Returns
+    -------
+    ndarray
+        (n_species, l_max + 1, n_species, n_max, n_max) of blocks, else (n_species, l_max + 1, K, K)
+        with K = n_species n_max.
+    """
+    n_species, n_max, l_max = tables.n_species, tables.n_max, tables.l_max
+    n_channels = n_species * n_max
+    shape = (n_species, n_max, n_max) if of_blocks else (n_channels, n_channels)
+    out = np.zeros((n_species, l_max + 1, *shape))
+    graph = batch.neighbors(float(tables.cutoff.max()))
+    n_centres = min(len(species), _MAX_CENTRES)
+    chosen = np.unique(np.linspace(0, len(species) - 1, n_centres).astype(np.int64))
+    for begin in range(0, len(chosen), _BLOCK):
+        centres = chosen[begin : begin + _BLOCK]
+        c = np.zeros((len(centres), (l_max + 1) ** 2, n_channels))
+        soap.coefficients(centres, graph.pairs, species, tables, c)
+        for a in np.unique(species[centres]):
+            mine = c[species[centres] == a]
+            for l in range(l_max + 1):
+                rows = mine[:, l * l : (l + 1) * (l + 1)].reshape(-1, n_channels)
+                if of_blocks:
+                    rows = rows.reshape(-1, n_species, n_max)
+                    out[a, l] += np.einsum("ibn,ibk->bnk", rows, rows, optimize=True)
+                else:
+                    out[a, l] += rows.T @ rows
+    return out
+
+
+def leading(matrices, n):
+    """Return the eigenvectors of the n largest eigenvalues, (..., size, n), signs fixed."""
+    _, vectors = np.linalg.eigh(matrices)
+    vectors = vectors[..., ::-1][..., :n]
+    largest = np.abs(vectors).argmax(axis=-2, keepdims=True)
+    return vectors * np.sign(np.take_along_axis(vectors, largest, axis=-2))
+
+
+def _optimal_contraction(setting, grid, batch):
+    """Return the contraction (centre species, neighbour species, l_max + 1, n_grid, n_max)."""
+    species = np.searchsorted(setting.species, batch.numbers)
+    found = covariances(grid, species, batch, of_blocks=True)
+    found = np.moveaxis(found, 2, 1)  # (centre, neighbour, l, n, n)
+    # Crystals have few distances, and some pairs may never meet: what the data leave open is
+    # decided by neighbours at all distances alike.
+    r = grid.spacing * np.arange(grid.radial.shape[1])
+    for a in range(grid.n_species):
+        for b in range(grid.n_species):
+            which = grid.of_pair[a, b]
+            inside = r < grid.cutoff[which]
+            rows = grid.radial[which, inside, 0].reshape(-1, grid.l_max + 1, grid.n_max)
+            everywhere = np.einsum("rln,rlk,r->lnk", rows, rows, r[inside] ** 2, optimize=True)
+            for l in range(grid.l_max + 1):
+                size = max(np.trace(found[a, b, l]), np.finfo(float).tiny)
+                found[a, b, l] += 1e-6 * size / np.trace(everywhere[l]) * everywhere[l]
+                found[a, b, l] /= np.trace(found[a, b, l])
+    return leading(found, setting.n_max)
+
+
+def totals(tables):
+    """Return the matrix (l_max + 1, K + n_max, K) that appends sums over species to K channels."""
+    n_channels = tables.n_species * tables.n_max
+    sums = np.tile(np.eye(tables.n_max), tables.n_species)
+    return np.tile(np.vstack([np.eye(n_channels), sums]), (tables.l_max + 1, 1, 1))
+
+
+def pseudo_elements(weights, tables):
+    """Return the matrix (l_max + 1, k n_max, K) that mixes species by `weights` (n_species, k)."""
+    return np.tile(np.kron(weights.T, np.eye(tables.n_max)), (tables.l_max + 1, 1, 1))
+
+
+def alchemical_weights(species, k):
+    r"""Return the weights (n_species, k) of pseudo-elements from similarity in the periodic table.
+
+    :math:`\kappa_{ab} = \exp(-(\chi_a - \chi_b)^2/2 - (r_a - r_b)^2/2 s^2)` with Pauling
+    electronegativities and covalent radii, s = 0.5 Å; its k leading eigenvectors times the roots
+    of their eigenvalues (Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018)). With
+    k = n_species dot products of power spectra are those of the kernel with coupling kappa.
+    """
+    chi = np.array([electronegativity(z) for z in species])
+    radii = np.array([covalent_radius(z) for z in species])
+    squared = (chi[:, None] - chi) ** 2 + ((radii[:, None] - radii) / 0.5) ** 2
+    kappa = np.exp(-0.5 * squared)
+    vectors = leading(kappa, k)
+    values = np.einsum("ae,ab,be->e", vectors, kappa, vectors)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def learnt_weights(tables, species, batch, k):
+    """Return the k leading directions among species of the coefficients of the batch."""
+    joint = covariances(tables, species, batch, of_blocks=False).sum(axis=(0, 1))
+    blocks = joint.reshape(tables.n_species, tables.n_max, tables.n_species, tables.n_max)
+    return leading(np.einsum("anbn->ab", blocks), k)
+
+
+def leading_channels(tables, species, batch, k):
+    """Return the matrix (l_max + 1, k, K) of the k leading directions of each degree."""
+    joint = covariances(tables, species, batch, of_blocks=False).sum(axis=0)
+    return np.swapaxes(leading(joint, k), 1, 2)
+
+
+def random_channels(tables, k, random_state):
+    r"""Return a random matrix (l_max + 1, k, K), Gaussian with variance :math:`k^{-1/2}`.
+
+    Then features of many channels have lengths that do not depend on k. The same numbers for all
+    degrees would do as well; different ones mix less.
+    """
+    rng = np.random.default_rng(random_state)
+    shape = (tables.l_max + 1, k, tables.n_species * tables.n_max)
+    return rng.normal(scale=k**-0.25, size=shape)
