@@ -1,14 +1,16 @@
 """The one place that configures Numba.
 
-Every compiled function of skpot is decorated with `jit` (serial), `inline_jit` (part of
-inner loops), `exact_jit` (operations in the order written) or `parallel_jit` (threads).
-A kernel that exists in both forms has two names, because Numba's on-disk cache does not
-distinguish them.
+Every compiled function of skpot is decorated with `jit` (serial), `inner_jit` (serial, called
+by compiled functions only), `inline_jit` (part of inner loops), `exact_jit` (operations in the
+order written) or `parallel_jit` (threads). A kernel that exists in both forms has two names,
+because Numba's on-disk cache does not distinguish them.
 """
 
+import functools
 import os
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 from numba import extending
@@ -18,6 +20,10 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # workqueue aborts the process when two Python threads enter it, so it comes last.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+# Without wrappers that nothing calls a function compiles in half the time.
+_OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True}
+_INNER = {"no_cpython_wrapper": True}
 
 prange = numba.prange
 
@@ -36,7 +42,7 @@ os.register_at_fork(after_in_child=_mark_fork)
 
 def _decorate(function, **options):
     global _cache_warned
-    options = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH} | options
+    options = _OPTIONS | {"nogil": True} | options
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:  # neither the package nor the home folder is writable
@@ -58,7 +64,12 @@ def jit(function):
 
 def inline_jit(function):
     """Compile a function into its callers, for small ones that inner loops call."""
-    return _decorate(function, forceinline=True)
+    return _decorate(function, forceinline=True, **_INNER)
+
+
+def inner_jit(function):
+    """Compile a function as `jit` does, for compiled callers alone: Python cannot call it."""
+    return _decorate(function, **_INNER)
 
 
 def exact_jit(function):
@@ -68,7 +79,7 @@ def exact_jit(function):
 
 def exact_inline_jit(function):
     """Compile a function as `exact_jit` does, into its callers."""
-    return _decorate(function, fastmath=False, forceinline=True)
+    return _decorate(function, fastmath=False, forceinline=True, **_INNER)
 
 
 def parallel_jit(function):
@@ -90,8 +101,7 @@ def variants(table):
             return table[kind.instance_class].py_func
 
         # Not strict: the variants' signatures agree with the function's, not with `choose`'s.
-        options = dict(error_model="numpy", fastmath=FASTMATH)
-        extending.overload(function, jit_options=options, strict=False)(choose)
+        extending.overload(function, jit_options=_OPTIONS | _INNER, strict=False)(choose)
         return function
 
     return decorate
@@ -110,3 +120,30 @@ def run_twins(serial, parallel, n, *args):
         parallel(*args)
     else:
         serial(0, n, *args)
+
+
+_SMALLEST_CHUNK = 16  # what a task takes to start is little beside this many atoms
+
+
+@functools.cache
+def _pool(size):
+    return ThreadPoolExecutor(size, thread_name_prefix="skpot")
+
+
+def run_chunks(serial, n, *args):
+    """Run `serial(lo, hi, *args)` on parts of 0 ... n, which must not depend on each other.
+
+    Python threads take the parts where threads may be used: a parallel twin of a large kernel takes
+    Numba as long to compile as the kernel.
+    """
+    threads = n_threads()
+    if threads == 1 or n <= _SMALLEST_CHUNK:
+        serial(0, n, *args)
+        return
+    step = max(_SMALLEST_CHUNK, -(-n // (4 * threads)))
+
+    def run(lo):
+        serial(lo, min(n, lo + step), *args)
+
+    for _ in _pool(threads).map(run, range(0, n, step)):
+        pass

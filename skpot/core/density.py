@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit
+from ._jit import inline_jit, inner_jit, jit
 from .cutoffs import cosine_switch
 from .harmonics import many_harmonics
 
@@ -99,7 +99,7 @@ def radial_functions(tables, which, r, values, slopes):
         slopes[q] = switch * (d00 * (f0[q] - f1[q]) + d10 * m0[q] + d11 * m1[q]) + slope * value
 
 
-@jit
+@inner_jit
 def _gather(i, pairs, species, tables, near):
     """Collect the neighbours of centre i within the cutoff; return how many."""
     n = 0

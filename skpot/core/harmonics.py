@@ -16,7 +16,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from ._jit import jit
+from ._jit import inner_jit, jit
 
 
 def legendre_coefficients(l_max):
@@ -131,7 +131,7 @@ def spherical_harmonics_gradient(x, y, z, table, l_max, legendre, y_lm, grad):
         cosine, sine = x * cosine - y * sine, x * sine + y * cosine
 
 
-@jit
+@inner_jit
 def _legendre(z, table, l_max, legendre):
     for m in range(l_max + 1):
         legendre[m, m] = table[2, m, m]

@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit, variants
+from ._jit import inline_jit, inner_jit, variants
 
 _SQRT2 = math.sqrt(2.0)
 
@@ -106,7 +106,7 @@ def n_features(product):
     return len(product.first) - 1
 
 
-@jit
+@inner_jit
 def _transpose(c, out):
     for lm in range(c.shape[0]):
         for k in range(c.shape[1]):
@@ -143,13 +143,13 @@ def _dots(a, others, lo, hi, out, factor):
 # Values: (product, c, out, work), `work` being scratch of shape (n_channels, (l_max + 1)^2).
 
 
-@jit
+@inner_jit
 def _linear_values(product, c, out, work):
     for k in range(product.n_channels):
         out[k] = c[0, k]
 
 
-@jit
+@inner_jit
 def _triangle_values(product, c, out, work):
     n = product.n_channels
     _transpose(c, work)
@@ -163,7 +163,7 @@ def _triangle_values(product, c, out, work):
             begin += n - k
 
 
-@jit
+@inner_jit
 def _rectangle_values(product, c, out, work):
     n, n_left = product.n_channels, product.n_left
     _transpose(c, work)
@@ -176,7 +176,7 @@ def _rectangle_values(product, c, out, work):
             begin += n - n_left
 
 
-@jit
+@inner_jit
 def _diagonal_values(product, c, out, work):
     n = product.n_channels
     for l in range(product.l_max + 1):
@@ -188,7 +188,7 @@ def _diagonal_values(product, c, out, work):
                 row[k] += scale * c[lm, k] * c[lm, k]
 
 
-@jit
+@inner_jit
 def _bispectrum_values(product, c, out, work):
     flat = c.reshape(-1)
     index = product.index
@@ -204,14 +204,14 @@ def _bispectrum_values(product, c, out, work):
 # scratch of shape (n_channels, n_channels).
 
 
-@jit
+@inner_jit
 def _linear_gradient(product, c, g, dc, square):
     dc[:] = 0.0
     for k in range(product.n_channels):
         dc[0, k] = g[k]
 
 
-@jit
+@inner_jit
 def _triangle_gradient(product, c, g, dc, square):
     n = product.n_channels
     begin = 0
@@ -229,7 +229,7 @@ def _triangle_gradient(product, c, g, dc, square):
             _dots(c[lm], square, 0, n, dc[lm], 1.0)
 
 
-@jit
+@inner_jit
 def _rectangle_gradient(product, c, g, dc, square):
     n, n_left = product.n_channels, product.n_left
     dc[:] = 0.0
@@ -249,7 +249,7 @@ def _rectangle_gradient(product, c, g, dc, square):
             begin += n - n_left
 
 
-@jit
+@inner_jit
 def _diagonal_gradient(product, c, g, dc, square):
     n = product.n_channels
     for l in range(product.l_max + 1):
@@ -260,7 +260,7 @@ def _diagonal_gradient(product, c, g, dc, square):
                 dc[lm, k] = scale * row[k] * c[lm, k]
 
 
-@jit
+@inner_jit
 def _bispectrum_gradient(product, c, g, dc, square):
     flat, out = c.reshape(-1), dc.reshape(-1)
     out[:] = 0.0
@@ -296,7 +296,7 @@ def _project(c, pair, l_max, projected):
                 b_z[k] += w_z * c[lm, k]
 
 
-@jit
+@inner_jit
 def _linear_moves(product, c, pair, work, out):
     out[:] = 0.0
     for axis in range(3):
@@ -304,7 +304,7 @@ def _linear_moves(product, c, pair, work, out):
             out[axis, pair.offset + q] = pair.direction[axis] * pair.y_lm[0] * pair.slopes[q]
 
 
-@jit
+@inner_jit
 def _triangle_moves(product, c, pair, work, out):
     projected = work.reshape((4, product.l_max + 1, product.n_channels))
     _project(c, pair, product.l_max, projected)
@@ -312,7 +312,7 @@ def _triangle_moves(product, c, pair, work, out):
         _triangle_outer(pair, axis, projected[0], projected[axis + 1], out[axis])
 
 
-@jit
+@inner_jit
 def _triangle_outer(pair, axis, a, b, out):
     n_channels, offset, end = a.shape[1], pair.offset, pair.offset + pair.n
     direction = pair.direction[axis]
@@ -343,7 +343,7 @@ def _triangle_outer(pair, axis, a, b, out):
                 row[0] *= 1.0 / _SQRT2
 
 
-@jit
+@inner_jit
 def _rectangle_moves(product, c, pair, work, out):
     projected = work.reshape((4, product.l_max + 1, product.n_channels))
     _project(c, pair, product.l_max, projected)
@@ -365,7 +365,7 @@ def _rectangle_moves(product, c, pair, work, out):
                 begin += n - n_left
 
 
-@jit
+@inner_jit
 def _diagonal_moves(product, c, pair, work, out):
     projected = work.reshape((4, product.l_max + 1, product.n_channels))
     _project(c, pair, product.l_max, projected)
@@ -379,7 +379,7 @@ def _diagonal_moves(product, c, pair, work, out):
                 out[axis, l * n + k] = 2.0 * (slope * a[k] + value * b[k])
 
 
-@jit
+@inner_jit
 def _bispectrum_moves(product, c, pair, work, out):
     n_columns = out.shape[1]
     derivative = work.reshape((-1, n_columns))
@@ -397,12 +397,12 @@ def _bispectrum_moves(product, c, pair, work, out):
                         target[f] += w * row[f]
 
 
-@jit
+@inner_jit
 def _nothing_to_prepare(product, c, work):
     pass
 
 
-@jit
+@inner_jit
 def _bispectrum_derivative(product, c, work):
     """Write d(invariants)/dc to work, seen as (n_lm * n_channels, n_features)."""
     flat = c.reshape(-1)
@@ -417,12 +417,12 @@ def _bispectrum_derivative(product, c, work):
             derivative[k, f] += w * flat[i] * flat[j]
 
 
-@jit
+@inner_jit
 def _projected_scratch(product, n_columns):
     return np.empty(4 * (product.l_max + 1) * product.n_channels)
 
 
-@jit
+@inner_jit
 def _bispectrum_scratch(product, n_columns):
     return np.empty((product.l_max + 1) ** 2 * product.n_channels * n_columns)
 

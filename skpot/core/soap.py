@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit, parallel_jit, prange, run_twins
+from ._jit import inner_jit, jit, run_chunks
 from .density import DensityTables, expand, gradient_to_pairs, neighborhood
 from .harmonics import spherical_harmonics_gradient
 from .invariants import (
@@ -25,8 +25,6 @@ from .invariants import (
 from .invariants import n_features as n_invariants
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
-_CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
-
 
 class Mixing(NamedTuple):
     """What happens to the coefficients before and to the invariants after the products."""
@@ -37,7 +35,7 @@ class Mixing(NamedTuple):
 
 
 class SoapTables(NamedTuple):
-    """What the kernels need to know; they take the three apart, as Numba's threads demand."""
+    """What the kernels need to know; they take the three apart."""
 
     density: DensityTables
     mixing: Mixing
@@ -52,7 +50,7 @@ class Scratch(NamedTuple):
     transposed: np.ndarray  # (n_channels, (l_max + 1)^2)
 
 
-@jit
+@inner_jit
 def _scratch(density, product):
     n_lm = (density.l_max + 1) ** 2
     n_channels = product.n_channels
@@ -78,7 +76,7 @@ def mix_channels(matrix, c, out):
                 out[lm, k] = total
 
 
-@jit
+@inner_jit
 def _coefficients(i, pairs, species, density, mixing, near, scratch):
     """Return the (mixed) coefficients of centre i and the number of its neighbours."""
     size = expand(i, pairs, species, density, near, scratch.coefficients)
@@ -88,7 +86,7 @@ def _coefficients(i, pairs, species, density, mixing, near, scratch):
     return scratch.mixed, size
 
 
-@jit
+@inner_jit
 def _length(row):
     """Return the Euclidean length, or 1 for a row of zeros, which cannot be scaled."""
     total = 0.0
@@ -97,7 +95,7 @@ def _length(row):
     return math.sqrt(total) if total > 0.0 else 1.0
 
 
-@jit
+@inner_jit
 def _remove_along(unit, length, row):
     """Turn a derivative of a vector into that of the vector scaled to unit length."""
     overlap = 0.0
@@ -122,23 +120,6 @@ def values_serial(lo, hi, pairs, species, density, mixing, product, values):
                 row[d] *= scale
 
 
-@parallel_jit
-def values_parallel(pairs, species, density, mixing, product, values):
-    """Run `values_serial` on all centres, threads taking chunks."""
-    n = values.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        values_serial(
-            chunk * _CHUNK,
-            min(n, (chunk + 1) * _CHUNK),
-            pairs,
-            species,
-            density,
-            mixing,
-            product,
-            values,
-        )
-
-
 @jit
 def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
@@ -150,7 +131,8 @@ def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_g
     d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
     for i in range(lo, hi):
         c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
-        g_centre[:] = g[i]
+        for d in range(g.shape[1]):  # assigning slices compiles checks of their shapes
+            g_centre[d] = g[i, d]
         if mixing.normalize:
             invariants(product, c, unit, scratch.transposed)
             length = _length(unit)
@@ -162,24 +144,6 @@ def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_g
             invariants_gradient(product, c, g_centre, d_mixed, square)
             mix_channels(mixing.back, d_mixed, d_coefficients)
         gradient_to_pairs(i, size, pairs, density, near, d_coefficients, pair_gradient)
-
-
-@parallel_jit
-def pull_back_parallel(pairs, species, density, mixing, product, g, pair_gradient):
-    """Run `pull_back_serial` on all centres, threads taking chunks."""
-    n = g.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        pull_back_serial(
-            chunk * _CHUNK,
-            min(n, (chunk + 1) * _CHUNK),
-            pairs,
-            species,
-            density,
-            mixing,
-            product,
-            g,
-            pair_gradient,
-        )
 
 
 @jit
@@ -221,20 +185,7 @@ def jacobian_serial(
         close_rows(start[row], used, slot, atom)
 
 
-@parallel_jit
-def jacobian_parallel(
-    centres, pairs, species, density, mixing, product, start, atom, jacobian, strain
-):
-    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
-    n = len(centres)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        jacobian_serial(
-            lo, hi, centres, pairs, species, density, mixing, product, start, atom, jacobian, strain
-        )
-
-
-@jit
+@inner_jit
 def _pair_scratch(density, mixing, product):
     n_lm = (density.l_max + 1) ** 2
     n = density.n_max if mixing.forward.shape[0] == 0 else product.n_channels
@@ -245,7 +196,7 @@ def _pair_scratch(density, mixing, product):
     )  # fmt: skip
 
 
-@jit
+@inner_jit
 def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
     """Return how neighbour t of centre i moves the (mixed) coefficients."""
     n_max, l_max = density.n_max, density.l_max
@@ -262,8 +213,8 @@ def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
     offset = species[pairs.neighbor[near.pair[t]]] * n_max
     radial, slopes = scratch.radial, scratch.slopes
     if mixing.forward.shape[0] == 0:
-        radial[:] = near.radial[t]
-        slopes[:] = near.slopes[t]
+        for q in range(radial.shape[0]):
+            radial[q], slopes[q] = near.radial[t, q], near.slopes[t, q]
         return PairMove(offset, n_max, scratch.direction, radial, slopes, y_lm, normal)
     n = mixing.forward.shape[1]
     for l in range(l_max + 1):
@@ -292,19 +243,16 @@ def n_features(tables):
 
 def soap_vectors(pairs, species, tables, values):
     """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    run_twins(values_serial, values_parallel, len(values), pairs, species, *tables, values)
+    run_chunks(values_serial, len(values), pairs, species, *tables, values)
 
 
 def pull_back(pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dp_i."""
-    run_twins(
-        pull_back_serial, pull_back_parallel, len(g), pairs, species, *tables, g, pair_gradient
-    )
+    run_chunks(pull_back_serial, len(g), pairs, species, *tables, g, pair_gradient)
 
 
 def jacobian(centres, pairs, species, tables, start, atom, values, strain):
     """Write the Jacobian rows of `centres`; see `jacobian_serial`."""
-    run_twins(
-        jacobian_serial, jacobian_parallel, len(centres),
-        centres, pairs, species, *tables, start, atom, values, strain,
-    )  # fmt: skip
+    run_chunks(
+        jacobian_serial, len(centres), centres, pairs, species, *tables, start, atom, values, strain
+    )

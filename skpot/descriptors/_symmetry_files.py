@@ -80,6 +80,8 @@ def read_n2p2(path, units="bohr"):
     """Read the `symfunction_short` and `cutoff_type` lines of an n2p2 settings file (`input.nn`).
 
     Types 2, 3, 9, 12 and 13 are G2, G4, G5 and the weighted G2 and G4. Other lines are ignored.
+    Words and formulas are those of n2p2's sources (CompPhysVienna/n2p2, src/libnnp:
+    SymFncExp*.h for the functions, the enumeration of CutoffFunction.h, from 0, for cutoff_type).
 
     Parameters
     ----------
