@@ -6,29 +6,46 @@ from scipy.special import sph_harm_y
 
 from skpot.core.harmonics import (
     legendre_coefficients,
-    spherical_harmonics,
+    many_harmonics,
     spherical_harmonics_gradient,
 )
 
 DIRECTIONS = [[0, 0, 1], [0, 0, -1], [1, 0, 0], [0, -1, 0], [0.3, -0.5, 0.2], [-1, 1e-9, 1e-9]]
 
 
+def normalised(vectors):
+    vectors = np.asarray(vectors, float)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
 def evaluate(vector, l_max):
-    x, y, z = np.asarray(vector, float) / np.linalg.norm(vector)
+    """Values and gradients of one direction."""
+    x, y, z = normalised(vector)
     out, grad = np.empty((l_max + 1) ** 2), np.empty((3, (l_max + 1) ** 2))
     scratch = np.empty((l_max + 1, l_max + 1))
-    table = legendre_coefficients(l_max)
-    spherical_harmonics_gradient(x, y, z, table, l_max, scratch, out, grad)
-    plain = np.empty_like(out)
-    spherical_harmonics(x, y, z, table, l_max, scratch, plain)
-    assert np.array_equal(plain, out)
+    spherical_harmonics_gradient(x, y, z, legendre_coefficients(l_max), l_max, scratch, out, grad)
     return out, grad
+
+
+def evaluate_many(vectors, l_max, room):
+    """Values of all directions at once, in arrays with room for more."""
+    size, degrees = len(vectors), l_max + 1
+    unit = np.full((3, size + room), np.nan)
+    unit[:, :size] = normalised(vectors).T
+    y_lm = np.full((degrees**2, size + room), 7.0)
+    many_harmonics(
+        unit, size, legendre_coefficients(l_max), l_max,
+        np.empty((degrees * (degrees + 1) // 2, size + room)),
+        np.empty((degrees, size + room)), np.empty((degrees, size + room)), y_lm,
+    )  # fmt: skip
+    assert (y_lm[:, size:] == 7.0).all()
+    return y_lm[:, :size].T
 
 
 @pytest.mark.parametrize("vector", DIRECTIONS, ids=str)
 @pytest.mark.parametrize("l_max", [0, 1, 12])
 def test_values_equal_scipy(vector, l_max):
-    x, y, z = np.asarray(vector, float) / np.linalg.norm(vector)
+    x, y, z = normalised(vector)
     theta, phi = np.arccos(z), np.arctan2(y, x)
     values, _ = evaluate(vector, l_max)
     for l in range(l_max + 1):
@@ -40,10 +57,18 @@ def test_values_equal_scipy(vector, l_max):
             )
 
 
+@pytest.mark.parametrize("l_max", [0, 1, 2, 12])
+def test_values_of_many_directions_equal_those_of_each(l_max):
+    expected = [evaluate(vector, l_max)[0] for vector in DIRECTIONS]
+    np.testing.assert_allclose(evaluate_many(DIRECTIONS, l_max, 0), expected, atol=1e-13)
+    np.testing.assert_allclose(evaluate_many(DIRECTIONS[:3], l_max, 5), expected[:3], atol=1e-13)
+    assert evaluate_many(np.empty((0, 3)), l_max, 2).shape == (0, (l_max + 1) ** 2)
+
+
 @pytest.mark.parametrize("vector", DIRECTIONS, ids=str)
 def test_projected_gradient_equals_central_differences(vector):
     l_max, step = 6, 1e-6
-    vector = np.asarray(vector, float) / np.linalg.norm(vector)
+    vector = normalised(vector)
     _, grad = evaluate(vector, l_max)
     projected = grad - np.outer(vector, vector @ grad)
     for axis in range(3):
@@ -57,8 +82,7 @@ def test_projected_gradient_equals_central_differences(vector):
 def test_the_addition_theorem():
     l_max = 9
     (a, _), (b, _) = evaluate([0.2, 0.7, -0.4], l_max), evaluate([-0.9, 0.1, 0.3], l_max)
-    u, v = np.array([0.2, 0.7, -0.4]), np.array([-0.9, 0.1, 0.3])
-    cosine = u @ v / np.linalg.norm(u) / np.linalg.norm(v)
+    cosine = normalised([0.2, 0.7, -0.4]) @ normalised([-0.9, 0.1, 0.3])
     for l in range(l_max + 1):
         rows = slice(l * l, (l + 1) ** 2)
         legendre = np.polynomial.legendre.Legendre.basis(l)(cosine)

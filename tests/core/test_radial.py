@@ -2,11 +2,27 @@
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.special import spherical_in
+from scipy.special import jacobi, spherical_in, spherical_jn
 
-from skpot.core.cutoffs import cosine_switch, radial_scaling
-from skpot.core.radial import bessel_scaled, gto_basis, gto_density_table, spline_table
+from skpot.core.cutoffs import cosine_switch
+from skpot.core.density import DensityTables
+from skpot.core.density import radial_functions as interpolate
+from skpot.core.harmonics import legendre_coefficients
+from skpot.core.radial import (
+    BASES,
+    bessel_basis,
+    bessel_scaled,
+    bessel_zeros,
+    grid_functions,
+    gto_basis,
+    knots,
+    polynomial_basis,
+    quadrature,
+    radial_functions,
+    spherical_bessel,
+    spline_table,
+)
+from skpot.descriptors._soap_basis import Setting
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 6, 15])
@@ -24,17 +40,63 @@ def test_bessel_functions_of_large_arguments_do_not_overflow():
     assert np.isfinite(values).all() and (np.diff(values, axis=0) < 0).all()
 
 
+@pytest.mark.parametrize("l_max", [0, 1, 6, 15])
+def test_oscillating_bessel_functions_equal_scipy(l_max):
+    x = np.array([0.0, 1e-8, 1e-4, 9.9e-4, 1.1e-3, 0.1, 1.0, np.pi, 7.0, 30.0, 75.0])
+    values = spherical_bessel(l_max, x)
+    for l in range(l_max + 1):
+        np.testing.assert_allclose(values[l], spherical_jn(l, x), rtol=1e-8, atol=1e-14)
+
+
+def test_zeros_of_bessel_functions():
+    zeros = bessel_zeros(8, 12)
+    for l in range(9):
+        np.testing.assert_allclose(spherical_jn(l, zeros[l]), 0.0, atol=1e-14)
+        # None is left out: between 0 and the last one, the sign changes as often as it should.
+        fine = spherical_jn(l, np.linspace(0.5, zeros[l, -1] + 0.1, 5000))
+        if l < 4:  # beyond, j_l is tiny at the start but has no zero there either
+            assert np.count_nonzero(np.diff(np.sign(fine))) == 12
+        assert np.diff(zeros[l]).min() > 3.0
+
+
 @pytest.mark.parametrize("n_max", [1, 2, 8, 12])
-def test_radial_basis_is_orthonormal(n_max):
-    def product(i, j):
-        def integrand(r):
-            g = gto_basis(np.array([r]), n_max, 5.0)[:, 0]
-            return r * r * g[i] * g[j]
+@pytest.mark.parametrize("basis", BASES)
+def test_radial_bases_are_orthonormal(basis, n_max):
+    cutoff, l_max = 5.0, 3
+    r, weights = quadrature(25.0 if basis == "gto" else cutoff, 400)
+    g = BASES[basis](r, n_max, l_max, cutoff)
+    assert g.shape == (l_max + 1, n_max, len(r))
+    overlap = np.einsum("lnr,lkr,r->lnk", g, g, weights * r * r)
+    # S^(-1/2) of nearly dependent Gaussian-type functions loses digits.
+    np.testing.assert_allclose(
+        overlap, np.tile(np.eye(n_max), (l_max + 1, 1, 1)), atol=1e-5 if basis == "gto" else 1e-11
+    )
 
-        return quad(integrand, 0, 25, limit=400)[0]
 
-    for i, j in {(0, 0), (0, n_max - 1), (n_max - 1, n_max - 1), (n_max // 2, n_max // 2)}:
-        assert product(i, j) == pytest.approx(float(i == j), abs=1e-5)
+def test_gaussian_type_functions_are_the_same_for_all_degrees():
+    g = gto_basis(np.linspace(0, 6, 50), 4, 3, 5.0)
+    assert (g == g[0]).all()
+
+
+def test_polynomials_span_the_powers_and_equal_jacobi():
+    cutoff, n_max = 5.0, 6
+    r, weights = quadrature(cutoff, 100)
+    g = polynomial_basis(r, n_max, 0, cutoff)[0]
+    powers = [(cutoff - r) ** (n + 2) for n in range(1, n_max + 1)]
+    for power in powers:
+        residual = power - ((g * weights * r * r) @ power) @ g
+        assert abs(residual).max() < 1e-11 * abs(power).max()
+    for n in range(n_max):
+        expected = (cutoff - r) ** 3 * jacobi(n, 6, 2)(2 * r / cutoff - 1)
+        expected /= np.sqrt(np.sum(weights * r * r * expected**2))
+        np.testing.assert_allclose(g[n], expected, rtol=1e-10, atol=1e-12)
+    assert not polynomial_basis(np.array([5.0, 5.5]), n_max, 0, cutoff).any()
+
+
+def test_bessel_basis_is_zero_at_the_cutoff_and_beyond():
+    g = bessel_basis(np.array([4.999999, 5.0, 6.0]), 5, 4, 5.0)
+    assert abs(g[:, :, 0]).max() < 1e-4
+    assert not g[:, :, 1:].any()
 
 
 def test_spline_reproduces_smooth_functions_and_their_slopes():
@@ -48,23 +110,79 @@ def test_spline_reproduces_smooth_functions_and_their_slopes():
     )
 
 
-def test_density_table_holds_the_integral_of_the_formula():
+@pytest.mark.parametrize("basis", BASES)
+def test_radial_functions_are_the_integrals_of_the_formula(basis):
     n_max, l_max, cutoff, sigma = 4, 3, 4.0, 0.5
-    table, spacing, centre = gto_density_table(n_max, l_max, cutoff, sigma, (2.0, 3.0))
-    for k in (0, 40, 150):
-        r = k * spacing
-        for l in (0, 3):
+    end = cutoff + 8 * sigma if basis == "gto" else cutoff
+    r = np.array([0.0, 0.8, 3.0])
+    values = radial_functions(r, basis, n_max, l_max, cutoff, sigma)
+    assert values.shape == (3, l_max + 1, n_max)
+    s, weights = quadrature(end, 500)
+    g = BASES[basis](s, n_max, l_max, cutoff)
+    for k, distance in enumerate(r):
+        gauss = np.exp(-((distance - s) ** 2) / (2 * sigma**2))
+        for l in range(l_max + 1):
+            x = distance * s / sigma**2
+            bessel = spherical_in(l, x) * np.exp(-x)
+            full = 4 * np.pi * (weights * s * s * gauss * bessel * g[l]).sum(axis=1)
+            np.testing.assert_allclose(values[k, l], full, atol=1e-10)
+    delta = radial_functions(r, basis, n_max, l_max, cutoff, None)
+    assert np.array_equal(delta, np.moveaxis(BASES[basis](r, n_max, l_max, cutoff), 2, 0))
 
-            def integrand(s, n, l=l, r=r):
-                bessel = bessel_scaled(l, np.array([r * s / sigma**2]))[l, 0]
-                gauss = np.exp(-((r - s) ** 2) / (2 * sigma**2))
-                return s * s * gto_basis(np.array([s]), n_max, cutoff)[n, 0] * gauss * bessel
 
-            for n in range(n_max):
-                full = 4 * np.pi * quad(integrand, 0, cutoff + 8 * sigma, args=(n,), limit=200)[0]
-                value = table[k, 0, l * n_max + n]
-                assert value == pytest.approx(full * radial_scaling(r, 2.0, 3.0), abs=1e-8)
-    np.testing.assert_allclose(centre, table[0, 0, :n_max])
+def interpolation_error(values_at, setting, cutoff):
+    """Largest error of the spline between its knots, relative to the largest value."""
+    table = spline_table(values_at(knots(setting.spacing, cutoff)), setting.spacing)
+    rng = np.random.default_rng(0)
+    # Up to where the switch begins to hide everything; half knots are the worst places.
+    r = np.concatenate([[0.0], rng.uniform(0.3, cutoff, 300), [cutoff * (1 - 1e-9)]])
+    exact = values_at(r).reshape(len(r), -1)
+    n_columns = exact.shape[1]
+    tables = DensityTables(
+        table[None], np.zeros((1, 1), dtype=int), np.array([cutoff * (1 + 1e-12)]), 1e-13,
+        setting.spacing, np.zeros((1, 1)), legendre_coefficients(0), n_columns, 0, 1,
+    )  # fmt: skip
+    value, slope = np.empty(n_columns), np.empty(n_columns)
+    error = 0.0
+    for k, distance in enumerate(r):
+        interpolate.py_func(tables, 0, distance, value, slope)
+        error = max(error, abs(value - exact[k]).max())
+    return error / abs(exact).max()
+
+
+def setting_of(basis, n_max, l_max, cutoff, sigma):
+    one = np.array([[cutoff]])
+    return Setting(basis, n_max, l_max, sigma, 0.5, None, 1.0, np.array([14]), one, np.ones(1))
+
+
+@pytest.mark.parametrize(("n_max", "l_max", "sigma"), [(4, 2, 0.25), (12, 8, 0.3), (12, 8, 1.0)])
+@pytest.mark.parametrize("basis", BASES)
+def test_the_spline_of_a_gaussian_density_is_accurate(basis, n_max, l_max, sigma):
+    setting = setting_of(basis, n_max, l_max, 5.0, sigma)
+
+    def values_at(r):
+        return radial_functions(r, basis, n_max, l_max, 5.0, sigma)
+
+    assert interpolation_error(values_at, setting, 5.0) < 1e-7
+
+
+@pytest.mark.parametrize(("n_max", "l_max"), [(4, 2), (12, 8)])
+@pytest.mark.parametrize("basis", BASES)
+def test_the_spline_of_a_delta_density_is_accurate(basis, n_max, l_max):
+    setting = setting_of(basis, n_max, l_max, 5.0, None)
+
+    def values_at(r):
+        return radial_functions(r, basis, n_max, l_max, 5.0, None)
+
+    assert interpolation_error(values_at, setting, 4.9) < 1e-7
+
+
+def test_the_spline_of_the_grid_functions_is_accurate():
+    def values_at(r):
+        return grid_functions(r, 48, 4, 5.0, 0.4)
+
+    setting = setting_of("optimal", 8, 4, 5.0, 0.4)
+    assert interpolation_error(values_at, setting, 5.0) < 1e-7
 
 
 def test_switch_is_smooth_and_has_the_right_slope():
