@@ -84,7 +84,8 @@ def polynomial_basis(r, n_max, l_max, cutoff):
     They span :math:`(r_c - r)^{n+2}`, n = 1 ... n_max, of Bartók, Kondor, Csányi, Phys. Rev. B 87,
     184115 (2013), eq. 27, and are orthonormal with weight :math:`r^2`:
     :math:`g_n \propto (r_c - r)^3 P_n^{(6, 2)}(2r/r_c - 1)` with the Jacobi polynomials P, whose
-    recurrence (DLMF 18.9.2) stays accurate where orthonormalising powers does not.
+    recurrence (DLMF 18.9.2) stays accurate where orthonormalising powers does not. They go on
+    beyond the cutoff, see `bessel_basis`.
     """
     alpha, beta = 6, 2
     x = 2.0 * r / cutoff - 1.0
@@ -107,7 +108,7 @@ def polynomial_basis(r, n_max, l_max, cutoff):
         second = 2 * (n + alpha) * (n + beta) * (s + 2)
         below, here = here, (first * here - second * below) / lead
     # (r_c - r)^6 r^2 dr = (r_c/2)^9 (1-x)^6 (1+x)^2 dx
-    rest = np.maximum(cutoff - r, 0.0) ** 3 / (0.5 * cutoff) ** 4.5
+    rest = (cutoff - r) ** 3 / (0.5 * cutoff) ** 4.5
     return np.broadcast_to(out * rest, (l_max + 1, n_max, len(r)))
 
 
@@ -115,17 +116,18 @@ def bessel_basis(r, n_max, l_max, cutoff):
     r"""Return the Laplacian's eigenstates in a sphere, shape (l_max + 1, n_max, len(r)).
 
     :math:`g_{nl}(r) = \sqrt{2/r_c^3}\, j_l(z_{nl} r/r_c)/|j_{l+1}(z_{nl})|` with the zeros z of
-    the spherical Bessel functions; zero beyond the cutoff. Bigi, Huguenin-Dumittan, Ceriotti,
-    Manolopoulos, J. Chem. Phys. 157, 234101 (2022).
+    the spherical Bessel functions. Bigi, Huguenin-Dumittan, Ceriotti, Manolopoulos, J. Chem. Phys.
+    157, 234101 (2022). Beyond the cutoff, where the switch is zero, they simply go on: a spline
+    could not follow a kink.
     """
     zeros = bessel_zeros(l_max, n_max)
     out = np.empty((l_max + 1, n_max, len(r)))
     for l in range(l_max + 1):
         for n in range(n_max):
-            inside = spherical_bessel(l, zeros[l, n] * np.minimum(r, cutoff) / cutoff)[l]
+            values = spherical_bessel(l, zeros[l, n] * r / cutoff)[l]
             slope = spherical_bessel(l + 1, zeros[l, n : n + 1])[l + 1, 0]
-            out[l, n] = inside * math.sqrt(2.0 / cutoff**3) / abs(slope)
-    return np.where(r < cutoff, out, 0.0)
+            out[l, n] = values * math.sqrt(2.0 / cutoff**3) / abs(slope)
+    return out
 
 
 def spherical_bessel(l_max, x):
