@@ -55,7 +55,7 @@ def main():
         gradient = np.empty((s.n_pairs, 3))
         of_batch = (chain.graph.pairs, chain.species, chain.tables)
         jobs = {
-            "values": (lambda b=of_batch, o=out: kernels.power_spectrum(*b, o), values_cost),
+            "values": (lambda b=of_batch, o=out: kernels.soap_vectors(*b, o), values_cost),
             "pull-back": (
                 lambda b=of_batch, g=g, o=gradient: kernels.pull_back(*b, g, o),
                 pull_back_cost,
