@@ -44,7 +44,7 @@ class Neighborhood(NamedTuple):
     inverse: np.ndarray  # (P,) 1/r
     radial: np.ndarray  # (P, (l_max + 1) * n_max)
     slopes: np.ndarray  # (P, (l_max + 1) * n_max)
-    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial once more, neighbours innermost
+    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial (or slopes) with neighbours innermost
     legendre: np.ndarray  # see harmonics.many_harmonics
     cosine: np.ndarray
     sine: np.ndarray
@@ -126,20 +126,20 @@ def _gather(i, pairs, species, tables, near):
 
 
 @inline_jit
-def _add_species(b, near, tables, c):
-    """Add the neighbours of species b to their channels of c."""
+def _add_species(b, near, tables, angular, c):
+    """Add sums over neighbours of species b, `angular` times `columns`, to their channels of c."""
     n_max = tables.n_max
     lo, hi = near.first[b], near.first[b + 1]
     size = hi - lo  # slices and loops from 0: an index that may be negative is not vectorised
     offset = b * n_max
     for l in range(tables.l_max + 1):
         n = 0
-        while n + 4 <= n_max:  # four sums share the load of y_lm
+        while n + 4 <= n_max:  # four sums share the load of y
             q = l * n_max + n
             r0, r1 = near.columns[q, lo:hi], near.columns[q + 1, lo:hi]
             r2, r3 = near.columns[q + 2, lo:hi], near.columns[q + 3, lo:hi]
             for lm in range(l * l, (l + 1) * (l + 1)):
-                y = near.y_lm[lm, lo:hi]
+                y = angular[lm, lo:hi]
                 s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
                 for t in range(size):
                     s0 += y[t] * r0[t]
@@ -154,7 +154,7 @@ def _add_species(b, near, tables, c):
         while n < n_max:
             r0 = near.columns[l * n_max + n, lo:hi]
             for lm in range(l * l, (l + 1) * (l + 1)):
-                y = near.y_lm[lm, lo:hi]
+                y = angular[lm, lo:hi]
                 s0 = 0.0
                 for t in range(size):
                     s0 += y[t] * r0[t]
@@ -181,7 +181,7 @@ def expand(i, pairs, species, tables, near, c):
     )  # fmt: skip
     for b in range(tables.n_species):
         if near.first[b + 1] > near.first[b]:
-            _add_species(b, near, tables, c)
+            _add_species(b, near, tables, near.y_lm, c)
     return size
 
 
@@ -263,6 +263,58 @@ def _sum_harmonics(size, near, legendre, l_max):
                 g_x[t] += m * p[t] * (plus[t] * c[t] + minus[t] * s[t])
             for t in range(size):
                 g_y[t] += m * p[t] * (minus[t] * c[t] - plus[t] * s[t])
+
+
+@jit
+def move_density(size, tables, near, moves, dc):
+    """Write the change of c when pair vectors change by `moves` (n_pairs, 3), after `expand`."""
+    _move_harmonics(size, near, tables.legendre, tables.l_max, moves)
+    dc[:] = 0.0
+    for b in range(tables.n_species):
+        if near.first[b + 1] > near.first[b]:
+            _add_species(b, near, tables, near.turn, dc)
+    for t in range(size):
+        for q in range(near.slopes.shape[1]):
+            near.columns[q, t] = near.slopes[t, q]
+    for b in range(tables.n_species):
+        if near.first[b + 1] > near.first[b]:
+            _add_species(b, near, tables, near.stretch, dc)
+
+
+@inline_jit
+def _move_harmonics(size, near, legendre, l_max, moves):
+    """Write the change of the harmonics to `turn`, the change of r times them to `stretch`."""
+    along, w_x, w_y, w_z = near.sums[0], near.sums[1], near.sums[2], near.sums[3]
+    for t in range(size):
+        x, y, z, p = near.unit[0, t], near.unit[1, t], near.unit[2, t], near.pair[t]
+        along[t] = x * moves[p, 0] + y * moves[p, 1] + z * moves[p, 2]
+        w_x[t] = (moves[p, 0] - along[t] * x) * near.inverse[t]
+        w_y[t] = (moves[p, 1] - along[t] * y) * near.inverse[t]
+        w_z[t] = (moves[p, 2] - along[t] * z) * near.inverse[t]
+    for l in range(l_max + 1):
+        for lm in range(l * l, (l + 1) * (l + 1)):
+            stretch, turn, y_lm = near.stretch[lm], near.turn[lm], near.y_lm[lm]
+            for t in range(size):
+                stretch[t] = along[t] * y_lm[t]
+            m = abs(lm - l * l - l)
+            cosine_term = lm >= l * l + l
+            if m < l:
+                factor, up = legendre[3, l, m], near.legendre[l * (l + 1) // 2 + m + 1]
+                c = near.cosine[m] if cosine_term else near.sine[m]
+                for t in range(size):
+                    turn[t] = factor * up[t] * c[t] * w_z[t]
+            else:
+                for t in range(size):
+                    turn[t] = 0.0
+            if m > 0:
+                p = near.legendre[l * (l + 1) // 2 + m]
+                c = near.cosine[m - 1] if cosine_term else near.sine[m - 1]
+                s = near.sine[m - 1] if cosine_term else near.cosine[m - 1]
+                sign = -m if cosine_term else m
+                for t in range(size):
+                    turn[t] += m * p[t] * c[t] * w_x[t]
+                for t in range(size):
+                    turn[t] += sign * p[t] * s[t] * w_y[t]
 
 
 @jit

@@ -12,17 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import jit, parallel_jit, prange, run_twins
-from .density import DensityTables, expand, gradient_to_pairs, neighborhood
+from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood
 from .harmonics import spherical_harmonics_gradient
-from .invariants import (
-    PairMove,
-    invariants,
-    invariants_gradient,
-    invariants_moves,
-    move_scratch,
-    prepare_moves,
-)
+from .invariants import invariants, invariants_change, invariants_gradient
 from .invariants import n_features as n_invariants
+from .pair_moves import PairMove, invariants_moves, move_scratch, prepare_moves
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
 _CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
@@ -183,6 +177,41 @@ def pull_back_parallel(pairs, species, density, mixing, product, g, pair_gradien
 
 
 @jit
+def push_forward_serial(lo, hi, pairs, species, density, mixing, product, moves, out):
+    """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
+    near = neighborhood(largest(lo, hi, pairs), density)
+    scratch = _scratch(density, product)
+    unit, change = np.empty(out.shape[1]), np.empty(out.shape[1])
+    work = np.empty((2, product.n_channels, 2 * (density.l_max + 1) ** 2))
+    d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
+    for i in range(lo, hi):
+        c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        move_density(size, density, near, moves, d_coefficients)
+        if mixing.forward.shape[0] == 0:
+            invariants_change(product, c, d_coefficients, change, work)
+        else:
+            mix_channels(mixing.forward, d_coefficients, d_mixed)
+            invariants_change(product, c, d_mixed, change, work)
+        if mixing.normalize:
+            invariants(product, c, unit, scratch.transposed)
+            length = _length(unit)
+            unit /= length
+            _remove_along(unit, length, change)
+        out[i] = change
+
+
+@parallel_jit
+def push_forward_parallel(pairs, species, density, mixing, product, moves, out):
+    """Run `push_forward_serial` on all centres, threads taking chunks."""
+    n = out.shape[0]
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        push_forward_serial(
+            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK),
+            pairs, species, density, mixing, product, moves, out,
+        )  # fmt: skip
+
+
+@jit
 def jacobian_serial(
     lo, hi, centres, pairs, species, density, mixing, product, start, atom, jacobian, strain
 ):
@@ -299,6 +328,16 @@ def pull_back(pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dp_i."""
     run_twins(
         pull_back_serial, pull_back_parallel, len(g), pairs, species, *tables, g, pair_gradient
+    )
+
+
+def push_forward(pairs, species, tables, moves, out):
+    """Write the change of all features (n_atoms, n_features) when pair vectors change by `moves`.
+
+    `moves` has shape (n_pairs, 3). The adjoint of `pull_back`.
+    """
+    run_twins(
+        push_forward_serial, push_forward_parallel, len(out), pairs, species, *tables, moves, out
     )
 
 
