@@ -1,6 +1,6 @@
 """Draw docs/peers.png: how many times longer, or larger, the peers' figures are than skpot's.
 
-Reads the JSON lines of peers/gap.py and peers/soap.py from results/.
+Reads the JSON lines of peers/gap.py and peers/descriptors.py from results/.
 """
 
 import argparse
@@ -10,6 +10,13 @@ from _common import json_lines
 
 HERE = Path(__file__).resolve().parent
 PARTS = ["fit CPU", "fit memory", "prediction", "energy error", "forces error", "stress error"]
+
+DESCRIPTORS = {"soap peers": "SOAP", "symmetry_functions peers": "8 G2 + 8 G4"}
+QUANTITIES = {
+    "values": "values",
+    "values+gradients": "values and all gradients",
+    "values+pull-back": "one force evaluation",
+}
 
 
 def ratios(folder):
@@ -22,8 +29,9 @@ def ratios(folder):
         if record.get("bench") == "gap" and "peer_over_skpot" in record:
             found = record["peer_over_skpot"]
             panels["gap_fit and quippy"] = {part: found[part] for part in PARTS}
-        elif record.get("bench") == "soap peers" and "peer_over_skpot" in record:
-            panel = panels.setdefault(f"SOAP: {record['quantity'].replace('+', ' + ')}", {})
+        elif record.get("bench") in DESCRIPTORS and "peer_over_skpot" in record:
+            title = f"{DESCRIPTORS[record['bench']]}: {QUANTITIES[record['quantity']]}"
+            panel = panels.setdefault(title, {})
             panel[f"{record['peer']}, {record['system']}"] = record["peer_over_skpot"]
     return panels
 

@@ -103,8 +103,17 @@ def test_our_side_of_the_comparisons(small_set):
         and isinstance(r["skpot"], dict)
     ]  # fmt: skip
     assert gap["skpot"]["fit"]["cpu_s"] > 0.0
-    soap = run(FOLDER / "peers" / "soap.py", "--quick")
-    assert {r["system"] for r in soap} == {"silicon8", "molecules2"}
+    for descriptor in ("soap", "symmetry_functions"):
+        records = run(FOLDER / "peers" / "descriptors.py", "--quick", "--descriptor", descriptor)
+        assert {r["system"] for r in records} == {"silicon8", "molecules2"}
+
+
+def test_scaling_benchmark():
+    records = run(FOLDER / "bench_scaling.py", "--quick")
+    found = {r["bench"] for r in records}
+    assert found == {"scaling size", "scaling threads", "scaling memory", "scaling import"}
+    (memory,) = [r for r in records if r["bench"] == "scaling memory"]
+    assert memory["peak_mb"] >= memory["before_mb"] > 0.0
 
 
 def test_chart(tmp_path):

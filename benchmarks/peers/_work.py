@@ -1,7 +1,7 @@
 """What the workers share.
 
 A worker runs in its own process, with a peer's Python or with skpot's. It does one job, prints JSON
-lines and ends; gap.py and soap.py start workers in alternation.
+lines and ends; gap.py and descriptors.py start workers in alternation.
 """
 
 import sys
@@ -10,6 +10,10 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # benchmarks/, not this folder
 
 from _common import emit, measure, peak_mb  # noqa: E402
+
+_SPACING = 5.0 / 9.0  # Å
+G2 = [(0.5 / _SPACING**2, k * _SPACING) for k in range(1, 9)]  # (eta, shift)
+G4 = [(e, z, sign) for e in (0.01, 0.05) for z in (1, 4) for sign in (1, -1)]  # eta, zeta, lambda
 
 
 def read_systems(folder):

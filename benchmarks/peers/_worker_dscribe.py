@@ -1,4 +1,4 @@
-"""dscribe's side of soap.py; see _work.py. Needs a Python with dscribe.
+"""dscribe's side of descriptors.py; see _work.py. Needs a Python with dscribe.
 
 Its analytic gradients exist for open boundaries only, so periodic systems have values alone.
 """
@@ -32,6 +32,25 @@ def soap(folder, rounds):
             report("values+gradients", frames, gradients, min(3, int(rounds)), system=name)
 
 
+def symmetry_functions(folder, rounds):
+    """Values of 8 G2 for each species and 8 G4 for each pair of species."""
+    from _work import G2, G4
+    from dscribe.descriptors import ACSF
+
+    for name, frames in read_systems(folder).items():
+        species = sorted({s for atoms in frames for s in atoms.get_chemical_symbols()})
+        descriptor = ACSF(
+            species=species, periodic=bool(frames[0].pbc.any()), r_cut=5.0, g2_params=G2,
+            g4_params=G4,
+        )  # fmt: skip
+
+        def values(frames=frames, descriptor=descriptor):
+            for atoms in frames:
+                descriptor.create(atoms)
+
+        report("values", frames, values, int(rounds), system=name)
+
+
 def version():
     import importlib.metadata
 
@@ -40,4 +59,5 @@ def version():
 
 
 if __name__ == "__main__":
-    {"soap": soap, "version": version}[sys.argv[1]](*sys.argv[2:])
+    jobs = {"soap": soap, "symmetry_functions": symmetry_functions, "version": version}
+    jobs[sys.argv[1]](*sys.argv[2:])

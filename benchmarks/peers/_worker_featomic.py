@@ -1,4 +1,7 @@
-"""featomic's side of soap.py; see _work.py. Needs a Python with featomic, metatensor and ase."""
+"""featomic's side of descriptors.py; see _work.py.
+
+Needs a Python with featomic, metatensor and ase.
+"""
 
 import sys
 

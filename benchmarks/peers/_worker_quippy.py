@@ -1,4 +1,4 @@
-"""quippy's side of gap.py and soap.py; see _work.py. Needs a Python with quippy-ase."""
+"""quippy's side of gap.py and descriptors.py; see _work.py. Needs a Python with quippy-ase."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""skpot's side of the comparisons: `fit`, `predict` and `soap` jobs; see _work.py."""
+"""skpot's side of the comparisons: the jobs below; see _work.py."""
 
 import sys
 import time
 
-from _work import emit, peak_mb, potential_step, read_systems, report, rmse
+from _work import G2, G4, emit, peak_mb, potential_step, read_systems, report, rmse
 
 KEYS = {"energy_key": "dft_energy", "forces_key": "dft_forces", "virial_key": "dft_virial"}
 
@@ -64,13 +64,27 @@ def _full(stress):
 
 def soap(folder, rounds):
     """Values, dense Jacobian rows and pull-back of SOAP on all systems."""
-    import numpy as np
-
     import skpot
 
+    _descriptor(folder, rounds, skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5, cache=False))
+
+
+def symmetry_functions(folder, rounds):
+    """Values, dense Jacobian rows and pull-back of 8 G2 and 8 G4."""
+    import skpot
+    from skpot.descriptors import SymmetryFunction
+
+    functions = [SymmetryFunction("G2", eta=eta, shift=shift) for eta, shift in G2]
+    functions += [SymmetryFunction("G4", eta=e, zeta=z, lambda_=sign) for e, z, sign in G4]
+    descriptor = skpot.SymmetryFunctions(cutoff=5.0, functions=functions, cache=False)
+    _descriptor(folder, rounds, descriptor)
+
+
+def _descriptor(folder, rounds, descriptor):
+    import numpy as np
+
     for name, frames in read_systems(folder).items():
-        descriptor = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5, cache=False).fit(frames)
-        features = descriptor.transform(frames)
+        features = descriptor.fit_transform(frames)
         g = np.random.default_rng(0).normal(size=features.values.shape)
         step = max(1, int(24e6 / (24.0 * features.shape[1] * features.neighborhood_sizes().max())))
 
@@ -92,4 +106,5 @@ def soap(folder, rounds):
 
 
 if __name__ == "__main__":
-    {"fit": fit, "predict": predict, "soap": soap}[sys.argv[1]](*sys.argv[2:])
+    jobs = {"fit": fit, "predict": predict, "soap": soap, "symmetry_functions": symmetry_functions}
+    jobs[sys.argv[1]](*sys.argv[2:])

@@ -44,7 +44,7 @@ class Neighborhood(NamedTuple):
     inverse: np.ndarray  # (P,) 1/r
     radial: np.ndarray  # (P, (l_max + 1) * n_max)
     slopes: np.ndarray  # (P, (l_max + 1) * n_max)
-    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial once more, neighbours innermost
+    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial (or slopes) with neighbours innermost
     legendre: np.ndarray  # see harmonics.many_harmonics
     cosine: np.ndarray
     sine: np.ndarray
@@ -126,20 +126,20 @@ def _gather(i, pairs, species, tables, near):
 
 
 @inline_jit
-def _add_species(b, near, tables, c):
-    """Add the neighbours of species b to their channels of c."""
+def _add_species(b, near, tables, angular, c):
+    """Add sums over neighbours of species b, `angular` times `columns`, to their channels of c."""
     n_max = tables.n_max
     lo, hi = near.first[b], near.first[b + 1]
     size = hi - lo  # slices and loops from 0: an index that may be negative is not vectorised
     offset = b * n_max
     for l in range(tables.l_max + 1):
         n = 0
-        while n + 4 <= n_max:  # four sums share the load of y_lm
+        while n + 4 <= n_max:  # four sums share the load of y
             q = l * n_max + n
             r0, r1 = near.columns[q, lo:hi], near.columns[q + 1, lo:hi]
             r2, r3 = near.columns[q + 2, lo:hi], near.columns[q + 3, lo:hi]
             for lm in range(l * l, (l + 1) * (l + 1)):
-                y = near.y_lm[lm, lo:hi]
+                y = angular[lm, lo:hi]
                 s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
                 for t in range(size):
                     s0 += y[t] * r0[t]
@@ -154,7 +154,7 @@ def _add_species(b, near, tables, c):
         while n < n_max:
             r0 = near.columns[l * n_max + n, lo:hi]
             for lm in range(l * l, (l + 1) * (l + 1)):
-                y = near.y_lm[lm, lo:hi]
+                y = angular[lm, lo:hi]
                 s0 = 0.0
                 for t in range(size):
                     s0 += y[t] * r0[t]
@@ -181,7 +181,7 @@ def expand(i, pairs, species, tables, near, c):
     )  # fmt: skip
     for b in range(tables.n_species):
         if near.first[b + 1] > near.first[b]:
-            _add_species(b, near, tables, c)
+            _add_species(b, near, tables, near.y_lm, c)
     return size
 
 
@@ -191,41 +191,44 @@ def _weigh_species(b, near, tables, dc):
     n_max = tables.n_max
     lo, hi = b * n_max, (b + 1) * n_max
     turn, stretch = near.turn, near.stretch
-    for t in range(near.first[b], near.first[b + 1]):
+    t, end = near.first[b], near.first[b + 1]
+    while t + 4 <= end:  # four neighbours share the load of dE/dc
         for l in range(tables.l_max + 1):
-            r = near.radial[t, l * n_max : (l + 1) * n_max]
-            s = near.slopes[t, l * n_max : (l + 1) * n_max]
-            lm, end = l * l, (l + 1) * (l + 1)
-            while lm + 4 <= end:  # eight sums share the loads of r and s
-                g0, g1, g2, g3 = (
-                    dc[lm, lo:hi],
-                    dc[lm + 1, lo:hi],
-                    dc[lm + 2, lo:hi],
-                    dc[lm + 3, lo:hi],
-                )
-                t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-                s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+            q0, q1 = l * n_max, (l + 1) * n_max
+            r0, r1 = near.radial[t, q0:q1], near.radial[t + 1, q0:q1]
+            r2, r3 = near.radial[t + 2, q0:q1], near.radial[t + 3, q0:q1]
+            s0, s1 = near.slopes[t, q0:q1], near.slopes[t + 1, q0:q1]
+            s2, s3 = near.slopes[t + 2, q0:q1], near.slopes[t + 3, q0:q1]
+            for lm in range(l * l, (l + 1) * (l + 1)):
+                g = dc[lm, lo:hi]
+                turn_0, turn_1, turn_2, turn_3 = 0.0, 0.0, 0.0, 0.0
+                stretch_0, stretch_1, stretch_2, stretch_3 = 0.0, 0.0, 0.0, 0.0
                 for n in range(n_max):
-                    t0 += g0[n] * r[n]
-                    t1 += g1[n] * r[n]
-                    t2 += g2[n] * r[n]
-                    t3 += g3[n] * r[n]
-                    s0 += g0[n] * s[n]
-                    s1 += g1[n] * s[n]
-                    s2 += g2[n] * s[n]
-                    s3 += g3[n] * s[n]
-                turn[lm, t], turn[lm + 1, t], turn[lm + 2, t], turn[lm + 3, t] = t0, t1, t2, t3
-                stretch[lm, t], stretch[lm + 1, t] = s0, s1
-                stretch[lm + 2, t], stretch[lm + 3, t] = s2, s3
-                lm += 4
-            while lm < end:
-                g0 = dc[lm, lo:hi]
-                t0, s0 = 0.0, 0.0
+                    turn_0 += g[n] * r0[n]
+                    turn_1 += g[n] * r1[n]
+                    turn_2 += g[n] * r2[n]
+                    turn_3 += g[n] * r3[n]
+                    stretch_0 += g[n] * s0[n]
+                    stretch_1 += g[n] * s1[n]
+                    stretch_2 += g[n] * s2[n]
+                    stretch_3 += g[n] * s3[n]
+                turn[lm, t], turn[lm, t + 1] = turn_0, turn_1
+                turn[lm, t + 2], turn[lm, t + 3] = turn_2, turn_3
+                stretch[lm, t], stretch[lm, t + 1] = stretch_0, stretch_1
+                stretch[lm, t + 2], stretch[lm, t + 3] = stretch_2, stretch_3
+        t += 4
+    while t < end:
+        for l in range(tables.l_max + 1):
+            r0 = near.radial[t, l * n_max : (l + 1) * n_max]
+            s0 = near.slopes[t, l * n_max : (l + 1) * n_max]
+            for lm in range(l * l, (l + 1) * (l + 1)):
+                g = dc[lm, lo:hi]
+                turn_0, stretch_0 = 0.0, 0.0
                 for n in range(n_max):
-                    t0 += g0[n] * r[n]
-                    s0 += g0[n] * s[n]
-                turn[lm, t], stretch[lm, t] = t0, s0
-                lm += 1
+                    turn_0 += g[n] * r0[n]
+                    stretch_0 += g[n] * s0[n]
+                turn[lm, t], stretch[lm, t] = turn_0, stretch_0
+        t += 1
 
 
 @inline_jit
@@ -238,27 +241,80 @@ def _sum_harmonics(size, near, legendre, l_max):
     for t in range(size):
         along[t], g_x[t], g_y[t], g_z[t] = 0.0, 0.0, 0.0, 0.0
     for l in range(l_max + 1):
+        turn, stretch, p = near.turn[l * l + l], near.stretch[l * l + l], near.y_lm[l * l + l]
+        for t in range(size):
+            along[t] += stretch[t] * p[t]
+        if l > 0:
+            factor, p = legendre[3, l, 0], near.legendre[l * (l + 1) // 2 + 1]
+            for t in range(size):
+                g_z[t] += factor * turn[t] * p[t]
+        for m in range(1, l + 1):
+            plus, minus = near.stretch[l * l + l + m], near.stretch[l * l + l - m]
+            p, c, s = near.legendre[l * (l + 1) // 2 + m], near.cosine[m], near.sine[m]
+            for t in range(size):
+                along[t] += p[t] * (plus[t] * c[t] + minus[t] * s[t])
+            plus, minus = near.turn[l * l + l + m], near.turn[l * l + l - m]
+            if m < l:
+                factor, up = legendre[3, l, m], near.legendre[l * (l + 1) // 2 + m + 1]
+                for t in range(size):
+                    g_z[t] += factor * up[t] * (plus[t] * c[t] + minus[t] * s[t])
+            c, s = near.cosine[m - 1], near.sine[m - 1]
+            for t in range(size):
+                g_x[t] += m * p[t] * (plus[t] * c[t] + minus[t] * s[t])
+            for t in range(size):
+                g_y[t] += m * p[t] * (minus[t] * c[t] - plus[t] * s[t])
+
+
+@jit
+def move_density(size, tables, near, moves, dc):
+    """Write the change of c when pair vectors change by `moves` (n_pairs, 3), after `expand`."""
+    _move_harmonics(size, near, tables.legendre, tables.l_max, moves)
+    dc[:] = 0.0
+    for b in range(tables.n_species):
+        if near.first[b + 1] > near.first[b]:
+            _add_species(b, near, tables, near.turn, dc)
+    for t in range(size):
+        for q in range(near.slopes.shape[1]):
+            near.columns[q, t] = near.slopes[t, q]
+    for b in range(tables.n_species):
+        if near.first[b + 1] > near.first[b]:
+            _add_species(b, near, tables, near.stretch, dc)
+
+
+@inline_jit
+def _move_harmonics(size, near, legendre, l_max, moves):
+    """Write the change of the harmonics to `turn`, the change of r times them to `stretch`."""
+    along, w_x, w_y, w_z = near.sums[0], near.sums[1], near.sums[2], near.sums[3]
+    for t in range(size):
+        x, y, z, p = near.unit[0, t], near.unit[1, t], near.unit[2, t], near.pair[t]
+        along[t] = x * moves[p, 0] + y * moves[p, 1] + z * moves[p, 2]
+        w_x[t] = (moves[p, 0] - along[t] * x) * near.inverse[t]
+        w_y[t] = (moves[p, 1] - along[t] * y) * near.inverse[t]
+        w_z[t] = (moves[p, 2] - along[t] * z) * near.inverse[t]
+    for l in range(l_max + 1):
         for lm in range(l * l, (l + 1) * (l + 1)):
+            stretch, turn, y_lm = near.stretch[lm], near.turn[lm], near.y_lm[lm]
+            for t in range(size):
+                stretch[t] = along[t] * y_lm[t]
             m = abs(lm - l * l - l)
             cosine_term = lm >= l * l + l
-            turn, stretch, y = near.turn[lm], near.stretch[lm], near.y_lm[lm]
-            for t in range(size):
-                along[t] += stretch[t] * y[t]
             if m < l:
-                factor = legendre[3, l, m]
-                p = near.legendre[l * (l + 1) // 2 + m + 1]
-                trigonometric = near.cosine[m] if cosine_term else near.sine[m]
+                factor, up = legendre[3, l, m], near.legendre[l * (l + 1) // 2 + m + 1]
+                c = near.cosine[m] if cosine_term else near.sine[m]
                 for t in range(size):
-                    g_z[t] += factor * turn[t] * p[t] * trigonometric[t]
+                    turn[t] = factor * up[t] * c[t] * w_z[t]
+            else:
+                for t in range(size):
+                    turn[t] = 0.0
             if m > 0:
                 p = near.legendre[l * (l + 1) // 2 + m]
-                for_x = near.cosine[m - 1] if cosine_term else near.sine[m - 1]
-                for_y = near.sine[m - 1] if cosine_term else near.cosine[m - 1]
+                c = near.cosine[m - 1] if cosine_term else near.sine[m - 1]
+                s = near.sine[m - 1] if cosine_term else near.cosine[m - 1]
                 sign = -m if cosine_term else m
                 for t in range(size):
-                    g_x[t] += m * turn[t] * p[t] * for_x[t]
+                    turn[t] += m * p[t] * c[t] * w_x[t]
                 for t in range(size):
-                    g_y[t] += sign * turn[t] * p[t] * for_y[t]
+                    turn[t] += sign * p[t] * s[t] * w_y[t]
 
 
 @jit

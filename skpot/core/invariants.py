@@ -1,4 +1,4 @@
-r"""Rotational invariants of expansion coefficients, their gradients and their moves with a pair.
+r"""Rotational invariants of expansion coefficients, their gradients and changes.
 
 Of the coefficients :math:`c_{lm,k}` of one centre in channels k (see `skpot.core.density`):
 
@@ -18,17 +18,6 @@ Of the coefficients :math:`c_{lm,k}` of one centre in channels k (see `skpot.cor
 
 Features run over l, then k, then k'. Which one is meant is decided by the type of the first
 argument, at compilation.
-
-A pair's contribution moves the coefficients by
-:math:`\nabla c_{lm,k} = R'_{kl} \hat r Y_{lm} + R_{kl} \nabla Y_{lm}`. In products of two it has
-rank one per degree: with :math:`A_{kl} = \sum_m Y_{lm} c_{lm,k}` and
-:math:`B_{kl} = \sum_m \nabla Y_{lm}\, c_{lm,k}`,
-
-.. math::
-
-    \sum_m \nabla c_{lm,k}\, c_{lm,k'} = R'_{kl}\, \hat r A_{k'l} + R_{kl} B_{k'l}
-
-which makes a row of the Jacobian cost about as much as writing it.
 """
 
 import math
@@ -78,18 +67,6 @@ class Bispectrum(NamedTuple):
     first: np.ndarray  # (n_features + 1,) first term of each feature
     index: np.ndarray  # (n_terms, 3) indices lm * n_channels + k
     weight: np.ndarray  # (n_terms,)
-
-
-class PairMove(NamedTuple):
-    """How one pair moves the coefficients of channels `offset` ... `offset + n`."""
-
-    offset: int
-    n: int
-    direction: np.ndarray  # (3,)
-    radial: np.ndarray  # ((l_max + 1) * n,)
-    slopes: np.ndarray  # ((l_max + 1) * n,)
-    y_lm: np.ndarray  # ((l_max + 1)^2,)
-    normal: np.ndarray  # (3, (l_max + 1)^2) gradient of the harmonics, 1/Å
 
 
 def n_features(product):
@@ -273,158 +250,78 @@ def _bispectrum_gradient(product, c, g, dc, square):
             out[k] += w * flat[i] * flat[j]
 
 
-# Moves: (product, c, pair, work, out) writes d(invariants)/d(vector of the pair) to out
-# (3, n_features); `work` comes from `move_scratch`, after `prepare_moves` of the same centre.
+# Changes: (product, c, dc, out, work) writes the change of the invariants with that of c; `work` is
+# scratch of shape (2, n_channels, 2 (l_max + 1)^2).
 
 
-@inline_jit
-def _project(c, pair, l_max, projected):
-    """Write the sums A and B of the module to `projected` (4, l_max + 1, n_channels)."""
-    n_channels = c.shape[1]
-    projected[:] = 0.0
+@inner_jit
+def _interleave(l_max, c, dc, work):
+    """Write, per degree, c then dc to work[0], dc then c to work[1]: one dot gives both terms."""
     for l in range(l_max + 1):
-        scale = 1.0 / math.sqrt(2.0 * l + 1.0)
-        a, b_x, b_y, b_z = projected[0, l], projected[1, l], projected[2, l], projected[3, l]
         for lm in range(l * l, (l + 1) * (l + 1)):
-            w = scale * pair.y_lm[lm]
-            w_x, w_y = scale * pair.normal[0, lm], scale * pair.normal[1, lm]
-            w_z = scale * pair.normal[2, lm]
-            for k in range(n_channels):
-                a[k] += w * c[lm, k]
-                b_x[k] += w_x * c[lm, k]
-                b_y[k] += w_y * c[lm, k]
-                b_z[k] += w_z * c[lm, k]
+            first, second = lm + l * l, lm + (l + 1) * (l + 1)
+            for k in range(c.shape[1]):
+                work[0, k, first], work[0, k, second] = c[lm, k], dc[lm, k]
+                work[1, k, first], work[1, k, second] = dc[lm, k], c[lm, k]
 
 
 @inner_jit
-def _linear_moves(product, c, pair, work, out):
-    out[:] = 0.0
-    for axis in range(3):
-        for q in range(pair.n):
-            out[axis, pair.offset + q] = pair.direction[axis] * pair.y_lm[0] * pair.slopes[q]
+def _linear_change(product, c, dc, out, work):
+    for k in range(product.n_channels):
+        out[k] = dc[0, k]
 
 
 @inner_jit
-def _triangle_moves(product, c, pair, work, out):
-    projected = work.reshape((4, product.l_max + 1, product.n_channels))
-    _project(c, pair, product.l_max, projected)
-    for axis in range(3):
-        _triangle_outer(pair, axis, projected[0], projected[axis + 1], out[axis])
-
-
-@inner_jit
-def _triangle_outer(pair, axis, a, b, out):
-    n_channels, offset, end = a.shape[1], pair.offset, pair.offset + pair.n
-    direction = pair.direction[axis]
-    begin = 0
-    for l in range(a.shape[0]):
-        first_radial = l * pair.n - offset
-        for k in range(n_channels):
-            row = out[begin : begin + n_channels - k]
-            begin += n_channels - k
-            mine = offset <= k < end
-            if mine:
-                value = _SQRT2 * pair.radial[first_radial + k]
-                slope = _SQRT2 * direction * pair.slopes[first_radial + k]
-                a_l, b_l = a[l, k:], b[l, k:]
-                for q in range(row.shape[0]):
-                    row[q] = slope * a_l[q] + value * b_l[q]
-            else:
-                row[:] = 0.0
-            # The other factor of the product moves too, where its channel is among the pair's.
-            start = max(k, offset)
-            target = row[start - k : end - k]
-            radial = pair.radial[first_radial + start : first_radial + end]
-            slopes = pair.slopes[first_radial + start : first_radial + end]
-            a_k, b_k = _SQRT2 * direction * a[l, k], _SQRT2 * b[l, k]
-            for q in range(end - start):
-                target[q] += a_k * slopes[q] + b_k * radial[q]
-            if mine:
-                row[0] *= 1.0 / _SQRT2
-
-
-@inner_jit
-def _rectangle_moves(product, c, pair, work, out):
-    projected = work.reshape((4, product.l_max + 1, product.n_channels))
-    _project(c, pair, product.l_max, projected)
-    n, n_left = product.n_channels, product.n_left
-    for axis in range(3):
-        direction = pair.direction[axis]
-        begin = 0
-        for l in range(product.l_max + 1):
-            radial, slopes = pair.radial[l * n : (l + 1) * n], pair.slopes[l * n : (l + 1) * n]
-            a, b = projected[0, l], projected[axis + 1, l]
-            for k in range(n_left):
-                row = out[axis, begin : begin + n - n_left]
-                a_k, b_k = direction * a[k], b[k]
-                slope_k, radial_k = direction * slopes[k], radial[k]
-                for q in range(n - n_left):
-                    j = n_left + q
-                    moves_left = slope_k * a[j] + radial_k * b[j]
-                    row[q] = moves_left + a_k * slopes[j] + b_k * radial[j]
-                begin += n - n_left
-
-
-@inner_jit
-def _diagonal_moves(product, c, pair, work, out):
-    projected = work.reshape((4, product.l_max + 1, product.n_channels))
-    _project(c, pair, product.l_max, projected)
+def _triangle_change(product, c, dc, out, work):
     n = product.n_channels
-    for axis in range(3):
-        direction = pair.direction[axis]
-        for l in range(product.l_max + 1):
-            a, b = projected[0, l], projected[axis + 1, l]
-            for k in range(n):
-                slope, value = direction * pair.slopes[l * n + k], pair.radial[l * n + k]
-                out[axis, l * n + k] = 2.0 * (slope * a[k] + value * b[k])
-
-
-@inner_jit
-def _bispectrum_moves(product, c, pair, work, out):
-    n_columns = out.shape[1]
-    derivative = work.reshape((-1, n_columns))
-    out[:] = 0.0
+    _interleave(product.l_max, c, dc, work)
+    begin = 0
     for l in range(product.l_max + 1):
+        scale = 1.0 / math.sqrt(2.0 * l + 1.0)
+        lo, hi = 2 * l * l, 2 * (l + 1) * (l + 1)
+        for k in range(n):
+            row = out[begin : begin + n - k]
+            _dots(work[0, k], work[1, k:], lo, hi, row, _SQRT2 * scale)
+            row[0] /= _SQRT2
+            begin += n - k
+
+
+@inner_jit
+def _rectangle_change(product, c, dc, out, work):
+    n, n_left = product.n_channels, product.n_left
+    _interleave(product.l_max, c, dc, work)
+    begin = 0
+    for l in range(product.l_max + 1):
+        scale = 1.0 / math.sqrt(2.0 * l + 1.0)
+        lo, hi = 2 * l * l, 2 * (l + 1) * (l + 1)
+        for k in range(n_left):
+            row = out[begin : begin + n - n_left]
+            _dots(work[0, k], work[1, n_left:], lo, hi, row, scale)
+            begin += n - n_left
+
+
+@inner_jit
+def _diagonal_change(product, c, dc, out, work):
+    n = product.n_channels
+    for l in range(product.l_max + 1):
+        scale = 2.0 / math.sqrt(2.0 * l + 1.0)
+        row = out[l * n : (l + 1) * n]
+        row[:] = 0.0
         for lm in range(l * l, (l + 1) * (l + 1)):
-            for q in range(pair.n):
-                row = derivative[lm * product.n_channels + pair.offset + q]
-                along = pair.slopes[l * pair.n + q] * pair.y_lm[lm]
-                value = pair.radial[l * pair.n + q]
-                for axis in range(3):
-                    w = along * pair.direction[axis] + value * pair.normal[axis, lm]
-                    target = out[axis]
-                    for f in range(n_columns):
-                        target[f] += w * row[f]
+            for k in range(n):
+                row[k] += scale * c[lm, k] * dc[lm, k]
 
 
 @inner_jit
-def _nothing_to_prepare(product, c, work):
-    pass
-
-
-@inner_jit
-def _bispectrum_derivative(product, c, work):
-    """Write d(invariants)/dc to work, seen as (n_lm * n_channels, n_features)."""
-    flat = c.reshape(-1)
-    derivative = work.reshape((flat.shape[0], -1))
-    derivative[:] = 0.0
+def _bispectrum_change(product, c, dc, out, work):
+    flat, change = c.reshape(-1), dc.reshape(-1)
     for f in range(len(product.first) - 1):
+        total = 0.0
         for t in range(product.first[f], product.first[f + 1]):
             i, j, k = product.index[t, 0], product.index[t, 1], product.index[t, 2]
-            w = product.weight[t]
-            derivative[i, f] += w * flat[j] * flat[k]
-            derivative[j, f] += w * flat[i] * flat[k]
-            derivative[k, f] += w * flat[i] * flat[j]
-
-
-@inner_jit
-def _projected_scratch(product, n_columns):
-    return np.empty(4 * (product.l_max + 1) * product.n_channels)
-
-
-@inner_jit
-def _bispectrum_scratch(product, n_columns):
-    return np.empty((product.l_max + 1) ** 2 * product.n_channels * n_columns)
+            two = change[i] * flat[j] * flat[k] + flat[i] * change[j] * flat[k]
+            total += product.weight[t] * (two + flat[i] * flat[j] * change[k])
+        out[f] = total
 
 
 @variants(
@@ -455,25 +352,12 @@ def invariants_gradient(product, c, g, dc, square):
 
 @variants(
     {
-        Linear: _linear_moves,
-        Triangle: _triangle_moves,
-        Rectangle: _rectangle_moves,
-        Diagonal: _diagonal_moves,
-        Bispectrum: _bispectrum_moves,
+        Linear: _linear_change,
+        Triangle: _triangle_change,
+        Rectangle: _rectangle_change,
+        Diagonal: _diagonal_change,
+        Bispectrum: _bispectrum_change,
     }
 )
-def invariants_moves(product, c, pair, work, out):
-    """Write d(invariants)/d(vector of a pair) to out (3, n_features)."""
-
-
-_SIMPLE = (Linear, Triangle, Rectangle, Diagonal)
-
-
-@variants({**dict.fromkeys(_SIMPLE, _nothing_to_prepare), Bispectrum: _bispectrum_derivative})
-def prepare_moves(product, c, work):
-    """Do what `invariants_moves` of all pairs of a centre share."""
-
-
-@variants({**dict.fromkeys(_SIMPLE, _projected_scratch), Bispectrum: _bispectrum_scratch})
-def move_scratch(product, n_columns):
-    """Allocate the scratch of `invariants_moves`."""
+def invariants_change(product, c, dc, out, work):
+    """Write the change of the invariants when the coefficients change by dc."""

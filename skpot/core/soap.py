@@ -12,17 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inner_jit, jit, run_chunks
-from .density import DensityTables, expand, gradient_to_pairs, neighborhood
+from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood
 from .harmonics import spherical_harmonics_gradient
-from .invariants import (
-    PairMove,
-    invariants,
-    invariants_gradient,
-    invariants_moves,
-    move_scratch,
-    prepare_moves,
-)
+from .invariants import invariants, invariants_change, invariants_gradient
 from .invariants import n_features as n_invariants
+from .pair_moves import PairMove, invariants_moves, move_scratch, prepare_moves
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
 
@@ -147,6 +141,31 @@ def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_g
 
 
 @jit
+def push_forward_serial(lo, hi, pairs, species, density, mixing, product, moves, out):
+    """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
+    near = neighborhood(largest(lo, hi, pairs), density)
+    scratch = _scratch(density, product)
+    unit, change = np.empty(out.shape[1]), np.empty(out.shape[1])
+    work = np.empty((2, product.n_channels, 2 * (density.l_max + 1) ** 2))
+    d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
+    for i in range(lo, hi):
+        c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        move_density(size, density, near, moves, d_coefficients)
+        if mixing.forward.shape[0] == 0:
+            invariants_change(product, c, d_coefficients, change, work)
+        else:
+            mix_channels(mixing.forward, d_coefficients, d_mixed)
+            invariants_change(product, c, d_mixed, change, work)
+        if mixing.normalize:
+            invariants(product, c, unit, scratch.transposed)
+            length = _length(unit)
+            unit /= length
+            _remove_along(unit, length, change)
+        for d in range(out.shape[1]):
+            out[i, d] = change[d]
+
+
+@jit
 def jacobian_serial(
     lo, hi, centres, pairs, species, density, mixing, product, start, atom, jacobian, strain
 ):
@@ -249,6 +268,14 @@ def soap_vectors(pairs, species, tables, values):
 def pull_back(pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dp_i."""
     run_chunks(pull_back_serial, len(g), pairs, species, *tables, g, pair_gradient)
+
+
+def push_forward(pairs, species, tables, moves, out):
+    """Write the change of all features (n_atoms, n_features) when pair vectors change by `moves`.
+
+    `moves` has shape (n_pairs, 3). The adjoint of `pull_back`.
+    """
+    run_chunks(push_forward_serial, len(out), pairs, species, *tables, moves, out)
 
 
 def jacobian(centres, pairs, species, tables, start, atom, values, strain):

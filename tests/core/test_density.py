@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skpot import SOAP
-from skpot.core.density import expand, gradient_to_pairs, neighborhood
+from skpot.core.density import expand, gradient_to_pairs, move_density, neighborhood
 from skpot.core.pairs import Pairs
 from tests.naive import soap as naive
 
@@ -90,3 +90,15 @@ def test_gradients_equal_finite_differences(tables, environment):
             assert gradient[p, axis] == pytest.approx(
                 (ends[0] - ends[1]) / (2 * step), abs=1e-7 * abs(c).max()
             )
+
+
+def test_changes_with_a_motion_are_the_adjoint_of_gradients(tables, environment):
+    vectors, species = environment
+    rng = np.random.default_rng(3)
+    g, moves = rng.normal(size=(16, 15)), rng.normal(size=vectors.shape)
+    c, size, pairs, near = coefficients(vectors, species, tables)
+    gradient, dc = np.zeros_like(vectors), np.full_like(c, np.nan)
+    gradient_to_pairs(0, size, pairs, tables, near, g, gradient)
+    c, size, pairs, near = coefficients(vectors, species, tables)
+    move_density(size, tables, near, moves, dc)
+    assert np.sum(dc * g) == pytest.approx(np.sum(gradient * moves), rel=1e-12)

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from numba import njit
 
 from skpot.core import invariants as module
-from skpot.core._jit import jit
+from skpot.core import pair_moves as moves
 from skpot.core.bispectrum import bispectrum_terms
 from skpot.core.invariants import (
     Bispectrum,
     Diagonal,
     Linear,
-    PairMove,
     Rectangle,
     Triangle,
     n_features,
@@ -32,21 +32,27 @@ def product(request):
     return PRODUCTS[request.param]
 
 
-@jit
+@njit  # not cached: the cache would not notice changes of what is tested
 def _values(product, c, out, work):
     module.invariants(product, c, out, work)
 
 
-@jit
+@njit
 def _gradient(product, c, g, dc, square):
     module.invariants_gradient(product, c, g, dc, square)
 
 
-@jit
+@njit
 def _moves(product, c, pair, out):
-    work = module.move_scratch(product, out.shape[1])
-    module.prepare_moves(product, c, work)
-    module.invariants_moves(product, c, pair, work, out)
+    work = moves.move_scratch(product, out.shape[1])
+    moves.prepare_moves(product, c, work)
+    moves.invariants_moves(product, c, pair, work, out)
+
+
+@njit
+def _change(product, c, dc, out):
+    work = np.empty((2, product.n_channels, 2 * (product.l_max + 1) ** 2))
+    module.invariants_change(product, c, dc, out, work)
 
 
 def values(product, c):
@@ -90,6 +96,15 @@ def test_gradients_equal_finite_differences(product):
         assert dc[place] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-7)
 
 
+def test_changes_equal_finite_differences(product):
+    c, step = random_coefficients(), 1e-5
+    dc = np.random.default_rng(3).normal(size=c.shape)
+    out = np.full(n_features(product), np.nan)
+    _change(product, c, dc, out)
+    numerical = values(product, c + step * dc) - values(product, c - step * dc)
+    np.testing.assert_allclose(out, numerical / (2 * step), atol=1e-6)
+
+
 # The mixed products move all channels at once, the others those of one species.
 @pytest.mark.parametrize("offset", [0, 2, 4])
 def test_moves_equal_finite_differences(product, offset):
@@ -102,7 +117,7 @@ def test_moves_equal_finite_differences(product, offset):
     radial, slopes = rng.normal(size=(2, (L_MAX + 1) * n))
     y_lm, normal = rng.normal(size=n_lm), rng.normal(size=(3, n_lm))
     out = np.full((3, n_features(product)), np.nan)
-    _moves(product, c, PairMove(offset, n, direction, radial, slopes, y_lm, normal), out)
+    _moves(product, c, moves.PairMove(offset, n, direction, radial, slopes, y_lm, normal), out)
     degree = np.array([int(np.sqrt(lm)) for lm in range(n_lm)])
     for axis in range(3):
         move = np.zeros_like(c)

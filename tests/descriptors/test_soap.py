@@ -123,10 +123,23 @@ def test_promises_of_a_descriptor(symbols):
 
 
 @pytest.mark.parametrize(
-    "options", [{"normalize": False}, {"radial_scaling": (2.0, 4.0)}, {"cache": False}], ids=str
+    "options",
+    [
+        {"normalize": False, "radial_scaling": (2.0, 4.0)},
+        {"cache": False, "density": "delta", "radial_basis": "bessel"},
+        {"radial_basis": "optimal"},
+        {"radial_basis": "polynomial", "pair_cutoffs": {("Si", "O"): 3.0}},
+        {"central_weight": 0.5, "species_weights": {"O": 0.6}},
+        {"body_order": 2, "n_max": 4},
+        {"body_order": 4, "n_channels": 2},
+        {"compression": "totals"},
+        {"compression": "alchemical-pca", "n_channels": 1},
+        {"compression": "tensor", "n_channels": 5},
+    ],
+    ids=str,
 )
 def test_promises_with_other_options(options):
-    soap = SOAP(cutoff=3.5, n_max=2, l_max=2, **options)
+    soap = SOAP(**{"cutoff": 3.5, "n_max": 2, "l_max": 2} | options)
     check_descriptor(soap, sample_structures(["Si", "O"]))
 
 
@@ -153,6 +166,28 @@ def test_not_fitted():
         SOAP().transform([Atoms("Si")])
 
 
-def test_cutoff_width_beyond_the_cutoff():
-    with pytest.raises(ValueError, match=r"cutoff_width=4.* exceeds cutoff=3"):
-        SOAP(cutoff=3.0, cutoff_width=4.0).fit([Atoms("Si")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cutoff": 3.0, "cutoff_width": 4.0}, "cutoff_width=4.* exceeds cutoff=3"),
+        ({"pair_cutoffs": {("Si", "O"): 0.3}}, "cutoff_width=0.5 Å exceeds cutoff=0.3"),
+        ({"pair_cutoffs": {("Si", "O"): -1.0}}, "must be positive lengths"),
+        ({"pair_cutoffs": {("Si", "C"): 3.0}}, r"key \('Si', 'C'\)"),
+        ({"pair_cutoffs": {("Si", "O"): 3.0, ("O", "Si"): 3.1}}, "occur once"),
+        ({"density": "delta", "radial_basis": "optimal"}, 'made for density="gaussian"'),
+        ({"body_order": 2, "compression": "tensor"}, "takes body_order=3"),
+        ({"body_order": 2, "compression": "totals"}, "takes body_order=3"),
+        ({"body_order": 4, "compression": "totals"}, "contracts channels itself"),
+        ({"body_order": 4, "n_channels": 30}, "more than the 16 channels"),
+        ({"compression": "alchemical", "n_channels": 3}, "more than 2 species"),
+        ({"radial_scaling": (2.0,)}, "radial_scaling"),
+        ({"radial_scaling": (0.0, 2.0)}, "both positive"),
+        ({"radial_basis": "gauss"}, "radial_basis"),
+        ({"body_order": 5}, "body_order"),
+        ({"dtype": "float16"}, "dtype"),
+    ],
+    ids=str,
+)
+def test_contradictory_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        SOAP(**options).fit([Atoms("Si"), Atoms("O")])

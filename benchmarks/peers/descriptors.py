@@ -1,10 +1,12 @@
-"""SOAP of skpot beside that of a peer: values, and values with gradients, per atom.
+"""Descriptors of skpot beside those of a peer: values, and values with gradients, per atom.
 
-Both run in child processes, in alternation, on the same structures, with n_max 8, l_max 6, cutoff
-5 Å (switch 0.5 Å), atom width 0.5 Å. skpot's gradients are its dense Jacobian rows of positions and
-strain; its pull-back, which is all that prediction needs, is given beside. Peers: featomic (strain
-too where periodic), dscribe (positions, open systems only), quippy (positions). Ratios are of CPU
-time, peer over skpot.
+Both run in child processes, in alternation, on the same structures. SOAP: n_max 8, l_max 6, cutoff
+5 Å (switch 0.5 Å), atom width 0.5 Å; symmetry functions: 8 G2 for each species and 8 G4 for each
+pair of species. skpot's gradients are its dense Jacobian rows of positions and strain. Its
+pull-back to forces and virial, which is what one force evaluation needs, stands beside the peer's
+gradients, which are what the peer needs for it. Peers: featomic (strain too where periodic),
+dscribe (positions, open systems only; symmetry functions without gradients), quippy
+(positions). Ratios are of CPU time, peer over skpot.
 
 Without --peer-python only skpot runs.
 """
@@ -20,17 +22,24 @@ from _common import arguments, emit, json_lines, machine, run_child, versions  #
 
 OPTIONS = arguments(
     __doc__,
+    descriptor=("soap", "soap or symmetry_functions"),
     peer=("featomic", "featomic, dscribe or quippy"),
     peer_python=(None, "Python of an environment with the peer"),
     systems=("", "folder of .xyz files instead of the built structures"),
     turns=(3, "processes of each program, in alternation"),
 )
 HERE = Path(__file__).resolve().parent
+# What the peer computes where skpot does something else for the same end; dscribe's symmetry
+# functions have no gradients.
+COUNTERPARTS = {
+    "soap": {"values+pull-back": "values+gradients"},
+    "symmetry_functions": {"values+pull-back": "values"},
+}
 
 
 def run(python, worker, folder):
     """Return {(system, quantity): record} of one process."""
-    command = [python, HERE / worker, "soap", folder, OPTIONS.rounds]
+    command = [python, HERE / worker, OPTIONS.descriptor, folder, OPTIONS.rounds]
     records = json_lines(run_child(command, OPTIONS.threads)[0])
     return {(r["system"], r["quantity"]): r for r in records}
 
@@ -53,11 +62,15 @@ def main(folder):
         about |= version(*programs[OPTIONS.peer])
     for system, quantity in runs["skpot"][0]:
         figures = {}
+        other = COUNTERPARTS[OPTIONS.descriptor].get(quantity, quantity)
         for name, results in runs.items():
-            if (system, quantity) in results[0]:
-                figures[name] = median(r[system, quantity]["us_per_atom"] for r in results)
-        record = {"bench": "soap peers", "system": system, "quantity": quantity}
+            key = system, quantity if name == "skpot" else other
+            if key in results[0]:
+                figures[name] = median(r[key]["us_per_atom"] for r in results)
+        record = {"bench": f"{OPTIONS.descriptor} peers", "system": system, "quantity": quantity}
         record["us_per_atom"] = figures
+        own = median(r[system, "values"]["us_per_atom"] for r in runs["skpot"])
+        record["over_own_values"] = figures["skpot"] / own
         if len(figures) == 2:
             record["peer"] = OPTIONS.peer
             record["peer_over_skpot"] = figures[OPTIONS.peer] / figures["skpot"]
