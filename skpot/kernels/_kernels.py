@@ -57,6 +57,7 @@ class DotProduct(BaseEstimator):
 
     def with_slope(self, x, q):
         """Return k, slope and shift, each (n, m); shift is None where it is zero throughout."""
+        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)  # rows may be float32
         overlap = x @ q.T
         kernel, slope = np.empty_like(overlap), np.empty_like(overlap)
         power_with_slope(overlap, int(self.zeta), float(self.variance), kernel, slope)
@@ -64,6 +65,7 @@ class DotProduct(BaseEstimator):
 
     def diag(self, x):
         """Return k(x_i, x_i)."""
+        x = np.asarray(x, dtype=float)
         return self.variance * np.einsum("ij,ij->i", x, x) ** self.zeta
 
 
@@ -107,6 +109,7 @@ class RBF(BaseEstimator):
 
     def with_slope(self, x, q):
         """Return k, slope and shift, each (n, m)."""
+        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)  # rows may be float32
         overlap = x @ q.T
         kernel, slope = np.empty_like(overlap), np.empty_like(overlap)
         norms, reference_norms = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", q, q)

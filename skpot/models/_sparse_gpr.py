@@ -218,7 +218,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             self.selection,
             np.random.default_rng(check_random_state(self.random_state).randint(2**31)),
         )
-        self.reference_features_ = features.values[chosen]
+        self.reference_features_ = features.values[chosen].astype(float)  # may be float32
         self.reference_species_ = features.species[chosen]
         self._solve(features, labels, weight, self._references())
         return self
@@ -332,7 +332,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         references = self._references()
         self._refuse_unknown(features)
         energies = free_energies(self.e0_, features)
-        g = np.zeros_like(features.values) if slopes else None
+        g = np.zeros(features.values.shape) if slopes else None
 
         def evaluate(group):
             members, columns = group
