@@ -189,6 +189,18 @@ class SOAP(PairDescriptor):
         self.dtype = dtype
         self.cache = cache
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        if isinstance(self.pair_cutoffs, dict):  # files take no tuples for keys
+            state["pair_cutoffs"] = [[list(k), v] for k, v in self.pair_cutoffs.items()]
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        if isinstance(state["pair_cutoffs"], list):
+            state["pair_cutoffs"] = {tuple(k): v for k, v in state["pair_cutoffs"]}
+        super().__setstate__(state)
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Note the species, tabulate the radial functions and learn what is to be learnt.
