@@ -41,48 +41,65 @@ def jacobian_blocks(features):
         features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
 
 
+# One of each product in core/invariants.py beside the power spectrum, on systems of some species.
+PRODUCTS = {
+    "body order 2": {"body_order": 2},
+    "totals": {"compression": "totals"},
+    "tensor": {"compression": "tensor"},
+    "body order 4": {"body_order": 4, "l_max": 3},
+}
+
+
+def kernel_jobs(soap, features, shape):
+    """Return {kernel: (job, its cost)}."""
+    chain = features.derivatives
+    g = np.random.default_rng(0).normal(size=features.values.shape)
+    out, gradient = np.empty_like(features.values), np.empty((shape.n_pairs, 3))
+    of_batch = (chain.graph.pairs, chain.species, chain.tables)
+    return {
+        "values": (lambda: kernels.soap_vectors(*of_batch, out), values_cost),
+        "pull-back": (lambda: kernels.pull_back(*of_batch, g, gradient), pull_back_cost),
+        "jacobian": (lambda: jacobian_blocks(features), jacobian_cost),
+    }
+
+
 def main():
     rates = machine_rates(3 if OPTIONS.quick else 7)
     packages = versions("skpot", "numpy", "numba")
     about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
     emit(about, OPTIONS.out)
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
-        soap = SOAP(OPTIONS.cutoff, OPTIONS.n_max, OPTIONS.l_max, 0.5, cache=False).fit(frames)
-        features = soap.transform(frames)
-        chain, s = features.derivatives, shape_of(features, soap)
-        g = np.random.default_rng(0).normal(size=features.values.shape)
-        out = np.empty_like(features.values)
-        gradient = np.empty((s.n_pairs, 3))
-        of_batch = (chain.graph.pairs, chain.species, chain.tables)
-        jobs = {
-            "values": (lambda b=of_batch, o=out: kernels.soap_vectors(*b, o), values_cost),
-            "pull-back": (
-                lambda b=of_batch, g=g, o=gradient: kernels.pull_back(*b, g, o),
-                pull_back_cost,
-            ),
-            "jacobian": (lambda f=features: jacobian_blocks(f), jacobian_cost),
-            "transform": (lambda t=soap, f=frames: t.transform(f), values_cost),
-        }
-        for kernel, (job, cost) in jobs.items():
-            _, timing = measure(job, OPTIONS.rounds)
-            seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), cost(s)
-            floor = floor_seconds(flops, n_bytes, rates)
-            emit(
-                {
-                    "bench": "soap",
-                    "kernel": kernel,
-                    "system": name,
-                    "threads": OPTIONS.threads,
-                    **timing,
-                    "us_per_atom": seconds / s.n_atoms * 1e6,
-                    "pairs_per_atom": s.n_pairs / s.n_atoms,
-                    "gflops": flops / seconds / 1e9,
-                    "gb_s": n_bytes / seconds / 1e9,
-                    "floor_s": floor,
-                    "times_floor": seconds / floor,
-                },
-                OPTIONS.out,
-            )
+        several = len({z for atoms in frames for z in atoms.numbers}) > 1
+        for option, parameters in ({"power spectrum": {}} | (PRODUCTS if several else {})).items():
+            soap = SOAP(OPTIONS.cutoff, OPTIONS.n_max, OPTIONS.l_max, 0.5, cache=False)
+            soap.set_params(**parameters).fit(frames)
+            features = soap.transform(frames)
+            s = shape_of(features, soap)
+            jobs = kernel_jobs(soap, features, s)
+            if not parameters:
+                jobs["transform"] = (lambda t=soap, f=frames: t.transform(f), values_cost)
+            for kernel, (job, cost) in jobs.items():
+                _, timing = measure(job, OPTIONS.rounds)
+                seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), cost(s)
+                floor = floor_seconds(flops, n_bytes, rates)
+                emit(
+                    {
+                        "bench": "soap",
+                        "kernel": kernel,
+                        "option": option,
+                        "system": name,
+                        "threads": OPTIONS.threads,
+                        **timing,
+                        "us_per_atom": seconds / s.n_atoms * 1e6,
+                        "pairs_per_atom": s.n_pairs / s.n_atoms,
+                        "features": s.n_features,
+                        "gflops": flops / seconds / 1e9,
+                        "gb_s": n_bytes / seconds / 1e9,
+                        "floor_s": floor,
+                        "times_floor": seconds / floor,
+                    },
+                    OPTIONS.out,
+                )
 
 
 if __name__ == "__main__":
