@@ -142,6 +142,7 @@ def test_a_model_of_features_in_single_precision():
 
     exact, rounded = predict("float64"), predict("float32")
     scale = abs(exact.forces_flat).max()
+    assert rounded.forces_flat.dtype == np.float64
     np.testing.assert_allclose(rounded.forces_flat, exact.forces_flat, atol=1e-4 * scale)
     np.testing.assert_allclose(rounded.energy, exact.energy, atol=1e-4 * abs(exact.energy).max())
 
@@ -176,7 +177,7 @@ def test_files_and_pickles(options, tmp_path):
     model = make_pipeline(soap, SparseGPR(n_sparse=8)).fit(FRAMES, y)
     expected = model.predict(FRAMES)
     path = tmp_path / "model.skpot"
-    skpot.save(model, path)
+    skpot.dump(model, path)
     for other in (pickle.loads(pickle.dumps(model)), skpot.load(path)):
         assert other[0].get_params() == model[0].get_params()
         assert np.array_equal(other.predict(FRAMES).energy, expected.energy)
