@@ -11,7 +11,7 @@ DESCRIPTORS = {
     "SOAP": skpot.SOAP(cutoff=3.0, n_max=2, l_max=1),
     "SOAP-bispectrum": skpot.SOAP(3.0, 2, 1, body_order=4, n_channels=2),
     "SOAP-tensor": skpot.SOAP(3.0, 2, 1, compression="tensor", n_channels=5),
-    "SOAP-optimal": skpot.SOAP(3.0, 2, 1, radial_basis="optimal", dtype="float32"),
+    "SOAP-optimal": skpot.SOAP(3.0, 2, 1, radial_basis="optimal"),
     "PairBasis": skpot.PairBasis(cutoff=3.0, n_splines=6),
     "SymmetryFunctions": skpot.SymmetryFunctions(cutoff=3.0, n_radial=3, n_angular=1),
     "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
