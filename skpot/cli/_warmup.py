@@ -1,6 +1,9 @@
 """`skpot warmup`."""
 
 import time
+from typing import Annotated
+
+import typer
 
 from ._console import command, say
 
@@ -11,12 +14,16 @@ def register(app):
 
 
 @command
-def warmup():
+def warmup(
+    every: Annotated[
+        bool, typer.Option("--all", help="Every descriptor and form of SOAP, not just the usual.")
+    ] = False,
+):
     """Compile everything now, once, so that no later command has to wait."""
     from skpot.core import _environment
 
     start = time.perf_counter()
-    compile_all()
+    compile_all(every)
     folder, writable = _environment.compiled_cache()
     say(f"compiled or found in the cache in {time.perf_counter() - start:.1f} s")
     if _environment.n_threads_available() == 1:
@@ -24,15 +31,48 @@ def warmup():
     say(f"cache: {folder}" if writable else "no cache folder: every process compiles anew")
 
 
-def compile_all():
-    """Call every compiled function with tiny structures, on all threads and on one."""
+def compile_all(every=False):
+    """Call compiled functions with tiny structures, on all threads and on one.
+
+    Those of SOAP's power spectrum, SparseGPR and Calculator, or of `every` descriptor.
+    """
     from skpot.testing._compare import serially
 
-    _use_everything()
-    serially(_use_everything)
+    parts = [_use_models, _use_descriptors] if every else [_use_models]
+    for part in parts:
+        part()
+        serially(part)
 
 
-def _use_everything():
+def _use_descriptors():
+    """Values, pull-back and Jacobian of every descriptor, and of every product of SOAP."""
+    import numpy as np
+    from ase.build import molecule
+
+    from skpot import descriptors
+    from skpot.testing import sample_structures
+
+    soap = dict(cutoff=3.0, n_max=2, l_max=2, cache=False)
+    structures = [
+        descriptors.SOAP(**soap, body_order=2),
+        descriptors.SOAP(**soap, body_order=4, n_channels=1),
+        descriptors.SOAP(**soap, compression="totals"),
+        descriptors.SOAP(**soap, compression="tensor", n_channels=2),
+        descriptors.SymmetryFunctions(cutoff=3.0, n_radial=2, n_angular=1, cache=False),
+        descriptors.PairBasis(cutoff=3.0, n_splines=4, cache=False),
+        descriptors.TripletBasis(cutoff=3.0, n_splines=4, cache=False),
+    ]
+    molecules = [descriptors.InverseDistances(), descriptors.CoulombMatrix()]
+    jobs = [(descriptor, sample_structures()) for descriptor in structures]
+    # Below fifty molecules theirs run serially.
+    jobs += [(descriptor, [molecule("H2O")] * 60) for descriptor in molecules]
+    for descriptor, frames in jobs:
+        features = descriptor.fit_transform(frames)
+        features.pull_back(np.zeros_like(features.values))
+        features.jacobian([0])
+
+
+def _use_models():
     import numpy as np
     from sklearn.pipeline import make_pipeline
 

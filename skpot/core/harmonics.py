@@ -12,6 +12,7 @@ normalised Legendre recurrences are those of Holmes & Featherstone, J. Geodesy 7
 with the factor :math:`\sin^m\theta` taken out.
 """
 
+from functools import cache
 from math import pi, sqrt
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from ._jit import inner_jit, jit
 
 
+@cache
 def legendre_coefficients(l_max):
     r"""Tabulate the recurrence of :math:`\bar P_l^m`.
 

@@ -167,14 +167,16 @@ class AtomicFeatures:
         return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
 
     @staticmethod
-    def hstack(parts, names=None):
-        """Return features of the same environments side by side, as `FeatureUnion` does."""
+    def hstack(parts):
+        """Return features of the same environments side by side, as `FeatureUnion` does.
+
+        Blocks keep their names; those that occur twice are numbered, as in soap, soap2.
+        """
         first = parts[0]
         _refuse_mixed(parts)
         for part in parts[1:]:
             if not np.array_equal(part.offsets, first.offsets):
                 raise ValueError("features of different structures cannot be put side by side")
-        names = [f"block{k}" for k in range(len(parts))] if names is None else names
         edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         chains = [part.derivatives for part in parts]
         return AtomicFeatures(
@@ -183,7 +185,7 @@ class AtomicFeatures:
             first.species,
             None if any(chain is None for chain in chains) else Concatenated(chains, edges),
             first.volumes,
-            {n: slice(int(edges[k]), int(edges[k + 1])) for k, n in enumerate(names)},
+            _joined_blocks(parts, edges),
             first.atoms,
         )
 
@@ -272,6 +274,20 @@ def _plain(value):
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value
+
+
+def _joined_blocks(parts, edges):
+    """Return the blocks of parts side by side; a name's later occurrences get numbers."""
+    blocks = {}
+    for part, edge in zip(parts, edges.tolist(), strict=False):
+        for name, columns in part.blocks.items():
+            begin, end, _ = columns.indices(part.shape[1])
+            unique, count = name, 1
+            while unique in blocks:
+                count += 1
+                unique = f"{name}{count}"
+            blocks[unique] = slice(edge + begin, edge + end)
+    return blocks
 
 
 def _refuse_mixed(parts):

@@ -97,3 +97,14 @@ def test_derivatives_of_selected_geometries():
     whole = features.jacobian([1])
     np.testing.assert_array_equal(block.values, whole.values)
     assert whole.atom.tolist() == [3, 4, 5] and block.atom.tolist() == [0, 1, 2]
+
+
+def test_blocks_keep_their_names_side_by_side(molecules):
+    parts = [SOAP(3.0, n_max=n, l_max=1).fit_transform(molecules) for n in (1, 2, 1)]
+    joined = np.concatenate(parts, axis=1)
+    assert list(joined.blocks) == ["soap", "soap2", "soap3"]
+    for part, columns in zip(parts, joined.blocks.values(), strict=True):
+        np.testing.assert_array_equal(joined.values[:, columns], part.values)
+    twice = np.concatenate([joined, parts[0]], axis=1)
+    assert list(twice.blocks) == ["soap", "soap2", "soap3", "soap4"]
+    assert joined[1:].blocks == joined.blocks
