@@ -57,6 +57,11 @@ def _decorate(function, **options):
         return numba.njit(**options)(function)
 
 
+def _wrappers(function):
+    """Return options: names with an underscore are not for Python, which would crash on them."""
+    return _INNER if function.__name__.startswith("_") else {}
+
+
 def jit(function):
     """Compile a serial function with the project's flags."""
     return _decorate(function)
@@ -64,7 +69,7 @@ def jit(function):
 
 def inline_jit(function):
     """Compile a function into its callers, for small ones that inner loops call."""
-    return _decorate(function, forceinline=True, **_INNER)
+    return _decorate(function, forceinline=True, **_wrappers(function))
 
 
 def inner_jit(function):
@@ -79,7 +84,7 @@ def exact_jit(function):
 
 def exact_inline_jit(function):
     """Compile a function as `exact_jit` does, into its callers."""
-    return _decorate(function, fastmath=False, forceinline=True, **_INNER)
+    return _decorate(function, fastmath=False, forceinline=True, **_wrappers(function))
 
 
 def parallel_jit(function):
