@@ -47,7 +47,6 @@ def compile_all(every=False):
 def _use_descriptors():
     """Values, pull-back and Jacobian of every descriptor, and of every product of SOAP."""
     import numpy as np
-    from ase.build import molecule
 
     from skpot import descriptors
     from skpot.testing import sample_structures
@@ -65,7 +64,8 @@ def _use_descriptors():
     molecules = [descriptors.InverseDistances(), descriptors.CoulombMatrix()]
     jobs = [(descriptor, sample_structures()) for descriptor in structures]
     # Below fifty molecules theirs run serially.
-    jobs += [(descriptor, [molecule("H2O")] * 60) for descriptor in molecules]
+    cluster = next(atoms for atoms in sample_structures() if not atoms.pbc.any())
+    jobs += [(descriptor, [cluster] * 60) for descriptor in molecules]
     for descriptor, frames in jobs:
         features = descriptor.fit_transform(frames)
         features.pull_back(np.zeros_like(features.values))
