@@ -9,9 +9,13 @@ from skpot import kernels
 # Transformers of structures to AtomicFeatures.
 DESCRIPTORS = {
     "SOAP": skpot.SOAP(cutoff=3.0, n_max=2, l_max=1),
+    "SOAP-auto": skpot.SOAP(n_max=3, l_max=2, hypers="fast"),
     "PairBasis": skpot.PairBasis(cutoff=3.0, n_splines=6),
+    "PairBasis-auto": skpot.PairBasis(hypers="fast"),
     "SymmetryFunctions": skpot.SymmetryFunctions(cutoff=3.0, n_radial=3, n_angular=1),
+    "SymmetryFunctions-auto": skpot.SymmetryFunctions(hypers="fast"),
     "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
+    "TripletBasis-auto": skpot.TripletBasis(n_splines=4, hypers="fast"),
 }
 
 # Transformers of geometries of one molecule, in open boundaries.
