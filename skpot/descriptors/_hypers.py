@@ -136,16 +136,36 @@ def _plain(value):
 
 
 _SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds
-    "fast": (5, 4, 4.0, 1.75),
-    "default": (8, 6, 5.0, 2.0),
-    "accurate": (10, 6, 6.0, 2.4),
+    "fast": (5, 4, 4.0, 1.9),
+    "default": (8, 6, 5.0, 2.25),
+    "accurate": (10, 6, 6.0, 2.6),
 }
 
 
 def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cutoffs=None):
     r"""Return what a preset chooses for `SOAP`.
 
+    With d the bond (`length_scales`),
+
     .. math:: \sigma = 0.2\,d, \qquad u(r) = \frac{1}{1 + (r/1.6\,d)^4}
+
+    and a cosine over the whole cutoff: radial scaling is that of Willatt, Musil, Ceriotti (Phys.
+    Chem. Chem. Phys. 20, 29661 (2018)), the width agrees with the 0.3 Å with hydrogen and 0.5 Å
+    without of the universal SOAP heuristics (github.com/libAtoms/universalSOAP).
+    Radial functions are the optimal ones, neighbours that are hydrogen weigh 0.6, and "totals"
+    compresses beyond 6000 features. Errors on held-out training frames vary little around these
+    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6).
+
+    Parameters
+    ----------
+    preset : {"fast", "default", "accurate"}
+        Sizes and cutoff.
+    scales : Scales
+        Of the training structures.
+    given : dict
+        Parameters that are kept; the others follow them.
+    body_order, density, pair_cutoffs
+        Parameters of `SOAP`.
     """
     d = scales.bond
     n_max, l_max, angstroms, bonds = _SOAP[preset]
@@ -169,27 +189,31 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     return chosen
 
 
-_SYMMETRY = {  # n_radial, n_angular, zetas, cutoff at least, in Å and in bonds
-    "fast": (5, 2, (1, 4), 4.5, 1.75),
-    "default": (8, 3, (1, 4, 16), 6.0, 2.1),
-    "accurate": (12, 4, (1, 2, 4, 16), 6.5, 2.5),
+_SYMMETRY = {  # n_radial, n_angular, zetas with hydrogen and without, cutoff as above
+    "fast": (6, 2, (1, 4), (1, 4), 3.5, 2.2),
+    "default": (10, 3, (1, 4), (1, 4, 16), 4.0, 2.75),
+    "accurate": (12, 3, (1, 2, 4), (1, 2, 4, 16), 4.5, 3.0),
 }
 
 
 def symmetry_hypers(preset, scales, given):
-    """Return what a preset chooses for `SymmetryFunctions`; widths follow from the cutoff."""
-    n_radial, n_angular, zetas, angstroms, bonds = _SYMMETRY[preset]
+    """Return what a preset chooses for `SymmetryFunctions`; widths follow from the cutoff.
+
+    In molecules with hydrogen the sharp angular functions are nearly constant, and scaled to unit
+    variance they drown the others: there is no zeta of 16.
+    """
+    n_radial, n_angular, molecules, others, angstroms, bonds = _SYMMETRY[preset]
     return {
         "cutoff": round(max(angstroms, bonds * scales.bond), 1),
         "n_radial": n_radial,
         "n_angular": n_angular,
-        "zetas": zetas,
+        "zetas": molecules if 1 in scales.species else others,
     }
 
 
-_SPLINES = {  # by body order: n_splines, cutoff at least, in Å and in bonds
-    2: {"fast": (12, 5.0, 2.0), "default": (20, 6.0, 2.5), "accurate": (30, 8.0, 3.0)},
-    3: {"fast": (5, 3.5, 1.5), "default": (6, 4.0, 1.8), "accurate": (8, 5.0, 2.1)},
+_SPLINES = {  # by body order: n_splines, cutoff as above
+    2: {"fast": (12, 5.0, 2.5), "default": (20, 6.0, 3.0), "accurate": (30, 8.0, 3.5)},
+    3: {"fast": (5, 3.5, 1.8), "default": (6, 4.0, 2.0), "accurate": (8, 5.0, 2.2)},
 }
 
 
@@ -199,10 +223,7 @@ def spline_hypers(preset, scales, given, n_body):
     Splines begin a little below the shortest distance of the data, where data can tell them.
     """
     n_splines, angstroms, bonds = _SPLINES[n_body][preset]
-    chosen = {
-        "cutoff": round(max(angstroms, bonds * scales.bond), 1),
-        "n_splines": n_splines,
-    }
+    chosen = {"cutoff": round(max(angstroms, bonds * scales.bond), 1), "n_splines": n_splines}
     cutoff = (chosen | given)["cutoff"]
     chosen["r_min"] = round(min(0.95 * scales.shortest, 0.5 * cutoff), 2)
     return chosen
