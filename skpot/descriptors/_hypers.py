@@ -154,8 +154,8 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     without of the universal SOAP heuristics (github.com/libAtoms/universalSOAP).
     Radial functions are the optimal ones, neighbours that are hydrogen weigh 0.6, and "totals"
     compresses beyond 6000 features. Errors on held-out training frames vary little around these
-    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6); "accurate"
-    pays from a few hundred frames on (benchmarks/README.md).
+    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
+    needs several hundred frames to pay on molecules (benchmarks/README.md).
 
     Parameters
     ----------
