@@ -39,6 +39,7 @@ __all__ = [
     "InconsistentVersionWarning",
     "Interval",
     "InvalidParameterError",
+    "ItemizedAttributes",
     "METRICS",
     "NamedMetric",
     "Options",
@@ -84,6 +85,26 @@ class NamedMetric:
         function = getattr(importlib.import_module("skpot.metrics"), self.__name__)
         options = {} if n_atoms is None else {"n_atoms": n_atoms}
         return function(y_true, y_pred, sample_weight=sample_weight, **options)
+
+
+class ItemizedAttributes:
+    """Show the items of one fitted dictionary row by row in the HTML diagram, not cut short.
+
+    To be placed left of `BaseEstimator`. scikit-learn before 1.9 shows no fitted attributes.
+    """
+
+    _itemized = None  # name of the dictionary
+
+    def _get_fitted_attr_html(self, doc_link=""):
+        shown = super()._get_fitted_attr_html(doc_link)
+        if self._itemized in shown:
+            items = shown.pop(self._itemized)["value"].items()
+            rows = {
+                f'{self._itemized}["{name}"]': {"type_name": type(value).__name__, "value": value}
+                for name, value in items
+            }
+            shown.data = rows | shown.data  # first, ahead of tables nobody reads
+        return shown
 
 
 def register_scorers():

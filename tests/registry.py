@@ -12,9 +12,13 @@ DESCRIPTORS = {
     "SOAP-bispectrum": skpot.SOAP(3.0, 2, 1, body_order=4, n_channels=2),
     "SOAP-tensor": skpot.SOAP(3.0, 2, 1, compression="tensor", n_channels=5),
     "SOAP-optimal": skpot.SOAP(3.0, 2, 1, radial_basis="optimal"),
+    "SOAP-auto": skpot.SOAP(n_max=3, l_max=2, hypers="fast"),
     "PairBasis": skpot.PairBasis(cutoff=3.0, n_splines=6),
+    "PairBasis-auto": skpot.PairBasis(hypers="fast"),
     "SymmetryFunctions": skpot.SymmetryFunctions(cutoff=3.0, n_radial=3, n_angular=1),
+    "SymmetryFunctions-auto": skpot.SymmetryFunctions(hypers="fast"),
     "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
+    "TripletBasis-auto": skpot.TripletBasis(n_splines=4, hypers="fast"),
 }
 
 # Transformers of geometries of one molecule, in open boundaries.

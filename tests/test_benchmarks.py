@@ -92,6 +92,15 @@ def test_accuracy_finds_turned_copies(small_set):
     assert test["without_copies"]["structures"] == 2
 
 
+def test_presets_are_compared(small_set):
+    records = run(FOLDER / "accuracy_hypers.py", "--quick")
+    assert {r["set"] for r in records} == {"silicon", "ethanol"}
+    assert {r["hypers"] for r in records} == {"None", "fast", "default", "accurate"}
+    options = ["--data", small_set / "train.xyz", "--descriptor", "symmetry", "--hypers", "fast"]
+    (record,) = run(FOLDER / "accuracy_hypers.py", "--quick", *options)
+    assert record["chosen"]["n_radial"] < 8
+
+
 def test_our_side_of_the_comparisons(small_set):
     (gap,) = [
         r

@@ -59,10 +59,10 @@ def demo(
         "sparsegpr__kernel__zeta": [2, 4],
         "sparsegpr__sigma_forces": [0.003, 0.01, 0.03, 0.1],
     }
-    soap, cv, n_sparse = SOAP(cutoff=5.0, n_max=8, l_max=6), GroupKFold(4), 500
+    soap, cv, n_sparse = SOAP(hypers="auto"), GroupKFold(4), 500
     if quick:
         grid = {"sparsegpr__kernel__zeta": [2, 4]}
-        soap, cv, n_sparse = SOAP(cutoff=4.0, n_max=4, l_max=3), GroupKFold(2), 100
+        soap, cv, n_sparse = SOAP(hypers="fast"), GroupKFold(2), 100
     model = make_pipeline(soap, SparseGPR(DotProduct(), n_sparse))
     title(f"grid search: GroupKFold({cv.n_splits}) by trajectory, scoring neg_forces_rmse")
     search = searched(model, grid, data.X, data.y, cv, data.groups)

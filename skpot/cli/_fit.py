@@ -19,6 +19,14 @@ class Descriptor(StrEnum):
     soap = "soap"
 
 
+class Hypers(StrEnum):
+    """How much the descriptor may cost."""
+
+    fast = "fast"
+    default = "default"
+    accurate = "accurate"
+
+
 def register(app):
     """Add the command to the application."""
     app.command("fit")(fit)
@@ -32,10 +40,13 @@ def fit(
     output: Annotated[Path, Option("-o", "--output", help="Model file to write.")],
     test: Annotated[list[Path] | None, Option(help="Structures to test on.")] = None,
     descriptor: Annotated[Descriptor, Option(help="Kind of descriptor.")] = Descriptor.soap,
-    cutoff: Annotated[float, Option(help="Radius of environments (Å).")] = 5.0,
-    n_max: Annotated[int, Option(help="Radial functions.")] = 8,
-    l_max: Annotated[int, Option(help="Highest degree of spherical harmonics.")] = 6,
-    sigma: Annotated[float, Option(help="Width of the atoms' Gaussians (Å).")] = 0.5,
+    hypers: Annotated[
+        Hypers, Option(help="Effort; the descriptor's numbers come from the bonds of the data.")
+    ] = Hypers.default,
+    cutoff: Annotated[float | None, Option(help="Radius of environments (Å).")] = None,
+    n_max: Annotated[int | None, Option(help="Radial functions.")] = None,
+    l_max: Annotated[int | None, Option(help="Highest degree of spherical harmonics.")] = None,
+    sigma: Annotated[float | None, Option(help="Width of the atoms' Gaussians (Å).")] = None,
     n_sparse: Annotated[int, Option(help="Reference environments.")] = 1000,
     zeta: Annotated[int, Option(help="Exponent of the kernel.")] = 4,
     sigma_energy: Annotated[float, Option(help="Noise of energies (eV per atom).")] = 0.002,
@@ -80,8 +91,11 @@ def fit(
     from ._search import cross_validated, folds, searched
 
     keys = label_keys(energy_key, forces_key, stress_key, virial_key)
+    X, y = read_file(train, keys)
+    given = {"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "sigma": sigma}
+    chosen = chosen_hypers(X, hypers.value, given)
     model = make_pipeline(
-        SOAP(cutoff, n_max, l_max, sigma),
+        SOAP(**chosen),
         SparseGPR(
             DotProduct(zeta),
             n_sparse,
@@ -92,7 +106,6 @@ def fit(
         ),
     )
     candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-    X, y = read_file(train, keys)
     describe(f"train: {' '.join(map(str, train))}", X, y)
     if test:
         X_test, y_test = read_file(test, keys)
@@ -116,6 +129,8 @@ def fit(
     model.fit(X, y)
     model[-1].set_params(verbose=0)
     regressor = model[-1]
+    soap = model[0].hypers_
+    say("  SOAP: " + ", ".join(f"{n} {_short(soap[n])}" for n in _SHOWN))
     say(
         f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
         f"{time.perf_counter() - start:.1f} s"
@@ -130,6 +145,16 @@ def fit(
     error_table(parts)
     dump(model, output)
     say(f"\nwrote {output}")
+
+
+def chosen_hypers(X, preset, given):
+    """Return the numbers of SOAP: those given (not None), the others by the preset."""
+    from skpot.descriptors import SOAP
+
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = SOAP(hypers=preset, **given).fit(X).hypers_ | given
+    chosen["cutoff_width"] = min(chosen["cutoff_width"], chosen["cutoff"])
+    return chosen
 
 
 def parse_grid(text, parameters):
@@ -148,6 +173,15 @@ def parse_grid(text, parameters):
         return fitting[0], list(ast.literal_eval(f"({values},)"))
     except (SyntaxError, ValueError):  # words such as cur,fps
         return fitting[0], [value.strip() for value in values.split(",")]
+
+
+_SHOWN = ("cutoff", "n_max", "l_max", "sigma", "radial_scaling", "radial_basis")
+
+
+def _short(value):
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(map(_short, value)) + ")"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _by_symbol(energies):

@@ -1,15 +1,19 @@
 """What descriptors of a neighbourhood share: the transformer and the leaf of its derivatives."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
+from .._sklearn import ItemizedAttributes
 from ..core.pairs import count_entries, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._graph import rows_of
 from ._cache import descriptor_cache, structure_key
+from ._hypers import choose
 
 
 class PairDerivatives:
@@ -81,16 +85,23 @@ class PairDerivatives:
         return 1 + np.diff(self.graph.pairs.start)
 
 
-class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
+class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, BaseEstimator):
     """Transformer whose features depend on each atom's neighbours within a radius.
 
-    A subclass sets `species_` and `n_features_out_` in `fit`, has parameters `species` and
-    `cache`, and defines what stands below this docstring.
+    A subclass sets `species_`, `hypers_` and `n_features_out_` in `fit`, has parameters `species`,
+    `hypers` and `cache`, and defines what stands below this docstring. It reads the parameters
+    named in `_chosen` from `hypers_` only.
     """
 
     dtype = "float64"  # of the features; a parameter where a subclass makes it one
     _derivatives = None  # its subclass of `PairDerivatives`
     _block = None  # name of its columns in `AtomicFeatures.blocks`
+    _chosen = ()  # names of the parameters that `hypers` may choose
+    _itemized = "hypers_"
+
+    def _rules(self, preset, scales, given):
+        """Return what a preset chooses; see `skpot.descriptors._hypers`."""
+        raise NotImplementedError
 
     def _tables(self):
         """Return what the kernels need to know of the fitted descriptor."""
@@ -98,7 +109,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
 
     def _radius(self):
         """Return how far neighbours are looked for, in Å."""
-        return float(self.cutoff)
+        return float(self.hypers_["cutoff"])
 
     def _values(self, pairs, species, tables, values):
         """Write the features of all atoms to `values`."""
@@ -145,7 +156,9 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
 
     def _hyperparameters(self):
         """Return as bytes all that determines the features of a structure."""
-        parameters = [(k, v) for k, v in sorted(self.get_params().items()) if k != "cache"]
+        held = {"cache", "hypers", *self._chosen}
+        parameters = [(k, v) for k, v in sorted(self.get_params().items()) if k not in held]
+        parameters += sorted(self.hypers_.items())
         learnt = getattr(self, "fingerprint_", None)
         return repr([type(self).__name__, *parameters, self.species_.tolist(), learnt]).encode()
 
@@ -165,6 +178,14 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
             descriptor_cache.put(keys[s], part, size)
             parts[s] = part
         return features if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
+
+    def _choose(self, batch):
+        """Set `hypers_`; to be called in `fit` as soon as `species_` is known."""
+        self.hypers_ = choose(self, self._rules, batch)
+
+    def _used(self):
+        """Return `hypers_` with its items as attributes."""
+        return SimpleNamespace(**self.hypers_)
 
     def _find_species(self, batch):
         """Return the atomic numbers named in `species`, or else those of the batch."""

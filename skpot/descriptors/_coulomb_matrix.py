@@ -40,7 +40,7 @@ class CoulombMatrix(MoleculeDescriptor):
         C_{ii} = 0.5\, Z_i^{2.4}, \qquad C_{ij} = Z_i Z_j / r_{ij}
 
     with distances in Å (the original takes atomic units), padded with zeros to the largest
-    molecule. Open boundaries only.
+    molecule. Open boundaries only. There is no length to choose, hence no `hypers`.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ class InverseDistances(MoleculeDescriptor):
     in the order of the atoms, as in gradient-domain machine learning. Rows of different molecules,
     or of one whose atoms come in another order, cannot be compared: all structures must have the
     same atoms in the same order, in open boundaries. Exchanging like atoms changes the row.
+    There is no length to choose, hence no `hypers`.
 
     Attributes
     ----------

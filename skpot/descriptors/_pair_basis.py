@@ -5,11 +5,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..core import pair_basis as kernels
 from ..data import as_batch
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
+from ._hypers import HYPERS, spline_hypers
 from ._splines import OPEN, difference_penalty, knot_spacing, second_differences
 
 
@@ -48,6 +49,10 @@ class PairBasis(PairDescriptor):
     r_min : float, default=0.5
         Distance in Å below which the potential is a straight line; best somewhat below the shortest
         distance of the data.
+    hypers : {"auto", "fast", "default", "accurate"}, optional
+        Choose cutoff, n_splines and r_min in `fit` from the distances of the training structures.
+        A parameter that differs from its default in the signature is kept. "auto" is "default";
+        None takes parameters as given.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -58,6 +63,8 @@ class PairBasis(PairDescriptor):
     ----------
     species_ : ndarray of shape (n_species,)
         Atomic numbers, ascending.
+    hypers_ : dict
+        The numbers in use: cutoff, n_splines, r_min.
     n_features_out_ : int
         n_splines n_species (n_species + 1) / 2.
     spacing_ : float
@@ -83,20 +90,25 @@ class PairBasis(PairDescriptor):
     """
 
     _derivatives = PairBasisDerivatives
+    _chosen = ("cutoff", "n_splines", "r_min")
     _block = "pair_basis"
 
     _parameter_constraints = {
         "cutoff": [Interval(Real, 0, None, closed="neither")],
         "n_splines": [Interval(Integral, 4, None, closed="left")],
         "r_min": [Interval(Real, 0, None, closed="left")],
+        "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],
     }
 
-    def __init__(self, cutoff=6.0, n_splines=20, *, r_min=0.5, species=None, cache=True):
+    def __init__(
+        self, cutoff=6.0, n_splines=20, *, r_min=0.5, hypers=None, species=None, cache=True
+    ):
         self.cutoff = cutoff
         self.n_splines = n_splines
         self.r_min = r_min
+        self.hypers = hypers
         self.species = species
         self.cache = cache
 
@@ -116,21 +128,29 @@ class PairBasis(PairDescriptor):
         self : PairBasis
         """
         batch = as_batch(X)
-        self.spacing_ = knot_spacing(self)
         self.species_ = self._find_species(batch)
         self._species_index(batch)  # refuses what `species` leaves out
+        self._choose(batch)
+        self.spacing_ = knot_spacing(self.hypers_)
         n = len(self.species_)
-        self.n_features_out_ = self.n_splines * n * (n + 1) // 2
+        self.n_features_out_ = self.hypers_["n_splines"] * n * (n + 1) // 2
         return self
+
+    def _rules(self, preset, scales, given):
+        return spline_hypers(preset, scales, given, n_body=2)
 
     def _tables(self):
         n = len(self.species_)
         column = np.zeros((n, n), dtype=np.int64)
         upper = np.triu_indices(n)
-        column[upper] = self.n_splines * np.arange(len(upper[0]))
+        column[upper] = self.hypers_["n_splines"] * np.arange(len(upper[0]))
         column = np.maximum(column, column.T)
         return kernels.PairTables(
-            float(self.r_min), self.spacing_, int(self.n_splines), column, self.n_features_out_
+            float(self.hypers_["r_min"]),
+            self.spacing_,
+            self.hypers_["n_splines"],
+            column,
+            self.n_features_out_,
         )
 
     def _values(self, pairs, species, tables, values):
@@ -170,7 +190,7 @@ class PairBasis(PairDescriptor):
         0.0
         """
         check_is_fitted(self, "n_features_out_")
-        columns = np.arange(self.n_features_out_).reshape(-1, self.n_splines)
+        columns = np.arange(self.n_features_out_).reshape(-1, self.hypers_["n_splines"])
         if to_cutoff:
             columns = np.pad(columns, ((0, 0), (0, 3)), constant_values=OPEN)
         return difference_penalty([second_differences(columns, axis=1)], self.n_features_out_)
@@ -189,6 +209,6 @@ class PairBasis(PairDescriptor):
             f"{a}-{b} {n}"
             for k, a in enumerate(symbols)
             for b in symbols[k:]
-            for n in range(self.n_splines)
+            for n in range(self.hypers_["n_splines"])
         ]
         return np.array(names, dtype=object)

@@ -16,6 +16,7 @@ from ..data import as_batch
 from ..data._elements import SYMBOLS
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
+from ._hypers import HYPERS, soap_hypers
 
 _PSEUDO = ("alchemical", "alchemical-pca")
 _DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
@@ -84,6 +85,12 @@ class SOAP(PairDescriptor):
         contracted channels.
     random_state : int, RandomState instance or None, default=0
         Seed of the random mixtures.
+    hypers : {"auto", "fast", "default", "accurate"}, optional
+        Choose cutoff, n_max, l_max, sigma, radial_basis, radial_scaling, cutoff_width,
+        species_weights and compression in `fit`, from the bonds and species of the training
+        structures (`skpot.descriptors._hypers`). A parameter that differs from its default in the
+        signature is kept, so a grid over n_max goes with it; the default itself, such as n_max=8,
+        counts as not given. "auto" is "default"; None takes all parameters as given.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -98,6 +105,8 @@ class SOAP(PairDescriptor):
     ----------
     species_ : ndarray of shape (n_species,)
         Atomic numbers, ascending.
+    hypers_ : dict
+        The values in use of the parameters that `hypers` may choose.
     mix_ : ndarray of shape (l_max + 1, n_mixed, n_species * n_max), or None
         How channels of species and radial functions are mixed.
     n_features_out_ : int
@@ -119,10 +128,24 @@ class SOAP(PairDescriptor):
     >>> from skpot import SOAP
     >>> SOAP(n_max=4, l_max=3).fit_transform([bulk("Si"), bulk("Si", cubic=True)])
     AtomicFeatures(2 structures, 10 environments, 40 features, with derivatives)
+    >>> soap = SOAP(hypers="auto").fit([bulk("Si"), bulk("Si", cubic=True)])
+    >>> soap.hypers_["sigma"], soap.hypers_["radial_scaling"]
+    (0.47, (3.76, 4.0))
     """
 
     _derivatives = SoapDerivatives
     _block = "soap"
+    _chosen = (
+        "cutoff",
+        "n_max",
+        "l_max",
+        "sigma",
+        "radial_basis",
+        "radial_scaling",
+        "cutoff_width",
+        "species_weights",
+        "compression",
+    )
 
     _parameter_constraints = {
         "cutoff": [Interval(Real, 0, None, closed="neither")],
@@ -140,6 +163,7 @@ class SOAP(PairDescriptor):
         "compression": [StrOptions({"totals", "alchemical", "alchemical-pca", "tensor"}), None],
         "n_channels": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
+        "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "normalize": ["boolean"],
         "dtype": [StrOptions({"float64", "float32"})],
@@ -164,6 +188,7 @@ class SOAP(PairDescriptor):
         compression=None,
         n_channels=None,
         random_state=0,
+        hypers=None,
         species=None,
         normalize=True,
         dtype="float64",
@@ -184,6 +209,7 @@ class SOAP(PairDescriptor):
         self.compression = compression
         self.n_channels = n_channels
         self.random_state = random_state
+        self.hypers = hypers
         self.species = species
         self.normalize = normalize
         self.dtype = dtype
@@ -224,6 +250,7 @@ class SOAP(PairDescriptor):
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
         index = self._species_index(batch)  # refuses what `species` leaves out
+        self._choose(batch)
         setting = self._setting()
         tables = basis.density_tables(setting, batch)
         self.radial_tables_ = tables.radial
@@ -240,104 +267,112 @@ class SOAP(PairDescriptor):
         self.n_features_out_ = soap.n_features(self._tables())
         return self
 
+    def _rules(self, preset, scales, given):
+        return soap_hypers(preset, scales, given, self.body_order, self.density, self.pair_cutoffs)
+
     def _setting(self):
         """Check what parameters must agree on; return those of the density."""
+        used = self._used()
         problems = []
-        cutoffs = basis.pair_cutoffs(self.cutoff, self.pair_cutoffs, self.species_)
+        cutoffs = basis.pair_cutoffs(used.cutoff, self.pair_cutoffs, self.species_)
         if not cutoffs.min() > 0.0 or not np.isfinite(cutoffs).all():
             problems.append(f"pair_cutoffs={self.pair_cutoffs} must be positive lengths in Å")
-        elif self.cutoff_width > cutoffs.min():
+        elif used.cutoff_width > cutoffs.min():
             problems.append(
-                f"cutoff_width={self.cutoff_width} Å exceeds cutoff={cutoffs.min()} Å; use at most "
+                f"cutoff_width={used.cutoff_width} Å exceeds cutoff={cutoffs.min()} Å; use at most "
                 "the cutoff itself"
             )
-        if self.density == "delta" and self.radial_basis == "optimal":
+        if self.density == "delta" and used.radial_basis == "optimal":
             problems.append('radial_basis="optimal" is made for density="gaussian"')
-        pseudo_or_none = self.compression in (None, *_PSEUDO)
+        pseudo_or_none = used.compression in (None, *_PSEUDO)
         if self.body_order == 2 and not pseudo_or_none:
-            problems.append(f'compression="{self.compression}" takes body_order=3')
-        if self.body_order == 4 and self.compression is not None:
+            problems.append(f'compression="{used.compression}" takes body_order=3')
+        if self.body_order == 4 and used.compression is not None:
             problems.append(
                 "body_order=4 contracts channels itself; leave out "
-                f'compression="{self.compression}"'
+                f'compression="{used.compression}"'
             )
-        if self.compression in _PSEUDO and self._k() > len(self.species_):
+        if used.compression in _PSEUDO and self._k() > len(self.species_):
             problems.append(
                 f"n_channels={self._k()} pseudo-elements are more than {len(self.species_)} species"
             )
-        if self.body_order == 4 and self._k() > len(self.species_) * self.n_max:
+        if self.body_order == 4 and self._k() > len(self.species_) * used.n_max:
             problems.append(
-                f"n_channels={self._k()} are more than the {len(self.species_) * self.n_max} "
+                f"n_channels={self._k()} are more than the {len(self.species_) * used.n_max} "
                 "channels of all species and radial functions"
             )
-        if self.radial_scaling is not None and not (
-            len(self.radial_scaling) == 2 and min(self.radial_scaling) > 0
+        if used.radial_scaling is not None and not (
+            len(used.radial_scaling) == 2 and min(used.radial_scaling) > 0
         ):
             problems.append(
-                f"radial_scaling={self.radial_scaling} must be (r0 in Å, exponent), both positive"
+                f"radial_scaling={used.radial_scaling} must be (r0 in Å, exponent), both positive"
             )
         if problems:
             raise ValueError("; ".join(problems) + ".")
         return basis.Setting(
-            self.radial_basis,
-            int(self.n_max),
-            0 if self.body_order == 2 else int(self.l_max),
-            float(self.sigma) if self.density == "gaussian" else None,
-            float(self.cutoff_width),
-            None if self.radial_scaling is None else tuple(self.radial_scaling),
+            used.radial_basis,
+            used.n_max,
+            0 if self.body_order == 2 else used.l_max,
+            float(used.sigma) if self.density == "gaussian" else None,
+            float(used.cutoff_width),
+            used.radial_scaling,
             float(self.central_weight),
             self.species_,
             cutoffs,
-            basis.neighbor_weights(self.species_weights, self.species_),
+            basis.neighbor_weights(used.species_weights, self.species_),
         )
 
     def _k(self):
         """Return the number of channels that `n_channels` stands for."""
+        used = self._used()
         if self.n_channels is not None:
             return int(self.n_channels)
-        if self.compression in _PSEUDO:
-            return min(_DEFAULT_CHANNELS[self.compression], len(self.species_))
-        return _DEFAULT_CHANNELS.get(self.compression, 0)
+        if used.compression in _PSEUDO:
+            return min(_DEFAULT_CHANNELS[used.compression], len(self.species_))
+        return _DEFAULT_CHANNELS.get(used.compression, 0)
 
     def _mixing(self, tables, index, batch):
         """Return the matrix of the channels' mixture, or None."""
+        used = self._used()
         if self.body_order == 4:
             return basis.leading_channels(tables, index, batch, self._k())
-        if self.compression == "totals":
+        if used.compression == "totals":
             return basis.totals(tables)
-        if self.compression == "alchemical":
+        if used.compression == "alchemical":
             weights = basis.alchemical_weights(self.species_, self._k())
             return basis.pseudo_elements(weights, tables)
-        if self.compression == "alchemical-pca":
+        if used.compression == "alchemical-pca":
             weights = basis.learnt_weights(tables, index, batch, self._k())
             return basis.pseudo_elements(weights, tables)
-        if self.compression == "tensor":
+        if used.compression == "tensor":
             return basis.random_channels(tables, self._k(), self.random_state)
         return None
 
     def _product(self):
         """Return the products that are taken of the (mixed) channels."""
-        n = len(self.species_) * int(self.n_max) if self.mix_ is None else self.mix_.shape[1]
+        used = self._used()
+        n = len(self.species_) * used.n_max if self.mix_ is None else self.mix_.shape[1]
         if self.body_order == 2:
             return Linear(n, self.l_max_)
         if self.body_order == 4:
             return Bispectrum(n, self.l_max_, **self.bispectrum_)
-        if self.compression == "totals":
-            return Rectangle(n, self.l_max_, n - int(self.n_max))
-        if self.compression == "tensor":
+        if used.compression == "totals":
+            return Rectangle(n, self.l_max_, n - used.n_max)
+        if used.compression == "tensor":
             return Diagonal(n, self.l_max_)
         return Triangle(n, self.l_max_)
 
     def _tables(self):
+        used = self._used()
         density = DensityTables(
             self.radial_tables_,
             self.table_of_pair_,
             self.table_cutoffs_,
-            float(self.cutoff_width),
+            float(used.cutoff_width),
             self.spacing_,
             self.centre_,
             legendre_coefficients(self.l_max_),
-            int(self.n_max),
+            used.n_max,
             self.l_max_,
             len(self.species_),
         )
@@ -361,10 +396,11 @@ class SOAP(PairDescriptor):
             For the scikit-learn interface.
         """
         check_is_fitted(self, "n_features_out_")
+        used = self._used()
         degrees = range(self.l_max_ + 1)
-        radial = range(self.n_max)
+        radial = range(used.n_max)
         elements = [SYMBOLS[z] for z in self.species_]
-        if self.compression in _PSEUDO:
+        if used.compression in _PSEUDO:
             elements = [f"pseudo{e}:" for e in range(self._k())]
         channels = [f"{a}{n}" for a in elements for n in radial]
         if self.body_order == 2:
@@ -372,9 +408,9 @@ class SOAP(PairDescriptor):
         elif self.body_order == 4:
             labels = bispectrum_terms(self._k(), self.l_max_)[0]
             names = [" ".join(f"{k}l{l}" for k, l in label) for label in labels]
-        elif self.compression == "tensor":
+        elif used.compression == "tensor":
             names = [f"mixture{k} l{l}" for l in degrees for k in range(self._k())]
-        elif self.compression == "totals":
+        elif used.compression == "totals":
             names = [f"{a} total{n} l{l}" for l in degrees for a in channels for n in radial]
         else:
             names = [

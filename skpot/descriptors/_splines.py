@@ -6,14 +6,15 @@ import scipy.sparse as sp
 ABSENT, OPEN = -2, -1  # in place of a column: there is none; its coefficient is zero
 
 
-def knot_spacing(basis):
+def knot_spacing(hypers):
     """Return the distance of the knots in Å; refuse a range that is empty."""
-    if basis.r_min >= basis.cutoff:
+    cutoff, r_min, n_splines = (hypers[name] for name in ("cutoff", "r_min", "n_splines"))
+    if r_min >= cutoff:
         raise ValueError(
-            f"r_min={basis.r_min} Å is not below cutoff={basis.cutoff} Å; "
+            f"r_min={r_min} Å is not below cutoff={cutoff} Å; "
             "choose it near the shortest distance between atoms."
         )
-    return (float(basis.cutoff) - float(basis.r_min)) / int(basis.n_splines)
+    return (float(cutoff) - float(r_min)) / int(n_splines)
 
 
 def second_differences(columns, axis):

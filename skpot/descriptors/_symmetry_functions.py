@@ -12,6 +12,7 @@ from ..core.symmetry_tables import SymmetryTables
 from ..data import as_batch
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
+from ._hypers import HYPERS, symmetry_hypers
 from ._symmetry_sets import automatic_set, flat_tables, resolve
 
 
@@ -74,6 +75,10 @@ class SymmetryFunctions(PairDescriptor):
     cutoff_function : {"cosine", "polynomial"}, default="cosine"
         :math:`\tfrac12 [1 + \cos(\pi r/r_c)]` or :math:`1 - x^3 (6 x^2 - 15 x + 10)` with
         :math:`x = r/r_c`, of functions that name none.
+    hypers : {"auto", "fast", "default", "accurate"}, optional
+        Choose cutoff, n_radial, n_angular and zetas in `fit` from the bonds of the training
+        structures. A parameter that differs from its default in the signature is kept. "auto" is
+        "default"; None takes parameters as given.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -84,6 +89,8 @@ class SymmetryFunctions(PairDescriptor):
     ----------
     species_ : ndarray of shape (n_species,)
         Atomic numbers, ascending.
+    hypers_ : dict
+        The numbers in use: cutoff, n_radial, n_angular, zetas.
     n_features_out_ : int
         Number of columns. Functions that differ in nothing but the centre share one; it is 0 at
         centres that do not have the function.
@@ -111,6 +118,7 @@ class SymmetryFunctions(PairDescriptor):
 
     _derivatives = SymmetryDerivatives
     _block = "symmetry_functions"
+    _chosen = ("cutoff", "n_radial", "n_angular", "zetas")
 
     _parameter_constraints = {
         "cutoff": [Interval(Real, 0, None, closed="neither")],
@@ -120,6 +128,7 @@ class SymmetryFunctions(PairDescriptor):
         "zetas": ["array-like"],
         "weighted": ["boolean"],
         "cutoff_function": [StrOptions({"cosine", "polynomial"})],
+        "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],
     }
@@ -134,6 +143,7 @@ class SymmetryFunctions(PairDescriptor):
         zetas=(1, 4, 16),
         weighted=False,
         cutoff_function="cosine",
+        hypers=None,
         species=None,
         cache=True,
     ):
@@ -144,6 +154,7 @@ class SymmetryFunctions(PairDescriptor):
         self.zetas = zetas
         self.weighted = weighted
         self.cutoff_function = cutoff_function
+        self.hypers = hypers
         self.species = species
         self.cache = cache
 
@@ -164,24 +175,27 @@ class SymmetryFunctions(PairDescriptor):
         """
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
+        self._species_index(batch)  # refuses what `species` leaves out
+        self._choose(batch)
+        hypers = self.hypers_
         functions = self.functions
         if functions is None:
-            functions = automatic_set(
-                self.cutoff, self.n_radial, self.n_angular, self.zetas, self.weighted
-            )
-        columns, centres = resolve(functions, self.species_, self.cutoff, self.cutoff_function)
+            functions = automatic_set(**hypers, weighted=self.weighted)
+        columns, centres = resolve(functions, self.species_, hypers["cutoff"], self.cutoff_function)
         if not columns:
             raise ValueError(
                 f"none of the {len(functions)} functions applies to the species "
                 f"{', '.join(SYMBOLS[z] for z in self.species_)}. Raise n_radial or n_angular, or "
                 "give functions=... for these species."
             )
-        self._species_index(batch)  # refuses what `species` leaves out
         self.radius_ = max(c.cutoff for c in columns)
         self.terms_ = flat_tables(columns, centres, self.species_)
         self.feature_names_ = _names(columns, centres, self.species_)
         self.n_features_out_ = len(columns)
         return self
+
+    def _rules(self, preset, scales, given):
+        return symmetry_hypers(preset, scales, given)
 
     def _radius(self):
         return self.radius_

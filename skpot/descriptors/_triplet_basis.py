@@ -5,11 +5,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..core import triplet_basis as kernels
 from ..data import as_batch
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
+from ._hypers import HYPERS, spline_hypers
 from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
 
 
@@ -50,6 +51,10 @@ class TripletBasis(PairDescriptor):
     r_min : float, default=0.5
         Distance in Å below which splines go on as straight lines; best somewhat below the
         shortest distance of the data.
+    hypers : {"auto", "fast", "default", "accurate"}, optional
+        Choose cutoff, n_splines and r_min in `fit` from the distances of the training structures.
+        A parameter that differs from its default in the signature is kept. "auto" is "default";
+        None takes parameters as given.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -60,6 +65,8 @@ class TripletBasis(PairDescriptor):
     ----------
     species_ : ndarray of shape (n_species,)
         Atomic numbers, ascending.
+    hypers_ : dict
+        The numbers in use: cutoff, n_splines, r_min.
     n_features_out_ : int
         Number of columns.
     spacing_ : float
@@ -85,20 +92,25 @@ class TripletBasis(PairDescriptor):
     """
 
     _derivatives = TripletBasisDerivatives
+    _chosen = ("cutoff", "n_splines", "r_min")
     _block = "triplet_basis"
 
     _parameter_constraints = {
         "cutoff": [Interval(Real, 0, None, closed="neither")],
         "n_splines": [Interval(Integral, 4, 64, closed="both")],
         "r_min": [Interval(Real, 0, None, closed="left")],
+        "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],
     }
 
-    def __init__(self, cutoff=4.0, n_splines=6, *, r_min=0.5, species=None, cache=True):
+    def __init__(
+        self, cutoff=4.0, n_splines=6, *, r_min=0.5, hypers=None, species=None, cache=True
+    ):
         self.cutoff = cutoff
         self.n_splines = n_splines
         self.r_min = r_min
+        self.hypers = hypers
         self.species = species
         self.cache = cache
 
@@ -118,18 +130,28 @@ class TripletBasis(PairDescriptor):
         self : TripletBasis
         """
         batch = as_batch(X)
-        self.spacing_ = knot_spacing(self)
         self.species_ = self._find_species(batch)
         self._species_index(batch)  # refuses what `species` leaves out
-        allowed = kernels.allowed_runs(float(self.cutoff), float(self.r_min), int(self.n_splines))
+        self._choose(batch)
+        self.spacing_ = knot_spacing(self.hypers_)
+        allowed = kernels.allowed_runs(
+            float(self.hypers_["cutoff"]), float(self.hypers_["r_min"]), self.hypers_["n_splines"]
+        )
         self.runs_, self.centre_start_ = kernels.triplet_runs(allowed, len(self.species_))
         self.n_features_out_ = int(self.centre_start_[-1])
         return self
 
+    def _rules(self, preset, scales, given):
+        return spline_hypers(preset, scales, given, n_body=3)
+
     def _tables(self):
         base = np.ascontiguousarray(self.runs_[..., 0]).ravel()
         return kernels.TripletTables(
-            float(self.r_min), self.spacing_, int(self.n_splines), base, self.centre_start_
+            float(self.hypers_["r_min"]),
+            self.spacing_,
+            self.hypers_["n_splines"],
+            base,
+            self.centre_start_,
         )
 
     def _values(self, pairs, species, tables, values):

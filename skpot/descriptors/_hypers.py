@@ -1,0 +1,230 @@
+r"""Choice of a descriptor's numbers from the species and the training structures.
+
+All follow from two lengths (`length_scales`): the typical bond d between heavy atoms and the
+shortest distance of the data, and from whether there is hydrogen. The rules for SOAP are those of
+`soap_hypers`; what they gained on published sets is in benchmarks/README.md.
+"""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data._ase import covalent_radius
+
+HYPERS = ("auto", "fast", "default", "accurate")
+
+_BONDED = 1.3  # times the sum of covalent radii; elemental metals need 1.2
+_BLOCK = 20_000  # atoms whose neighbours are held at a time
+_MAX_FEATURES = 6000  # beyond, channels are paired with sums over species
+
+
+class Scales(NamedTuple):
+    """What choices are made from."""
+
+    species: np.ndarray  # (n_species,) atomic numbers
+    bond: float  # Å, typical between heavy atoms
+    shortest: float  # Å, between any two atoms
+
+
+def length_scales(batch, species):
+    r"""Return the `Scales` of structures.
+
+    The bond is the median over heavy atoms (all, if there is only hydrogen) of the distance to the
+    nearest heavy atom, of those that are bonded: closer than 1.3 :math:`(r_a + r_b)` with covalent
+    radii r. So isolated atoms, stretched dimers and molecules far apart do not count. Without any
+    such bond it is twice the median covalent radius, or for lone rare-gas atoms and the like,
+    that touch at larger distances, the median distance to the nearest atom.
+
+    Parameters
+    ----------
+    batch : StructureBatch
+        Training structures, in any order.
+    species : ndarray of shape (n_species,)
+        Atomic numbers the descriptor knows.
+    """
+    heavy = species[species > 1] if (species > 1).any() else species
+    radii = {int(z): covalent_radius(z) for z in species}
+    radius_of = np.zeros(max(radii) + 1)
+    radius_of[list(radii)] = list(radii.values())
+    reach = max(2.0 * _BONDED * max(radii.values()), 4.5)
+    bonded, nearest, shortest = [], [], np.inf
+    for part in _parts(batch):
+        pairs = part.neighbors(reach).pairs
+        if not len(pairs.neighbor):
+            continue
+        r = np.linalg.norm(pairs.vector, axis=1)
+        centre = np.repeat(np.arange(len(part.numbers)), np.diff(pairs.start))
+        shortest = min(shortest, float(r.min()))
+        both = np.isin(part.numbers[centre], heavy) & np.isin(part.numbers[pairs.neighbor], heavy)
+        sums = radius_of[part.numbers[centre]] + radius_of[part.numbers[pairs.neighbor]]
+        bonded.append(_smallest(r, centre, both & (r < _BONDED * sums)))
+        nearest.append(_smallest(r, centre, both))
+    bonded, nearest = (np.concatenate([[], *found]) for found in (bonded, nearest))
+    covalent = 2.0 * float(np.median([radii[int(z)] for z in heavy]))
+    if len(bonded):
+        bond = float(np.median(bonded))
+    elif len(nearest) and len(heavy) == len(species):
+        bond = float(np.median(nearest))
+    else:
+        bond = covalent
+    if not np.isfinite(shortest):
+        shortest = 2.0 * min(radii.values())
+    return Scales(species, bond, shortest)
+
+
+def _parts(batch):
+    """Yield the batch in pieces of about 20 000 atoms."""
+    sizes = np.diff(batch.offsets)
+    piece = np.cumsum(sizes) // _BLOCK
+    for p in np.unique(piece):
+        yield batch.take(np.flatnonzero(piece == p))
+
+
+def _smallest(r, centre, wanted):
+    """Return the smallest wanted r of each centre that has one; centres are sorted."""
+    r, centre = r[wanted], centre[wanted]
+    if not len(r):
+        return r
+    first = np.flatnonzero(np.diff(centre, prepend=-1))
+    return np.minimum.reduceat(r, first)
+
+
+def choose(estimator, rules, batch):
+    """Return the numbers a descriptor is to use, by name.
+
+    Parameters
+    ----------
+    estimator : PairDescriptor
+        Its `_chosen` names the parameters; those that differ from the defaults of its signature are
+        kept, and so are all if `hypers` is None.
+    rules : callable
+        `rules(preset, scales, given)` returns what it would choose, with `given` the parameters
+        that are kept.
+    batch : StructureBatch
+        Training structures.
+
+    Returns
+    -------
+    dict
+        Plain numbers, strings, tuples, dicts and None.
+    """
+    names = estimator._chosen
+    values = {name: getattr(estimator, name) for name in names}
+    if estimator.hypers is not None:
+        signature = inspect.signature(type(estimator).__init__).parameters
+        default = {name: signature[name].default for name in names}
+        given = {k: v for k, v in values.items() if not _same(v, default[k])}
+        preset = "default" if estimator.hypers == "auto" else estimator.hypers
+        values |= rules(preset, length_scales(batch, estimator.species_), given) | given
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _same(value, default):
+    if value is None or default is None:
+        return value is default
+    return _plain(value) == _plain(default)
+
+
+def _plain(value):
+    """Return Python's own type instead of NumPy's; lists and arrays become tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(_plain(v) for v in value)
+    return dict(value) if isinstance(value, dict) else value
+
+
+_SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds
+    "fast": (5, 4, 4.0, 1.9),
+    "default": (8, 6, 5.0, 2.25),
+    "accurate": (10, 6, 6.0, 2.6),
+}
+
+
+def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cutoffs=None):
+    r"""Return what a preset chooses for `SOAP`.
+
+    With d the bond (`length_scales`),
+
+    .. math:: \sigma = 0.2\,d, \qquad u(r) = \frac{1}{1 + (r/1.6\,d)^4}
+
+    and a cosine over the whole cutoff: radial scaling is that of Willatt, Musil, Ceriotti (Phys.
+    Chem. Chem. Phys. 20, 29661 (2018)), the width agrees with the 0.3 Å with hydrogen and 0.5 Å
+    without of the universal SOAP heuristics (github.com/libAtoms/universalSOAP).
+    Radial functions are the optimal ones, neighbours that are hydrogen weigh 0.6, and "totals"
+    compresses beyond 6000 features. Errors on held-out training frames vary little around these
+    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
+    needs several hundred frames to pay on molecules (benchmarks/README.md).
+
+    Parameters
+    ----------
+    preset : {"fast", "default", "accurate"}
+        Sizes and cutoff.
+    scales : Scales
+        Of the training structures.
+    given : dict
+        Parameters that are kept; the others follow them.
+    body_order, density, pair_cutoffs
+        Parameters of `SOAP`.
+    """
+    d = scales.bond
+    n_max, l_max, angstroms, bonds = _SOAP[preset]
+    chosen = {
+        "cutoff": round(max(angstroms, bonds * d), 1),
+        "n_max": n_max,
+        "l_max": min(l_max, 3) if body_order == 4 else l_max,
+        "sigma": round(0.2 * d, 2),
+        "radial_basis": "optimal" if density == "gaussian" else "gto",
+        "radial_scaling": (round(1.6 * d, 2), 4.0),
+        "compression": None,
+    }
+    used = chosen | given
+    chosen["cutoff_width"] = float(min([used["cutoff"], *(pair_cutoffs or {}).values()]))
+    if 1 in scales.species and len(scales.species) > 1:
+        chosen["species_weights"] = {"H": 0.6}
+    channels = used["n_max"] * len(scales.species)
+    n_features = (used["l_max"] + 1) * channels * (channels + 1) // 2
+    if body_order == 3 and n_features > _MAX_FEATURES:
+        chosen["compression"] = "totals"
+    return chosen
+
+
+_SYMMETRY = {  # n_radial, n_angular, zetas with hydrogen and without, cutoff as above
+    "fast": (6, 2, (1, 4), (1, 4), 3.5, 2.2),
+    "default": (10, 3, (1, 4), (1, 4, 16), 4.0, 2.75),
+    "accurate": (12, 3, (1, 2, 4), (1, 2, 4, 16), 4.5, 3.0),
+}
+
+
+def symmetry_hypers(preset, scales, given):
+    """Return what a preset chooses for `SymmetryFunctions`; widths follow from the cutoff.
+
+    In molecules with hydrogen the sharp angular functions are nearly constant, and scaled to unit
+    variance they drown the others: there is no zeta of 16.
+    """
+    n_radial, n_angular, molecules, others, angstroms, bonds = _SYMMETRY[preset]
+    return {
+        "cutoff": round(max(angstroms, bonds * scales.bond), 1),
+        "n_radial": n_radial,
+        "n_angular": n_angular,
+        "zetas": molecules if 1 in scales.species else others,
+    }
+
+
+_SPLINES = {  # by body order: n_splines, cutoff as above
+    2: {"fast": (12, 5.0, 2.5), "default": (20, 6.0, 3.0), "accurate": (30, 8.0, 3.5)},
+    3: {"fast": (5, 3.5, 1.8), "default": (6, 4.0, 2.0), "accurate": (8, 5.0, 2.2)},
+}
+
+
+def spline_hypers(preset, scales, given, n_body):
+    """Return what a preset chooses for `PairBasis` (`n_body` 2) and `TripletBasis` (3).
+
+    Splines begin a little below the shortest distance of the data, where data can tell them.
+    """
+    n_splines, angstroms, bonds = _SPLINES[n_body][preset]
+    chosen = {"cutoff": round(max(angstroms, bonds * scales.bond), 1), "n_splines": n_splines}
+    cutoff = (chosen | given)["cutoff"]
+    chosen["r_min"] = round(min(0.95 * scales.shortest, 0.5 * cutoff), 2)
+    return chosen
