@@ -130,7 +130,8 @@ def fit(
     model[-1].set_params(verbose=0)
     regressor = model[-1]
     soap = model[0].hypers_
-    say("  SOAP: " + ", ".join(f"{n} {_short(soap[n])}" for n in _SHOWN))
+    for names in _SHOWN:
+        say("  SOAP: " + ", ".join(f"{n} {_short(soap[n])}" for n in names))
     say(
         f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
         f"{time.perf_counter() - start:.1f} s"
@@ -175,7 +176,10 @@ def parse_grid(text, parameters):
         return fitting[0], [value.strip() for value in values.split(",")]
 
 
-_SHOWN = ("cutoff", "n_max", "l_max", "sigma", "radial_scaling", "radial_basis")
+_SHOWN = (
+    ("cutoff", "cutoff_width", "n_max", "l_max", "sigma"),
+    ("radial_scaling", "radial_basis", "species_weights", "compression"),
+)
 
 
 def _short(value):

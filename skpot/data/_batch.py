@@ -49,6 +49,12 @@ class StructureBatch:
             offsets,
         )
 
+    def pieces(self, n_atoms=20_000):
+        """Yield the structures in batches of about `n_atoms`, in order: bounds what is held."""
+        piece = np.cumsum(np.diff(self.offsets)) // n_atoms
+        for p in np.unique(piece):
+            yield self.take(np.flatnonzero(piece == p))
+
     def volumes(self):
         """Return the volumes in Å^3; NaN where a direction is not periodic."""
         volume = np.abs(np.linalg.det(self.cells))

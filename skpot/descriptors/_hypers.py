@@ -15,7 +15,6 @@ from ..data._ase import covalent_radius
 HYPERS = ("auto", "fast", "default", "accurate")
 
 _BONDED = 1.3  # times the sum of covalent radii; elemental metals need 1.2
-_BLOCK = 20_000  # atoms whose neighbours are held at a time
 _MAX_FEATURES = 6000  # beyond, channels are paired with sums over species
 
 
@@ -49,7 +48,7 @@ def length_scales(batch, species):
     radius_of[list(radii)] = list(radii.values())
     reach = max(2.0 * _BONDED * max(radii.values()), 4.5)
     bonded, nearest, shortest = [], [], np.inf
-    for part in _parts(batch):
+    for part in batch.pieces():
         pairs = part.neighbors(reach).pairs
         if not len(pairs.neighbor):
             continue
@@ -71,14 +70,6 @@ def length_scales(batch, species):
     if not np.isfinite(shortest):
         shortest = 2.0 * min(radii.values())
     return Scales(species, bond, shortest)
-
-
-def _parts(batch):
-    """Yield the batch in pieces of about 20 000 atoms."""
-    sizes = np.diff(batch.offsets)
-    piece = np.cumsum(sizes) // _BLOCK
-    for p in np.unique(piece):
-        yield batch.take(np.flatnonzero(piece == p))
 
 
 def _smallest(r, centre, wanted):

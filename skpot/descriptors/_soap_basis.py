@@ -159,23 +159,34 @@ def covariances(tables, species, batch, of_blocks):
     n_channels = n_species * n_max
     shape = (n_species, n_max, n_max) if of_blocks else (n_channels, n_channels)
     out = np.zeros((n_species, l_max + 1, *shape))
-    graph = batch.neighbors(float(tables.cutoff.max()))
     n_centres = min(len(species), _MAX_CENTRES)
     chosen = np.unique(np.linspace(0, len(species) - 1, n_centres).astype(np.int64))
-    for begin in range(0, len(chosen), _BLOCK):
-        centres = chosen[begin : begin + _BLOCK]
-        c = np.zeros((len(centres), (l_max + 1) ** 2, n_channels))
-        soap.coefficients(centres, graph.pairs, species, tables, c)
-        for a in np.unique(species[centres]):
-            mine = c[species[centres] == a]
-            for l in range(l_max + 1):
-                rows = mine[:, l * l : (l + 1) * (l + 1)].reshape(-1, n_channels)
-                if of_blocks:
-                    rows = rows.reshape(-1, n_species, n_max)
-                    out[a, l] += np.einsum("ibn,ibk->bnk", rows, rows, optimize=True)
-                else:
-                    out[a, l] += rows.T @ rows
+    first = 0
+    for piece in batch.pieces():
+        last = first + len(piece.numbers)
+        centres = chosen[(first <= chosen) & (chosen < last)] - first
+        graph = piece.neighbors(float(tables.cutoff.max()))
+        for begin in range(0, len(centres), _BLOCK):
+            block = centres[begin : begin + _BLOCK]
+            _add_products(block, graph.pairs, species[first:last], tables, out)
+        first = last
     return out
+
+
+def _add_products(centres, pairs, species, tables, out):
+    """Add the products of the coefficients of a few centres; see `covariances`."""
+    n_species, n_max = tables.n_species, tables.n_max
+    c = np.zeros((len(centres), (tables.l_max + 1) ** 2, n_species * n_max))
+    soap.coefficients(centres, pairs, species, tables, c)
+    for a in np.unique(species[centres]):
+        mine = c[species[centres] == a]
+        for l in range(tables.l_max + 1):
+            rows = mine[:, l * l : (l + 1) * (l + 1)].reshape(-1, n_species * n_max)
+            if out.ndim == 5:
+                rows = rows.reshape(-1, n_species, n_max)
+                out[a, l] += np.einsum("ibn,ibk->bnk", rows, rows, optimize=True)
+            else:
+                out[a, l] += rows.T @ rows
 
 
 def leading(matrices, n):

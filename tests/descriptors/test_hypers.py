@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
-from skpot.data import as_batch
+from skpot.data import StructureBatch, as_batch
 from skpot.descriptors._hypers import length_scales
 from skpot.testing import check_descriptor, sample_structures
 
@@ -73,7 +73,7 @@ def test_shortest():
 
 def test_pieces_of_a_large_batch(monkeypatch):
     whole = scales([*SILICON, *ETHANOL, *LONE])
-    monkeypatch.setattr("skpot.descriptors._hypers._BLOCK", 7)
+    monkeypatch.setattr(StructureBatch.pieces, "__defaults__", (7,))
     pieces = scales([*SILICON, *ETHANOL, *LONE])
     assert pieces[1:] == whole[1:]
 

@@ -33,8 +33,7 @@ def contraction_of(frames, n_max, l_max=2):
     """What the optimal basis is made of: contraction, tables of the grid, species, batch."""
     soap = SOAP(cutoff=3.5, n_max=n_max, l_max=l_max, radial_basis="optimal")
     batch = skpot.data.as_batch(frames)
-    soap.species_ = np.unique(batch.numbers)
-    setting = soap._setting()
+    setting = soap.fit(batch)._setting()
     grid = learnt._tables(setting, learnt._grid_values, learnt._N_GRID)
     return learnt._optimal_contraction(setting, grid, batch), grid, setting, batch
 
