@@ -1,6 +1,7 @@
 """`skpot fit`."""
 
 import ast
+import textwrap
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -129,9 +130,10 @@ def fit(
     model.fit(X, y)
     model[-1].set_params(verbose=0)
     regressor = model[-1]
-    soap = model[0].hypers_
-    for names in _SHOWN:
-        say("  SOAP: " + ", ".join(f"{n} {_short(soap[n])}" for n in names))
+    used = [f"{n} {_short(v)}" for n, v in model[0].hypers_.items() if v is not None]
+    say(
+        textwrap.fill("SOAP: " + ", ".join(used), 78, initial_indent="  ", subsequent_indent="    ")
+    )
     say(
         f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
         f"{time.perf_counter() - start:.1f} s"
@@ -174,12 +176,6 @@ def parse_grid(text, parameters):
         return fitting[0], list(ast.literal_eval(f"({values},)"))
     except (SyntaxError, ValueError):  # words such as cur,fps
         return fitting[0], [value.strip() for value in values.split(",")]
-
-
-_SHOWN = (
-    ("cutoff", "cutoff_width", "n_max", "l_max", "sigma"),
-    ("radial_scaling", "radial_basis", "species_weights", "compression"),
-)
 
 
 def _short(value):
