@@ -30,6 +30,7 @@ import numpy as np  # noqa: E402
 
 from skpot import PairBasis, TripletBasis  # noqa: E402
 from skpot.core import pair_basis, triplet_basis  # noqa: E402
+from skpot.core._jit import run_chunks  # noqa: E402
 
 ROOT = 5.0  # operations of a square root or a division
 SPLINES = 25.0  # operations of four splines; as many of their derivatives
@@ -96,18 +97,16 @@ def main():
         "pairs": (
             PairBasis(OPTIONS.pair_cutoff, OPTIONS.pair_splines, cache=False),
             pair_basis,
-            pair_basis.pair_basis,
             pair_costs,
         ),
         "triplets": (
             TripletBasis(OPTIONS.cutoff, OPTIONS.splines, cache=False),
             triplet_basis,
-            triplet_basis.triplet_basis,
             triplet_costs,
         ),
     }
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
-        for kind, (basis, kernels, values, costs) in bases.items():
+        for kind, (basis, kernels, costs) in bases.items():
             features = basis.fit_transform(frames)
             chain = features.derivatives
             pairs = chain.graph.pairs
@@ -116,8 +115,10 @@ def main():
             gradient = np.empty((len(pairs.neighbor), 3))
             of_batch = (pairs, chain.species, chain.tables)
             jobs = {
-                "values": lambda f=values, b=of_batch, o=out: f(*b, o),
-                "pull-back": lambda k=kernels, b=of_batch, g=g, o=gradient: k.pull_back(*b, g, o),
+                "values": lambda k=kernels, b=of_batch, o=out: run_chunks(k.values, len(o), *b, o),
+                "pull-back": lambda k=kernels, b=of_batch, g=g, o=gradient: run_chunks(
+                    k.pull_back, len(g), *b, g, o
+                ),
                 "jacobian": lambda f=features: jacobian_blocks(f),
             }
             floors = costs(basis, pairs, features.shape[1])

@@ -23,7 +23,7 @@ COMPILERS = {
     "cfunc",
     "jitclass",
 }
-DECORATORS = {"jit", "inline_jit", "parallel_jit"}
+DECORATORS = {"jit", "inner_jit", "inline_jit", "exact_jit", "exact_inline_jit"}
 CORE_FILES = [p for p in python_files(PACKAGE / "core") if p.name != "_jit.py"]
 
 # Written with brackets, so that this file passes its own test.
@@ -48,7 +48,7 @@ def test_compiled_functions_go_through_core_jit():
                     offenders.append(where(path, node))
             elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "numba":
                 offenders += [where(path, node) for a in node.names if a.name in COMPILERS]
-    assert not offenders, f"use jit or parallel_jit of skpot.core._jit: {offenders}"
+    assert not offenders, f"use the decorators of skpot.core._jit: {offenders}"
 
 
 def test_compiled_functions_take_no_signature():

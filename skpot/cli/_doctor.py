@@ -50,7 +50,6 @@ def doctor():
     folder, writable = _environment.compiled_cache()
     say(f"  {'cores':16}{_cores()}")
     say(f"  {'numba threads':16}{_environment.n_threads_available()}")
-    say(f"  {'threading layer':16}{_environment.threading_layer() or 'none started'}")
     for library in threadpool_info():
         what = f"{library['internal_api']} {library['version'] or ''}".strip()
         say(f"  {library['user_api']:16}{what}, {library['num_threads']} threads")

@@ -26,22 +26,17 @@ def warmup(
     compile_all(every)
     folder, writable = _environment.compiled_cache()
     say(f"compiled or found in the cache in {time.perf_counter() - start:.1f} s")
-    if _environment.n_threads_available() == 1:
-        say("one thread: the parallel functions are not needed here and were left out")
     say(f"cache: {folder}" if writable else "no cache folder: every process compiles anew")
 
 
 def compile_all(every=False):
-    """Call compiled functions with tiny structures, on all threads and on one.
+    """Call the functions of SOAP's power spectrum, SparseGPR and Calculator on tiny structures.
 
-    Those of SOAP's power spectrum, SparseGPR and Calculator, or of `every` descriptor.
+    With `every`, those of all descriptors too.
     """
-    from skpot.testing._compare import serially
-
-    parts = [_use_models, _use_descriptors] if every else [_use_models]
-    for part in parts:
-        part()
-        serially(part)
+    _use_models()
+    if every:
+        _use_descriptors()
 
 
 def _use_descriptors():

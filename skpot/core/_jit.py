@@ -1,9 +1,8 @@
 """The one place that configures Numba.
 
 Every compiled function of skpot is decorated with `jit` (serial), `inner_jit` (serial, called
-by compiled functions only), `inline_jit` (part of inner loops), `exact_jit` (operations in the
-order written) or `parallel_jit` (threads). A kernel that exists in both forms has two names,
-because Numba's on-disk cache does not distinguish them.
+by compiled functions only), `inline_jit` (part of inner loops) or `exact_jit` (operations in the
+order written). `run_chunks` runs kernels on threads.
 """
 
 import functools
@@ -18,14 +17,9 @@ from numba import extending
 # `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
-# workqueue aborts the process when two Python threads enter it, so it comes last.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-
 # Without wrappers that nothing calls a function compiles in half the time.
 _OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True}
 _INNER = {"no_cpython_wrapper": True}
-
-prange = numba.prange
 
 _cache_warned = False
 _forked = False
@@ -36,7 +30,7 @@ def _mark_fork():
     _forked = True
 
 
-# GNU OpenMP kills a forked child that opens a parallel region; such a child runs serially.
+# A forked child has the pool but not its threads; it runs serially.
 os.register_at_fork(after_in_child=_mark_fork)
 
 
@@ -87,11 +81,6 @@ def exact_inline_jit(function):
     return _decorate(function, fastmath=False, forceinline=True, **_wrappers(function))
 
 
-def parallel_jit(function):
-    """Compile a function whose `prange` loops run on several threads."""
-    return _decorate(function, parallel=True)
-
-
 def variants(table):
     """Let compiled callers of the decorated function run the entry for its first argument's type.
 
@@ -113,21 +102,10 @@ def variants(table):
 
 
 def n_threads():
-    """Return how many threads a parallel twin may use here; 1 means: take the serial twin."""
+    """Return how many threads `run_chunks` may use here."""
     if _forked or threading.current_thread() is not threading.main_thread():
         return 1
     return numba.get_num_threads()
-
-
-def run_twins(serial, parallel, n, *args):
-    """Run `serial(0, n, *args)`, or its twin `parallel(*args)` where threads may be used."""
-    if n_threads() > 1:
-        parallel(*args)
-    else:
-        serial(0, n, *args)
-
-
-_SMALLEST_CHUNK = 16  # what a task takes to start is little beside this many atoms
 
 
 @functools.cache
@@ -135,20 +113,21 @@ def _pool(size):
     return ThreadPoolExecutor(size, thread_name_prefix="skpot")
 
 
-def run_chunks(serial, n, *args):
-    """Run `serial(lo, hi, *args)` on parts of 0 ... n, which must not depend on each other.
+def run_chunks(kernel, n, *args, smallest=16):
+    """Run `kernel(lo, hi, *args)` on parts of 0 ... n, which must not depend on each other.
 
-    Python threads take the parts where threads may be used: a parallel twin of a large kernel takes
-    Numba as long to compile as the kernel.
+    Python threads take the parts, since kernels release the interpreter: a twin for Numba's own
+    threads takes as long to compile as the kernel. Parts have at least `smallest` items, which
+    should take longer than the 50 microseconds that a task costs.
     """
     threads = n_threads()
-    if threads == 1 or n <= _SMALLEST_CHUNK:
-        serial(0, n, *args)
+    if threads == 1 or n <= smallest:
+        kernel(0, n, *args)
         return
-    step = max(_SMALLEST_CHUNK, -(-n // (4 * threads)))
+    step = max(smallest, -(-n // (4 * threads)))
 
     def run(lo):
-        serial(lo, min(n, lo + step), *args)
+        kernel(lo, min(n, lo + step), *args)
 
     for _ in _pool(threads).map(run, range(0, n, step)):
         pass

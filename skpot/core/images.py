@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import exact_inline_jit, exact_jit, parallel_jit, prange, run_twins
+from ._jit import exact_inline_jit, exact_jit, run_chunks
 
 MARGIN = 1e-5  # Å; far above rounding errors of points, so wide that few pairs are within it
 _FAR = 1e7  # Å; so far away positions are too coarse, and shifts too long, for that margin
 _FINE = (1.0, 2.0, 4.0)  # bins along the cutoff, as measured: short runs cost as well as misses
 _SMALL = 48  # points that are not worth binning
-_FEW = 4096  # points that are not worth waking threads for
+FEW = 4096  # points that are not worth waking threads for
 
 
 class Survey(NamedTuple):
@@ -93,16 +93,9 @@ def place(plan, first, last):
         np.empty((n, 3), dtype=np.int32),
         np.empty(len(plan.positions), dtype=np.int64),
     )
-    run_if_many(_place, _place_parallel, last - first, n, plan, first, points)
+    few = last - first if n < FEW else 1
+    run_chunks(_place, last - first, plan, first, points, smallest=few)
     return points
-
-
-def run_if_many(serial, parallel, n, n_points, *args):
-    """Call the serial twin for few points, else whichever `run_twins` chooses."""
-    if n == 1 or n_points < _FEW:
-        serial(0, n, *args)
-    else:
-        run_twins(serial, parallel, n, *args)
 
 
 @exact_jit
@@ -286,9 +279,3 @@ def _place_atom(i, s, plan, first_point, count, bin_start, points):
                         + t1 * plan.cells[s, 1, d]
                         + t2 * plan.cells[s, 2, d]
                     )
-
-
-@parallel_jit
-def _place_parallel(plan, first_structure, points):
-    for t in prange(len(points.start) - 1):
-        _place(t, t + 1, plan, first_structure, points)

@@ -6,9 +6,7 @@ charges the terms are inverse distances.
 
 import math
 
-from ._jit import jit, parallel_jit, prange, run_twins
-
-_FEW = 50  # structures that take less time than waking up threads
+from ._jit import jit
 
 
 @jit
@@ -23,7 +21,7 @@ def _slope(i, j, positions, charges):
 
 
 @jit
-def values_serial(lo, hi, positions, offsets, charges, column, values):
+def values(lo, hi, positions, offsets, charges, column, values):
     """Write the terms of structures lo to hi - 1 to their columns of `values`."""
     for s in range(lo, hi):
         first = offsets[s]
@@ -36,15 +34,8 @@ def values_serial(lo, hi, positions, offsets, charges, column, values):
                 values[s, column[i - first, j - first]] = term
 
 
-@parallel_jit
-def values_parallel(positions, offsets, charges, column, values):
-    """Run `values_serial` on all structures, threads taking one at a time."""
-    for s in prange(len(values)):
-        values_serial(s, s + 1, positions, offsets, charges, column, values)
-
-
 @jit
-def pull_back_serial(lo, hi, positions, offsets, charges, column, g, forces, virials):
+def pull_back(lo, hi, positions, offsets, charges, column, g, forces, virials):
     """Add -dE/dr and -dE/d(strain) of structures lo to hi - 1, from g = dE/d(features)."""
     for s in range(lo, hi):
         first = offsets[s]
@@ -68,15 +59,8 @@ def pull_back_serial(lo, hi, positions, offsets, charges, column, g, forces, vir
                 w[5] -= x * s_y
 
 
-@parallel_jit
-def pull_back_parallel(positions, offsets, charges, column, g, forces, virials):
-    """Run `pull_back_serial` on all structures, threads taking one at a time."""
-    for s in prange(len(g)):
-        pull_back_serial(s, s + 1, positions, offsets, charges, column, g, forces, virials)
-
-
 @jit
-def jacobian_serial(lo, hi, centres, positions, offsets, charges, column, start, jacobian, strain):
+def jacobian(lo, hi, centres, positions, offsets, charges, column, start, jacobian, strain):
     """Write the derivatives of structures centres[lo:hi] to zeroed rows.
 
     Parameters
@@ -114,37 +98,3 @@ def jacobian_serial(lo, hi, centres, positions, offsets, charges, column, start,
                 strain[k, 3, c] = y * s_z
                 strain[k, 4, c] = x * s_z
                 strain[k, 5, c] = x * s_y
-
-
-@parallel_jit
-def jacobian_parallel(centres, positions, offsets, charges, column, start, jacobian, strain):
-    """Run `jacobian_serial` on all `centres`, threads taking one at a time."""
-    for k in prange(len(centres)):
-        jacobian_serial(
-            k, k + 1, centres, positions, offsets, charges, column, start, jacobian, strain
-        )
-
-
-def _run(serial, parallel, n, *args):
-    if n < _FEW:
-        serial(0, n, *args)
-    else:
-        run_twins(serial, parallel, n, *args)
-
-
-def coulomb_terms(positions, offsets, charges, column, values):
-    """Write the terms of all structures to their columns of `values` (n_structures, n_features)."""
-    args = positions, offsets, charges, column, values
-    _run(values_serial, values_parallel, len(values), *args)
-
-
-def pull_back(positions, offsets, charges, column, g, forces, virials):
-    """Add forces (n_atoms, 3) and virials (n_structures, 6) from g = dE/d(features)."""
-    args = positions, offsets, charges, column, g, forces, virials
-    _run(pull_back_serial, pull_back_parallel, len(g), *args)
-
-
-def jacobian(centres, positions, offsets, charges, column, start, values, strain):
-    """Write the derivatives of some structures; see `jacobian_serial`."""
-    args = centres, positions, offsets, charges, column, start, values, strain
-    _run(jacobian_serial, jacobian_parallel, len(centres), *args)

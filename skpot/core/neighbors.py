@@ -7,12 +7,11 @@ exactly opposite. Pairs are counted first and then written: nothing but the resu
 
 import numpy as np
 
-from ._jit import exact_inline_jit, exact_jit, parallel_jit, prange
-from .images import MARGIN, bin_of, place, run_if_many
+from ._jit import exact_inline_jit, exact_jit, run_chunks
+from .images import FEW, MARGIN, bin_of, place
 from .pairs import Pairs
 
 _BLOCK = 500_000  # points held at once, unless one structure has more; about 50 bytes each
-_CHUNK = 512  # points of one task
 
 
 def search(plan, cutoff, with_shifts=False):
@@ -43,7 +42,7 @@ def search(plan, cutoff, with_shifts=False):
     for first, last in blocks:
         points = place(plan, first, last)
         n = int(points.start[-1])
-        run_if_many(_count, _count_parallel, n, n, plan, points, first, cutoff, counts)
+        run_chunks(_count, n, plan, points, first, cutoff, counts, smallest=FEW)
     start = np.zeros(n_atoms + 1, dtype=np.int64)
     np.cumsum(counts[0], out=start[1:])
     n_pairs = int(start[-1])
@@ -54,7 +53,7 @@ def search(plan, cutoff, with_shifts=False):
         if len(blocks) > 1:  # else they are still there
             points = place(plan, first, last)
         n = int(points.start[-1])
-        run_if_many(_fill, _fill_parallel, n, n, plan, points, first, cutoff, room, pairs, shift)
+        run_chunks(_fill, n, plan, points, first, cutoff, room, pairs, shift, smallest=FEW)
     return pairs, shift if with_shifts else None
 
 
@@ -178,14 +177,6 @@ def _count(first, last, plan, points, first_structure, cutoff, counts):
         counts[0, i], counts[1, i] = n - 1, n_outer
 
 
-@parallel_jit
-def _count_parallel(plan, points, first_structure, cutoff, counts):
-    n = points.start[-1]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        first = chunk * _CHUNK
-        _count(first, min(first + _CHUNK, n), plan, points, first_structure, cutoff, counts)
-
-
 @exact_jit
 def _fill(first, last, plan, points, first_structure, cutoff, room, pairs, shift):
     """Write the rows of atoms at home at some points."""
@@ -217,12 +208,3 @@ def _fill(first, last, plan, points, first_structure, cutoff, room, pairs, shift
                 for k in range(3):
                     shift[p, k] = to[k] + whole[k]
             p += 1
-
-
-@parallel_jit
-def _fill_parallel(plan, points, first_structure, cutoff, room, pairs, shift):
-    n = points.start[-1]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        first = chunk * _CHUNK
-        last = min(first + _CHUNK, n)
-        _fill(first, last, plan, points, first_structure, cutoff, room, pairs, shift)

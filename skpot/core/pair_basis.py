@@ -15,11 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit, parallel_jit, prange, run_twins
+from ._jit import jit
 from .pairs import close_rows, open_rows
 from .splines import cubic_splines
-
-_CHUNK = 64  # centres a task; fixed, so that results do not depend on the number of threads
 
 
 class PairTables(NamedTuple):
@@ -33,7 +31,7 @@ class PairTables(NamedTuple):
 
 
 @jit
-def values_serial(lo, hi, pairs, species, tables, values):
+def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
     for i in range(lo, hi):
         out = values[i]
@@ -48,16 +46,8 @@ def values_serial(lo, hi, pairs, species, tables, values):
                 out[np.uint64(column + q)] += 0.5 * b[q]
 
 
-@parallel_jit
-def values_parallel(pairs, species, tables, values):
-    """Run `values_serial` on all centres, threads taking chunks."""
-    n = values.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
-
-
 @jit
-def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
     for i in range(lo, hi):
         g_i = g[i]
@@ -75,19 +65,9 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
             pair_gradient[p, 2] = total * z
 
 
-@parallel_jit
-def pull_back_parallel(pairs, species, tables, g, pair_gradient):
-    """Run `pull_back_serial` on all centres, threads taking chunks."""
-    n = g.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        pull_back_serial(
-            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
-        )
-
-
 @jit
-def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]
@@ -118,35 +98,6 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
         close_rows(start[row], used, slot, atom)
 
 
-@parallel_jit
-def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
-    n = len(centres)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
-
-
 def n_features(tables):
     """Return the number of columns."""
     return tables.n_columns
-
-
-def pair_basis(pairs, species, tables, values):
-    """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
-
-
-def pull_back(pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dq_i."""
-    run_twins(
-        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
-    )
-
-
-def jacobian(centres, pairs, species, tables, start, atom, values, strain):
-    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
-    run_twins(
-        jacobian_serial, jacobian_parallel, len(centres),
-        centres, pairs, species, tables, start, atom, values, strain,
-    )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inner_jit, jit, run_chunks
+from ._jit import inner_jit, jit
 from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood
 from .harmonics import spherical_harmonics_gradient
 from .invariants import invariants, invariants_change, invariants_gradient
@@ -100,8 +100,9 @@ def _remove_along(unit, length, row):
 
 
 @jit
-def values_serial(lo, hi, pairs, species, density, mixing, product, values):
+def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
+    density, mixing, product = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     for i in range(lo, hi):
@@ -115,8 +116,9 @@ def values_serial(lo, hi, pairs, species, density, mixing, product, values):
 
 
 @jit
-def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_gradient):
+def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    density, mixing, product = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     n_channels = product.n_channels
@@ -141,8 +143,9 @@ def pull_back_serial(lo, hi, pairs, species, density, mixing, product, g, pair_g
 
 
 @jit
-def push_forward_serial(lo, hi, pairs, species, density, mixing, product, moves, out):
+def push_forward(lo, hi, pairs, species, tables, moves, out):
     """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
+    density, mixing, product = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     unit, change = np.empty(out.shape[1]), np.empty(out.shape[1])
@@ -166,9 +169,7 @@ def push_forward_serial(lo, hi, pairs, species, density, mixing, product, moves,
 
 
 @jit
-def jacobian_serial(
-    lo, hi, centres, pairs, species, density, mixing, product, start, atom, jacobian, strain
-):
+def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
     """Write Jacobian rows of `centres[lo:hi]`.
 
     For row `e` in `start[row]:start[row + 1]`, `atom[e]` is the atom that moves (the centre first,
@@ -176,6 +177,7 @@ def jacobian_serial(
     features with respect to its position; `strain[row]` (6, n_features) is the derivative with
     respect to a symmetric strain, Voigt order xx yy zz yz xz xy.
     """
+    density, mixing, product = tables
     near = neighborhood(largest_of(centres[lo:hi], pairs), density)
     scratch = _scratch(density, product)
     n_columns = jacobian.shape[2]
@@ -258,28 +260,3 @@ def coefficients(centres, pairs, species, density, out):
 def n_features(tables):
     """Return the number of columns."""
     return n_invariants(tables.product)
-
-
-def soap_vectors(pairs, species, tables, values):
-    """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    run_chunks(values_serial, len(values), pairs, species, *tables, values)
-
-
-def pull_back(pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dp_i."""
-    run_chunks(pull_back_serial, len(g), pairs, species, *tables, g, pair_gradient)
-
-
-def push_forward(pairs, species, tables, moves, out):
-    """Write the change of all features (n_atoms, n_features) when pair vectors change by `moves`.
-
-    `moves` has shape (n_pairs, 3). The adjoint of `pull_back`.
-    """
-    run_chunks(push_forward_serial, len(out), pairs, species, *tables, moves, out)
-
-
-def jacobian(centres, pairs, species, tables, start, atom, values, strain):
-    """Write the Jacobian rows of `centres`; see `jacobian_serial`."""
-    run_chunks(
-        jacobian_serial, len(centres), centres, pairs, species, *tables, start, atom, values, strain
-    )

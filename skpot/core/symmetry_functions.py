@@ -20,13 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
+from ._jit import inline_jit, jit
 from .cutoffs import cosine_switch, polynomial_switch
 from .elementary import fast_exp
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 from .symmetry_tables import parts_of
-
-_CHUNK = 16  # centres a task; fixed, so that results do not depend on the number of threads
 
 
 @inline_jit
@@ -175,7 +173,7 @@ def _add_angular(i, n, species, tables, near, out):
 
 
 @jit
-def values_serial(lo, hi, pairs, species, tables, values):
+def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
     parts = parts_of(tables)
     n_radial = len(parts.radial_factors.switch)
@@ -195,14 +193,6 @@ def values_serial(lo, hi, pairs, species, tables, values):
         _add_angular(i, _gather(i, pairs, species, parts, near), species, parts, near, out)
 
 
-@parallel_jit
-def values_parallel(pairs, species, tables, values):
-    """Run `values_serial` on all centres, threads taking chunks."""
-    n = values.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
-
-
 @inline_jit
 def _angle_factors(c, angles, values, slopes):
     """Evaluate all (1 + lambda cos)^zeta and their derivatives at one cosine."""
@@ -214,7 +204,7 @@ def _angle_factors(c, angles, values, slopes):
 
 
 @jit
-def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
     parts = parts_of(tables)
     n_radial, n_species = len(parts.radial_factors.switch), parts.n_species
@@ -291,16 +281,6 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
             mine[2] += move_z
 
 
-@parallel_jit
-def pull_back_parallel(pairs, species, tables, g, pair_gradient):
-    """Run `pull_back_serial` on all centres, threads taking chunks."""
-    n = g.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        pull_back_serial(
-            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
-        )
-
-
 @jit
 def _pair_moves(i, pairs, species, tables, near, radial, slopes, moves):
     """Write d(features of i)/d(vector) of each pair of centre i to `moves` (n, 3, n_features)."""
@@ -360,8 +340,8 @@ def _pair_moves(i, pairs, species, tables, near, radial, slopes, moves):
 
 
 @jit
-def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
     parts = parts_of(tables)
     n_radial = len(parts.radial_factors.switch)
     radial, slopes = np.empty(n_radial), np.empty(n_radial)
@@ -379,35 +359,6 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
         close_rows(start[row], used, slot, atom)
 
 
-@parallel_jit
-def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
-    n = len(centres)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
-
-
 def n_features(tables):
     """Return the number of columns."""
     return tables.n_columns
-
-
-def symmetry_functions(pairs, species, tables, values):
-    """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
-
-
-def pull_back(pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dG_i."""
-    run_twins(
-        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
-    )
-
-
-def jacobian(centres, pairs, species, tables, start, atom, values, strain):
-    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
-    run_twins(
-        jacobian_serial, jacobian_parallel, len(centres),
-        centres, pairs, species, tables, start, atom, values, strain,
-    )  # fmt: skip

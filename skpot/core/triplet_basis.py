@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit, parallel_jit, prange, run_twins
+from ._jit import inline_jit, jit
 from .pairs import add_move, close_rows, open_rows
 from .splines import cubic_splines
 
-_CHUNK = 8  # centres a task; fixed, so that results do not depend on the number of threads
 _TIE = 1e-9  # knots closer than this, in units of their spacing, coincide
 
 
@@ -169,7 +168,7 @@ def _first_base(a, b, c, k, near, n_species, n_splines):
 
 
 @jit
-def values_serial(lo, hi, pairs, species, tables, values):
+def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
     near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
     row, bases, n_splines = near.row, tables.base, tables.n_splines
@@ -198,16 +197,8 @@ def values_serial(lo, hi, pairs, species, tables, values):
         values[i, begin:end] = row[_MARGIN : _MARGIN + end - begin]
 
 
-@parallel_jit
-def values_parallel(pairs, species, tables, values):
-    """Run `values_serial` on all centres, threads taking chunks."""
-    n = values.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        values_serial(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, values)
-
-
 @jit
-def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
+def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
     near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
     row, bases, n_splines = near.row, tables.base, tables.n_splines
@@ -260,16 +251,6 @@ def pull_back_serial(lo, hi, pairs, species, tables, g, pair_gradient):
             gradient[j, 2] += along * near.vector[j, 2] - move_z
 
 
-@parallel_jit
-def pull_back_parallel(pairs, species, tables, g, pair_gradient):
-    """Run `pull_back_serial` on all centres, threads taking chunks."""
-    n = g.shape[0]
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        pull_back_serial(
-            chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK), pairs, species, tables, g, pair_gradient
-        )
-
-
 @inline_jit
 def _add(rows, c, x, y, z):
     """Add a vector to column c of three rows."""
@@ -317,8 +298,8 @@ def _pair_moves(i, pairs, species, tables, near, moves):
 
 
 @jit
-def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian_serial`."""
+def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
     near = _scratch(lo, hi, centres, pairs, tables)
     largest = len(near.distance)
     space = np.empty(largest * 3 * len(near.row))
@@ -337,35 +318,6 @@ def jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobi
         close_rows(start[row], used, slot, atom)
 
 
-@parallel_jit
-def jacobian_parallel(centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Run `jacobian_serial` on all `centres`, threads taking chunks."""
-    n = len(centres)
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        lo, hi = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        jacobian_serial(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain)
-
-
 def n_features(tables):
     """Return the number of columns."""
     return int(tables.centre_start[-1])
-
-
-def triplet_basis(pairs, species, tables, values):
-    """Write the features of all atoms to `values` (n_atoms, n_features)."""
-    run_twins(values_serial, values_parallel, len(values), pairs, species, tables, values)
-
-
-def pull_back(pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of all pairs to `pair_gradient` (n_pairs, 3), from g = dE_i/dq_i."""
-    run_twins(
-        pull_back_serial, pull_back_parallel, len(g), pairs, species, tables, g, pair_gradient
-    )
-
-
-def jacobian(centres, pairs, species, tables, start, atom, values, strain):
-    """Write the Jacobian rows of `centres`; see `soap.jacobian_serial` for their layout."""
-    run_twins(
-        jacobian_serial, jacobian_parallel, len(centres),
-        centres, pairs, species, tables, start, atom, values, strain,
-    )  # fmt: skip

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import ItemizedAttributes
+from ..core._jit import run_chunks
 from ..core.pairs import count_entries, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
 from ..data._elements import SYMBOLS, atomic_number
@@ -19,9 +20,10 @@ from ._hypers import choose
 class PairDerivatives:
     """Leaf of the derivative chain of a descriptor that depends on vectors to neighbours.
 
-    A subclass names its `kernels`: a module of `skpot.core` with `n_features(tables)`,
-    `pull_back(pairs, species, tables, g, pair_gradient)` and `jacobian(centres, pairs, species,
-    tables, start, atom, values, strain)`. See `skpot.data._derivatives`.
+    A subclass names its `kernels`, a module of `skpot.core` with `n_features(tables)` and compiled
+    functions of a range of atoms: `values(lo, hi, pairs, species, tables, out)`, `pull_back(lo, hi,
+    pairs, species, tables, g, pair_gradient)` and, of a range of `centres`, `jacobian(lo, hi,
+    centres, pairs, species, tables, start, atom, values, strain)`. See `skpot.data._derivatives`.
 
     Parameters
     ----------
@@ -34,18 +36,27 @@ class PairDerivatives:
     """
 
     kernels = None
+    smallest = 16  # atoms that are worth a task of their own
 
     def __init__(self, graph, species, tables):
         self.graph = graph
         self.species = species
         self.tables = tables
 
+    def _run(self, kernel, n, *args):
+        run_chunks(kernel, n, *args, smallest=self.smallest)
+
+    def fill(self, values):
+        """Write the features of all atoms to `values` (n_atoms, n_features)."""
+        args = self.graph.pairs, self.species, self.tables, values
+        self._run(self.kernels.values, len(values), *args)
+
     def pull_back(self, g):
         """Return forces and virials from g = dE/d(features)."""
         pairs = self.graph.pairs
         gradient = np.empty((len(pairs.neighbor), 3))
-        g = np.ascontiguousarray(g)
-        self.kernels.pull_back(pairs, self.species, self.tables, g, gradient)
+        args = pairs, self.species, self.tables, np.ascontiguousarray(g), gradient
+        self._run(self.kernels.pull_back, len(g), *args)
         forces = np.zeros((self.graph.n_atoms, 3))
         virials = np.zeros((len(self.graph), 6))
         scatter(pairs, self.graph.atom_structure(), gradient, forces, virials)
@@ -60,9 +71,8 @@ class PairDerivatives:
         atom = np.empty(start[-1], dtype=np.int64)
         values = np.empty((start[-1], 3, n_features))
         strain = np.empty((len(centres), 6, n_features))
-        self.kernels.jacobian(
-            centres, pairs, self.species, self.tables, start, atom, values, strain
-        )
+        args = centres, pairs, self.species, self.tables, start, atom, values, strain
+        self._run(self.kernels.jacobian, len(centres), *args)
         return JacobianBlock(start, atom, values, strain)
 
     def take(self, structures):
@@ -111,10 +121,6 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         """Return how far neighbours are looked for, in Å."""
         return float(self.hypers_["cutoff"])
 
-    def _values(self, pairs, species, tables, values):
-        """Write the features of all atoms to `values`."""
-        raise NotImplementedError
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -146,11 +152,9 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
 
     def _compute(self, batch):
         species = self._species_index(batch)
-        graph = batch.neighbors(self._radius())
-        tables = self._tables()
+        chain = self._derivatives(batch.neighbors(self._radius()), species, self._tables())
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype)
-        self._values(graph.pairs, species, tables, values)
-        chain = self._derivatives(graph, species, tables)
+        chain.fill(values)
         blocks = {self._block: slice(None)}
         return AtomicFeatures(values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks)
 

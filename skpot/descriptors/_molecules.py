@@ -5,7 +5,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
-from ..core.inverse_distances import coulomb_terms, jacobian, pull_back
+from ..core import inverse_distances as kernels
+from ..core._jit import run_chunks
 from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
 from ..data._graph import join_offsets, rows_of
@@ -38,15 +39,19 @@ class PairTermDerivatives:
     def _arrays(self):
         return self.positions, self.offsets, self.charges, self.column
 
+    def _run(self, kernel, n, *args):
+        run_chunks(kernel, n, *args, smallest=50)
+
     def fill(self, values):
         """Write the terms to their columns of `values` (n_structures, n_features)."""
-        coulomb_terms(*self._arrays(), values)
+        self._run(kernels.values, len(values), *self._arrays(), values)
 
     def pull_back(self, g):
         """Return forces and virials from g = dE/d(features)."""
         forces = np.zeros_like(self.positions)
         virials = np.zeros((len(self.offsets) - 1, 6))
-        pull_back(*self._arrays(), np.ascontiguousarray(g), forces, virials)
+        args = *self._arrays(), np.ascontiguousarray(g), forces, virials
+        self._run(kernels.pull_back, len(g), *args)
         return forces, virials
 
     def jacobian(self, centres):
@@ -54,7 +59,8 @@ class PairTermDerivatives:
         atom, start = rows_of(centres, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
         strain = np.zeros((len(centres), 6, self.n_features))
-        jacobian(centres, *self._arrays(), start, values, strain)
+        args = centres, *self._arrays(), start, values, strain
+        self._run(kernels.jacobian, len(centres), *args)
         return JacobianBlock(start, atom, values, strain)
 
     def take(self, structures):

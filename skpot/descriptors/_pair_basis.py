@@ -18,6 +18,7 @@ class PairBasisDerivatives(PairDerivatives):
     """Leaf of the derivative chain of `PairBasis`."""
 
     kernels = kernels
+    smallest = 512
 
 
 class PairBasis(PairDescriptor):
@@ -152,9 +153,6 @@ class PairBasis(PairDescriptor):
             column,
             self.n_features_out_,
         )
-
-    def _values(self, pairs, species, tables, values):
-        kernels.pair_basis(pairs, species, tables, values)
 
     def smoothness_penalty(self, *, to_cutoff=False):
         r"""Return the matrix P of the roughness w' P w of a pair potential.

@@ -384,9 +384,6 @@ class SOAP(PairDescriptor):
     def _radius(self):
         return float(self.table_cutoffs_.max())
 
-    def _values(self, pairs, species, tables, values):
-        soap.soap_vectors(pairs, species, tables, values)
-
     def get_feature_names_out(self, input_features=None):
         """Return names such as "Si0 Si3 l2".
 

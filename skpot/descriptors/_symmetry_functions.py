@@ -206,9 +206,6 @@ class SymmetryFunctions(PairDescriptor):
     def _hyperparameters(self):
         return pickle.dumps((type(self).__name__, self.species_, self.terms_))
 
-    def _values(self, pairs, species, tables, values):
-        kernels.symmetry_functions(pairs, species, tables, values)
-
     def get_feature_names_out(self, input_features=None):
         """Return names such as "G2 O eta=0.5 shift=2 rc=6".
 

@@ -18,6 +18,7 @@ class TripletBasisDerivatives(PairDerivatives):
     """Leaf of the derivative chain of `TripletBasis`."""
 
     kernels = kernels
+    smallest = 32
 
 
 class TripletBasis(PairDescriptor):
@@ -153,9 +154,6 @@ class TripletBasis(PairDescriptor):
             base,
             self.centre_start_,
         )
-
-    def _values(self, pairs, species, tables, values):
-        kernels.triplet_basis(pairs, species, tables, values)
 
     def _columns(self, a, b, c):
         """Return the column of each (l, m, n), `ABSENT` where no triangle has it."""

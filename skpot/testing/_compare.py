@@ -46,7 +46,7 @@ def property_named(name, structure=None):
 
 
 def serially(function):
-    """Call in a thread of its own, where skpot's kernels take their serial twins."""
+    """Call in a thread of its own, where skpot's kernels run on one thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
 

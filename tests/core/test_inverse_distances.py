@@ -1,4 +1,4 @@
-"""Serial and parallel twins of the Coulomb terms."""
+"""The Coulomb terms in one piece and in many."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from skpot.core import inverse_distances as kernels
 from skpot.core.spectrum import triangle_columns
 
 
-def test_twins_agree():
+def test_pieces_agree():
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 6, 80)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -24,12 +24,12 @@ def test_twins_agree():
         jacobian(centres, *geometry, start, *out[3:])
         return out
 
-    parallel = run(kernels.values_parallel, kernels.pull_back_parallel, kernels.jacobian_parallel)
-    serial = run(
-        lambda *args: kernels.values_serial(0, 80, *args),
-        lambda *args: kernels.pull_back_serial(0, 80, *args),
-        lambda *args: kernels.jacobian_serial(0, 80, *args),
-    )
-    for one, other in zip(serial, parallel, strict=True):
+    def in_pieces(kernel):
+        return lambda *args: [kernel(lo, min(80, lo + 7), *args) for lo in range(0, 80, 7)]
+
+    functions = kernels.values, kernels.pull_back, kernels.jacobian
+    pieces = run(*map(in_pieces, functions))
+    whole = run(*(lambda *args, f=f: f(0, 80, *args) for f in functions))
+    for one, other in zip(whole, pieces, strict=True):
         assert one.any()
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
