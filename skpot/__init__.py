@@ -23,6 +23,7 @@ _PUBLIC = {
     "SymmetryFunctions": "skpot.descriptors",
     "Targets": "skpot.data",
     "TripletBasis": "skpot.descriptors",
+    "ZBL": "skpot.descriptors",
     "check_structures": "skpot.data",
     "dump": "skpot.persistence",
     "load": "skpot.persistence",

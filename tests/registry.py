@@ -19,6 +19,7 @@ DESCRIPTORS = {
     "SymmetryFunctions-auto": skpot.SymmetryFunctions(hypers="fast"),
     "TripletBasis": skpot.TripletBasis(cutoff=3.0, n_splines=4),
     "TripletBasis-auto": skpot.TripletBasis(n_splines=4, hypers="fast"),
+    "ZBL": skpot.ZBL(outer=3.0),
 }
 
 # Transformers of geometries of one molecule, in open boundaries.

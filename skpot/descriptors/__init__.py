@@ -9,9 +9,11 @@ from ._symmetry_files import read_n2p2, read_simple_nn
 from ._symmetry_functions import SymmetryFunctions
 from ._symmetry_sets import SymmetryFunction
 from ._triplet_basis import TripletBasis
+from ._zbl import ZBL
 
 __all__ = [
     "SOAP",
+    "ZBL",
     "CoulombMatrix",
     "DescriptorCache",
     "InverseDistances",

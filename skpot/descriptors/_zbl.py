@@ -1,0 +1,151 @@
+"""Repulsion of nuclei as a transformer."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import Interval, _fit_context
+from ..core import repulsion as kernels
+from ..data import as_batch
+from ..data._ase import covalent_radius
+from ._base import PairDerivatives, PairDescriptor
+
+_OF_RADII = 0.7  # outer radius over the sum of covalent radii
+_OF_DATA = 0.95  # outer radius over the shortest distance seen
+
+
+class ZBLDerivatives(PairDerivatives):
+    """Leaf of the derivative chain of `ZBL`."""
+
+    kernels = kernels
+    smallest = 512
+
+
+class ZBL(PairDescriptor):
+    r"""Screened repulsion of nuclei at short distance: one feature, an energy in eV.
+
+    The universal potential of Ziegler, Biersack and Littmark, taken to zero between an inner and
+    an outer radius (`skpot.core.repulsion`). In a `FeatureUnion` beside a descriptor it gives a
+    regressor with `baseline="zbl"` a repulsive core that no training structure has to teach:
+
+    .. code-block:: python
+
+        union = FeatureUnion([("zbl", ZBL()), ("soap", SOAP())])
+        model = make_pipeline(union, SparseGPR(baseline="zbl"))
+
+    Parameters
+    ----------
+    outer : float or None, default=None
+        Distance in Å beyond which there is no repulsion. None takes for each pair of species 0.7
+        times the sum of covalent radii or 0.95 times the shortest distance in the structures of
+        `fit`, whichever is smaller: where there are data, they decide.
+    inner : float or None, default=None
+        Distance in Å up to which the repulsion is in full; None takes half of the outer one.
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers of all species that may occur. By default those seen
+        in `fit`.
+    cache : bool, default=True
+        Look up structures in `skpot.descriptors.descriptor_cache`.
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
+    outer_, inner_ : ndarray of shape (n_species, n_species)
+        The radii in use, in Å.
+    n_features_out_ : int
+        1.
+
+    References
+    ----------
+    J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Matter (1985).
+
+    Examples
+    --------
+    >>> from ase import Atoms
+    >>> from skpot import ZBL
+    >>> close = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 0.5]])
+    >>> float(ZBL(outer=1.5).fit_transform([close]).values.sum())
+    470.55
+    """
+
+    _derivatives = ZBLDerivatives
+    _block = "zbl"
+
+    _parameter_constraints = {
+        "outer": [Interval(Real, 0, None, closed="neither"), None],
+        "inner": [Interval(Real, 0, None, closed="left"), None],
+        "species": ["array-like", None],
+        "cache": ["boolean"],
+    }
+
+    def __init__(self, outer=None, inner=None, *, species=None, cache=True):
+        self.outer = outer
+        self.inner = inner
+        self.species = species
+        self.cache = cache
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Choose the radii.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : ZBL
+
+        Raises
+        ------
+        ValueError
+            If inner is not smaller than outer.
+        """
+        batch = as_batch(X)
+        self.species_ = self._find_species(batch)
+        self.hypers_ = {}
+        index = self._species_index(batch)
+        self.outer_ = self._outer(batch, index)
+        if self.inner is not None and self.inner >= self.outer_.min():
+            raise ValueError(
+                f"inner={self.inner} Å must be smaller than outer={self.outer_.min():.3g} Å."
+            )
+        inner = 0.5 * self.outer_ if self.inner is None else float(self.inner)
+        self.inner_ = np.broadcast_to(inner, self.outer_.shape).copy()
+        self.n_features_out_ = 1
+        self.fingerprint_ = repr((self.outer_.tolist(), self.inner_.tolist()))
+        return self
+
+    def _outer(self, batch, index):
+        n = len(self.species_)
+        if self.outer is not None:
+            return np.full((n, n), float(self.outer))
+        radii = np.array([covalent_radius(z) for z in self.species_])
+        outer = _OF_RADII * (radii[:, None] + radii)
+        pairs = batch.neighbors(float(outer.max()) / _OF_DATA).pairs
+        centre = np.repeat(index, np.diff(pairs.start))
+        distances = np.linalg.norm(pairs.vector, axis=1)
+        np.minimum.at(outer, (centre, index[pairs.neighbor]), _OF_DATA * distances)
+        return outer
+
+    def _radius(self):
+        return float(self.outer_.max())
+
+    def _tables(self):
+        return kernels.repulsion_tables(self.species_, self.inner_, self.outer_)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the name of the only feature.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+        """
+        check_is_fitted(self, "n_features_out_")
+        return np.array(["zbl"], dtype=object)
