@@ -5,8 +5,10 @@ with one node for each map applied to the rows. Every link offers
 
 ``pull_back(g)``
     reverse mode: forces and virials from dE/d(features);
+``push_forward(displacements, strains)``
+    forward mode: change of all features along one motion, the adjoint of `pull_back`;
 ``jacobian(centres)``
-    forward mode: a dense `JacobianBlock` of a few environments;
+    forward mode along all motions: a dense `JacobianBlock` of a few environments;
 ``take(structures)``, ``concatenate(chains)``
     the chain of a selection, or of several batches;
 ``neighborhood_sizes()``
@@ -19,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core.contraction import contract_backward, contract_forward
 from ._graph import join_offsets, rows_of
 
 _PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
@@ -52,6 +55,10 @@ class _ColumnMap:
     def pull_back(self, g):
         """See the module."""
         return self.parent.pull_back(self._transposed(g))
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        return self._applied(self.parent.push_forward(displacements, strains))
 
     def jacobian(self, centres):
         """See the module."""
@@ -176,6 +183,11 @@ class RowMap:
         """See the module."""
         return self.parent.pull_back(self.jacobian_of.vjp(self.rows, g))
 
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return self.jacobian_of.jvp(self.rows, change[:, None])[:, 0]
+
     def jacobian(self, centres):
         """See the module."""
         return _in_parts(self.parent, centres, self.rows.shape[1], self._map)
@@ -230,6 +242,10 @@ class Concatenated:
         columns = zip(self.parts, self.edges[:-1], self.edges[1:], strict=True)
         results = [part.pull_back(np.ascontiguousarray(g[:, lo:hi])) for part, lo, hi in columns]
         return sum(r[0] for r in results), sum(r[1] for r in results)
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        return np.hstack([part.push_forward(displacements, strains) for part in self.parts])
 
     def jacobian(self, centres):
         """See the module."""
@@ -292,6 +308,11 @@ class Pooled:
             np.repeat(g * self._weights()[:, None], np.diff(self.offsets), axis=0)
         )
 
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return np.add.reduceat(change, self.offsets[:-1]) * self._weights()[:, None]
+
     def jacobian(self, centres):
         """See the module."""
         atom, start = rows_of(centres, self.offsets)
@@ -334,6 +355,91 @@ class Pooled:
         """Return how many atoms a structure has, or how many neighbours one atom has if more."""
         largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
         return np.maximum(np.diff(self.offsets), largest)
+
+
+class StoredJacobian:
+    """Leaf of a chain whose derivatives are held as numbers: fast, if there is room for them.
+
+    Parameters
+    ----------
+    block : JacobianBlock
+        Of all environments, in their order.
+    offsets : ndarray of shape (n_structures + 1,)
+        First environment of each structure.
+    atom_offsets : ndarray of shape (n_structures + 1,)
+        First atom of each structure.
+    """
+
+    def __init__(self, block, offsets, atom_offsets):
+        self.block = block
+        self.offsets = offsets
+        self.atom_offsets = atom_offsets
+
+    def pull_back(self, g):
+        """See the module."""
+        forces = np.zeros((self.atom_offsets[-1], 3))
+        virials = np.zeros((len(self.offsets) - 1, 6))
+        contract_backward(self.offsets, *self.block, np.ascontiguousarray(g), forces, virials)
+        return forces, virials
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        out = np.empty((self.offsets[-1], self.block.values.shape[2]))
+        contract_forward(self.offsets, *self.block, displacements, strains, out)
+        return out
+
+    def jacobian(self, centres):
+        """See the module."""
+        rows, start = rows_of(centres, self.block.start)
+        parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centres]
+        return JacobianBlock(start, *parts)
+
+    def take(self, structures):
+        """See the module."""
+        environments, offsets = rows_of(structures, self.offsets)
+        _, atom_offsets = rows_of(structures, self.atom_offsets)
+        block = self.jacobian(environments)
+        shift = np.repeat(atom_offsets[:-1] - self.atom_offsets[structures], np.diff(offsets))
+        atom = block.atom + np.repeat(shift, np.diff(block.start))
+        return StoredJacobian(block._replace(atom=atom), offsets, atom_offsets)
+
+    @staticmethod
+    def concatenate(chains):
+        """See the module."""
+        atoms = np.cumsum([0, *(chain.atom_offsets[-1] for chain in chains)])
+        rows = np.cumsum([0, *(len(chain.block.atom) for chain in chains)])
+        environments = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
+        block = JacobianBlock(
+            join_offsets([chain.block.start for chain in chains], rows),
+            np.concatenate([c.block.atom + a for c, a in zip(chains, atoms, strict=False)]),
+            np.concatenate([chain.block.values for chain in chains]),
+            np.concatenate([chain.block.strain for chain in chains]),
+        )
+        return StoredJacobian(
+            block,
+            join_offsets([chain.offsets for chain in chains], environments),
+            join_offsets([chain.atom_offsets for chain in chains], atoms),
+        )
+
+    def neighborhood_sizes(self):
+        """See the module."""
+        return np.diff(self.block.start)
+
+
+def push_by_jacobian(chain, structure, n_features, displacements, strains):
+    """Return the forward derivative of a leaf that has only a Jacobian, a block at a time.
+
+    `structure` (n_environments,) is the structure of each environment.
+    """
+    out = np.empty((len(structure), n_features))
+    sizes = chain.neighborhood_sizes() * 24.0 * n_features
+    for lo, hi in _chunks(sizes, _PART_BYTES):
+        block = chain.jacobian(np.arange(lo, hi))
+        change = np.einsum("eap,ea->ep", block.values, displacements[block.atom])
+        # Every environment has a row, its own at least, as `reduceat` demands.
+        out[lo:hi] = np.add.reduceat(change, block.start[:-1])
+        out[lo:hi] += np.einsum("cvp,cv->cp", block.strain, strains[structure[lo:hi]])
+    return out
 
 
 def _in_parts(parent, centres, n_features, apply):

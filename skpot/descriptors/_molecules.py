@@ -8,6 +8,7 @@ from .._base import ContainerOutput, VersionedEstimator
 from ..core.inverse_distances import coulomb_terms, jacobian, pull_back
 from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
+from ..data._derivatives import push_by_jacobian
 from ..data._graph import join_offsets, rows_of
 
 
@@ -48,6 +49,11 @@ class PairTermDerivatives:
         virials = np.zeros((len(self.offsets) - 1, 6))
         pull_back(*self._arrays(), np.ascontiguousarray(g), forces, virials)
         return forces, virials
+
+    def push_forward(self, displacements, strains):
+        """Return the change of the features along one motion, the adjoint of `pull_back`."""
+        structure = np.arange(len(self.offsets) - 1)
+        return push_by_jacobian(self, structure, self.n_features, displacements, strains)
 
     def jacobian(self, centres):
         """Return the dense `JacobianBlock` of some structures."""
