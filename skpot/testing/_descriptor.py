@@ -28,7 +28,8 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     blocks and push-forward agree with the pull-back; features do not change under rotation,
     translation, permutation, nor with the choice of cell; neither batches, nor their order, nor
     threads matter; inputs are not written to; features go to their limit smoothly at the cutoff;
-    pickle and clone preserve the transformer. Features may have one row for each atom or for each structure.
+    pickle and clone preserve the transformer. Features may have one row for each atom or for each
+    structure.
 
     Parameters
     ----------
