@@ -5,6 +5,7 @@ as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_
 """
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -163,6 +164,34 @@ class VariancePotential(KernelPotential):
         """
         y = super().predict(X)
         return (y, self.energy_std(as_features(self, X)[0])) if return_std else y
+
+
+def projected_std(references, covariance_factor, posterior_factor, features):
+    """Return the standard deviation of total energies given the labels of a sparse process.
+
+    Parameters
+    ----------
+    references : References
+        Its M references.
+    covariance_factor : ndarray of shape (M, M)
+        Lower triangle L with L L^T = K_MM.
+    posterior_factor : ndarray of shape (M, M)
+        Upper triangle of the least-squares system in whitened coefficients.
+    features : AtomicFeatures
+        Structures.
+
+    Returns
+    -------
+    ndarray of shape (n_structures,)
+        In eV.
+    """
+    sums = np.zeros((len(features), len(references)))
+    references.sums(features, sums)
+    explained = solve_triangular(covariance_factor, sums.T, lower=True)
+    remaining = solve_triangular(posterior_factor, explained, trans="T")
+    variance = prior_variance(references.kernel, features)
+    variance += np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+    return np.sqrt(np.maximum(variance, 0.0))
 
 
 def prior_variance(kernel, features):

@@ -3,8 +3,10 @@
 from functools import partial
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_force_rows, add_segments, add_strain_rows
+from ..solvers import jittered_cholesky
 from ._threads import tile_threads
 
 _TILE = 256  # references a matrix product takes at a time; the product then stays in cache
@@ -44,6 +46,27 @@ class References:
             q = self.values[columns]
             k = self.kernel(q, q)
             yield columns, 0.5 * (k + k.T)
+
+    def cholesky(self, jitter):
+        """Return the lower Cholesky factor of K_MM and the largest jitter that it needed."""
+        m = len(self)
+        factor, largest = np.zeros((m, m)), 0.0
+        for columns, covariance in self.covariance():
+            factor[columns, columns], needed = jittered_cholesky(covariance, jitter)
+            largest = max(largest, needed)
+        return factor, largest
+
+    def whiten(self, rows, factor):
+        """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
+
+        The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
+        Columns beyond those of the references stay as they are.
+        """
+        for columns in self.columns.values():
+            part = np.ascontiguousarray(rows[:, columns]).T
+            rows[:, columns] = solve_triangular(
+                factor[columns, columns], part, lower=True, overwrite_b=True, check_finite=False
+            ).T
 
     def groups(self, species, limit):
         """Yield (environments, columns): indices of one species, at most `limit` at a time."""

@@ -11,9 +11,9 @@ from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data._elements import atomic_number
 from ..kernels import DotProduct
 from ..selection import select_references
-from ..solvers import TriangularFactor, jittered_cholesky
+from ..solvers import TriangularFactor
 from ._memory import plan_memory
-from ._potential import VariancePotential, prior_variance
+from ._potential import VariancePotential, projected_std
 from ._progress import progress
 from ._rows import Noise, blocks, training_rows
 from ._threads import tile_threads
@@ -193,13 +193,7 @@ class SparseGPR(VariancePotential):
     def _solve(self, features, labels, weight, references):
         m = len(references)
         block_bytes, jacobian_bytes = plan_memory(self.max_memory, features, labels, m)
-        self.covariance_factor_ = np.zeros((m, m))
-        self.jitter_ = 0.0
-        for columns, covariance in references.covariance():
-            lower, jitter = jittered_cholesky(covariance, self.jitter)
-            self.covariance_factor_[columns, columns] = lower
-            self.jitter_ = max(self.jitter_, jitter)
-
+        self.covariance_factor_, self.jitter_ = references.cholesky(self.jitter)
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
         residual = self._residual(features, labels)
         factor = TriangularFactor(np.eye(m))
@@ -210,7 +204,7 @@ class SparseGPR(VariancePotential):
                     references, features[part], labels[part], residual[part], weight[part], noise,
                     jacobian_bytes, map_tiles,
                 ):  # fmt: skip
-                    self._whiten(rows, references)
+                    references.whiten(rows, self.covariance_factor_)
                     factor.fold(rows)
                 bar.update(hi - lo)
         self.n_rows_ = factor.n_rows
@@ -218,18 +212,6 @@ class SparseGPR(VariancePotential):
         self.dual_coef_ = solve_triangular(
             self.covariance_factor_, factor.solve(), lower=True, trans="T"
         )
-
-    def _whiten(self, rows, references):
-        """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
-
-        The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
-        """
-        for columns in references.columns.values():
-            lower = self.covariance_factor_[columns, columns]
-            part = np.ascontiguousarray(rows[:, columns]).T
-            rows[:, columns] = solve_triangular(
-                lower, part, lower=True, overwrite_b=True, check_finite=False
-            ).T
 
     def energy_std(self, features):
         r"""Return the standard deviation of total energies, shape (n_structures,), in eV.
@@ -241,12 +223,7 @@ class SparseGPR(VariancePotential):
         does not collapse far from the references.
         """
         check_is_fitted(self)
-        references = self._references()
         self._refuse_unknown(features)
-        sums = np.zeros((len(features), len(references)))
-        references.sums(features, sums)
-        explained = solve_triangular(self.covariance_factor_, sums.T, lower=True)
-        remaining = solve_triangular(self.posterior_factor_, explained, trans="T")
-        prior = prior_variance(references.kernel, features)
-        variance = prior - np.sum(explained**2, axis=0) + np.sum(remaining**2, axis=0)
-        return np.sqrt(np.maximum(variance, 0.0))
+        return projected_std(
+            self._references(), self.covariance_factor_, self.posterior_factor_, features
+        )
