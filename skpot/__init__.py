@@ -20,6 +20,7 @@ _PUBLIC = {
     "PairBasis": "skpot.descriptors",
     "PerAtom": "skpot.compose",
     "PerStructure": "skpot.compose",
+    "PrincipalComponents": "skpot.compose",
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
     "SymmetryFunctions": "skpot.descriptors",

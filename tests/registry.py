@@ -26,6 +26,7 @@ FEATURE_STEPS = {
     "PerAtom-affine": skpot.PerAtom(StandardScaler()),
     "PerAtom-registered": skpot.PerAtom(Normalizer()),
     "PerAtom-selection": skpot.PerAtom(VarianceThreshold()),
+    "PrincipalComponents": skpot.PrincipalComponents(2),
     "PerStructure": skpot.PerStructure(),
     "PerStructure-affine": skpot.PerStructure(StandardScaler(), pool="mean"),
 }

@@ -21,10 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.contraction import contract_backward, contract_forward
 from ._graph import join_offsets, rows_of
 
-_PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
+PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
 
 
 class JacobianBlock(NamedTuple):
@@ -155,6 +154,79 @@ class SelectColumns(_ColumnMap):
 
     def _applied(self, rows):
         return rows[..., self.columns]
+
+
+class SpeciesMap:
+    """Rows times a matrix that depends on the species of the centre.
+
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the rows before the map.
+    kinds : ndarray of int of shape (n_environments,)
+        Which matrix belongs to each row.
+    matrices : ndarray of shape (n_kinds, n_features_in, n_features_out)
+        The linear maps.
+    offsets : ndarray of shape (n_structures + 1,)
+        First row of each structure.
+    """
+
+    def __init__(self, parent, kinds, matrices, offsets):
+        self.parent = parent
+        self.kinds = kinds
+        self.matrices = matrices
+        self.offsets = offsets
+
+    @staticmethod
+    def apply(rows, kinds, matrices):
+        """Return each row, or stack of rows, times its matrix."""
+        out = np.empty((*rows.shape[:-1], matrices.shape[2]))
+        for kind, matrix in enumerate(matrices):
+            mine = np.flatnonzero(kinds == kind)
+            out[mine] = rows[mine] @ matrix
+        return out
+
+    def pull_back(self, g):
+        """See the module."""
+        return self.parent.pull_back(self.apply(g, self.kinds, self.matrices.swapaxes(1, 2)))
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return self.apply(change, self.kinds, self.matrices)
+
+    def jacobian(self, centres):
+        """See the module."""
+        return _in_parts(self.parent, centres, self.matrices.shape[1], self._map)
+
+    def _map(self, block, part):
+        kinds = self.kinds[part]
+        repeated = np.repeat(kinds, np.diff(block.start))
+        return block._replace(
+            values=self.apply(block.values, repeated, self.matrices),
+            strain=self.apply(block.strain, kinds, self.matrices),
+        )
+
+    def take(self, structures):
+        """See the module."""
+        index, offsets = rows_of(structures, self.offsets)
+        return SpeciesMap(self.parent.take(structures), self.kinds[index], self.matrices, offsets)
+
+    @staticmethod
+    def concatenate(chains):
+        """See the module."""
+        parents = [chain.parent for chain in chains]
+        shifts = np.cumsum([0, *(len(chain.kinds) for chain in chains)])
+        return SpeciesMap(
+            type(parents[0]).concatenate(parents),
+            np.concatenate([chain.kinds for chain in chains]),
+            chains[0].matrices,
+            join_offsets([chain.offsets for chain in chains], shifts),
+        )
+
+    def neighborhood_sizes(self):
+        """See the module."""
+        return self.parent.neighborhood_sizes()
 
 
 class RowMap:
@@ -321,7 +393,7 @@ class Pooled:
         # Where each atom's row begins; a structure asked for is written to its own rows.
         owner = np.repeat(np.arange(len(centres)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
-        for lo, hi in _chunks(sizes * 24.0 * self.n_features, _PART_BYTES):
+        for lo, hi in chunks(sizes * 24.0 * self.n_features, PART_BYTES):
             block = self.parent.jacobian(atom[lo:hi])
             for k, s in enumerate(owner[lo:hi]):
                 entries = slice(block.start[k], block.start[k + 1])
@@ -357,96 +429,11 @@ class Pooled:
         return np.maximum(np.diff(self.offsets), largest)
 
 
-class StoredJacobian:
-    """Leaf of a chain whose derivatives are held as numbers: fast, if there is room for them.
-
-    Parameters
-    ----------
-    block : JacobianBlock
-        Of all environments, in their order.
-    offsets : ndarray of shape (n_structures + 1,)
-        First environment of each structure.
-    atom_offsets : ndarray of shape (n_structures + 1,)
-        First atom of each structure.
-    """
-
-    def __init__(self, block, offsets, atom_offsets):
-        self.block = block
-        self.offsets = offsets
-        self.atom_offsets = atom_offsets
-
-    def pull_back(self, g):
-        """See the module."""
-        forces = np.zeros((self.atom_offsets[-1], 3))
-        virials = np.zeros((len(self.offsets) - 1, 6))
-        contract_backward(self.offsets, *self.block, np.ascontiguousarray(g), forces, virials)
-        return forces, virials
-
-    def push_forward(self, displacements, strains):
-        """See the module."""
-        out = np.empty((self.offsets[-1], self.block.values.shape[2]))
-        contract_forward(self.offsets, *self.block, displacements, strains, out)
-        return out
-
-    def jacobian(self, centres):
-        """See the module."""
-        rows, start = rows_of(centres, self.block.start)
-        parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centres]
-        return JacobianBlock(start, *parts)
-
-    def take(self, structures):
-        """See the module."""
-        environments, offsets = rows_of(structures, self.offsets)
-        _, atom_offsets = rows_of(structures, self.atom_offsets)
-        block = self.jacobian(environments)
-        shift = np.repeat(atom_offsets[:-1] - self.atom_offsets[structures], np.diff(offsets))
-        atom = block.atom + np.repeat(shift, np.diff(block.start))
-        return StoredJacobian(block._replace(atom=atom), offsets, atom_offsets)
-
-    @staticmethod
-    def concatenate(chains):
-        """See the module."""
-        atoms = np.cumsum([0, *(chain.atom_offsets[-1] for chain in chains)])
-        rows = np.cumsum([0, *(len(chain.block.atom) for chain in chains)])
-        environments = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
-        block = JacobianBlock(
-            join_offsets([chain.block.start for chain in chains], rows),
-            np.concatenate([c.block.atom + a for c, a in zip(chains, atoms, strict=False)]),
-            np.concatenate([chain.block.values for chain in chains]),
-            np.concatenate([chain.block.strain for chain in chains]),
-        )
-        return StoredJacobian(
-            block,
-            join_offsets([chain.offsets for chain in chains], environments),
-            join_offsets([chain.atom_offsets for chain in chains], atoms),
-        )
-
-    def neighborhood_sizes(self):
-        """See the module."""
-        return np.diff(self.block.start)
-
-
-def push_by_jacobian(chain, structure, n_features, displacements, strains):
-    """Return the forward derivative of a leaf that has only a Jacobian, a block at a time.
-
-    `structure` (n_environments,) is the structure of each environment.
-    """
-    out = np.empty((len(structure), n_features))
-    sizes = chain.neighborhood_sizes() * 24.0 * n_features
-    for lo, hi in _chunks(sizes, _PART_BYTES):
-        block = chain.jacobian(np.arange(lo, hi))
-        change = np.einsum("eap,ea->ep", block.values, displacements[block.atom])
-        # Every environment has a row, its own at least, as `reduceat` demands.
-        out[lo:hi] = np.add.reduceat(change, block.start[:-1])
-        out[lo:hi] += np.einsum("cvp,cv->cp", block.strain, strains[structure[lo:hi]])
-    return out
-
-
 def _in_parts(parent, centres, n_features, apply):
     """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
     centres = np.asarray(centres)
     sizes = parent.neighborhood_sizes()[centres] * 24.0 * n_features
-    parts = [centres[lo:hi] for lo, hi in _chunks(sizes, _PART_BYTES)]
+    parts = [centres[lo:hi] for lo, hi in chunks(sizes, PART_BYTES)]
     if len(parts) < 2:
         return apply(parent.jacobian(centres), centres)
     blocks = [apply(parent.jacobian(part), part) for part in parts]
@@ -455,7 +442,7 @@ def _in_parts(parent, centres, n_features, apply):
     return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
 
 
-def _chunks(sizes, limit):
+def chunks(sizes, limit):
     """Yield ranges whose sizes add up to at most `limit`, or single entries."""
     begin, total = 0, 0.0
     for k, size in enumerate(sizes):

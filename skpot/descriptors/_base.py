@@ -7,9 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import ContainerOutput, VersionedEstimator
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
-from ..data._derivatives import push_by_jacobian
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._graph import rows_of
+from ..data._stored import push_by_jacobian
 from ._cache import descriptor_cache, structure_key
 
 

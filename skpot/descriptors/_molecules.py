@@ -8,8 +8,8 @@ from .._base import ContainerOutput, VersionedEstimator
 from ..core.inverse_distances import coulomb_terms, jacobian, pull_back
 from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
-from ..data._derivatives import push_by_jacobian
 from ..data._graph import join_offsets, rows_of
+from ..data._stored import push_by_jacobian
 
 
 class PairTermDerivatives:

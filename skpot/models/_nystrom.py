@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..data import JacobianBlock
-from ..data._derivatives import StoredJacobian
+from ..data._stored import StoredJacobian
 from ..solvers import LowRankInverse
 from ._progress import progress
 from ._rows import blocks, training_rows
