@@ -5,6 +5,8 @@ from numbers import Integral
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
@@ -13,6 +15,7 @@ from ..data import SpeciesMap
 from ..data._elements import SYMBOLS
 from ._rows import require_features
 
+_FEW = 500  # rows or columns more than asked for, up to which all directions are found
 _RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
 
 
@@ -31,6 +34,8 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
     n_components : int, default=300
         Number of directions, or as many as there are features. Species with fewer independent rows
         have columns of zeros.
+    random_state : int, RandomState or None, default=0
+        Seed of the random projection by which the directions of many features are found.
 
     Attributes
     ----------
@@ -43,6 +48,10 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
     n_features_in_, n_features_out_ : int
         Number of features before and after.
 
+    References
+    ----------
+    N. Halko et al., SIAM Rev. 53, 217 (2011), for the random projection.
+
     Examples
     --------
     >>> from ase.build import molecule
@@ -53,10 +62,14 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
     AtomicFeatures(1 structures, 9 environments, 5 features, with derivatives)
     """
 
-    _parameter_constraints = {"n_components": [Interval(Integral, 1, None, closed="left")]}
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
 
-    def __init__(self, n_components=300):
+    def __init__(self, n_components=300, *, random_state=0):
         self.n_components = n_components
+        self.random_state = random_state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -85,9 +98,10 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         self.species_ = np.unique(X.species)
         self.matrices_ = np.zeros((len(self.species_), X.shape[1], self.n_features_out_))
         self.kept_ = np.ones(len(self.species_))
+        rng = check_random_state(self.random_state)
         for k, z in enumerate(self.species_):
             rows = np.asarray(X.values[X.species == z], dtype=float)
-            squares, directions = _leading(rows, self.n_features_out_)
+            squares, directions = _leading(rows, self.n_features_out_, rng)
             total, kept = float(np.sum(rows**2)), float(squares.sum())
             if kept > 0.0:
                 factor = np.sqrt(len(rows) / kept)
@@ -149,19 +163,26 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         return np.array([f"principal{k}" for k in range(self.n_features_out_)], dtype=object)
 
 
-def _leading(rows, n):
+def _leading(rows, n, rng):
     """Return squared singular values, descending, and right singular vectors as columns."""
-    n_rows, n_columns = rows.shape
-    short = n_rows < n_columns
-    gram = rows @ rows.T if short else rows.T @ rows
-    size = len(gram)
-    squares, vectors = eigh(gram, subset_by_index=[max(0, size - n), size - 1])
-    squares, vectors = squares[::-1], vectors[:, ::-1]
+    if min(rows.shape) > 2 * n + _FEW:
+        _, singular, transposed = randomized_svd(rows, n, n_iter=4, random_state=rng)
+        squares, vectors = singular**2, transposed.T
+    else:
+        squares, vectors = _leading_exactly(rows, n)
     keep = squares > _RANK * max(squares[0], np.finfo(float).tiny)
     squares, vectors = squares[keep], vectors[:, keep]
-    if short:
-        vectors = rows.T @ (vectors / np.sqrt(squares))
     if vectors.shape[1]:
         largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
         vectors = vectors * np.sign(largest)  # else LAPACK chooses the signs
+    return squares, vectors
+
+
+def _leading_exactly(rows, n):
+    short = len(rows) < rows.shape[1]
+    gram = rows @ rows.T if short else rows.T @ rows
+    squares, vectors = eigh(gram, subset_by_index=[max(0, len(gram) - n), len(gram) - 1])
+    squares, vectors = squares[::-1], vectors[:, ::-1]
+    if short:
+        vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
     return squares, vectors

@@ -103,7 +103,9 @@ class LinearMap(_ColumnMap):
         return g @ self.matrix.T
 
     def _applied(self, rows):
-        return rows @ self.matrix
+        # Stacks of rows as one matrix: NumPy would multiply them one by one.
+        product = rows.reshape(-1, rows.shape[-1]) @ self.matrix
+        return product.reshape(*rows.shape[:-1], -1)
 
 
 class ScaleColumns(_ColumnMap):
@@ -183,7 +185,9 @@ class SpeciesMap:
         out = np.empty((*rows.shape[:-1], matrices.shape[2]))
         for kind, matrix in enumerate(matrices):
             mine = np.flatnonzero(kinds == kind)
-            out[mine] = rows[mine] @ matrix
+            # Stacks of rows as one matrix: NumPy would multiply them one by one.
+            product = rows[mine].reshape(-1, rows.shape[-1]) @ matrix
+            out[mine] = product.reshape(len(mine), *out.shape[1:])
         return out
 
     def pull_back(self, g):
