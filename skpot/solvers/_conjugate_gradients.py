@@ -9,6 +9,7 @@ from scipy.linalg import LinAlgWarning, cho_solve
 from ._triangular import jittered_cholesky
 
 _REPLACE = 25  # iterations after which rounding errors of the residual are swept out
+_RISE = 1e-3  # relative, of what falls at every step but for rounding
 _GROWTH = 1e3  # of the residual over its smallest value, beyond which no recovery was ever seen
 
 
@@ -58,7 +59,7 @@ class LowRankInverse:
 def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None):
     r"""Solve A x = b for a symmetric matrix :math:`A \succeq 1`.
 
-    The iteration begins at the preconditioner's own solution. The residual is computed anew every
+    The first step is along the preconditioner's own solution. The residual is computed anew every
     few iterations and at the end, because the one that is carried along drifts from the true one.
 
     Parameters
@@ -84,8 +85,8 @@ def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None)
     Raises
     ------
     DivergenceError
-        On values that are not finite, on a direction in which A is not positive, or if the residual
-        grows a thousandfold.
+        On values that are not finite, on a direction in which A is not positive, if the residual
+        grows a thousandfold, or if the quadratic form that falls in exact arithmetic rises.
 
     References
     ----------
@@ -104,41 +105,47 @@ def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None)
     size = np.linalg.norm(b)
     if size == 0.0:
         return Solution(np.zeros_like(b), 0.0, 0, True)
-    x = precondition(b)
-    n_iter = 0
-    best = np.inf
-    while True:
-        # (Re)start from the true residual.
-        r = b - product(x)
+    # From zeros, so that the first step scales the preconditioner's own solution: where that
+    # misses a large part of A, it is far worse than zeros.
+    x, r = np.zeros_like(b), b
+    z = precondition(r)
+    p, rz = z, r @ z
+    best, lowest = 1.0, 0.0
+    for n_iter in range(1, max_iter + 1):
+        ap = product(p)
+        curvature, squared = p @ ap, p @ p
+        # A - 1 is a covariance; what is lost of it is lost by rounding.
+        if not curvature > 0.5 * squared:
+            raise DivergenceError(
+                f"in iteration {n_iter} the matrix had the value {curvature / squared:.1e} along a "
+                "unit vector, where at least 1 is possible"
+            )
+        step = rz / curvature
+        x = x + step * p
+        r = r - step * ap
         relative = np.linalg.norm(r) / size
-        if relative <= tol or n_iter >= max_iter:
+        done = relative <= tol or n_iter == max_iter
+        if done or n_iter % _REPLACE == 0:
+            r = b - product(x)
+            relative = np.linalg.norm(r) / size
+            # What the iteration minimises, x A x / 2 - b x, in terms of the residual.
+            form = -0.5 * (x @ (b + r))
+            if not form <= lowest + _RISE * abs(lowest):
+                raise DivergenceError(
+                    f"in iteration {n_iter} the quadratic form to be minimised was {form:.6e} "
+                    f"after {lowest:.6e}; the relative residual is {relative:.1e}"
+                )
+            lowest = min(form, lowest)
+        best = min(best, relative)
+        if not relative <= _GROWTH * best:
+            raise DivergenceError(
+                f"in iteration {n_iter} the relative residual was {relative:.1e} after "
+                f"{best:.1e} at best"
+            )
+        if report:
+            report(n_iter, relative)
+        if relative <= tol or n_iter == max_iter:
             return Solution(x, float(relative), n_iter, bool(relative <= tol))
         z = precondition(r)
-        p, rz = z, r @ z
-        for _ in range(_REPLACE):
-            ap = product(p)
-            curvature = p @ ap
-            # A - 1 is a covariance; what is lost of it is lost by rounding.
-            if not curvature > 0.5 * (p @ p):
-                raise DivergenceError(
-                    f"in iteration {n_iter + 1} the matrix had the value {curvature / (p @ p):.1e} "
-                    "along a unit vector, where at least 1 is possible"
-                )
-            step = rz / curvature
-            x = x + step * p
-            r = r - step * ap
-            n_iter += 1
-            relative = np.linalg.norm(r) / size
-            best = min(best, relative)
-            if not relative <= _GROWTH * best:
-                raise DivergenceError(
-                    f"in iteration {n_iter} the relative residual was {relative:.1e} after "
-                    f"{best:.1e} at best"
-                )
-            if report:
-                report(n_iter, relative)
-            if relative <= tol or n_iter >= max_iter:
-                break
-            z = precondition(r)
-            previous, rz = rz, r @ z
-            p = z + (rz / previous) * p
+        previous, rz = rz, r @ z
+        p = z + (rz / previous) * p

@@ -27,7 +27,7 @@ def labels(structure):
     return names
 
 
-def combination(features, structure, name, step=2e-3):
+def combination(features, structure, name, step=1e-3):
     """A label as a sum over deformed structures: [(weight, feature rows)]."""
 
     def rows(positions, cell):
