@@ -34,6 +34,7 @@ FEATURE_STEPS = {
     "PerAtom-affine": skpot.PerAtom(StandardScaler()),
     "PerAtom-registered": skpot.PerAtom(Normalizer()),
     "PerAtom-selection": skpot.PerAtom(VarianceThreshold()),
+    "PrincipalComponents": skpot.PrincipalComponents(2),
     "PerStructure": skpot.PerStructure(),
     "PerStructure-affine": skpot.PerStructure(StandardScaler(), pool="mean"),
 }
@@ -45,6 +46,9 @@ REGRESSORS = {
         kernels.DotProduct(zeta=1), n_sparse=20, selection="random"
     ),
     "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
+    "GPR": skpot.GPR(),
+    "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
+    "KernelRidge": skpot.KernelRidge(),
 }
 
 KERNELS = {

@@ -101,6 +101,17 @@ def test_presets_are_compared(small_set):
     assert record["chosen"]["n_radial"] < 8
 
 
+def test_accuracy_of_the_exact_model(small_set):
+    (record,) = run(
+        FOLDER / "accuracy_exact.py", "--data", small_set, "--train", "train.xyz",
+        "--test", "test.xyz", "--frames", 4, "--l-max", 2, "--components", 10,
+        "--references", 10, "--cutoff", 4.0,
+    )  # fmt: skip
+    assert record["test"]["structures"] == 3
+    assert record["labels"] == 4 * (1 + 24 + 6)
+    assert record["residual"] <= 0.1
+
+
 def test_our_side_of_the_comparisons(small_set):
     (gap,) = [
         r

@@ -3,5 +3,6 @@
 from ._jacobians import register_jacobian
 from ._per_atom import PerAtom
 from ._per_structure import PerStructure
+from ._principal import PrincipalComponents
 
-__all__ = ["PerAtom", "PerStructure", "register_jacobian"]
+__all__ = ["PerAtom", "PerStructure", "PrincipalComponents", "register_jacobian"]

@@ -79,6 +79,26 @@ def scatter(pairs, atom_structure, pair_gradient, forces, virials):
 
 
 @jit
+def pair_moves(pairs, atom_structure, displacements, strains, moves):
+    """Write how pair vectors change when atoms are displaced and cells strained.
+
+    The adjoint of `scatter` with the sign reversed: `displacements` is (n_atoms, 3) in Å, `strains`
+    (n_structures, 6) in Voigt order, `moves` (n_pairs, 3).
+    """
+    for i in range(len(pairs.start) - 1):
+        s = strains[atom_structure[i]]
+        s_yz, s_xz, s_xy = 0.5 * s[3], 0.5 * s[4], 0.5 * s[5]
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            j = pairs.neighbor[p]
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            for axis in range(3):
+                moves[p, axis] = displacements[j, axis] - displacements[i, axis]
+            moves[p, 0] += s[0] * x + s_xy * y + s_xz * z
+            moves[p, 1] += s_xy * x + s[1] * y + s_yz * z
+            moves[p, 2] += s_xz * x + s_yz * y + s[2] * z
+
+
+@jit
 def count_entries(centres, pairs, marker):
     """Return, cumulated, how many distinct atoms (itself included) each centre depends on.
 

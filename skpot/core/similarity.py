@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._jit import jit
+from .elementary import fast_exp
 
 
 @jit
@@ -26,6 +27,53 @@ def gauss_with_slope(overlap, norms, reference_norms, length_scale, factor, kern
             distance = max(norms[i] + reference_norms[m] - 2.0 * overlap[i, m], 0.0)
             kernel[i, m] = factor * np.exp(-0.5 * inverse * distance)
             slope[i, m] = inverse * kernel[i, m]
+
+
+@jit
+def power_curvature(overlap, exponent, factor, kernel, slope, curvature):
+    """Write factor * overlap^exponent and its first and second derivative; arrays of one shape."""
+    flat, k = overlap.ravel(), kernel.ravel()
+    s, c = slope.ravel(), curvature.ravel()
+    for q in range(flat.shape[0]):
+        below, second = factor, 0.0
+        for _ in range(exponent - 1):
+            second = below
+            below *= flat[q]
+        k[q] = below * flat[q]
+        s[q] = exponent * below
+        c[q] = exponent * (exponent - 1) * second
+
+
+@jit
+def gauss_curvature(overlap, norms, reference_norms, length_scale, factor, kernel, slope, bend):
+    """Write the Gaussian and its derivatives with respect to -|x - q|^2 / 2."""
+    inverse = 1.0 / (length_scale * length_scale)
+    for i in range(overlap.shape[0]):
+        for m in range(overlap.shape[1]):
+            w = min(overlap[i, m] - 0.5 * (norms[i] + reference_norms[m]), 0.0)
+            kernel[i, m] = factor * fast_exp(inverse * w)
+            slope[i, m] = inverse * kernel[i, m]
+            bend[i, m] = inverse * slope[i, m]
+
+
+@jit
+def expand(kernel, slope, curvature, along, offset, coefficients, energy, pull):
+    """Turn one tile of a kernel into energies and into weights of their gradient.
+
+    With the derivatives f' and f'' of the kernel f(w), coefficients a and the motion
+    t_im = `along` - `offset` of w along a reference's vector, adds sum_m f a_m + f' t_im to
+    `energy` (n,) and writes f' a_m + f'' t_im over `curvature`; its sums are added to `pull` (n,).
+    """
+    for i in range(kernel.shape[0]):
+        total, weight = 0.0, 0.0
+        for m in range(kernel.shape[1]):
+            t = along[i, m] - offset[m]
+            total += kernel[i, m] * coefficients[m] + slope[i, m] * t
+            c = slope[i, m] * coefficients[m] + curvature[i, m] * t
+            weight += c
+            curvature[i, m] = c
+        energy[i] += total
+        pull[i] += weight
 
 
 @jit

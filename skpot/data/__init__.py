@@ -9,6 +9,7 @@ from skpot.data._derivatives import (
     RowMap,
     ScaleColumns,
     SelectColumns,
+    SpeciesMap,
 )
 from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph
@@ -25,6 +26,7 @@ __all__ = [
     "RowMap",
     "ScaleColumns",
     "SelectColumns",
+    "SpeciesMap",
     "StructureBatch",
     "Targets",
     "as_batch",

@@ -5,8 +5,10 @@ with one node for each map applied to the rows. Every link offers
 
 ``pull_back(g)``
     reverse mode: forces and virials from dE/d(features);
+``push_forward(displacements, strains)``
+    forward mode: change of all features along one motion, the adjoint of `pull_back`;
 ``jacobian(centres)``
-    forward mode: a dense `JacobianBlock` of a few environments;
+    forward mode along all motions: a dense `JacobianBlock` of a few environments;
 ``take(structures)``, ``concatenate(chains)``
     the chain of a selection, or of several batches;
 ``neighborhood_sizes()``
@@ -21,7 +23,7 @@ import numpy as np
 
 from ._graph import join_offsets, rows_of
 
-_PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
+PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
 
 
 class JacobianBlock(NamedTuple):
@@ -52,6 +54,10 @@ class _ColumnMap:
     def pull_back(self, g):
         """See the module."""
         return self.parent.pull_back(self._transposed(g))
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        return self._applied(self.parent.push_forward(displacements, strains))
 
     def jacobian(self, centres):
         """See the module."""
@@ -97,7 +103,9 @@ class LinearMap(_ColumnMap):
         return g @ self.matrix.T
 
     def _applied(self, rows):
-        return rows @ self.matrix
+        # Stacks of rows as one matrix: NumPy would multiply them one by one.
+        product = rows.reshape(-1, rows.shape[-1]) @ self.matrix
+        return product.reshape(*rows.shape[:-1], -1)
 
 
 class ScaleColumns(_ColumnMap):
@@ -150,6 +158,81 @@ class SelectColumns(_ColumnMap):
         return rows[..., self.columns]
 
 
+class SpeciesMap:
+    """Rows times a matrix that depends on the species of the centre.
+
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the rows before the map.
+    kinds : ndarray of int of shape (n_environments,)
+        Which matrix belongs to each row.
+    matrices : ndarray of shape (n_kinds, n_features_in, n_features_out)
+        The linear maps.
+    offsets : ndarray of shape (n_structures + 1,)
+        First row of each structure.
+    """
+
+    def __init__(self, parent, kinds, matrices, offsets):
+        self.parent = parent
+        self.kinds = kinds
+        self.matrices = matrices
+        self.offsets = offsets
+
+    @staticmethod
+    def apply(rows, kinds, matrices):
+        """Return each row, or stack of rows, times its matrix."""
+        out = np.empty((*rows.shape[:-1], matrices.shape[2]))
+        for kind, matrix in enumerate(matrices):
+            mine = np.flatnonzero(kinds == kind)
+            # Stacks of rows as one matrix: NumPy would multiply them one by one.
+            product = rows[mine].reshape(-1, rows.shape[-1]) @ matrix
+            out[mine] = product.reshape(len(mine), *out.shape[1:])
+        return out
+
+    def pull_back(self, g):
+        """See the module."""
+        return self.parent.pull_back(self.apply(g, self.kinds, self.matrices.swapaxes(1, 2)))
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return self.apply(change, self.kinds, self.matrices)
+
+    def jacobian(self, centres):
+        """See the module."""
+        return _in_parts(self.parent, centres, self.matrices.shape[1], self._map)
+
+    def _map(self, block, part):
+        kinds = self.kinds[part]
+        repeated = np.repeat(kinds, np.diff(block.start))
+        return block._replace(
+            values=self.apply(block.values, repeated, self.matrices),
+            strain=self.apply(block.strain, kinds, self.matrices),
+        )
+
+    def take(self, structures):
+        """See the module."""
+        index, offsets = rows_of(structures, self.offsets)
+        return SpeciesMap(self.parent.take(structures), self.kinds[index], self.matrices, offsets)
+
+    @staticmethod
+    def concatenate(chains):
+        """See the module."""
+        parents = [chain.parent for chain in chains]
+        shifts = np.cumsum([0, *(len(chain.kinds) for chain in chains)])
+        return SpeciesMap(
+            type(parents[0]).concatenate(parents),
+            np.concatenate([chain.kinds for chain in chains]),
+            chains[0].matrices,
+            join_offsets([chain.offsets for chain in chains], shifts),
+        )
+
+    def neighborhood_sizes(self):
+        """See the module."""
+        return self.parent.neighborhood_sizes()
+
+
 class RowMap:
     """A nonlinear map of each row, known by its Jacobian products.
 
@@ -175,6 +258,11 @@ class RowMap:
     def pull_back(self, g):
         """See the module."""
         return self.parent.pull_back(self.jacobian_of.vjp(self.rows, g))
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return self.jacobian_of.jvp(self.rows, change[:, None])[:, 0]
 
     def jacobian(self, centres):
         """See the module."""
@@ -230,6 +318,10 @@ class Concatenated:
         columns = zip(self.parts, self.edges[:-1], self.edges[1:], strict=True)
         results = [part.pull_back(np.ascontiguousarray(g[:, lo:hi])) for part, lo, hi in columns]
         return sum(r[0] for r in results), sum(r[1] for r in results)
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        return np.hstack([part.push_forward(displacements, strains) for part in self.parts])
 
     def jacobian(self, centres):
         """See the module."""
@@ -292,6 +384,11 @@ class Pooled:
             np.repeat(g * self._weights()[:, None], np.diff(self.offsets), axis=0)
         )
 
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        change = self.parent.push_forward(displacements, strains)
+        return np.add.reduceat(change, self.offsets[:-1]) * self._weights()[:, None]
+
     def jacobian(self, centres):
         """See the module."""
         atom, start = rows_of(centres, self.offsets)
@@ -300,7 +397,7 @@ class Pooled:
         # Where each atom's row begins; a structure asked for is written to its own rows.
         owner = np.repeat(np.arange(len(centres)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
-        for lo, hi in _chunks(sizes * 24.0 * self.n_features, _PART_BYTES):
+        for lo, hi in chunks(sizes * 24.0 * self.n_features, PART_BYTES):
             block = self.parent.jacobian(atom[lo:hi])
             for k, s in enumerate(owner[lo:hi]):
                 entries = slice(block.start[k], block.start[k + 1])
@@ -340,7 +437,7 @@ def _in_parts(parent, centres, n_features, apply):
     """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
     centres = np.asarray(centres)
     sizes = parent.neighborhood_sizes()[centres] * 24.0 * n_features
-    parts = [centres[lo:hi] for lo, hi in _chunks(sizes, _PART_BYTES)]
+    parts = [centres[lo:hi] for lo, hi in chunks(sizes, PART_BYTES)]
     if len(parts) < 2:
         return apply(parent.jacobian(centres), centres)
     blocks = [apply(parent.jacobian(part), part) for part in parts]
@@ -349,7 +446,7 @@ def _in_parts(parent, centres, n_features, apply):
     return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
 
 
-def _chunks(sizes, limit):
+def chunks(sizes, limit):
     """Yield ranges whose sizes add up to at most `limit`, or single entries."""
     begin, total = 0, 0.0
     for k, size in enumerate(sizes):

@@ -39,7 +39,7 @@ class AtomicFeatures:
     species : ndarray of shape (n_environments,)
         Atomic number of each centre; 0 for rows of whole structures.
     derivatives : object, optional
-        Chain of maps with `pull_back`, `jacobian`, `take` and `concatenate`; see
+        Chain of maps with `pull_back`, `push_forward`, `jacobian`, `take` and `concatenate`; see
         `skpot.data.Derivatives`. Without it only energies can be learnt.
     volumes : ndarray of shape (n_structures,), optional
         Cell volumes in Å^3, NaN for structures that are not periodic in three directions.
@@ -238,6 +238,26 @@ class AtomicFeatures:
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         return self.require_derivatives().pull_back(g)
+
+    def push_forward(self, displacements, strains):
+        """Return how features change along one motion of the atoms and cells.
+
+        The adjoint of `pull_back` but for the sign, as forces and virials are minus derivatives:
+        ``sum(forces * u) + sum(virials * s) == -sum(g * push_forward(u, s))``.
+
+        Parameters
+        ----------
+        displacements : ndarray of shape (n_atoms, 3)
+            In Å.
+        strains : ndarray of shape (n_structures, 6)
+            Of structure and cell, Voigt order xx yy zz yz xz xy.
+
+        Returns
+        -------
+        ndarray of shape (n_environments, n_features)
+            The directional derivative of the features.
+        """
+        return self.require_derivatives().push_forward(displacements, strains)
 
     def jacobian(self, centres):
         """Return the `JacobianBlock` of some environments; for training rows.

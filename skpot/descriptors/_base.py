@@ -9,10 +9,11 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import ItemizedAttributes
 from ..core._jit import run_chunks
-from ..core.pairs import count_entries, scatter
+from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._graph import rows_of
+from ..data._stored import push_by_jacobian
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
 
@@ -23,7 +24,8 @@ class PairDerivatives:
     A subclass names its `kernels`, a module of `skpot.core` with `n_features(tables)` and compiled
     functions of a range of atoms: `values(lo, hi, pairs, species, tables, out)`, `pull_back(lo, hi,
     pairs, species, tables, g, pair_gradient)` and, of a range of `centres`, `jacobian(lo, hi,
-    centres, pairs, species, tables, start, atom, values, strain)`. See `skpot.data._derivatives`.
+    centres, pairs, species, tables, start, atom, values, strain)`; optionally `push_forward(lo, hi,
+    pairs, species, tables, moves, out)`. See `skpot.data._derivatives`.
 
     Parameters
     ----------
@@ -61,6 +63,20 @@ class PairDerivatives:
         virials = np.zeros((len(self.graph), 6))
         scatter(pairs, self.graph.atom_structure(), gradient, forces, virials)
         return forces, virials
+
+    def push_forward(self, displacements, strains):
+        """Return the change of the features along one motion, the adjoint of `pull_back`."""
+        structure = self.graph.atom_structure()
+        n_features = self.kernels.n_features(self.tables)
+        if not hasattr(self.kernels, "push_forward"):
+            return push_by_jacobian(self, structure, n_features, displacements, strains)
+        pairs = self.graph.pairs
+        moves = np.empty((len(pairs.neighbor), 3))
+        pair_moves(pairs, structure, displacements, strains, moves)
+        out = np.empty((self.graph.n_atoms, n_features))
+        args = pairs, self.species, self.tables, moves, out
+        self._run(self.kernels.push_forward, len(out), *args)
+        return out
 
     def jacobian(self, centres):
         """Return the dense `JacobianBlock` of some centres."""

@@ -10,6 +10,7 @@ from ..core._jit import run_chunks
 from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
 from ..data._graph import join_offsets, rows_of
+from ..data._stored import push_by_jacobian
 
 
 class PairTermDerivatives:
@@ -53,6 +54,11 @@ class PairTermDerivatives:
         args = *self._arrays(), np.ascontiguousarray(g), forces, virials
         self._run(kernels.pull_back, len(g), *args)
         return forces, virials
+
+    def push_forward(self, displacements, strains):
+        """Return the change of the features along one motion, the adjoint of `pull_back`."""
+        structure = np.arange(len(self.offsets) - 1)
+        return push_by_jacobian(self, structure, self.n_features, displacements, strains)
 
     def jacobian(self, centres):
         """Return the dense `JacobianBlock` of some structures."""

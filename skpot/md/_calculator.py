@@ -86,7 +86,8 @@ class Calculator(AseCalculator):
         if np.isfinite(volume):
             self.results["stress"] = -virials[0] / volume
         always = len(energies) <= _SMALL if self.uncertainty is None else self.uncertainty
-        if always or "energy_std" in properties:
+        known = hasattr(regressor, "energy_std")
+        if known and (always or "energy_std" in properties):
             self.results["energy_std"] = float(regressor.energy_std(features)[0])
 
     def _moved(self, atoms, system_changes):

@@ -79,7 +79,7 @@ def _least_squares(features, energy, weight, kinds):
             "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
             "taken to have none. Give e0={...} to set it.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return dict.fromkeys(map(int, kinds), 0.0)
     counts = composition(features.atom_offsets, features.numbers, kinds)[used]
@@ -97,7 +97,7 @@ def _least_squares(features, energy, weight, kinds):
             "others are a minimum-norm choice, so energies of other compositions will be off. "
             "Add isolated atoms, or give e0={...}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
 

@@ -1,11 +1,13 @@
 """How much memory a fit takes, and what block sizes keep it below a limit."""
 
 import os
+from typing import NamedTuple
 
 import numpy as np
 
 _BLOCK_BYTES = 32e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
+_FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
 
 
 def available_memory():
@@ -51,3 +53,48 @@ def plan_memory(max_memory, features, labels, n_references):
         max(block, min(_BLOCK_BYTES, spare / 4)),
         max(jacobian, min(_JACOBIAN_BYTES, spare / 8)),
     )
+
+
+class ExactPlan(NamedTuple):
+    """How an exact model is solved within the memory there is."""
+
+    dense: bool  # by a Cholesky factor of the covariance of all labels
+    n_references: int  # of the preconditioner
+    store: bool  # whether Jacobians are held
+
+
+def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references):
+    """Decide on the solver of an exact model.
+
+    Raises
+    ------
+    ValueError
+        If `max_memory` does not allow it; the message says what would fit.
+    """
+    limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
+    n, p = features.values.shape
+    dense = 20.0 * n_labels**2
+    jacobian = 0.0
+    if derivatives:
+        dense += float(np.sum(8.0 * (7 + 3 * features.n_atoms) * features.n_rows * p))
+        jacobian = 24.0 * p * (float(np.sum(features.neighborhood_sizes())) + 2 * n)
+    if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS and dense <= limit):
+        if dense > limit:
+            raise ValueError(
+                f"the covariance of {n_labels} labels takes {dense / 1e9:.2f} GB but max_memory "
+                f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs far less.'
+            )
+        return ExactPlan(True, 0, False)
+    vectors = 64.0 * n * p  # features, vectors, gradients and their copies
+    column = 8.0 * (n_labels + 3 * n_references)
+    spare = limit - vectors
+    if spare < 100 * column:
+        raise ValueError(
+            f"the fit needs at least {(vectors + 100 * column) / 1e9:.2f} GB "
+            f"({vectors / 1e9:.2f} GB for the vectors of {n} environments of {p} features, "
+            f"the rest for a preconditioner of 100 columns) but max_memory allows "
+            f"{limit / 1e9:.2f} GB. Use fewer features (PerAtom(PCA(...))) or skpot.SparseGPR."
+        )
+    n_references = min(n_references, int(0.7 * spare / column), n)
+    spare -= n_references * column
+    return ExactPlan(False, n_references, derivatives and jacobian <= 0.8 * spare)

@@ -1,10 +1,13 @@
-"""Reference environments: the fitted form of every sparse kernel model."""
+"""Reference environments: the fitted form of every kernel model."""
 
 from functools import partial
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_force_rows, add_segments, add_strain_rows
+from ..solvers import jittered_cholesky
+from ._threads import tile_threads
 
 _TILE = 256  # references a matrix product takes at a time; the product then stays in cache
 
@@ -44,6 +47,27 @@ class References:
             k = self.kernel(q, q)
             yield columns, 0.5 * (k + k.T)
 
+    def cholesky(self, jitter):
+        """Return the lower Cholesky factor of K_MM and the largest jitter that it needed."""
+        m = len(self)
+        factor, largest = np.zeros((m, m)), 0.0
+        for columns, covariance in self.covariance():
+            factor[columns, columns], needed = jittered_cholesky(covariance, jitter)
+            largest = max(largest, needed)
+        return factor, largest
+
+    def whiten(self, rows, factor):
+        """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
+
+        The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
+        Columns beyond those of the references stay as they are.
+        """
+        for columns in self.columns.values():
+            part = np.ascontiguousarray(rows[:, columns]).T
+            rows[:, columns] = solve_triangular(
+                factor[columns, columns], part, lower=True, overwrite_b=True, check_finite=False
+            ).T
+
     def groups(self, species, limit):
         """Yield (environments, columns): indices of one species, at most `limit` at a time."""
         for z, columns in self.columns.items():
@@ -57,6 +81,59 @@ class References:
         for members, columns in self.groups(features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
+
+    def expand(self, x, species, coefficients, vectors=None, slopes=True):
+        """Return energies of environments and, with `slopes`, their derivatives.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_environments, n_features)
+            Features of the environments.
+        species : ndarray of shape (n_environments,)
+            Their atomic numbers.
+        coefficients : ndarray of shape (n_references,)
+            A scalar for each reference.
+        vectors : ndarray of shape (n_references, n_features) or None
+            A vector for each reference, along which its kernel is differentiated.
+        slopes : bool, default=True
+            Whether derivatives are wanted.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_environments,)
+            Zero for species without references.
+        gradient : ndarray of shape (n_environments, n_features) or None
+            dE/d(features).
+        """
+        energies = np.zeros(len(x))
+        gradient = np.zeros(x.shape) if slopes else None
+
+        def add(group):
+            members, columns = group
+            q, alpha = self.values[columns], coefficients[columns]
+            if vectors is None:
+                e, g = self._plain(x[members], q, alpha, slopes)
+            else:
+                e, g = self.kernel.expansion(x[members], q, alpha, vectors[columns])
+            energies[members] = e
+            if slopes:
+                gradient[members] = g
+
+        groups = list(self.groups(species, limit=256))
+        with tile_threads(len(groups)) as map_tiles:
+            for _ in map_tiles(add, groups):
+                pass
+        return energies, gradient
+
+    def _plain(self, x, q, alpha, slopes):
+        kernel, slope, shift = self.kernel.with_slope(x, q)
+        if not slopes:
+            return kernel @ alpha, None
+        slope *= alpha
+        gradient = slope @ q
+        if shift is not None:
+            gradient += (shift @ alpha)[:, None] * x
+        return kernel @ alpha, gradient
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.

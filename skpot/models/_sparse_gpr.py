@@ -4,27 +4,22 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import VersionedEstimator
-from .._sklearn import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
-from ..data import Targets, check_targets
-from ..data._elements import SYMBOLS, atomic_number
+from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from ..data._elements import atomic_number
 from ..kernels import DotProduct
 from ..selection import select_references
-from ..solvers import TriangularFactor, jittered_cholesky
-from ._baseline import free_energies, reference_energies
-from ._input import as_features
+from ..solvers import TriangularFactor
 from ._memory import plan_memory
+from ._potential import VariancePotential, projected_std
 from ._progress import progress
-from ._references import References
-from ._rows import Noise, as_targets, blocks, training_rows
+from ._rows import Noise, blocks, training_rows
 from ._threads import tile_threads
 
 
-class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
+class SparseGPR(VariancePotential):
     r"""Gaussian process on a few reference environments, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms,
@@ -108,6 +103,8 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 
+    _default_kernel = DotProduct
+
     _parameter_constraints = {
         "kernel": [HasMethods(["with_slope", "diag"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
@@ -152,23 +149,6 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def set_params(self, **params):
-        """Set parameters by name, those of the default kernel (`kernel__zeta`) too.
-
-        Parameters
-        ----------
-        **params : dict
-            As in scikit-learn.
-
-        Returns
-        -------
-        self : SparseGPR
-        """
-        if self.kernel is None and "kernel" not in params:
-            if any(name.startswith("kernel__") for name in params):
-                self.kernel = DotProduct()  # None has no parameters a search could set
-        return super().set_params(**params)
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Choose references and solve for the coefficients.
@@ -192,25 +172,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             If labels are missing, not finite or of the wrong shape, all problems at once; if
             `max_memory` cannot be met.
         """
-        features, y = as_features(self, X, y, reset=True)
-        structures = features.derivatives is not None
-        labels = check_targets(
-            y,
-            features.n_atoms,
-            self.targets,
-            numbers=features.numbers,
-            volumes=features.volumes,
-            # Rows of a table may repeat; structures that do are worth a warning.
-            environments=features.values if structures else None,
-            stacklevel=4,  # past scikit-learn's wrapper of fit
-        )
-        weight = _check_sample_weight(
-            sample_weight, features, dtype=np.float64, ensure_non_negative=True
-        )
-        self.returns_targets_ = isinstance(y, Targets)
-        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        self._kernel()._validate_params()
-
+        features, labels, weight = self._prepare(X, y, sample_weight)
         chosen = select_references(
             features.values,
             features.species,
@@ -228,25 +190,12 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
             return {atomic_number(z): n for z, n in self.n_sparse.items()}
         return self.n_sparse
 
-    def _kernel(self):
-        return DotProduct() if self.kernel is None else self.kernel
-
-    def _references(self):
-        return References(self.reference_features_, self.reference_species_, self._kernel())
-
     def _solve(self, features, labels, weight, references):
         m = len(references)
         block_bytes, jacobian_bytes = plan_memory(self.max_memory, features, labels, m)
-        self.covariance_factor_ = np.zeros((m, m))
-        self.jitter_ = 0.0
-        for columns, covariance in references.covariance():
-            lower, jitter = jittered_cholesky(covariance, self.jitter)
-            self.covariance_factor_[columns, columns] = lower
-            self.jitter_ = max(self.jitter_, jitter)
-
+        self.covariance_factor_, self.jitter_ = references.cholesky(self.jitter)
         noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
-        baseline = np.add.reduceat(free_energies(self.e0_, features), features.offsets[:-1])
-        residual = labels.energy - baseline
+        residual = self._residual(features, labels)
         factor = TriangularFactor(np.eye(m))
         with tile_threads(m) as map_tiles, progress(len(features), "fit", self.verbose) as bar:
             for lo, hi in blocks(features, labels, m + 1, block_bytes):
@@ -255,7 +204,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
                     references, features[part], labels[part], residual[part], weight[part], noise,
                     jacobian_bytes, map_tiles,
                 ):  # fmt: skip
-                    self._whiten(rows, references)
+                    references.whiten(rows, self.covariance_factor_)
                     factor.fold(rows)
                 bar.update(hi - lo)
         self.n_rows_ = factor.n_rows
@@ -263,94 +212,6 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         self.dual_coef_ = solve_triangular(
             self.covariance_factor_, factor.solve(), lower=True, trans="T"
         )
-
-    def _whiten(self, rows, references):
-        """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
-
-        The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
-        """
-        for columns in references.columns.values():
-            lower = self.covariance_factor_[columns, columns]
-            part = np.ascontiguousarray(rows[:, columns]).T
-            rows[:, columns] = solve_triangular(
-                lower, part, lower=True, overwrite_b=True, check_finite=False
-            ).T
-
-    def predict(self, X, return_std=False):
-        """Predict energies, or energies with forces and stress.
-
-        Parameters
-        ----------
-        X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features.
-        return_std : bool, default=False
-            Also return the standard deviation of the total energies.
-
-        Returns
-        -------
-        y : Targets, or ndarray of shape (n_samples,)
-            The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
-            energies, forces and (cells periodic in three directions) stress.
-        std : ndarray of shape (n_samples,)
-            Only with `return_std`; in eV, of the model, without label noise.
-        """
-        check_is_fitted(self)
-        features, _ = as_features(self, X)
-        if self.returns_targets_ and features.derivatives is not None:
-            atoms, forces, virials = self.evaluate(features)
-            energy = np.add.reduceat(atoms, features.offsets[:-1])
-            y = as_targets(energy, features, forces, virials)
-        else:
-            atoms, _ = self._environments(features, slopes=False)
-            y = np.add.reduceat(atoms, features.offsets[:-1])
-            y = Targets(y) if self.returns_targets_ else y
-        return (y, self.energy_std(features)) if return_std else y
-
-    def evaluate(self, features):
-        """Return energies of environments, forces and virials.
-
-        Parameters
-        ----------
-        features : AtomicFeatures
-            Features with derivatives.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_environments,)
-            In eV, the free atoms' included; a structure's energy is their sum.
-        forces : ndarray of shape (n_atoms, 3)
-            In eV/Å.
-        virials : ndarray of shape (n_structures, 6)
-            -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
-        """
-        check_is_fitted(self)
-        energies, g = self._environments(features, slopes=True)
-        return energies, *features.pull_back(g)
-
-    def _environments(self, features, slopes):
-        """Return each environment's energy and, with `slopes`, dE/d(features)."""
-        references = self._references()
-        self._refuse_unknown(features)
-        energies = free_energies(self.e0_, features)
-        g = np.zeros(features.values.shape) if slopes else None
-
-        def evaluate(group):
-            members, columns = group
-            x, q = features.values[members], references.values[columns]
-            alpha = self.dual_coef_[columns]
-            kernel, slope, shift = references.kernel.with_slope(x, q)
-            energies[members] += kernel @ alpha
-            if slopes:
-                slope *= alpha
-                g[members] = slope @ q
-                if shift is not None:
-                    g[members] += (shift @ alpha)[:, None] * x
-
-        groups = list(references.groups(features.species, limit=256))
-        with tile_threads(len(groups)) as map_tiles:
-            for _ in map_tiles(evaluate, groups):
-                pass
-        return energies, g
 
     def energy_std(self, features):
         r"""Return the standard deviation of total energies, shape (n_structures,), in eV.
@@ -362,30 +223,7 @@ class SparseGPR(VersionedEstimator, RegressorMixin, BaseEstimator):
         does not collapse far from the references.
         """
         check_is_fitted(self)
-        references = self._references()
         self._refuse_unknown(features)
-        sums = np.zeros((len(features), len(references)))
-        references.sums(features, sums)
-        explained = solve_triangular(self.covariance_factor_, sums.T, lower=True)
-        remaining = solve_triangular(self.posterior_factor_, explained, trans="T")
-        prior = np.zeros(len(features))
-        for s in range(len(features)):
-            rows = slice(features.offsets[s], features.offsets[s + 1])
-            x, species = features.values[rows], features.species[rows]
-            for z in np.unique(species):
-                prior[s] += _total(references.kernel, x[species == z])
-        variance = prior - np.sum(explained**2, axis=0) + np.sum(remaining**2, axis=0)
-        return np.sqrt(np.maximum(variance, 0.0))
-
-    def _refuse_unknown(self, features):
-        unknown = np.setdiff1d(features.numbers, list(self.e0_))
-        if len(unknown):
-            raise ValueError(
-                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
-                f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
-            )
-
-
-def _total(kernel, x, limit=1024):
-    """Return the sum of k over all pairs of rows, a block at a time."""
-    return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))
+        return projected_std(
+            self._references(), self.covariance_factor_, self.posterior_factor_, features
+        )

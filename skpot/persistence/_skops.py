@@ -20,6 +20,7 @@ FORMAT = 1  # of the files; a new one when an older skpot could not read them
 # Subpackages whose classes may be part of a fitted model.
 _PARTS = (
     "compose",
+    "core",  # the tables of derivative chains
     "data",
     "descriptors",
     "kernels",

@@ -1,5 +1,12 @@
-"""Linear algebra on rows that arrive in blocks."""
+"""Linear algebra on rows that arrive in blocks, or on products alone."""
 
+from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients
 from ._triangular import TriangularFactor, jittered_cholesky
 
-__all__ = ["TriangularFactor", "jittered_cholesky"]
+__all__ = [
+    "DivergenceError",
+    "LowRankInverse",
+    "TriangularFactor",
+    "conjugate_gradients",
+    "jittered_cholesky",
+]

@@ -25,10 +25,11 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
 
     A copy of the descriptor is fitted on the structures. Then: values are finite; forces and
     virials of random linear functionals of the features agree with finite differences; Jacobian
-    blocks agree with the pull-back; features do not change under rotation, translation,
-    permutation, nor with the choice of cell; neither batches, nor their order, nor threads matter;
-    inputs are not written to; features go to their limit smoothly at the cutoff; pickle and clone
-    preserve the transformer. Features may have one row for each atom or for each structure.
+    blocks and push-forward agree with the pull-back; features do not change under rotation,
+    translation, permutation, nor with the choice of cell; neither batches, nor their order, nor
+    threads matter; inputs are not written to; features go to their limit smoothly at the cutoff;
+    pickle and clone preserve the transformer. Features may have one row for each atom or for each
+    structure.
 
     Parameters
     ----------
@@ -136,6 +137,16 @@ def _check_jacobian(fitted, structures, features, rng, rtol):
     scale = np.abs(features.pull_back(g)[0]).max() + np.abs(features.pull_back(g)[1]).max()
     compare("forces minus Jacobian", forces, np.zeros_like(forces), rtol=EXACT, scale=scale)
     compare("virials minus Jacobian", virials, np.zeros_like(virials), rtol=EXACT, scale=scale)
+
+
+def _check_push_forward(fitted, structures, features, rng, rtol):
+    g = rng.normal(size=features.values.shape)
+    moves = rng.normal(size=(len(features.numbers), 3)), rng.normal(size=(len(features), 6))
+    change = features.push_forward(*moves)
+    forward = [np.sum(g * change)]
+    backward = [-np.sum(a * b) for a, b in zip(features.pull_back(g), moves)]
+    scale = np.abs(g * change).sum()
+    compare("push-forward", forward, [sum(backward)], rtol=EXACT, scale=scale)
 
 
 def _check_rotation(fitted, structures, features, rng, rtol):
@@ -298,6 +309,7 @@ _PROPERTIES = {
     "container": _check_container,
     "derivatives": _check_derivatives,
     "jacobian": _check_jacobian,
+    "push-forward": _check_push_forward,
     "rotation": _check_rotation,
     "translation": _check_translation,
     "permutation": _check_permutation,

@@ -37,6 +37,26 @@ def test_gradient_equals_central_differences(kernel, rows):
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_expansion_equals_central_differences(kernel, rows):
+    x, q = rows
+    rng = np.random.default_rng(1)
+    q = np.tile(q, (60, 1)) + rng.normal(0, 0.1, (300, 4))  # more than a tile
+    a, v = rng.normal(size=300), rng.normal(size=(300, 4))
+    u, gradient = kernel.expansion(x, q, a, v)
+    step = 1e-5
+
+    def along(q):
+        return sum(kernel(x, q + s * step * v).sum(axis=1) * s for s in (-1, 1)) / (2 * step)
+
+    np.testing.assert_allclose(u, kernel(x, q) @ a + along(q), rtol=1e-6, atol=1e-7)
+    for d in range(4):
+        moved = np.zeros(4)
+        moved[d] = step
+        up, down = (kernel.expansion(x + m, q, a, v)[0] for m in (moved, -moved))
+        np.testing.assert_allclose(gradient[:, d], (up - down) / (2 * step), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
 def test_is_a_covariance(kernel, rows):
     x, _ = rows
     k = kernel(x, x)

@@ -16,8 +16,8 @@ X = sample_structures(["Si", "O"])
 class Scaled:
     """Derivative chain with factors on what it returns."""
 
-    def __init__(self, chain, pull_back=1.0, jacobian=1.0):
-        self.chain, self.factors = chain, (pull_back, jacobian)
+    def __init__(self, chain, pull_back=1.0, jacobian=1.0, push_forward=1.0):
+        self.chain, self.factors = chain, (pull_back, jacobian, push_forward)
 
     def pull_back(self, g):
         forces, virials = self.chain.pull_back(g)
@@ -26,6 +26,9 @@ class Scaled:
     def jacobian(self, centres):
         block = self.chain.jacobian(centres)
         return block._replace(values=self.factors[1] * block.values)
+
+    def push_forward(self, displacements, strains):
+        return self.factors[2] * self.chain.push_forward(displacements, strains)
 
     def take(self, structures):
         return Scaled(self.chain.take(structures), *self.factors)
@@ -61,6 +64,10 @@ class Defective(skpot.SOAP):
 
     def _wrong_jacobian(self, features, X):
         features.derivatives = Scaled(features.derivatives, jacobian=1 + 1e-8)
+        return features
+
+    def _wrong_push_forward(self, features, X):
+        features.derivatives = Scaled(features.derivatives, push_forward=1 + 1e-8)
         return features
 
     def _nan(self, features, X):
@@ -104,6 +111,7 @@ class Defective(skpot.SOAP):
 DEFECTS = {
     "wrong forces": "derivatives",
     "wrong jacobian": "jacobian",
+    "wrong push forward": "push-forward",
     "nan": "container",
     "depends on direction": "rotation",
     "depends on origin": "translation",

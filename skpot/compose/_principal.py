@@ -1,0 +1,188 @@
+"""Leading directions of the features, species by species."""
+
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import ContainerOutput, VersionedEstimator
+from .._sklearn import Interval, _fit_context
+from ..data import SpeciesMap
+from ..data._elements import SYMBOLS
+from ._rows import require_features
+
+_FEW = 500  # rows or columns more than asked for, up to which all directions are found
+_RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
+
+
+class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
+    r"""Project environments on the leading directions of their own species.
+
+    For each species of the centre, rows are multiplied by the leading right singular vectors of
+    the training rows, and by a factor that makes their mean squared length 1: a length scale of
+    1 then suits a Gaussian kernel. Rows are not centred, so that no neighbours still means no
+    features. Environments of different species end in different spaces, which is right where only
+    those of one species are compared, as all kernel models here do. For one map for all
+    species, take ``PerAtom(PCA(n))``.
+
+    Parameters
+    ----------
+    n_components : int, default=300
+        Number of directions, or as many as there are features. Species with fewer independent rows
+        have columns of zeros.
+    random_state : int, RandomState or None, default=0
+        Seed of the random projection by which the directions of many features are found.
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending; 0 for rows of whole structures.
+    matrices_ : ndarray of shape (n_species, n_features_in, n_features_out)
+        Directions times factor.
+    kept_ : ndarray of shape (n_species,)
+        Share of the squared length of the training rows that the directions keep.
+    n_features_in_, n_features_out_ : int
+        Number of features before and after.
+
+    References
+    ----------
+    N. Halko et al., SIAM Rev. 53, 217 (2011), for the random projection.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skpot import SOAP, PrincipalComponents
+    >>> soap = SOAP(cutoff=3.0, n_max=4, l_max=3, normalize=False)
+    >>> make_pipeline(soap, PrincipalComponents(5)).fit_transform([molecule("CH3CH2OH")])
+    AtomicFeatures(1 structures, 9 environments, 5 features, with derivatives)
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, n_components=300, *, random_state=0):
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Find the directions.
+
+        Parameters
+        ----------
+        X : AtomicFeatures
+            Features.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : PrincipalComponents
+        """
+        require_features(self, X)
+        self.n_features_in_ = X.shape[1]
+        self.n_features_out_ = min(int(self.n_components), X.shape[1])
+        self.species_ = np.unique(X.species)
+        self.matrices_ = np.zeros((len(self.species_), X.shape[1], self.n_features_out_))
+        self.kept_ = np.ones(len(self.species_))
+        rng = check_random_state(self.random_state)
+        for k, z in enumerate(self.species_):
+            rows = np.asarray(X.values[X.species == z], dtype=float)
+            squares, directions = _leading(rows, self.n_features_out_, rng)
+            total, kept = float(np.sum(rows**2)), float(squares.sum())
+            if kept > 0.0:
+                factor = np.sqrt(len(rows) / kept)
+                self.matrices_[k, :, : directions.shape[1]] = factor * directions
+                self.kept_[k] = kept / total
+        return self
+
+    def transform(self, X):
+        """Project the rows.
+
+        Parameters
+        ----------
+        X : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        AtomicFeatures
+            Of the same environments, with the map appended to the derivative chain.
+
+        Raises
+        ------
+        ValueError
+            If a species was not seen in `fit`.
+        """
+        check_is_fitted(self, "matrices_")
+        require_features(self, X)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
+                f"{self.n_features_in_}."
+            )
+        unknown = np.setdiff1d(X.species, self.species_)
+        if len(unknown):
+            raise ValueError(
+                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
+                f"{type(self).__name__} knows {', '.join(SYMBOLS[z] for z in self.species_)}. Fit "
+                "it on data that has them."
+            )
+        kinds = np.searchsorted(self.species_, X.species)
+        chain = X.derivatives
+        if chain is not None:
+            chain = SpeciesMap(chain, kinds, self.matrices_, X.offsets)
+        return X.mapped(SpeciesMap.apply(X.values, kinds, self.matrices_), chain)
+
+    def fit_transform(self, X, y=None):
+        """Find the directions and project the same rows; see `fit` and `transform`."""
+        return self.fit(X, y).transform(X)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return numbered names.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+        """
+        check_is_fitted(self, "matrices_")
+        return np.array([f"principal{k}" for k in range(self.n_features_out_)], dtype=object)
+
+
+def _leading(rows, n, rng):
+    """Return squared singular values, descending, and right singular vectors as columns."""
+    if min(rows.shape) > 2 * n + _FEW:
+        _, singular, transposed = randomized_svd(rows, n, n_iter=4, random_state=rng)
+        squares, vectors = singular**2, transposed.T
+    else:
+        squares, vectors = _leading_exactly(rows, n)
+    keep = squares > _RANK * max(squares[0], np.finfo(float).tiny)
+    squares, vectors = squares[keep], vectors[:, keep]
+    if vectors.shape[1]:
+        largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
+        vectors = vectors * np.sign(largest)  # else LAPACK chooses the signs
+    return squares, vectors
+
+
+def _leading_exactly(rows, n):
+    short = len(rows) < rows.shape[1]
+    gram = rows @ rows.T if short else rows.T @ rows
+    squares, vectors = eigh(gram, subset_by_index=[max(0, len(gram) - n), len(gram) - 1])
+    squares, vectors = squares[::-1], vectors[:, ::-1]
+    if short:
+        vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
+    return squares, vectors

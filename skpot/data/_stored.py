@@ -1,0 +1,97 @@
+"""Links of derivative chains that work with dense Jacobians."""
+
+import numpy as np
+
+from ..core._jit import run_chunks
+from ..core.contraction import contract_backward, contract_forward
+from ._derivatives import PART_BYTES, JacobianBlock, chunks
+from ._graph import join_offsets, rows_of
+
+
+class StoredJacobian:
+    """Leaf of a chain whose derivatives are held as numbers: fast, if there is room for them.
+
+    Parameters
+    ----------
+    block : JacobianBlock
+        Of all environments, in their order.
+    offsets : ndarray of shape (n_structures + 1,)
+        First environment of each structure.
+    atom_offsets : ndarray of shape (n_structures + 1,)
+        First atom of each structure.
+    """
+
+    def __init__(self, block, offsets, atom_offsets):
+        self.block = block
+        self.offsets = offsets
+        self.atom_offsets = atom_offsets
+
+    def _run(self, kernel, *args):
+        n = len(self.offsets) - 1
+        run_chunks(kernel, n, self.offsets, *self.block, *args, smallest=4)
+
+    def pull_back(self, g):
+        """See the module."""
+        forces = np.zeros((self.atom_offsets[-1], 3))
+        virials = np.zeros((len(self.offsets) - 1, 6))
+        self._run(contract_backward, np.ascontiguousarray(g), forces, virials)
+        return forces, virials
+
+    def push_forward(self, displacements, strains):
+        """See the module."""
+        out = np.empty((self.offsets[-1], self.block.values.shape[2]))
+        self._run(contract_forward, displacements, strains, out)
+        return out
+
+    def jacobian(self, centres):
+        """See the module."""
+        rows, start = rows_of(centres, self.block.start)
+        parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centres]
+        return JacobianBlock(start, *parts)
+
+    def take(self, structures):
+        """See the module."""
+        environments, offsets = rows_of(structures, self.offsets)
+        _, atom_offsets = rows_of(structures, self.atom_offsets)
+        block = self.jacobian(environments)
+        shift = np.repeat(atom_offsets[:-1] - self.atom_offsets[structures], np.diff(offsets))
+        atom = block.atom + np.repeat(shift, np.diff(block.start))
+        return StoredJacobian(block._replace(atom=atom), offsets, atom_offsets)
+
+    @staticmethod
+    def concatenate(chains):
+        """See the module."""
+        atoms = np.cumsum([0, *(chain.atom_offsets[-1] for chain in chains)])
+        rows = np.cumsum([0, *(len(chain.block.atom) for chain in chains)])
+        environments = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
+        block = JacobianBlock(
+            join_offsets([chain.block.start for chain in chains], rows),
+            np.concatenate([c.block.atom + a for c, a in zip(chains, atoms, strict=False)]),
+            np.concatenate([chain.block.values for chain in chains]),
+            np.concatenate([chain.block.strain for chain in chains]),
+        )
+        return StoredJacobian(
+            block,
+            join_offsets([chain.offsets for chain in chains], environments),
+            join_offsets([chain.atom_offsets for chain in chains], atoms),
+        )
+
+    def neighborhood_sizes(self):
+        """See the module."""
+        return np.diff(self.block.start)
+
+
+def push_by_jacobian(chain, structure, n_features, displacements, strains):
+    """Return the forward derivative of a leaf that has only a Jacobian, a block at a time.
+
+    `structure` (n_environments,) is the structure of each environment.
+    """
+    out = np.empty((len(structure), n_features))
+    sizes = chain.neighborhood_sizes() * 24.0 * n_features
+    for lo, hi in chunks(sizes, PART_BYTES):
+        block = chain.jacobian(np.arange(lo, hi))
+        change = np.einsum("eap,ea->ep", block.values, displacements[block.atom])
+        # Every environment has a row, its own at least, as `reduceat` demands.
+        out[lo:hi] = np.add.reduceat(change, block.start[:-1])
+        out[lo:hi] += np.einsum("cvp,cv->cp", block.strain, strains[structure[lo:hi]])
+    return out

@@ -1,0 +1,220 @@
+"""Labels as linear functionals of the energy, all at once: what exact models are made of."""
+
+import numpy as np
+
+
+class Functionals:
+    """The labels of a training set, each divided by its standard deviation.
+
+    In this order: energies of the structures that have one, forces of the atoms that have them,
+    stress of the structures that have it.
+
+    Parameters
+    ----------
+    features : AtomicFeatures
+        The structures.
+    labels : Targets
+        Their labels.
+    weight : ndarray of shape (n_structures,)
+        Multiplies the inverse variance of all labels of a structure.
+    noise : Noise
+        Standard deviations.
+    """
+
+    def __init__(self, features, labels, weight, noise):
+        self.n_structures, self.n_atoms = len(features), len(features.numbers)
+        self.energy = np.flatnonzero(labels.has_energy)  # structures
+        self.atoms = np.flatnonzero(np.repeat(labels.has_forces, features.n_atoms))
+        self.stress = np.flatnonzero(labels.has_stress)  # structures
+        self.volumes = features.volumes[self.stress]
+        root = np.sqrt(weight)
+        per_energy = root / (noise.energy * np.sqrt(features.n_atoms))
+        per_atom = np.repeat(root / noise.forces, features.n_atoms)
+        self.scale = np.concatenate(
+            [
+                per_energy[self.energy],
+                np.repeat(per_atom[self.atoms], 3),
+                np.repeat((root / noise.stress)[self.stress], 6),
+            ]
+        )
+        edges = np.cumsum([0, len(self.energy), 3 * len(self.atoms), 6 * len(self.stress)])
+        self.parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+    def __len__(self):
+        return len(self.scale)
+
+    @property
+    def derivatives(self):
+        """Whether there are labels besides energies."""
+        return len(self.atoms) + len(self.stress) > 0
+
+    def values(self, labels, residual):
+        """Return the labels themselves, energies less the baseline; shape (n_labels,)."""
+        forces, stress = labels.forces_flat.ravel(), np.empty(0)
+        if len(self.stress):
+            stress = labels.stress[self.stress].ravel()
+        return self.scale * np.concatenate([residual[self.energy], forces, stress])
+
+    def gather(self, energies, forces, virials):
+        """Return predictions of the labels from those of all structures, shape (n_labels,)."""
+        parts = [energies[self.energy]]
+        if self.derivatives:
+            stress = -virials[self.stress] / self.volumes[:, None]
+            parts += [forces[self.atoms].ravel(), stress.ravel()]
+        return self.scale * np.concatenate(parts)
+
+    def spread(self, z):
+        """Return the adjoint of `gather`: factors of energies, forces and virials."""
+        z = self.scale * z
+        energy, forces, stress = (z[part] for part in self.parts)
+        energies = np.zeros(self.n_structures)
+        energies[self.energy] = energy
+        all_forces = np.zeros((self.n_atoms, 3))
+        all_forces[self.atoms] = forces.reshape(-1, 3)
+        virials = np.zeros((self.n_structures, 6))
+        virials[self.stress] = -stress.reshape(-1, 6) / self.volumes[:, None]
+        return energies, all_forces, virials
+
+    def fold(self, z, features):
+        """Return the scalar and the vector of each environment that a sum of labels amounts to.
+
+        Returns
+        -------
+        a : ndarray of shape (n_environments,)
+            Factors of the environments' energies.
+        v : ndarray of shape (n_environments, n_features) or None
+            Factors of their derivatives; None if all labels are energies.
+        """
+        energies, forces, virials = self.spread(z)
+        v = features.push_forward(-forces, -virials) if self.derivatives else None
+        return np.repeat(energies, features.n_rows), v
+
+    def observe(self, energies, gradient, features):
+        """Return the labels of an energy given on all environments: the adjoint of `fold`."""
+        total = np.add.reduceat(energies, features.offsets[:-1])
+        forces, virials = features.pull_back(gradient) if self.derivatives else (None, None)
+        return self.gather(total, forces, virials)
+
+    def within(self, lo, hi, atom_offsets):
+        """Return the indices of the labels of structures lo ... hi, in the same order."""
+
+        def between(index, begin, end, width):
+            a, b = np.searchsorted(index, [begin, end])
+            return np.arange(width * a, width * b)
+
+        atoms = between(self.atoms, atom_offsets[lo], atom_offsets[hi], 3)
+        parts = between(self.energy, lo, hi, 1), atoms, between(self.stress, lo, hi, 6)
+        return np.concatenate([p + q.start for p, q in zip(parts, self.parts, strict=True)])
+
+
+def kernel_product(references, order, functionals, features, z):
+    """Return the covariance of all labels times z (n_labels,); no block of it is formed.
+
+    `references` are the environments of `features` in the order given.
+    """
+    a, v = functionals.fold(z, features)
+    a, v = a[order], None if v is None else v[order]
+    u, gradient = references.expand(features.values, features.species, a, v, v is not None)
+    return functionals.observe(u, gradient, features)
+
+
+def covariance(references, order, functionals, features, row_limit=24):
+    """Return the covariance matrix of all labels, dense.
+
+    Parameters
+    ----------
+    references : References
+        All environments of `features`.
+    order : ndarray of int of shape (n_environments,)
+        Which environment each reference is.
+    functionals : Functionals
+        The labels.
+    features : AtomicFeatures
+        Structures.
+    row_limit : int, default=24
+        Environments that are treated together, unless one structure has more.
+
+    Returns
+    -------
+    ndarray of shape (n_labels, n_labels)
+        Symmetric; of the labels divided by their standard deviations.
+    """
+    n = len(functionals)
+    if not functionals.derivatives:
+        sums = np.zeros((len(features), len(features.values)))
+        references.sums(features, sums)
+        sums[:, order] = sums.copy()
+        sums = np.add.reduceat(sums, features.offsets[:-1], axis=1)[:, functionals.energy]
+        matrix = sums[functionals.energy]
+        return matrix * functionals.scale[:, None] * functionals.scale
+    matrix = np.zeros((n, n))
+    begins = _batches(features.offsets, row_limit)
+    batches = [_batch(functionals, features, lo, hi) for lo, hi in begins]
+    for k, left in enumerate(batches):
+        for right in batches[: k + 1]:
+            block = _block(references.kernel, left, right)
+            matrix[np.ix_(left[0], right[0])] = block
+            matrix[np.ix_(right[0], left[0])] = block.T
+    matrix *= functionals.scale[:, None]
+    matrix *= functionals.scale
+    return matrix
+
+
+def _batches(offsets, row_limit):
+    """Yield ranges of structures with at most `row_limit` rows, or single ones."""
+    begin = 0
+    for s in range(1, len(offsets)):
+        if s == len(offsets) - 1 or offsets[s + 1] - offsets[begin] > row_limit:
+            yield begin, s
+            begin = s
+
+
+def _batch(functionals, features, lo, hi):
+    """Return labels, environments, species, and each label's scalars and vectors."""
+    index = functionals.within(lo, hi, features.atom_offsets)
+    rows = np.arange(features.offsets[lo], features.offsets[hi])
+    scalars = np.zeros((len(index), len(rows)))
+    vectors = np.zeros((len(index), len(rows), features.shape[1]))
+    structure = np.repeat(np.arange(len(features)), features.n_rows)[rows]
+    position = np.full(len(functionals), -1)
+    position[index] = np.arange(len(index))
+    energy, forces, stress = functionals.parts
+    label = _lookup(functionals.energy, functionals.n_structures, energy.start, 1)[structure]
+    known = label >= 0
+    scalars[position[label[known]], np.flatnonzero(known)] = 1.0
+    block = features.jacobian(rows)
+    centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
+    label = _lookup(functionals.atoms, functionals.n_atoms, forces.start, 3)[block.atom]
+    known = label >= 0
+    for axis in range(3):
+        vectors[position[label[known] + axis], centre[known]] = -block.values[known, axis]
+    label = _lookup(functionals.stress, functionals.n_structures, stress.start, 6)[structure]
+    known = np.flatnonzero(label >= 0)
+    volumes = features.volumes[structure[known], None]
+    for v in range(6):
+        vectors[position[label[known] + v], known] = block.strain[known, v] / volumes
+    return index, features.values[rows], features.species[rows], scalars, vectors
+
+
+def _lookup(members, size, begin, width):
+    """Return where the labels of each structure or atom begin, -1 for those without."""
+    out = np.full(size, -1)
+    out[members] = begin + width * np.arange(len(members))
+    return out
+
+
+def _block(kernel, left, right):
+    """Return the covariance of the labels of two batches."""
+    _, x, x_species, a, v = left
+    _, q, q_species, b, w = right
+    tau = float(kernel.centred)
+    alike = x_species[:, None] == q_species
+    f, slope, curvature = (part * alike for part in kernel.with_curvature(x, q))
+    # How w changes along the vectors: p of x (label, i, m), r of q (m, label, i) as (label, i, m).
+    p = v @ q.T - tau * np.einsum("lid,id->li", v, x)[:, :, None]
+    r = np.swapaxes(w @ x.T - tau * np.einsum("lmd,md->lm", w, q)[:, :, None], 1, 2)
+    out = (a @ f + np.einsum("lim,im->lm", p, slope)) @ b.T
+    out += a @ np.einsum("lim,im->il", r, slope)
+    out += (p * curvature).reshape(len(p), -1) @ r.reshape(len(r), -1).T
+    out += v.reshape(len(v), -1) @ (slope @ w).reshape(len(w), -1).T
+    return out

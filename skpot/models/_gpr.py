@@ -1,0 +1,407 @@
+"""Exact Gaussian process and kernel ridge regression on energies, forces and stress."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from ..kernels import RBF
+from ..selection import select_references
+from ..solvers import DivergenceError, conjugate_gradients
+from ._functionals import Functionals, covariance, kernel_product
+from ._memory import plan_exact
+from ._nystrom import nystrom, with_stored_jacobian
+from ._potential import KernelPotential, VariancePotential, prior_variance, projected_std
+from ._progress import progress
+from ._references import References
+from ._rows import Noise
+
+_JITTER = 1e-10  # of the preconditioner's references, which need not be exact
+
+
+class _ExactPotential(KernelPotential):
+    """What `GPR` and `KernelRidge` share: everything but the variance."""
+
+    _default_kernel = RBF
+
+    _parameter_constraints = {
+        "kernel": [HasMethods(["expansion", "with_curvature", "diag"]), None],
+        "sigma_energy": [Interval(Real, 0, None, closed="neither")],
+        "sigma_forces": [Interval(Real, 0, None, closed="neither")],
+        "sigma_stress": [Interval(Real, 0, None, closed="neither")],
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "solver": [StrOptions({"auto", "cholesky", "cg"})],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_precondition": [Interval(Integral, 1, None, closed="left")],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        kernel=None,
+        *,
+        sigma_energy=0.001,
+        sigma_forces=0.05,
+        sigma_stress=5e-4,
+        e0=None,
+        targets="auto",
+        solver="auto",
+        tol=0.1,
+        max_iter=300,
+        n_precondition=2000,
+        max_memory=None,
+        random_state=0,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.e0 = e0
+        self.targets = targets
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_precondition = n_precondition
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Solve for the coefficients.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features with derivatives; the rows of an array count as one environment each.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If labels are missing, not finite or of the wrong shape, all problems at once; if
+            `max_memory` cannot be met.
+        DivergenceError
+            If conjugate gradients diverge; says why they may.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` iterations did not reach `tol`.
+        """
+        features, labels, weight = self._prepare(X, y, sample_weight)
+        noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
+        functionals = Functionals(features, labels, weight, noise)
+        values = functionals.values(labels, self._residual(features, labels))
+        order = np.argsort(features.species, kind="stable")
+        self.reference_features_ = features.values[order]
+        self.reference_species_ = features.species[order]
+        plan = plan_exact(
+            self.max_memory, features, len(functionals), functionals.derivatives, self.solver,
+            self.n_precondition,
+        )  # fmt: skip
+        if plan.dense:
+            solution = self._solve_dense(functionals, values, features, order)
+        else:
+            if plan.store:
+                features = with_stored_jacobian(features)
+            sparse = self._sparse_model(features, plan.n_references)
+            precondition = nystrom(*sparse, functionals, features, labels, weight, noise,
+                                   self.verbose)  # fmt: skip
+            solution = self._iterate(functionals, values, features, order, precondition)
+            self._keep_sparse(sparse, precondition)
+        a, v = functionals.fold(solution, features)
+        self.dual_coef_ = a[order]
+        self.dual_vectors_ = None if v is None else v[order]
+        self.n_rows_ = len(functionals)
+        return self
+
+    def _solve_dense(self, functionals, values, features, order):
+        """Return the coefficients of all labels by a Cholesky factor."""
+        matrix = covariance(self._references(), order, functionals, features)
+        matrix[np.diag_indices_from(matrix)] += 1.0
+        factor = cholesky(matrix, lower=True, check_finite=False)
+        solution = cho_solve((factor, True), values)
+        self.residual_ = float(_rms(matrix @ solution - values))
+        self.n_iter_ = 1
+        self.converged_ = True
+        self._keep_dense(factor, functionals, features)
+        return solution
+
+    def _sparse_model(self, features, n):
+        """Return random references and the Cholesky factor of their covariance."""
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        kinds, counts = np.unique(features.species, return_counts=True)
+        # In proportion, unlike a sparse model's: all environments count alike in the system.
+        share = n / counts.sum()
+        n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
+        chosen = select_references(features.values, features.species, n, "random", rng)
+        references = References(features.values[chosen], features.species[chosen], self._kernel())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nearly equal references do no harm here
+            return references, references.cholesky(_JITTER)[0]
+
+    def _iterate(self, functionals, values, features, order, precondition):
+        """Return the coefficients of all labels by conjugate gradients."""
+        references = self._references()
+        # A residual relative to the labels would depend on the zero of their energies.
+        size = _rms(values) or 1.0
+
+        def product(z):
+            return kernel_product(references, order, functionals, features, z) + z
+
+        with progress(self.max_iter, "conjugate gradients", self.verbose, "iteration") as bar:
+
+            def report(n_iter, residual):
+                bar.update(1)
+                bar.set_postfix_str(f"residual {residual * size:.2g} of the noise")
+
+            try:
+                solution = conjugate_gradients(
+                    product, values, precondition,
+                    tol=self.tol / size, max_iter=self.max_iter, report=report,
+                )  # fmt: skip
+            except DivergenceError as error:
+                raise DivergenceError(
+                    f"conjugate gradients diverged: {error}. The labels' covariance exceeds their "
+                    "noise by more than double precision resolves. Use a larger sigma_energy "
+                    f"(now {self.sigma_energy:g} eV per atom), sigma_forces ({self.sigma_forces:g} "
+                    f"eV/Å) or sigma_stress ({self.sigma_stress:g} eV/Å^3), a kernel of smaller "
+                    "variance, or features of a smaller scale."
+                ) from None
+        self.residual_ = float(solution.residual * size)
+        self.n_iter_ = max(1, solution.n_iter)
+        self.converged_ = solution.converged
+        if not self.converged_:
+            warnings.warn(
+                f"the model is not converged: after max_iter={self.max_iter} iterations the "
+                f"residual is {self.residual_:.2g} of the noise, not tol={self.tol:g}, so errors "
+                f"may be larger than they need be. Raise max_iter or n_precondition (now "
+                f"{self.n_precondition}), or the noise (sigma_energy, sigma_forces).",
+                ConvergenceWarning,
+                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
+            )
+        return solution.x
+
+    def _keep_dense(self, factor, functionals, features):
+        """Keep nothing that serves the variance."""
+
+    def _keep_sparse(self, sparse, precondition):
+        """Keep nothing that serves the variance."""
+
+
+def _rms(values):
+    return np.sqrt(np.mean(values**2))
+
+
+class KernelRidge(_ExactPotential):
+    """Kernel ridge regression on energies, forces and stress.
+
+    The predictions of `GPR`, whose documentation says how they are found, without variance: the
+    fitted model is smaller. What scikit-learn's class of this name calls alpha are here the squared
+    noise levels.
+
+    Parameters
+    ----------
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `RBF()`, made for features of unit mean squared
+        length such as those of `PrincipalComponents`.
+    sigma_energy : float, default=0.001
+        Noise per atom in eV: the total energy of n atoms has standard deviation
+        `sigma_energy * sqrt(n)`.
+    sigma_forces : float, default=0.05
+        Noise of a force component in eV/Å; 0.02 suits molecules.
+    sigma_stress : float, default=5e-4
+        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    solver : {"auto", "cholesky", "cg"}, default="auto"
+        A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
+    tol : float, default=0.1
+        Residual at which conjugate gradients end, in units of the noise.
+    max_iter : int, default=300
+        Most iterations.
+    n_precondition : int, default=2000
+        Random references of the preconditioner; fewer where `max_memory` asks for it.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
+        if there is room for them, else features are differentiated anew in each iteration.
+    random_state : int, RandomState or None, default=0
+        Seed of the preconditioner's references.
+    verbose : int, default=0
+        1 shows progress bars, with the residual.
+
+    Attributes
+    ----------
+    reference_features_, reference_species_, dual_coef_, dual_vectors_, e0_, e0_source_
+        See `GPR`.
+    residual_, n_iter_, converged_, n_rows_, n_features_in_
+        See `GPR`.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.KernelRidge())
+    >>> model.fit(X[:5], y[:5]).predict(X_test[:2])
+    Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
+    """
+
+
+class GPR(VariancePotential, _ExactPotential):
+    r"""Exact Gaussian process on energies, forces and stress.
+
+    The energy of a structure is a sum over its atoms of a Gaussian process of their features, with
+    covariance between atoms of one species only; energies, forces and stress are linear
+    functionals of it. The posterior mean has a scalar and a vector for each environment i of the
+    training set,
+
+    .. math:: E = \sum_j \Big[ e_0(Z_j) + \sum_i \big( a_i + v_i \cdot \partial_{x_i} \big)
+              k(x_j, x_i) \Big]
+
+    which a product with the labels' covariance needs only too: coefficients of labels fold into
+    a and v by one forward derivative of the features, and covariances follow from E and
+    its gradient by one backward derivative. Covariances between forces are never formed. Up to
+    3000 labels the covariance is factorised instead (solver="cholesky").
+
+    Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
+    Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
+    references. Their residual is in units of the noise, root mean square over the labels; below a
+    tenth or so the errors of the model stop moving.
+
+    Parameters
+    ----------
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `RBF()`, made for features of unit mean squared
+        length such as those of `PrincipalComponents`.
+    sigma_energy : float, default=0.001
+        Noise per atom in eV: the total energy of n atoms has standard deviation
+        `sigma_energy * sqrt(n)`.
+    sigma_forces : float, default=0.05
+        Noise of a force component in eV/Å; 0.02 suits molecules.
+    sigma_stress : float, default=5e-4
+        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    solver : {"auto", "cholesky", "cg"}, default="auto"
+        A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
+    tol : float, default=0.1
+        Residual at which conjugate gradients end, in units of the noise.
+    max_iter : int, default=300
+        Most iterations.
+    n_precondition : int, default=2000
+        Random references of the preconditioner; fewer where `max_memory` asks for it.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
+        if there is room for them, else features are differentiated anew in each iteration.
+    random_state : int, RandomState or None, default=0
+        Seed of the preconditioner's references.
+    verbose : int, default=0
+        1 shows progress bars, with the residual.
+
+    Attributes
+    ----------
+    reference_features_ : ndarray of shape (n_references, n_features)
+        All environments of the training set, grouped by species.
+    reference_species_ : ndarray of shape (n_references,)
+        Their atomic numbers.
+    dual_coef_ : ndarray of shape (n_references,)
+        Their scalars a.
+    dual_vectors_ : ndarray of shape (n_references, n_features) or None
+        Their vectors v; None if all labels are energies.
+    e0_ : dict of int to float
+        Energy of a free atom (eV) by atomic number.
+    e0_source_ : {"given", "isolated", "least_squares"}
+        Where these come from.
+    residual_ : float
+        Of the linear system, in units of the noise, as computed from the solution.
+    n_iter_ : int
+        Iterations of conjugate gradients; 1 for the dense factor.
+    converged_ : bool
+        Whether `residual_` is within `tol`.
+    n_rows_ : int
+        Number of labels learnt from.
+    n_features_in_ : int
+        Number of features.
+
+    References
+    ----------
+    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), sec. 9.4,
+    for processes on derivatives; S. Chmiela et al., Comput. Phys. Commun. 240, 38 (2019), for
+    forces of molecules without covariances of forces held; M. Hestenes, E. Stiefel (1952).
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.GPR())
+    >>> y_pred, std = model.fit(X[:5], y[:5]).predict(X_test[:2], return_std=True)
+    >>> y_pred
+    Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
+    """
+
+    def _keep_dense(self, factor, functionals, features):
+        self.factor_ = factor
+        self.functionals_ = functionals
+        self.training_features_ = features
+
+    def _keep_sparse(self, sparse, precondition):
+        references, self.covariance_factor_ = sparse
+        self.posterior_factor_ = precondition.factor
+        self.inducing_features_ = references.values
+        self.inducing_species_ = references.species
+        self.factor_ = None
+
+    def energy_std(self, features):
+        """Return the standard deviation of total energies, shape (n_structures,), in eV.
+
+        After a dense fit it is that of the exact process, which for each structure takes one
+        product with the whole training set. After conjugate gradients it is that of the
+        preconditioner's sparse process on the same labels, which is larger as a rule.
+        """
+        check_is_fitted(self)
+        self._refuse_unknown(features)
+        if self.factor_ is None:
+            references = References(self.inducing_features_, self.inducing_species_, self._kernel())
+            return projected_std(
+                references, self.covariance_factor_, self.posterior_factor_, features
+            )
+        variance = prior_variance(self._kernel(), features)
+        for s in range(len(features)):
+            rows = np.arange(features.offsets[s], features.offsets[s + 1])
+            rows = rows[np.argsort(features.species[rows], kind="stable")]
+            own = References(features.values[rows], features.species[rows], self._kernel())
+            k = self._covariance_with_labels(own)
+            variance[s] -= np.sum(solve_triangular(self.factor_, k, lower=True) ** 2)
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def _covariance_with_labels(self, references):
+        """Return the covariance of the references' summed energy with all labels."""
+        train, functionals = self.training_features_, self.functionals_
+        u, gradient = references.expand(
+            train.values, train.species, np.ones(len(references)), None, functionals.derivatives
+        )
+        return functionals.observe(u, gradient, train)

@@ -1,0 +1,73 @@
+"""What conjugate gradients on exact models are helped by: Jacobians at hand, a sparse model."""
+
+import numpy as np
+
+from ..data import JacobianBlock
+from ..data._stored import StoredJacobian
+from ..solvers import LowRankInverse
+from ._progress import progress
+from ._rows import blocks, training_rows
+from ._threads import tile_threads
+
+_BLOCK_BYTES = 64e6
+
+
+def with_stored_jacobian(features):
+    """Return the features with all Jacobians as numbers in place of the chain."""
+    sizes = np.asarray(features.neighborhood_sizes())
+    n, p = features.values.shape
+    # Images of one atom are merged, so there may be fewer rows; pages never touched cost nothing.
+    values, atom = np.empty((sizes.sum(), 3, p)), np.empty(sizes.sum(), dtype=np.int64)
+    start, strain = np.zeros(n + 1, dtype=np.int64), np.empty((n, 6, p))
+    step = max(1, int(_BLOCK_BYTES / (24.0 * p * sizes.max())))
+    for lo in range(0, n, step):
+        hi = min(n, lo + step)
+        block = features.jacobian(np.arange(lo, hi))
+        rows = slice(start[lo], start[lo] + len(block.atom))
+        values[rows], atom[rows], strain[lo:hi] = block.values, block.atom, block.strain
+        start[lo + 1 : hi + 1] = start[lo] + block.start[1:]
+    stored = JacobianBlock(start, atom[: start[-1]], values[: start[-1]], strain)
+    return features.mapped(
+        features.values, StoredJacobian(stored, features.offsets, features.atom_offsets)
+    )
+
+
+def nystrom(references, covariance_factor, functionals, features, labels, weight, noise, verbose):
+    """Return the inverse of the labels' covariance as a sparse model has it.
+
+    Parameters
+    ----------
+    references : References
+        Of the sparse model.
+    covariance_factor : ndarray of shape (m, m)
+        Lower Cholesky factor of K_MM.
+    functionals : Functionals
+        All labels.
+    features, labels, weight, noise
+        As in `training_rows`.
+    verbose : int
+        1 shows a progress bar.
+
+    Returns
+    -------
+    LowRankInverse
+        Of 1 + K_NM K_MM^-1 K_MN, labels divided by their standard deviations.
+    """
+    m = len(references)
+    columns = np.empty((len(functionals), m))
+    unused = np.zeros(len(features))
+    with tile_threads(m) as map_tiles, progress(len(features), "references", verbose) as bar:
+        for lo, hi in blocks(features, labels, m + 1, _BLOCK_BYTES / 2):
+            part = slice(lo, hi)
+            rows = np.concatenate(
+                list(
+                    training_rows(
+                        references, features[part], labels[part], unused[part], weight[part],
+                        noise, _BLOCK_BYTES / 4, map_tiles,
+                    )
+                )
+            )[:, :m]  # fmt: skip
+            references.whiten(rows, covariance_factor)
+            columns[functionals.within(lo, hi, features.atom_offsets)] = rows
+            bar.update(hi - lo)
+    return LowRankInverse(columns)

@@ -1,0 +1,210 @@
+"""What all kernel models share: labels and baseline before the fit, predictions after it.
+
+A fitted model is reference environments with a scalar each and, for models that learn derivatives
+as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
+"""
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import VersionedEstimator
+from .._sklearn import _check_sample_weight
+from ..data import Targets, check_targets
+from ..data._elements import SYMBOLS
+from ._baseline import free_energies, reference_energies
+from ._input import as_features
+from ._references import References
+from ._rows import as_targets
+
+
+class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
+    """Regressor whose energies are sums of kernels with reference environments.
+
+    A subclass has parameters `kernel`, `e0` and `targets`, and sets in `fit` the attributes that
+    the module names.
+    """
+
+    _default_kernel = None  # what None stands for
+    dual_vectors_ = None
+
+    def set_params(self, **params):
+        """Set parameters by name, those of the default kernel (`kernel__...`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = self._default_kernel()  # None has no parameters a search could set
+        return super().set_params(**params)
+
+    def _kernel(self):
+        return self._default_kernel() if self.kernel is None else self.kernel
+
+    def _references(self):
+        return References(self.reference_features_, self.reference_species_, self._kernel())
+
+    def _prepare(self, X, y, sample_weight):
+        """Check the input of `fit`, set the reference energies; return features, labels, weight."""
+        features, y = as_features(self, X, y, reset=True)
+        structures = features.derivatives is not None
+        labels = check_targets(
+            y,
+            features.n_atoms,
+            self.targets,
+            numbers=features.numbers,
+            volumes=features.volumes,
+            # Rows of a table may repeat; structures that do are worth a warning.
+            environments=features.values if structures else None,
+            stacklevel=5,  # past `fit` and scikit-learn's wrapper of it
+        )
+        weight = _check_sample_weight(
+            sample_weight, features, dtype=np.float64, ensure_non_negative=True
+        )
+        self.returns_targets_ = isinstance(y, Targets)
+        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
+        self._kernel()._validate_params()
+        return features, labels, weight
+
+    def _residual(self, features, labels):
+        """Return the energies (n_structures,) less those of the free atoms."""
+        free = free_energies(self.e0_, features)
+        return labels.energy - np.add.reduceat(free, features.offsets[:-1])
+
+    def predict(self, X):
+        """Predict energies, or energies with forces and stress.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
+            energies, forces and (cells periodic in three directions) stress.
+        """
+        check_is_fitted(self)
+        features, _ = as_features(self, X)
+        if self.returns_targets_ and features.derivatives is not None:
+            atoms, forces, virials = self.evaluate(features)
+            energy = np.add.reduceat(atoms, features.offsets[:-1])
+            return as_targets(energy, features, forces, virials)
+        atoms, _ = self._environments(features, slopes=False)
+        y = np.add.reduceat(atoms, features.offsets[:-1])
+        return Targets(y) if self.returns_targets_ else y
+
+    def evaluate(self, features):
+        """Return energies of environments, forces and virials.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features with derivatives.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_environments,)
+            In eV, the free atoms' included; a structure's energy is their sum.
+        forces : ndarray of shape (n_atoms, 3)
+            In eV/Å.
+        virials : ndarray of shape (n_structures, 6)
+            -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
+        """
+        check_is_fitted(self)
+        energies, g = self._environments(features, slopes=True)
+        return energies, *features.pull_back(g)
+
+    def _environments(self, features, slopes):
+        """Return each environment's energy and, with `slopes`, dE/d(features)."""
+        self._refuse_unknown(features)
+        energies, g = self._references().expand(
+            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
+        )
+        return energies + free_energies(self.e0_, features), g
+
+    def _refuse_unknown(self, features):
+        unknown = np.setdiff1d(features.numbers, list(self.e0_))
+        if len(unknown):
+            raise ValueError(
+                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
+                f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
+            )
+
+
+class VariancePotential(KernelPotential):
+    """Kernel model with `energy_std(features)`."""
+
+    def predict(self, X, return_std=False):
+        """Predict energies, or energies with forces and stress.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+        return_std : bool, default=False
+            Also return the standard deviation of the total energies.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
+            energies, forces and (cells periodic in three directions) stress.
+        std : ndarray of shape (n_samples,)
+            Only with `return_std`; in eV, of the model, without label noise.
+        """
+        y = super().predict(X)
+        return (y, self.energy_std(as_features(self, X)[0])) if return_std else y
+
+
+def projected_std(references, covariance_factor, posterior_factor, features):
+    """Return the standard deviation of total energies given the labels of a sparse process.
+
+    Parameters
+    ----------
+    references : References
+        Its M references.
+    covariance_factor : ndarray of shape (M, M)
+        Lower triangle L with L L^T = K_MM.
+    posterior_factor : ndarray of shape (M, M)
+        Upper triangle of the least-squares system in whitened coefficients.
+    features : AtomicFeatures
+        Structures.
+
+    Returns
+    -------
+    ndarray of shape (n_structures,)
+        In eV.
+    """
+    sums = np.zeros((len(features), len(references)))
+    references.sums(features, sums)
+    explained = solve_triangular(covariance_factor, sums.T, lower=True)
+    remaining = solve_triangular(posterior_factor, explained, trans="T")
+    variance = prior_variance(references.kernel, features)
+    variance += np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def prior_variance(kernel, features):
+    """Return the variance of each structure's energy before any label, shape (n_structures,)."""
+    prior = np.zeros(len(features))
+    for s in range(len(features)):
+        rows = slice(features.offsets[s], features.offsets[s + 1])
+        x, species = features.values[rows], features.species[rows]
+        for z in np.unique(species):
+            prior[s] += _total(kernel, x[species == z])
+    return prior
+
+
+def _total(kernel, x, limit=1024):
+    """Return the sum of k over all pairs of rows, a block at a time."""
+    return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))

@@ -1,0 +1,151 @@
+"""Conjugate gradients for systems that are only known by their products."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import LinAlgWarning, cho_solve
+
+from ._triangular import jittered_cholesky
+
+_REPLACE = 25  # iterations after which rounding errors of the residual are swept out
+_RISE = 1e-3  # relative, of what falls at every step but for rounding
+_GROWTH = 1e3  # of the residual over its smallest value, beyond which no recovery was ever seen
+
+
+class Solution(NamedTuple):
+    """What the iteration ended with."""
+
+    x: np.ndarray
+    residual: float  # |b - A x| / |b|, computed from x, not carried along
+    n_iter: int
+    converged: bool
+
+
+class DivergenceError(ArithmeticError):
+    """The matrix is, within rounding, not positive definite; the message says how it showed."""
+
+
+class LowRankInverse:
+    r"""Inverse of :math:`1 + \Phi \Phi^T`, by the Woodbury identity.
+
+    .. math:: (1 + \Phi \Phi^T)^{-1} = 1 - \Phi (1 + \Phi^T \Phi)^{-1} \Phi^T
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n, m)
+        The matrix :math:`\Phi`, with m < n.
+
+    Attributes
+    ----------
+    factor : ndarray of shape (m, m)
+        Upper triangle R with :math:`R^T R = 1 + \Phi^T \Phi`.
+    """
+
+    def __init__(self, columns):
+        self.columns = columns
+        gram = columns.T @ columns
+        gram[np.diag_indices_from(gram)] += 1.0
+        with warnings.catch_warnings():
+            # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
+            warnings.simplefilter("ignore", LinAlgWarning)
+            self.factor = jittered_cholesky(gram, 1e-16)[0].T
+
+    def __call__(self, x):
+        """Return the inverse times x (n,)."""
+        return x - self.columns @ cho_solve((self.factor, False), self.columns.T @ x)
+
+
+def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None):
+    r"""Solve A x = b for a symmetric matrix :math:`A \succeq 1`.
+
+    The first step is along the preconditioner's own solution. The residual is computed anew every
+    few iterations and at the end, because the one that is carried along drifts from the true one.
+
+    Parameters
+    ----------
+    product : callable
+        Returns A x.
+    b : ndarray of shape (n,)
+        Right-hand side.
+    precondition : callable
+        Returns approximately A^-1 x; symmetric and positive definite.
+    tol : float
+        End when :math:`|b - A x| \le` tol :math:`|b|`.
+    max_iter : int
+        End after so many products in the iteration proper.
+    report : callable, optional
+        Called with the iteration and its relative residual.
+
+    Returns
+    -------
+    Solution
+        With `converged` False if `max_iter` came first.
+
+    Raises
+    ------
+    DivergenceError
+        On values that are not finite, on a direction in which A is not positive, if the residual
+        grows a thousandfold, or if the quadratic form that falls in exact arithmetic rises.
+
+    References
+    ----------
+    M. R. Hestenes, E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpot.solvers import conjugate_gradients
+    >>> A = np.array([[2.0, 0.5], [0.5, 3.0]])
+    >>> b = np.array([1.0, 2.0])
+    >>> s = conjugate_gradients(lambda x: A @ x, b, lambda x: x / 2, tol=1e-12, max_iter=10)
+    >>> s.converged, bool(np.allclose(A @ s.x, b))
+    (True, True)
+    """
+    size = np.linalg.norm(b)
+    if size == 0.0:
+        return Solution(np.zeros_like(b), 0.0, 0, True)
+    # From zeros, so that the first step scales the preconditioner's own solution: where that
+    # misses a large part of A, it is far worse than zeros.
+    x, r = np.zeros_like(b), b
+    z = precondition(r)
+    p, rz = z, r @ z
+    best, lowest = 1.0, 0.0
+    for n_iter in range(1, max_iter + 1):
+        ap = product(p)
+        curvature, squared = p @ ap, p @ p
+        # A - 1 is a covariance; what is lost of it is lost by rounding.
+        if not curvature > 0.5 * squared:
+            raise DivergenceError(
+                f"in iteration {n_iter} the matrix had the value {curvature / squared:.1e} along a "
+                "unit vector, where at least 1 is possible"
+            )
+        step = rz / curvature
+        x = x + step * p
+        r = r - step * ap
+        relative = np.linalg.norm(r) / size
+        done = relative <= tol or n_iter == max_iter
+        if done or n_iter % _REPLACE == 0:
+            r = b - product(x)
+            relative = np.linalg.norm(r) / size
+            # What the iteration minimises, x A x / 2 - b x, in terms of the residual.
+            form = -0.5 * (x @ (b + r))
+            if not form <= lowest + _RISE * abs(lowest):
+                raise DivergenceError(
+                    f"in iteration {n_iter} the quadratic form to be minimised was {form:.6e} "
+                    f"after {lowest:.6e}; the relative residual is {relative:.1e}"
+                )
+            lowest = min(form, lowest)
+        best = min(best, relative)
+        if not relative <= _GROWTH * best:
+            raise DivergenceError(
+                f"in iteration {n_iter} the relative residual was {relative:.1e} after "
+                f"{best:.1e} at best"
+            )
+        if report:
+            report(n_iter, relative)
+        if relative <= tol or n_iter == max_iter:
+            return Solution(x, float(relative), n_iter, bool(relative <= tol))
+        z = precondition(r)
+        previous, rz = rz, r @ z
+        p = z + (rz / previous) * p

@@ -1,0 +1,99 @@
+"""Exact Gaussian process on energies, forces and stress, by loops and dense algebra.
+
+The kernel acts between environments of one species; `features` is any function (numbers, positions,
+cell, pbc) -> (n_atoms, n_features). Covariances of derivatives come from second differences of the
+covariance of two energies, so nothing is known of the kernel but its values.
+"""
+
+import math
+
+import numpy as np
+
+from tests.naive.kernel import STENCIL, VOIGT
+
+
+def gaussian(length_scale, variance=1.0):
+    """Kernel v exp(-|q - q'|^2 / 2 l^2) of two vectors."""
+    return lambda q, p: variance * math.exp(-0.5 * float((q - p) @ (q - p)) / length_scale**2)
+
+
+def labels(structure):
+    """Names of the labels a structure has: "energy", (atom, axis) or Voigt index."""
+    names = [] if structure.energy is None else ["energy"]
+    if structure.forces is not None:
+        names += [(i, axis) for i in range(len(structure.numbers)) for axis in range(3)]
+    if structure.stress is not None:
+        names += list(range(6))
+    return names
+
+
+def combination(features, structure, name, step=1e-3):
+    """A label as a sum over deformed structures: [(weight, feature rows)]."""
+
+    def rows(positions, cell):
+        return features(structure.numbers, positions, cell, structure.pbc)
+
+    if name == "energy":
+        return [(1.0, rows(structure.positions, structure.cell))]
+    terms = []
+    for k, weight in STENCIL.items():
+        if isinstance(name, tuple):
+            positions = structure.positions.copy()
+            positions[name] += k * step
+            terms.append((-weight / step, rows(positions, structure.cell)))
+        else:
+            a, b = VOIGT[name]
+            deform = np.eye(3)
+            deform[a, b] += 0.5 * k * step
+            deform[b, a] += 0.5 * k * step
+            volume = abs(np.linalg.det(structure.cell))
+            moved = rows(structure.positions @ deform, structure.cell @ deform)
+            terms.append((weight / step / volume, moved))
+    return terms
+
+
+def covariance(kernel, first, second):
+    """Covariance of two labels, each (species, combination)."""
+    total = 0.0
+    for u, x in first[1]:
+        for w, q in second[1]:
+            for i, z in enumerate(first[0]):
+                for j, other in enumerate(second[0]):
+                    if z == other:
+                        total += u * w * kernel(x[i], q[j])
+    return total
+
+
+class ExactGP:
+    """Posterior of the exact process with dense matrices; `e0` is per atomic number."""
+
+    def __init__(self, features, kernel, e0, *, sigma_energy, sigma_forces, sigma_stress):
+        self.features, self.kernel, self.e0 = features, kernel, e0
+        self.sigmas = sigma_energy, sigma_forces, sigma_stress
+
+    def fit(self, structures):
+        sigma_energy, sigma_forces, sigma_stress = self.sigmas
+        self.known, y, variance = [], [], []
+        for s in structures:
+            for name in labels(s):
+                self.known.append((s.numbers, combination(self.features, s, name)))
+                if name == "energy":
+                    y.append(s.energy - sum(self.e0[int(z)] for z in s.numbers))
+                    variance.append(sigma_energy**2 * len(s.numbers))
+                elif isinstance(name, tuple):
+                    y.append(s.forces[name])
+                    variance.append(sigma_forces**2)
+                else:
+                    y.append(s.stress[name])
+                    variance.append(sigma_stress**2)
+        matrix = [[covariance(self.kernel, a, b) for b in self.known] for a in self.known]
+        self.matrix = np.array(matrix) + np.diag(variance)
+        self.alpha = np.linalg.solve(self.matrix, y)
+        return self
+
+    def predict(self, structure, name):
+        """Value and variance of a label of a structure, free atoms' energies not included."""
+        mine = structure.numbers, combination(self.features, structure, name)
+        row = np.array([covariance(self.kernel, mine, other) for other in self.known])
+        prior = covariance(self.kernel, mine, mine)
+        return float(row @ self.alpha), prior - float(row @ np.linalg.solve(self.matrix, row))

@@ -1,0 +1,68 @@
+"""Conjugate gradients on matrices that are known."""
+
+import numpy as np
+import pytest
+
+from skpot.solvers import DivergenceError, LowRankInverse, conjugate_gradients
+
+
+@pytest.fixture
+def system():
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(80, 30)) * 10.0 ** np.linspace(2, -3, 30)
+    return columns, np.eye(80) + columns @ columns.T, rng.normal(size=80)
+
+
+def identity(x):
+    return x
+
+
+def test_low_rank_inverse(system):
+    columns, matrix, b = system
+    inverse = LowRankInverse(columns)
+    np.testing.assert_allclose(matrix @ inverse(b), b, atol=1e-8)
+    gram = np.eye(30) + columns.T @ columns
+    np.testing.assert_allclose(inverse.factor.T @ inverse.factor, gram, rtol=1e-9, atol=1e-9)
+
+
+def test_solution_and_stated_residual(system):
+    _, matrix, b = system
+    s = conjugate_gradients(lambda x: matrix @ x, b, identity, tol=1e-10, max_iter=500)
+    assert s.converged
+    residual = np.linalg.norm(b - matrix @ s.x) / np.linalg.norm(b)
+    assert s.residual == pytest.approx(residual, rel=1e-6, abs=1e-15) and residual <= 1e-10
+
+
+def test_a_preconditioner_saves_iterations(system):
+    columns, matrix, b = system
+
+    def solve(precondition):
+        return conjugate_gradients(lambda x: matrix @ x, b, precondition, tol=1e-8, max_iter=999)
+
+    exact, some, none = (
+        solve(p) for p in (LowRankInverse(columns), LowRankInverse(columns[:, :10]), identity)
+    )
+    assert exact.n_iter == 1 < some.n_iter < none.n_iter
+
+
+def test_the_end_of_patience_is_no_convergence(system):
+    _, matrix, b = system
+    seen = []
+    s = conjugate_gradients(
+        lambda x: matrix @ x, b, lambda x: x / 1e4, tol=1e-10, max_iter=3,
+        report=lambda *args: seen.append(args),
+    )  # fmt: skip
+    assert not s.converged and s.n_iter == 3 and s.residual > 1e-10
+    assert [n for n, _ in seen] == [1, 2, 3]
+
+
+def test_zeros_need_no_iteration():
+    s = conjugate_gradients(lambda x: x, np.zeros(3), identity, tol=1e-3, max_iter=3)
+    assert s.converged and not s.x.any()
+
+
+@pytest.mark.parametrize("factor", [-1.0, np.nan, 0.0], ids=["indefinite", "nan", "singular"])
+def test_divergence_is_an_error(factor):
+    b = np.arange(1.0, 5.0)
+    with pytest.raises(DivergenceError, match="in iteration 1"):
+        conjugate_gradients(lambda x: factor * x, b, identity, tol=1e-3, max_iter=30)
