@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._derivatives import Concatenated
+from ._derivatives import Concatenated, SelectColumns
 from ._graph import join_offsets, rows_of
 
 _WRAP = (
@@ -97,6 +97,13 @@ class AtomicFeatures:
         return AtomicFeatures(
             values, self.offsets, self.species, derivatives, self.volumes, atoms=self.atoms
         )
+
+    def select(self, columns):
+        """Return the features that the index array `columns` names, of the same environments."""
+        chain = self.derivatives
+        if chain is not None:
+            chain = SelectColumns(chain, columns, self.values.shape[1])
+        return self.mapped(np.ascontiguousarray(self.values[:, columns]), chain)
 
     @property
     def per_structure(self):

@@ -1,9 +1,10 @@
-"""Reference energies of the species: where the energy scale begins."""
+"""What is known before the fit: energies of free atoms, and a term that is not fitted."""
 
 import warnings
 
 import numpy as np
 
+from ..data import Targets
 from ..data._elements import SYMBOLS, atomic_number
 
 
@@ -108,3 +109,47 @@ def free_energies(e0, features):
     if features.per_structure:
         return np.add.reduceat(energies, features.atom_offsets[:-1])
     return energies
+
+
+def split_term(features, name):
+    """Return the features without the block of a term, and those of the block alone.
+
+    Raises
+    ------
+    ValueError
+        If there is no such block, or nothing beside it.
+    """
+    if name not in features.blocks:
+        raise ValueError(
+            f'baseline="{name}" but the features have the blocks {sorted(features.blocks)}. Put '
+            "the descriptor of that block beside the others in a FeatureUnion, and steps such as "
+            "PerAtom inside its branches: they merge blocks."
+        )
+    columns = np.arange(features.shape[1])
+    inside = np.isin(columns, columns[features.blocks[name]])
+    if inside.all():
+        raise ValueError(f'baseline="{name}" leaves no features to learn from')
+    return features.select(columns[~inside]), features.select(columns[inside])
+
+
+def evaluate_term(term):
+    """Return row energies, forces and virials of a term whose features are energies in eV."""
+    forces, virials = term.pull_back(np.ones(term.values.shape))
+    return term.values.sum(axis=1), forces, virials
+
+
+def subtract_term(labels, term):
+    """Return labels less the energies, forces and stress of a term; missing ones stay missing."""
+    n = len(labels)
+    energies = np.add.reduceat(term.values.sum(axis=1), term.offsets[:-1])
+    energy = [labels.energy[s] - energies[s] if labels.has_energy[s] else None for s in range(n)]
+    if not (labels.has_forces.any() or labels.has_stress.any()):
+        return Targets(energy)
+    _, own_forces, virials = evaluate_term(term)
+    own_forces = np.split(own_forces, term.atom_offsets[1:-1])
+    forces = [labels.forces[s] - own_forces[s] if labels.has_forces[s] else None for s in range(n)]
+    stress = [
+        labels.stress[s] + virials[s] / term.volumes[s] if labels.has_stress[s] else None
+        for s in range(n)
+    ]
+    return Targets(energy, forces, stress)

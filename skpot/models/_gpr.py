@@ -35,6 +35,7 @@ class _ExactPotential(KernelPotential):
         "sigma_forces": [Interval(Real, 0, None, closed="neither")],
         "sigma_stress": [Interval(Real, 0, None, closed="neither")],
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
         "solver": [StrOptions({"auto", "cholesky", "cg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
@@ -53,6 +54,7 @@ class _ExactPotential(KernelPotential):
         sigma_forces=0.05,
         sigma_stress=5e-4,
         e0=None,
+        baseline=None,
         targets="auto",
         solver="auto",
         tol=0.1,
@@ -67,6 +69,7 @@ class _ExactPotential(KernelPotential):
         self.sigma_forces = sigma_forces
         self.sigma_stress = sigma_stress
         self.e0 = e0
+        self.baseline = baseline
         self.targets = targets
         self.solver = solver
         self.tol = tol
@@ -232,6 +235,8 @@ class KernelRidge(_ExactPotential):
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
+    baseline : str or None, default=None
+        Name of a block of features that are energies; see `SparseGPR`.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
     solver : {"auto", "cholesky", "cg"}, default="auto"
@@ -303,6 +308,8 @@ class GPR(VariancePotential, _ExactPotential):
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
+    baseline : str or None, default=None
+        Name of a block of features that are energies; see `SparseGPR`.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
     solver : {"auto", "cholesky", "cg"}, default="auto"
@@ -383,6 +390,7 @@ class GPR(VariancePotential, _ExactPotential):
         preconditioner's sparse process on the same labels, which is larger as a rule.
         """
         check_is_fitted(self)
+        features, _ = self._parts(features)
         self._refuse_unknown(features)
         if self.factor_ is None:
             references = References(self.inducing_features_, self.inducing_species_, self._kernel())

@@ -13,7 +13,13 @@ from .._base import VersionedEstimator
 from .._sklearn import _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
-from ._baseline import free_energies, reference_energies
+from ._baseline import (
+    evaluate_term,
+    free_energies,
+    reference_energies,
+    split_term,
+    subtract_term,
+)
 from ._input import as_features
 from ._references import References
 from ._rows import as_targets
@@ -22,8 +28,8 @@ from ._rows import as_targets
 class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     """Regressor whose energies are sums of kernels with reference environments.
 
-    A subclass has parameters `kernel`, `e0` and `targets`, and sets in `fit` the attributes that
-    the module names.
+    A subclass has parameters `kernel`, `e0`, `baseline` and `targets`, and sets in `fit` the
+    attributes that the module names.
     """
 
     _default_kernel = None  # what None stands for
@@ -70,9 +76,16 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             sample_weight, features, dtype=np.float64, ensure_non_negative=True
         )
         self.returns_targets_ = isinstance(y, Targets)
+        features, term = self._parts(features)
+        if term is not None:
+            labels = subtract_term(labels, term)
         self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
         self._kernel()._validate_params()
         return features, labels, weight
+
+    def _parts(self, features):
+        """Return the features that kernels compare, and those of the baseline or None."""
+        return (features, None) if self.baseline is None else split_term(features, self.baseline)
 
     def _residual(self, features, labels):
         """Return the energies (n_structures,) less those of the free atoms."""
@@ -99,7 +112,10 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             atoms, forces, virials = self.evaluate(features)
             energy = np.add.reduceat(atoms, features.offsets[:-1])
             return as_targets(energy, features, forces, virials)
+        features, term = self._parts(features)
         atoms, _ = self._environments(features, slopes=False)
+        if term is not None:
+            atoms += term.values.sum(axis=1)
         y = np.add.reduceat(atoms, features.offsets[:-1])
         return Targets(y) if self.returns_targets_ else y
 
@@ -121,8 +137,13 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         check_is_fitted(self)
+        features, term = self._parts(features)
         energies, g = self._environments(features, slopes=True)
-        return energies, *features.pull_back(g)
+        forces, virials = features.pull_back(g)
+        if term is not None:
+            more, more_forces, more_virials = evaluate_term(term)
+            return energies + more, forces + more_forces, virials + more_virials
+        return energies, forces, virials
 
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""

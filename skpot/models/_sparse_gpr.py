@@ -55,6 +55,9 @@ class SparseGPR(VariancePotential):
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species. None takes isolated atoms if the data have one of
         each species, else a least-squares fit by composition; a dict gives them (eV, by symbol).
+    baseline : str or None, default=None
+        Name of a block of features that are energies in eV and enter with coefficient one, such as
+        "zbl" for `ZBL` in a `FeatureUnion` beside a descriptor; kernels compare the other blocks.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
     jitter : float, default=1e-10
@@ -113,6 +116,7 @@ class SparseGPR(VariancePotential):
         "sigma_forces": [Interval(Real, 0, None, closed="neither")],
         "sigma_stress": [Interval(Real, 0, None, closed="neither")],
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
         "jitter": [Interval(Real, 0, 1e-4, closed="neither")],
         "max_memory": [Interval(Real, 0, None, closed="neither"), None],
@@ -130,6 +134,7 @@ class SparseGPR(VariancePotential):
         sigma_forces=0.1,
         sigma_stress=5e-4,
         e0=None,
+        baseline=None,
         targets="auto",
         jitter=1e-10,
         max_memory=None,
@@ -143,6 +148,7 @@ class SparseGPR(VariancePotential):
         self.sigma_forces = sigma_forces
         self.sigma_stress = sigma_stress
         self.e0 = e0
+        self.baseline = baseline
         self.targets = targets
         self.jitter = jitter
         self.max_memory = max_memory
@@ -223,6 +229,7 @@ class SparseGPR(VariancePotential):
         does not collapse far from the references.
         """
         check_is_fitted(self)
+        features, _ = self._parts(features)
         self._refuse_unknown(features)
         return projected_std(
             self._references(), self.covariance_factor_, self.posterior_factor_, features
