@@ -31,6 +31,8 @@ def ratios(folder):
             panels["gap_fit and quippy"] = {part: found[part] for part in PARTS}
         elif record.get("bench") in DESCRIPTORS and "peer_over_skpot" in record:
             title = f"{DESCRIPTORS[record['bench']]}: {QUANTITIES[record['quantity']]}"
+            if record["bench"] == "symmetry_functions peers" and record["quantity"] != "values":
+                title += " (the peer's values alone)"  # it has no gradients
             panel = panels.setdefault(title, {})
             panel[f"{record['peer']}, {record['system']}"] = record["peer_over_skpot"]
     return panels
