@@ -20,6 +20,7 @@ from ._potential import KernelPotential, VariancePotential, prior_variance, proj
 from ._progress import progress
 from ._references import References
 from ._rows import Noise
+from ._threads import tile_threads
 
 _JITTER = 1e-10  # of the preconditioner's references, which need not be exact
 
@@ -123,12 +124,16 @@ class _ExactPotential(KernelPotential):
         if plan.dense:
             solution = self._solve_dense(functionals, values, features, order)
         else:
-            if plan.store:
-                features = with_stored_jacobian(features)
-            sparse = self._sparse_model(features, plan.n_references)
-            precondition = nystrom(*sparse, functionals, features, labels, weight, noise,
-                                   self.verbose)  # fmt: skip
-            solution = self._iterate(functionals, values, features, order, precondition)
+            # Serial BLAS: its threads would change the order of sums, and with it the iteration
+            # that is the last one.
+            with tile_threads(1):
+                if plan.store:
+                    features = with_stored_jacobian(features)
+                sparse = self._sparse_model(features, plan.n_references)
+                precondition = nystrom(
+                    *sparse, functionals, features, labels, weight, noise, self.verbose
+                )
+                solution = self._iterate(functionals, values, features, order, precondition)
             self._keep_sparse(sparse, precondition)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]

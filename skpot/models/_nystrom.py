@@ -9,7 +9,7 @@ from ._progress import progress
 from ._rows import blocks, training_rows
 from ._threads import tile_threads
 
-_BLOCK_BYTES = 64e6
+_BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
 
 
 def with_stored_jacobian(features):
@@ -20,12 +20,13 @@ def with_stored_jacobian(features):
     values, atom = np.empty((sizes.sum(), 3, p)), np.empty(sizes.sum(), dtype=np.int64)
     start, strain = np.zeros(n + 1, dtype=np.int64), np.empty((n, 6, p))
     step = max(1, int(_BLOCK_BYTES / (24.0 * p * sizes.max())))
-    for lo in range(0, n, step):
-        hi = min(n, lo + step)
-        block = features.jacobian(np.arange(lo, hi))
-        rows = slice(start[lo], start[lo] + len(block.atom))
-        values[rows], atom[rows], strain[lo:hi] = block.values, block.atom, block.strain
-        start[lo + 1 : hi + 1] = start[lo] + block.start[1:]
+    parts = [np.arange(lo, min(n, lo + step)) for lo in range(0, n, step)]
+    with tile_threads(len(parts)) as map_tiles:
+        for part, block in zip(parts, map_tiles(features.jacobian, parts), strict=True):
+            lo, hi = part[0], part[-1] + 1
+            rows = slice(start[lo], start[lo] + len(block.atom))
+            values[rows], atom[rows], strain[lo:hi] = block.values, block.atom, block.strain
+            start[lo + 1 : hi + 1] = start[lo] + block.start[1:]
     stored = JacobianBlock(start, atom[: start[-1]], values[: start[-1]], strain)
     return features.mapped(
         features.values, StoredJacobian(stored, features.offsets, features.atom_offsets)

@@ -41,6 +41,20 @@ def test_the_model_does_not_depend_on_the_number_of_threads():
     assert one == pytest.approx(two, rel=1e-10, abs=1e-10)
 
 
+def test_nor_does_the_exact_model():
+    code = """
+    from skpot.kernels import RBF
+    gpr = skpot.GPR(RBF(0.3), solver="cg", n_precondition=20, tol=0.01)
+    p = make_pipeline(soap, gpr).fit(X, y).predict(X)
+    print(*(float(v).hex() for v in [*p.energy, *p.forces_flat.ravel()]))
+    """
+    one, two = (
+        [float.fromhex(v) for v in run(code, NUMBA_NUM_THREADS=n, OMP_NUM_THREADS=n).split()]
+        for n in "12"
+    )
+    assert one == pytest.approx(two, rel=1e-10, abs=1e-10)
+
+
 def test_python_threads_do_not_abort():
     code = """
     from concurrent.futures import ThreadPoolExecutor
