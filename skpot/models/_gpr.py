@@ -115,7 +115,7 @@ class _ExactPotential(KernelPotential):
         functionals = Functionals(features, labels, weight, noise)
         values = functionals.values(labels, self._residual(features, labels))
         order = np.argsort(features.species, kind="stable")
-        self.reference_features_ = features.values[order]
+        self.reference_features_ = features.values[order].astype(float)  # may be float32
         self.reference_species_ = features.species[order]
         plan = plan_exact(
             self.max_memory, features, len(functionals), functionals.derivatives, self.solver,
