@@ -37,7 +37,9 @@ def silicon():
 
 
 @pytest.mark.parametrize(
-    "kernel, naive", [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))], ids=["RBF", "DotProduct"]
+    "kernel, naive",
+    [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))],
+    ids=["RBF", "DotProduct"],
 )
 def test_equals_dense_algebra(kernel, naive):
     X, y = labelled(["Si", "O"])
