@@ -124,10 +124,19 @@ def run_chunks(kernel, n, *args, smallest=16):
     if threads == 1 or n <= smallest:
         kernel(0, n, *args)
         return
-    step = max(smallest, -(-n // (4 * threads)))
+    step = max(smallest, -(-n // (16 * threads)))
+    begins, lock = iter(range(0, n, step)), threading.Lock()
 
-    def run(lo):
-        kernel(lo, min(n, lo + step), *args)
+    def work():
+        while True:
+            with lock:
+                lo = next(begins, n)
+            if lo == n:
+                return
+            kernel(lo, min(n, lo + step), *args)
 
-    for _ in _pool(threads).map(run, range(0, n, step)):
-        pass
+    # The caller takes part: a thread that has to be woken begins late.
+    others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    work()
+    for other in others:
+        other.result()

@@ -16,7 +16,7 @@ MARGIN = 1e-5  # Å; far above rounding errors of points, so wide that few pairs
 _FAR = 1e7  # Å; so far away positions are too coarse, and shifts too long, for that margin
 _FINE = (1.0, 2.0, 4.0)  # bins along the cutoff, as measured: short runs cost as well as misses
 _SMALL = 48  # points that are not worth binning
-FEW = 4096  # points that are not worth waking threads for
+_FEW = 4096  # points that are not worth waking threads for
 
 
 class Survey(NamedTuple):
@@ -93,9 +93,14 @@ def place(plan, first, last):
         np.empty((n, 3), dtype=np.int32),
         np.empty(len(plan.positions), dtype=np.int64),
     )
-    few = last - first if n < FEW else 1
+    few = last - first if n < _FEW else 1
     run_chunks(_place, last - first, plan, first, points, smallest=few)
     return points
+
+
+def chunk(n_points):
+    """Return how many points a task should have at least."""
+    return 512 if n_points > _FEW else _FEW
 
 
 @exact_jit

@@ -8,7 +8,7 @@ exactly opposite. Pairs are counted first and then written: nothing but the resu
 import numpy as np
 
 from ._jit import exact_inline_jit, exact_jit, run_chunks
-from .images import FEW, MARGIN, bin_of, place
+from .images import MARGIN, bin_of, chunk, place
 from .pairs import Pairs
 
 _BLOCK = 500_000  # points held at once, unless one structure has more; about 50 bytes each
@@ -42,7 +42,7 @@ def search(plan, cutoff, with_shifts=False):
     for first, last in blocks:
         points = place(plan, first, last)
         n = int(points.start[-1])
-        run_chunks(_count, n, plan, points, first, cutoff, counts, smallest=FEW)
+        run_chunks(_count, n, plan, points, first, cutoff, counts, smallest=chunk(n))
     start = np.zeros(n_atoms + 1, dtype=np.int64)
     np.cumsum(counts[0], out=start[1:])
     n_pairs = int(start[-1])
@@ -53,7 +53,7 @@ def search(plan, cutoff, with_shifts=False):
         if len(blocks) > 1:  # else they are still there
             points = place(plan, first, last)
         n = int(points.start[-1])
-        run_chunks(_fill, n, plan, points, first, cutoff, room, pairs, shift, smallest=FEW)
+        run_chunks(_fill, n, plan, points, first, cutoff, room, pairs, shift, smallest=chunk(n))
     return pairs, shift if with_shifts else None
 
 

@@ -5,10 +5,8 @@ import numpy as np
 from ..core.images import survey
 from ..core.neighbors import search
 from ..core.pairs import closest_squared
-from ._checks import MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
+from ._checks import MAX_IMAGES, MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
 from ._graph import NeighborGraph, rows_of
-
-MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
 
 
 class StructureBatch:

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from skpot.core.images import complete_cell
-from skpot.data._ase import extract_arrays
+from ..core.images import survey
+from ..core.neighbors import search
+from ._ase import extract_arrays
+from ._graph import rows_of
 
 MIN_DISTANCE = 0.1  # Å; closer atoms are one atom entered twice
-_BOX = 0.5  # Å, more than twice the minimum distance; rarely holds two atoms
-_PRIMES = np.array([1_000_000_007, 73_856_093, 19_349_663, 83_492_791])
+MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
 _MAX_SHOWN = 10
 
 
@@ -206,49 +207,18 @@ def _close_text(first, second, distance):
 
 
 def _close_atoms(positions, cells, pbc, offsets, skip):
-    """Find atoms below the minimum distance: pairs (structure, text).
-
-    Atoms fall into boxes of half an ångström. Two that are close share a box of this grid or of
-    one of its seven copies shifted by half a box, so equal hashes of (structure, box) are enough.
-    """
-    n_atoms = np.diff(offsets)
-    usable = n_atoms > 1
-    usable[list(skip)] = False
-    owner = np.repeat(np.arange(len(n_atoms)), np.where(usable, n_atoms, 0))
-    if not len(owner):
+    """Find atoms below the minimum distance: pairs (structure, text)."""
+    usable = np.setdiff1d(np.arange(len(cells)), list(skip))
+    atoms, begin = rows_of(usable, offsets)
+    plan = survey(positions[atoms], cells[usable], pbc[usable], begin, MIN_DISTANCE)
+    n_images = plan.n_points / np.maximum(np.diff(begin), 1)
+    hopeless = usable[~(n_images < MAX_IMAGES)]
+    if len(hopeless):  # the neighbour search will say why
+        yield from _close_atoms(positions, cells, pbc, offsets, [*skip, *hopeless])
         return
-    atoms = np.flatnonzero(np.repeat(usable, n_atoms))
-    # Fractions of the cell along periodic directions, ångströms along the others.
-    basis = np.where(usable[:, None, None], cells, np.eye(3))
-    for i in np.flatnonzero(usable & ~pbc.all(axis=1)):
-        complete_cell(cells[i], pbc[i], basis[i])
-    inverse = np.linalg.inv(basis)
-    fractional = np.einsum("ak,akl->al", positions[atoms], inverse[owner])
-    heights = 1.0 / np.sqrt((inverse**2).sum(axis=1))
-    n_boxes = np.where(pbc, np.maximum(1.0, np.floor(heights / _BOX)), 1.0 / _BOX)[owner]
-    coordinates = np.where(pbc[owner], fractional % 1.0, fractional) * n_boxes
-    wrap = np.where(pbc[owner], n_boxes, np.inf)
-
-    found = set()
-    for shift in np.ndindex(2, 2, 2):
-        boxes = np.floor(coordinates + 0.5 * np.array(shift))
-        boxes = np.where(boxes >= wrap, boxes - wrap, boxes).astype(np.int64)
-        keys = owner * _PRIMES[0]
-        for k in range(3):
-            keys ^= boxes[:, k] * _PRIMES[k + 1]
-        order = np.argsort(keys)
-        ordered = keys[order]
-        for step in range(1, len(order)):
-            same = np.flatnonzero(ordered[step:] == ordered[:-step])
-            if not len(same):
-                break
-            first, second = np.sort([order[same], order[same + step]], axis=0)
-            together = owner[first] == owner[second]  # else only their hashes agree
-            found.update(zip(first[together], second[together]))
-    for first, second in sorted(found):
-        i = owner[first]
-        delta = fractional[first] - fractional[second]
-        delta -= np.where(pbc[i], np.rint(delta), 0.0)
-        distance = np.linalg.norm(delta @ basis[i])
-        if distance < MIN_DISTANCE:
-            yield i, _close_text(atoms[first] - offsets[i], atoms[second] - offsets[i], distance)
+    pairs, _ = search(plan, MIN_DISTANCE)
+    centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.start))
+    for p in np.flatnonzero(centre <= pairs.neighbor):
+        k = int(np.searchsorted(begin, centre[p], side="right") - 1)
+        first, second = centre[p] - begin[k], pairs.neighbor[p] - begin[k]
+        yield int(usable[k]), _close_text(first, second, np.linalg.norm(pairs.vector[p]))
