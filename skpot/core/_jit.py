@@ -124,7 +124,8 @@ def run_chunks(kernel, n, *args, smallest=16):
     if threads == 1 or n <= smallest:
         kernel(0, n, *args)
         return
-    step = max(smallest, -(-n // (16 * threads)))
+    # More parts would even out less than threads lose by waiting for the interpreter.
+    step = max(smallest, -(-n // (4 * threads)))
     begins, lock = iter(range(0, n, step)), threading.Lock()
 
     def work():
