@@ -1,4 +1,4 @@
-r"""SOAP vectors: values, pull-back and Jacobian blocks.
+r"""SOAP vectors: values, pull-back, forward derivative and Jacobian blocks.
 
 Three stages, each with its own module or function: the neighbour density is expanded
 (`skpot.core.density`), its channels may be mixed linearly,
@@ -29,7 +29,7 @@ class Mixing(NamedTuple):
 
 
 class SoapTables(NamedTuple):
-    """What the kernels need to know; they take the three apart."""
+    """What the kernels need to know."""
 
     density: DensityTables
     mixing: Mixing

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
-from .._sklearn import ItemizedAttributes
+from .._sklearn import ItemizedAttributes, _fit_context
 from ..core._jit import run_chunks
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
@@ -114,9 +114,8 @@ class PairDerivatives:
 class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, BaseEstimator):
     """Transformer whose features depend on each atom's neighbours within a radius.
 
-    A subclass sets `species_`, `hypers_` and `n_features_out_` in `fit`, has parameters `species`,
-    `hypers` and `cache`, and defines what stands below this docstring. It reads the parameters
-    named in `_chosen` from `hypers_` only.
+    A subclass has parameters `species` and `cache`, and defines what stands below this docstring.
+    It reads the parameters named in `_chosen` from `hypers_` only.
     """
 
     dtype = "float64"  # of the features; a parameter where a subclass makes it one
@@ -124,6 +123,12 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
     _block = None  # name of its columns in `AtomicFeatures.blocks`
     _chosen = ()  # names of the parameters that `hypers` may choose
     _itemized = "hypers_"
+
+    hypers = None  # a parameter where there are lengths to choose
+
+    def _learn(self, batch, index):
+        """Set `n_features_out_` and what else the tables need; `index` is each atom's species."""
+        raise NotImplementedError
 
     def _rules(self, preset, scales, given):
         """Return what a preset chooses; see `skpot.descriptors._hypers`."""
@@ -142,6 +147,34 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         tags.input_tags.two_d_array = False
         tags.requires_fit = True
         return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Note the species, choose what `hypers` leaves open and tabulate the functions.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : estimator
+            The descriptor itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, or species are not among those named.
+        """
+        batch = as_batch(X)
+        self.species_ = self._find_species(batch)
+        index = self._species_index(batch)  # refuses what `species` leaves out
+        self.hypers_ = choose(self, self._rules, batch)
+        self._learn(batch, index)
+        return self
 
     def transform(self, X):
         """Compute the descriptor of every atom.
@@ -198,10 +231,6 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
             descriptor_cache.put(keys[s], part, size)
             parts[s] = part
         return features if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
-
-    def _choose(self, batch):
-        """Set `hypers_`; to be called in `fit` as soon as `species_` is known."""
-        self.hypers_ = choose(self, self._rules, batch)
 
     def _used(self):
         """Return `hypers_` with its items as attributes."""

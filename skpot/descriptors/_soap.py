@@ -6,13 +6,12 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions
 from ..core import soap
 from ..core.bispectrum import bispectrum_terms
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
-from ..data import as_batch
 from ..data._elements import SYMBOLS
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
@@ -227,30 +226,8 @@ class SOAP(PairDescriptor):
             state["pair_cutoffs"] = {tuple(k): v for k, v in state["pair_cutoffs"]}
         super().__setstate__(state)
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Note the species, tabulate the radial functions and learn what is to be learnt.
-
-        Parameters
-        ----------
-        X : list of ase.Atoms
-            Structures.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : SOAP
-
-        Raises
-        ------
-        ValueError
-            If parameters contradict each other, or species are not among those named.
-        """
-        batch = as_batch(X)
-        self.species_ = self._find_species(batch)
-        index = self._species_index(batch)  # refuses what `species` leaves out
-        self._choose(batch)
+    def _learn(self, batch, index):
+        """Tabulate the radial functions and learn what is to be learnt."""
         setting = self._setting()
         tables = basis.density_tables(setting, batch)
         self.radial_tables_ = tables.radial
@@ -265,7 +242,6 @@ class SOAP(PairDescriptor):
             self.bispectrum_ = {"first": first, "index": terms, "weight": weight}
         self.fingerprint_ = joblib.hash([self.radial_tables_, self.mix_])  # for the cache
         self.n_features_out_ = soap.n_features(self._tables())
-        return self
 
     def _rules(self, preset, scales, given):
         return soap_hypers(preset, scales, given, self.body_order, self.density, self.pair_cutoffs)

@@ -6,10 +6,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import SymmetryTables
-from ..data import as_batch
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
@@ -158,25 +157,8 @@ class SymmetryFunctions(PairDescriptor):
         self.species = species
         self.cache = cache
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Note the species and tabulate the functions.
-
-        Parameters
-        ----------
-        X : list of ase.Atoms
-            Structures.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : SymmetryFunctions
-        """
-        batch = as_batch(X)
-        self.species_ = self._find_species(batch)
-        self._species_index(batch)  # refuses what `species` leaves out
-        self._choose(batch)
+    def _learn(self, batch, index):
+        """Tabulate the functions."""
         hypers = self.hypers_
         functions = self.functions
         if functions is None:
@@ -192,7 +174,6 @@ class SymmetryFunctions(PairDescriptor):
         self.terms_ = flat_tables(columns, centres, self.species_)
         self.feature_names_ = _names(columns, centres, self.species_)
         self.n_features_out_ = len(columns)
-        return self
 
     def _rules(self, preset, scales, given):
         return symmetry_hypers(preset, scales, given)

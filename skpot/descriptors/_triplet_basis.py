@@ -5,9 +5,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions
 from ..core import triplet_basis as kernels
-from ..data import as_batch
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
@@ -115,32 +114,14 @@ class TripletBasis(PairDescriptor):
         self.species = species
         self.cache = cache
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Note the species and number the columns.
-
-        Parameters
-        ----------
-        X : list of ase.Atoms
-            Structures.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : TripletBasis
-        """
-        batch = as_batch(X)
-        self.species_ = self._find_species(batch)
-        self._species_index(batch)  # refuses what `species` leaves out
-        self._choose(batch)
+    def _learn(self, batch, index):
+        """Give every column its place."""
         self.spacing_ = knot_spacing(self.hypers_)
         allowed = kernels.allowed_runs(
             float(self.hypers_["cutoff"]), float(self.hypers_["r_min"]), self.hypers_["n_splines"]
         )
         self.runs_, self.centre_start_ = kernels.triplet_runs(allowed, len(self.species_))
         self.n_features_out_ = int(self.centre_start_[-1])
-        return self
 
     def _rules(self, preset, scales, given):
         return spline_hypers(preset, scales, given, n_body=3)

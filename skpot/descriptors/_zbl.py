@@ -5,9 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval
 from ..core import repulsion as kernels
-from ..data import as_batch
 from ..data._ase import covalent_radius
 from ._base import PairDerivatives, PairDescriptor
 
@@ -86,30 +85,8 @@ class ZBL(PairDescriptor):
         self.species = species
         self.cache = cache
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Choose the radii.
-
-        Parameters
-        ----------
-        X : list of ase.Atoms
-            Structures.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : ZBL
-
-        Raises
-        ------
-        ValueError
-            If inner is not smaller than outer.
-        """
-        batch = as_batch(X)
-        self.species_ = self._find_species(batch)
-        self.hypers_ = {}
-        index = self._species_index(batch)
+    def _learn(self, batch, index):
+        """Choose the radii."""
         self.outer_ = self._outer(batch, index)
         if self.inner is not None and self.inner >= self.outer_.min():
             raise ValueError(
@@ -119,7 +96,6 @@ class ZBL(PairDescriptor):
         self.inner_ = np.broadcast_to(inner, self.outer_.shape).copy()
         self.n_features_out_ = 1
         self.fingerprint_ = repr((self.outer_.tolist(), self.inner_.tolist()))
-        return self
 
     def _outer(self, batch, index):
         n = len(self.species_)
