@@ -116,13 +116,22 @@ def _gather(i, pairs, species, tables, near):
             near.pair[n] = p
             near.inverse[n] = 1.0 / r
             near.unit[0, n], near.unit[1, n], near.unit[2, n] = x / r, y / r, z / r
-            row = near.radial[n]
-            radial_functions(tables, which, r, row, near.slopes[n])
-            for q in range(row.shape[0]):
-                near.columns[q, n] = row[q]
+            radial_functions(tables, which, r, near.radial[n], near.slopes[n])
             n += 1
     near.first[tables.n_species] = n
     return n
+
+
+@inline_jit
+def _add_neighbors(size, near, tables, radial, angular, c):
+    """Add the sums over neighbours of `radial` times `angular` to c."""
+    for t in range(size):
+        row = radial[t]
+        for q in range(row.shape[0]):
+            near.columns[q, t] = row[q]
+    for b in range(tables.n_species):
+        if near.first[b + 1] > near.first[b]:
+            _add_species(b, near, tables, angular, c)
 
 
 @inline_jit
@@ -174,14 +183,19 @@ def expand(i, pairs, species, tables, near, c):
     centre = tables.centre[tables.of_pair[species[i], species[i]]]
     for n in range(n_max):
         c[0, own + n] = centre[n] * tables.legendre[2, 0, 0]
+    size = survey(i, pairs, species, tables, near)
+    _add_neighbors(size, near, tables, near.radial, near.y_lm, c)
+    return size
+
+
+@inner_jit
+def survey(i, pairs, species, tables, near):
+    """Note neighbours, radial functions and harmonics of centre i in `near`; return how many."""
     size = _gather(i, pairs, species, tables, near)
     many_harmonics(
         near.unit, size, tables.legendre, tables.l_max,
         near.legendre, near.cosine, near.sine, near.y_lm,
     )  # fmt: skip
-    for b in range(tables.n_species):
-        if near.first[b + 1] > near.first[b]:
-            _add_species(b, near, tables, near.y_lm, c)
     return size
 
 
@@ -270,15 +284,8 @@ def move_density(size, tables, near, moves, dc):
     """Write the change of c when pair vectors change by `moves` (n_pairs, 3), after `expand`."""
     _move_harmonics(size, near, tables.legendre, tables.l_max, moves)
     dc[:] = 0.0
-    for b in range(tables.n_species):
-        if near.first[b + 1] > near.first[b]:
-            _add_species(b, near, tables, near.turn, dc)
-    for t in range(size):
-        for q in range(near.slopes.shape[1]):
-            near.columns[q, t] = near.slopes[t, q]
-    for b in range(tables.n_species):
-        if near.first[b + 1] > near.first[b]:
-            _add_species(b, near, tables, near.stretch, dc)
+    _add_neighbors(size, near, tables, near.radial, near.turn, dc)
+    _add_neighbors(size, near, tables, near.slopes, near.stretch, dc)
 
 
 @inline_jit

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inner_jit, jit
-from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood
+from ._scratch import borrow
+from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood, survey
 from .harmonics import spherical_harmonics_gradient
 from .invariants import invariants, invariants_change, invariants_gradient
 from .invariants import n_features as n_invariants
@@ -29,17 +30,26 @@ class Mixing(NamedTuple):
 
 
 class SoapTables(NamedTuple):
-    """What the kernels need to know."""
+    """What the kernels need to know, and what `values` leaves for `pull_back`."""
 
     density: DensityTables
     mixing: Mixing
     product: tuple  # one of the NamedTuples of core.invariants
+    kept: np.ndarray  # (n_atoms, (l_max + 1)^2, n_channels), or n_atoms = 0 to keep nothing
+
+
+def keeping(tables, n_atoms, limit):
+    """Return tables with room to keep the coefficients of n_atoms, if `limit` bytes hold them."""
+    n_lm, n_channels = (tables.density.l_max + 1) ** 2, tables.product.n_channels
+    if 8 * n_atoms * n_lm * n_channels > limit:
+        n_atoms = 0
+    return tables._replace(kept=borrow((n_atoms, n_lm, n_channels)))
 
 
 class Scratch(NamedTuple):
     """Arrays for one centre at a time."""
 
-    coefficients: np.ndarray  # ((l_max + 1)^2, n_species * n_max)
+    coefficients: np.ndarray  # ((l_max + 1)^2, n_species * n_max), before they are mixed
     mixed: np.ndarray  # ((l_max + 1)^2, n_channels)
     transposed: np.ndarray  # (n_channels, (l_max + 1)^2)
 
@@ -71,13 +81,13 @@ def mix_channels(matrix, c, out):
 
 
 @inner_jit
-def _coefficients(i, pairs, species, density, mixing, near, scratch):
-    """Return the (mixed) coefficients of centre i and the number of its neighbours."""
-    size = expand(i, pairs, species, density, near, scratch.coefficients)
+def _coefficients(i, pairs, species, density, mixing, near, scratch, c):
+    """Write the (mixed) coefficients of centre i to c; return the number of its neighbours."""
     if mixing.forward.shape[0] == 0:
-        return scratch.coefficients, size
-    mix_channels(mixing.forward, scratch.coefficients, scratch.mixed)
-    return scratch.mixed, size
+        return expand(i, pairs, species, density, near, c)
+    size = expand(i, pairs, species, density, near, scratch)
+    mix_channels(mixing.forward, scratch, c)
+    return size
 
 
 @inner_jit
@@ -102,11 +112,12 @@ def _remove_along(unit, length, row):
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
-    density, mixing, product = tables
+    density, mixing, product, kept = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     for i in range(lo, hi):
-        c, _ = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        c = kept[i] if len(kept) > 0 else scratch.mixed
+        _coefficients(i, pairs, species, density, mixing, near, scratch.coefficients, c)
         row = values[i]
         invariants(product, c, row, scratch.transposed)
         if mixing.normalize:
@@ -118,7 +129,7 @@ def values(lo, hi, pairs, species, tables, values):
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
-    density, mixing, product = tables
+    density, mixing, product, kept = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     n_channels = product.n_channels
@@ -126,7 +137,11 @@ def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     square = np.empty((n_channels, n_channels))
     d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
     for i in range(lo, hi):
-        c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        c = kept[i] if len(kept) > 0 else scratch.mixed
+        if len(kept) > 0:
+            size = survey(i, pairs, species, density, near)
+        else:
+            size = _coefficients(i, pairs, species, density, mixing, near, scratch.coefficients, c)
         for d in range(g.shape[1]):  # assigning slices compiles checks of their shapes
             g_centre[d] = g[i, d]
         if mixing.normalize:
@@ -145,14 +160,15 @@ def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
 @jit
 def push_forward(lo, hi, pairs, species, tables, moves, out):
     """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
-    density, mixing, product = tables
+    density, mixing, product, _ = tables
     near = neighborhood(largest(lo, hi, pairs), density)
     scratch = _scratch(density, product)
     unit, change = np.empty(out.shape[1]), np.empty(out.shape[1])
     work = np.empty((2, product.n_channels, 2 * (density.l_max + 1) ** 2))
     d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
+    c, coefficients = scratch.mixed, scratch.coefficients
     for i in range(lo, hi):
-        c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        size = _coefficients(i, pairs, species, density, mixing, near, coefficients, c)
         move_density(size, density, near, moves, d_coefficients)
         if mixing.forward.shape[0] == 0:
             invariants_change(product, c, d_coefficients, change, work)
@@ -177,7 +193,7 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
     features with respect to its position; `strain[row]` (6, n_features) is the derivative with
     respect to a symmetric strain, Voigt order xx yy zz yz xz xy.
     """
-    density, mixing, product = tables
+    density, mixing, product, _ = tables
     near = neighborhood(largest_of(centres[lo:hi], pairs), density)
     scratch = _scratch(density, product)
     n_columns = jacobian.shape[2]
@@ -186,9 +202,10 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
     legendre = np.empty((density.l_max + 1, density.l_max + 1))
     work = move_scratch(product, n_columns)
     slot = np.full(len(species), -1, dtype=np.int64)
+    c, coefficients = scratch.mixed, scratch.coefficients
     for row in range(lo, hi):
         i = centres[row]
-        c, size = _coefficients(i, pairs, species, density, mixing, near, scratch)
+        size = _coefficients(i, pairs, species, density, mixing, near, coefficients, c)
         invariants(product, c, unit, scratch.transposed)
         length = _length(unit)
         unit /= length

@@ -243,7 +243,13 @@ class AtomicFeatures:
             -dE/dr in eV/Å.
         virials : ndarray of shape (n_structures, 6)
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
+
+        Raises
+        ------
+        ValueError
+            If g has another shape than `values`, or there are no derivatives.
         """
+        _refuse_shape("g", g, self.values.shape)
         return self.require_derivatives().pull_back(g)
 
     def push_forward(self, displacements, strains):
@@ -263,7 +269,14 @@ class AtomicFeatures:
         -------
         ndarray of shape (n_environments, n_features)
             The directional derivative of the features.
+
+        Raises
+        ------
+        ValueError
+            If an argument has another shape, or there are no derivatives.
         """
+        _refuse_shape("displacements", displacements, (len(self.numbers), 3))
+        _refuse_shape("strains", strains, (len(self), 6))
         return self.require_derivatives().push_forward(displacements, strains)
 
     def jacobian(self, centres):
@@ -323,3 +336,9 @@ def _refuse_mixed(parts):
             "features of atoms and of whole structures cannot be joined; add the former up by "
             "skpot.PerStructure() first."
         )
+
+
+def _refuse_shape(name, array, shape):
+    """Raise `ValueError` rather than let compiled code read beyond an array."""
+    if np.shape(array) != shape:
+        raise ValueError(f"{name} has shape {np.shape(array)} but must have {shape}.")

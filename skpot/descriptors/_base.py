@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import ItemizedAttributes, _fit_context
 from ..core._jit import run_chunks
+from ..core._scratch import borrow, give_back
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
 from ..data._elements import SYMBOLS, atomic_number
@@ -56,12 +57,13 @@ class PairDerivatives:
     def pull_back(self, g):
         """Return forces and virials from g = dE/d(features)."""
         pairs = self.graph.pairs
-        gradient = np.empty((len(pairs.neighbor), 3))
+        gradient = borrow((len(pairs.neighbor), 3))
         args = pairs, self.species, self.tables, np.ascontiguousarray(g), gradient
         self._run(self.kernels.pull_back, len(g), *args)
         forces = np.zeros((self.graph.n_atoms, 3))
         virials = np.zeros((len(self.graph), 6))
         scatter(pairs, self.graph.atom_structure(), gradient, forces, virials)
+        give_back(gradient)
         return forces, virials
 
     def push_forward(self, displacements, strains):

@@ -1,5 +1,6 @@
 """SOAP vectors as a transformer."""
 
+import weakref
 from numbers import Integral, Real
 
 import joblib
@@ -8,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions
 from ..core import soap
+from ..core._scratch import give_back
 from ..core.bispectrum import bispectrum_terms
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
@@ -18,6 +20,7 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
 
 _PSEUDO = ("alchemical", "alchemical-pca")
+_KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
 _DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
 
@@ -25,6 +28,29 @@ class SoapDerivatives(PairDerivatives):
     """Leaf of the derivative chain of `SOAP`."""
 
     kernels = soap
+
+    def fill(self, values):
+        """Write the features of all atoms to `values`; keep their densities for `pull_back`."""
+        self.tables = soap.keeping(self.tables, len(values), _KEPT_BYTES)
+        weakref.finalize(self, give_back, self.tables.kept)
+        super().fill(values)
+
+    def take(self, structures):
+        """Return the leaf of some structures."""
+        return self._forget(super().take(structures))
+
+    @classmethod
+    def concatenate(cls, chains):
+        """Return the leaf of several batches."""
+        return cls._forget(super().concatenate(chains))
+
+    def __getstate__(self):
+        return vars(self) | {"tables": soap.keeping(self.tables, 0, 0)}
+
+    @staticmethod
+    def _forget(leaf):
+        leaf.tables = soap.keeping(leaf.tables, 0, 0)
+        return leaf
 
 
 class SOAP(PairDescriptor):
@@ -355,7 +381,8 @@ class SOAP(PairDescriptor):
         mix = np.empty((0, 0, 0)) if self.mix_ is None else np.ascontiguousarray(self.mix_)
         back = np.ascontiguousarray(np.swapaxes(mix, 1, 2))
         mixing = soap.Mixing(mix, back, bool(self.normalize))
-        return soap.SoapTables(density, mixing, self._product())
+        product = self._product()
+        return soap.SoapTables(density, mixing, product, np.empty((0, 0, 0)))
 
     def _radius(self):
         return float(self.table_cutoffs_.max())

@@ -108,3 +108,13 @@ def test_blocks_keep_their_names_side_by_side(molecules):
     twice = np.concatenate([joined, parts[0]], axis=1)
     assert list(twice.blocks) == ["soap", "soap2", "soap3", "soap4"]
     assert joined[1:].blocks == joined.blocks
+
+
+def test_arrays_of_another_shape_are_refused(molecules):
+    features = SOAP(n_max=2, l_max=2).fit_transform(molecules)
+    with pytest.raises(ValueError, match=r"g has shape \(4, .* must have \(14, "):
+        features.pull_back(np.ones(features.shape))  # structures, not atoms
+    with pytest.raises(ValueError, match=r"displacements has shape \(4, 3\)"):
+        features.push_forward(np.ones((4, 3)), np.ones((4, 6)))
+    with pytest.raises(ValueError, match=r"strains has shape \(6,\)"):
+        features.push_forward(np.ones((14, 3)), np.ones(6))

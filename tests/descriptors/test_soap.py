@@ -1,5 +1,8 @@
 """SOAP against the formula in plain Python, and every promise of a descriptor."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -7,6 +10,7 @@ from ase.data import atomic_numbers
 from sklearn.exceptions import NotFittedError
 
 from skpot import SOAP
+from skpot.data import AtomicFeatures
 from skpot.testing import check_descriptor, sample_structures
 from skpot.testing._structures import rotated
 from tests.naive import soap as naive
@@ -191,3 +195,40 @@ def test_not_fitted():
 def test_contradictory_options(options, message):
     with pytest.raises(ValueError, match=message):
         SOAP(**options).fit([Atoms("Si"), Atoms("O")])
+
+
+@pytest.mark.parametrize("compression", [None, "alchemical"])
+def test_densities_kept_for_the_pull_back_change_nothing(compression):
+    structures = sample_structures(["Si", "O"])
+    soap = SOAP(cutoff=3.6, n_max=3, l_max=3, compression=compression)
+    features = soap.fit_transform(structures)
+    g = np.random.default_rng(0).normal(size=features.values.shape)
+    assert len(features.derivatives.tables.kept) == len(features.values)
+    expected = features.pull_back(g)
+    for other in [
+        pickle.loads(pickle.dumps(features)),
+        copy.deepcopy(features),
+        features[np.arange(len(features))],
+        AtomicFeatures.vstack([features[:2], features[2:]]),
+    ]:
+        assert len(other.derivatives.tables.kept) == 0
+        for one, two in zip(other.pull_back(g), expected, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-13, atol=1e-13)
+
+
+def test_large_batches_keep_no_densities(monkeypatch):
+    monkeypatch.setattr("skpot.descriptors._soap._KEPT_BYTES", 0)
+    features = SOAP(cutoff=3.0, n_max=2, l_max=2).fit_transform(sample_structures(["Si"]))
+    assert len(features.derivatives.tables.kept) == 0
+
+
+def test_batches_alive_at_once_do_not_share_memory():
+    atoms = sample_structures(["Si"])[0].repeat(4)
+    soap = SOAP(cutoff=3.0, n_max=4, l_max=4).fit([atoms])
+    first = soap.transform([atoms])
+    expected = first.pull_back(np.ones(first.values.shape))
+    atoms.rattle(0.1, seed=1)
+    second = soap.transform([atoms])
+    second.pull_back(np.ones(second.values.shape))
+    for one, two in zip(first.pull_back(np.ones(first.values.shape)), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
