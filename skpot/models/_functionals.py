@@ -148,16 +148,29 @@ def covariance(references, order, functionals, features, row_limit=24):
         matrix = sums[functionals.energy]
         return matrix * functionals.scale[:, None] * functionals.scale
     matrix = np.zeros((n, n))
-    begins = _batches(features.offsets, row_limit)
-    batches = [_batch(functionals, features, lo, hi) for lo, hi in begins]
+    batches = list(label_batches(functionals, features, row_limit))
     for k, left in enumerate(batches):
         for right in batches[: k + 1]:
-            block = _block(references.kernel, left, right)
+            block = label_covariance(references.kernel, left, right)
             matrix[np.ix_(left[0], right[0])] = block
             matrix[np.ix_(right[0], left[0])] = block.T
     matrix *= functionals.scale[:, None]
     matrix *= functionals.scale
     return matrix
+
+
+def label_batches(functionals, features, row_limit=24):
+    """Yield labels of a few structures each, as `label_covariance` takes them.
+
+    Yields
+    ------
+    tuple
+        Indices of the labels, features and species of the environments, and each label's factors
+        of their energies (n_labels, n_environments) and derivatives (n_labels, n_environments,
+        n_features).
+    """
+    for lo, hi in _batches(features.offsets, row_limit):
+        yield _batch(functionals, features, lo, hi)
 
 
 def _batches(offsets, row_limit):
@@ -170,7 +183,6 @@ def _batches(offsets, row_limit):
 
 
 def _batch(functionals, features, lo, hi):
-    """Return labels, environments, species, and each label's scalars and vectors."""
     index = functionals.within(lo, hi, features.atom_offsets)
     rows = np.arange(features.offsets[lo], features.offsets[hi])
     scalars = np.zeros((len(index), len(rows)))
@@ -182,6 +194,8 @@ def _batch(functionals, features, lo, hi):
     label = _lookup(functionals.energy, functionals.n_structures, energy.start, 1)[structure]
     known = label >= 0
     scalars[position[label[known]], np.flatnonzero(known)] = 1.0
+    if not functionals.derivatives:
+        return index, features.values[rows], features.species[rows], scalars, vectors
     block = features.jacobian(rows)
     centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
     label = _lookup(functionals.atoms, functionals.n_atoms, forces.start, 3)[block.atom]
@@ -203,8 +217,8 @@ def _lookup(members, size, begin, width):
     return out
 
 
-def _block(kernel, left, right):
-    """Return the covariance of the labels of two batches."""
+def label_covariance(kernel, left, right):
+    """Return the covariance of the labels of two batches, as `label_batches` yields them."""
     _, x, x_species, a, v = left
     _, q, q_species, b, w = right
     tau = float(kernel.centred)

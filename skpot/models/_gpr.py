@@ -4,10 +4,9 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..kernels import RBF
@@ -16,11 +15,12 @@ from ..solvers import DivergenceError, conjugate_gradients
 from ._functionals import Functionals, covariance, kernel_product
 from ._memory import plan_exact
 from ._nystrom import nystrom, with_stored_jacobian
-from ._potential import KernelPotential, VariancePotential, prior_variance, projected_std
+from ._potential import KernelPotential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
 from ._rows import Noise
 from ._threads import tile_threads
+from ._variance import ExactProcess, SparseProcess
 
 _JITTER = 1e-10  # of the preconditioner's references, which need not be exact
 
@@ -134,7 +134,7 @@ class _ExactPotential(KernelPotential):
                     *sparse, functionals, features, labels, weight, noise, self.verbose
                 )
                 solution = self._iterate(functionals, values, features, order, precondition)
-            self._keep_sparse(sparse, precondition)
+            self._keep_sparse(sparse, precondition, features)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]
         self.dual_vectors_ = None if v is None else v[order]
@@ -211,7 +211,7 @@ class _ExactPotential(KernelPotential):
     def _keep_dense(self, factor, functionals, features):
         """Keep nothing that serves the variance."""
 
-    def _keep_sparse(self, sparse, precondition):
+    def _keep_sparse(self, sparse, precondition, features):
         """Keep nothing that serves the variance."""
 
 
@@ -297,7 +297,9 @@ class GPR(VariancePotential, _ExactPotential):
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
     Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
     references. Their residual is in units of the noise, root mean square over the labels; below a
-    tenth or so the errors of the model stop moving.
+    tenth or so the errors of the model stop moving. Standard deviations are those of the exact
+    process after a factorisation; after conjugate gradients they are those of the sparse model on
+    the same labels, which are larger as a rule.
 
     Parameters
     ----------
@@ -347,6 +349,9 @@ class GPR(VariancePotential, _ExactPotential):
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
         Where these come from.
+    edge_std_ : dict of int to float, or None
+        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
+        `extrapolation_grade` is 1. After a dense fit None until the grade is first asked for.
     residual_ : float
         Of the linear system, in units of the noise, as computed from the solution.
     n_iter_ : int
@@ -379,42 +384,25 @@ class GPR(VariancePotential, _ExactPotential):
         self.factor_ = factor
         self.functionals_ = functionals
         self.training_features_ = features
+        self.edge_std_ = None
 
-    def _keep_sparse(self, sparse, precondition):
+    def _keep_sparse(self, sparse, precondition, features):
         references, self.covariance_factor_ = sparse
         self.posterior_factor_ = precondition.factor
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
         self.factor_ = None
+        self.edge_std_ = edge_std(self._process(), features, _JITTER)
 
-    def energy_std(self, features):
-        """Return the standard deviation of total energies, shape (n_structures,), in eV.
-
-        After a dense fit it is that of the exact process, which for each structure takes one
-        product with the whole training set. After conjugate gradients it is that of the
-        preconditioner's sparse process on the same labels, which is larger as a rule.
-        """
-        check_is_fitted(self)
-        features, _ = self._parts(features)
-        self._refuse_unknown(features)
-        if self.factor_ is None:
-            references = References(self.inducing_features_, self.inducing_species_, self._kernel())
-            return projected_std(
-                references, self.covariance_factor_, self.posterior_factor_, features
+    def _process(self):
+        if self.factor_ is not None:
+            return ExactProcess(
+                self._kernel(), self.factor_, self.functionals_, self.training_features_
             )
-        variance = prior_variance(self._kernel(), features)
-        for s in range(len(features)):
-            rows = np.arange(features.offsets[s], features.offsets[s + 1])
-            rows = rows[np.argsort(features.species[rows], kind="stable")]
-            own = References(features.values[rows], features.species[rows], self._kernel())
-            k = self._covariance_with_labels(own)
-            variance[s] -= np.sum(solve_triangular(self.factor_, k, lower=True) ** 2)
-        return np.sqrt(np.maximum(variance, 0.0))
+        references = References(self.inducing_features_, self.inducing_species_, self._kernel())
+        return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 
-    def _covariance_with_labels(self, references):
-        """Return the covariance of the references' summed energy with all labels."""
-        train, functionals = self.training_features_, self.functionals_
-        u, gradient = references.expand(
-            train.values, train.species, np.ones(len(references)), None, functionals.derivatives
-        )
-        return functionals.observe(u, gradient, train)
+    def _edges(self):
+        if self.edge_std_ is None:  # after a dense fit: not for nothing, and the data are at hand
+            self.edge_std_ = edge_std(self._process(), self.training_features_, _JITTER)
+        return self.edge_std_

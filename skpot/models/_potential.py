@@ -5,7 +5,6 @@ as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_
 """
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -163,7 +162,10 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
 
 
 class VariancePotential(KernelPotential):
-    """Kernel model with `energy_std(features)`."""
+    """Kernel model that knows how far its predictions may be off.
+
+    A subclass defines `_process()`; see `_variance`.
+    """
 
     def predict(self, X, return_std=False):
         """Predict energies, or energies with forces and stress.
@@ -172,60 +174,132 @@ class VariancePotential(KernelPotential):
         ----------
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features.
-        return_std : bool, default=False
-            Also return the standard deviation of the total energies.
+        return_std : bool or "all", default=False
+            Also return standard deviations: True those of the total energies, "all" those of
+            everything that is predicted, which take longer (see `predict_std`).
 
         Returns
         -------
         y : Targets, or ndarray of shape (n_samples,)
             The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
             energies, forces and (cells periodic in three directions) stress.
-        std : ndarray of shape (n_samples,)
-            Only with `return_std`; in eV, of the model, without label noise.
+        std : ndarray of shape (n_samples,), or Targets
+            Only with `return_std`; of the model, without label noise. An array in eV for True, of
+            the kind of y for "all".
         """
+        check_return_std(return_std)
         y = super().predict(X)
-        return (y, self.energy_std(as_features(self, X)[0])) if return_std else y
+        if not return_std:
+            return y
+        features, _ = as_features(self, X)
+        if return_std == "all" and self.returns_targets_:
+            return y, self.predict_std(features)
+        return y, self.energy_std(features)
+
+    def energy_std(self, features):
+        """Return the standard deviation of total energies, shape (n_structures,), in eV."""
+        return _root(self._process().energies(self._compared(features)))
+
+    def energies_std(self, features):
+        """Return the standard deviation of each environment's energy.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_environments,)
+            In eV.
+        """
+        return _root(self._process().environments(self._compared(features)))
+
+    def predict_std(self, features):
+        """Return the standard deviations of energies, forces and stress.
+
+        Forces and stress take about as long as the rows they would add to a fit.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        Targets
+            Of the shapes of predictions, in eV, eV/Å and eV/Å^3, without label noise; energies
+            alone if the features have no derivatives.
+        """
+        energy = self.energy_std(features)
+        if features.derivatives is None:
+            return Targets(energy)
+        forces, virials = self._process().derivatives(self._compared(features))
+        return as_targets(energy, features, _root(forces), -_root(virials))
+
+    def extrapolation_grade(self, features):
+        r"""Return how far environments are from those of the training set.
+
+        The standard deviation of an environment's energy over the largest among the training
+        environments of its species: at most 1 on the training set, and above 1 where the model
+        extrapolates. The variance is the leverage of the environment in the least-squares problem
+        of the fit, carried to all features of the kernel: a label of noise :math:`\sigma` there
+        would multiply the determinant of the information by :math:`1 + s^2 / \sigma^2`, so that
+        the grade ranks environments by D-optimality, as the grade of linear potentials does.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_environments,)
+            Without unit.
+
+        References
+        ----------
+        E. V. Podryapinkin, A. V. Shapeev, Comput. Mater. Sci. 140, 171 (2017); Y. Lysogorskiy
+        et al., Phys. Rev. Mater. 7, 043801 (2023), for linear models; C. E. Rasmussen, C. K. I.
+        Williams, Gaussian Processes for Machine Learning (2006), sec. 2.1, for leverage as
+        variance.
+        """
+        std = self.energies_std(features)
+        edge = self._edges()
+        # Of a species that e0 knows but no training structure has, everything is unknown.
+        largest = np.array([edge.get(int(z), 0.0) for z in features.species])
+        return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
+
+    def _edges(self):
+        return self.edge_std_
+
+    def _compared(self, features):
+        """Return what kernels compare of features that a fitted model can take."""
+        check_is_fitted(self)
+        features, _ = self._parts(features)
+        self._refuse_unknown(features)
+        return features
 
 
-def projected_std(references, covariance_factor, posterior_factor, features):
-    """Return the standard deviation of total energies given the labels of a sparse process.
+def check_return_std(return_std):
+    """Raise `ValueError` unless `return_std` is one of its values."""
+    if not (isinstance(return_std, bool) or return_std == "all"):
+        raise ValueError(f'return_std must be True, False or "all", got {return_std!r}')
 
-    Parameters
-    ----------
-    references : References
-        Its M references.
-    covariance_factor : ndarray of shape (M, M)
-        Lower triangle L with L L^T = K_MM.
-    posterior_factor : ndarray of shape (M, M)
-        Upper triangle of the least-squares system in whitened coefficients.
-    features : AtomicFeatures
-        Structures.
 
-    Returns
-    -------
-    ndarray of shape (n_structures,)
-        In eV.
+def edge_std(process, features, jitter):
+    """Return the largest standard deviation of an environment's energy, by species.
+
+    What K_MM was given as jitter is below what variances resolve, and taken as the least of them.
     """
-    sums = np.zeros((len(features), len(references)))
-    references.sums(features, sums)
-    explained = solve_triangular(covariance_factor, sums.T, lower=True)
-    remaining = solve_triangular(posterior_factor, explained, trans="T")
-    variance = prior_variance(references.kernel, features)
-    variance += np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+    variance = process.environments(features)
+    prior = np.asarray(process.kernel.diag(features.values))
+    kinds = np.unique(features.species)
+    return {
+        int(z): float(np.sqrt(max(variance[mine].max(), jitter * prior[mine].max())))
+        for z, mine in ((z, features.species == z) for z in kinds)
+    }
+
+
+def _root(variance):
     return np.sqrt(np.maximum(variance, 0.0))
-
-
-def prior_variance(kernel, features):
-    """Return the variance of each structure's energy before any label, shape (n_structures,)."""
-    prior = np.zeros(len(features))
-    for s in range(len(features)):
-        rows = slice(features.offsets[s], features.offsets[s + 1])
-        x, species = features.values[rows], features.species[rows]
-        for z in np.unique(species):
-            prior[s] += _total(kernel, x[species == z])
-    return prior
-
-
-def _total(kernel, x, limit=1024):
-    """Return the sum of k over all pairs of rows, a block at a time."""
-    return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data._elements import atomic_number
@@ -13,10 +12,11 @@ from ..kernels import DotProduct
 from ..selection import select_references
 from ..solvers import TriangularFactor
 from ._memory import plan_memory
-from ._potential import VariancePotential, projected_std
+from ._potential import VariancePotential, edge_std
 from ._progress import progress
 from ._rows import Noise, blocks, training_rows
 from ._threads import tile_threads
+from ._variance import SparseProcess
 
 
 class SparseGPR(VariancePotential):
@@ -82,6 +82,9 @@ class SparseGPR(VariancePotential):
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
         Where these come from.
+    edge_std_ : dict of int to float
+        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
+        `extrapolation_grade` is 1.
     n_rows_ : int
         Number of labels learnt from.
     jitter_ : float
@@ -218,19 +221,7 @@ class SparseGPR(VariancePotential):
         self.dual_coef_ = solve_triangular(
             self.covariance_factor_, factor.solve(), lower=True, trans="T"
         )
+        self.edge_std_ = edge_std(self._process(), features, self.jitter_)
 
-    def energy_std(self, features):
-        r"""Return the standard deviation of total energies, shape (n_structures,), in eV.
-
-        .. math:: s^2 = k_{**} - k_{*M} K_{MM}^{-1} k_{M*}
-            + k_{*M} (K_{MM} + K_{MN} \Sigma^{-1} K_{NM})^{-1} k_{M*}
-
-        with :math:`k_{**}` summed over pairs of atoms of one species: the projected process, which
-        does not collapse far from the references.
-        """
-        check_is_fitted(self)
-        features, _ = self._parts(features)
-        self._refuse_unknown(features)
-        return projected_std(
-            self._references(), self.covariance_factor_, self.posterior_factor_, features
-        )
+    def _process(self):
+        return SparseProcess(self._references(), self.covariance_factor_, self.posterior_factor_)
