@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AtomicFeatures": "skpot.data",
     "Calculator": "skpot.md",
+    "CalibratedPotential": "skpot.compose",
+    "Committee": "skpot.compose",
     "CoulombMatrix": "skpot.descriptors",
     "DescriptorCache": "skpot.descriptors",
     "GPR": "skpot.models",

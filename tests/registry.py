@@ -49,6 +49,13 @@ REGRESSORS = {
     "GPR": skpot.GPR(),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),
+    "Committee": skpot.Committee(skpot.SparseGPR(kernels.RBF(), n_sparse=100), n_members=3),
+    "CalibratedPotential": skpot.CalibratedPotential(
+        skpot.SparseGPR(kernels.RBF(), n_sparse=100), cv=2
+    ),
+    "CalibratedPotential-isotonic": skpot.CalibratedPotential(
+        skpot.GPR(kernels.RBF()), "isotonic", cv=3
+    ),
 }
 
 KERNELS = {

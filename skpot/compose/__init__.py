@@ -1,8 +1,17 @@
-"""Ordinary scikit-learn steps between a descriptor and a regressor."""
+"""Ordinary scikit-learn steps between a descriptor and a regressor; models made of models."""
 
+from ._calibrated import CalibratedPotential
+from ._committee import Committee
 from ._jacobians import register_jacobian
 from ._per_atom import PerAtom
 from ._per_structure import PerStructure
 from ._principal import PrincipalComponents
 
-__all__ = ["PerAtom", "PerStructure", "PrincipalComponents", "register_jacobian"]
+__all__ = [
+    "CalibratedPotential",
+    "Committee",
+    "PerAtom",
+    "PerStructure",
+    "PrincipalComponents",
+    "register_jacobian",
+]

@@ -392,7 +392,7 @@ class GPR(VariancePotential, _ExactPotential):
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
         self.factor_ = None
-        self.edge_std_ = edge_std(self._process(), features, _JITTER)
+        self.edge_std_ = edge_std(self._process(), features, _JITTER, len(features.values))
 
     def _process(self):
         if self.factor_ is not None:
@@ -404,5 +404,6 @@ class GPR(VariancePotential, _ExactPotential):
 
     def _edges(self):
         if self.edge_std_ is None:  # after a dense fit: not for nothing, and the data are at hand
-            self.edge_std_ = edge_std(self._process(), self.training_features_, _JITTER)
+            data = self.training_features_
+            self.edge_std_ = edge_std(self._process(), data, _JITTER, len(data.values))
         return self.edge_std_

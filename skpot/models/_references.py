@@ -127,13 +127,41 @@ class References:
 
     def _plain(self, x, q, alpha, slopes):
         kernel, slope, shift = self.kernel.with_slope(x, q)
-        if not slopes:
-            return kernel @ alpha, None
-        slope *= alpha
-        gradient = slope @ q
-        if shift is not None:
-            gradient += (shift @ alpha)[:, None] * x
-        return kernel @ alpha, gradient
+        return kernel @ alpha, _gradient(slope, shift, x, q, alpha) if slopes else None
+
+    def expand_sets(self, x, species, coefficients):
+        """Return energies and derivatives for several sets of coefficients at once.
+
+        Parameters
+        ----------
+        x, species
+            As in `expand`.
+        coefficients : ndarray of shape (n_references, n_sets)
+            A scalar for each reference.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets, n_environments)
+            As of `expand`.
+        gradients : ndarray of shape (n_sets, n_environments, n_features)
+            dE/d(features).
+        """
+        n_sets = coefficients.shape[1]
+        energies, gradients = np.zeros((n_sets, len(x))), np.zeros((n_sets, *x.shape))
+
+        def add(group):
+            members, columns = group
+            q, alpha, rows = self.values[columns], coefficients[columns], x[members]
+            kernel, slope, shift = self.kernel.with_slope(rows, q)
+            energies[:, members] = (kernel @ alpha).T
+            for k in range(n_sets):
+                gradients[k, members] = _gradient(slope, shift, rows, q, alpha[:, k])
+
+        groups = list(self.groups(species, limit=256))
+        with tile_threads(len(groups)) as map_tiles:
+            for _ in map_tiles(add, groups):
+                pass
+        return energies, gradients
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
@@ -182,3 +210,11 @@ class References:
         )
         product = strain_rows @ q.T
         add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+
+
+def _gradient(slope, shift, x, q, alpha):
+    """Return the gradient of the sum of alpha k, given what `with_slope` returns."""
+    gradient = (slope * alpha) @ q
+    if shift is not None:
+        gradient += (shift @ alpha)[:, None] * x
+    return gradient

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data._elements import atomic_number
@@ -221,7 +222,34 @@ class SparseGPR(VariancePotential):
         self.dual_coef_ = solve_triangular(
             self.covariance_factor_, factor.solve(), lower=True, trans="T"
         )
-        self.edge_std_ = edge_std(self._process(), features, self.jitter_)
+        self.edge_std_ = edge_std(
+            self._process(), features, self.jitter_, max(1000, self.n_rows_ // 3)
+        )
+
+    def sample_dual_coef(self, n_samples=1, random_state=None):
+        r"""Draw deviations of the coefficients from `dual_coef_` as the posterior has them.
+
+        In whitened coefficients the posterior is normal with covariance :math:`(R^T R)^{-1}`, R
+        being the triangle of the least-squares system, so that a draw is
+        :math:`L^{-T} R^{-1} \xi` with standard normal :math:`\xi`. A fit to labels that are
+        perturbed by their noise, towards a draw of the prior, has the same distribution.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState or None, default=None
+            Seed.
+
+        Returns
+        -------
+        ndarray of shape (n_references, n_samples)
+            Deviations, one draw in each column.
+        """
+        check_is_fitted(self)
+        noise = check_random_state(random_state).standard_normal((n_samples, len(self.dual_coef_)))
+        whitened = solve_triangular(self.posterior_factor_, noise.T)
+        return solve_triangular(self.covariance_factor_, whitened, lower=True, trans="T")
 
     def _process(self):
         return SparseProcess(self._references(), self.covariance_factor_, self.posterior_factor_)
