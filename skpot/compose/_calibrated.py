@@ -3,7 +3,7 @@
 from numbers import Integral
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
@@ -225,18 +225,22 @@ def _checked(y, name):
 
 
 def _factor_and_noise(error, std):
-    """Return c and d of greatest likelihood for normal errors of variance (c std)^2 + d^2."""
-    unit = np.sqrt(np.mean(error**2)) or 1.0
-    e2, s2 = (error / unit) ** 2, (std / np.sqrt(np.mean(std**2))) ** 2
+    """Return c and d of greatest likelihood for normal errors of variance (c std)^2 + d^2.
 
-    def loss(logs):
-        a, b = np.exp(logs)
-        variance = a * s2 + b
-        rest = (1.0 - e2 / variance) / variance
-        value = np.mean(np.log(variance) + e2 / variance)
-        return value, np.array([a * np.mean(rest * s2), b * np.mean(rest)])
+    For a given ratio of d to c the best c is known, which leaves one number to be searched for.
+    """
+    unit = np.sqrt(np.mean(std**2))
+    e2, s2 = error**2, (std / unit) ** 2
 
-    # Errors of one size are met by either alone; the bounds keep a useless one from running off.
-    found = minimize(loss, np.log([0.5, 0.1]), jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2)
-    c, d = np.exp(0.5 * found.x) * unit
-    return np.array([c / np.sqrt(np.mean(std**2)), d])
+    def loss(log_ratio):
+        shape = s2 + np.exp(log_ratio)
+        return np.log(np.mean(e2 / shape)) + np.mean(np.log(shape))
+
+    if not e2.any():
+        return np.zeros(2)
+    grid = np.linspace(-40.0, 10.0, 101)  # of several minima the lowest
+    k = int(np.argmin([loss(g) for g in grid]))
+    around = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+    ratio = np.exp(minimize_scalar(loss, bounds=around, method="bounded").x)
+    c2 = np.mean(e2 / (s2 + ratio))
+    return np.sqrt([c2 / unit**2, c2 * ratio])

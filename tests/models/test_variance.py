@@ -105,3 +105,98 @@ def test_exact_equals_dense_algebra(kernel, plain):
     oracle = ExactGP(features_of(model[0]), plain, e0, **NOISE).fit(training(X, y))
 
     compare(model, X, lambda s, name: exact_variance(oracle, s, name))
+
+
+@pytest.mark.parametrize("kernel", [RBF(0.5), DotProduct(2)], ids=str)
+def test_sparse_equals_exact_where_every_environment_is_a_reference(silicon, kernel):
+    features, y, test, _ = silicon
+    energies = np.asarray(y)
+    sparse = SparseGPR(kernel, n_sparse=10_000, sigma_energy=0.01, jitter=1e-14)
+    sparse.fit(features[:4], energies[:4])
+    exact = GPR(kernel, sigma_energy=0.01).fit(features[:4], energies[:4])
+    mine, other = sparse.predict_std(test), exact.predict_std(test)
+    tolerance = dict(rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(mine.energy, other.energy, **tolerance)
+    np.testing.assert_allclose(mine.forces_flat, other.forces_flat, **tolerance)
+    np.testing.assert_allclose(mine.stress, other.stress, **tolerance)
+    np.testing.assert_allclose(sparse.energies_std(test), exact.energies_std(test), **tolerance)
+
+
+@pytest.mark.parametrize("solver", ["sparse", "cholesky", "cg"])
+def test_parts_and_order_change_nothing(silicon, solver, monkeypatch):
+    features, y, test, _ = silicon
+    options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
+    model = (SparseGPR if solver == "sparse" else GPR)(RBF(0.5), **options).fit(features, y)
+    whole, atoms = model.predict_std(test), model.energies_std(test)
+    monkeypatch.setattr(_variance, "_BYTES", 1e5)  # two or three environments
+    monkeypatch.setattr(_variance, "_TOGETHER", 3)
+    parts, reversed_ = model.predict_std(test), model.predict_std(test[::-1])[::-1]
+    for other in (parts, reversed_):
+        np.testing.assert_allclose(other.energy, whole.energy, rtol=1e-7)
+        np.testing.assert_allclose(other.forces_flat, whole.forces_flat, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(other.stress, whole.stress, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(model.energies_std(test), atoms, rtol=1e-7)
+
+
+def test_predict_gives_all_or_energies(silicon):
+    features, y, test, _ = silicon
+    model = SparseGPR(n_sparse=20).fit(features, y)
+    energies, everything = (model.predict(test, return_std=flag)[1] for flag in (True, "all"))
+    assert type(energies) is np.ndarray
+    np.testing.assert_array_equal(everything.energy, energies)
+    assert everything.forces[0].shape == (8, 3) and everything.stress.shape == (len(test), 6)
+    plain = model.fit(features, np.asarray(y)).predict(test, return_std="all")[1]
+    assert type(plain) is np.ndarray
+    with pytest.raises(ValueError, match='True, False or "all", got \'some\''):
+        model.predict(test, return_std="some")
+
+
+def test_rows_of_whole_molecules():
+    X, y, _, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    X, y = X[-6:], y[-6:]
+    for regressor in (SparseGPR(RBF(1.0)), GPR(RBF(1.0))):
+        model = make_pipeline(skpot.InverseDistances(), regressor).fit(X[:5], y[:5])
+        _, std = model.predict(X[5:], return_std="all")
+        (forces,) = std.forces
+        assert forces.shape == (9, 3) and (forces > 0).all() and std.stress is None
+        features = model[:-1].transform(X)
+        grade = model[-1].extrapolation_grade(features)
+        assert grade.shape == (6,)
+        np.testing.assert_allclose(grade[:5].max(), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["sparse", "cholesky", "cg"])
+def test_the_grade_is_one_at_the_edge_of_the_training_set(silicon, solver):
+    features, y, test, _ = silicon
+    options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
+    model = (SparseGPR(n_sparse=30) if solver == "sparse" else GPR(RBF(0.5), **options))
+    model.fit(features, y)
+    grade = model.extrapolation_grade(features)
+    np.testing.assert_allclose(grade.max(), 1.0, rtol=1e-9)
+    # The grade is the ratio of deviations, here one of each structure's worst atom.
+    ratio = model.energies_std(test) / model.energies_std(features).max()
+    np.testing.assert_allclose(model.extrapolation_grade(test), ratio, rtol=1e-9)
+    again = clone(model).fit(features[::-1], y[::-1])
+    assert again.edge_std_ is None or set(again.edge_std_) == {14}
+
+
+def test_what_is_unlike_all_data_is_graded_above_one():
+    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    model = make_pipeline(SOAP(cutoff=4.0, n_max=4, l_max=3), SparseGPR(n_sparse=100))
+    bulk = [i for i, atoms in enumerate(X) if len(atoms) > 1][:30]
+    model.fit([X[i] for i in bulk], y[bulk])
+    strange = X[bulk[0]].copy()
+    strange.positions[0] += [1.0, 0.5, 0.8]
+    grade = model[-1].extrapolation_grade(model[0].transform([strange]))
+    assert grade.max() > 2.0
+    with pytest.raises(ValueError, match="species Ge"):
+        features = model[0].transform([strange])
+        features.species[:] = 32
+        model[-1].extrapolation_grade(features)
+
+
+def test_few_labels_are_graded_by_a_part_of_the_environments(silicon):
+    features, y, _, _ = silicon
+    model = SparseGPR(n_sparse=20).fit(features, np.asarray(y))
+    grade = model.extrapolation_grade(features)
+    assert grade.max() == pytest.approx(1.0)  # fewer environments than are looked at
