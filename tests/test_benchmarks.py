@@ -112,6 +112,18 @@ def test_accuracy_of_the_exact_model(small_set):
     assert record["residual"] <= 0.1
 
 
+def test_uncertainty_on_published_sets(small_set):
+    folder = small_set / "mlearn_Si"
+    folder.mkdir()
+    for name in ("train.xyz", "test.xyz"):
+        (small_set / name).rename(folder / name)
+    options = ["--data", small_set, "--sets", "si", "--quick"]
+    (record,) = run(FOLDER / "accuracy_uncertainty.py", *options)
+    assert record["frames"] == [4, 3]
+    for kind in ("plain", "scale", "isotonic", "committee"):
+        assert 0.0 <= record[kind]["forces"]["calibration_error"] <= 0.5
+
+
 def test_our_side_of_the_comparisons(small_set):
     (gap,) = [
         r

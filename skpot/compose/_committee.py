@@ -171,7 +171,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return self.estimator_.evaluate(features)
 
     def energy_std(self, features):
-        """Return the members' standard deviation of total energies, shape (n_structures,), in eV."""
+        """Return the members' deviation of total energies, shape (n_structures,), in eV."""
         return _rms(np.add.reduceat(self._energies(features), features.offsets[:-1], axis=1))
 
     def energies_std(self, features):

@@ -71,9 +71,7 @@ class ReliabilityDisplay:
         """
         y_pred, std = estimator.predict(X, return_std=True if quantity == "energy" else "all")
         name = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(
-            y, y_pred, std, quantity=quantity, name=name, ax=ax, **kwargs
-        )
+        return cls.from_predictions(y, y_pred, std, quantity=quantity, name=name, ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(

@@ -302,7 +302,9 @@ def edge_std(process, features, jitter, limit):
     for z in np.unique(features.species):
         rows = np.flatnonzero(features.species == z)
         rows = rows[:: -(-len(rows) // limit)]
-        some = AtomicFeatures(features.values[rows], np.arange(len(rows) + 1), np.full(len(rows), z))
+        some = AtomicFeatures(
+            features.values[rows], np.arange(len(rows) + 1), np.full(len(rows), z)
+        )
         variance, prior = process.environments(some), process.kernel.diag(some.values)
         edge[int(z)] = float(np.sqrt(max(variance.max(), jitter * np.max(prior))))
     return edge

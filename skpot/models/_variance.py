@@ -219,9 +219,7 @@ class _Motions:
         block = features.jacobian(rows)
         order = np.argsort(block.atom, kind="stable")
         self.atoms, begin = np.unique(block.atom[order], return_index=True)
-        self._entries = dict(
-            zip(self.atoms.tolist(), np.split(order, begin[1:]), strict=True)
-        )
+        self._entries = dict(zip(self.atoms.tolist(), np.split(order, begin[1:]), strict=True))
         self._centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
         self._block = block
         self._structure = np.searchsorted(features.offsets, rows, side="right") - 1

@@ -55,9 +55,9 @@ def test_factor_and_noise_are_found(deviations, factor, noise):
 def test_labels_that_symmetry_fixes_leave_the_factor_alone(deviations):
     deviations[:2000, 1:13] = 1e-9  # a model of perfect crystals; the reference has some noise
     y = labels(deviations, 2.0, 1e-4)
-    factor, noise = CalibratedPotential(FrozenEstimator(Known())).fit(
-        deviations, y
-    ).calibration_["forces"]
+    factor, noise = (
+        CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y).calibration_["forces"]
+    )
     np.testing.assert_allclose([factor, noise], [2.0, 1e-4], rtol=0.05)
 
 
@@ -65,7 +65,9 @@ def test_isotonic_finds_any_increasing_map_and_goes_on_beyond(deviations):
     y = labels(np.sqrt(deviations))
     model = CalibratedPotential(FrozenEstimator(Known()), "isotonic").fit(deviations, y)
     inside = np.linspace(0.2, 5.0, 40)
-    found = model.calibrate(Targets(inside, inside[:, None, None] * np.ones((40, 12, 3)))).forces_flat
+    found = model.calibrate(
+        Targets(inside, inside[:, None, None] * np.ones((40, 12, 3)))
+    ).forces_flat
     np.testing.assert_allclose(found[::12, 0], 2.0 * np.sqrt(inside), rtol=0.25)
     ends = np.array([1e-9, 1e3, 2e3])
     low, high, higher = model.calibrate(ends)
