@@ -208,9 +208,8 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         check_is_fitted(self)
         compared, references = self.estimator_._compared(features), self.estimator_._references()
         energies = np.zeros((self.deviations_.shape[1], len(compared.values)))
-        for rows, columns in references.groups(compared.species, 1024):
-            k = references.kernel(compared.values[rows], references.values[columns])
-            energies[:, rows] = (k @ self.deviations_[columns]).T
+        for members, rows in references.environment_rows(compared):
+            energies[:, members] = (rows @ self.deviations_).T
         return energies
 
     def _evaluate(self, features):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import _check_sample_weight
-from ..data import AtomicFeatures, Targets, check_targets
+from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
 from ._baseline import (
     evaluate_term,
@@ -20,7 +20,7 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
-from ._references import References
+from ._references import References, one_by_one
 from ._rows import as_targets
 
 
@@ -301,10 +301,7 @@ def edge_std(process, features, jitter, limit):
     edge = {}
     for z in np.unique(features.species):
         rows = np.flatnonzero(features.species == z)
-        rows = rows[:: -(-len(rows) // limit)]
-        some = AtomicFeatures(
-            features.values[rows], np.arange(len(rows) + 1), np.full(len(rows), z)
-        )
+        some = one_by_one(features, rows[:: -(-len(rows) // limit)])
         variance, prior = process.environments(some), process.kernel.diag(some.values)
         edge[int(z)] = float(np.sqrt(max(variance.max(), jitter * np.max(prior))))
     return edge

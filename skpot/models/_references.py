@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_force_rows, add_segments, add_strain_rows
+from ..data import AtomicFeatures
 from ..solvers import jittered_cholesky
 from ._threads import tile_threads
 
@@ -81,6 +82,24 @@ class References:
         for members, columns in self.groups(features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
+
+    def environment_rows(self, features, limit=1024):
+        """Yield environments, of one species and at most `limit` at a time, and their rows.
+
+        Yields
+        ------
+        members : ndarray of int of shape (n,)
+            Which environments.
+        rows : ndarray of shape (n, n_references)
+            Covariance of each one's energy with the references.
+        """
+        for z in np.unique(features.species):
+            all_members = np.flatnonzero(features.species == z)
+            for begin in range(0, len(all_members), limit):
+                members = all_members[begin : begin + limit]
+                rows = np.zeros((len(members), len(self)))
+                self.sums(one_by_one(features, members), rows)
+                yield members, rows
 
     def expand(self, x, species, coefficients, vectors=None, slopes=True):
         """Return energies of environments and, with `slopes`, their derivatives.
@@ -210,6 +229,11 @@ class References:
         )
         product = strain_rows @ q.T
         add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+
+
+def one_by_one(features, rows):
+    """Return environments as structures of one each, without derivatives."""
+    return AtomicFeatures(features.values[rows], np.arange(len(rows) + 1), features.species[rows])
 
 
 def _gradient(slope, shift, x, q, alpha):

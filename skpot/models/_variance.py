@@ -44,21 +44,11 @@ class SparseProcess(NamedTuple):
         self.references.sums(features, rows)
         return self._left(prior_variance(self.kernel, features), rows)
 
-    def environments(self, features, limit=1024):
+    def environments(self, features):
         """Return the variance of each environment's energy, shape (n_environments,)."""
         variance = np.array(self.kernel.diag(features.values), dtype=float)
-        for members, columns in self.references.groups(features.species, limit):
-            factor = self.covariance_factor[columns, columns]
-            k = self.kernel(self.references.values[columns], features.values[members])
-            explained = solve_triangular(factor, k, lower=True, check_finite=False)
-            # The other species' covariances are zero: those before the block need no row at all.
-            begin = columns.start
-            padded = np.zeros((len(self.references) - begin, len(members)))
-            padded[: len(explained)] = explained
-            remaining = solve_triangular(
-                self.posterior_factor[begin:, begin:], padded, trans="T", check_finite=False
-            )
-            variance[members] += np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+        for members, rows in self.references.environment_rows(features):
+            variance[members] = self._left(variance[members], rows)
         return variance
 
     def derivatives(self, features):
@@ -79,8 +69,11 @@ class SparseProcess(NamedTuple):
     def _left(self, prior, rows):
         """Return prior variances less what labels explain; contents of `rows` are lost."""
         self.references.whiten(rows, self.covariance_factor)
-        remaining = solve_triangular(self.posterior_factor, rows.T, trans="T", check_finite=False)
-        return prior + np.sum(remaining**2, axis=0) - np.sum(rows**2, axis=1)
+        # Environments of one species have no covariance with the references before theirs.
+        begin = int(np.argmax(rows.any(axis=0)))
+        explained, factor = rows[:, begin:].T, self.posterior_factor[begin:, begin:]
+        remaining = solve_triangular(factor, explained, trans="T", check_finite=False)
+        return prior + np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
 
 
 class ExactProcess(NamedTuple):

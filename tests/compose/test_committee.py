@@ -35,7 +35,7 @@ def test_members_spread_as_the_posterior_of_the_coefficients(silicon, kernel):
 def test_perturbed_fits_have_the_same_distribution(silicon):
     """Labels perturbed by their noise, towards draws of the prior, fitted one by one."""
     features, y, test, _ = silicon
-    noise, rng, n = 0.3, np.random.default_rng(0), 400
+    noise, rng, n = 0.3, np.random.default_rng(0), 150
     options = dict(n_sparse=10, sigma_energy=noise, e0={"Si": -4.0})
     energies = np.asarray(y)
     base = SparseGPR(**options).fit(features, energies)
