@@ -260,7 +260,7 @@ class VariancePotential(KernelPotential):
         Notes
         -----
         Fits to few labels look at some of the environments only, to stay as fast as they are: at
-        1000 of each species, or one for three labels if those are more.
+        200 of each species, or one for three labels if those are more.
 
         References
         ----------

@@ -223,7 +223,7 @@ class SparseGPR(VariancePotential):
             self.covariance_factor_, factor.solve(), lower=True, trans="T"
         )
         self.edge_std_ = edge_std(
-            self._process(), features, self.jitter_, max(1000, self.n_rows_ // 3)
+            self._process(), features, self.jitter_, max(200, self.n_rows_ // 3)
         )
 
     def sample_dual_coef(self, n_samples=1, random_state=None):
