@@ -126,13 +126,16 @@ class References:
         return energies, gradient
 
     def _plain(self, x, q, alpha, slopes):
-        kernel, slope, shift = self.kernel.with_slope(x, q)
         if not slopes:
-            return kernel @ alpha, None
-        slope *= alpha
-        gradient = slope @ q
-        if shift is not None:
-            gradient += (shift @ alpha)[:, None] * x
+            return self.kernel(x, q) @ alpha, None
+        kernel, by_similarity = self.kernel.with_slope(x, q)
+        gradient = np.zeros(x.shape)
+        for s, slope in by_similarity.items():
+            slope *= alpha
+            part = s.take(gradient)
+            part += slope @ s.against(q)
+            if s.centred:
+                part -= slope.sum(axis=1)[:, None] * s.against(x)
         return kernel @ alpha, gradient
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
@@ -168,17 +171,15 @@ class References:
     def _add_tile(self, block, x, structure, forces, strain, tile):
         rows, strain_rows = (a.reshape(-1, x.shape[1]) for a in (block.values, block.strain))
         q = self.values[tile]
-        _, slope, shift = self.kernel.with_slope(x, q)
-        moved = shift is not None
-        along = strain_along = np.empty(0)
-        if moved:
-            counts = 3 * np.diff(block.start)
-            along = np.einsum("rp,rp->r", rows, np.repeat(x, counts, axis=0))
-            strain_along = np.einsum("rp,rp->r", strain_rows, np.repeat(x, 6, axis=0))
-        else:
-            shift = slope
-        add_force_rows(
-            slope, shift, moved, block.start, block.atom, rows @ q.T, along, forces[:, tile]
-        )
-        product = strain_rows @ q.T
-        add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+        _, slopes = self.kernel.with_slope(x, q)
+        for s, slope in slopes.items():
+            along = strain_along = np.empty(0)
+            if s.centred:
+                own, counts = s.against(x), 3 * np.diff(block.start)
+                along = np.einsum("rp,rp->r", s.take(rows), np.repeat(own, counts, axis=0))
+                strain_along = np.einsum("rp,rp->r", s.take(strain_rows), np.repeat(own, 6, axis=0))
+            product = s.products(rows, q)
+            place = block.start, block.atom
+            add_force_rows(slope, s.centred, *place, product, along, forces[:, tile])
+            product = s.products(strain_rows, q)
+            add_strain_rows(slope, s.centred, structure, product, strain_along, strain[:, tile])

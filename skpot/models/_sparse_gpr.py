@@ -78,6 +78,8 @@ class SparseGPR(VariancePotential):
         Their atomic numbers.
     dual_coef_ : ndarray of shape (n_references,)
         The coefficients, in eV over units of the kernel.
+    kernel_ : kernel object
+        The kernel, names of blocks replaced by their columns.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -109,7 +111,7 @@ class SparseGPR(VariancePotential):
     _default_kernel = DotProduct
 
     _parameter_constraints = {
-        "kernel": [HasMethods(["with_slope", "diag"]), None],
+        "kernel": [HasMethods(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"})],
         "sigma_energy": [Interval(Real, 0, None, closed="neither")],
