@@ -107,8 +107,8 @@ def expand(slope, curvature, along, offset, coefficients, energy):
 
 
 @jit
-def add_force_rows(slope, centred, start, atom, product, along, out):
-    """Add -dk/dr of some centres to the force rows `out`.
+def add_rows(slope, centred, start, triple, product, along, out):
+    """Add derivatives of some centres' kernels along motions, three at a time.
 
     Parameters
     ----------
@@ -116,36 +116,53 @@ def add_force_rows(slope, centred, start, atom, product, along, out):
         Where dk/dx = slope (q - x), or slope q, with environment x and reference q.
     centred : bool
         Whether x counts; `along` is not read otherwise.
-    start, atom : ndarray
-        Rows of the Jacobian block that belong to each centre, and the atom each one moves.
-    product : ndarray of shape (3 * n_rows, n_references)
+    start, triple : ndarray
+        Triples of motions of each centre, and where each goes.
+    product : ndarray of shape (3 * n_triples, n_references)
         Jacobian times references.
-    along : ndarray of shape (3 * n_rows,)
+    along : ndarray of shape (3 * n_triples,)
         Jacobian times the centre's own features.
-    out : ndarray of shape (3 * n_atoms, n_references)
-        Rows to add to.
+    out : ndarray of shape (n_out, n_references)
+        Rows to add to, those of triple t from row 3 t on.
     """
     for c in range(len(start) - 1):
         for e in range(start[c], start[c + 1]):
             for axis in range(3):
-                source, target = product[3 * e + axis], out[3 * atom[e] + axis]
+                source, target = product[3 * e + axis], out[3 * triple[e] + axis]
                 step = along[3 * e + axis] if centred else 0.0
                 for m in range(source.shape[0]):
-                    target[m] -= slope[c, m] * (source[m] - step)
+                    target[m] += slope[c, m] * (source[m] - step)
 
 
 @jit
-def add_strain_rows(slope, centred, structure, product, along, out):
-    """Add dk/d(strain) of some centres to `out` (6 * n_structures, n_references).
+def add_direction_rows(slope, bend, first, centred, start, triple, product, along, out):
+    """Add derivatives along motions of kernels that are differentiated along directions.
 
-    `structure` (n_centres,) says where each centre goes; `product` is (6 * n_centres, ...).
+    Parameters
+    ----------
+    slope : ndarray of shape (n_centres, n_references)
+        As in `add_rows`.
+    bend : ndarray of shape (n_centres, n_directions)
+        Derivatives of `slope` along the directions.
+    first : ndarray of shape (n_references + 1,)
+        First direction of each reference.
+    centred, start, triple, along
+        As in `add_rows`.
+    product : ndarray of shape (3 * n_triples, n_references + n_directions)
+        Jacobian times references, then times directions.
+    out : ndarray of shape (n_out, n_directions)
+        Rows to add to.
     """
-    for c in range(len(structure)):
-        for v in range(6):
-            source, target = product[6 * c + v], out[6 * structure[c] + v]
-            step = along[6 * c + v] if centred else 0.0
-            for m in range(source.shape[0]):
-                target[m] += slope[c, m] * (source[m] - step)
+    n = slope.shape[1]
+    for c in range(len(start) - 1):
+        for e in range(start[c], start[c + 1]):
+            for axis in range(3):
+                source, target = product[3 * e + axis], out[3 * triple[e] + axis]
+                step = along[3 * e + axis] if centred else 0.0
+                for m in range(n):
+                    reference, weight = source[m] - step, slope[c, m]
+                    for k in range(first[m], first[m + 1]):
+                        target[k] += weight * source[n + k] + bend[c, k] * reference
 
 
 @jit

@@ -247,6 +247,14 @@ def test_n_sparse_by_species():
     assert (gpr.reference_species_ == 8).sum() == 3
 
 
+def test_references_can_be_given():
+    X, y = labelled(["Si"])
+    features = SOAP(**SMALL).fit_transform(X)
+    gpr = SparseGPR(selection=np.array([9, 2, 4])).fit(features, y)
+    np.testing.assert_array_equal(gpr.reference_features_, features.values[[2, 4, 9]])
+    assert clone(gpr).fit(features, y).predict(features).energy.shape == (len(X),)
+
+
 def test_parameters_of_the_default_kernel_can_be_set():
     gpr = SparseGPR().set_params(kernel__zeta=2)
     assert gpr.kernel.zeta == 2

@@ -40,6 +40,21 @@ def scaled_distance(q, p, length_scale):
     return math.sqrt(sum(((a - b) / c) ** 2 for a, b, c in zip(q, p, lengths, strict=True)))
 
 
+def along(q, t, step=1e-3):
+    """Differentiate a function of q along t: points of it with their weights."""
+    return [(weight / step, q + k * step * t) for k, weight in STENCIL.items()]
+
+
+def of_points(kernel):
+    """Kernel of sums over weighted points; a plain vector is a sum of one."""
+
+    def summed(p, q):
+        p, q = ([(1.0, a)] if isinstance(a, np.ndarray) else a for a in (p, q))
+        return sum(u * w * kernel(x, y) for u, x in p for w, y in q)
+
+    return summed
+
+
 class Structure:
     """Species, positions, cell and periodicity of one labelled structure; labels may be None."""
 
