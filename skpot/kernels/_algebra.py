@@ -149,12 +149,12 @@ class Sum(_Pair):
     Examples
     --------
     >>> from skpot.kernels import RBF, DotProduct
-    >>> kernel = RBF(2.0).on("pair") + 0.1 * DotProduct(zeta=4).on("soap")
+    >>> kernel = RBF(2.0).on("pair_basis") + 0.1 * DotProduct(zeta=4).on("soap")
     >>> kernel
-    Sum(k1=RBF(block='pair', length_scale=2.0),
+    Sum(k1=RBF(block='pair_basis', length_scale=2.0),
         k2=DotProduct(block='soap', variance=0.1))
     >>> kernel.set_params(k1__length_scale=3.0).k1
-    RBF(block='pair', length_scale=3.0)
+    RBF(block='pair_basis', length_scale=3.0)
     """
 
     def jet(self, w, order):

@@ -105,11 +105,12 @@ class GradientReferences(References):
             for k, left in enumerate(tiles):
                 for right in tiles[: k + 1]:
                     self._put(matrix, begin, left, right)
-            lower = np.tril(matrix, -1)
-            yield self.coefficients[z], lower + lower.T + np.diag(np.diag(matrix))
+            yield self.coefficients[z], matrix
 
     def _put(self, matrix, begin, left, right):
         block = self._between(left, right)
+        if left == right:
+            block = 0.5 * (block + block.T)
         rows, columns = (
             np.concatenate([np.arange(p.start, p.stop) for p in self._places(tile)]) - begin
             for tile in (left, right)

@@ -52,6 +52,10 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
                 self.kernel = self._default_kernel()  # None has no parameters a search could set
         return super().set_params(**params)
 
+    def _kernel(self):
+        """Return the kernel that `fit` starts from."""
+        return self._default_kernel() if self.kernel is None else self.kernel
+
     def _references(self):
         return References(self.reference_features_, self.reference_species_, self.kernel_)
 
@@ -77,7 +81,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         if term is not None:
             labels = subtract_term(labels, term)
         self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        kernel = self._default_kernel() if self.kernel is None else self.kernel
+        kernel = self._kernel()
         kernel._validate_params()
         self.kernel_ = kernel.bind(features.blocks, features.shape[1])
         return features, labels, weight

@@ -136,14 +136,7 @@ class References:
         if not slopes:
             return self.kernel(x, q) @ alpha, None
         kernel, by_similarity = self.kernel.with_slope(x, q)
-        gradient = np.zeros(x.shape)
-        for s, slope in by_similarity.items():
-            slope *= alpha
-            part = s.take(gradient)
-            part += slope @ s.against(q)
-            if s.centred:
-                part -= slope.sum(axis=1)[:, None] * s.against(x)
-        return kernel @ alpha, gradient
+        return kernel @ alpha, _gradient(by_similarity, x, q, alpha)
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
@@ -220,3 +213,14 @@ class Motion(NamedTuple):
     start: np.ndarray  # (n_centres + 1,) triples of each centre
     triple: np.ndarray  # (n_triples,) where each goes, in threes
     out: np.ndarray  # (n_out, n_columns)
+
+
+def _gradient(slopes, x, q, alpha):
+    """Return the gradient of the sum of alpha k, given slopes from `with_slope`."""
+    gradient = np.zeros(x.shape)
+    for s, slope in slopes.items():
+        part, weights = s.take(gradient), slope * alpha
+        part += weights @ s.against(q)
+        if s.centred:
+            part -= weights.sum(axis=1)[:, None] * s.against(x)
+    return gradient
