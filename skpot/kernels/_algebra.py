@@ -16,6 +16,8 @@ class Kernel(CovarianceFunction, BaseEstimator):
     a subclass defines `_mapped(change)`, the tree with every leaf replaced by `change(leaf)`.
     """
 
+    __array_ufunc__ = None  # NumPy's numbers leave products to kernels
+
     def __add__(self, other):
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
 

@@ -12,7 +12,8 @@ and its gradient
 .. math:: \partial_x (t \cdot \partial_q k) = \sum_s f_s S_s^2 t
           + \sum_{st} f_{st} r_t S_s^2 (q - \tau_s x)
 
-so that training rows take one product of the Jacobian with references and directions alike.
+so that training rows take one product of the Jacobian with references and directions alike: M
+references with D directions cost the multiplications of M (1 + D) plain ones.
 Functions of this kind for a sparse process: M. Lázaro-Gredilla, A. Figueiras-Vidal, Adv. Neural
 Inf. Process. Syst. 22, 1087 (2009).
 """
@@ -229,5 +230,5 @@ def _scaled(directions, q, kernel):
     one = GradientReferences(q[None], np.zeros(1, int), kernel, directions, [len(directions)])
     variances = np.diag(one._between(slice(0, 1), slice(0, 1)))
     value, slopes = variances[0], variances[1:]
-    varies = slopes > _FLAT**2 * value
+    varies = (slopes > _FLAT**2 * value) & (value > 0)
     return directions[varies] * np.sqrt(value / slopes[varies])[:, None]

@@ -199,6 +199,7 @@ def test_a_number_scales_whole_trees(rows):
     x, q = rows
     for kernel, _ in KERNELS.values():
         np.testing.assert_allclose((2.5 * kernel)(x, q), 2.5 * kernel(x, q), rtol=1e-12)
+    assert repr(np.float64(2.0) * RBF()) == "RBF(variance=2.0)"
     with pytest.raises(TypeError):
         RBF() * -1.0
     with pytest.raises(TypeError):

@@ -38,8 +38,15 @@ def silicon():
 
 @pytest.mark.parametrize(
     "kernel, naive",
-    [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))],
-    ids=["RBF", "DotProduct"],
+    [
+        (RBF(0.6, 2.0), gaussian(0.6, 2.0)),
+        (DotProduct(3), dot_product(3)),
+        (
+            RBF(0.6).on((0, 9)) * DotProduct(1) + DotProduct(2),
+            lambda x, q: gaussian(0.6)(x[:9], q[:9]) * (x @ q) + (x @ q) ** 2,
+        ),
+    ],
+    ids=["RBF", "DotProduct", "tree"],
 )
 def test_equals_dense_algebra(kernel, naive):
     X, y = labelled(["Si", "O"])

@@ -9,7 +9,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AtomicFeatures, SparseGPR, Targets, dump, load
-from skpot.kernels import RBF, DotProduct
+from skpot.kernels import RBF, DotProduct, Matern
 from skpot.models._gradient_references import GradientReferences, leading_directions
 from skpot.testing import check_potential, sample_structures
 from tests.naive.kernel import SparseGP, Structure, along, dot_product, gaussian, of_points
@@ -140,6 +140,29 @@ def test_tiles_give_the_covariance_of_the_whole(features):
         assert place == references.coefficients[z]
         total += len(matrix)
     assert total == len(references) == 60 + counts.sum()
+
+
+def test_training_rows_differentiate_with_theta(features):
+    """The functions dk/dtheta take the place of the kernel in sums, rows and covariances."""
+    kernel = RBF(0.7) * DotProduct(2, variance=0.8, variance_bounds="fixed") + Matern(1.3)
+    chosen = np.argsort(features.species, kind="stable")[::9]
+    directions, counts = leading_directions(features, chosen, kernel, 2)
+
+    def rows(function):
+        references = GradientReferences(
+            features.values[chosen], features.species[chosen], function, directions, counts
+        )
+        n = len(references)
+        sums, forces, strain = (np.zeros((k, n)) for k in (8, 3 * len(features.numbers), 48))
+        references.sums(features, sums)
+        references.gradient_rows(features, forces, strain, 1e6)
+        parts = [sums, forces, strain, *(block for _, block in references.covariance())]
+        return np.concatenate([np.pad(p, ((0, 0), (0, n - p.shape[1]))) for p in parts])
+
+    theta, step = kernel.theta, 1e-5
+    for function, direction in zip(kernel.theta_gradient(), np.eye(len(theta)), strict=True):
+        up, down = (rows(kernel.clone_with_theta(theta + h * direction)) for h in (step, -step))
+        np.testing.assert_allclose(rows(function), (up - down) / (2 * step), atol=1e-6)
 
 
 def test_blocks_of_any_size_give_the_same_model(features):
