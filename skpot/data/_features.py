@@ -92,10 +92,15 @@ class AtomicFeatures:
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
         return cls(values, *rows, derivatives, volumes, blocks, atoms)
 
-    def mapped(self, values, derivatives):
-        """Return other columns, shape (n_environments, any), of the same environments."""
+    def mapped(self, values, derivatives, blocks=None):
+        """Return other columns, shape (n_environments, any), of the same environments.
+
+        A single block keeps its name; several are merged unless `blocks` are given.
+        """
+        if blocks is None and len(self.blocks) == 1:
+            blocks = {name: slice(0, values.shape[1]) for name in self.blocks}
         return AtomicFeatures(
-            values, self.offsets, self.species, derivatives, self.volumes, atoms=self.atoms
+            values, self.offsets, self.species, derivatives, self.volumes, blocks, self.atoms
         )
 
     def select(self, columns):
@@ -103,7 +108,8 @@ class AtomicFeatures:
         chain = self.derivatives
         if chain is not None:
             chain = SelectColumns(chain, columns, self.values.shape[1])
-        return self.mapped(np.ascontiguousarray(self.values[:, columns]), chain)
+        blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
+        return self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
 
     @property
     def per_structure(self):
@@ -328,6 +334,18 @@ def _joined_blocks(parts, edges):
                 unique = f"{name}{count}"
             blocks[unique] = slice(edge + begin, edge + end)
     return blocks
+
+
+def _selected_blocks(blocks, columns, n_features):
+    """Return where blocks are among the selected columns, or None if they are not in one piece."""
+    places = {}
+    for name, block in blocks.items():
+        found = np.flatnonzero(np.isin(columns, np.arange(n_features)[block]))
+        if len(found) and np.ptp(found) + 1 != len(found):
+            return None
+        if len(found):
+            places[name] = slice(int(found[0]), int(found[-1]) + 1)
+    return places
 
 
 def _refuse_mixed(parts):

@@ -31,7 +31,7 @@ class _ExactPotential(KernelPotential):
     _default_kernel = RBF
 
     _parameter_constraints = {
-        "kernel": [HasMethods(["expansion", "with_curvature", "diag"]), None],
+        "kernel": [HasMethods(["bind", "with_curvature"]), None],
         "sigma_energy": [Interval(Real, 0, None, closed="neither")],
         "sigma_forces": [Interval(Real, 0, None, closed="neither")],
         "sigma_stress": [Interval(Real, 0, None, closed="neither")],
@@ -161,7 +161,7 @@ class _ExactPotential(KernelPotential):
         share = n / counts.sum()
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
-        references = References(features.values[chosen], features.species[chosen], self._kernel())
+        references = References(features.values[chosen], features.species[chosen], self.kernel_)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
@@ -262,7 +262,7 @@ class KernelRidge(_ExactPotential):
 
     Attributes
     ----------
-    reference_features_, reference_species_, dual_coef_, dual_vectors_, e0_, e0_source_
+    reference_features_, reference_species_, dual_coef_, dual_vectors_, kernel_, e0_, e0_source_
         See `GPR`.
     residual_, n_iter_, converged_, n_rows_, n_features_in_
         See `GPR`.
@@ -345,6 +345,8 @@ class GPR(VariancePotential, _ExactPotential):
         Their scalars a.
     dual_vectors_ : ndarray of shape (n_references, n_features) or None
         Their vectors v; None if all labels are energies.
+    kernel_ : kernel object
+        The kernel, names of blocks replaced by their columns.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -397,9 +399,9 @@ class GPR(VariancePotential, _ExactPotential):
     def _process(self):
         if self.factor_ is not None:
             return ExactProcess(
-                self._kernel(), self.factor_, self.functionals_, self.training_features_
+                self.kernel_, self.factor_, self.functionals_, self.training_features_
             )
-        references = References(self.inducing_features_, self.inducing_species_, self._kernel())
+        references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
         return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 
     def _edges(self):

@@ -43,10 +43,10 @@ def plan_memory(max_memory, features, labels, n_references):
     if need > limit:
         raise ValueError(
             f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
-            f"{n_references} references, {block / 1e9:.2f} GB for the rows of a structure of "
+            f"{n_references} coefficients, {block / 1e9:.2f} GB for the rows of a structure of "
             f"{largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
-            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} references (n_sparse), "
-            "or smaller structures."
+            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} coefficients (n_sparse, "
+            "n_directions), or smaller structures."
         )
     spare = limit - fixed
     return (

@@ -28,7 +28,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     """Regressor whose energies are sums of kernels with reference environments.
 
     A subclass has parameters `kernel`, `e0`, `baseline` and `targets`, and sets in `fit` the
-    attributes that the module names.
+    attributes that the module names; `kernel_` is the kernel with its blocks found.
     """
 
     _default_kernel = None  # what None stands for
@@ -52,10 +52,11 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return super().set_params(**params)
 
     def _kernel(self):
+        """Return the kernel that `fit` starts from."""
         return self._default_kernel() if self.kernel is None else self.kernel
 
     def _references(self):
-        return References(self.reference_features_, self.reference_species_, self._kernel())
+        return References(self.reference_features_, self.reference_species_, self.kernel_)
 
     def _prepare(self, X, y, sample_weight):
         """Check the input of `fit`, set the reference energies; return features, labels, weight."""
@@ -79,7 +80,9 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         if term is not None:
             labels = subtract_term(labels, term)
         self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        self._kernel()._validate_params()
+        kernel = self._kernel()
+        kernel._validate_params()
+        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
         return features, labels, weight
 
     def _parts(self, features):

@@ -1,5 +1,5 @@
 """Choice of reference environments."""
 
-from ._references import farthest_points, leverage_sample, select_references
+from ._references import farthest_points, given_references, leverage_sample, select_references
 
-__all__ = ["farthest_points", "leverage_sample", "select_references"]
+__all__ = ["farthest_points", "given_references", "leverage_sample", "select_references"]

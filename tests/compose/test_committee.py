@@ -78,6 +78,22 @@ def test_members_are_potentials_whose_spread_is_the_deviation(silicon):
     np.testing.assert_allclose(own.stress, members[2].stress, atol=1e-11)
 
 
+def test_members_of_references_with_derivatives(silicon):
+    features, y, test, _ = silicon
+    gpr = SparseGPR(RBF(0.5), n_sparse=20, n_directions=2)
+    committee = Committee(gpr, 3).fit(features, y)
+    assert len(committee.deviations_) > 40
+    members = committee.predict_members(test)
+    gpr, own = committee.estimator_, committee.estimator_._references()
+    scalars, vectors = own.fold(committee.deviations_[:, 1])
+    gpr.dual_coef_, gpr.dual_vectors_ = gpr.dual_coef_ + scalars, gpr.dual_vectors_ + vectors
+    alone = gpr.predict(test)
+    np.testing.assert_allclose(alone.energy, members[1].energy, rtol=1e-8)
+    np.testing.assert_allclose(alone.forces_flat, members[1].forces_flat, atol=1e-7)
+    energy_std = np.std([m.energy for m in members], axis=0)
+    assert (energy_std > 0).all()
+
+
 def test_blocks_change_nothing(silicon, monkeypatch):
     features, y, test, _ = silicon
     committee = Committee(SparseGPR(n_sparse=20), 5).fit(features, y)

@@ -11,8 +11,8 @@ from skpot.kernels import RBF, DotProduct
 from skpot.models import _variance
 from skpot.models._potential import edge_std
 from skpot.testing import sample_structures
-from tests.naive.exact import ExactGP, gaussian
-from tests.naive.kernel import SparseGP, Structure, dot_product
+from tests.naive.exact import ExactGP
+from tests.naive.kernel import SparseGP, Structure, dot_product, gaussian
 from tests.naive.variance import exact_variance, projected_variance
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
