@@ -21,23 +21,42 @@ _ROW_FUNCTIONS = {
 }
 
 
+# Blocks that may ride along, with what stands for a missing entry.
+_EXTRAS = {
+    "groups": "",
+    "sigma_energy": np.nan,
+    "sigma_forces_flat": np.nan,
+    "sigma_stress": np.nan,
+}
+
+
 class Targets(NDArrayOperatorsMixin):
     """Energies with optional forces and stress, any of them missing for any structure.
 
     To NumPy and scikit-learn this is the one-dimensional float array of energies, so it works as
-    `y` in every search, split and metric. Indexing by rows and `np.concatenate` keep forces and
-    stress; any other operation, arithmetic above all, returns a plain array of energies, so that
-    forces never go stale.
+    `y` in every search, split and metric. Indexing by rows and `np.concatenate` keep forces,
+    stress, groups and noise; any other operation, arithmetic above all, returns a plain array of
+    energies, so that forces never go stale.
 
     Parameters
     ----------
     energy : sequence of n_structures floats or None, or Targets
         Total energies (eV); None where there is none. Targets give all labels that do not follow.
     forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
-        Forces (eV/Å); None where there are none.
+        Forces (eV/Å); None where there are none. A row of NaN is an atom without a label.
     stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
         Stress (eV/Å³), Voigt order xx yy zz yz xz xy, tension positive as in ASE; None, or a row
         of NaN, where there is none.
+    groups : None or sequence of n_structures str or None
+        What each structure belongs to, such as its configuration type. Regressors take noise by
+        group; `GroupKFold` takes `y.groups`.
+    sigma_energy : None or sequence of n_structures floats or None
+        Noise of single energies, in eV per atom as the regressors' own `sigma_energy`, which it
+        goes before. None where the regressor's holds.
+    sigma_forces : None or sequence of n_structures floats, arrays of shape (n_atoms,), or None
+        Noise of a structure's or of each atom's force components (eV/Å).
+    sigma_stress : None or sequence of n_structures floats or None
+        Noise of a structure's stress components (eV/Å³).
 
     Attributes
     ----------
@@ -53,6 +72,12 @@ class Targets(NDArrayOperatorsMixin):
         The forces of all structures that have them, one after the other.
     force_offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns rows `force_offsets[i]:force_offsets[i + 1]`, none where missing.
+    groups : ndarray of str of shape (n_structures,) or None
+        Empty where there is none.
+    sigma_energy, sigma_stress : ndarray of shape (n_structures,) or None
+        NaN where not given.
+    sigma_forces_flat : ndarray of shape (n_labelled_atoms,) or None
+        In the order of `forces_flat`; NaN where not given.
 
     Examples
     --------
@@ -67,14 +92,32 @@ class Targets(NDArrayOperatorsMixin):
     array([-2. , -3.5])
     """
 
-    def __init__(self, energy, forces=None, stress=None):
+    def __init__(
+        self,
+        energy,
+        forces=None,
+        stress=None,
+        *,
+        groups=None,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_stress=None,
+    ):
         if isinstance(energy, Targets):  # dropping its other labels in silence would be a trap
             forces = energy.forces if forces is None else forces
             stress = energy.stress if stress is None else stress
+            groups = energy.groups if groups is None else groups
+            sigma_energy = energy.sigma_energy if sigma_energy is None else sigma_energy
+            sigma_forces = energy.sigma_forces if sigma_forces is None else sigma_forces
+            sigma_stress = energy.sigma_stress if sigma_stress is None else sigma_stress
         self.energy, self.has_energy = _energies(energy)
         n = len(self.energy)
         self.forces_flat, self.force_offsets = _segments(forces, n)
         self.stress, self.has_stress = _stresses(stress, n)
+        self.groups = _groups(groups, n)
+        self.sigma_energy = _sigmas(sigma_energy, n, "sigma_energy")
+        self.sigma_forces_flat = _force_sigmas(sigma_forces, self.force_offsets)
+        self.sigma_stress = _sigmas(sigma_stress, n, "sigma_stress")
 
     @classmethod
     def _from_blocks(cls, energy, has_energy, forces_flat, force_offsets, stress, has_stress):
@@ -83,7 +126,30 @@ class Targets(NDArrayOperatorsMixin):
         self.forces_flat, self.force_offsets = forces_flat, force_offsets
         self.stress = stress if stress is not None and has_stress.any() else None
         self.has_stress = has_stress
+        self.groups = self.sigma_energy = self.sigma_forces_flat = self.sigma_stress = None
         return self
+
+    def relabelled(self, energy, forces=None, stress=None):
+        """Return other labels of the same structures, with the same groups and noise.
+
+        Parameters
+        ----------
+        energy, forces, stress
+            As in the class.
+
+        Returns
+        -------
+        targets : Targets
+        """
+        return type(self)(
+            energy,
+            forces,
+            stress,
+            groups=self.groups,
+            sigma_energy=self.sigma_energy,
+            sigma_forces=None if forces is None else self.sigma_forces,
+            sigma_stress=self.sigma_stress,
+        )
 
     @classmethod
     def from_atoms(cls, structures):
@@ -197,6 +263,14 @@ class Targets(NDArrayOperatorsMixin):
         return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property
+    def sigma_forces(self):
+        """List of (n_atoms,) arrays, None where there are no forces; None if none is given."""
+        if self.sigma_forces_flat is None:
+            return None
+        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:])
+        return [self.sigma_forces_flat[a:b] if b > a else None for a, b in bounds]
+
+    @property
     def has_forces(self):
         """Whether there are forces, (n_structures,)."""
         return np.diff(self.force_offsets) > 0
@@ -212,7 +286,7 @@ class Targets(NDArrayOperatorsMixin):
         counts = np.diff(self.force_offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         atoms = np.repeat(self.force_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return self._from_blocks(
+        selected = self._from_blocks(
             self.energy[rows],
             self.has_energy[rows],
             self.forces_flat[atoms],
@@ -220,6 +294,11 @@ class Targets(NDArrayOperatorsMixin):
             None if self.stress is None else self.stress[rows],
             self.has_stress[rows],
         )
+        for name in _EXTRAS:
+            block = getattr(self, name)
+            if block is not None:
+                setattr(selected, name, block[atoms if name == "sigma_forces_flat" else rows])
+        return selected
 
     @classmethod
     def _concatenate(cls, parts):
@@ -229,7 +308,7 @@ class Targets(NDArrayOperatorsMixin):
             stress = np.concatenate(
                 [np.full((len(p), 6), np.nan) if p.stress is None else p.stress for p in parts]
             )
-        return cls._from_blocks(
+        joined = cls._from_blocks(
             np.concatenate([part.energy for part in parts]),
             np.concatenate([part.has_energy for part in parts]),
             np.concatenate([part.forces_flat for part in parts]),
@@ -237,6 +316,10 @@ class Targets(NDArrayOperatorsMixin):
             stress,
             np.concatenate([part.has_stress for part in parts]),
         )
+        for name, absent in _EXTRAS.items():
+            if any(getattr(part, name) is not None for part in parts):
+                setattr(joined, name, np.concatenate([_block(p, name, absent) for p in parts]))
+        return joined
 
     def __array_function__(self, func, types, args, kwargs):
         if func is np.concatenate and set(kwargs) <= {"axis"} and len(args) <= 2:
@@ -341,6 +424,62 @@ def _stresses(stress, n):
         rows[i] = array
         has[i] = not np.isnan(array).all()
     return (rows if has.any() else None), has
+
+
+def _groups(groups, n):
+    """Return names (n,), empty where there is none; None if there are none at all."""
+    if groups is None:
+        return None
+    _same_number(groups, n, "groups")
+    return np.array(["" if name is None else str(name) for name in groups], dtype=np.str_)
+
+
+def _sigmas(sigma, n, name):
+    """Return noise levels (n,), NaN where there is none; None if there are none at all."""
+    if sigma is None:
+        return None
+    _same_number(sigma, n, name)
+    array = np.array([np.nan if value is None else value for value in sigma], dtype=np.float64)
+    bad = np.flatnonzero(array <= 0)
+    if len(bad):
+        raise ValueError(f"{name} must be positive, got {array[bad[0]]} for structure {bad[0]}")
+    return array
+
+
+def _force_sigmas(sigma, offsets):
+    """Return noise levels of all atoms with forces, NaN where there is none."""
+    if sigma is None:
+        return None
+    _same_number(sigma, len(offsets) - 1, "sigma_forces")
+    flat = np.full(offsets[-1], np.nan)
+    for i, entry in enumerate(sigma):
+        count = offsets[i + 1] - offsets[i]
+        if entry is None or not count:
+            continue
+        array = np.asarray(entry, dtype=np.float64)
+        if array.shape not in ((), (count,)):
+            raise ValueError(
+                f"structure {i}: sigma_forces has shape {array.shape}; give a number, or one for "
+                f"each of its {count} atoms"
+            )
+        if (array <= 0).any():
+            raise ValueError(f"structure {i}: sigma_forces must be positive, got {array.min()}")
+        flat[offsets[i] : offsets[i + 1]] = array
+    return flat
+
+
+def _same_number(values, n, name):
+    if len(values) != n:
+        raise ValueError(f"got {n} energies but {len(values)} {name}; give one per structure")
+
+
+def _block(part, name, absent):
+    """Return a block of a part, filled with `absent` if it has none."""
+    block = getattr(part, name)
+    if block is not None:
+        return block
+    size = len(part.forces_flat) if name == "sigma_forces_flat" else len(part)
+    return np.full(size, absent)
 
 
 def _voigt(matrix, i):

@@ -29,8 +29,10 @@ def plan_memory(max_memory, features, labels, n_references):
     """
     limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
     columns = n_references + 1
-    # Covariance factor, triangle, its copy for the variance, and one temporary of LAPACK.
-    fixed = 4 * 8.0 * columns**2
+    # Covariance factor, triangle, its copy for the variance, one temporary of LAPACK, and the
+    # triangles of all kinds of labels but the most frequent.
+    kinds = [labels.has_energy.any(), labels.has_forces.any(), labels.has_stress.any()]
+    fixed = (3 + sum(kinds)) * 8.0 * columns**2
     largest = int(features.n_atoms.max())
     derivative = labels.has_forces.any() or labels.has_stress.any()
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)

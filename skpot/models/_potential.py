@@ -21,6 +21,7 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
+from ._noise import with_noise
 from ._references import References
 from ._rows import as_targets
 
@@ -58,9 +59,13 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _references(self):
         return References(self.reference_features_, self.reference_species_, self._kernel())
 
-    def _prepare(self, X, y, sample_weight):
-        """Check the input of `fit`, set the reference energies; return features, labels, weight."""
-        features, y = as_features(self, X, y, reset=True)
+    def _prepare(self, X, y, sample_weight, reset=True):
+        """Check the input of `fit`, set the reference energies; return features and labels.
+
+        The labels have all of their noise levels, weights included. Without `reset` the estimator
+        is fitted already and the input is more of the same.
+        """
+        features, y = as_features(self, X, y, reset=reset)
         structures = features.derivatives is not None
         labels = check_targets(
             y,
@@ -75,13 +80,20 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         weight = _check_sample_weight(
             sample_weight, features, dtype=np.float64, ensure_non_negative=True
         )
-        self.returns_targets_ = isinstance(y, Targets)
+        if reset:
+            self.returns_targets_ = isinstance(y, Targets)
         features, term = self._parts(features)
         if term is not None:
             labels = subtract_term(labels, term)
-        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
+        labels = with_noise(labels, weight, self.sigma_energy, self.sigma_forces, self.sigma_stress)
+        if reset:
+            self.e0_, self.e0_source_ = reference_energies(
+                self.e0, features, labels.energy, labels.sigma_energy**-2.0
+            )
+        else:
+            self._refuse_unknown(features)
         self._kernel()._validate_params()
-        return features, labels, weight
+        return features, labels
 
     def _parts(self, features):
         """Return the features that kernels compare, and those of the baseline or None."""

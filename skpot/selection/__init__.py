@@ -1,5 +1,12 @@
-"""Choice of reference environments."""
+"""Choice of reference environments, and weights of structures."""
 
 from ._references import farthest_points, leverage_sample, select_references
+from ._weights import energy_weights, rarity_weights
 
-__all__ = ["farthest_points", "leverage_sample", "select_references"]
+__all__ = [
+    "energy_weights",
+    "farthest_points",
+    "leverage_sample",
+    "rarity_weights",
+    "select_references",
+]
