@@ -23,6 +23,7 @@ _PUBLIC = {
     "PrincipalComponents": "skpot.compose",
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
+    "SparseGPRCV": "skpot.models",
     "SymmetryFunctions": "skpot.descriptors",
     "Targets": "skpot.data",
     "TripletBasis": "skpot.descriptors",

@@ -46,6 +46,7 @@ REGRESSORS = {
         kernels.DotProduct(zeta=1), n_sparse=20, selection="random"
     ),
     "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
+    "SparseGPRCV": skpot.SparseGPRCV(n_sparse=100, cv=3, kernel_params={"zeta": [1, 2]}),
     "GPR": skpot.GPR(),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),

@@ -2,5 +2,6 @@
 
 from ._gpr import GPR, KernelRidge
 from ._sparse_gpr import SparseGPR
+from ._sparse_gpr_cv import SparseGPRCV
 
-__all__ = ["GPR", "KernelRidge", "SparseGPR"]
+__all__ = ["GPR", "KernelRidge", "SparseGPR", "SparseGPRCV"]

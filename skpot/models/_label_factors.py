@@ -37,12 +37,18 @@ class FitFactor:
 
     def fold(self, kind, rows):
         """Fold in rows of one kind; see `TriangularFactor.fold`."""
+        self._of(kind, rows).fold(rows)
+
+    def merge(self, kind, trapezoid):
+        """Fold in the trapezoid of rows of one kind."""
+        self._of(kind, trapezoid).merge(trapezoid)
+
+    def _of(self, kind, rows):
         if kind == self.main:
-            self.factor.fold(rows)
-            return
+            return self.factor
         if kind not in self.apart:
             self.apart[kind] = empty_factor(rows.shape[1] - 1)
-        self.apart[kind].fold(rows)
+        return self.apart[kind]
 
     def close(self, before):
         """Fold in the kinds kept apart; return their trapezoids with those from before."""

@@ -18,8 +18,10 @@ def available_memory():
         return 4e9
 
 
-def plan_memory(max_memory, features, labels, n_references):
+def plan_memory(max_memory, features, labels, n_references, n_triangles=None):
     """Return the bytes for a block of rows and for a dense Jacobian.
+
+    There are `n_triangles` factors of rows, by default one for each kind of label.
 
     Raises
     ------
@@ -29,10 +31,12 @@ def plan_memory(max_memory, features, labels, n_references):
     """
     limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
     columns = n_references + 1
-    # Covariance factor, triangle, its copy for the variance, one temporary of LAPACK, and the
-    # triangles of all kinds of labels but the most frequent.
-    kinds = [labels.has_energy.any(), labels.has_forces.any(), labels.has_stress.any()]
-    fixed = (3 + sum(kinds)) * 8.0 * columns**2
+    if n_triangles is None:
+        n_triangles = sum(
+            b.any() for b in (labels.has_energy, labels.has_forces, labels.has_stress)
+        )
+    # Covariance factor, a copy of the final triangle for the variance, and one temporary of LAPACK.
+    fixed = (3 + n_triangles) * 8.0 * columns**2
     largest = int(features.n_atoms.max())
     derivative = labels.has_forces.any() or labels.has_stress.any()
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)

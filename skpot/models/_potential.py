@@ -21,7 +21,7 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
-from ._noise import with_noise
+from ._noise import LABELS, with_noise
 from ._references import References
 from ._rows import as_targets
 
@@ -85,7 +85,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         features, term = self._parts(features)
         if term is not None:
             labels = subtract_term(labels, term)
-        labels = with_noise(labels, weight, self.sigma_energy, self.sigma_forces, self.sigma_stress)
+        labels = with_noise(labels, weight, **self._noise())
         if reset:
             self.e0_, self.e0_source_ = reference_energies(
                 self.e0, features, labels.energy, labels.sigma_energy**-2.0
@@ -94,6 +94,10 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             self._refuse_unknown(features)
         self._kernel()._validate_params()
         return features, labels
+
+    def _noise(self):
+        """Return the noise levels of labels that y says nothing of."""
+        return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
         """Return the features that kernels compare, and those of the baseline or None."""

@@ -13,10 +13,13 @@ from ..kernels import DotProduct
 from ..selection import select_references
 from ..solvers import TriangularFactor
 from ._label_factors import FitFactor, count_labels, determined, shares
+from ._leave_out import leave_out, less
 from ._memory import plan_memory
 from ._noise import SIGMA
 from ._potential import VariancePotential, projected_std
 from ._rows import whitened_blocks
+
+_NO_WEIGHT = 1e8  # noise in place of an infinite one
 
 
 class SparseGPR(VariancePotential):
@@ -223,6 +226,53 @@ class SparseGPR(VariancePotential):
         features, labels = self._prepare(X, y, sample_weight, reset=False)
         self._fold(features, labels, TriangularFactor(self.posterior_factor_, self.target_column_))
         return self
+
+    def leave_one_out(self, X, y, sample_weight=None):
+        r"""Predict each training structure by the model that all others make.
+
+        In closed form, from one more pass over the rows: with rows :math:`A_s` of all labels
+        of structure s and their residuals :math:`r_s`, both divided by the noise, the residuals
+        without the structure are
+
+        .. math:: r_{-s} = (1 - A_s (R^T R)^{-1} A_s^T)^{-1} r_s
+
+        where R is the factor of all rows. References, free atoms' energies and noise stay.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            What the model was fitted to, or part of it.
+        y : Targets, or array of shape (n_samples,)
+            Its labels.
+        sample_weight : array of shape (n_samples,), optional
+            Its weights.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            Predictions of the labels that there are: for `skpot.metrics`, like those of
+            `cross_val_predict`. The kind of y that `fit` saw.
+
+        References
+        ----------
+        R. D. Cook, S. Weisberg, Residuals and Influence in Regression (1982), sec. 2.2, for
+        the rows of one label.
+        """
+        check_is_fitted(self)
+        features, labels = self._prepare(X, y, sample_weight, reset=False)
+        labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress = (
+            # Labels without weight have rows too, of no influence.
+            np.minimum(sigma, _NO_WEIGHT)
+            for sigma in (labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress)
+        )
+        errors = leave_out(
+            self._references(), self.covariance_factor_, self.posterior_factor_,
+            self.target_column_[:-1], features, labels, self._residual(features, labels),
+            plan_memory(self.max_memory, features, labels, len(self.posterior_factor_)),
+            self.verbose,
+        )  # fmt: skip
+        predicted = less(y, *errors)
+        return predicted if self.returns_targets_ else predicted.energy
 
     def _choose_references(self, features):
         chosen = select_references(

@@ -63,11 +63,16 @@ class TriangularFactor:
 
     @property
     def trapezoid(self):
-        """[R z; 0 rho] without rows of zeros, shape (min(n_rows, n + 1), n + 1), without a prior.
+        """[R z; 0 rho] without rows that are zero within rounding, shape (k, n + 1).
 
-        For any x, the rows folded in have the sum of squares |rows [x; -1]|^2 = |it [x; -1]|^2.
+        For any x, the rows folded in have the sum of squares |rows [x; -1]|^2 = |it [x; -1]|^2. It
+        is upper trapezoidal: dropping rows moves others up.
         """
-        return np.triu(self._triangle)[: self.n_rows]
+        triangle = np.triu(self._triangle)
+        size = np.abs(triangle)
+        # The error of the factorisation itself, column by column.
+        floor = len(size) * np.finfo(float).eps * np.linalg.norm(triangle, axis=0)
+        return triangle[(size > floor).any(axis=1)]
 
     @property
     def residual(self):

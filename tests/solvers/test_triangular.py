@@ -58,6 +58,22 @@ def test_factors_merge(sizes):
     np.testing.assert_allclose(continued.solve(), whole.solve(), rtol=1e-10)
 
 
+def test_equal_rows_with_other_targets_keep_them():
+    rows = np.zeros((3, 9))
+    rows[:, :2] = [1.0, 2.0]
+    rows[:, 8] = [1.0, 2.0, 4.0]
+    factor = TriangularFactor(np.zeros((8, 8)))
+    factor.fold(rows.copy())
+    trapezoid = factor.trapezoid
+    assert len(trapezoid) == 2
+    np.testing.assert_allclose(trapezoid.T @ trapezoid, rows.T @ rows, atol=1e-12)
+    merged = TriangularFactor(np.eye(8))
+    merged.merge(trapezoid)
+    whole = TriangularFactor(np.eye(8))
+    whole.fold(rows)
+    np.testing.assert_allclose(merged.solve(), whole.solve(), atol=1e-12)
+
+
 def test_an_empty_block_changes_nothing():
     factor = TriangularFactor(np.eye(3))
     factor.fold(np.empty((0, 4)))
