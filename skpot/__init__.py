@@ -17,6 +17,7 @@ _PUBLIC = {
     "GPR": "skpot.models",
     "InverseDistances": "skpot.descriptors",
     "KernelRidge": "skpot.models",
+    "LinearRidge": "skpot.models",
     "PairBasis": "skpot.descriptors",
     "PerAtom": "skpot.compose",
     "PerStructure": "skpot.compose",

@@ -50,6 +50,8 @@ REGRESSORS = {
     "GPR": skpot.GPR(),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),
+    "LinearRidge": skpot.LinearRidge(),
+    "LinearRidge-quadratic": skpot.LinearRidge(1e-3, degree=2),
 }
 
 KERNELS = {

@@ -52,6 +52,12 @@ def test_fit_benchmark():
     assert memory["peak_mb"] >= memory["imports_mb"] > 0.0
 
 
+def test_search_benchmark():
+    (record,) = run(FOLDER / "bench_sparse_gpr_cv.py", "--quick")
+    assert record["folds"] == 5 and record["settings"] == 20
+    assert record["relative_difference_from_rows"] < 1e-7
+
+
 @pytest.fixture
 def small_set(tmp_path):
     """Training and test files of which one test structure is a turned copy."""

@@ -48,6 +48,8 @@ class AtomicFeatures:
     atoms : StructureAtoms, optional
         Offsets and atomic numbers of the atoms, if each row describes a whole structure; see
         `of_structures`.
+    penalties : dict of str to sparse array, optional
+        For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
 
     Examples
     --------
@@ -60,7 +62,15 @@ class AtomicFeatures:
     """
 
     def __init__(
-        self, values, offsets, species, derivatives=None, volumes=None, blocks=None, atoms=None
+        self,
+        values,
+        offsets,
+        species,
+        derivatives=None,
+        volumes=None,
+        blocks=None,
+        atoms=None,
+        penalties=None,
     ):
         self.values = values
         self.offsets = offsets
@@ -69,6 +79,7 @@ class AtomicFeatures:
         self.volumes = np.full(len(offsets) - 1, np.nan) if volumes is None else volumes
         self.blocks = {"features": slice(0, values.shape[1])} if blocks is None else blocks
         self.atoms = atoms
+        self.penalties = {} if penalties is None else penalties
 
     @classmethod
     def of_structures(
@@ -99,11 +110,25 @@ class AtomicFeatures:
         )
 
     def select(self, columns):
-        """Return the features that the index array `columns` names, of the same environments."""
+        """Return the features that the index array `columns` names, of the same environments.
+
+        Blocks of which all columns are there, in order, stay blocks.
+        """
         chain = self.derivatives
         if chain is not None:
             chain = SelectColumns(chain, columns, self.values.shape[1])
-        return self.mapped(np.ascontiguousarray(self.values[:, columns]), chain)
+        selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain)
+        place = np.full(self.values.shape[1], -1)
+        place[columns] = np.arange(len(columns))
+        kept = {}
+        for name, block in self.blocks.items():
+            inside = place[block]
+            if len(inside) and inside[0] >= 0 and (np.diff(inside) == 1).all():
+                kept[name] = slice(int(inside[0]), int(inside[-1]) + 1)
+        if kept:
+            selected.blocks = kept
+            selected.penalties = {k: v for k, v in self.penalties.items() if k in kept}
+        return selected
 
     @property
     def per_structure(self):
@@ -163,6 +188,7 @@ class AtomicFeatures:
             self.volumes[structures],
             self.blocks,
             atoms,
+            self.penalties,
         )
 
     def __array_function__(self, func, types, args, kwargs):
@@ -186,14 +212,16 @@ class AtomicFeatures:
                 raise ValueError("features of different structures cannot be put side by side")
         edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         chains = [part.derivatives for part in parts]
+        blocks, penalties = _joined_blocks(parts, edges)
         return AtomicFeatures(
             np.hstack([part.values for part in parts]),
             first.offsets,
             first.species,
             None if any(chain is None for chain in chains) else Concatenated(chains, edges),
             first.volumes,
-            _joined_blocks(parts, edges),
+            blocks,
             first.atoms,
+            penalties,
         )
 
     @staticmethod
@@ -217,6 +245,7 @@ class AtomicFeatures:
             np.concatenate([part.volumes for part in parts]),
             parts[0].blocks,
             atoms,
+            parts[0].penalties,
         )
 
     @property
@@ -317,8 +346,8 @@ def _plain(value):
 
 
 def _joined_blocks(parts, edges):
-    """Return the blocks of parts side by side; a name's later occurrences get numbers."""
-    blocks = {}
+    """Return blocks and penalties of parts side by side; later ones of a name get numbers."""
+    blocks, penalties = {}, {}
     for part, edge in zip(parts, edges.tolist(), strict=False):
         for name, columns in part.blocks.items():
             begin, end, _ = columns.indices(part.shape[1])
@@ -327,7 +356,9 @@ def _joined_blocks(parts, edges):
                 count += 1
                 unique = f"{name}{count}"
             blocks[unique] = slice(edge + begin, edge + end)
-    return blocks
+            if name in part.penalties:
+                penalties[unique] = part.penalties[name]
+    return blocks, penalties
 
 
 def _refuse_mixed(parts):

@@ -176,6 +176,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         index = self._species_index(batch)  # refuses what `species` leaves out
         self.hypers_ = choose(self, self._rules, batch)
         self._learn(batch, index)
+        smooth = getattr(self, "smoothness_penalty", None)
+        self.penalties_ = {self._block: smooth(to_cutoff=True)} if smooth else {}
         return self
 
     def transform(self, X):
@@ -207,7 +209,10 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype)
         chain.fill(values)
         blocks = {self._block: slice(None)}
-        return AtomicFeatures(values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks)
+        return AtomicFeatures(
+            values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks,
+            penalties=self.penalties_,
+        )  # fmt: skip
 
     def _hyperparameters(self):
         """Return as bytes all that determines the features of a structure."""

@@ -176,8 +176,9 @@ class FoldFactors:
     def _cholesky(self, grams, precision):
         """Return the factor of the normal matrix, None if it has none within rounding."""
         normal = np.zeros((self.m, self.m), order="F")
+        flat = normal.ravel(order="F")  # a view, which daxpy adds to in place
         for kind, gram in grams.items():
-            normal += precision[kind] * gram
+            blas.daxpy(gram.ravel(order="F"), flat, a=precision[kind])
         normal[np.diag_indices(self.m)] += 1.0
         factor, info = lapack.dpotrf(normal, overwrite_a=1, clean=0)
         return None if info else factor

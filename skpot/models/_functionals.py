@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._noise import LABELS, labelled_atoms
+from ._noise import LABELS, labelled_atoms, noise_of_rows
 
 
 class Functionals:
@@ -22,17 +22,10 @@ class Functionals:
     def __init__(self, features, labels):
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
-        self.atoms, forces = labelled_atoms(labels, features.n_atoms)
+        self.atoms, _ = labelled_atoms(labels, features.n_atoms)
         self.stress = np.flatnonzero(labels.has_stress)  # structures
         self.volumes = features.volumes[self.stress]
-        sigma_energy = labels.sigma_energy * np.sqrt(features.n_atoms)
-        self.scale = 1.0 / np.concatenate(
-            [
-                sigma_energy[self.energy],
-                np.repeat(labels.sigma_forces_flat[forces], 3),
-                np.repeat(labels.sigma_stress[self.stress], 6),
-            ]
-        )
+        self.scale = 1.0 / noise_of_rows(labels, features.n_atoms)
         edges = np.cumsum([0, len(self.energy), 3 * len(self.atoms), 6 * len(self.stress)])
         self.parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 

@@ -63,14 +63,15 @@ class FitFactor:
         return kept
 
 
-def determined(posterior, apart, main):
+def determined(posterior, apart, main, prior=1.0):
     r"""Return how many coefficients each kind of label determines.
 
-    With rows :math:`A_t` of label kind t, divided by their noise, and the unit matrix as prior,
-    :math:`R^T R = 1 + \sum_t A_t^T A_t`. The trace of the hat matrix, restricted to a kind, is
+    With rows :math:`A_t` of label kind t, divided by their noise, and a multiple of the unit
+    matrix as prior, :math:`R^T R = \alpha + \sum_t A_t^T A_t`. The trace of the hat matrix,
+    restricted to a kind, is
 
     .. math:: \gamma_t = \mathrm{tr}\, A_t (R^T R)^{-1} A_t^T = |R_t R^{-1}|^2,
-              \qquad \sum_t \gamma_t = m - |R^{-1}|^2
+              \qquad \sum_t \gamma_t = m - \alpha |R^{-1}|^2
 
     where :math:`R_t` is the factor of :math:`A_t`: the number of well-determined parameters of
     D. J. C. MacKay, Neural Comput. 4, 415 (1992), divided among the labels.
@@ -83,6 +84,8 @@ def determined(posterior, apart, main):
         Trapezoids of all kinds but one.
     main : str
         That one.
+    prior : float, default=1.0
+        The multiple.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def determined(posterior, apart, main):
         kind: _squared(solve_triangular(posterior, rows[:, :m].T, trans="T"))
         for kind, rows in apart.items()
     }
-    total = m - _squared(solve_triangular(posterior, np.eye(m)))
+    total = m - prior * _squared(solve_triangular(posterior, np.eye(m)))
     gamma[main] = max(0.0, total - sum(gamma.values()))
     return {kind: gamma[kind] for kind in LABELS if kind in gamma}
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import Targets
-from ._noise import labelled_atoms
+from ._noise import labelled_atoms, noise_of_rows
 from ._rows import whitened_blocks
 
 
@@ -40,7 +40,7 @@ def leave_out(references, covariance_factor, posterior, target, features, labels
     ):
         rows = np.concatenate([block for _, block in kinds])
         inside, n_atoms = labels[part], features.n_atoms[part]
-        atoms, labelled = labelled_atoms(inside, n_atoms)
+        atoms, _ = labelled_atoms(inside, n_atoms)
         atoms = features.atom_offsets[part.start] + atoms
         has_energy, has_stress = (
             np.flatnonzero(inside.has_energy),
@@ -48,13 +48,8 @@ def leave_out(references, covariance_factor, posterior, target, features, labels
         )
         owner = [has_energy + part.start, np.repeat(structure_of[atoms], 3)]
         owner = np.concatenate([*owner, np.repeat(has_stress + part.start, 6)])
-        sigma = [
-            inside.sigma_energy[has_energy] * np.sqrt(n_atoms[has_energy]),
-            np.repeat(inside.sigma_forces_flat[labelled], 3),
-            np.repeat(inside.sigma_stress[has_stress], 6),
-        ]
         error = rows[:, m] - rows[:, :m] @ solution
-        error = np.concatenate(sigma) * _without_own(posterior, rows[:, :m], error, owner)
+        error = noise_of_rows(inside, n_atoms) * _without_own(posterior, rows[:, :m], error, owner)
         edges = np.cumsum([len(has_energy), 3 * len(atoms)])
         of_energy, of_forces, of_stress = np.split(error, edges)
         energy[has_energy + part.start] = of_energy

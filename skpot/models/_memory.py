@@ -18,7 +18,9 @@ def available_memory():
         return 4e9
 
 
-def plan_memory(max_memory, features, labels, n_references, n_triangles=None):
+def plan_memory(
+    max_memory, features, labels, n_references, n_triangles=None, unit="references (n_sparse)"
+):
     """Return the bytes for a block of rows and for a dense Jacobian.
 
     There are `n_triangles` factors of rows, by default one for each kind of label.
@@ -49,10 +51,10 @@ def plan_memory(max_memory, features, labels, n_references, n_triangles=None):
     if need > limit:
         raise ValueError(
             f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
-            f"{n_references} references, {block / 1e9:.2f} GB for the rows of a structure of "
-            f"{largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
-            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} references (n_sparse), "
-            "or smaller structures."
+            f"{n_references} {unit.split()[0]}, {block / 1e9:.2f} GB for the rows of a structure "
+            f"of {largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
+            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} {unit}, or smaller "
+            "structures."
         )
     spare = limit - fixed
     return (

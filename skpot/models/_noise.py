@@ -85,3 +85,24 @@ def labelled_atoms(labels, n_atoms):
     """Return which atoms have force labels, and which rows of `forces_flat` these are."""
     rows = np.flatnonzero(~np.isnan(labels.forces_flat).all(axis=1))
     return np.flatnonzero(np.repeat(labels.has_forces, n_atoms))[rows], rows
+
+
+def noise_of_rows(labels, n_atoms):
+    """Return the standard deviations of all labels: energies, forces, stress.
+
+    Parameters
+    ----------
+    labels : Targets
+        As from `with_noise`.
+    n_atoms : ndarray of int of shape (n_structures,)
+        Of the structures.
+    """
+    _, rows = labelled_atoms(labels, n_atoms)
+    energy = labels.sigma_energy * np.sqrt(n_atoms)
+    return np.concatenate(
+        [
+            energy[labels.has_energy],
+            np.repeat(labels.sigma_forces_flat[rows], 3),
+            np.repeat(labels.sigma_stress[labels.has_stress], 6),
+        ]
+    )

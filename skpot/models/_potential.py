@@ -1,7 +1,7 @@
-"""What all kernel models share: labels and baseline before the fit, predictions after it.
+"""What all potentials share: labels and baseline before the fit, predictions after it.
 
-A fitted model is reference environments with a scalar each and, for models that learn derivatives
-as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
+A fitted kernel model is reference environments with a scalar each and, for models that learn
+derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
 """
 
 import numpy as np
@@ -26,38 +26,13 @@ from ._references import References
 from ._rows import as_targets
 
 
-class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
-    """Regressor whose energies are sums of kernels with reference environments.
+class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
+    """Regressor whose energies are sums over environments.
 
-    A subclass has parameters `kernel`, `e0`, `baseline` and `targets`, and sets in `fit` the
-    attributes that the module names.
+    A subclass has parameters `e0`, `baseline`, `targets` and the noise levels, and defines
+    `_expand(features, slopes)`: energies of environments, without those of free atoms, and with
+    `slopes` their derivatives.
     """
-
-    _default_kernel = None  # what None stands for
-    dual_vectors_ = None
-
-    def set_params(self, **params):
-        """Set parameters by name, those of the default kernel (`kernel__...`) too.
-
-        Parameters
-        ----------
-        **params : dict
-            As in scikit-learn.
-
-        Returns
-        -------
-        self : estimator
-        """
-        if self.kernel is None and "kernel" not in params:
-            if any(name.startswith("kernel__") for name in params):
-                self.kernel = self._default_kernel()  # None has no parameters a search could set
-        return super().set_params(**params)
-
-    def _kernel(self):
-        return self._default_kernel() if self.kernel is None else self.kernel
-
-    def _references(self):
-        return References(self.reference_features_, self.reference_species_, self._kernel())
 
     def _prepare(self, X, y, sample_weight, reset=True):
         """Check the input of `fit`, set the reference energies; return features and labels.
@@ -92,15 +67,18 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             )
         else:
             self._refuse_unknown(features)
-        self._kernel()._validate_params()
+        self._validate_terms()
         return features, labels
+
+    def _validate_terms(self):
+        """Check the parameters of objects that make up the energy."""
 
     def _noise(self):
         """Return the noise levels of labels that y says nothing of."""
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
-        """Return the features that kernels compare, and those of the baseline or None."""
+        """Return the features to learn from, and those of the baseline or None."""
         return (features, None) if self.baseline is None else split_term(features, self.baseline)
 
     def _residual(self, features, labels):
@@ -164,9 +142,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         self._refuse_unknown(features)
-        energies, g = self._references().expand(
-            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
-        )
+        energies, g = self._expand(features, slopes)
         return energies + free_energies(self.e0_, features), g
 
     def _refuse_unknown(self, features):
@@ -178,8 +154,50 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             )
 
 
-class VariancePotential(KernelPotential):
-    """Kernel model with `energy_std(features)`."""
+class KernelPotential(Potential):
+    """Regressor whose energies are sums of kernels with reference environments.
+
+    A subclass has a parameter `kernel` besides, and sets in `fit` the attributes that the module
+    names.
+    """
+
+    _default_kernel = None  # what None stands for
+    dual_vectors_ = None
+
+    def set_params(self, **params):
+        """Set parameters by name, those of the default kernel (`kernel__...`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = self._default_kernel()  # None has no parameters a search could set
+        return super().set_params(**params)
+
+    def _kernel(self):
+        return self._default_kernel() if self.kernel is None else self.kernel
+
+    def _validate_terms(self):
+        self._kernel()._validate_params()
+
+    def _expand(self, features, slopes):
+        return self._references().expand(
+            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
+        )
+
+    def _references(self):
+        return References(self.reference_features_, self.reference_species_, self._kernel())
+
+
+class VariancePotential(Potential):
+    """Potential with `energy_std(features)`."""
 
     def predict(self, X, return_std=False):
         """Predict energies, or energies with forces and stress.

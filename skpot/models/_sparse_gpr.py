@@ -16,13 +16,13 @@ from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
 from ._noise import SIGMA
-from ._potential import VariancePotential, projected_std
+from ._potential import KernelPotential, VariancePotential, projected_std
 from ._rows import whitened_blocks
 
 _NO_WEIGHT = 1e8  # noise in place of an infinite one
 
 
-class SparseGPR(VariancePotential):
+class SparseGPR(VariancePotential, KernelPotential):
     r"""Gaussian process on a few reference environments, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms,
