@@ -58,6 +58,12 @@ def test_search_benchmark():
     assert record["relative_difference_from_rows"] < 1e-7
 
 
+def test_linear_benchmark():
+    records = run(FOLDER / "bench_linear_ridge.py", "--quick")
+    assert [r["model"] for r in records] == ["LinearRidge", "SparseGPR"]
+    assert all(0 < r["forces_rmse"] < 1 and r["predict_cpu_us_per_atom"] > 0 for r in records)
+
+
 @pytest.fixture
 def small_set(tmp_path):
     """Training and test files of which one test structure is a turned copy."""

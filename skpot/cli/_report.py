@@ -85,7 +85,10 @@ def _error_row(name, X, y_true, y_pred):
 def label_std(model, X, std):
     """Return the standard deviation of energy labels: of the model, and of the labels' noise."""
     n_atoms = np.array([len(atoms) for atoms in X])
-    noise = getattr(model[-1] if hasattr(model, "steps") else model, "sigma_energy", 0.0)
+    regressor = model[-1] if hasattr(model, "steps") else model
+    noise = getattr(regressor, "best_params_", vars(regressor)).get("sigma_energy", 0.0)
+    if isinstance(noise, dict):  # by group, which these structures do not say
+        noise = noise.get("default", max(noise.values()))
     return np.sqrt(std**2 + n_atoms * noise**2)
 
 

@@ -12,6 +12,11 @@ _MAX_STEPS = 8
 _TOL = 1e-10  # of validation residuals, relative
 
 
+def together(m):
+    """Return how many settings are refined together: how many factors of m columns are held."""
+    return max(1, int(_CHOLESKY_BYTES / (8.0 * m**2)))
+
+
 class Trapezoid:
     """Rows that only count by their sums of products, in triangular form.
 
@@ -133,7 +138,7 @@ class FoldFactors:
             Noise by kind, one for each setting.
         """
         grams = {kind: self._gram(kind, left_out) for kind in self.kinds}
-        chunk = max(1, int(_CHOLESKY_BYTES / (8.0 * self.m**2)))
+        chunk = together(self.m)
         solutions = [
             self._refined(left_out, grams, sigmas[begin : begin + chunk])
             for begin in range(0, len(sigmas), chunk)

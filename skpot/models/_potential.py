@@ -1,7 +1,8 @@
 """What all potentials share: labels and baseline before the fit, predictions after it.
 
 A fitted kernel model is reference environments with a scalar each and, for models that learn
-derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
+derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`,
+`dual_vectors_`.
 """
 
 import numpy as np

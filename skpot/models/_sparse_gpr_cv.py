@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold, ParameterGrid, check_cv
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data import Targets
-from ._fold_factors import FoldFactors, RowFolder
+from ._fold_factors import FoldFactors, RowFolder, together
 from ._label_factors import count_labels
 from ._memory import plan_memory
 from ._noise import LABELS
@@ -218,27 +218,30 @@ class SparseGPRCV(SparseGPR):
             self.kernel_ = clone(base).set_params(**params)
             self.kernel_._validate_params()
             self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
-            factors = self._fold_rows(features, labels, folds)
+            factors = self._fold_rows(features, labels, folds, len(settings))
             scores = [factors.scores(k, settings) for k in range(len(folds))]
-            result = _results(scores, settings, params)
-            tried.append(result)
-            index = _best_index(result, scoring)
-            score = result[f"mean_test_{scoring}"][index]
+            tried.append(_results(scores, settings, params))
+            index, score = _best_of(tried[-1], scoring)
             if score > best.score:
                 best = _Best(
-                    score, result["params"][index], self.kernel_, self.covariance_factor_,
-                    self.jitter_, factors.join(settings[index], self.n_labels_),
+                    score, index + len(settings) * (len(tried) - 1), self.kernel_,
+                    self.covariance_factor_, self.jitter_,
+                    factors.join(settings[index], self.n_labels_),
                 )  # fmt: skip
         self.cv_results_ = _joined(tried)
-        self.best_index_ = self.cv_results_["params"].index(best.params)
-        self.best_score_, self.best_params_ = best.score, best.params
+        self._keep_best(best, scoring)
+        return self
+
+    def _keep_best(self, best, scoring):
+        """Become the model of the best setting."""
+        self.best_score_, self.best_index_ = best.score, best.index
+        self.best_params_ = self.cv_results_["params"][best.index]
         self.kernel_, self.covariance_factor_ = best.kernel, best.covariance_factor
         self.jitter_ = best.jitter
         if self.verbose:
-            print(f"chosen by {scoring} = {best.score:.4g}: {best.params}")
+            print(f"chosen by {scoring} = {best.score:.4g}: {self.best_params_}")
         factor, self.label_factors_, main = best.factor
         self._keep(factor, main)
-        return self
 
     def _settings(self):
         """Return all combinations of noise levels, as dictionaries by kind of label."""
@@ -252,11 +255,14 @@ class SparseGPRCV(SparseGPR):
             levels[kind] = values.tolist()
         return list(ParameterGrid(levels))
 
-    def _fold_rows(self, features, labels, folds):
+    def _fold_rows(self, features, labels, folds, n_settings):
         """Return the factors of all folds, at unit noise."""
         references, residual = self._references(), self._residual(features, labels)
         m = len(references)
-        n_triangles = len(folds) * (len(self.n_labels_) + 1)
+        # Those of the folds, and of energies per atom; those of the best kernel so far; Gram
+        # matrices and their factors.
+        kinds = len(self.n_labels_)
+        n_triangles = len(folds) * (kinds + 1) + 2 * kinds + min(n_settings, together(m))
         plan = plan_memory(self.max_memory, features, labels, m, n_triangles)
         factors = FoldFactors(m)
         for k, members in enumerate(folds):
@@ -277,7 +283,7 @@ class _Best(NamedTuple):
     """The best setting so far, with what makes a fitted model of it."""
 
     score: float = -np.inf
-    params: dict | None = None
+    index: int = 0  # in `cv_results_`
     kernel: object = None
     covariance_factor: np.ndarray | None = None
     jitter: float = 0.0
@@ -341,10 +347,13 @@ def _results(scores, settings, params):
     return result
 
 
-def _best_index(result, scoring):
-    if f"mean_test_{scoring}" not in result:
+def _best_of(result, scoring):
+    """Return the place and the value of the best mean score."""
+    name = f"mean_test_{scoring}"
+    if name not in result:
         raise ValueError(f"no structure has a label to score by scoring={scoring!r}")
-    return int(np.argmax(result[f"mean_test_{scoring}"]))
+    index = int(np.argmax(result[name]))
+    return index, float(result[name][index])
 
 
 def _joined(tried):

@@ -135,7 +135,7 @@ def energy_weights(y, X, *, scale=None, floor=0.05):
     >>> from ase.build import bulk
     >>> from skpot.selection import energy_weights
     >>> energy_weights([-10.0, -9.8, -9.0], [bulk("Si")] * 3, scale=0.1).round(3)
-    array([2.118, 0.779, 0.106])
+    array([2.116, 0.778, 0.106])
     """
     if scale is not None and not scale > 0:
         raise ValueError(f"scale must be positive, got {scale!r}")
