@@ -6,12 +6,12 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..solvers import TriangularFactor, maximise_evidence
 from ._label_factors import FitFactor, count_labels, determined, empty_factor, shares
 from ._linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
 from ._memory import plan_memory
-from ._noise import SIGMA, noise_of_rows
+from ._noise import SIGMA, noise_of_rows, weights_of_rows
 from ._potential import Potential, VariancePotential
 from ._rows import whitened_blocks
 
@@ -77,7 +77,7 @@ class LinearRidge(VariancePotential, Potential):
         Factor of all noise levels that the evidence found; 1 if `alpha` was given.
     log_marginal_likelihood_ : float
         Of all labels, with `alpha="evidence"`; else NaN. Comparable between models of the same
-        labels.
+        labels; sample weights count as repetitions.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -195,7 +195,12 @@ class LinearRidge(VariancePotential, Potential):
             for kind, rows in parts:
                 fit.fold(kind, rows)
         apart = fit.close({})
-        self._choose_strength(fit.factor.trapezoid, labels, features.n_atoms)
+        weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
+        self._choose_strength(
+            fit.factor.trapezoid,
+            noise_of_rows(labels, features.n_atoms),
+            weights_of_rows(labels, weight, features.n_atoms),
+        )
         posterior = TriangularFactor(np.sqrt(self.alpha_) * np.eye(len(terms)))
         posterior.merge(fit.factor.trapezoid)
         self.posterior_factor_ = posterior.matrix
@@ -220,16 +225,18 @@ class LinearRidge(VariancePotential, Potential):
     def _terms(self):
         return LinearTerms(self.coef_columns_, self.n_columns_in_, self.degree)
 
-    def _choose_strength(self, trapezoid, labels, n_atoms):
+    def _choose_strength(self, trapezoid, sigma, weight):
         self.noise_scale_, self.log_marginal_likelihood_ = 1.0, np.nan
         self.alpha_ = 1.0 if isinstance(self.alpha, dict) else self.alpha
         if self.alpha != "evidence":
             return
-        sigmas = noise_of_rows(labels, n_atoms)
-        sigmas = sigmas[np.isfinite(sigmas)]  # labels without weight say nothing
-        found = maximise_evidence(trapezoid, len(sigmas))
+        told = np.isfinite(sigma)  # labels without weight say nothing
+        sigma, weight = sigma[told], weight[told]
+        found = maximise_evidence(trapezoid, float(weight.sum()))
         self.alpha_, self.noise_scale_ = found.alpha, found.noise_scale
-        self.log_marginal_likelihood_ = float(found.log_likelihood - np.sum(np.log(sigmas)))
+        # A weight stands for so many labels of the noise that holds without it.
+        logarithms = np.sum(weight * np.log(sigma * np.sqrt(weight)))
+        self.log_marginal_likelihood_ = float(found.log_likelihood - logarithms)
 
     def _expand(self, features, slopes):
         return self._terms().expand(features.values, features.species, self.coef_, slopes)

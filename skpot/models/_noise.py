@@ -106,3 +106,11 @@ def noise_of_rows(labels, n_atoms):
             np.repeat(labels.sigma_stress[labels.has_stress], 6),
         ]
     )
+
+
+def weights_of_rows(labels, weight, n_atoms):
+    """Return the weight (n_structures,) of each label's structure, in the order of noise."""
+    atoms, _ = labelled_atoms(labels, n_atoms)
+    per_atom = np.repeat(weight, n_atoms)[atoms]
+    stress = np.repeat(weight[labels.has_stress], 6)
+    return np.concatenate([weight[labels.has_energy], np.repeat(per_atom, 3), stress])

@@ -36,8 +36,8 @@ def maximise_evidence(trapezoid, n_rows):
     ----------
     trapezoid : ndarray of shape (k, m + 1)
         See `TriangularFactor.trapezoid`.
-    n_rows : int
-        Number of rows n.
+    n_rows : float
+        Number of rows n, or the sum of their weights if rows have been scaled to count as several.
 
     Returns
     -------
