@@ -1,7 +1,7 @@
 """Triangular factors of the kinds of labels, and how much of a fit each kind determines."""
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import lapack, solve_triangular
 
 from ..solvers import TriangularFactor
 from ._noise import LABELS
@@ -97,7 +97,8 @@ def determined(posterior, apart, main, prior=1.0):
         kind: _squared(solve_triangular(posterior, rows[:, :m].T, trans="T"))
         for kind, rows in apart.items()
     }
-    total = m - prior * _squared(solve_triangular(posterior, np.eye(m)))
+    inverse, _ = lapack.dtrtri(posterior)
+    total = m - prior * _squared(np.triu(inverse))
     gamma[main] = max(0.0, total - sum(gamma.values()))
     return {kind: gamma[kind] for kind in LABELS if kind in gamma}
 
