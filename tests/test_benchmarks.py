@@ -61,7 +61,8 @@ def test_search_benchmark():
 def test_linear_benchmark():
     records = run(FOLDER / "bench_linear_ridge.py", "--quick")
     assert [r["model"] for r in records] == ["LinearRidge", "SparseGPR"]
-    assert all(0 < r["forces_rmse"] < 1 and r["predict_cpu_us_per_atom"] > 0 for r in records)
+    assert 0 < records[0]["forces_rmse"] < records[1]["forces_rmse"] < 2
+    assert all(r["predict_cpu_us_per_atom"] > 0 for r in records)
 
 
 @pytest.fixture
