@@ -75,6 +75,7 @@ def measure(function, rounds=7, warm_up=1):
         "cpu_s": statistics.median(cpu),
         "cpu_min_s": min(cpu),
         "wall_s": statistics.median(wall),
+        "wall_min_s": min(wall),
         "rounds": rounds,
     }
 

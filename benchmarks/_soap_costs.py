@@ -57,7 +57,7 @@ def values_cost(s):
 
 
 def pull_back_cost(s):
-    """Return (flops, bytes) from dE/d(features) to pair gradients, density recomputed."""
+    """Return (flops, bytes) from dE/d(features) to pair gradients, the density being kept."""
     gradient = {
         "Linear": 0.0,
         "Triangle": 2.0 * s.harmonics * s.n_channels**2,
@@ -68,8 +68,10 @@ def pull_back_cost(s):
     centre = gradient + 4.0 * s.n_features + _mixing(s)
     # Radial functions and slopes times dE/dc; then three components and the radial one.
     pair = 4.0 * s.harmonics * s.n_max + 8.0 * s.harmonics
-    flops = _density(s, slopes=True) + _products(s) + s.n_atoms * centre + s.n_pairs * pair
-    return flops, 8.0 * s.n_atoms * s.n_features + 24.0 * s.n_pairs + _read(s)
+    kept = s.harmonics * s.n_channels
+    known = s.n_pairs * 2.0 * s.harmonics * s.n_max + s.n_atoms * _mixing(s)
+    flops = _density(s, slopes=True) + _products(s) - known + s.n_atoms * centre + s.n_pairs * pair
+    return flops, 8.0 * s.n_atoms * (s.n_features + kept) + 24.0 * s.n_pairs + _read(s)
 
 
 def jacobian_cost(s):

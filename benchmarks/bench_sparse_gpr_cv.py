@@ -42,6 +42,7 @@ def main():
     model.set_params(**params)._choose_references = lambda _: vars(model).update(
         reference_features_=search.reference_features_,
         reference_species_=search.reference_species_,
+        reference_directions_=None,
     )
     error = forces_rmse(y[test], model.fit(features[train], y[train]).predict(features[test]))
     score = -search.cv_results_["split0_test_neg_forces_rmse"][7]

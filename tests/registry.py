@@ -47,7 +47,9 @@ REGRESSORS = {
     ),
     "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
     "SparseGPRCV": skpot.SparseGPRCV(n_sparse=100, cv=3, kernel_params={"zeta": [1, 2]}),
+    "SparseGPR-sum": skpot.SparseGPR(kernels.RBF() + kernels.DotProduct(2), n_sparse=100),
     "GPR": skpot.GPR(),
+    "GPR-product": skpot.GPR(kernels.Matern(3.0) * kernels.DotProduct(1)),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),
     "LinearRidge": skpot.LinearRidge(),
@@ -57,6 +59,10 @@ REGRESSORS = {
 KERNELS = {
     "DotProduct": kernels.DotProduct(zeta=2),
     "RBF": kernels.RBF(length_scale=2.0),
+    "Matern": kernels.Matern(nu=3.5),
+    "Sum": kernels.Sum(kernels.RBF(), kernels.DotProduct()),
+    "Product": kernels.Product(kernels.RBF(), kernels.DotProduct()),
+    "Exponentiation": kernels.Exponentiation(kernels.Matern(), 2),
 }
 
 ESTIMATORS = DESCRIPTORS | MOLECULAR | FEATURE_STEPS | REGRESSORS

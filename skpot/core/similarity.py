@@ -1,125 +1,168 @@
 """Elementwise parts of the kernels between environments, and assembly of training rows."""
 
-import numpy as np
+import math
 
 from ._jit import jit
 from .elementary import fast_exp
 
 
 @jit
-def power_with_slope(overlap, exponent, factor, kernel, slope):
-    """Write factor * overlap^exponent and its derivative; arrays of one shape."""
-    flat, k, s = overlap.ravel(), kernel.ravel(), slope.ravel()
+def centre(overlap, norms, reference_norms):
+    """Turn products x . q into minus half the squared distances, in place."""
+    for i in range(overlap.shape[0]):
+        for m in range(overlap.shape[1]):
+            overlap[i, m] = min(overlap[i, m] - 0.5 * (norms[i] + reference_norms[m]), 0.0)
+
+
+@jit
+def power_profile(w, exponent, factor, out):
+    """Write factor * w^exponent and its derivatives to `out` (n_orders, *w.shape)."""
+    flat, low = w.ravel(), min(out.shape[0] - 1, exponent)
+    out[low + 1 :] = 0.0
+    for k in range(low):
+        factor *= exponent - k
+    lowest = out[low].ravel()
     for q in range(flat.shape[0]):
         below = factor
-        for _ in range(exponent - 1):
+        for _ in range(exponent - low):
             below *= flat[q]
-        k[q] = below * flat[q]
-        s[q] = exponent * below
+        lowest[q] = below
+    for k in range(low - 1, -1, -1):
+        mine, above = out[k].ravel(), out[k + 1].ravel()
+        inverse = 1.0 / (exponent - k)
+        for q in range(flat.shape[0]):
+            mine[q] = inverse * above[q] * flat[q]
 
 
 @jit
-def gauss_with_slope(overlap, norms, reference_norms, length_scale, factor, kernel, slope):
-    """Write factor * exp(-|x - q|^2 / 2 l^2) and its slope, kernel / l^2; overlap is x . q."""
-    inverse = 1.0 / (length_scale * length_scale)
-    for i in range(overlap.shape[0]):
-        for m in range(overlap.shape[1]):
-            distance = max(norms[i] + reference_norms[m] - 2.0 * overlap[i, m], 0.0)
-            kernel[i, m] = factor * np.exp(-0.5 * inverse * distance)
-            slope[i, m] = inverse * kernel[i, m]
-
-
-@jit
-def power_curvature(overlap, exponent, factor, kernel, slope, curvature):
-    """Write factor * overlap^exponent and its first and second derivative; arrays of one shape."""
-    flat, k = overlap.ravel(), kernel.ravel()
-    s, c = slope.ravel(), curvature.ravel()
+def gauss_profile(w, inverse, factor, out):
+    """Write factor * exp(w * inverse) and its derivatives to `out` (n_orders, *w.shape)."""
+    flat, lowest = w.ravel(), out[0].ravel()
     for q in range(flat.shape[0]):
-        below, second = factor, 0.0
-        for _ in range(exponent - 1):
-            second = below
-            below *= flat[q]
-        k[q] = below * flat[q]
-        s[q] = exponent * below
-        c[q] = exponent * (exponent - 1) * second
+        lowest[q] = factor * fast_exp(inverse * flat[q])
+    for k in range(1, out.shape[0]):
+        mine, below = out[k].ravel(), out[k - 1].ravel()
+        for q in range(flat.shape[0]):
+            mine[q] = inverse * below[q]
 
 
 @jit
-def gauss_curvature(overlap, norms, reference_norms, length_scale, factor, kernel, slope, bend):
-    """Write the Gaussian and its derivatives with respect to -|x - q|^2 / 2."""
-    inverse = 1.0 / (length_scale * length_scale)
-    for i in range(overlap.shape[0]):
-        for m in range(overlap.shape[1]):
-            w = min(overlap[i, m] - 0.5 * (norms[i] + reference_norms[m]), 0.0)
-            kernel[i, m] = factor * fast_exp(inverse * w)
-            slope[i, m] = inverse * kernel[i, m]
-            bend[i, m] = inverse * slope[i, m]
+def matern_profile(w, n, inverse, factor, out):
+    r"""Write the Matern function of half-integer order and its derivatives.
 
+    With s^2 = -2 (2n + 1) w * inverse and the reverse Bessel polynomials
 
-@jit
-def expand(kernel, slope, curvature, along, offset, coefficients, energy, pull):
-    """Turn one tile of a kernel into energies and into weights of their gradient.
+        theta_{j+1} = (2j + 1) theta_j + s^2 theta_{j-1},   theta_0 = 1,   theta_{-1} = 1 / s,
 
-    With the derivatives f' and f'' of the kernel f(w), coefficients a and the motion
-    t_im = `along` - `offset` of w along a reference's vector, adds sum_m f a_m + f' t_im to
-    `energy` (n,) and writes f' a_m + f'' t_im over `curvature`; its sums are added to `pull` (n,).
-    """
-    for i in range(kernel.shape[0]):
-        total, weight = 0.0, 0.0
-        for m in range(kernel.shape[1]):
-            t = along[i, m] - offset[m]
-            total += kernel[i, m] * coefficients[m] + slope[i, m] * t
-            c = slope[i, m] * coefficients[m] + curvature[i, m] * t
-            weight += c
-            curvature[i, m] = c
-        energy[i] += total
-        pull[i] += weight
-
-
-@jit
-def add_force_rows(slope, shift, moved, start, atom, product, along, out):
-    """Add -dk/dr of some centres to the force rows `out`.
+    the function is factor * theta_n(s) e^-s / theta_n(0), of order nu = n + 1/2, and each
+    derivative with respect to w lowers the index by one and brings a factor (2n + 1) * inverse.
 
     Parameters
     ----------
-    slope, shift : ndarray of shape (n_centres, n_references)
-        dk/dx = slope q + shift x, with environment x and reference q.
-    moved : bool
-        Whether `shift` counts; it is not read otherwise.
-    start, atom : ndarray
-        Rows of the Jacobian block that belong to each centre, and the atom each one moves.
-    product : ndarray of shape (3 * n_rows, n_references)
+    w : ndarray of shape (n_rows, n_references)
+        Minus half the squared distances.
+    n : int
+        2 or 3.
+    inverse : float
+        1 / length_scale^2.
+    factor : float
+        Value at w = 0.
+    out : ndarray of shape (n_orders, n_rows, n_references)
+        Written; n_orders is at most n + 2.
+    """
+    orders, rate = out.shape[0], (2 * n + 1) * inverse
+    for j in range(1, n + 1):
+        factor /= 2 * j - 1
+    for i in range(w.shape[0]):
+        for m in range(w.shape[1]):
+            square = -2.0 * rate * w[i, m]
+            s = math.sqrt(square)
+            decay = factor * fast_exp(-s)
+            # Where s is zero the last derivative is infinite; it only occurs in products with w.
+            below, theta = 1.0 / max(s, 1e-100), 1.0
+            if orders == n + 2:
+                out[n + 1, i, m] = decay * rate ** (n + 1) * below
+            for j in range(n + 1):
+                if n - j < orders:
+                    out[n - j, i, m] = decay * rate ** (n - j) * theta
+                below, theta = theta, (2 * j + 1) * theta + square * below
+
+
+@jit
+def expand(slope, curvature, along, offset, coefficients, energy):
+    """Turn one tile of a kernel into energies and into weights of their gradient.
+
+    With the derivatives f' and f'' of the kernel f(w), coefficients a and the motion
+    t_im = `along` - `offset` of w along a reference's vector, adds sum_m f' t_im to `energy` (n,),
+    writes t over `along` and f' a_m + f'' t_im over `curvature`.
+    """
+    for i in range(slope.shape[0]):
+        total = 0.0
+        for m in range(slope.shape[1]):
+            t = along[i, m] - offset[m]
+            along[i, m] = t
+            total += slope[i, m] * t
+            curvature[i, m] = slope[i, m] * coefficients[m] + curvature[i, m] * t
+        energy[i] += total
+
+
+@jit
+def add_rows(slope, centred, start, triple, product, along, out):
+    """Add derivatives of some centres' kernels along motions, three at a time.
+
+    Parameters
+    ----------
+    slope : ndarray of shape (n_centres, n_references)
+        Where dk/dx = slope (q - x), or slope q, with environment x and reference q.
+    centred : bool
+        Whether x counts; `along` is not read otherwise.
+    start, triple : ndarray
+        Triples of motions of each centre, and where each goes.
+    product : ndarray of shape (3 * n_triples, n_references)
         Jacobian times references.
-    along : ndarray of shape (3 * n_rows,)
+    along : ndarray of shape (3 * n_triples,)
         Jacobian times the centre's own features.
-    out : ndarray of shape (3 * n_atoms, n_references)
-        Rows to add to.
+    out : ndarray of shape (n_out, n_references)
+        Rows to add to, those of triple t from row 3 t on.
     """
     for c in range(len(start) - 1):
         for e in range(start[c], start[c + 1]):
             for axis in range(3):
-                source, target = product[3 * e + axis], out[3 * atom[e] + axis]
+                source, target = product[3 * e + axis], out[3 * triple[e] + axis]
+                step = along[3 * e + axis] if centred else 0.0
                 for m in range(source.shape[0]):
-                    target[m] -= slope[c, m] * source[m]
-                if moved:
-                    step = along[3 * e + axis]
-                    for m in range(source.shape[0]):
-                        target[m] -= shift[c, m] * step
+                    target[m] += slope[c, m] * (source[m] - step)
 
 
 @jit
-def add_strain_rows(slope, shift, moved, structure, product, along, out):
-    """Add dk/d(strain) of some centres to `out` (6 * n_structures, n_references).
+def add_direction_rows(slope, bend, first, centred, start, triple, product, along, out):
+    """Add derivatives along motions of kernels that are differentiated along directions.
 
-    `structure` (n_centres,) says where each centre goes; `product` is (6 * n_centres, ...).
+    Parameters
+    ----------
+    slope : ndarray of shape (n_centres, n_references)
+        As in `add_rows`.
+    bend : ndarray of shape (n_centres, n_directions)
+        Derivatives of `slope` along the directions.
+    first : ndarray of shape (n_references + 1,)
+        First direction of each reference.
+    centred, start, triple, along
+        As in `add_rows`.
+    product : ndarray of shape (3 * n_triples, n_references + n_directions)
+        Jacobian times references, then times directions.
+    out : ndarray of shape (n_out, n_directions)
+        Rows to add to.
     """
-    for c in range(len(structure)):
-        for v in range(6):
-            source, target = product[6 * c + v], out[6 * structure[c] + v]
-            for m in range(source.shape[0]):
-                target[m] += slope[c, m] * source[m]
-                if moved:
-                    target[m] += shift[c, m] * along[6 * c + v]
+    n = slope.shape[1]
+    for c in range(len(start) - 1):
+        for e in range(start[c], start[c + 1]):
+            for axis in range(3):
+                source, target = product[3 * e + axis], out[3 * triple[e] + axis]
+                step = along[3 * e + axis] if centred else 0.0
+                for m in range(n):
+                    reference, weight = source[m] - step, slope[c, m]
+                    for k in range(first[m], first[m + 1]):
+                        target[k] += weight * source[n + k] + bend[c, k] * reference
 
 
 @jit

@@ -108,13 +108,15 @@ class StructureBatch:
             check_pair_distances(distances, pairs.start, pairs.neighbor, self.offsets)
 
 
-def as_batch(X):
+def as_batch(X, search_follows=False):
     """Check structures and convert them; a `StructureBatch` passes through.
 
     Parameters
     ----------
     X : sequence of ase.Atoms, or StructureBatch
         The structures.
+    search_follows : bool, default=False
+        Whether `StructureBatch.neighbors` comes next, which refuses atoms that coincide.
 
     Raises
     ------
@@ -123,4 +125,4 @@ def as_batch(X):
     """
     if isinstance(X, StructureBatch):
         return X
-    return StructureBatch(*check_and_extract(X)[1])
+    return StructureBatch(*check_and_extract(X, search_follows)[1])

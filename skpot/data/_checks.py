@@ -48,13 +48,16 @@ def check_structures(X):
     return check_and_extract(X)[0]
 
 
-def check_and_extract(X):
+def check_and_extract(X, search_follows=False):
     """Check structures as `check_structures` does and return their geometry too.
 
     Parameters
     ----------
     X : sequence of Atoms
         Structures.
+    search_follows : bool, default=False
+        Whether a neighbour search will refuse atoms that coincide. Then they are looked for only if
+        there is something else to report along with them.
 
     Returns
     -------
@@ -79,8 +82,9 @@ def check_and_extract(X):
         problems.setdefault(i, f"atomic numbers are not in 1..118, atoms {some(atoms)}")
     for i, text in _cell_problems(cells, pbc):
         problems.setdefault(i, text)
-    for i, text in _close_atoms(positions, cells, pbc, offsets, skip=problems):
-        problems.setdefault(i, text)
+    if problems or not search_follows:
+        for i, text in _close_atoms(positions, cells, pbc, offsets, skip=problems):
+            problems.setdefault(i, text)
     if problems:
         raise ValueError(summarize(problems, len(structures)))
     return structures, arrays

@@ -103,31 +103,33 @@ class AtomicFeatures:
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
         return cls(values, *rows, derivatives, volumes, blocks, atoms)
 
-    def mapped(self, values, derivatives):
-        """Return other columns, shape (n_environments, any), of the same environments."""
+    def mapped(self, values, derivatives, blocks=None):
+        """Return other columns, shape (n_environments, any), of the same environments.
+
+        A single block keeps its name; several are merged unless `blocks` are given.
+        """
+        if blocks is None and len(self.blocks) == 1:
+            blocks = {name: slice(0, values.shape[1]) for name in self.blocks}
         return AtomicFeatures(
-            values, self.offsets, self.species, derivatives, self.volumes, atoms=self.atoms
+            values, self.offsets, self.species, derivatives, self.volumes, blocks, self.atoms
         )
 
     def select(self, columns):
         """Return the features that the index array `columns` names, of the same environments.
 
-        Blocks of which all columns are there, in order, stay blocks.
+        Penalties stay with blocks of which all columns are there, in order.
         """
         chain = self.derivatives
         if chain is not None:
             chain = SelectColumns(chain, columns, self.values.shape[1])
-        selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain)
+        blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
+        selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
         place = np.full(self.values.shape[1], -1)
         place[columns] = np.arange(len(columns))
-        kept = {}
-        for name, block in self.blocks.items():
-            inside = place[block]
-            if len(inside) and inside[0] >= 0 and (np.diff(inside) == 1).all():
-                kept[name] = slice(int(inside[0]), int(inside[-1]) + 1)
-        if kept:
-            selected.blocks = kept
-            selected.penalties = {k: v for k, v in self.penalties.items() if k in kept}
+        for name, penalty in self.penalties.items():  # those of whole blocks still hold
+            inside = place[self.blocks[name]]
+            if (inside >= 0).all() and (np.diff(inside) == 1).all():
+                selected.penalties[name] = penalty
         return selected
 
     @property
@@ -359,6 +361,18 @@ def _joined_blocks(parts, edges):
             if name in part.penalties:
                 penalties[unique] = part.penalties[name]
     return blocks, penalties
+
+
+def _selected_blocks(blocks, columns, n_features):
+    """Return where blocks are among the selected columns, or None if they are not in one piece."""
+    places = {}
+    for name, block in blocks.items():
+        found = np.flatnonzero(np.isin(columns, np.arange(n_features)[block]))
+        if len(found) and np.ptp(found) + 1 != len(found):
+            return None
+        if len(found):
+            places[name] = slice(int(found[0]), int(found[-1]) + 1)
+    return places
 
 
 def _refuse_mixed(parts):

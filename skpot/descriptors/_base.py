@@ -204,8 +204,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         """
         check_is_fitted(self, "n_features_out_")
         if not self.cache or isinstance(X, StructureBatch):
-            return self._compute(as_batch(X))
-        return self._compute_cached(as_batch(X))
+            return self._compute(as_batch(X, search_follows=True))
+        return self._compute_cached(as_batch(X, search_follows=True))
 
     def _compute(self, batch):
         species = self._species_index(batch)

@@ -1,5 +1,6 @@
-"""Covariance functions between atomic environments."""
+"""Covariance functions between atomic environments, and their algebra."""
 
-from ._kernels import RBF, DotProduct
+from ._algebra import Exponentiation, Product, Sum
+from ._kernels import RBF, DotProduct, Matern
 
-__all__ = ["RBF", "DotProduct"]
+__all__ = ["RBF", "DotProduct", "Exponentiation", "Matern", "Product", "Sum"]

@@ -1,79 +1,118 @@
-"""Kernels of two environments' feature rows.
-
-A kernel gives its values together with its gradient in the form
-
-    dk(x, q)/dx = slope(x, q) q + shift(x, q) x
-
-which is all that sparse models need: derivatives with respect to positions follow by contracting
-with Jacobian or pull-back of x.
-
-Exact models need second derivatives. Every kernel here is a function f(w) of the product w = x . q
-or of the distance, w = -|x - q|^2 / 2, so that f, f' and f'' are all there is to them; the flag
-`centred` says which: with tau = 0 or 1 in this order,
-
-    dk/dx = f' (q - tau x),    dk/dq = f' (x - tau q),
-    d2k/dx dq = f' 1 + f'' (q - tau x) (x - tau q)^T
-
-and the covariances of derivatives are never formed, only applied: see `expansion`.
-"""
+"""The elementary kernels: functions of one similarity of two feature rows."""
 
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import clone
+from sklearn.gaussian_process.kernels import Hyperparameter
 
-from .._sklearn import Interval
-from ..core.similarity import (
-    expand,
-    gauss_curvature,
-    gauss_with_slope,
-    power_curvature,
-    power_with_slope,
-)
+from .._sklearn import Interval, StrOptions
+from ..core.similarity import gauss_profile, matern_profile, power_profile
+from ._algebra import Kernel, Product, Scaled
+from ._functions import CovarianceFunction, Jet, Similarity
 
-_TILE = 256  # references at a time: the arrays of a tile stay in cache
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_BOUNDS = [tuple, list, StrOptions({"fixed"})]
 
 
-class _Expandable:
-    """What kernels share that have `with_curvature` and the flag `centred`."""
+class _Leaf(Kernel):
+    """Kernel of one similarity.
 
-    def expansion(self, x, q, a, v):
-        r"""Apply the kernel and its derivatives to one scalar and one vector per reference.
+    A subclass defines `_profile(w, out)`, which fills `out` (n_orders, n, m) with f and its
+    derivatives at w, the flag `_centred`, and `_free`, the names of its hyperparameters.
+    """
 
-        .. math:: u(x) = \sum_m [a_m + v_m \cdot \partial_q] k(x, q_m)
+    _parameter_constraints = {
+        "variance": [_POSITIVE],
+        "block": [str, tuple, None],
+        "variance_bounds": _BOUNDS,
+    }
 
-        Parameters
-        ----------
-        x : ndarray of shape (n, n_features)
-            Environments.
-        q : ndarray of shape (n_references, n_features)
-            Reference environments.
-        a : ndarray of shape (n_references,)
-            Coefficients of the kernels.
-        v : ndarray of shape (n_references, n_features)
-            Coefficients of their derivatives with respect to q.
+    @property
+    def similarity(self):
+        """How rows are compared."""
+        if isinstance(self.block, str):
+            raise ValueError(
+                f'the kernel is on the block "{self.block}", whose columns only features know: '
+                "models find them in fit, and bind(blocks, n_features) for plain arrays."
+            )
+        columns = None if self.block is None else (int(self.block[0]), int(self.block[1]))
+        return Similarity(columns, self._weights(), self._centred)
 
-        Returns
-        -------
-        u : ndarray of shape (n,)
-            The sums.
-        gradient : ndarray of shape (n, n_features)
-            Their derivatives with respect to x.
-        """
-        u, pull, gradient = np.zeros(len(x)), np.zeros(len(x)), np.zeros(x.shape)
-        offset = np.einsum("mi,mi->m", v, q) if self.centred else np.zeros(len(q))
-        for begin in range(0, len(q), _TILE):
-            tile = slice(begin, begin + _TILE)
-            f, slope, curvature = self.with_curvature(x, q[tile])
-            expand(f, slope, curvature, x @ v[tile].T, offset[tile], a[tile], u, pull)
-            gradient += curvature @ q[tile]
-            gradient += slope @ v[tile]
-        if self.centred:
-            gradient -= pull[:, None] * x
-        return u, gradient
+    def _weights(self):
+        return None
+
+    @property
+    def similarities(self):
+        """The one there is."""
+        return (self.similarity,)
+
+    def profile(self, w, order):
+        """Return f and its derivatives at w (n, m), shape (order + 1, n, m)."""
+        out = np.empty((order + 1, *w.shape))
+        self._profile(w, out)
+        return out
+
+    def jet(self, w, order):
+        """Return value and derivatives; see `skpot.kernels`."""
+        s = self.similarity
+        f = self.profile(w[s], order)
+        return Jet(f[0], {s: f[1]} if order > 0 else {}, {(s, s): f[2]} if order > 1 else {})
+
+    @property
+    def hyperparameters(self):
+        """Hyperparameters as scikit-learn's `Hyperparameter`."""
+        return [
+            Hyperparameter(
+                name, "numeric", getattr(self, f"{name}_bounds"), np.size(getattr(self, name))
+            )
+            for name in self._free
+        ]
+
+    def theta_gradient(self):
+        """Return the functions dk/dtheta, a list with one for each element of `theta`."""
+        length, variance = [], [self]
+        if "length_scale" in self._free:
+            slope, s = _Slope(self), self.similarity
+            lengths = [s]
+            if s.weights is not None:
+                begin = 0 if s.columns is None else s.columns[0]
+                lengths = [
+                    Similarity((begin + j, begin + j + 1), (weight,), True)
+                    for j, weight in enumerate(s.weights)
+                ]
+            # Each w_j goes as 1 / length_j^2.
+            length = [Scaled(Product(_Identity(w), slope), -2.0) for w in lengths]
+        parts = {"length_scale": length, "variance": variance}
+        return [d for h in self.hyperparameters if not h.fixed for d in parts[h.name]]
+
+    def _mapped(self, change):
+        return change(self)
+
+    def _scaled(self, factor):
+        return clone(self).set_params(variance=factor * self.variance)
+
+    def _bound(self, blocks, n_features):
+        copy, block = clone(self), self.block
+        if isinstance(block, str):
+            if block not in blocks:
+                raise ValueError(
+                    f'{self} is on the block "{block}" but the features have the blocks '
+                    f"{sorted(blocks)}."
+                )
+            block = blocks[block].indices(n_features)[:2]
+        elif block is not None and not (len(block) == 2 and 0 <= block[0] < block[1] <= n_features):
+            raise ValueError(f"{self} is on columns beyond those of the {n_features} features.")
+        begin, end = (0, n_features) if block is None else block
+        if np.size(getattr(self, "length_scale", 1.0)) not in (1, end - begin):
+            raise ValueError(
+                f"{self} has {np.size(self.length_scale)} length scales but acts on "
+                f"{end - begin} features."
+            )
+        return copy.set_params(block=block)
 
 
-class DotProduct(_Expandable, BaseEstimator):
+class DotProduct(_Leaf):
     r"""Power of the dot product, the usual companion of the normalised SOAP.
 
     .. math:: k(x, q) = v\, (x \cdot q)^\zeta, \qquad
@@ -85,6 +124,11 @@ class DotProduct(_Expandable, BaseEstimator):
         Exponent; with the power spectrum it sets the body order, 2 zeta + 1.
     variance : float, default=1.0
         Prior variance v of one atom's energy, in eV^2, for features of unit length.
+    block : str, tuple of (int, int) or None, default=None
+        Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
+        past the last, or None for all. See `on`.
+    variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
+        Range in which `variance` is optimised.
 
     References
     ----------
@@ -98,43 +142,52 @@ class DotProduct(_Expandable, BaseEstimator):
     array([[0.36, 0.64]])
     """
 
-    _parameter_constraints = {
+    _centred = False
+    _free = ("variance",)
+    _parameter_constraints = _Leaf._parameter_constraints | {
         "zeta": [Interval(Integral, 1, None, closed="left")],
-        "variance": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, zeta=4, variance=1.0):
+    def __init__(self, zeta=4, variance=1.0, *, block=None, variance_bounds=(1e-5, 1e5)):
         self.zeta = zeta
         self.variance = variance
+        self.block = block
+        self.variance_bounds = variance_bounds
 
-    def __call__(self, x, q):
-        """Return the matrix k(x_i, q_m)."""
-        return self.with_slope(x, q)[0]
-
-    def with_slope(self, x, q):
-        """Return k, slope and shift, each (n, m); shift is None where it is zero throughout."""
-        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)  # rows may be float32
-        overlap = x @ q.T
-        kernel, slope = np.empty_like(overlap), np.empty_like(overlap)
-        power_with_slope(overlap, int(self.zeta), float(self.variance), kernel, slope)
-        return kernel, slope, None
-
-    centred = False
-
-    def with_curvature(self, x, q):
-        """Return f, f' and f'' at the products, each (n, m)."""
-        overlap = x @ q.T
-        parts = [np.empty_like(overlap) for _ in range(3)]
-        power_curvature(overlap, int(self.zeta), float(self.variance), *parts)
-        return parts
-
-    def diag(self, x):
-        """Return k(x_i, x_i)."""
-        x = np.asarray(x, dtype=float)
-        return self.variance * np.einsum("ij,ij->i", x, x) ** self.zeta
+    def _profile(self, w, out):
+        power_profile(w, int(self.zeta), float(self.variance), out)
 
 
-class RBF(_Expandable, BaseEstimator):
+class _Distance(_Leaf):
+    """Kernel of the distance, with one length scale or one of each feature."""
+
+    _centred = True
+    _free = ("length_scale", "variance")
+    _parameter_constraints = _Leaf._parameter_constraints | {
+        "length_scale": [_POSITIVE, "array-like"],
+        "length_scale_bounds": _BOUNDS,
+    }
+
+    def _validate_params(self):
+        super()._validate_params()
+        lengths = np.asarray(self.length_scale, dtype=float)
+        if lengths.ndim > 1 or not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise ValueError(
+                f"length_scale={self.length_scale!r} must be positive: one number, or one of "
+                "each feature."
+            )
+
+    def _weights(self):
+        if np.ndim(self.length_scale) == 0:
+            return None
+        return tuple((1.0 / np.square(np.asarray(self.length_scale, dtype=float))).tolist())
+
+    def _inverse(self):
+        """Return what is left to divide w by: a single length is no matter of the similarity."""
+        return 1.0 / float(self.length_scale) ** 2 if np.ndim(self.length_scale) == 0 else 1.0
+
+
+class RBF(_Distance):
     r"""Gaussian of the distance between feature rows.
 
     .. math:: k(x, q) = v\, e^{-|x - q|^2 / 2\ell^2}, \qquad
@@ -142,14 +195,21 @@ class RBF(_Expandable, BaseEstimator):
 
     Parameters
     ----------
-    length_scale : float, default=1.0
-        The length :math:`\ell` in units of the features.
+    length_scale : float or array-like of shape (n_features,), default=1.0
+        The length :math:`\ell` in units of the features, or one for each feature (automatic
+        relevance determination).
     variance : float, default=1.0
         Prior variance v of one atom's energy, in eV^2.
+    block : str, tuple of (int, int) or None, default=None
+        Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
+        past the last, or None for all. See `on`.
+    length_scale_bounds, variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
+        Ranges in which `length_scale` and `variance` are optimised.
 
     References
     ----------
-    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), eq. 4.9.
+    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), eq. 4.9 and,
+    with many lengths, eq. 5.1.
 
     Examples
     --------
@@ -159,40 +219,116 @@ class RBF(_Expandable, BaseEstimator):
     array([[1.    , 0.6065]])
     """
 
-    _parameter_constraints = {
-        "length_scale": [Interval(Real, 0, None, closed="neither")],
-        "variance": [Interval(Real, 0, None, closed="neither")],
-    }
-
-    def __init__(self, length_scale=1.0, variance=1.0):
+    def __init__(
+        self,
+        length_scale=1.0,
+        variance=1.0,
+        *,
+        block=None,
+        length_scale_bounds=(1e-5, 1e5),
+        variance_bounds=(1e-5, 1e5),
+    ):
         self.length_scale = length_scale
         self.variance = variance
+        self.block = block
+        self.length_scale_bounds = length_scale_bounds
+        self.variance_bounds = variance_bounds
 
-    def __call__(self, x, q):
-        """Return the matrix k(x_i, q_m)."""
-        return self.with_slope(x, q)[0]
+    def _profile(self, w, out):
+        gauss_profile(w, self._inverse(), float(self.variance), out)
 
-    def with_slope(self, x, q):
-        """Return k, slope and shift, each (n, m)."""
-        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)  # rows may be float32
-        overlap = x @ q.T
-        kernel, slope = np.empty_like(overlap), np.empty_like(overlap)
-        norms, reference_norms = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", q, q)
-        scale, factor = float(self.length_scale), float(self.variance)
-        gauss_with_slope(overlap, norms, reference_norms, scale, factor, kernel, slope)
-        return kernel, slope, -slope
 
-    centred = True
+class Matern(_Distance):
+    r"""Matérn function of the distance between feature rows, rougher than the Gaussian.
 
-    def with_curvature(self, x, q):
-        """Return f, f' and f'' at minus half the squared distances, each (n, m)."""
-        overlap = x @ q.T
-        norms, reference_norms = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", q, q)
-        parts = [np.empty_like(overlap) for _ in range(3)]
-        scale, factor = float(self.length_scale), float(self.variance)
-        gauss_curvature(overlap, norms, reference_norms, scale, factor, *parts)
-        return parts
+    .. math:: k(x, q) = v\, \frac{2^{1-\nu}}{\Gamma(\nu)} s^\nu K_\nu(s), \qquad
+              s = \sqrt{2\nu}\, |x - q| / \ell
 
-    def diag(self, x):
-        """Return k(x_i, x_i)."""
-        return np.full(len(x), float(self.variance))
+    Parameters
+    ----------
+    length_scale : float or array-like of shape (n_features,), default=1.0
+        The length :math:`\ell` in units of the features, or one for each feature (automatic
+        relevance determination).
+    nu : {2.5, 3.5, inf}, default=2.5
+        Smoothness; inf is the Gaussian. Energies drawn from the process have ceil(nu) - 1
+        derivatives, and forces that can be differentiated are the second.
+    variance : float, default=1.0
+        Prior variance v of one atom's energy, in eV^2.
+    block : str, tuple of (int, int) or None, default=None
+        Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
+        past the last, or None for all. See `on`.
+    length_scale_bounds, variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
+        Ranges in which `length_scale` and `variance` are optimised.
+
+    References
+    ----------
+    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), eq. 4.14;
+    NIST Digital Library of Mathematical Functions, sec. 10.49(ii), for half-integer orders.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpot.kernels import Matern
+    >>> Matern(nu=2.5)(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]])).round(4)
+    array([[1.   , 0.524]])
+    """
+
+    _parameter_constraints = _Distance._parameter_constraints | {"nu": [Real]}
+
+    def __init__(
+        self,
+        length_scale=1.0,
+        nu=2.5,
+        variance=1.0,
+        *,
+        block=None,
+        length_scale_bounds=(1e-5, 1e5),
+        variance_bounds=(1e-5, 1e5),
+    ):
+        self.length_scale = length_scale
+        self.nu = nu
+        self.variance = variance
+        self.block = block
+        self.length_scale_bounds = length_scale_bounds
+        self.variance_bounds = variance_bounds
+
+    def _validate_params(self):
+        super()._validate_params()
+        if self.nu not in (2.5, 3.5, np.inf):
+            raise ValueError(
+                f"nu={self.nu} of Matern must be 2.5, 3.5 or inf: of lower orders forces have "
+                "kinks or do not exist, and orders between have no closed form."
+            )
+
+    def _profile(self, w, out):
+        if np.isinf(self.nu):
+            gauss_profile(w, self._inverse(), float(self.variance), out)
+        else:
+            matern_profile(w, int(self.nu), self._inverse(), float(self.variance), out)
+
+
+class _Identity(CovarianceFunction):
+    """A similarity itself, for derivatives."""
+
+    def __init__(self, similarity):
+        self.similarities = (similarity,)
+
+    def jet(self, w, order):
+        """Return value and derivatives; see `skpot.kernels`."""
+        (s,) = self.similarities
+        ones, zeros = np.ones_like(w[s]), np.zeros_like(w[s])
+        return Jet(w[s], {s: ones} if order > 0 else {}, {(s, s): zeros} if order > 1 else {})
+
+
+class _Slope(CovarianceFunction):
+    """The derivative f' of an elementary kernel with respect to its similarity."""
+
+    def __init__(self, leaf):
+        self.leaf = leaf
+        self.similarities = leaf.similarities
+
+    def jet(self, w, order):
+        """Return value and derivatives; see `skpot.kernels`."""
+        (s,) = self.similarities
+        f = self.leaf.profile(w[s], order + 1)
+        return Jet(f[1], {s: f[2]} if order > 0 else {}, {(s, s): f[3]} if order > 1 else {})

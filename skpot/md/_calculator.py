@@ -92,7 +92,7 @@ class Calculator(AseCalculator):
 
     def _moved(self, atoms, system_changes):
         """Return the structure with its neighbour candidates, new if species or pbc are."""
-        batch = as_batch([atoms])
+        batch = as_batch([atoms], search_follows=True)
         if self._structure is None or {"numbers", "pbc"} & set(system_changes):
             self._structure = SkinnedStructure(batch, self.skin)
         else:

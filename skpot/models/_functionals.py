@@ -203,14 +203,22 @@ def _block(kernel, left, right):
     """Return the covariance of the labels of two batches."""
     _, x, x_species, a, v = left
     _, q, q_species, b, w = right
-    tau = float(kernel.centred)
     alike = x_species[:, None] == q_species
-    f, slope, curvature = (part * alike for part in kernel.with_curvature(x, q))
-    # How w changes along the vectors: p of x (label, i, m), r of q (m, label, i) as (label, i, m).
-    p = v @ q.T - tau * np.einsum("lid,id->li", v, x)[:, :, None]
-    r = np.swapaxes(w @ x.T - tau * np.einsum("lmd,md->lm", w, q)[:, :, None], 1, 2)
-    out = (a @ f + np.einsum("lim,im->lm", p, slope)) @ b.T
-    out += a @ np.einsum("lim,im->il", r, slope)
-    out += (p * curvature).reshape(len(p), -1) @ r.reshape(len(r), -1).T
-    out += v.reshape(len(v), -1) @ (slope @ w).reshape(len(w), -1).T
+    f, slopes, curvatures = kernel.with_curvature(x, q)
+    out = a @ (f * alike) @ b.T
+    p, r = {}, {}
+    for s, slope in slopes.items():
+        slope *= alike
+        # How w changes along the vectors: p of x, r of q, both (label, i, m).
+        p[s] = s.products(v, q)
+        r[s] = np.swapaxes(s.products(w, x), 1, 2)
+        if s.centred:
+            p[s] -= np.einsum("lid,id->li", s.take(v), s.against(x))[:, :, None]
+            r[s] -= np.einsum("lmd,md->lm", s.take(w), s.against(q))[:, None]
+        out += np.einsum("lim,im->lm", p[s], slope) @ b.T
+        out += a @ np.einsum("lim,im->il", r[s], slope)
+        out += s.take(v).reshape(len(v), -1) @ (slope @ s.against(w)).reshape(len(w), -1).T
+    for (s, t), curvature in curvatures.items():
+        moved = p[s] * (curvature * alike)
+        out += moved.reshape(len(v), -1) @ r[t].reshape(len(w), -1).T
     return out

@@ -32,7 +32,7 @@ class _ExactPotential(KernelPotential):
     _default_kernel = RBF
 
     _parameter_constraints = {
-        "kernel": [HasMethods(["expansion", "with_curvature", "diag"]), None],
+        "kernel": [HasMethods(["bind", "with_curvature"]), None],
         "sigma_energy": SIGMA,
         "sigma_forces": SIGMA,
         "sigma_stress": SIGMA,
@@ -165,7 +165,7 @@ class _ExactPotential(KernelPotential):
         share = n / counts.sum()
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
-        references = References(features.values[chosen], features.species[chosen], self._kernel())
+        references = References(features.values[chosen], features.species[chosen], self.kernel_)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
@@ -267,7 +267,7 @@ class KernelRidge(_ExactPotential):
 
     Attributes
     ----------
-    reference_features_, reference_species_, dual_coef_, dual_vectors_, e0_, e0_source_
+    reference_features_, reference_species_, dual_coef_, dual_vectors_, kernel_, e0_, e0_source_
         See `GPR`.
     residual_, n_iter_, converged_, n_rows_, label_shares_, n_features_in_
         See `GPR`.
@@ -349,6 +349,8 @@ class GPR(VariancePotential, _ExactPotential):
         Their scalars a.
     dual_vectors_ : ndarray of shape (n_references, n_features) or None
         Their vectors v; None if all labels are energies.
+    kernel_ : kernel object
+        The kernel, names of blocks replaced by their columns.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -408,15 +410,15 @@ class GPR(VariancePotential, _ExactPotential):
         features, _ = self._parts(features)
         self._refuse_unknown(features)
         if self.factor_ is None:
-            references = References(self.inducing_features_, self.inducing_species_, self._kernel())
+            references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
             return projected_std(
                 references, self.covariance_factor_, self.posterior_factor_, features
             )
-        variance = prior_variance(self._kernel(), features)
+        variance = prior_variance(self.kernel_, features)
         for s in range(len(features)):
             rows = np.arange(features.offsets[s], features.offsets[s + 1])
             rows = rows[np.argsort(features.species[rows], kind="stable")]
-            own = References(features.values[rows], features.species[rows], self._kernel())
+            own = References(features.values[rows], features.species[rows], self.kernel_)
             k = self._covariance_with_labels(own)
             variance[s] -= np.sum(solve_triangular(self.factor_, k, lower=True) ** 2)
         return np.sqrt(np.maximum(variance, 0.0))

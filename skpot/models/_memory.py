@@ -19,7 +19,12 @@ def available_memory():
 
 
 def plan_memory(
-    max_memory, features, labels, n_references, n_triangles=None, unit="references (n_sparse)"
+    max_memory,
+    features,
+    labels,
+    n_references,
+    n_triangles=None,
+    unit="coefficients (n_sparse, n_directions)",
 ):
     """Return the bytes for a block of rows and for a dense Jacobian.
 

@@ -66,13 +66,13 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             self.e0_, self.e0_source_ = reference_energies(
                 self.e0, features, labels.energy, labels.sigma_energy**-2.0
             )
+            self._begin(features)
         else:
             self._refuse_unknown(features)
-        self._validate_terms()
         return features, labels
 
-    def _validate_terms(self):
-        """Check the parameters of objects that make up the energy."""
+    def _begin(self, features):
+        """Set what a fit needs to know of the features."""
 
     def _noise(self):
         """Return the noise levels of labels that y says nothing of."""
@@ -159,7 +159,7 @@ class KernelPotential(Potential):
     """Regressor whose energies are sums of kernels with reference environments.
 
     A subclass has a parameter `kernel` besides, and sets in `fit` the attributes that the module
-    names.
+    names; `kernel_` is the kernel with its blocks found.
     """
 
     _default_kernel = None  # what None stands for
@@ -183,10 +183,13 @@ class KernelPotential(Potential):
         return super().set_params(**params)
 
     def _kernel(self):
+        """Return the kernel that `fit` starts from."""
         return self._default_kernel() if self.kernel is None else self.kernel
 
-    def _validate_terms(self):
-        self._kernel()._validate_params()
+    def _begin(self, features):
+        kernel = self._kernel()
+        kernel._validate_params()
+        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
 
     def _expand(self, features, slopes):
         return self._references().expand(
@@ -194,7 +197,7 @@ class KernelPotential(Potential):
         )
 
     def _references(self):
-        return References(self.reference_features_, self.reference_species_, self._kernel())
+        return References(self.reference_features_, self.reference_species_, self.kernel_)
 
 
 class VariancePotential(Potential):

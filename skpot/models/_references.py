@@ -1,15 +1,16 @@
 """Reference environments: the fitted form of every kernel model."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..core.similarity import add_force_rows, add_segments, add_strain_rows
+from ..core.similarity import add_rows, add_segments
 from ..solvers import jittered_cholesky
 from ._threads import tile_threads
 
-_TILE = 256  # references a matrix product takes at a time; the product then stays in cache
+TILE = 256  # columns a matrix product makes at a time; the product then stays in cache
 
 
 class References:
@@ -36,9 +37,15 @@ class References:
         self.columns = {
             int(z): slice(int(lo), int(hi)) for z, lo, hi in zip(kinds, first, ends, strict=True)
         }
+        self.coefficients = self.columns  # columns of training rows, by species
 
     def __len__(self):
+        """Return the number of coefficients."""
         return len(self.values)
+
+    def fold(self, coefficients):
+        """Return the scalar and the vector, or None, of each reference that coefficients mean."""
+        return coefficients, None
 
     def covariance(self):
         """Return the blocks of K_MM, one for each species, as (columns, matrix)."""
@@ -62,7 +69,7 @@ class References:
         The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
         Columns beyond those of the references stay as they are.
         """
-        for columns in self.columns.values():
+        for columns in self.coefficients.values():
             part = np.ascontiguousarray(rows[:, columns]).T
             rows[:, columns] = solve_triangular(
                 factor[columns, columns], part, lower=True, overwrite_b=True, check_finite=False
@@ -126,14 +133,10 @@ class References:
         return energies, gradient
 
     def _plain(self, x, q, alpha, slopes):
-        kernel, slope, shift = self.kernel.with_slope(x, q)
         if not slopes:
-            return kernel @ alpha, None
-        slope *= alpha
-        gradient = slope @ q
-        if shift is not None:
-            gradient += (shift @ alpha)[:, None] * x
-        return kernel @ alpha, gradient
+            return self.kernel(x, q) @ alpha, None
+        kernel, by_similarity = self.kernel.with_slope(x, q)
+        return kernel @ alpha, _gradient(by_similarity, x, q, alpha)
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
@@ -157,28 +160,67 @@ class References:
         limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
         for members, columns in self.groups(features.species, limit):
             block = features.jacobian(members)
-            begins = range(columns.start, columns.stop, _TILE)
-            tiles = [slice(b, min(b + _TILE, columns.stop)) for b in begins]
-            add = partial(
-                self._add_tile, block, features.values[members], structure[members], forces, strain
-            )
-            for _ in map_tiles(add, tiles):
+            x = features.values[members]
+            motions = self._motions(x, block, structure[members], forces, strain)
+            add = partial(self._add_tile, motions, x)
+            for _ in map_tiles(add, self._tiles(columns)):
                 pass
 
-    def _add_tile(self, block, x, structure, forces, strain, tile):
-        rows, strain_rows = (a.reshape(-1, x.shape[1]) for a in (block.values, block.strain))
+    def _tiles(self, columns, size=TILE):
+        begins = range(columns.start, columns.stop, size)
+        return [slice(b, min(b + size, columns.stop)) for b in begins]
+
+    def _add_tile(self, motions, x, tile):
         q = self.values[tile]
-        _, slope, shift = self.kernel.with_slope(x, q)
-        moved = shift is not None
-        along = strain_along = np.empty(0)
-        if moved:
-            counts = 3 * np.diff(block.start)
-            along = np.einsum("rp,rp->r", rows, np.repeat(x, counts, axis=0))
-            strain_along = np.einsum("rp,rp->r", strain_rows, np.repeat(x, 6, axis=0))
-        else:
-            shift = slope
-        add_force_rows(
-            slope, shift, moved, block.start, block.atom, rows @ q.T, along, forces[:, tile]
-        )
-        product = strain_rows @ q.T
-        add_strain_rows(slope, shift, moved, structure, product, strain_along, strain[:, tile])
+        _, slopes = self.kernel.with_slope(x, q)
+        for s, slope in slopes.items():
+            for motion in motions:
+                add_rows(
+                    motion.sign * slope, s.centred, motion.start, motion.triple,
+                    s.products(motion.rows, q), motion.along[s], motion.out[:, tile],
+                )  # fmt: skip
+
+    def _motions(self, x, block, structure, forces, strain):
+        """Return motions of atoms, whose derivatives are minus the forces, and strains."""
+        rows, strain_rows = (a.reshape(-1, x.shape[1]) for a in (block.values, block.strain))
+        triples = 2 * np.arange(len(structure) + 1)  # six strains are two
+        places = (2 * structure[:, None] + [0, 1]).ravel()
+        return [
+            Motion(sign, rows, self._along(x, rows, start), start, triple, out)
+            for sign, rows, start, triple, out in (
+                (-1.0, rows, block.start, block.atom, forces),
+                (1.0, strain_rows, triples, places, strain),
+            )
+        ]
+
+    def _along(self, x, rows, start):
+        out = {}
+        for s in self.kernel.similarities:
+            out[s] = np.empty(len(rows) if s.centred else 0)  # otherwise not read
+            if s.centred:
+                own, moved = s.against(x), s.take(rows)
+                for c, (lo, hi) in enumerate(zip(3 * start[:-1], 3 * start[1:], strict=True)):
+                    out[s][lo:hi] = moved[lo:hi] @ own[c]
+        return out
+
+
+class Motion(NamedTuple):
+    """Motions of some centres, three by three, and the rows that derivatives along them go to."""
+
+    sign: float
+    rows: np.ndarray  # (3 * n_triples, n_features) how the centres' features change
+    along: dict  # products of rows with the centres' own features, by similarity
+    start: np.ndarray  # (n_centres + 1,) triples of each centre
+    triple: np.ndarray  # (n_triples,) where each goes, in threes
+    out: np.ndarray  # (n_out, n_columns)
+
+
+def _gradient(slopes, x, q, alpha):
+    """Return the gradient of the sum of alpha k, given slopes from `with_slope`."""
+    gradient = np.zeros(x.shape)
+    for s, slope in slopes.items():
+        part, weights = s.take(gradient), slope * alpha
+        part += weights @ s.against(q)
+        if s.centred:
+            part -= weights.sum(axis=1)[:, None] * s.against(x)
+    return gradient

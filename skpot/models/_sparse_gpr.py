@@ -10,8 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data._elements import atomic_number
 from ..kernels import DotProduct
-from ..selection import select_references
+from ..selection import given_references, select_references
 from ..solvers import TriangularFactor
+from ._gradient_references import GradientReferences, leading_directions
 from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
@@ -46,8 +47,15 @@ class SparseGPR(VariancePotential, KernelPotential):
     n_sparse : int or dict, default=1000
         Number of reference environments, shared equally between the species as far as they
         have distinct ones; or the number for each species, keyed by symbol.
-    selection : {"cur", "fps", "random"}, default="cur"
-        How references are chosen, species by species: by leverage, farthest point, or at random.
+    selection : {"cur", "fps", "random"} or array-like of int, default="cur"
+        How references are chosen, species by species: by leverage, farthest point, or at random;
+        or the environments themselves, as rows of the features of all structures (`n_sparse` has
+        no meaning then).
+    n_directions : int, default=0
+        Derivatives of its kernel that each reference has beside the kernel itself, along the
+        directions in which its features change most as atoms move. Coefficients are then
+        ``1 + n_directions`` times as many as references, and learn more from forces than as many
+        plain references do.
     sigma_energy : float or dict of str to float, default=0.002
         Noise per atom in eV: the total energy of n atoms has standard deviation
         `sigma_energy * sqrt(n)`. A dict gives it by the groups of y, "default" for groups that it
@@ -82,6 +90,14 @@ class SparseGPR(VariancePotential, KernelPotential):
         Their atomic numbers.
     dual_coef_ : ndarray of shape (n_references,)
         The coefficients, in eV over units of the kernel.
+    dual_vectors_ : ndarray of shape (n_references, n_features) or None
+        Vectors along which references' kernels are differentiated; None without `n_directions`.
+    reference_directions_ : ndarray of shape (n, n_features) or None
+        Directions of the derivatives, reference after reference.
+    direction_counts_ : ndarray of shape (n_references,) or None
+        How many each reference has; fewer than `n_directions` where there are no more.
+    kernel_ : kernel object
+        The kernel, names of blocks replaced by their columns.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -121,9 +137,10 @@ class SparseGPR(VariancePotential, KernelPotential):
     _default_kernel = DotProduct
 
     _parameter_constraints = {
-        "kernel": [HasMethods(["with_slope", "diag"]), None],
+        "kernel": [HasMethods(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
-        "selection": [StrOptions({"cur", "fps", "random"})],
+        "selection": [StrOptions({"cur", "fps", "random"}), "array-like"],
+        "n_directions": [Interval(Integral, 0, None, closed="left")],
         "sigma_energy": SIGMA,
         "sigma_forces": SIGMA,
         "sigma_stress": SIGMA,
@@ -142,6 +159,7 @@ class SparseGPR(VariancePotential, KernelPotential):
         n_sparse=1000,
         *,
         selection="cur",
+        n_directions=0,
         sigma_energy=0.002,
         sigma_forces=0.1,
         sigma_stress=5e-4,
@@ -156,6 +174,7 @@ class SparseGPR(VariancePotential, KernelPotential):
         self.kernel = kernel
         self.n_sparse = n_sparse
         self.selection = selection
+        self.n_directions = n_directions
         self.sigma_energy = sigma_energy
         self.sigma_forces = sigma_forces
         self.sigma_stress = sigma_stress
@@ -275,15 +294,36 @@ class SparseGPR(VariancePotential, KernelPotential):
         return predicted if self.returns_targets_ else predicted.energy
 
     def _choose_references(self, features):
-        chosen = select_references(
-            features.values,
-            features.species,
-            self._numbers_of_references(),
-            self.selection,
-            np.random.default_rng(check_random_state(self.random_state).randint(2**31)),
-        )
+        chosen = self._selected(features)
         self.reference_features_ = features.values[chosen].astype(float)  # may be float32
         self.reference_species_ = features.species[chosen]
+        self._choose_directions(features, chosen)
+
+    def _choose_directions(self, features, chosen):
+        self.reference_directions_ = self.direction_counts_ = None
+        if self.n_directions:
+            self.reference_directions_, self.direction_counts_ = leading_directions(
+                features, chosen, self.kernel_, self.n_directions
+            )
+
+    def _selected(self, features):
+        if not isinstance(self.selection, str):
+            return given_references(self.selection, features.species)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        return select_references(
+            features.values, features.species, self._numbers_of_references(), self.selection, rng
+        )
+
+    def _references(self):
+        if self.reference_directions_ is None:
+            return super()._references()
+        return GradientReferences(
+            self.reference_features_,
+            self.reference_species_,
+            self.kernel_,
+            self.reference_directions_,
+            self.direction_counts_,
+        )
 
     def _numbers_of_references(self):
         if isinstance(self.n_sparse, dict):
@@ -320,8 +360,8 @@ class SparseGPR(VariancePotential, KernelPotential):
         self.n_rows_ = sum(self.n_labels_.values())
         self.posterior_factor_ = factor.matrix
         self.target_column_ = factor.target
-        self.dual_coef_ = solve_triangular(
-            self.covariance_factor_, factor.solve(), lower=True, trans="T"
+        self.dual_coef_, self.dual_vectors_ = self._references().fold(
+            solve_triangular(self.covariance_factor_, factor.solve(), lower=True, trans="T")
         )
         self.label_shares_ = shares(
             determined(self.posterior_factor_, self.label_factors_, main), self.verbose

@@ -111,7 +111,7 @@ class SparseGPRCV(SparseGPR):
     """
 
     _parameter_constraints = {
-        "kernel": [HasMethods(["with_slope", "diag"]), None],
+        "kernel": [HasMethods(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"})],
         "kernel_params": [dict, list, None],
@@ -166,8 +166,7 @@ class SparseGPRCV(SparseGPR):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _kernel(self):
-        return self.kernel_ if hasattr(self, "kernel_") else super()._kernel()
+    n_directions = 0  # which directions are best depends on the kernel, which is searched
 
     def _noise(self):
         """Return the levels chosen; unit noise before, which the factors are made with."""
@@ -200,8 +199,7 @@ class SparseGPRCV(SparseGPR):
             As `SparseGPR.fit`; if noise is given in y; if folds do not divide the structures; if no
             fold has labels to score.
         """
-        for name in ("best_params_", "kernel_"):
-            vars(self).pop(name, None)
+        vars(self).pop("best_params_", None)
         _refuse_own_noise(y)
         settings = self._settings()
         features, labels = self._prepare(X, y, sample_weight)
@@ -215,8 +213,9 @@ class SparseGPRCV(SparseGPR):
         scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
         base, tried, best = self._kernel(), [], _Best()
         for params in ParameterGrid(self.kernel_params or {}):
-            self.kernel_ = clone(base).set_params(**params)
-            self.kernel_._validate_params()
+            kernel = clone(base).set_params(**params)
+            kernel._validate_params()
+            self.kernel_ = kernel.bind(features.blocks, features.shape[1])
             self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
             factors = self._fold_rows(features, labels, folds, len(settings))
             scores = [factors.scores(k, settings) for k in range(len(folds))]

@@ -114,6 +114,36 @@ def select_references(values, species, n_sparse, method, rng):
     return np.concatenate(chosen)
 
 
+def given_references(indices, species):
+    """Return given indices of reference environments, grouped by ascending species.
+
+    Parameters
+    ----------
+    indices : array-like of int
+        Environments, as rows of the features of all structures.
+    species : ndarray of shape (n_environments,)
+        Atomic numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are no distinct indices of environments.
+    """
+    indices, n = np.asarray(indices), len(species)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
+        raise ValueError(
+            "selection must name a method or be a list of indices of environments; got an array "
+            f"of shape {indices.shape} and type {indices.dtype}."
+        )
+    wrong = indices[(indices < 0) | (indices >= n)]
+    if len(wrong):
+        raise ValueError(f"selection has the index {wrong[0]} but there are {n} environments.")
+    chosen, counts = np.unique(indices, return_counts=True)
+    if counts.max() > 1:
+        raise ValueError(f"selection has the index {chosen[counts.argmax()]} more than once.")
+    return chosen[np.argsort(species[chosen], kind="stable")]
+
+
 def _distinct(values, rows):
     """Return the first of each set of rows that are equal to ten digits, in order."""
     seen, first = set(), []

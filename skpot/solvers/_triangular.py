@@ -120,10 +120,12 @@ def jittered_cholesky(matrix, jitter=1e-10):
             jitter *= 10.0
             continue
         if jitter > asked:
-            rank = int(np.sum(np.linalg.eigvalsh(matrix) > asked * scale))
+            rounding = len(matrix) * np.finfo(float).eps
+            rank = int(np.sum(np.linalg.eigvalsh(matrix) > max(asked, rounding) * scale))
             warnings.warn(
-                f"the {len(matrix)} references have numerical rank {rank}; a relative jitter of "
-                f"{jitter:.0e} was added. Fewer references (n_sparse) lose nothing.",
+                f"the {len(matrix)} functions of the references have numerical rank {rank}; a "
+                f"relative jitter of {jitter:.0e} was added. Fewer of them (n_sparse, "
+                "n_directions) lose nothing.",
                 LinAlgWarning,
                 stacklevel=3,
             )

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, graphene, molecule
 from ase.io import Trajectory
 
+from skpot import SOAP
 from skpot.data import check_pair_distances, check_structures
 from tests.project import ROOT
 
@@ -99,6 +100,16 @@ def test_all_problems_at_once():
     assert all(f"structure {i}: " in text for i in (1, 2, 3))
     with pytest.raises(ValueError, match="20 of 20 structures(.|\n)*and 10 more"):
         check_structures([pair(0.0)] * 20)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_descriptors_leave_coincident_atoms_to_their_search(cache):
+    soap = SOAP(n_max=2, l_max=2, cache=cache).fit([pair()])
+    with pytest.raises(ValueError, match="2 of 3 structures") as error:
+        soap.transform([pair(), pair(0.05), pair(0.0)])
+    assert all(f"structure {i}: atoms 0 and 1 are" in str(error.value) for i in (1, 2))
+    with pytest.raises(ValueError, match="2 of 2 structures(.|\n)*apart(.|\n)*has no atoms"):
+        soap.transform([pair(0.05), Atoms()])
 
 
 @pytest.mark.parametrize("pbc", [(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1)], ids=str)

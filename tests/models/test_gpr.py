@@ -11,8 +11,8 @@ from skpot import GPR, SOAP, KernelRidge, PrincipalComponents, SparseGPR, Target
 from skpot.kernels import RBF, DotProduct
 from skpot.solvers import DivergenceError
 from skpot.testing import check_potential, sample_structures
-from tests.naive.exact import ExactGP, gaussian
-from tests.naive.kernel import Structure, dot_product
+from tests.naive.exact import ExactGP
+from tests.naive.kernel import Structure, dot_product, gaussian
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
@@ -38,8 +38,15 @@ def silicon():
 
 @pytest.mark.parametrize(
     "kernel, naive",
-    [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))],
-    ids=["RBF", "DotProduct"],
+    [
+        (RBF(0.6, 2.0), gaussian(0.6, 2.0)),
+        (DotProduct(3), dot_product(3)),
+        (
+            RBF(0.6).on((0, 9)) * DotProduct(1) + DotProduct(2),
+            lambda x, q: gaussian(0.6)(x[:9], q[:9]) * (x @ q) + (x @ q) ** 2,
+        ),
+    ],
+    ids=["RBF", "DotProduct", "tree"],
 )
 def test_equals_dense_algebra(kernel, naive):
     X, y = labelled(["Si", "O"])

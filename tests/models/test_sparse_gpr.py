@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from skpot import SOAP, PerAtom, SparseGPR, Targets
+from skpot import GPR, SOAP, ZBL, PairBasis, PerAtom, SparseGPR, Targets
 from skpot.kernels import RBF, DotProduct
 from skpot.testing import check_potential, sample_structures
 from tests.naive.kernel import SparseGP, Structure, dot_product, least_squares_e0
@@ -106,6 +106,21 @@ def test_forces_follow_through_a_union_of_two_scales():
     union = FeatureUnion([("short", SOAP(2.8, 3, 2, 0.4)), ("long", SOAP(4.0, 3, 2, 0.6))])
     model = make_pipeline(union, SparseGPR(n_sparse=12)).fit(X, y)
     check_potential(model, X[:3], skip=("inputs", "threads", "copies"))
+
+
+@pytest.mark.parametrize("model", [SparseGPR(n_sparse=12), GPR()], ids=["SparseGPR", "GPR"])
+def test_forces_follow_through_terms_on_blocks(model):
+    X, y = labelled(["Si", "O"], n=1)
+    soap = make_pipeline(SOAP(**SMALL), PerAtom(PCA(6)))
+    union = FeatureUnion([("p", PairBasis(3.0, 6)), ("zbl", ZBL(outer=3.0)), ("s", soap)])
+    kernel = RBF(0.8).on("pair_basis") + 0.5 * (
+        RBF(1.2).on("soap") * DotProduct(1).on("pair_basis")
+    )
+    model = make_pipeline(union, model.set_params(kernel=kernel, baseline="zbl")).fit(X, y)
+    fitted = model[-1]
+    assert fitted.kernel_.k2.k1.block[1] == fitted.n_features_in_ - 1  # the baseline lay between
+    others = ("rotation", "translation", "permutation", "cell", "inputs", "threads", "copies")
+    check_potential(model, X[:3], skip=others)
 
 
 def test_blocks_of_any_size_give_the_same_model():
@@ -247,6 +262,14 @@ def test_n_sparse_by_species():
     assert (gpr.reference_species_ == 8).sum() == 3
 
 
+def test_references_can_be_given():
+    X, y = labelled(["Si"])
+    features = SOAP(**SMALL).fit_transform(X)
+    gpr = SparseGPR(selection=np.array([9, 2, 4])).fit(features, y)
+    np.testing.assert_array_equal(gpr.reference_features_, features.values[[2, 4, 9]])
+    assert clone(gpr).fit(features, y).predict(features).energy.shape == (len(X),)
+
+
 def test_parameters_of_the_default_kernel_can_be_set():
     gpr = SparseGPR().set_params(kernel__zeta=2)
     assert gpr.kernel.zeta == 2
@@ -283,6 +306,7 @@ def test_partial_fit_equals_a_fit_to_all(kinds):
     whole._choose_references = lambda features: vars(whole).update(
         reference_features_=grown.reference_features_,
         reference_species_=grown.reference_species_,
+        reference_directions_=None,
     )
     whole.fit(features, np.concatenate([first, y[7:]]), weight)
     a, std_a = grown.predict(features, return_std=True)

@@ -35,6 +35,7 @@ class FixedReferences(SparseGPR):
 
     def _choose_references(self, features):
         self.reference_features_, self.reference_species_ = self.given
+        self.reference_directions_ = None
 
 
 def like(search, model):

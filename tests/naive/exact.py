@@ -5,16 +5,9 @@ cell, pbc) -> (n_atoms, n_features). Covariances of derivatives come from second
 covariance of two energies, so nothing is known of the kernel but its values.
 """
 
-import math
-
 import numpy as np
 
 from tests.naive.kernel import STENCIL, VOIGT
-
-
-def gaussian(length_scale, variance=1.0):
-    """Kernel v exp(-|q - q'|^2 / 2 l^2) of two vectors."""
-    return lambda q, p: variance * math.exp(-0.5 * float((q - p) @ (q - p)) / length_scale**2)
 
 
 def labels(structure):

@@ -7,6 +7,7 @@ are taken numerically. The kernel acts between environments of the same species.
 import math
 
 import numpy as np
+from scipy.special import gamma, kv
 
 # Fourth-order central difference: f'(0) = sum_k weight_k f(k h) / h.
 STENCIL = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
@@ -16,6 +17,42 @@ VOIGT = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
 def dot_product(zeta):
     """Kernel (q . q')^zeta of two vectors."""
     return lambda q, p: float(q @ p) ** zeta
+
+
+def gaussian(length_scale, variance=1.0):
+    """Kernel v exp(-d^2 / 2), d the distance of two vectors in units of one or many lengths."""
+    return lambda q, p: variance * math.exp(-0.5 * scaled_distance(q, p, length_scale) ** 2)
+
+
+def matern(length_scale, nu, variance=1.0):
+    """Kernel v 2^(1 - nu) s^nu K_nu(s) / Gamma(nu) with s = sqrt(2 nu) d."""
+
+    def kernel(q, p):
+        s = math.sqrt(2 * nu) * scaled_distance(q, p, length_scale)
+        return variance * (2 ** (1 - nu) / gamma(nu) * s**nu * kv(nu, s) if s > 1e-6 else 1.0)
+
+    return kernel
+
+
+def scaled_distance(q, p, length_scale):
+    """Distance of two vectors, each component divided by its length."""
+    lengths = np.broadcast_to(length_scale, np.shape(q))
+    return math.sqrt(sum(((a - b) / c) ** 2 for a, b, c in zip(q, p, lengths, strict=True)))
+
+
+def along(q, t, step=1e-3):
+    """Differentiate a function of q along t: points of it with their weights."""
+    return [(weight / step, q + k * step * t) for k, weight in STENCIL.items()]
+
+
+def of_points(kernel):
+    """Kernel of sums over weighted points; a plain vector is a sum of one."""
+
+    def summed(p, q):
+        p, q = ([(1.0, a)] if isinstance(a, np.ndarray) else a for a in (p, q))
+        return sum(u * w * kernel(x, y) for u, x in p for w, y in q)
+
+    return summed
 
 
 class Structure:

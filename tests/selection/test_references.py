@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skpot.selection import farthest_points, leverage_sample, select_references
+from skpot.selection import farthest_points, given_references, leverage_sample, select_references
 
 
 def test_farthest_points_equal_the_plain_greedy_search():
@@ -54,3 +54,24 @@ def test_equal_environments_are_chosen_once():
     values = np.repeat(np.random.default_rng(0).normal(size=(5, 3)), 4, axis=0)
     chosen = select_references(values, np.full(20, 14), 20, "random", np.random.default_rng(0))
     assert sorted(chosen // 4) == [0, 1, 2, 3, 4]
+
+
+def test_given_references_are_grouped_by_species():
+    species = np.array([8, 1, 1, 8, 1])
+    np.testing.assert_array_equal(given_references([3, 4, 0, 1], species), [1, 4, 0, 3])
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ([0, 5], "index 5 but there are 5"),
+        ([-1], "index -1"),
+        ([2, 0, 2], "index 2 more than once"),
+        ([0.5], "type float64"),
+        ([], "indices"),
+        ([[0, 1]], r"shape \(1, 2\)"),
+    ],
+)
+def test_bad_references_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
+        given_references(bad, np.ones(5, dtype=int))

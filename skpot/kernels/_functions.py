@@ -1,0 +1,202 @@
+r"""Functions of two environments' feature rows, with all derivatives that models need.
+
+A term compares two rows by a similarity s of some of their columns, with weights S^2,
+
+    w_s(x, q) = x . S^2 q              (tau_s = 0)
+    w_s(x, q) = -(x - q) . S^2 (x - q) / 2        (tau_s = 1, "centred")
+
+so that with the columns left out counting as columns of weight zero
+
+    dw_s/dx = S^2 (q - tau x),    dw_s/dq = S^2 (x - tau q),    d2w_s/dx dq = S^2.
+
+Sums, products and powers of terms are a function f(w_1 ... w_L), and by the chain rule
+
+    dk/dx      = sum_s f_s S_s^2 (q - tau_s x)
+    d2k/dx dq  = sum_s f_s S_s^2 + sum_st f_st [S_s^2 (q - tau_s x)] [S_t^2 (x - tau_t q)]^T
+
+with f_s = df/dw_s and f_st = d2f/dw_s dw_t. Arrays of the size of k are all that a kernel computes;
+whatever has the length of a feature row is one matrix product for each similarity. Terms of equal
+similarity, such as Gaussians of several lengths, share one. Covariances of derivatives are never
+formed, only applied: see `expansion`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.similarity import centre, expand
+
+_TILE = 256  # references at a time: the arrays of a tile stay in cache
+
+
+class Similarity(NamedTuple):
+    """How two feature rows are compared before a kernel's function acts."""
+
+    columns: tuple | None  # (start, stop); None for all
+    weights: tuple | None  # squared factors of these columns; None for ones
+    centred: bool  # minus half the squared distance instead of the product
+
+    def take(self, rows):
+        """Return a view of the columns that count, on the last axis."""
+        return rows if self.columns is None else rows[..., slice(*self.columns)]
+
+    def against(self, rows):
+        """Return the columns that count times their weights: the right side of products."""
+        rows = self.take(rows)
+        return rows if self.weights is None else rows * np.array(self.weights)
+
+    def squares(self, rows):
+        """Return x . S^2 x of each row."""
+        return np.einsum("...j,...j->...", self.take(rows), self.against(rows))
+
+    def products(self, rows, q):
+        """Return x . S^2 q for all pairs."""
+        return self.take(rows) @ self.against(q).T
+
+    def __call__(self, x, q):
+        """Return w of all pairs of rows, shape (n, m)."""
+        w = self.products(x, q)
+        if self.centred:
+            centre(w, self.squares(x), self.squares(q))
+        return w
+
+    def diag(self, x):
+        """Return w of each row with itself, shape (n,)."""
+        return np.zeros(len(x)) if self.centred else self.squares(x)
+
+
+class Jet(NamedTuple):
+    """Value of f with as many of its derivatives as were asked for; absent ones are zero."""
+
+    value: np.ndarray
+    first: dict  # f_s by similarity
+    second: dict  # f_st by pair of similarities, in both orders
+
+
+class CovarianceFunction:
+    """A symmetric function of two rows that acts through similarities.
+
+    A subclass has `similarities`, a tuple of distinct `Similarity`, and `jet(w, order)`, which
+    turns their values, a dict by similarity, into a `Jet`.
+    """
+
+    def _jet(self, x, q, order):
+        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)  # rows may be float32
+        return self.jet({s: s(x, q) for s in self.similarities}, order)
+
+    def __call__(self, x, q):
+        """Return the matrix k(x_i, q_m)."""
+        return self._jet(x, q, 0).value
+
+    def diag(self, x):
+        """Return k(x_i, x_i)."""
+        x = np.asarray(x, dtype=float)
+        return self.jet({s: s.diag(x)[:, None] for s in self.similarities}, 0).value[:, 0]
+
+    def with_slope(self, x, q):
+        """Return k (n, m) and the derivatives f_s of the same shape, by similarity.
+
+        The arrays are new: callers may change them.
+        """
+        return self._jet(x, q, 1)[:2]
+
+    def with_curvature(self, x, q):
+        """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
+        return self._jet(x, q, 2)
+
+    def expansion(self, x, q, a, v):
+        r"""Apply the function and its derivatives to one scalar and one vector per reference.
+
+        .. math:: u(x) = \sum_m [a_m + v_m \cdot \partial_q] k(x, q_m)
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, n_features)
+            Environments.
+        q : ndarray of shape (n_references, n_features)
+            Reference environments.
+        a : ndarray of shape (n_references,)
+            Coefficients of the kernels.
+        v : ndarray of shape (n_references, n_features)
+            Coefficients of their derivatives with respect to q.
+
+        Returns
+        -------
+        u : ndarray of shape (n,)
+            The sums.
+        gradient : ndarray of shape (n, n_features)
+            Their derivatives with respect to x.
+        """
+        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
+        u, gradient = np.zeros(len(x)), np.zeros(x.shape)
+        pulls = {s: np.zeros(len(x)) for s in self.similarities}
+        for begin in range(0, len(q), _TILE):
+            tile = slice(begin, begin + _TILE)
+            near, coefficients, vectors = q[tile], a[tile], v[tile]
+            f, slopes, curvatures = self.with_curvature(x, near)
+            u += f @ coefficients
+            moves = {}
+            for s, slope in slopes.items():
+                moves[s] = s.products(x, vectors)
+                offset = np.einsum("mi,mi->m", s.against(vectors), s.take(near)) * s.centred
+                expand(slope, curvatures[s, s], moves[s], offset, coefficients, u)
+            for (s, t), curvature in curvatures.items():
+                if s != t:
+                    curvatures[s, s] += curvature * moves[t]
+            for s, slope in slopes.items():
+                part = s.take(gradient)
+                part += curvatures[s, s] @ s.against(near)
+                part += slope @ s.against(vectors)
+                pulls[s] += curvatures[s, s].sum(axis=1)
+        for s, pull in pulls.items():
+            if s.centred:
+                s.take(gradient)[...] -= pull[:, None] * s.against(x)
+        return u, gradient
+
+
+def sum_of(a, b):
+    """Return the jet of a sum."""
+    return Jet(a.value + b.value, _added(a.first, b.first), _added(a.second, b.second))
+
+
+def product_of(a, b):
+    """Return the jet of a product."""
+    f, g = a.value, b.value
+    first = _added(
+        {s: slope * g for s, slope in a.first.items()},
+        {s: slope * f for s, slope in b.first.items()},
+    )
+    second = _added(
+        {pair: bend * g for pair, bend in a.second.items()},
+        {pair: bend * f for pair, bend in b.second.items()},
+    )
+    if second:  # jets of order two have some
+        for s, slope in a.first.items():
+            for t, other in b.first.items():
+                both = slope * other
+                second = _added(second, {(s, t): both})
+                second = _added(second, {(t, s): both})
+    return Jet(f * g, first, second)
+
+
+def power_of(a, n):
+    """Return the jet of a power, n >= 1."""
+    if n == 1:
+        return a
+    f = a.value
+    outer = n * f ** (n - 1)
+    second = {pair: bend * outer for pair, bend in a.second.items()}
+    if second:
+        bend = n * (n - 1) * f ** (n - 2)
+        second = _added(
+            {(s, t): bend * a.first[s] * a.first[t] for s in a.first for t in a.first}, second
+        )
+    return Jet(f**n, {s: slope * outer for s, slope in a.first.items()}, second)
+
+
+def _added(a, b):
+    """Return two dicts of arrays as one, adding where both have a key."""
+    out = a | b
+    for key in a.keys() & b.keys():
+        out[key] = a[key] + b[key]
+    return out
