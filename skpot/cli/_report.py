@@ -99,12 +99,20 @@ def label_std(regressor, X, std):
         return std
     noise = getattr(regressor, "estimator_", regressor)  # a committee's
     n_atoms = np.array([len(atoms) for atoms in X])
+    sigma = {kind: _default_noise(noise, kind) for kind in ("energy", "forces", "stress")}
     forces, stress = std.forces, std.stress
     return Targets(
-        np.sqrt(std.energy**2 + n_atoms * noise.sigma_energy**2),
-        None if forces is None else [np.hypot(f, noise.sigma_forces) for f in forces],
-        None if stress is None else np.hypot(stress, noise.sigma_stress),
+        np.sqrt(std.energy**2 + n_atoms * sigma["energy"] ** 2),
+        None if forces is None else [np.hypot(f, sigma["forces"]) for f in forces],
+        None if stress is None else np.hypot(stress, sigma["stress"]),
     )
+
+
+def _default_noise(regressor, kind):
+    """Return the noise of structures that do not say to which group they belong."""
+    name = f"sigma_{kind}"
+    sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
+    return sigma.get("default", max(sigma.values())) if isinstance(sigma, dict) else sigma
 
 
 def uncertainty_table(X, y_true, y_pred, std):

@@ -1,6 +1,8 @@
 """Regressors from atomic features to energies, forces and stress."""
 
 from ._gpr import GPR, KernelRidge
+from ._linear_ridge import LinearRidge
 from ._sparse_gpr import SparseGPR
+from ._sparse_gpr_cv import SparseGPRCV
 
-__all__ = ["GPR", "KernelRidge", "SparseGPR"]
+__all__ = ["GPR", "KernelRidge", "LinearRidge", "SparseGPR", "SparseGPRCV"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._noise import LABELS, labelled_atoms, noise_of_rows
+
 
 class Functionals:
     """The labels of a training set, each divided by its standard deviation.
@@ -14,29 +16,16 @@ class Functionals:
     features : AtomicFeatures
         The structures.
     labels : Targets
-        Their labels.
-    weight : ndarray of shape (n_structures,)
-        Multiplies the inverse variance of all labels of a structure.
-    noise : Noise
-        Standard deviations.
+        Their labels, with their noise; see `with_noise`.
     """
 
-    def __init__(self, features, labels, weight, noise):
+    def __init__(self, features, labels):
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
-        self.atoms = np.flatnonzero(np.repeat(labels.has_forces, features.n_atoms))
+        self.atoms, _ = labelled_atoms(labels, features.n_atoms)
         self.stress = np.flatnonzero(labels.has_stress)  # structures
         self.volumes = features.volumes[self.stress]
-        root = np.sqrt(weight)
-        per_energy = root / (noise.energy * np.sqrt(features.n_atoms))
-        per_atom = np.repeat(root / noise.forces, features.n_atoms)
-        self.scale = np.concatenate(
-            [
-                per_energy[self.energy],
-                np.repeat(per_atom[self.atoms], 3),
-                np.repeat((root / noise.stress)[self.stress], 6),
-            ]
-        )
+        self.scale = 1.0 / noise_of_rows(labels, features.n_atoms)
         edges = np.cumsum([0, len(self.energy), 3 * len(self.atoms), 6 * len(self.stress)])
         self.parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
@@ -48,9 +37,16 @@ class Functionals:
         """Whether there are labels besides energies."""
         return len(self.atoms) + len(self.stress) > 0
 
+    def by_kind(self, values):
+        """Return the sums of values (n_labels,) over each kind of label."""
+        sums = (float(values[part].sum()) for part in self.parts)
+        present = zip(LABELS, sums, self.parts, strict=True)
+        return {kind: total for kind, total, part in present if part.stop > part.start}
+
     def values(self, labels, residual):
         """Return the labels themselves, energies less the baseline; shape (n_labels,)."""
-        forces, stress = labels.forces_flat.ravel(), np.empty(0)
+        forces, stress = labels.forces_flat, np.empty(0)
+        forces = forces[~np.isnan(forces).all(axis=1)].ravel()
         if len(self.stress):
             stress = labels.stress[self.stress].ravel()
         return self.scale * np.concatenate([residual[self.energy], forces, stress])

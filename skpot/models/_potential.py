@@ -1,7 +1,8 @@
-"""What all kernel models share: labels and baseline before the fit, predictions after it.
+"""What all potentials share: labels and baseline before the fit, predictions after it.
 
-A fitted model is reference environments with a scalar each and, for models that learn derivatives
-as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
+A fitted kernel model is reference environments with a scalar each and, for models that learn
+derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`,
+`dual_vectors_`.
 """
 
 import numpy as np
@@ -20,47 +21,26 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
+from ._noise import LABELS, with_noise
 from ._references import References, one_by_one
 from ._rows import as_targets
 
 
-class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
-    """Regressor whose energies are sums of kernels with reference environments.
+class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
+    """Regressor whose energies are sums over environments.
 
-    A subclass has parameters `kernel`, `e0`, `baseline` and `targets`, and sets in `fit` the
-    attributes that the module names; `kernel_` is the kernel with its blocks found.
+    A subclass has parameters `e0`, `baseline`, `targets` and the noise levels, and defines
+    `_expand(features, slopes)`: energies of environments, without those of free atoms, and with
+    `slopes` their derivatives.
     """
 
-    _default_kernel = None  # what None stands for
-    dual_vectors_ = None
+    def _prepare(self, X, y, sample_weight, reset=True):
+        """Check the input of `fit`, set the reference energies; return features and labels.
 
-    def set_params(self, **params):
-        """Set parameters by name, those of the default kernel (`kernel__...`) too.
-
-        Parameters
-        ----------
-        **params : dict
-            As in scikit-learn.
-
-        Returns
-        -------
-        self : estimator
+        The labels have all of their noise levels, weights included. Without `reset` the estimator
+        is fitted already and the input is more of the same.
         """
-        if self.kernel is None and "kernel" not in params:
-            if any(name.startswith("kernel__") for name in params):
-                self.kernel = self._default_kernel()  # None has no parameters a search could set
-        return super().set_params(**params)
-
-    def _kernel(self):
-        """Return the kernel that `fit` starts from."""
-        return self._default_kernel() if self.kernel is None else self.kernel
-
-    def _references(self):
-        return References(self.reference_features_, self.reference_species_, self.kernel_)
-
-    def _prepare(self, X, y, sample_weight):
-        """Check the input of `fit`, set the reference energies; return features, labels, weight."""
-        features, y = as_features(self, X, y, reset=True)
+        features, y = as_features(self, X, y, reset=reset)
         structures = features.derivatives is not None
         labels = check_targets(
             y,
@@ -75,18 +55,30 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         weight = _check_sample_weight(
             sample_weight, features, dtype=np.float64, ensure_non_negative=True
         )
-        self.returns_targets_ = isinstance(y, Targets)
+        if reset:
+            self.returns_targets_ = isinstance(y, Targets)
         features, term = self._parts(features)
         if term is not None:
             labels = subtract_term(labels, term)
-        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        kernel = self._kernel()
-        kernel._validate_params()
-        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
-        return features, labels, weight
+        labels = with_noise(labels, weight, **self._noise())
+        if reset:
+            self.e0_, self.e0_source_ = reference_energies(
+                self.e0, features, labels.energy, labels.sigma_energy**-2.0
+            )
+            self._begin(features)
+        else:
+            self._refuse_unknown(features)
+        return features, labels
+
+    def _begin(self, features):
+        """Set what a fit needs to know of the features."""
+
+    def _noise(self):
+        """Return the noise levels of labels that y says nothing of."""
+        return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
-        """Return the features that kernels compare, and those of the baseline or None."""
+        """Return the features to learn from, and those of the baseline or None."""
         return (features, None) if self.baseline is None else split_term(features, self.baseline)
 
     def _residual(self, features, labels):
@@ -150,9 +142,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         self._refuse_unknown(features)
-        energies, g = self._references().expand(
-            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
-        )
+        energies, g = self._expand(features, slopes)
         return energies + free_energies(self.e0_, features), g
 
     def _refuse_unknown(self, features):
@@ -164,10 +154,55 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             )
 
 
-class VariancePotential(KernelPotential):
-    """Kernel model that knows how far its predictions may be off.
+class KernelPotential(Potential):
+    """Regressor whose energies are sums of kernels with reference environments.
 
-    A subclass defines `_process()`; see `_variance`.
+    A subclass has a parameter `kernel` besides, and sets in `fit` the attributes that the module
+    names; `kernel_` is the kernel with its blocks found.
+    """
+
+    _default_kernel = None  # what None stands for
+    dual_vectors_ = None
+
+    def set_params(self, **params):
+        """Set parameters by name, those of the default kernel (`kernel__...`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = self._default_kernel()  # None has no parameters a search could set
+        return super().set_params(**params)
+
+    def _kernel(self):
+        """Return the kernel that `fit` starts from."""
+        return self._default_kernel() if self.kernel is None else self.kernel
+
+    def _begin(self, features):
+        kernel = self._kernel()
+        kernel._validate_params()
+        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+
+    def _expand(self, features, slopes):
+        return self._references().expand(
+            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
+        )
+
+    def _references(self):
+        return References(self.reference_features_, self.reference_species_, self.kernel_)
+
+
+class VariancePotential(Potential):
+    """Potential that knows how far its predictions may be off.
+
+    A subclass defines `_process()`, see `_variance`, and sets `edge_std_`.
     """
 
     def predict(self, X, return_std=False):
@@ -298,15 +333,15 @@ def check_return_std(return_std):
 def edge_std(process, features, jitter, limit):
     """Return the largest standard deviation of an environment's energy, by species.
 
-    What K_MM was given as jitter is below what variances resolve, and taken as the least of them.
+    What K_MM was given as jitter, if any, is below what variances resolve: it is the least of them.
     Of each species at most `limit` environments are looked at, evenly spread over the data.
     """
     edge = {}
     for z in np.unique(features.species):
         rows = np.flatnonzero(features.species == z)
         some = one_by_one(features, rows[:: -(-len(rows) // limit)])
-        variance, prior = process.environments(some), process.kernel.diag(some.values)
-        edge[int(z)] = float(np.sqrt(max(variance.max(), jitter * np.max(prior))))
+        least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
+        edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
     return edge
 
 

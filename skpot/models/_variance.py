@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 
 from ..data._derivatives import chunks
 from ._functionals import label_batches, label_covariance
-from ._references import References
+from ._references import References, one_by_one
 
 _BYTES = 32e6  # of Jacobians, or of covariances with labels, that are held at a time
 _MOST = 512  # environments whose derivatives are treated together
@@ -53,17 +53,10 @@ class SparseProcess(NamedTuple):
 
     def derivatives(self, features):
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
-        m = len(self.references)
         forces, virials = prior_derivative_variance(self.kernel, features)
-        first = features.atom_offsets
-        for lo, hi in chunks(8.0 * m * (3 * features.n_atoms + 6), _BYTES):
-            part = features[lo:hi]
-            rows = np.zeros((3 * (first[hi] - first[lo]), m))
-            strain = np.zeros((6 * (hi - lo), m))
-            self.references.gradient_rows(part, rows, strain, _BYTES)
-            here = slice(first[lo], first[hi])
-            forces[here] = self._left(forces[here].ravel(), rows).reshape(-1, 3)
-            virials[lo:hi] = self._left(virials[lo:hi].ravel(), strain).reshape(-1, 6)
+        for atoms, structures, rows, strain in _derivative_rows(self.references, features):
+            forces[atoms] = self._left(forces[atoms].ravel(), rows).reshape(-1, 3)
+            virials[structures] = self._left(virials[structures].ravel(), strain).reshape(-1, 6)
         return forces, virials
 
     def _left(self, prior, rows):
@@ -74,6 +67,58 @@ class SparseProcess(NamedTuple):
         explained, factor = rows[:, begin:].T, self.posterior_factor[begin:, begin:]
         remaining = solve_triangular(factor, explained, trans="T", check_finite=False)
         return prior + np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+
+
+class LinearProcess(NamedTuple):
+    r"""Energies linear in columns, with the posterior of their coefficients.
+
+    .. math:: s^2 = \tau^2\, x_*^T (A^T \Sigma^{-1} A + \alpha P)^{-1} x_*
+
+    for any linear functional * with columns :math:`x_*`. Of columns that no training structure has
+    it knows nothing.
+    """
+
+    terms: object  # LinearTerms
+    penalty_factors: dict  # what its rows are whitened by
+    posterior_factor: np.ndarray  # upper triangle of the system in whitened coefficients
+    noise_scale: float  # tau
+
+    def energies(self, features):
+        """Return the variance of total energies, shape (n_structures,)."""
+        rows = np.zeros((len(features), len(self.terms)))
+        self.terms.sums(features, rows)
+        return self._left(rows)
+
+    def environments(self, features):
+        """Return the variance of each environment's energy, shape (n_environments,)."""
+        n = len(features.values)
+        variance = np.empty(n)
+        for lo, hi in chunks(np.full(n, 8.0 * len(self.terms)), _BYTES):
+            variance[lo:hi] = self.energies(one_by_one(features, np.arange(lo, hi)))
+        return variance
+
+    def derivatives(self, features):
+        """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
+        forces, virials = np.empty((len(features.numbers), 3)), np.empty((len(features), 6))
+        for atoms, structures, rows, strain in _derivative_rows(self.terms, features):
+            forces[atoms] = self._left(rows).reshape(-1, 3)
+            virials[structures] = self._left(strain).reshape(-1, 6)
+        return forces, virials
+
+    def _left(self, rows):
+        self.terms.whiten(rows, self.penalty_factors)
+        remaining = solve_triangular(self.posterior_factor, rows.T, trans="T", check_finite=False)
+        return self.noise_scale**2 * np.sum(remaining**2, axis=0)
+
+
+def _derivative_rows(references, features):
+    """Yield atoms and structures as slices, and the rows of their forces and virials."""
+    m, first = len(references), features.atom_offsets
+    for lo, hi in chunks(8.0 * m * (3 * features.n_atoms + 6), _BYTES):
+        rows = np.zeros((3 * (first[hi] - first[lo]), m))
+        strain = np.zeros((6 * (hi - lo), m))
+        references.gradient_rows(features[lo:hi], rows, strain, _BYTES)
+        yield slice(first[lo], first[hi]), slice(lo, hi), rows, strain
 
 
 class ExactProcess(NamedTuple):
