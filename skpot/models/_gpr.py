@@ -12,12 +12,13 @@ from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..kernels import RBF
 from ..selection import select_references
 from ..solvers import DivergenceError, conjugate_gradients
+from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
 from ._label_factors import shares
 from ._memory import plan_exact
 from ._noise import SIGMA
 from ._nystrom import nystrom, with_stored_jacobian
-from ._potential import KernelPotential, VariancePotential, edge_std
+from ._potential import VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
 from ._threads import tile_threads
@@ -26,7 +27,7 @@ from ._variance import ExactProcess, SparseProcess
 _JITTER = 1e-10  # of the preconditioner's references, which need not be exact
 
 
-class _ExactPotential(KernelPotential):
+class _ExactPotential(EvidencePotential):
     """What `GPR` and `KernelRidge` share: everything but the variance."""
 
     _default_kernel = RBF
@@ -39,6 +40,7 @@ class _ExactPotential(KernelPotential):
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
         "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
+        **OPTIMIZER,
         "solver": [StrOptions({"auto", "cholesky", "cg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -58,6 +60,8 @@ class _ExactPotential(KernelPotential):
         e0=None,
         baseline=None,
         targets="auto",
+        optimizer=None,
+        subsample=1000,
         solver="auto",
         tol=0.1,
         max_iter=300,
@@ -73,6 +77,8 @@ class _ExactPotential(KernelPotential):
         self.e0 = e0
         self.baseline = baseline
         self.targets = targets
+        self.optimizer = optimizer
+        self.subsample = subsample
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -112,6 +118,8 @@ class _ExactPotential(KernelPotential):
             If `max_iter` iterations did not reach `tol`.
         """
         features, labels = self._prepare(X, y, sample_weight)
+        self._optimise(features, labels)
+        labels = self._rescaled(labels)
         functionals = Functionals(features, labels)
         values = functionals.values(labels, self._residual(features, labels))
         order = np.argsort(features.species, kind="stable")
@@ -139,6 +147,14 @@ class _ExactPotential(KernelPotential):
         self.dual_vectors_ = None if v is None else v[order]
         self.n_rows_ = len(functionals)
         return self
+
+    def _likelihoods(self, features, labels, some):
+        features, labels = features[some], labels[some]
+        order = np.argsort(features.species, kind="stable")
+        references = References(features.values[order], features.species[order], self.kernel_)
+        return dense_likelihoods(
+            references, order, features, labels, self._residual(features, labels), self.max_memory
+        )
 
     def _solve_dense(self, functionals, values, features, order):
         """Return the coefficients of all labels by a Cholesky factor."""
@@ -249,6 +265,13 @@ class KernelRidge(_ExactPotential):
         Name of a block of features that are energies; see `SparseGPR`.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    optimizer : {"fmin_l_bfgs_b"} or None, default=None
+        "fmin_l_bfgs_b" begins at the kernel and the noise levels given, and takes those for which
+        the labels are most likely: hyperparameters of the kernel within their bounds, and a factor
+        of each kind of noise, within 100. None takes them as they are.
+    subsample : int, default=1000
+        Labels that `optimizer` looks at: those of structures drawn at random until there are as
+        many. The covariance of these is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
     tol : float, default=0.1
@@ -325,6 +348,13 @@ class GPR(VariancePotential, _ExactPotential):
         Name of a block of features that are energies; see `SparseGPR`.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    optimizer : {"fmin_l_bfgs_b"} or None, default=None
+        "fmin_l_bfgs_b" begins at the kernel and the noise levels given, and takes those for which
+        the labels are most likely: hyperparameters of the kernel within their bounds, and a factor
+        of each kind of noise, within 100. None takes them as they are.
+    subsample : int, default=1000
+        Labels that `optimizer` looks at: those of structures drawn at random until there are as
+        many. The covariance of these is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
     tol : float, default=0.1
@@ -352,7 +382,11 @@ class GPR(VariancePotential, _ExactPotential):
     dual_vectors_ : ndarray of shape (n_references, n_features) or None
         Their vectors v; None if all labels are energies.
     kernel_ : kernel object
-        The kernel, names of blocks replaced by their columns.
+        The kernel, names of blocks replaced by their columns; that of `optimizer`.
+    noise_scale_ : dict of str to float
+        By kind of label, what all noise levels were multiplied by; 1 without `optimizer`.
+    log_marginal_likelihood_ : float or None
+        Of the labels that `optimizer` looked at, with what it chose; None without it.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}

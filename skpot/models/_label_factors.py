@@ -26,8 +26,8 @@ class FitFactor:
     ----------
     factor : TriangularFactor
         Begins with the prior, or where an earlier fit has ended.
-    main : str
-        The kind of label whose rows go into it at once.
+    main : str or None
+        The kind of label whose rows go into it at once; None to keep all apart until the end.
     """
 
     def __init__(self, factor, main):
@@ -49,6 +49,12 @@ class FitFactor:
         if kind not in self.apart:
             self.apart[kind] = empty_factor(rows.shape[1] - 1)
         return self.apart[kind]
+
+    def rescale(self, noise):
+        """Divide the rows of kinds kept apart by factors of their noise."""
+        for kind, scale in noise.items():
+            factor = self.apart[kind]
+            self.apart[kind] = TriangularFactor(factor.matrix / scale, factor.target / scale)
 
     def close(self, before):
         """Fold in the kinds kept apart; return their trapezoids with those from before."""

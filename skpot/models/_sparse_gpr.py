@@ -12,19 +12,20 @@ from ..data._elements import atomic_number
 from ..kernels import DotProduct
 from ..selection import given_references, select_references
 from ..solvers import TriangularFactor
+from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
 from ._gradient_references import GradientReferences, leading_directions
 from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
 from ._noise import SIGMA
-from ._potential import KernelPotential, VariancePotential, edge_std
+from ._potential import VariancePotential, edge_std
 from ._rows import whitened_blocks
 from ._variance import SparseProcess
 
 _NO_WEIGHT = 1e8  # noise in place of an infinite one
 
 
-class SparseGPR(VariancePotential, KernelPotential):
+class SparseGPR(VariancePotential, EvidencePotential):
     r"""Gaussian process on a few reference environments, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms,
@@ -73,6 +74,13 @@ class SparseGPR(VariancePotential, KernelPotential):
         "zbl" for `ZBL` in a `FeatureUnion` beside a descriptor; kernels compare the other blocks.
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    optimizer : {"fmin_l_bfgs_b"} or None, default=None
+        "fmin_l_bfgs_b" begins at the kernel and the noise levels given, and takes those for which
+        the labels are most likely: hyperparameters of the kernel within their bounds, and a factor
+        of each kind of noise, within 100. None takes them as they are.
+    subsample : int, default=2000
+        Labels that `optimizer` looks at: those of structures drawn at random until there are as
+        many. References are chosen among them; the fit that follows uses all.
     jitter : float, default=1e-10
         Added to the diagonal of K_MM, relative to its mean; escalates with a warning.
     max_memory : float or None, default=None
@@ -98,7 +106,11 @@ class SparseGPR(VariancePotential, KernelPotential):
     direction_counts_ : ndarray of shape (n_references,) or None
         How many each reference has; fewer than `n_directions` where there are no more.
     kernel_ : kernel object
-        The kernel, names of blocks replaced by their columns.
+        The kernel, names of blocks replaced by their columns; that of `optimizer`.
+    noise_scale_ : dict of str to float
+        By kind of label, what all noise levels were multiplied by; 1 without `optimizer`.
+    log_marginal_likelihood_ : float or None
+        Of all labels, with what `optimizer` chose; None without it.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
@@ -151,6 +163,7 @@ class SparseGPR(VariancePotential, KernelPotential):
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
         "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
+        **OPTIMIZER,
         "jitter": [Interval(Real, 0, 1e-4, closed="neither")],
         "max_memory": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
@@ -170,6 +183,8 @@ class SparseGPR(VariancePotential, KernelPotential):
         e0=None,
         baseline=None,
         targets="auto",
+        optimizer=None,
+        subsample=2000,
         jitter=1e-10,
         max_memory=None,
         random_state=0,
@@ -185,6 +200,8 @@ class SparseGPR(VariancePotential, KernelPotential):
         self.e0 = e0
         self.baseline = baseline
         self.targets = targets
+        self.optimizer = optimizer
+        self.subsample = subsample
         self.jitter = jitter
         self.max_memory = max_memory
         self.random_state = random_state
@@ -214,6 +231,7 @@ class SparseGPR(VariancePotential, KernelPotential):
             `max_memory` cannot be met.
         """
         features, labels = self._prepare(X, y, sample_weight)
+        self._optimise(features, labels)
         self._choose_references(features)
         self._solve(features, labels)
         self.edge_std_ = self._edge_of(features)
@@ -248,6 +266,7 @@ class SparseGPR(VariancePotential, KernelPotential):
             return self.fit(X, y, sample_weight)
         self._validate_params()
         features, labels = self._prepare(X, y, sample_weight, reset=False)
+        labels = self._rescaled(labels)
         self._fold(features, labels, TriangularFactor(self.posterior_factor_, self.target_column_))
         # What was the edge before is known better now: it was no less.
         for z, std in self._edge_of(features).items():
@@ -287,6 +306,7 @@ class SparseGPR(VariancePotential, KernelPotential):
         """
         check_is_fitted(self)
         features, labels = self._prepare(X, y, sample_weight, reset=False)
+        labels = self._rescaled(labels)
         labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress = (
             # Labels without weight have rows too, of no influence.
             np.minimum(sigma, _NO_WEIGHT)
@@ -300,6 +320,14 @@ class SparseGPR(VariancePotential, KernelPotential):
         )  # fmt: skip
         predicted = less(y, *errors)
         return predicted if self.returns_targets_ else predicted.energy
+
+    def _likelihoods(self, features, labels, some):
+        few, few_labels = features[some], labels[some]
+        self._choose_references(few if isinstance(self.selection, str) else features)
+        return sparse_likelihoods(
+            self._references(), few, few_labels, self._residual(few, few_labels),
+            self.max_memory, self.jitter,
+        )  # fmt: skip
 
     def _choose_references(self, features):
         chosen = self._selected(features)
@@ -347,11 +375,16 @@ class SparseGPR(VariancePotential, KernelPotential):
     def _fold(self, features, labels, factor):
         """Fold all labels into a factor and keep what it ends with."""
         references = self._references()
-        plan = plan_memory(self.max_memory, features, labels, len(references))
         counts = count_labels(labels)
+        # The first factors are at the noise that y has; what noise they had best follows from them.
+        adjust = not self.n_labels_ and self.optimizer is not None
+        plan = plan_memory(
+            self.max_memory, features, labels, len(references),
+            2 * len(counts) + 2 if adjust else len(counts),
+        )  # fmt: skip
         before = set(self.n_labels_) - set(self.label_factors_)
         main = before.pop() if before else max(counts, key=counts.get)
-        fit = FitFactor(factor, main)
+        fit = FitFactor(factor, None if adjust else main)
         for _, parts in whitened_blocks(
             references, self.covariance_factor_, features, labels,
             self._residual(features, labels), plan, self.verbose,
@@ -360,7 +393,13 @@ class SparseGPR(VariancePotential, KernelPotential):
                 fit.fold(kind, rows)
         for kind, n in counts.items():
             self.n_labels_[kind] = self.n_labels_.get(kind, 0) + n
+        if adjust:
+            self.log_marginal_likelihood_, self.noise_scale_ = likeliest_noise(
+                fit.apart, features, labels, self._residual(features, labels), self.noise_scale_
+            )
+            fit.rescale(self.noise_scale_)
         self.label_factors_ = fit.close(self.label_factors_)
+        self.label_factors_.pop(main, None)
         self._keep(factor, main)
 
     def _keep(self, factor, main):

@@ -2,14 +2,24 @@
 
 from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients
 from ._evidence import Evidence, maximise_evidence
+from ._marginal_likelihood import (
+    DenseLikelihood,
+    FactorLikelihood,
+    best_noise,
+    maximise_likelihood,
+)
 from ._triangular import TriangularFactor, jittered_cholesky
 
 __all__ = [
+    "DenseLikelihood",
     "DivergenceError",
     "Evidence",
+    "FactorLikelihood",
     "LowRankInverse",
     "TriangularFactor",
+    "best_noise",
     "conjugate_gradients",
     "jittered_cholesky",
     "maximise_evidence",
+    "maximise_likelihood",
 ]

@@ -81,6 +81,7 @@ class ExactGP:
                     variance.append(sigma_stress**2)
         matrix = [[covariance(self.kernel, a, b) for b in self.known] for a in self.known]
         self.matrix = np.array(matrix) + np.diag(variance)
+        self.y = np.array(y)
         self.alpha = np.linalg.solve(self.matrix, y)
         return self
 

@@ -167,6 +167,7 @@ class SparseGP:
                 for p, z in self.references
             ]
         )
+        self.k_nm, self.y, self.noise = k_nm, y, np.concatenate(noise)
         self.precision = self.k_mm + k_nm.T @ (weights[:, None] * k_nm)
         self.alpha = np.linalg.solve(self.precision, k_nm.T @ (weights * y))
         return self

@@ -1,0 +1,264 @@
+"""Kernel and noise of maximum marginal likelihood, for sparse and for exact models."""
+
+import copy
+import warnings
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import LinAlgWarning
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from .._sklearn import Interval, StrOptions
+from ..solvers import (
+    DenseLikelihood,
+    FactorLikelihood,
+    TriangularFactor,
+    best_noise,
+    jittered_cholesky,
+    maximise_likelihood,
+)
+from ._functionals import Functionals, covariance
+from ._label_factors import count_labels
+from ._memory import plan_exact, plan_memory
+from ._noise import LABELS
+from ._potential import KernelPotential
+from ._progress import progress
+from ._rows import blocks, training_rows
+from ._threads import tile_threads
+
+_ZERO = 1e-3  # labels below, in units of their noise, say nothing of it
+_GAIN = 1e-8  # relative gain of the likelihood that ends the search for the final noise
+
+# What the regressors take as optimizer and subsample.
+OPTIMIZER = {
+    "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
+    "subsample": [Interval(Integral, 1, None, closed="left")],
+}
+
+
+class EvidencePotential(KernelPotential):
+    """Kernel model whose kernel and noise may be chosen by the marginal likelihood.
+
+    A subclass has the parameters `optimizer`, `subsample`, `random_state` and `verbose` besides,
+    and defines `_likelihoods(features, labels, some)`: a function that turns a kernel into the
+    likelihood of the labels of some structures.
+    """
+
+    noise_scale_ = None
+
+    def _optimise(self, features, labels):
+        """Set the kernel and factors of the noise."""
+        self.noise_scale_ = dict.fromkeys(count_labels(labels), 1.0)
+        self.log_marginal_likelihood_ = None
+        if self.optimizer is None:
+            return
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        some = draw_structures(labels, self.subsample, rng)
+        kernel, few, few_labels = self.kernel_, features[some], labels[some]
+        counts, logarithm = telling(few, few_labels, self._residual(few, few_labels))
+        if not counts:
+            raise ValueError(
+                "optimizer needs labels that vary: those that it looked at are zero, energies "
+                "less those of the free atoms. Raise subsample, or use optimizer=None."
+            )
+        likelihood_of = self._likelihoods(features, labels, some)
+        with (
+            progress(None, "marginal likelihood", self.verbose, "evaluation") as bar,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", LinAlgWarning)  # kernels on the way may be singular
+
+            def likelihood_at(theta):
+                bar.update(1)
+                return likelihood_of(kernel.clone_with_theta(theta))
+
+            found = maximise_likelihood(likelihood_at, kernel.theta, kernel.bounds, len(counts))
+        if not found.converged:
+            warnings.warn(
+                f"the marginal likelihood may not be at its maximum: after {found.n_evaluations} "
+                "evaluations it still grew. Begin nearer to it, or fix some hyperparameters of "
+                'the kernel (bounds="fixed").',
+                ConvergenceWarning,
+                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
+            )
+        self.kernel_ = kernel.clone_with_theta(found.theta)
+        scales = np.exp(found.log_noise).tolist()
+        self.noise_scale_ |= dict(zip(counts, scales, strict=True))
+        self.log_marginal_likelihood_ = found.log_likelihood + logarithm
+
+    def _rescaled(self, labels):
+        """Return labels with the noise in use."""
+        scale = dict.fromkeys(LABELS, 1.0) | (self.noise_scale_ or {})
+        labels = labels.copy()
+        labels.sigma_energy = scale["energy"] * labels.sigma_energy
+        labels.sigma_forces_flat = scale["forces"] * labels.sigma_forces_flat
+        labels.sigma_stress = scale["stress"] * labels.sigma_stress
+        return labels
+
+
+def draw_structures(labels, n_labels, rng):
+    """Return structures of about as many labels, in ascending order; at least one.
+
+    Those without weight are no candidates.
+    """
+    first, counts = labels.force_offsets[:-1], np.diff(labels.force_offsets)
+    known = np.concatenate([[0], np.cumsum(~np.isnan(labels.forces_flat).all(axis=1))])
+    sizes = labels.has_energy + 3 * (known[first + counts] - known[first]) + 6 * labels.has_stress
+    weightless = np.isinf(labels.sigma_energy) | np.isinf(labels.sigma_stress)
+    order = rng.permutation(np.flatnonzero(~weightless & (sizes > 0)))
+    n = np.searchsorted(np.cumsum(sizes[order]), n_labels, side="right")
+    return np.sort(order[: max(1, n)])
+
+
+def telling(features, labels, residual):
+    """Return what a likelihood looks at: how many labels of each kind, and the scale of all.
+
+    Labels that are zero, within a thousandth of their noise, are left out: the symmetry of a
+    crystal fixes its forces, and many of these would tell that there is no noise at all. Without
+    weight the noise is infinite, so that these labels are left out as well.
+
+    Returns
+    -------
+    counts : dict of str to int
+        Of kinds that have any.
+    logarithm : float
+        What the unit of labels, their noise, adds to the logarithm of a density.
+    """
+    functionals = Functionals(features, labels)
+    told = np.abs(functionals.values(labels, residual)) > _ZERO
+    counts = {kind: int(n) for kind, n in functionals.by_kind(told).items() if n}
+    return counts, float(np.sum(np.log(functionals.scale[told])))
+
+
+def likeliest_noise(factors, features, labels, residual, begin):
+    """Return the log marginal likelihood of a sparse model for the best noise, and that noise.
+
+    Parameters
+    ----------
+    factors : dict of str to TriangularFactor
+        Of the whitened rows of each kind of label.
+    features, labels, residual
+        See `sparse_likelihoods`.
+    begin : dict of str to float
+        Factors of the noise to begin with.
+    """
+    counts, logarithm = telling(features, labels, residual)
+    likelihood = FactorLikelihood({kind: factors[kind].trapezoid for kind in counts}, counts)
+    start = np.log([begin[kind] for kind in counts])
+    _, value, log_noise = best_noise(likelihood, start, gain=_GAIN)
+    noise = dict(zip(counts, np.exp(log_noise).tolist(), strict=True))
+    return value + logarithm, begin | noise
+
+
+def sparse_likelihoods(references, features, labels, residual, max_memory, jitter):
+    """Return the function from kernels to likelihoods of a sparse model on some references.
+
+    A likelihood takes one pass over the rows of the kernel and of its derivatives by theta; it
+    keeps a triangle, and products of the size of K_MM, for each kind of label.
+
+    Parameters
+    ----------
+    references : References
+        The kernel that they have is of no account.
+    features : AtomicFeatures
+        Structures.
+    labels : Targets
+        Their labels, with their noise; see `with_noise`.
+    residual : ndarray of shape (n_structures,)
+        Energies less the baseline (eV).
+    max_memory : float or None
+        Bytes that may be used; see `SparseGPR`.
+    jitter : float
+        See `SparseGPR`.
+    """
+    return partial(_sparse_likelihood, references, features, labels, residual, max_memory, jitter)
+
+
+def _sparse_likelihood(references, features, labels, residual, max_memory, jitter, kernel):
+    references = _with_kernel(references, kernel)
+    derivatives = [
+        references if d is kernel else _with_kernel(references, d) for d in kernel.theta_gradient()
+    ]
+    sources = list(dict.fromkeys([references, *derivatives]))
+    place = [sources.index(d) for d in derivatives]
+    m, (counts, _) = len(references), telling(features, labels, residual)
+    factor, priors = _whitened_priors(references, derivatives, jitter)
+    sums = {kind: TriangularFactor(np.zeros((m, m))) for kind in counts}
+    products = {kind: np.zeros((len(derivatives), m, m + 1)) for kind in counts}
+    n_triangles = len(counts) * (1 + len(derivatives)) + len(derivatives)
+    block_bytes, jacobian_bytes = plan_memory(max_memory, features, labels, m, n_triangles)
+    with tile_threads(m) as map_tiles:
+        for lo, hi in blocks(features, labels, m + 1, block_bytes / len(sources)):
+            part = slice(lo, hi)
+            few = features[part], labels[part], residual[part], jacobian_bytes, map_tiles
+            for rows in zip(*(training_rows(source, *few) for source in sources), strict=True):
+                kind, rows = rows[0][0], [of_kind for _, of_kind in rows]
+                if kind not in counts:
+                    continue
+                told = np.abs(rows[0][:, m]) > _ZERO
+                rows = [of_source[told] for of_source in rows]
+                for of_source in rows:
+                    references.whiten(of_source, factor)
+                for product, k in zip(products[kind], place, strict=True):
+                    product += rows[k][:, :m].T @ rows[0]
+                sums[kind].fold(rows[0])
+    trapezoids = {kind: total.trapezoid for kind, total in sums.items()}
+    return FactorLikelihood(trapezoids, counts, products, priors)
+
+
+def _with_kernel(references, kernel):
+    other = copy.copy(references)
+    other.kernel = kernel
+    return other
+
+
+def _whitened_priors(references, derivatives, jitter):
+    """Return the Cholesky factor L of K_MM, and L^-1 (dK_MM) L^-T for each derivative."""
+    m = len(references)
+    factor, priors = np.zeros((m, m)), np.zeros((len(derivatives), m, m))
+    needed = {}
+    for columns, matrix in references.covariance():
+        at = columns.start
+        factor[columns, columns], needed[at] = jittered_cholesky(matrix, jitter)
+    for prior, derivative in zip(priors, derivatives, strict=True):
+        for columns, matrix in derivative.covariance():
+            # The jitter is relative, so that it changes too.
+            shift = needed[columns.start] * np.mean(np.diag(matrix))
+            prior[columns, columns] = matrix + shift * np.eye(len(matrix))
+        references.whiten(prior, factor)
+        prior[...] = prior.T
+        references.whiten(prior, factor)
+    return factor, priors
+
+
+def dense_likelihoods(references, order, features, labels, residual, max_memory):
+    """Return the function from kernels to likelihoods of an exact model.
+
+    Parameters
+    ----------
+    references : References
+        All environments of the structures; the kernel that they have is of no account.
+    order : ndarray of int of shape (n_environments,)
+        Which environment each reference is.
+    features, labels, residual, max_memory
+        See `sparse_likelihoods`.
+    """
+    functionals = Functionals(features, labels)
+    # Raises if the covariance does not fit.
+    plan_exact(max_memory, features, len(functionals), functionals.derivatives, "cholesky", 0)
+    values, (counts, _) = functionals.values(labels, residual), telling(features, labels, residual)
+    told = np.abs(values) > _ZERO
+    values = values[told]
+
+    def likelihood(kernel):
+        def of(function):
+            other = _with_kernel(references, function)
+            return covariance(other, order, functionals, features)[np.ix_(told, told)]
+
+        matrix = of(kernel)
+        derivatives = [matrix if d is kernel else of(d) for d in kernel.theta_gradient()]
+        return DenseLikelihood(matrix, values, counts, derivatives)
+
+    return likelihood

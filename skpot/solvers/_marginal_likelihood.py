@@ -1,0 +1,287 @@
+"""Log marginal likelihood of labels with noise, its gradients, and where it is largest."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
+from scipy.optimize import minimize
+
+from ._triangular import TriangularFactor
+
+_LOG_2PI = np.log(2.0 * np.pi)
+_NOISE_WIDTH = np.log(10.0)  # of the prior of noise levels, which decides where labels are few
+_NOISE_RANGE = np.log(1000.0)  # beyond it there is only trouble with rounding
+_GAIN = 1e-6  # relative gain of the likelihood, or for one label, that ends the search
+_PRECISE = 1e-10  # the same for noise within the search, whose gradient relies on its optimum
+_UNHEARD_OF = 10.0  # loss of likelihood for one label where a covariance is beyond precision
+
+
+_NOT_POSITIVE = (
+    "the marginal likelihood is beyond double precision where the search begins: the labels' "
+    "covariance exceeds their noise by too much. Begin with larger noise levels, or with a kernel "
+    "of smaller variance or length_scale."
+)
+
+
+class FactorLikelihood:
+    r"""Likelihood of labels that are linear in few coefficients, from triangular factors.
+
+    With rows :math:`A_t` and targets :math:`y_t` of label kind t, divided by noise levels that have
+    a common factor :math:`\tau_t` yet to be found, and coefficients whose prior is the unit matrix,
+    :math:`S = R^T R = 1 + \sum_t A_t^T A_t / \tau_t^2`, mean c and residuals :math:`r_t`,
+
+    .. math::
+
+        \log p(y) = -\sum_i \log R_{ii} - \tfrac12 \rho^2
+            - \sum_t n_t \big( \log \tau_t + \tfrac12 \log 2\pi \big), \qquad
+        \rho^2 = |c|^2 + \sum_t |r_t|^2 / \tau_t^2
+
+    .. math::
+
+        \frac{\partial \log p}{\partial \log \tau_t} = \gamma_t - n_t + |r_t|^2 / \tau_t^2, \qquad
+        \gamma_t = \mathrm{tr}\, A_t S^{-1} A_t^T / \tau_t^2
+
+    Rows are :math:`A = B L^{-T}` with :math:`B = \Sigma^{-1/2} K_{NM}` and
+    :math:`L L^T = K_{MM}`. Of the mean's squares only the explicit dependence counts, as it
+    minimises them, so that with :math:`D = (\partial B) L^{-T}` and
+    :math:`V = L^{-1} (\partial K_{MM}) L^{-T}`
+
+    .. math::
+
+        \frac{\partial \log p}{\partial \theta} = \tfrac12 \big[ \mathrm{tr}\, V
+            - \mathrm{tr}\, (S^{-1} + c c^T) V \big] + \sum_t \tau_t^{-2} \big[ c^T D_t^T y_t
+            - \mathrm{tr}\, (S^{-1} + c c^T) D_t^T A_t \big]
+
+    Parameters
+    ----------
+    trapezoids : dict of str to ndarray of shape (k, m + 1)
+        Of the rows of each kind; see `TriangularFactor.trapezoid`.
+    counts : dict of str to int
+        Number of rows of each kind.
+    products : dict of str to ndarray of shape (n_theta, m, m + 1), default=None
+        :math:`D_t^T [A_t\; y_t]` of each hyperparameter; None where only noise is of interest.
+    priors : ndarray of shape (n_theta, m, m), default=None
+        V of each.
+
+    References
+    ----------
+    J. Quiñonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), sec. 5; D. J. C.
+    MacKay, Neural Comput. 4, 415 (1992), for the noise.
+    """
+
+    def __init__(self, trapezoids, counts, products=None, priors=None):
+        self.trapezoids = trapezoids
+        self.counts = counts
+        self.products = products
+        self.priors = priors
+
+    def _solve(self, log_noise):
+        m = next(iter(self.trapezoids.values())).shape[1] - 1
+        factor = TriangularFactor(np.eye(m))
+        for log_scale, trapezoid in zip(log_noise, self.trapezoids.values(), strict=True):
+            factor.merge(np.exp(-log_scale) * trapezoid)
+        return factor, factor.matrix, factor.solve()
+
+    def of_noise(self, log_noise):
+        """Return the logarithm of the likelihood, and its gradient.
+
+        Parameters
+        ----------
+        log_noise : ndarray of shape (n_kinds,)
+            Logarithms of the factors of noise levels, in the order of `counts`.
+
+        Returns
+        -------
+        value : float
+            The constant that unscaled noise levels add is left out.
+        gradient : ndarray of shape (n_kinds,)
+            With respect to `log_noise`.
+        """
+        factor, triangle, mean = self._solve(log_noise)
+        value, gradient = -0.5 * factor.residual, np.empty(len(log_noise))
+        value -= np.sum(np.log(np.abs(np.diag(triangle))))
+        for t, (kind, n) in enumerate(self.counts.items()):
+            rows = np.exp(-log_noise[t]) * self.trapezoids[kind]
+            hat = solve_triangular(triangle, rows[:, :-1].T, trans="T", check_finite=False)
+            residual = rows[:, :-1] @ mean - rows[:, -1]
+            gradient[t] = np.sum(hat**2) - n + residual @ residual
+            value -= n * (log_noise[t] + 0.5 * _LOG_2PI)
+        return float(value), gradient
+
+    def of_theta(self, log_noise):
+        """Return the gradient with respect to the kernel's theta, shape (n_theta,)."""
+        _, triangle, mean = self._solve(log_noise)
+        inverse = np.triu(lapack.dtrtri(triangle)[0])
+        second = inverse @ inverse.T + np.outer(mean, mean)
+        out = np.array([0.5 * (np.trace(v) - np.sum(second * v)) for v in self.priors])
+        for log_scale, products in zip(log_noise, self.products.values(), strict=True):
+            parts = [mean @ p[:, -1] - np.sum(second * p[:, :-1]) for p in products]
+            out += np.exp(-2.0 * log_scale) * np.array(parts)
+        return out
+
+
+class DenseLikelihood:
+    r"""Likelihood of labels from their dense covariance.
+
+    With labels y and covariance K, both in units of noise levels that have a factor
+    :math:`\tau_t` for each kind, :math:`C = K + \tau^2`, :math:`\alpha = C^{-1} y`,
+
+    .. math::
+
+        \log p(y) = -\tfrac12 \big[ y^T \alpha + \log |C| + n \log 2\pi \big], \quad
+        \frac{\partial \log p}{\partial \theta}
+            = \tfrac12 \mathrm{tr}\,(\alpha \alpha^T - C^{-1}) \frac{\partial C}{\partial \theta}
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+        The covariance K.
+    values : ndarray of shape (n,)
+        The labels y.
+    counts : dict of str to int
+        Number of labels of each kind, in their order.
+    derivatives : list of ndarray of shape (n, n)
+        dK/dtheta.
+
+    References
+    ----------
+    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), eqs. 5.8
+    and 5.9.
+    """
+
+    def __init__(self, matrix, values, counts, derivatives):
+        self.matrix = matrix
+        self.values = values
+        self.counts = counts
+        self.derivatives = derivatives
+
+    def _solve(self, log_noise):
+        noise = np.repeat(np.exp(2.0 * np.asarray(log_noise)), list(self.counts.values()))
+        total = self.matrix.copy()
+        total[np.diag_indices_from(total)] += noise
+        factor = cholesky(total, lower=True, overwrite_a=True, check_finite=False)
+        half = lapack.dpotri(factor, lower=1)[0]
+        inverse = np.tril(half) + np.tril(half, -1).T
+        return factor, cho_solve((factor, True), self.values), inverse, noise
+
+    def of_noise(self, log_noise):
+        """Return the logarithm of the likelihood and its gradient; see `FactorLikelihood`."""
+        factor, alpha, inverse, noise = self._solve(log_noise)
+        value = -0.5 * (self.values @ alpha + len(alpha) * _LOG_2PI)
+        value -= np.sum(np.log(np.diag(factor)))
+        slopes = noise * (alpha**2 - np.diag(inverse))
+        begins = np.cumsum([0, *self.counts.values()])[:-1]
+        return float(value), np.add.reduceat(slopes, begins)
+
+    def of_theta(self, log_noise):
+        """Return the gradient with respect to the kernel's theta, shape (n_theta,)."""
+        _, alpha, inverse, _ = self._solve(log_noise)
+        return np.array([0.5 * (alpha @ d @ alpha - np.sum(inverse * d)) for d in self.derivatives])
+
+
+class Maximum(NamedTuple):
+    """Where a likelihood is largest."""
+
+    theta: np.ndarray
+    log_noise: np.ndarray  # factors of the noise levels, one of each kind of label
+    log_likelihood: float
+    n_evaluations: int
+    converged: bool
+
+
+def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=50):
+    r"""Return the hyperparameters for which labels are most likely.
+
+    For each theta the best noise is found first, see `best_noise`, which takes no further pass over
+    the rows; what remains is a function of theta alone, whose gradient is the partial one at that
+    noise.
+
+    Parameters
+    ----------
+    likelihood_at : callable
+        Returns a likelihood such as `FactorLikelihood` for a theta.
+    theta : ndarray of shape (n_theta,)
+        Where to begin.
+    bounds : ndarray of shape (n_theta, 2)
+        Range of each element.
+    n_kinds : int
+        Number of noise levels.
+    max_evaluations : int, default=50
+        Most values of theta that are tried.
+
+    Returns
+    -------
+    Maximum
+        The best of those that were tried.
+    """
+    best, best_value, n_tried = None, -np.inf, 0
+
+    def cost(theta):
+        nonlocal best, best_value, n_tried
+        n_tried += 1
+        try:
+            likelihood = likelihood_at(theta)
+            start = np.zeros(n_kinds) if best is None else best.log_noise
+            value, log_likelihood, log_noise = best_noise(likelihood, start)
+            slope = likelihood.of_theta(log_noise)
+        except np.linalg.LinAlgError:
+            if best is None:
+                raise ValueError(_NOT_POSITIVE) from None
+            return _UNHEARD_OF - best_value, np.zeros(len(theta))
+        # The first step is as long as the gradient: that of one label has a fair size.
+        n = sum(likelihood.counts.values())
+        if value / n > best_value:
+            best, best_value = Maximum(theta.copy(), log_noise, log_likelihood, 0, True), value / n
+        return -value / n, -slope / n
+
+    theta, converged = np.clip(theta, *bounds.T), True
+    if len(theta):
+        found = minimize(
+            cost, theta, jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"maxfun": max_evaluations, "ftol": _GAIN, "gtol": 1e-4},
+        )  # fmt: skip
+        converged = bool(found.success)
+    else:
+        cost(theta)
+    return best._replace(n_evaluations=n_tried, converged=converged)
+
+
+def best_noise(likelihood, start, gain=_PRECISE):
+    r"""Return the noise levels that are most probable.
+
+    The factors' prior is log-normal with median 1 and width log 10: without it the noise of few
+    labels would be arbitrary, as the likelihood hardly depends on it. Of n labels the likelihood
+    has a width of about :math:`1 / \sqrt{2 n}`.
+
+    Parameters
+    ----------
+    likelihood : FactorLikelihood or DenseLikelihood
+        Of given hyperparameters.
+    start : ndarray of shape (n_kinds,)
+        Where to begin.
+    gain : float, default=1e-10
+        Relative gain of the likelihood that ends the search.
+
+    Returns
+    -------
+    value : float
+        The logarithm of likelihood times prior.
+    log_likelihood : float
+        That of the likelihood.
+    log_noise : ndarray of shape (n_kinds,)
+        Logarithms of the factors.
+    """
+    n = sum(likelihood.counts.values())
+
+    def cost(log_noise):
+        value, slope = likelihood.of_noise(log_noise)
+        scaled = log_noise / _NOISE_WIDTH
+        return (0.5 * scaled @ scaled - value) / n, (scaled / _NOISE_WIDTH - slope) / n
+
+    found = minimize(
+        cost, start, jac=True, method="L-BFGS-B", options={"ftol": gain, "gtol": 1e-7},
+        bounds=[(-_NOISE_RANGE, _NOISE_RANGE)] * len(start),
+    )  # fmt: skip
+    scaled = found.x / _NOISE_WIDTH
+    value = -n * float(found.fun)
+    return value, value + 0.5 * float(scaled @ scaled), found.x
