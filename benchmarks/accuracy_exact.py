@@ -27,6 +27,7 @@ OPTIONS = arguments(
     references=(2000, "of the preconditioner"),
     sigma_energy=(0.001, "noise, eV/atom"),
     sigma_forces=(0.02, "noise, eV/Å"),
+    evidence=(0, "labels from which kernel and noise are optimised; 0 to keep what is given"),
 )
 
 
@@ -55,6 +56,8 @@ def model(X):
         sigma_forces=OPTIONS.sigma_forces,
         solver="cg",
         n_precondition=OPTIONS.references,
+        optimizer="fmin_l_bfgs_b" if OPTIONS.evidence else None,
+        subsample=OPTIONS.evidence or 1,
     )
     return [soap, skpot.PrincipalComponents(OPTIONS.components), gpr]
 
@@ -91,11 +94,13 @@ def main():
         "peak_mb": peak_mb(),
         "iterations": gpr.n_iter_,
         "residual": gpr.residual_,
+        "kernel": str(gpr.kernel_),
+        "noise_scale": gpr.noise_scale_,
         "settings": {
             name: getattr(OPTIONS, name)
             for name in (
                 "cutoff", "r0", "exponent", "l_max", "components", "references",
-                "sigma_energy", "sigma_forces",
+                "sigma_energy", "sigma_forces", "evidence",
             )
         },
     }  # fmt: skip

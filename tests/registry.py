@@ -48,7 +48,11 @@ REGRESSORS = {
     "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
     "SparseGPRCV": skpot.SparseGPRCV(n_sparse=100, cv=3, kernel_params={"zeta": [1, 2]}),
     "SparseGPR-sum": skpot.SparseGPR(kernels.RBF() + kernels.DotProduct(2), n_sparse=100),
+    "SparseGPR-evidence": skpot.SparseGPR(
+        kernels.RBF(), n_sparse=100, optimizer="fmin_l_bfgs_b", subsample=100
+    ),
     "GPR": skpot.GPR(),
+    "GPR-evidence": skpot.GPR(optimizer="fmin_l_bfgs_b", subsample=100),
     "GPR-product": skpot.GPR(kernels.Matern(3.0) * kernels.DotProduct(1)),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),

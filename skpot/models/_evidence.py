@@ -147,7 +147,7 @@ def likeliest_noise(factors, features, labels, residual, begin):
     counts, logarithm = telling(features, labels, residual)
     likelihood = FactorLikelihood({kind: factors[kind].trapezoid for kind in counts}, counts)
     start = np.log([begin[kind] for kind in counts])
-    _, value, log_noise = best_noise(likelihood, start, gain=_GAIN)
+    log_noise, value = best_noise(likelihood, start, gain=_GAIN)
     noise = dict(zip(counts, np.exp(log_noise).tolist(), strict=True))
     return value + logarithm, begin | noise
 

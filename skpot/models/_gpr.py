@@ -322,6 +322,9 @@ class GPR(VariancePotential, _ExactPotential):
     its gradient by one backward derivative. Covariances between forces are never formed. Up to
     3000 labels the covariance is factorised instead (solver="cholesky").
 
+    With `optimizer`, kernel and noise are those for which some of the labels are most likely, with
+    the dense covariance of these.
+
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
     Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
     references. Their residual is in units of the noise, root mean square over the labels; below a

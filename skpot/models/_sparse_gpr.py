@@ -42,6 +42,15 @@ class SparseGPR(VariancePotential, EvidencePotential):
     structures are folded block by block: K_NM is never held.
     Predicted forces and stress are the exact derivatives of the predicted energy.
 
+    With `optimizer`, kernel and noise are those for which the labels are most likely. They have the
+    density :math:`N(y\,|\,0,\; \Sigma + K_{NM} K_{MM}^{-1} K_{MN})`, which is that of the model
+    itself: coefficients have the prior :math:`N(0, K_{MM}^{-1})`, and references are environments
+    of the data that are not moved. A bound on the likelihood of the exact process would subtract
+    half the trace of :math:`\Sigma^{-1} (K_{NN} - K_{NM} K_{MM}^{-1} K_{MN})`; it guards against
+    references that are optimised, and raises the noise. Kernel and noise come from `subsample`
+    labels, with references chosen among their environments; the noise is then found again from the
+    triangular factors of all labels, which takes no further rows.
+
     Parameters
     ----------
     kernel : kernel object, default=None
@@ -137,7 +146,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
     A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051 (2015), for the sparse process on
     derivatives; L. Foster et al., J. Mach. Learn. Res. 10, 857 (2009), for its solution by QR;
     J. Quiñonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), sec. 5, for the
-    projected-process variance; D. J. C. MacKay, Neural Comput. 4, 415 (1992), for the number of
+    projected-process variance and sec. 4 for the likelihood; M. Titsias, AISTATS 5, 567 (2009), for
+    the bound, and M. Bauer et al., NeurIPS 29 (2016), for what it does to the noise; D. J. C. MacKay, Neural Comput. 4, 415 (1992), for the number of
     coefficients that data determine.
 
     Examples

@@ -10,9 +10,10 @@ from ._triangular import TriangularFactor
 
 _LOG_2PI = np.log(2.0 * np.pi)
 _NOISE_WIDTH = np.log(10.0)  # of the prior of noise levels, which decides where labels are few
-_NOISE_RANGE = np.log(1000.0)  # beyond it there is only trouble with rounding
+_NOISE_RANGE = np.log(100.0)  # beyond it models interpolate, or learn nothing
 _GAIN = 1e-6  # relative gain of the likelihood, or for one label, that ends the search
 _PRECISE = 1e-10  # the same for noise within the search, whose gradient relies on its optimum
+_DIGITS = 3  # of logarithms; the search does not know them better, whatever the order of sums
 _UNHEARD_OF = 10.0  # loss of likelihood for one label where a covariance is beyond precision
 
 
@@ -212,8 +213,14 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
     Returns
     -------
     Maximum
-        The best of those that were tried.
+        The best of those that were tried, to three digits of the logarithms.
+
+    Raises
+    ------
+    ValueError
+        If the likelihood cannot be computed where the search begins.
     """
+    theta, bounds = np.clip(theta, *bounds.T), np.array(bounds)
     best, best_value, n_tried = None, -np.inf, 0
 
     def cost(theta):
@@ -221,8 +228,8 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
         n_tried += 1
         try:
             likelihood = likelihood_at(theta)
-            start = np.zeros(n_kinds) if best is None else best.log_noise
-            value, log_likelihood, log_noise = best_noise(likelihood, start)
+            start = np.zeros(n_kinds) if best is None else best[1]
+            value, log_noise = _most_probable(likelihood, start, _PRECISE)
             slope = likelihood.of_theta(log_noise)
         except np.linalg.LinAlgError:
             if best is None:
@@ -231,19 +238,21 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
         # The first step is as long as the gradient: that of one label has a fair size.
         n = sum(likelihood.counts.values())
         if value / n > best_value:
-            best, best_value = Maximum(theta.copy(), log_noise, log_likelihood, 0, True), value / n
+            best, best_value = (theta.copy(), log_noise), value / n
         return -value / n, -slope / n
 
-    theta, converged = np.clip(theta, *bounds.T), True
+    converged, log_noise = True, np.zeros(n_kinds)
     if len(theta):
         found = minimize(
             cost, theta, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxfun": max_evaluations, "ftol": _GAIN, "gtol": 1e-4},
         )  # fmt: skip
         converged = bool(found.success)
-    else:
-        cost(theta)
-    return best._replace(n_evaluations=n_tried, converged=converged)
+        theta, log_noise = best
+        theta = np.clip(np.round(theta, _DIGITS), *bounds.T)
+    likelihood = likelihood_at(theta)
+    log_noise, value = best_noise(likelihood, log_noise)
+    return Maximum(theta, log_noise, value, n_tried + 1, converged)
 
 
 def best_noise(likelihood, start, gain=_PRECISE):
@@ -264,13 +273,21 @@ def best_noise(likelihood, start, gain=_PRECISE):
 
     Returns
     -------
-    value : float
-        The logarithm of likelihood times prior.
-    log_likelihood : float
-        That of the likelihood.
     log_noise : ndarray of shape (n_kinds,)
-        Logarithms of the factors.
+        Logarithms of the factors, to three digits.
+    log_likelihood : float
+        What they give.
     """
+    try:
+        _, log_noise = _most_probable(likelihood, start, gain)
+        log_noise = np.round(log_noise, _DIGITS)
+        return log_noise, likelihood.of_noise(log_noise)[0]
+    except np.linalg.LinAlgError:
+        raise ValueError(_NOT_POSITIVE) from None
+
+
+def _most_probable(likelihood, start, gain):
+    """Return the logarithm of likelihood times prior where it is largest, and the log noise."""
     n = sum(likelihood.counts.values())
 
     def cost(log_noise):
@@ -282,6 +299,4 @@ def best_noise(likelihood, start, gain=_PRECISE):
         cost, start, jac=True, method="L-BFGS-B", options={"ftol": gain, "gtol": 1e-7},
         bounds=[(-_NOISE_RANGE, _NOISE_RANGE)] * len(start),
     )  # fmt: skip
-    scaled = found.x / _NOISE_WIDTH
-    value = -n * float(found.fun)
-    return value, value + 0.5 * float(scaled @ scaled), found.x
+    return -n * float(found.fun), found.x

@@ -1,7 +1,5 @@
 """Marginal likelihood: against dense densities and finite differences, and what it chooses."""
 
-import warnings
-
 import numpy as np
 import pytest
 from ase import Atoms
@@ -15,7 +13,7 @@ from skpot.kernels import RBF, DotProduct, Matern
 from skpot.models import _memory
 from skpot.models._evidence import dense_likelihoods, draw_structures, sparse_likelihoods
 from skpot.models._references import References
-from skpot.solvers import _marginal_likelihood
+from skpot.solvers import maximise_likelihood
 from skpot.testing import sample_structures
 from tests.naive.evidence import exact_evidence, sparse_evidence
 from tests.naive.exact import ExactGP
@@ -27,22 +25,24 @@ EVIDENCE = dict(optimizer="fmin_l_bfgs_b")
 FIXED = dict(length_scale_bounds="fixed", variance_bounds="fixed")
 
 
-def labelled(symbols, n=2):
-    """Return structures with random labels: they need not be physical to test the algebra."""
+def labelled():
+    """Return few structures with random labels: they need not be physical to test the algebra."""
     rng = np.random.default_rng(0)
-    X = [atoms for seed in range(n) for atoms in sample_structures(symbols, random_state=seed)]
-    energy = [-2.5 * len(a) + rng.normal() for a in X]
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
-    return X, Targets(energy, forces, stress)
+    bulk, _, cluster, _ = sample_structures(["Si", "O"], random_state=0)
+    energy = -2.5 * np.array([len(bulk), 3]) + rng.normal(size=2)
+    forces = [None, rng.normal(size=(3, 3))]
+    return [bulk, cluster[:3]], Targets(energy, forces, [rng.normal(size=6) * 1e-2, None])
 
 
 @pytest.fixture(scope="module")
 def silicon():
     """Features and labels of bundled data, and of test data."""
     X, y, X_test, y_test = load_silicon(return_X_y=True)
+    kinds = [atoms.info["config_type"] for atoms in X]
+    some = np.flatnonzero(~np.isin(kinds, ["eos", "isolated_atom"]))[:72:3]
     steps = make_pipeline(SOAP(n_max=4, l_max=3, normalize=False), PrincipalComponents(20))
-    return steps.fit_transform(X[:24]), y[:24], steps.transform(X_test[:12]), y_test[:12]
+    features = steps.fit_transform([X[i] for i in some])
+    return features, y[some], steps.transform(X_test), y_test
 
 
 def oracle(process, X, y, scale):
@@ -60,7 +60,7 @@ def oracle(process, X, y, scale):
 
 
 def test_is_the_density_of_the_labels():
-    X, y = labelled(["Si", "O"], n=1)
+    X, y = labelled()
     soap, e0 = SOAP(**SMALL), {"Si": -2.5, "O": -2.5}
     features = soap.fit_transform(X)
     by_number = {int(z): -2.5 for z in np.unique(features.species)}
@@ -139,7 +139,7 @@ def test_finds_the_noise_of_labels(model, silicon):
     rng = np.random.default_rng(0)
     energy = truth.energy + 0.02 * np.sqrt(features.n_atoms) * rng.normal(size=len(y))
     forces = [f + 0.3 * rng.normal(size=f.shape) for f in truth.forces]
-    model = clone(model).set_params(kernel=kernel, subsample=1500, **EVIDENCE)
+    model = clone(model).set_params(kernel=kernel, subsample=700, **EVIDENCE)
     model.fit(features, Targets(energy, forces))
     scale = model.noise_scale_
     # Two standard deviations of such estimates.
@@ -150,15 +150,16 @@ def test_finds_the_noise_of_labels(model, silicon):
 @pytest.mark.parametrize("model", [SparseGPR(n_sparse=80), GPR()], ids=["sparse", "exact"])
 def test_recovers_from_a_bad_start(model, silicon):
     features, y, others, truth = silicon
-    bad = clone(model).set_params(kernel=RBF(0.2)).fit(features, y)
-    model = clone(model).set_params(kernel=RBF(0.2), subsample=600, **EVIDENCE)
-    good = clone(model).fit(features, y)
+    kernel = RBF(3.0)  # the best is near 0.3 for the exact model, near 0.5 for the sparse one
+    bad = clone(model).set_params(kernel=kernel).fit(features, y)
+    model = clone(model).set_params(subsample=300, **EVIDENCE)
+    good = clone(model).set_params(kernel=kernel).fit(features, y)
     errors = [metrics.forces_rmse(truth, m.predict(others)) for m in (bad, good)]
-    assert errors[1] < 0.7 * errors[0]
-    again = clone(model).set_params(kernel=RBF(3.0, 10.0)).fit(features, y)
-    np.testing.assert_allclose(again.kernel_.theta, good.kernel_.theta, atol=0.1)
-    assert again.log_marginal_likelihood_ == pytest.approx(good.log_marginal_likelihood_, abs=1.0)
-    assert repr(model.kernel) == repr(RBF(0.2))
+    assert errors[1] < 0.6 * errors[0]
+    again = clone(model).set_params(kernel=RBF(0.2)).fit(features, y)
+    np.testing.assert_allclose(again.kernel_.theta, good.kernel_.theta, atol=0.05)
+    assert again.log_marginal_likelihood_ == pytest.approx(good.log_marginal_likelihood_, abs=0.1)
+    assert repr(kernel) == repr(RBF(3.0))
 
 
 def test_does_not_depend_on_blocks(silicon, monkeypatch):
@@ -227,9 +228,9 @@ def test_structures_are_drawn_until_there_are_enough_labels(silicon):
 
 def test_an_unfinished_search_warns(silicon, monkeypatch):
     features, y, _, _ = silicon
-    search = _marginal_likelihood.maximise_likelihood
     monkeypatch.setattr(
-        "skpot.models._evidence.maximise_likelihood", lambda *args: search(*args, max_evaluations=1)
+        "skpot.models._evidence.maximise_likelihood",
+        lambda *args: maximise_likelihood(*args, max_evaluations=1),
     )
     model = SparseGPR(RBF(0.1), n_sparse=10, subsample=100, **EVIDENCE)
     with pytest.warns(ConvergenceWarning, match="after .* evaluations it still grew") as record:
@@ -237,31 +238,42 @@ def test_an_unfinished_search_warns(silicon, monkeypatch):
     assert [w.filename for w in record if w.category is ConvergenceWarning] == [__file__]
 
 
-def test_covariances_beyond_double_precision_are_refused(silicon):
+def test_labels_that_symmetry_fixes_say_nothing_of_noise(silicon):
     features, y, _, _ = silicon
-    model = GPR(RBF(50.0, 1e4), sigma_energy=1e-9, sigma_forces=1e-9, **EVIDENCE)
+    model = GPR(RBF(0.5), e0={"Si": -4.0}, subsample=10**6, **EVIDENCE)
+    plain = clone(model).fit(features[:4], y[:4])
+    zero = Targets([None], [np.zeros((8, 3))])  # as of a perfect crystal
+    crystal = np.concatenate([y[:4], zero])
+    assert np.isnan(crystal.energy[4])
+    more = clone(model).fit(features[[0, 1, 2, 3, 4]], crystal)
+    assert more.noise_scale_ == pytest.approx(plain.noise_scale_, rel=1e-4)
+    with pytest.raises(ValueError, match="optimizer needs labels that vary"):
+        clone(model).fit(features[:1], zero)
+
+
+class Parabola:
+    """Likelihood of one hyperparameter and one noise; beyond theta = 2 it cannot be computed."""
+
+    counts = {"forces": 50}
+
+    def __init__(self, theta):
+        self.theta = theta[0]
+
+    def of_noise(self, log_noise):
+        if self.theta > 2.0:
+            raise np.linalg.LinAlgError
+        value = -200.0 * (self.theta - 1.8) ** 2 - 50.0 * (log_noise[0] - self.theta) ** 2
+        return value, -100.0 * (log_noise - self.theta)
+
+    def of_theta(self, log_noise):
+        return np.array([400.0 * (1.8 - self.theta) + 100.0 * (log_noise[0] - self.theta)])
+
+
+def test_a_search_goes_round_what_cannot_be_computed():
+    bounds = np.array([[-5.0, 5.0]])
+    found = maximise_likelihood(Parabola, np.array([-3.0]), bounds, 1)
+    assert found.converged and found.theta[0] == pytest.approx(1.8, abs=0.02)
+    # The prior of the noise pulls it towards one.
+    assert 1.7 < found.log_noise[0] < found.theta[0]
     with pytest.raises(ValueError, match="Begin with larger noise levels"):
-        model.fit(features, y)
-
-
-def test_a_search_passes_covariances_beyond_double_precision(silicon):
-    features, y, _, _ = silicon
-    model = GPR(RBF(1.0), subsample=300, **EVIDENCE).fit(features, y)
-    usual, calls = model.kernel_.theta, []
-    start = model.kernel.theta
-
-    class Failing(_marginal_likelihood.DenseLikelihood):
-        def of_noise(self, log_noise):
-            calls.append(log_noise)
-            if len(calls) > 40 and len(calls) < 45:
-                raise np.linalg.LinAlgError
-            return super().of_noise(log_noise)
-
-    assert np.abs(usual - start).max() > 0.05
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        patch.setattr("skpot.models._evidence.DenseLikelihood", Failing)
-        again = clone(model).fit(features, y)
-    assert len(calls) > 45
-    assert again.log_marginal_likelihood_ <= model.log_marginal_likelihood_ + 0.1
-    assert again.log_marginal_likelihood_ > model.log_marginal_likelihood_ - 5.0
+        maximise_likelihood(Parabola, np.array([3.0]), bounds, 1)
