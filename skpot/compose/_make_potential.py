@@ -21,7 +21,7 @@ class _Preset(NamedTuple):
 _PRESETS = {
     "fast": _Preset(100, 400, 0.0, 0.04),
     "default": _Preset(200, 1500, 1e7, 0.02),
-    "accurate": _Preset(300, 2000, 1e9, 0.015),
+    "accurate": _Preset(300, 2000, 3e8, 0.015),
 }
 
 
@@ -36,7 +36,7 @@ def make_potential(preset="default", species=None, *, verbose=0):
 
     - "fast": at most 400 references, seconds for hundreds of small structures;
     - "default": at most 1500 references, or an exact process of up to some thousands of atoms;
-    - "accurate": an exact process of up to 30 000 atoms of a species, else 2000 references; minutes
+    - "accurate": an exact process of up to 17 000 atoms of one species, else 2000 references; minutes
       to an hour.
 
     Parameters

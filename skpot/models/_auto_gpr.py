@@ -17,8 +17,10 @@ from ._sparse_gpr import SparseGPR
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
 _EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
-_ORDINARY = 90.0  # percentile of structures that is no extreme by definition
-_LEAST = 1e-6  # of labels, which must not be all zero
+_ORDINARY = 0.9  # share of the structures that are no extremes by definition
+_LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
+_LEAST = 1e-6  # of labels that severity is measured by
+_JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
 
 
@@ -33,11 +35,11 @@ class AutoGPR(VariancePotential):
     .. math:: \sigma_F = \nu \bar f, \qquad \sigma_E = 0.02\,\text{Å}\;\sigma_F, \qquad
               \sigma_S = 0.1\,\text{Å}^{-2}\;\sigma_F
 
-    per atom for energies. Stress counts for little next to forces, because that of
-    plane-wave calculations is not quite the derivative of their energies (it lacks what changes
-    with the basis set), and energies count for much, because they are few. Without forces,
-    :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per atom after free
-    atoms.
+    per atom for energies, but :math:`\sigma_F` is at least 1 meV/Å. Stress counts for little next
+    to forces, because that of plane-wave calculations is not quite the derivative of their energies
+    (it lacks what changes with the basis set), and energies count for much, because they are few.
+    Without forces, :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per
+    atom less its median.
 
     Extreme structures, such as strongly compressed ones, lose weight: the severity of a
     structure is its largest of root mean square force, energy per atom above the median and
@@ -54,7 +56,7 @@ class AutoGPR(VariancePotential):
         References of the sparse model, or of the preconditioner of the exact one.
     selection : {"cur", "fps", "random"}, default="random"
         How the references of the sparse model are chosen.
-    max_pairs : float, default=1e9
+    max_pairs : float, default=3e8
         Largest number of pairs of environments of one species for which the process is exact; the
         cost of each iteration is in proportion. 0 makes it sparse always.
     e0 : None, "isolated", "least_squares" or dict, default=None
@@ -123,7 +125,7 @@ class AutoGPR(VariancePotential):
         noise=0.015,
         n_sparse=2000,
         selection="random",
-        max_pairs=1e9,
+        max_pairs=3e8,
         e0=None,
         baseline=None,
         targets="auto",
@@ -171,11 +173,11 @@ class AutoGPR(VariancePotential):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model's own fit repeats them
             features, labels, weight = self._prepare(X, y, sample_weight)
-        sizes = _sizes(features, labels, self._residual(features, labels))
+        sizes = _sizes(features, labels, self._residual(features, labels), weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
-        level = float(self.noise) * max(sizes.level, _LEAST)
+        level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
         self.sigma_forces_, self.sigma_stress_ = level, _STRESS * level
-        self.sigma_energy_ = _ENERGY * level if sizes.has_forces else level
+        self.sigma_energy_ = level * (_ENERGY if sizes.has_forces else 1.0)
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs
@@ -198,7 +200,7 @@ class AutoGPR(VariancePotential):
         kernel = clone(self._kernel())
         if self.exact_:
             return GPR(kernel, n_precondition=self.n_sparse, tol=_TOLERANCE, **shared)
-        return SparseGPR(kernel, self.n_sparse, selection=self.selection, **shared)
+        return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
     def _environments(self, features, slopes):
         return self.model_._environments(features, slopes)
@@ -220,29 +222,37 @@ class _Sizes(NamedTuple):
     severity: np.ndarray  # (n_structures,)
 
 
-def _sizes(features, labels, residual):
+def _sizes(features, labels, residual, weight):
     """Return how large labels are, baseline taken off."""
     n = features.n_atoms
-    forces, energy, virial = (np.zeros(len(n)) for _ in range(3))
-    per_atom = residual / n
-    known = labels.has_energy
-    if known.any():
-        energy[known] = per_atom[known] - np.median(per_atom[known])
-    has_forces = bool(labels.has_forces.any())
-    if has_forces:
-        begin = labels.force_offsets[:-1][labels.has_forces]
+    per_atom = np.where(labels.has_energy, residual / n, 0.0)
+    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
+    forces, virial = np.zeros(len(n)), np.zeros(len(n))
+    level = _mean(np.abs(energy), weight)
+    labelled, stressed = labels.has_forces, labels.has_stress
+    if labelled.any():
+        begin = labels.force_offsets[:-1][labelled]
         squares = np.add.reduceat(np.mean(labels.forces_flat**2, axis=1), begin)
-        forces[labels.has_forces] = np.sqrt(squares / n[labels.has_forces])
-    stressed = labels.has_stress
+        forces[labelled] = np.sqrt(squares / n[labelled])
+        size = np.mean(np.abs(labels.forces_flat), axis=1)
+        level = _mean(size, np.repeat(weight[labelled], n[labelled]))
     if stressed.any():
         size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
         virial[stressed] = size * features.volumes[stressed] / n[stressed]
-    level = np.mean(np.abs(labels.forces_flat)) if has_forces else np.mean(np.abs(energy))
-    parts = [_over_ordinary(part) for part in (forces, np.maximum(energy, 0.0), virial)]
-    return _Sizes(float(level), has_forces, np.max(parts, axis=0))
+    severity = np.zeros(len(n))
+    for part in (forces, np.maximum(energy, 0.0), virial):
+        ordinary = _quantile(part, _ORDINARY, weight)
+        if ordinary > _LEAST:
+            severity = np.maximum(severity, part / ordinary)
+    return _Sizes(float(level), bool(labelled.any()), severity)
 
 
-def _over_ordinary(sizes):
-    """Return sizes over those of the `_ORDINARY` part of the structures."""
-    ordinary = np.percentile(sizes, _ORDINARY)
-    return sizes / ordinary if ordinary > _LEAST else np.zeros_like(sizes)
+def _mean(values, weight):
+    return np.sum(weight * values) / max(np.sum(weight), np.finfo(float).tiny)
+
+
+def _quantile(values, q, weight):
+    """Return the value that the share q of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weight[order])
+    return values[order[np.searchsorted(total, q * total[-1])]]
