@@ -36,8 +36,8 @@ def make_potential(preset="default", species=None, *, verbose=0):
 
     - "fast": at most 400 references, seconds for hundreds of small structures;
     - "default": at most 1500 references, or an exact process of up to some thousands of atoms;
-    - "accurate": an exact process of up to 17 000 atoms of one species, else 2000 references; minutes
-      to an hour.
+    - "accurate": an exact process of up to 17 000 atoms of one species, else 2000
+      references; minutes to an hour.
 
     Parameters
     ----------

@@ -52,6 +52,8 @@ class AutoGPR(VariancePotential):
         From `skpot.kernels`; None stands for `RBF()`.
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
+    sigma_energy, sigma_forces, sigma_stress : float or None, default=None
+        Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
     n_sparse : int, default=2000
         References of the sparse model, or of the preconditioner of the exact one.
     selection : {"cur", "fps", "random"}, default="random"
@@ -107,6 +109,9 @@ class AutoGPR(VariancePotential):
     _parameter_constraints = {
         "kernel": GPR._parameter_constraints["kernel"],
         "noise": [Interval(Real, 0, None, closed="neither")],
+        "sigma_energy": [Interval(Real, 0, None, closed="neither"), None],
+        "sigma_forces": [Interval(Real, 0, None, closed="neither"), None],
+        "sigma_stress": [Interval(Real, 0, None, closed="neither"), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left")],
         "selection": SparseGPR._parameter_constraints["selection"],
         "max_pairs": [Interval(Real, 0, None, closed="left")],
@@ -123,6 +128,9 @@ class AutoGPR(VariancePotential):
         kernel=None,
         *,
         noise=0.015,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_stress=None,
         n_sparse=2000,
         selection="random",
         max_pairs=3e8,
@@ -135,6 +143,9 @@ class AutoGPR(VariancePotential):
     ):
         self.kernel = kernel
         self.noise = noise
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
         self.n_sparse = n_sparse
         self.selection = selection
         self.max_pairs = max_pairs
@@ -176,8 +187,10 @@ class AutoGPR(VariancePotential):
         sizes = _sizes(features, labels, self._residual(features, labels), weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
         level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
-        self.sigma_forces_, self.sigma_stress_ = level, _STRESS * level
-        self.sigma_energy_ = level * (_ENERGY if sizes.has_forces else 1.0)
+        self.sigma_forces_ = _given(self.sigma_forces, level)
+        share = _ENERGY if sizes.has_forces else 1.0
+        self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
+        self.sigma_stress_ = _given(self.sigma_stress, _STRESS * self.sigma_forces_)
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs
@@ -212,6 +225,10 @@ class AutoGPR(VariancePotential):
         """
         check_is_fitted(self)
         return self.model_.energy_std(features)
+
+
+def _given(value, otherwise):
+    return float(otherwise if value is None else value)
 
 
 class _Sizes(NamedTuple):

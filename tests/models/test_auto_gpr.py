@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from skpot import GPR, SOAP, ZBL, AutoGPR, PrincipalComponents, SparseGPR, Targets
+from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
 from skpot.datasets import load_silicon
 
 
@@ -101,6 +101,15 @@ def test_forces_that_vanish_by_symmetry_leave_some_noise(silicon):
     assert np.isfinite(auto.predict(features_test).forces_flat).all()
 
 
+def test_noise_that_is_given_is_kept(silicon):
+    features, y, _, _ = silicon
+    sparse = {"max_pairs": 0, "n_sparse": 20}
+    auto = AutoGPR(sigma_forces=0.2, **sparse).fit(features, y)
+    given = auto.sigma_forces_, auto.sigma_energy_, auto.sigma_stress_
+    np.testing.assert_allclose(given, (0.2, 0.004, 0.02))
+    assert AutoGPR(sigma_energy=0.7, **sparse).fit(features, y).model_.sigma_energy == 0.7
+
+
 def test_constant_labels():
     model = AutoGPR().fit(np.arange(6.0)[:, None], np.full(6, 3.0))
     np.testing.assert_allclose(model.predict(np.array([[2.5]])), 3.0)
@@ -111,4 +120,3 @@ def test_unknown_baseline_is_refused(silicon):
     features, y, _, _ = silicon
     with pytest.raises(ValueError, match="zbl"):
         AutoGPR(baseline="zbl").fit(features, y)
-    assert ZBL._block == "zbl"
