@@ -28,7 +28,8 @@ def test_learns(fitted):
 
 def test_promises(fitted):
     model, _, X_test, _ = fitted
-    check_potential(model, X_test[:2])
+    # Noise far below the labels makes large coefficients, whose rounding differences magnify.
+    check_potential(model, X_test[:2], rtol=1e-5)
 
 
 def test_core_is_repulsive(fitted):
