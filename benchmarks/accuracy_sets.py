@@ -57,7 +57,7 @@ def load(name):
     groups = np.array([group(atoms) for atoms in X])
     for kind in np.unique(groups):
         members = rng.permutation(np.flatnonzero(groups == kind))
-        held[members[: len(members) // 5]] = True
+        held[members[: max(len(members) // 5, len(members) > 1)]] = True
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     return [X[i] for i in train], y[train], {"held": ([X[i] for i in test], y[test])}
 
