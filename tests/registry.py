@@ -48,11 +48,21 @@ REGRESSORS = {
         kernels.DotProduct(zeta=1), n_sparse=20, selection="random"
     ),
     "SparseGPR-RBF": skpot.SparseGPR(kernels.RBF(), n_sparse=100, selection="fps"),
+    "SparseGPRCV": skpot.SparseGPRCV(n_sparse=100, cv=3, kernel_params={"zeta": [1, 2]}),
     "SparseGPR-sum": skpot.SparseGPR(kernels.RBF() + kernels.DotProduct(2), n_sparse=100),
     "GPR": skpot.GPR(),
     "GPR-product": skpot.GPR(kernels.Matern(3.0) * kernels.DotProduct(1)),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-6, n_precondition=20),
     "KernelRidge": skpot.KernelRidge(),
+    "Committee": skpot.Committee(skpot.SparseGPR(kernels.RBF(), n_sparse=100), n_members=3),
+    "CalibratedPotential": skpot.CalibratedPotential(
+        skpot.SparseGPR(kernels.RBF(), n_sparse=100), cv=2
+    ),
+    "CalibratedPotential-isotonic": skpot.CalibratedPotential(
+        skpot.GPR(kernels.RBF()), "isotonic", cv=3
+    ),
+    "LinearRidge": skpot.LinearRidge(),
+    "LinearRidge-quadratic": skpot.LinearRidge(1e-3, degree=2),
 }
 
 KERNELS = {

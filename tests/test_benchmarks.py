@@ -52,6 +52,19 @@ def test_fit_benchmark():
     assert memory["peak_mb"] >= memory["imports_mb"] > 0.0
 
 
+def test_search_benchmark():
+    (record,) = run(FOLDER / "bench_sparse_gpr_cv.py", "--quick")
+    assert record["folds"] == 5 and record["settings"] == 20
+    assert record["relative_difference_from_rows"] < 1e-7
+
+
+def test_linear_benchmark():
+    records = run(FOLDER / "bench_linear_ridge.py", "--quick")
+    assert [r["model"] for r in records] == ["LinearRidge", "SparseGPR"]
+    assert 0 < records[0]["forces_rmse"] < records[1]["forces_rmse"] < 2
+    assert all(r["predict_cpu_us_per_atom"] > 0 for r in records)
+
+
 @pytest.fixture
 def small_set(tmp_path):
     """Training and test files of which one test structure is a turned copy."""
@@ -110,6 +123,18 @@ def test_accuracy_of_the_exact_model(small_set):
     assert record["test"]["structures"] == 3
     assert record["labels"] == 4 * (1 + 24 + 6)
     assert record["residual"] <= 0.1
+
+
+def test_uncertainty_on_published_sets(small_set):
+    folder = small_set / "mlearn_Si"
+    folder.mkdir()
+    for name in ("train.xyz", "test.xyz"):
+        (small_set / name).rename(folder / name)
+    options = ["--data", small_set, "--sets", "si", "--quick"]
+    (record,) = run(FOLDER / "accuracy_uncertainty.py", *options)
+    assert record["frames"] == [4, 3]
+    for kind in ("plain", "scale", "isotonic", "committee"):
+        assert 0.0 <= record[kind]["forces"]["calibration_error"] <= 0.5
 
 
 def test_our_side_of_the_comparisons(small_set):

@@ -207,8 +207,8 @@ def test_score_is_r2_of_energies(regressor, features, targets):
 @pytest.mark.parametrize("regressor", ids(registry.REGRESSORS))
 def test_workers_give_the_same_search(regressor, structures, targets):
     model = make_pipeline(registry.DESCRIPTORS["SOAP"], regressor)
-    step = model.steps[-1][0]
-    grid = {f"{step}__sigma_forces": [0.05, 0.5]}
+    (name,) = (name for name in model.get_params() if name.endswith("__sigma_forces"))
+    grid = {name: [0.05, 0.5]}
     scores = [
         GridSearchCV(model, grid, scoring="neg_forces_rmse", cv=2, n_jobs=n, error_score="raise")
         .fit(structures, targets)

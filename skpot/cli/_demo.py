@@ -44,7 +44,13 @@ def demo(
     from skpot.persistence import dump
 
     from ._plots import md_plot, parity_plot
-    from ._report import describe, error_table, label_std, search_table, uncertainty_line
+    from ._report import (
+        describe,
+        error_table,
+        predict_with_std,
+        search_table,
+        uncertainty_table,
+    )
     from ._search import searched
     from ._warmup import compile_all
 
@@ -71,14 +77,14 @@ def demo(
     model.set_params(**search.best_params_).fit(data.X, data.y)
     dump(model, out / "silicon.skpot")
     title("errors of the best model")
-    y_pred, std = model.predict(data.X_test, return_std=True)
-    std = label_std(model, data.X_test, std)
+    y_pred, std = predict_with_std(model, data.X_test)
     error_table({
         "train": (data.X, data.y, model.predict(data.X)),
         "test": (data.X_test, data.y_test, y_pred),
     })  # fmt: skip
-    uncertainty_line(data.X_test, data.y_test, y_pred, std)
-    parity_plot(data.X_test, data.y_test, y_pred, std, out / "parity.png")
+    say("")
+    uncertainty_table(data.X_test, data.y_test, y_pred, std)
+    parity_plot(data.X_test, data.y_test, y_pred, std.energy, out / "parity.png")
 
     n_steps = (20, 30) if quick else (500, 2000)
     trace, n_equilibration = _dynamics(data, model, out / "md.xyz", n_steps)

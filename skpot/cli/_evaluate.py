@@ -26,25 +26,26 @@ def evaluate(
     virial_key: VirialKey = None,
     force: Force = False,
 ):
-    """Print the errors of a model on labelled structures, by config_type where there is one."""
+    """Print errors of a model on labelled structures, by config_type, and how it foresaw them."""
     if plot is not None:
         refuse_overwriting(plot, force)
     from skpot.persistence import load
 
-    from ._report import describe, error_table, label_std, read_file, uncertainty_line
+    from ._report import describe, error_table, predict_with_std, read_file, uncertainty_table
 
     potential = load(model)
     X, y = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
     describe(f"test: {' '.join(map(str, test))}", X, y)
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
         raise CommandError(f"{' '.join(map(str, test))} holds no labels to compare with.")
-    y_pred, std = potential.predict(X, return_std=True)
-    std = label_std(potential, X, std)
+    y_pred, std = predict_with_std(potential, X)
     title(f"errors of {model}")
     error_table({"all": (X, y, y_pred)})
-    uncertainty_line(X, y, y_pred, std)
+    if std is not None:
+        say("")
+        uncertainty_table(X, y, y_pred, std)
     if plot is not None:
         from ._plots import parity_plot
 
-        parity_plot(X, y, y_pred, std, plot)
+        parity_plot(X, y, y_pred, None if std is None else std.energy, plot)
         say(f"\nwrote {plot}")

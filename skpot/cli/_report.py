@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from skpot.data import read
+from skpot.data import Targets, read
 from skpot.data._elements import SYMBOLS
-from skpot.metrics import summary
+from skpot.metrics import calibration_error, error_correlation, summary
+from skpot.metrics._uncertainty import errors_and_deviations
 
 from ._console import reading, say, title
 
@@ -82,27 +83,69 @@ def _error_row(name, X, y_true, y_pred):
     say(f"{name[:16]:16}{len(X):7d} " + "".join(cells))
 
 
-def label_std(model, X, std):
-    """Return the standard deviation of energy labels: of the model, and of the labels' noise."""
+def predict_with_std(model, X):
+    """Return predictions and standard deviations of labels, None from models that have none."""
+    regressor = model[-1] if hasattr(model, "steps") else model
+    if not (hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")):
+        return model.predict(X), None
+    y_pred, std = model.predict(X, return_std="all")
+    return y_pred, label_std(regressor, X, std)
+
+
+def label_std(regressor, X, std):
+    """Return the standard deviations of labels: of the model, and of the labels' noise."""
+    std = std if isinstance(std, Targets) else Targets(std)
+    if hasattr(regressor, "calibrate"):  # to errors, which have the noise in them
+        return std
+    noise = getattr(regressor, "estimator_", regressor)  # a committee's
     n_atoms = np.array([len(atoms) for atoms in X])
-    noise = getattr(model[-1] if hasattr(model, "steps") else model, "sigma_energy", 0.0)
-    return np.sqrt(std**2 + n_atoms * noise**2)
-
-
-def uncertainty_line(X, y_true, y_pred, std):
-    """Print how often the predicted standard deviation of energy labels holds."""
-    both = y_true.has_energy & y_pred.has_energy
-    if not both.any():
-        return
-    n_atoms = np.array([len(atoms) for atoms in X])[both]
-    error = np.abs(y_true.energy - y_pred.energy)[both]
-    typical = 1000.0 * np.median(std[both] / n_atoms)
-    shares = [100.0 * np.mean(error <= k * std[both]) for k in (1, 2)]
-    say(
-        f"predicted std of energies, noise included: {typical:.2f} meV/atom (median); of the "
-        f"errors,\n  {shares[0]:.0f} % are within 1 std and {shares[1]:.0f} % within 2 "
-        "(68 % and 95 % if they were normal)"
+    sigma = {kind: _default_noise(noise, kind) for kind in ("energy", "forces", "stress")}
+    forces, stress = std.forces, std.stress
+    return Targets(
+        np.sqrt(std.energy**2 + n_atoms * sigma["energy"] ** 2),
+        None if forces is None else [np.hypot(f, sigma["forces"]) for f in forces],
+        None if stress is None else np.hypot(stress, sigma["stress"]),
     )
+
+
+def _default_noise(regressor, kind):
+    """Return the noise of structures that do not say to which group they belong."""
+    name = f"sigma_{kind}"
+    sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
+    return sigma.get("default", max(sigma.values())) if isinstance(sigma, dict) else sigma
+
+
+def uncertainty_table(X, y_true, y_pred, std):
+    """Print how predicted standard deviations of labels compare with errors."""
+    columns = [_uncertainty(X, y_true, y_pred, std, block) for block in _BLOCKS]
+    if not any(columns):
+        return
+    rows = ("median std", "within 1 std (68 %)", "within 2 std (95 %)", "calibration error",
+            "rank correlation")  # fmt: skip
+    say(f"{'std of labels':24}" + "".join(f"{head:>17}" for head in _HEADS))
+    for k, row in enumerate(rows):
+        cells = [column[k] if column else "-" for column in columns]
+        say(f"{row:24}" + "".join(f"{cell:>17}" for cell in cells))
+
+
+def _uncertainty(X, y_true, y_pred, std, block):
+    """Return the cells of one column, or None if there is nothing to compare."""
+    error, deviation = errors_and_deviations(y_true, y_pred, std, block)
+    if not len(error):
+        return None
+    typical = deviation
+    if block == "energy":
+        n_atoms = np.array([len(atoms) for atoms in X])
+        typical = 1000.0 * deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
+    scale, digits = {"energy": (1.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}[block]
+    shares = [f"{100.0 * np.mean(np.abs(error) <= k * deviation):.0f} %" for k in (1, 2)]
+    sides = y_true, y_pred, std
+    return [
+        f"{scale * np.median(typical):.{digits}f}",
+        *shares,
+        f"{calibration_error(*sides, quantity=block):.3f}",
+        f"{error_correlation(*sides, quantity=block):.2f}",
+    ]
 
 
 def search_table(search, limit=6):

@@ -1,9 +1,19 @@
-"""Ordinary scikit-learn steps between a descriptor and a regressor."""
+"""Ordinary scikit-learn steps between a descriptor and a regressor; models made of models."""
 
+from ._calibrated import CalibratedPotential
+from ._committee import Committee
 from ._jacobians import register_jacobian
 from ._make_potential import make_potential
 from ._per_atom import PerAtom
 from ._per_structure import PerStructure
 from ._principal import PrincipalComponents
 
-__all__ = ["PerAtom", "PerStructure", "PrincipalComponents", "make_potential", "register_jacobian"]
+__all__ = [
+    "CalibratedPotential",
+    "Committee",
+    "PerAtom",
+    "PerStructure",
+    "PrincipalComponents",
+    "make_potential",
+    "register_jacobian",
+]

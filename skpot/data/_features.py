@@ -48,6 +48,8 @@ class AtomicFeatures:
     atoms : StructureAtoms, optional
         Offsets and atomic numbers of the atoms, if each row describes a whole structure; see
         `of_structures`.
+    penalties : dict of str to sparse array, optional
+        For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
 
     Examples
     --------
@@ -60,7 +62,15 @@ class AtomicFeatures:
     """
 
     def __init__(
-        self, values, offsets, species, derivatives=None, volumes=None, blocks=None, atoms=None
+        self,
+        values,
+        offsets,
+        species,
+        derivatives=None,
+        volumes=None,
+        blocks=None,
+        atoms=None,
+        penalties=None,
     ):
         self.values = values
         self.offsets = offsets
@@ -69,6 +79,7 @@ class AtomicFeatures:
         self.volumes = np.full(len(offsets) - 1, np.nan) if volumes is None else volumes
         self.blocks = {"features": slice(0, values.shape[1])} if blocks is None else blocks
         self.atoms = atoms
+        self.penalties = {} if penalties is None else penalties
 
     @classmethod
     def of_structures(
@@ -104,12 +115,22 @@ class AtomicFeatures:
         )
 
     def select(self, columns):
-        """Return the features that the index array `columns` names, of the same environments."""
+        """Return the features that the index array `columns` names, of the same environments.
+
+        Penalties stay with blocks of which all columns are there, in order.
+        """
         chain = self.derivatives
         if chain is not None:
             chain = SelectColumns(chain, columns, self.values.shape[1])
         blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
-        return self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
+        selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
+        place = np.full(self.values.shape[1], -1)
+        place[columns] = np.arange(len(columns))
+        for name, penalty in self.penalties.items():  # those of whole blocks still hold
+            inside = place[self.blocks[name]]
+            if (inside >= 0).all() and (np.diff(inside) == 1).all():
+                selected.penalties[name] = penalty
+        return selected
 
     @property
     def per_structure(self):
@@ -169,6 +190,7 @@ class AtomicFeatures:
             self.volumes[structures],
             self.blocks,
             atoms,
+            self.penalties,
         )
 
     def __array_function__(self, func, types, args, kwargs):
@@ -192,14 +214,16 @@ class AtomicFeatures:
                 raise ValueError("features of different structures cannot be put side by side")
         edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         chains = [part.derivatives for part in parts]
+        blocks, penalties = _joined_blocks(parts, edges)
         return AtomicFeatures(
             np.hstack([part.values for part in parts]),
             first.offsets,
             first.species,
             None if any(chain is None for chain in chains) else Concatenated(chains, edges),
             first.volumes,
-            _joined_blocks(parts, edges),
+            blocks,
             first.atoms,
+            penalties,
         )
 
     @staticmethod
@@ -223,6 +247,7 @@ class AtomicFeatures:
             np.concatenate([part.volumes for part in parts]),
             parts[0].blocks,
             atoms,
+            parts[0].penalties,
         )
 
     @property
@@ -323,8 +348,8 @@ def _plain(value):
 
 
 def _joined_blocks(parts, edges):
-    """Return the blocks of parts side by side; a name's later occurrences get numbers."""
-    blocks = {}
+    """Return blocks and penalties of parts side by side; later ones of a name get numbers."""
+    blocks, penalties = {}, {}
     for part, edge in zip(parts, edges.tolist(), strict=False):
         for name, columns in part.blocks.items():
             begin, end, _ = columns.indices(part.shape[1])
@@ -333,7 +358,9 @@ def _joined_blocks(parts, edges):
                 count += 1
                 unique = f"{name}{count}"
             blocks[unique] = slice(edge + begin, edge + end)
-    return blocks
+            if name in part.penalties:
+                penalties[unique] = part.penalties[name]
+    return blocks, penalties
 
 
 def _selected_blocks(blocks, columns, n_features):

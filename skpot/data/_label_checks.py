@@ -124,7 +124,7 @@ def _demanded(targets):
 
 
 def _only(labels, blocks):
-    return Targets(
+    return labels.relabelled(
         np.where(labels.has_energy, labels.energy, None)
         if "energy" in blocks
         else [None] * len(labels),
@@ -164,8 +164,15 @@ def _raise_for_values(labels, n_atoms):
     wrong_size = labels.has_forces & (counts != n_atoms)
     for i in np.flatnonzero(wrong_size):
         problems.setdefault(i, []).append(f"forces on {counts[i]} atoms, but it has {n_atoms[i]}")
-    bad_atoms = np.flatnonzero(~np.isfinite(labels.forces_flat).all(axis=1))
-    owners = np.searchsorted(labels.force_offsets, bad_atoms, side="right") - 1
+    finite, masked = (f(labels.forces_flat) for f in (np.isfinite, np.isnan))
+    # Rows of NaN are atoms without a label, but all of them a calculation that failed.
+    empty = np.zeros(len(labels), dtype=bool)
+    empty[labels.has_forces] = np.logical_and.reduceat(
+        masked.all(axis=1), labels.force_offsets[:-1][labels.has_forces]
+    )
+    owner = np.repeat(np.arange(len(labels)), counts)
+    bad_atoms = np.flatnonzero(~finite.all(axis=1) & (~masked.all(axis=1) | empty[owner]))
+    owners = owner[bad_atoms]
     for i in np.unique(owners):
         atoms = bad_atoms[owners == i] - labels.force_offsets[i]
         problems.setdefault(i, []).append(f"forces are not finite, atoms {some(atoms)}")
@@ -188,10 +195,12 @@ def _warn(message, stacklevel):
 
 
 def _warn_about_forces(labels, stacklevel):
+    owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
     magnitude = np.sqrt((labels.forces_flat**2).sum(axis=1))
+    known = ~np.isnan(magnitude)
+    owners, magnitude = owners[known], magnitude[known]
     if not len(magnitude):
         return
-    owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
     # Perfect crystals have no forces at all: they say nothing about the usual size.
     usual = magnitude[magnitude > 0.01]
     robust = 1.4826 * np.median(usual) if len(usual) else 0.0

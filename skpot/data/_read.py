@@ -19,6 +19,7 @@ def read(
     forces_key=None,
     stress_key=None,
     virial_key=None,
+    group_key=None,
 ):
     """Read labelled structures from files of any format ASE knows.
 
@@ -36,6 +37,9 @@ def read(
         tension positive) or virials (eV, minus stress times volume; converted to stress). None
         means the standard results "energy", "forces" and "stress" as ASE reads them. If a file
         has the free energy too, the one forces derive from, for every energy, it is preferred.
+    group_key : str or None, default=None
+        The name under which the file keeps what each structure belongs to, "config_type" for
+        example; it becomes the `groups` of the targets.
 
     Returns
     -------
@@ -78,7 +82,8 @@ def read(
         stresses = found.get("stress_key") or [stored_results(a).get("stress") for a in frames]
         stresses = [_squared(stress) for stress in stresses]
 
-    targets = Targets(energies, forces, stresses)
+    groups = _named(frames, "group_key", group_key) if group_key else None
+    targets = Targets(energies, forces, stresses, groups=groups)
     if frames and not (targets.has_energy.any() or targets.has_forces.any()):
         _warn_unlabelled(frames)
     return [without_calculator(atoms) for atoms in frames], targets

@@ -5,9 +5,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 # Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
 from skpot._sklearn import array_namespace
-
-# Voigt order of ASE: xx yy zz yz xz xy
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+from skpot.data._label_blocks import force_sigmas, names, segments, sigmas, stresses
 
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
@@ -21,23 +19,42 @@ _ROW_FUNCTIONS = {
 }
 
 
+# Blocks that may ride along, with what stands for a missing entry.
+_EXTRAS = {
+    "groups": "",
+    "sigma_energy": np.nan,
+    "sigma_forces_flat": np.nan,
+    "sigma_stress": np.nan,
+}
+
+
 class Targets(NDArrayOperatorsMixin):
     """Energies with optional forces and stress, any of them missing for any structure.
 
     To NumPy and scikit-learn this is the one-dimensional float array of energies, so it works as
-    `y` in every search, split and metric. Indexing by rows and `np.concatenate` keep forces and
-    stress; any other operation, arithmetic above all, returns a plain array of energies, so that
-    forces never go stale.
+    `y` in every search, split and metric. Indexing by rows and `np.concatenate` keep forces,
+    stress, groups and noise; any other operation, arithmetic above all, returns a plain array of
+    energies, so that forces never go stale.
 
     Parameters
     ----------
     energy : sequence of n_structures floats or None, or Targets
         Total energies (eV); None where there is none. Targets give all labels that do not follow.
     forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
-        Forces (eV/Å); None where there are none.
+        Forces (eV/Å); None where there are none. A row of NaN is an atom without a label.
     stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
         Stress (eV/Å³), Voigt order xx yy zz yz xz xy, tension positive as in ASE; None, or a row
         of NaN, where there is none.
+    groups : None or sequence of n_structures str or None
+        What each structure belongs to, such as its configuration type. Regressors take noise by
+        group; `GroupKFold` takes `y.groups`.
+    sigma_energy : None or sequence of n_structures floats or None
+        Noise of single energies, in eV per atom as the regressors' own `sigma_energy`, which it
+        goes before. None where the regressor's holds.
+    sigma_forces : None or sequence of n_structures floats, arrays of shape (n_atoms,), or None
+        Noise of a structure's or of each atom's force components (eV/Å).
+    sigma_stress : None or sequence of n_structures floats or None
+        Noise of a structure's stress components (eV/Å³).
 
     Attributes
     ----------
@@ -53,6 +70,12 @@ class Targets(NDArrayOperatorsMixin):
         The forces of all structures that have them, one after the other.
     force_offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns rows `force_offsets[i]:force_offsets[i + 1]`, none where missing.
+    groups : ndarray of str of shape (n_structures,) or None
+        Empty where there is none.
+    sigma_energy, sigma_stress : ndarray of shape (n_structures,) or None
+        NaN where not given.
+    sigma_forces_flat : ndarray of shape (n_labelled_atoms,) or None
+        In the order of `forces_flat`; NaN where not given.
 
     Examples
     --------
@@ -67,14 +90,32 @@ class Targets(NDArrayOperatorsMixin):
     array([-2. , -3.5])
     """
 
-    def __init__(self, energy, forces=None, stress=None):
+    def __init__(
+        self,
+        energy,
+        forces=None,
+        stress=None,
+        *,
+        groups=None,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_stress=None,
+    ):
         if isinstance(energy, Targets):  # dropping its other labels in silence would be a trap
             forces = energy.forces if forces is None else forces
             stress = energy.stress if stress is None else stress
+            groups = energy.groups if groups is None else groups
+            sigma_energy = energy.sigma_energy if sigma_energy is None else sigma_energy
+            sigma_forces = energy.sigma_forces if sigma_forces is None else sigma_forces
+            sigma_stress = energy.sigma_stress if sigma_stress is None else sigma_stress
         self.energy, self.has_energy = _energies(energy)
         n = len(self.energy)
-        self.forces_flat, self.force_offsets = _segments(forces, n)
-        self.stress, self.has_stress = _stresses(stress, n)
+        self.forces_flat, self.force_offsets = segments(forces, n)
+        self.stress, self.has_stress = stresses(stress, n)
+        self.groups = names(groups, n)
+        self.sigma_energy = sigmas(sigma_energy, n, "sigma_energy")
+        self.sigma_forces_flat = force_sigmas(sigma_forces, self.force_offsets)
+        self.sigma_stress = sigmas(sigma_stress, n, "sigma_stress")
 
     @classmethod
     def _from_blocks(cls, energy, has_energy, forces_flat, force_offsets, stress, has_stress):
@@ -83,7 +124,30 @@ class Targets(NDArrayOperatorsMixin):
         self.forces_flat, self.force_offsets = forces_flat, force_offsets
         self.stress = stress if stress is not None and has_stress.any() else None
         self.has_stress = has_stress
+        self.groups = self.sigma_energy = self.sigma_forces_flat = self.sigma_stress = None
         return self
+
+    def relabelled(self, energy, forces=None, stress=None):
+        """Return other labels of the same structures, with the same groups and noise.
+
+        Parameters
+        ----------
+        energy, forces, stress
+            As in the class.
+
+        Returns
+        -------
+        targets : Targets
+        """
+        return type(self)(
+            energy,
+            forces,
+            stress,
+            groups=self.groups,
+            sigma_energy=self.sigma_energy,
+            sigma_forces=None if forces is None else self.sigma_forces,
+            sigma_stress=self.sigma_stress,
+        )
 
     @classmethod
     def from_atoms(cls, structures):
@@ -197,6 +261,14 @@ class Targets(NDArrayOperatorsMixin):
         return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property
+    def sigma_forces(self):
+        """List of (n_atoms,) arrays, None where there are no forces; None if none is given."""
+        if self.sigma_forces_flat is None:
+            return None
+        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:])
+        return [self.sigma_forces_flat[a:b] if b > a else None for a, b in bounds]
+
+    @property
     def has_forces(self):
         """Whether there are forces, (n_structures,)."""
         return np.diff(self.force_offsets) > 0
@@ -212,7 +284,7 @@ class Targets(NDArrayOperatorsMixin):
         counts = np.diff(self.force_offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         atoms = np.repeat(self.force_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return self._from_blocks(
+        selected = self._from_blocks(
             self.energy[rows],
             self.has_energy[rows],
             self.forces_flat[atoms],
@@ -220,6 +292,11 @@ class Targets(NDArrayOperatorsMixin):
             None if self.stress is None else self.stress[rows],
             self.has_stress[rows],
         )
+        for name in _EXTRAS:
+            block = getattr(self, name)
+            if block is not None:
+                setattr(selected, name, block[atoms if name == "sigma_forces_flat" else rows])
+        return selected
 
     @classmethod
     def _concatenate(cls, parts):
@@ -229,7 +306,7 @@ class Targets(NDArrayOperatorsMixin):
             stress = np.concatenate(
                 [np.full((len(p), 6), np.nan) if p.stress is None else p.stress for p in parts]
             )
-        return cls._from_blocks(
+        joined = cls._from_blocks(
             np.concatenate([part.energy for part in parts]),
             np.concatenate([part.has_energy for part in parts]),
             np.concatenate([part.forces_flat for part in parts]),
@@ -237,6 +314,10 @@ class Targets(NDArrayOperatorsMixin):
             stress,
             np.concatenate([part.has_stress for part in parts]),
         )
+        for name, absent in _EXTRAS.items():
+            if any(getattr(part, name) is not None for part in parts):
+                setattr(joined, name, np.concatenate([_block(p, name, absent) for p in parts]))
+        return joined
 
     def __array_function__(self, func, types, args, kwargs):
         if func is np.concatenate and set(kwargs) <= {"axis"} and len(args) <= 2:
@@ -289,63 +370,10 @@ def _energies(energy):
     return np.array(values, dtype=np.float64), has
 
 
-def _segments(forces, n):
-    """Return forces (n_labelled_atoms, 3) and offsets (n + 1,)."""
-    if forces is None:
-        return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
-    if len(forces) != n:
-        raise ValueError(
-            f"got {n} energies but {len(forces)} arrays of forces; "
-            "give one per structure, None where there is none"
-        )
-    parts, counts = [], np.zeros(n, dtype=np.int64)
-    problems = []
-    for i, entry in enumerate(forces):
-        if entry is None:
-            continue
-        array = np.asarray(entry, dtype=np.float64)
-        if array.ndim != 2 or array.shape[1] != 3 or not len(array):
-            problems.append(f"structure {i}: {array.shape}")
-            continue
-        parts.append(array)
-        counts[i] = len(array)
-    if problems:
-        raise ValueError(
-            "forces of one structure must have shape (n_atoms, 3), or be None if missing; got "
-            + "; ".join(problems[:10])
-            + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-        )
-    flat = np.concatenate(parts) if parts else np.empty((0, 3))
-    return flat, np.concatenate([[0], np.cumsum(counts)])
-
-
-def _stresses(stress, n):
-    """Return stress (n, 6) or None, and which rows are there (n,)."""
-    has = np.zeros(n, dtype=bool)
-    if stress is None:
-        return None, has
-    if len(stress) != n:
-        raise ValueError(
-            f"got {n} energies but {len(stress)} stresses; "
-            "give one per structure, None where there is none"
-        )
-    rows = np.full((n, 6), np.nan)
-    for i, entry in enumerate(stress):
-        if entry is None:
-            continue
-        array = np.asarray(entry, dtype=np.float64)
-        if array.shape == (3, 3):
-            array = _voigt(array, i)
-        if array.shape != (6,):
-            raise ValueError(f"structure {i}: stress has shape {array.shape}, not (6,) or (3, 3)")
-        rows[i] = array
-        has[i] = not np.isnan(array).all()
-    return (rows if has.any() else None), has
-
-
-def _voigt(matrix, i):
-    """Return the six components of a symmetric matrix; codes print it with some noise."""
-    asymmetry = np.abs(matrix - matrix.T).max()
-    if asymmetry > 1e-3 + 0.01 * np.abs(matrix).max():
-        raise ValueError(f"structure {i}: the stress matrix is not symmetric:\n{matrix}")
-    return np.array([0.5 * (matrix[a, b] + matrix[b, a]) for a, b in _VOIGT])
+def _block(part, name, absent):
+    """Return a block of a part, filled with `absent` if it has none."""
+    block = getattr(part, name)
+    if block is not None:
+        return block
+    size = len(part.forces_flat) if name == "sigma_forces_flat" else len(part)
+    return np.full(size, absent)

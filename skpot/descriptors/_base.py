@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +18,8 @@ from ..data._graph import rows_of
 from ..data._stored import push_by_jacobian
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
+
+_CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 
 class PairDerivatives:
@@ -176,6 +179,9 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         index = self._species_index(batch)  # refuses what `species` leaves out
         self.hypers_ = choose(self, self._rules, batch)
         self._learn(batch, index)
+        if hasattr(self, "smoothness_penalty"):
+            penalty = self.smoothness_penalty(to_cutoff=True)
+            self.penalty_ = {name: getattr(penalty, name) for name in _CSR}
         return self
 
     def transform(self, X):
@@ -207,7 +213,18 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype)
         chain.fill(values)
         blocks = {self._block: slice(None)}
-        return AtomicFeatures(values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks)
+        return AtomicFeatures(
+            values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks,
+            penalties=self._penalties(),
+        )  # fmt: skip
+
+    def _penalties(self):
+        """Return what goes with the features of blocks whose coefficients should be smooth."""
+        if not hasattr(self, "penalty_"):
+            return {}
+        arrays = tuple(self.penalty_[name] for name in _CSR)
+        n = self.n_features_out_
+        return {self._block: sp.csr_array(arrays, shape=(n, n))}
 
     def _hyperparameters(self):
         """Return as bytes all that determines the features of a structure."""

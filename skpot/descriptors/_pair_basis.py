@@ -69,6 +69,9 @@ class PairBasis(PairDescriptor):
         n_splines n_species (n_species + 1) / 2.
     spacing_ : float
         Distance h of the knots in Å.
+    penalty_ : dict of str to ndarray
+        Arrays of ``smoothness_penalty(to_cutoff=True)``, which goes with the features: for
+        `LinearRidge`.
 
     See Also
     --------

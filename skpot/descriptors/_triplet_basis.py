@@ -71,6 +71,9 @@ class TripletBasis(PairDescriptor):
         Number of columns.
     spacing_ : float
         Distance h of the knots in Å.
+    penalty_ : dict of str to ndarray
+        Arrays of ``smoothness_penalty(to_cutoff=True)``, which goes with the features: for
+        `LinearRidge`.
 
     See Also
     --------

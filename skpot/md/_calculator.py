@@ -3,8 +3,10 @@
 import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..compose import CalibratedPotential
 from ..data import as_batch
 from ._skin import SkinnedStructure
 
@@ -16,8 +18,9 @@ class Calculator(AseCalculator):
 
     Parameters
     ----------
-    model : Pipeline
-        Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`.
+    model : Pipeline or CalibratedPotential
+        Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`; or such a
+        pipeline with calibrated standard deviations.
     skin : float, default=0.7
         Width in Å by which neighbours are searched further than the cutoff, so that the search
         is repeated only after atoms or cell have moved enough to matter. Results do not depend
@@ -32,7 +35,11 @@ class Calculator(AseCalculator):
     implemented_properties : list of str
         energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
         features of whole structures), forces, stress (of cells periodic in three directions) and
-        energy_std, in eV and Å.
+        energy_std, in eV and Å. Only when asked for, as in
+        ``calc.get_property("forces_std", atoms)``: forces_std and stress_std, which take many times
+        as long as the forces; energies_std and extrapolation_grade of atoms, which take about as
+        long. Deviations of a `CalibratedPotential` are calibrated, except those of atoms' energies,
+        which have no labels.
 
     Examples
     --------
@@ -46,34 +53,47 @@ class Calculator(AseCalculator):
     (8, 3)
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "energy_std"]
+    implemented_properties = [
+        "energy", "free_energy", "energies", "forces", "stress", "energy_std", "energies_std",
+        "forces_std", "stress_std", "extrapolation_grade",
+    ]  # fmt: skip
     # Neither changes the energy, and some ASE drivers set them at every step.
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def __init__(self, model, *, skin=0.7, uncertainty=None):
         super().__init__()
-        if not hasattr(model, "steps") or not hasattr(model[-1], "evaluate"):
+        calibrated = isinstance(model, CalibratedPotential)
+        if calibrated:
+            check_is_fitted(model)
+        pipeline = _thawed(model.estimator_) if calibrated else model
+        if not hasattr(pipeline, "steps") or not hasattr(pipeline[-1], "evaluate"):
             hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
             raise TypeError(
                 "Calculator takes a fitted pipeline that ends in a skpot regressor, as in "
                 f"make_pipeline(skpot.SOAP(), skpot.SparseGPR()), but got {type(model).__name__}"
                 f"{hint}."
             )
-        check_is_fitted(model[-1])
+        check_is_fitted(pipeline[-1])
         self.model = model
+        self._pipeline = pipeline
         self.skin = float(skin)
         self.uncertainty = uncertainty
         self._structure = None
+        self._features = None
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Evaluate the model; see `ase.calculators.calculator.Calculator.calculate`."""
         super().calculate(atoms, properties, system_changes)
-        structure = self._moved(self.atoms, system_changes)
+        if system_changes or not self.results:
+            self._evaluate(self._moved(self.atoms, system_changes))
+        self._add_uncertainty(properties)
+
+    def _evaluate(self, structure):
+        """Set energies, forces and stress, and keep the features."""
         features = structure
-        for _, step in self.model.steps[:-1]:
+        for _, step in self._pipeline.steps[:-1]:
             features = step.transform(features) if step not in (None, "passthrough") else features
-        regressor = self.model[-1]
-        energies, forces, virials = regressor.evaluate(features)
+        energies, forces, virials = self._pipeline[-1].evaluate(features)
         energy = float(energies.sum())
         self.results = {
             "energy": energy,
@@ -85,10 +105,31 @@ class Calculator(AseCalculator):
         volume = structure.volumes()[0]
         if np.isfinite(volume):
             self.results["stress"] = -virials[0] / volume
-        always = len(energies) <= _SMALL if self.uncertainty is None else self.uncertainty
-        known = hasattr(regressor, "energy_std")
-        if known and (always or "energy_std" in properties):
-            self.results["energy_std"] = float(regressor.energy_std(features)[0])
+        self._features = features
+
+    def _add_uncertainty(self, properties):
+        """Add what is asked for of the last structure, and its energy's if that is cheap."""
+        regressor, features = self._pipeline[-1], self._features
+        if not hasattr(regressor, "energy_std"):
+            return
+        always = len(features.values) <= _SMALL if self.uncertainty is None else self.uncertainty
+        if {"forces_std", "stress_std"} & set(properties):
+            std = self._calibrated(regressor.predict_std(features))
+            self.results["energy_std"] = float(std.energy[0])
+            self.results["forces_std"] = std.forces[0]
+            if std.stress is not None:
+                self.results["stress_std"] = std.stress[0]
+        elif always or "energy_std" in properties:
+            std = self._calibrated(regressor.energy_std(features))
+            self.results["energy_std"] = float(std[0])
+        if not features.per_structure:
+            if "energies_std" in properties:
+                self.results["energies_std"] = regressor.energies_std(features)
+            if "extrapolation_grade" in properties:
+                self.results["extrapolation_grade"] = regressor.extrapolation_grade(features)
+
+    def _calibrated(self, std):
+        return self.model.calibrate(std) if self._pipeline is not self.model else std
 
     def _moved(self, atoms, system_changes):
         """Return the structure with its neighbour candidates, new if species or pbc are."""
@@ -98,3 +139,7 @@ class Calculator(AseCalculator):
         else:
             self._structure.move(batch.positions, batch.cells[0])
         return self._structure
+
+
+def _thawed(estimator):
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator

@@ -1,9 +1,10 @@
-"""Errors of energies, forces and stress, usable as metrics and, by name, as scorers.
+"""Errors of energies, forces and stress, usable as metrics and, by name, as scorers; uncertainty.
 
 `scoring="neg_energy_rmse"`, `"neg_forces_rmse"`, `"neg_stress_rmse"` and the same with `mae` work
 in every search and validation of scikit-learn once anything of skpot has been used.
 """
 
+from skpot.metrics._display import ReliabilityDisplay
 from skpot.metrics._errors import (
     energy_mae,
     energy_rmse,
@@ -13,12 +14,17 @@ from skpot.metrics._errors import (
     stress_rmse,
     summary,
 )
+from skpot.metrics._uncertainty import calibration_error, error_correlation, reliability_curve
 
 __all__ = [
+    "ReliabilityDisplay",
+    "calibration_error",
     "energy_mae",
     "energy_rmse",
+    "error_correlation",
     "forces_mae",
     "forces_rmse",
+    "reliability_curve",
     "stress_mae",
     "stress_rmse",
     "summary",

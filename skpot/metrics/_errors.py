@@ -308,6 +308,8 @@ def _forces_errors(y_true, y_pred, sample_weight):
     sizes = _sizes(y_true, y_pred, None, common)  # refuses different numbers of atoms
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 3 * sizes[common])
     error = y_true[common].forces_flat - y_pred[common].forces_flat
+    known = ~np.isnan(y_true[common].forces_flat).all(axis=1)  # else atoms without a label
+    error, weight = error[known], weight.reshape(-1, 3)[known].ravel()
     return _finite(error.ravel(), "forces"), weight
 
 

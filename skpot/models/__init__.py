@@ -2,6 +2,8 @@
 
 from ._auto_gpr import AutoGPR
 from ._gpr import GPR, KernelRidge
+from ._linear_ridge import LinearRidge
 from ._sparse_gpr import SparseGPR
+from ._sparse_gpr_cv import SparseGPRCV
 
-__all__ = ["AutoGPR", "GPR", "KernelRidge", "SparseGPR"]
+__all__ = ["AutoGPR", "GPR", "KernelRidge", "LinearRidge", "SparseGPR", "SparseGPRCV"]

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..kernels import RBF
 from ._gpr import GPR
-from ._potential import VariancePotential
+from ._noise import LABELS, labelled_atoms
+from ._potential import KernelPotential, VariancePotential
 from ._sparse_gpr import SparseGPR
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
@@ -24,7 +24,7 @@ _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and n
 _TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
 
 
-class AutoGPR(VariancePotential):
+class AutoGPR(VariancePotential, KernelPotential):
     r"""Gaussian process whose noise, weights and size follow from the training set.
 
     The model is a `GPR` where the training set is small enough, else a `SparseGPR`, with a
@@ -55,7 +55,7 @@ class AutoGPR(VariancePotential):
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
         Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
     n_sparse : int, default=2000
-        References of the sparse model, or of the preconditioner of the exact one.
+        References of the sparse model; the preconditioner of the exact one has twice as many.
     selection : {"cur", "fps", "random"}, default="random"
         How the references of the sparse model are chosen.
     max_pairs : float, default=3e8
@@ -183,7 +183,8 @@ class AutoGPR(VariancePotential):
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model's own fit repeats them
-            features, labels, weight = self._prepare(X, y, sample_weight)
+            features, labels = self._prepare(X, y, sample_weight)
+        weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
         sizes = _sizes(features, labels, self._residual(features, labels), weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
         level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
@@ -195,7 +196,13 @@ class AutoGPR(VariancePotential):
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs
         self.model_ = self._model().fit(X, y, sample_weight=self.weight_)
+        self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
         return self
+
+    def _noise(self):
+        # Labels are measured before their noise is known.
+        levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
+        return {name: 1.0 if level is None else level for name, level in levels.items()}
 
     def _model(self):
         """Return the regressor that the choices amount to."""
@@ -212,19 +219,17 @@ class AutoGPR(VariancePotential):
         }
         kernel = clone(self._kernel())
         if self.exact_:
-            return GPR(kernel, n_precondition=self.n_sparse, tol=_TOLERANCE, **shared)
+            return GPR(kernel, n_precondition=2 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
-    def _environments(self, features, slopes):
-        return self.model_._environments(features, slopes)
+    def _expand(self, features, slopes):
+        return self.model_._expand(features, slopes)
 
-    def energy_std(self, features):
-        """Return the standard deviation of total energies, shape (n_structures,), in eV.
+    def _process(self):
+        return self.model_._process()
 
-        That of `model_`, whose documentation says what it is.
-        """
-        check_is_fitted(self)
-        return self.model_.energy_std(features)
+    def _edges(self):
+        return self.model_._edges()
 
 
 def _given(value, otherwise):
@@ -248,11 +253,12 @@ def _sizes(features, labels, residual, weight):
     level = _mean(np.abs(energy), weight)
     labelled, stressed = labels.has_forces, labels.has_stress
     if labelled.any():
-        begin = labels.force_offsets[:-1][labelled]
-        squares = np.add.reduceat(np.mean(labels.forces_flat**2, axis=1), begin)
-        forces[labelled] = np.sqrt(squares / n[labelled])
-        size = np.mean(np.abs(labels.forces_flat), axis=1)
-        level = _mean(size, np.repeat(weight[labelled], n[labelled]))
+        atoms, rows = labelled_atoms(labels, n)
+        owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
+        counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
+        squares = np.bincount(owner, squares, minlength=len(n))
+        forces[labelled] = np.sqrt(squares[labelled] / counts[labelled])
+        level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
     if stressed.any():
         size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
         virial[stressed] = size * features.volumes[stressed] / n[stressed]

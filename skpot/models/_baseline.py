@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 
-from ..data import Targets
 from ..data._elements import SYMBOLS, atomic_number
 
 
@@ -144,7 +143,7 @@ def subtract_term(labels, term):
     energies = np.add.reduceat(term.values.sum(axis=1), term.offsets[:-1])
     energy = [labels.energy[s] - energies[s] if labels.has_energy[s] else None for s in range(n)]
     if not (labels.has_forces.any() or labels.has_stress.any()):
-        return Targets(energy)
+        return labels.relabelled(energy)
     _, own_forces, virials = evaluate_term(term)
     own_forces = np.split(own_forces, term.atom_offsets[1:-1])
     forces = [labels.forces[s] - own_forces[s] if labels.has_forces[s] else None for s in range(n)]
@@ -152,4 +151,4 @@ def subtract_term(labels, term):
         labels.stress[s] + virials[s] / term.volumes[s] if labels.has_stress[s] else None
         for s in range(n)
     ]
-    return Targets(energy, forces, stress)
+    return labels.relabelled(energy, forces, stress)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._noise import LABELS, labelled_atoms, noise_of_rows
+
 
 class Functionals:
     """The labels of a training set, each divided by its standard deviation.
@@ -14,29 +16,16 @@ class Functionals:
     features : AtomicFeatures
         The structures.
     labels : Targets
-        Their labels.
-    weight : ndarray of shape (n_structures,)
-        Multiplies the inverse variance of all labels of a structure.
-    noise : Noise
-        Standard deviations.
+        Their labels, with their noise; see `with_noise`.
     """
 
-    def __init__(self, features, labels, weight, noise):
+    def __init__(self, features, labels):
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
-        self.atoms = np.flatnonzero(np.repeat(labels.has_forces, features.n_atoms))
+        self.atoms, _ = labelled_atoms(labels, features.n_atoms)
         self.stress = np.flatnonzero(labels.has_stress)  # structures
         self.volumes = features.volumes[self.stress]
-        root = np.sqrt(weight)
-        per_energy = root / (noise.energy * np.sqrt(features.n_atoms))
-        per_atom = np.repeat(root / noise.forces, features.n_atoms)
-        self.scale = np.concatenate(
-            [
-                per_energy[self.energy],
-                np.repeat(per_atom[self.atoms], 3),
-                np.repeat((root / noise.stress)[self.stress], 6),
-            ]
-        )
+        self.scale = 1.0 / noise_of_rows(labels, features.n_atoms)
         edges = np.cumsum([0, len(self.energy), 3 * len(self.atoms), 6 * len(self.stress)])
         self.parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
@@ -48,9 +37,16 @@ class Functionals:
         """Whether there are labels besides energies."""
         return len(self.atoms) + len(self.stress) > 0
 
+    def by_kind(self, values):
+        """Return the sums of values (n_labels,) over each kind of label."""
+        sums = (float(values[part].sum()) for part in self.parts)
+        present = zip(LABELS, sums, self.parts, strict=True)
+        return {kind: total for kind, total, part in present if part.stop > part.start}
+
     def values(self, labels, residual):
         """Return the labels themselves, energies less the baseline; shape (n_labels,)."""
-        forces, stress = labels.forces_flat.ravel(), np.empty(0)
+        forces, stress = labels.forces_flat, np.empty(0)
+        forces = forces[~np.isnan(forces).all(axis=1)].ravel()
         if len(self.stress):
             stress = labels.stress[self.stress].ravel()
         return self.scale * np.concatenate([residual[self.energy], forces, stress])
@@ -148,16 +144,29 @@ def covariance(references, order, functionals, features, row_limit=24):
         matrix = sums[functionals.energy]
         return matrix * functionals.scale[:, None] * functionals.scale
     matrix = np.zeros((n, n))
-    begins = _batches(features.offsets, row_limit)
-    batches = [_batch(functionals, features, lo, hi) for lo, hi in begins]
+    batches = list(label_batches(functionals, features, row_limit))
     for k, left in enumerate(batches):
         for right in batches[: k + 1]:
-            block = _block(references.kernel, left, right)
+            block = label_covariance(references.kernel, left, right)
             matrix[np.ix_(left[0], right[0])] = block
             matrix[np.ix_(right[0], left[0])] = block.T
     matrix *= functionals.scale[:, None]
     matrix *= functionals.scale
     return matrix
+
+
+def label_batches(functionals, features, row_limit=24):
+    """Yield labels of a few structures each, as `label_covariance` takes them.
+
+    Yields
+    ------
+    tuple
+        Indices of the labels, features and species of the environments, and each label's factors
+        of their energies (n_labels, n_environments) and derivatives (n_labels, n_environments,
+        n_features).
+    """
+    for lo, hi in _batches(features.offsets, row_limit):
+        yield _batch(functionals, features, lo, hi)
 
 
 def _batches(offsets, row_limit):
@@ -170,7 +179,6 @@ def _batches(offsets, row_limit):
 
 
 def _batch(functionals, features, lo, hi):
-    """Return labels, environments, species, and each label's scalars and vectors."""
     index = functionals.within(lo, hi, features.atom_offsets)
     rows = np.arange(features.offsets[lo], features.offsets[hi])
     scalars = np.zeros((len(index), len(rows)))
@@ -182,6 +190,8 @@ def _batch(functionals, features, lo, hi):
     label = _lookup(functionals.energy, functionals.n_structures, energy.start, 1)[structure]
     known = label >= 0
     scalars[position[label[known]], np.flatnonzero(known)] = 1.0
+    if not functionals.derivatives:
+        return index, features.values[rows], features.species[rows], scalars, vectors
     block = features.jacobian(rows)
     centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
     label = _lookup(functionals.atoms, functionals.n_atoms, forces.start, 3)[block.atom]
@@ -203,8 +213,8 @@ def _lookup(members, size, begin, width):
     return out
 
 
-def _block(kernel, left, right):
-    """Return the covariance of the labels of two batches."""
+def label_covariance(kernel, left, right):
+    """Return the covariance of the labels of two batches, as `label_batches` yields them."""
     _, x, x_species, a, v = left
     _, q, q_species, b, w = right
     alike = x_species[:, None] == q_species

@@ -4,23 +4,24 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, lapack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..kernels import RBF
 from ..selection import select_references
 from ..solvers import DivergenceError, conjugate_gradients
 from ._functionals import Functionals, covariance, kernel_product
+from ._label_factors import shares
 from ._memory import plan_exact
+from ._noise import SIGMA
 from ._nystrom import nystrom, with_stored_jacobian
-from ._potential import KernelPotential, VariancePotential, prior_variance, projected_std
+from ._potential import KernelPotential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
-from ._rows import Noise
 from ._threads import tile_threads
+from ._variance import ExactProcess, SparseProcess
 
 _JITTER = 1e-10  # of the preconditioner's references, which need not be exact
 
@@ -32,9 +33,9 @@ class _ExactPotential(KernelPotential):
 
     _parameter_constraints = {
         "kernel": [HasMethods(["bind", "with_curvature"]), None],
-        "sigma_energy": [Interval(Real, 0, None, closed="neither")],
-        "sigma_forces": [Interval(Real, 0, None, closed="neither")],
-        "sigma_stress": [Interval(Real, 0, None, closed="neither")],
+        "sigma_energy": SIGMA,
+        "sigma_forces": SIGMA,
+        "sigma_stress": SIGMA,
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
         "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
@@ -110,9 +111,8 @@ class _ExactPotential(KernelPotential):
         ConvergenceWarning
             If `max_iter` iterations did not reach `tol`.
         """
-        features, labels, weight = self._prepare(X, y, sample_weight)
-        noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
-        functionals = Functionals(features, labels, weight, noise)
+        features, labels = self._prepare(X, y, sample_weight)
+        functionals = Functionals(features, labels)
         values = functionals.values(labels, self._residual(features, labels))
         order = np.argsort(features.species, kind="stable")
         self.reference_features_ = features.values[order].astype(float)  # may be float32
@@ -130,11 +130,10 @@ class _ExactPotential(KernelPotential):
                 if plan.store:
                     features = with_stored_jacobian(features)
                 sparse = self._sparse_model(features, plan.n_references)
-                precondition = nystrom(
-                    *sparse, functionals, features, labels, weight, noise, self.verbose
-                )
+                precondition = nystrom(*sparse, functionals, features, labels, self.verbose)
                 solution = self._iterate(functionals, values, features, order, precondition)
-            self._keep_sparse(sparse, precondition)
+            self._keep_shares(functionals, precondition.leverages())
+            self._keep_sparse(sparse, precondition, features)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]
         self.dual_vectors_ = None if v is None else v[order]
@@ -150,8 +149,13 @@ class _ExactPotential(KernelPotential):
         self.residual_ = float(_rms(matrix @ solution - values))
         self.n_iter_ = 1
         self.converged_ = True
+        inverse, _ = lapack.dtrtri(factor, lower=1)
+        self._keep_shares(functionals, 1.0 - np.sum(np.tril(inverse) ** 2, axis=0))
         self._keep_dense(factor, functionals, features)
         return solution
+
+    def _keep_shares(self, functionals, leverages):
+        self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
 
     def _sparse_model(self, features, n):
         """Return random references and the Cholesky factor of their covariance."""
@@ -211,7 +215,7 @@ class _ExactPotential(KernelPotential):
     def _keep_dense(self, factor, functionals, features):
         """Keep nothing that serves the variance."""
 
-    def _keep_sparse(self, sparse, precondition):
+    def _keep_sparse(self, sparse, precondition, features):
         """Keep nothing that serves the variance."""
 
 
@@ -231,12 +235,13 @@ class KernelRidge(_ExactPotential):
     kernel : kernel object, default=None
         From `skpot.kernels`; None stands for `RBF()`, made for features of unit mean squared
         length such as those of `PrincipalComponents`.
-    sigma_energy : float, default=0.001
+    sigma_energy : float or dict of str to float, default=0.001
         Noise per atom in eV: the total energy of n atoms has standard deviation
-        `sigma_energy * sqrt(n)`.
-    sigma_forces : float, default=0.05
+        `sigma_energy * sqrt(n)`. A dict gives it by the groups of y, "default" for groups that it
+        does not name; what y itself says of a label goes before. See `Targets`.
+    sigma_forces : float or dict, default=0.05
         Noise of a force component in eV/Å; 0.02 suits molecules.
-    sigma_stress : float, default=5e-4
+    sigma_stress : float or dict, default=5e-4
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
@@ -258,13 +263,13 @@ class KernelRidge(_ExactPotential):
     random_state : int, RandomState or None, default=0
         Seed of the preconditioner's references.
     verbose : int, default=0
-        1 shows progress bars, with the residual.
+        1 shows progress bars, with the residual, and prints `label_shares_`.
 
     Attributes
     ----------
     reference_features_, reference_species_, dual_coef_, dual_vectors_, kernel_, e0_, e0_source_
         See `GPR`.
-    residual_, n_iter_, converged_, n_rows_, n_features_in_
+    residual_, n_iter_, converged_, n_rows_, label_shares_, n_features_in_
         See `GPR`.
 
     Examples
@@ -297,19 +302,22 @@ class GPR(VariancePotential, _ExactPotential):
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
     Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
     references. Their residual is in units of the noise, root mean square over the labels; below a
-    tenth or so the errors of the model stop moving.
+    tenth or so the errors of the model stop moving. Standard deviations are those of the exact
+    process after a factorisation; after conjugate gradients they are those of the sparse model on
+    the same labels, which are larger as a rule.
 
     Parameters
     ----------
     kernel : kernel object, default=None
         From `skpot.kernels`; None stands for `RBF()`, made for features of unit mean squared
         length such as those of `PrincipalComponents`.
-    sigma_energy : float, default=0.001
+    sigma_energy : float or dict of str to float, default=0.001
         Noise per atom in eV: the total energy of n atoms has standard deviation
-        `sigma_energy * sqrt(n)`.
-    sigma_forces : float, default=0.05
+        `sigma_energy * sqrt(n)`. A dict gives it by the groups of y, "default" for groups that it
+        does not name; what y itself says of a label goes before. See `Targets`.
+    sigma_forces : float or dict, default=0.05
         Noise of a force component in eV/Å; 0.02 suits molecules.
-    sigma_stress : float, default=5e-4
+    sigma_stress : float or dict, default=5e-4
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
@@ -331,7 +339,7 @@ class GPR(VariancePotential, _ExactPotential):
     random_state : int, RandomState or None, default=0
         Seed of the preconditioner's references.
     verbose : int, default=0
-        1 shows progress bars, with the residual.
+        1 shows progress bars, with the residual, and prints `label_shares_`.
 
     Attributes
     ----------
@@ -349,6 +357,9 @@ class GPR(VariancePotential, _ExactPotential):
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
         Where these come from.
+    edge_std_ : dict of int to float, or None
+        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
+        `extrapolation_grade` is 1. After a dense fit None until the grade is first asked for.
     residual_ : float
         Of the linear system, in units of the noise, as computed from the solution.
     n_iter_ : int
@@ -357,6 +368,10 @@ class GPR(VariancePotential, _ExactPotential):
         Whether `residual_` is within `tol`.
     n_rows_ : int
         Number of labels learnt from.
+    label_shares_ : dict of str to float
+        Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
+        that the data determine, as many as the labels of this kind do. After conjugate gradients it
+        is that of the preconditioner's sparse process.
     n_features_in_ : int
         Number of features.
 
@@ -381,42 +396,26 @@ class GPR(VariancePotential, _ExactPotential):
         self.factor_ = factor
         self.functionals_ = functionals
         self.training_features_ = features
+        self.edge_std_ = None
 
-    def _keep_sparse(self, sparse, precondition):
+    def _keep_sparse(self, sparse, precondition, features):
         references, self.covariance_factor_ = sparse
         self.posterior_factor_ = precondition.factor
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
         self.factor_ = None
+        self.edge_std_ = edge_std(self._process(), features, _JITTER, len(features.values))
 
-    def energy_std(self, features):
-        """Return the standard deviation of total energies, shape (n_structures,), in eV.
-
-        After a dense fit it is that of the exact process, which for each structure takes one
-        product with the whole training set. After conjugate gradients it is that of the
-        preconditioner's sparse process on the same labels, which is larger as a rule.
-        """
-        check_is_fitted(self)
-        features, _ = self._parts(features)
-        self._refuse_unknown(features)
-        if self.factor_ is None:
-            references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
-            return projected_std(
-                references, self.covariance_factor_, self.posterior_factor_, features
+    def _process(self):
+        if self.factor_ is not None:
+            return ExactProcess(
+                self.kernel_, self.factor_, self.functionals_, self.training_features_
             )
-        variance = prior_variance(self.kernel_, features)
-        for s in range(len(features)):
-            rows = np.arange(features.offsets[s], features.offsets[s + 1])
-            rows = rows[np.argsort(features.species[rows], kind="stable")]
-            own = References(features.values[rows], features.species[rows], self.kernel_)
-            k = self._covariance_with_labels(own)
-            variance[s] -= np.sum(solve_triangular(self.factor_, k, lower=True) ** 2)
-        return np.sqrt(np.maximum(variance, 0.0))
+        references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
+        return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 
-    def _covariance_with_labels(self, references):
-        """Return the covariance of the references' summed energy with all labels."""
-        train, functionals = self.training_features_, self.functionals_
-        u, gradient = references.expand(
-            train.values, train.species, np.ones(len(references)), None, functionals.derivatives
-        )
-        return functionals.observe(u, gradient, train)
+    def _edges(self):
+        if self.edge_std_ is None:  # after a dense fit: not for nothing, and the data are at hand
+            data = self.training_features_
+            self.edge_std_ = edge_std(self._process(), data, _JITTER, len(data.values))
+        return self.edge_std_

@@ -66,6 +66,12 @@ class GradientReferences(References):
             np.add.at(vectors[columns], self._owners(columns), along)
         return scalars, vectors
 
+    def expand_sets(self, x, species, coefficients):
+        """Return energies and derivatives for several sets of coefficients; see `References`."""
+        sets = [self.expand(x, species, *self.fold(c)) for c in coefficients.T]
+        energies, gradients = zip(*sets, strict=True)
+        return np.array(energies), np.array(gradients)
+
     def _directions(self, tile):
         return self.directions[self.first[tile.start] : self.first[tile.stop]]
 

@@ -18,8 +18,17 @@ def available_memory():
         return 4e9
 
 
-def plan_memory(max_memory, features, labels, n_references):
+def plan_memory(
+    max_memory,
+    features,
+    labels,
+    n_references,
+    n_triangles=None,
+    unit="coefficients (n_sparse, n_directions)",
+):
     """Return the bytes for a block of rows and for a dense Jacobian.
+
+    There are `n_triangles` factors of rows, by default one for each kind of label.
 
     Raises
     ------
@@ -29,8 +38,12 @@ def plan_memory(max_memory, features, labels, n_references):
     """
     limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
     columns = n_references + 1
-    # Covariance factor, triangle, its copy for the variance, and one temporary of LAPACK.
-    fixed = 4 * 8.0 * columns**2
+    if n_triangles is None:
+        n_triangles = sum(
+            b.any() for b in (labels.has_energy, labels.has_forces, labels.has_stress)
+        )
+    # Covariance factor, a copy of the final triangle for the variance, and one temporary of LAPACK.
+    fixed = (3 + n_triangles) * 8.0 * columns**2
     largest = int(features.n_atoms.max())
     derivative = labels.has_forces.any() or labels.has_stress.any()
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)
@@ -43,10 +56,10 @@ def plan_memory(max_memory, features, labels, n_references):
     if need > limit:
         raise ValueError(
             f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
-            f"{n_references} coefficients, {block / 1e9:.2f} GB for the rows of a structure of "
-            f"{largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
-            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} coefficients (n_sparse, "
-            "n_directions), or smaller structures."
+            f"{n_references} {unit.split()[0]}, {block / 1e9:.2f} GB for the rows of a structure "
+            f"of {largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
+            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} {unit}, or smaller "
+            "structures."
         )
     spare = limit - fixed
     return (

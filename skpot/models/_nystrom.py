@@ -5,8 +5,7 @@ import numpy as np
 from ..data import JacobianBlock
 from ..data._stored import StoredJacobian
 from ..solvers import LowRankInverse
-from ._progress import progress
-from ._rows import blocks, training_rows
+from ._rows import whitened_blocks
 from ._threads import tile_threads
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
@@ -33,7 +32,7 @@ def with_stored_jacobian(features):
     )
 
 
-def nystrom(references, covariance_factor, functionals, features, labels, weight, noise, verbose):
+def nystrom(references, covariance_factor, functionals, features, labels, verbose):
     """Return the inverse of the labels' covariance as a sparse model has it.
 
     Parameters
@@ -44,7 +43,7 @@ def nystrom(references, covariance_factor, functionals, features, labels, weight
         Lower Cholesky factor of K_MM.
     functionals : Functionals
         All labels.
-    features, labels, weight, noise
+    features, labels
         As in `training_rows`.
     verbose : int
         1 shows a progress bar.
@@ -57,18 +56,10 @@ def nystrom(references, covariance_factor, functionals, features, labels, weight
     m = len(references)
     columns = np.empty((len(functionals), m))
     unused = np.zeros(len(features))
-    with tile_threads(m) as map_tiles, progress(len(features), "references", verbose) as bar:
-        for lo, hi in blocks(features, labels, m + 1, _BLOCK_BYTES / 2):
-            part = slice(lo, hi)
-            rows = np.concatenate(
-                list(
-                    training_rows(
-                        references, features[part], labels[part], unused[part], weight[part],
-                        noise, _BLOCK_BYTES / 4, map_tiles,
-                    )
-                )
-            )[:, :m]  # fmt: skip
-            references.whiten(rows, covariance_factor)
-            columns[functionals.within(lo, hi, features.atom_offsets)] = rows
-            bar.update(hi - lo)
+    plan = _BLOCK_BYTES / 2, _BLOCK_BYTES / 4
+    for part, rows in whitened_blocks(
+        references, covariance_factor, features, labels, unused, plan, verbose, "references"
+    ):
+        within = functionals.within(part.start, part.stop, features.atom_offsets)
+        columns[within] = np.concatenate([of_kind[:, :m] for _, of_kind in rows])
     return LowRankInverse(columns)

@@ -1,11 +1,11 @@
-"""What all kernel models share: labels and baseline before the fit, predictions after it.
+"""What all potentials share: labels and baseline before the fit, predictions after it.
 
-A fitted model is reference environments with a scalar each and, for models that learn derivatives
-as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`, `dual_vectors_`.
+A fitted kernel model is reference environments with a scalar each and, for models that learn
+derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`,
+`dual_vectors_`.
 """
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,47 +21,26 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
-from ._references import References
+from ._noise import LABELS, with_noise
+from ._references import References, one_by_one
 from ._rows import as_targets
 
 
-class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
-    """Regressor whose energies are sums of kernels with reference environments.
+class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
+    """Regressor whose energies are sums over environments.
 
-    A subclass has parameters `kernel`, `e0`, `baseline` and `targets`, and sets in `fit` the
-    attributes that the module names; `kernel_` is the kernel with its blocks found.
+    A subclass has parameters `e0`, `baseline`, `targets` and the noise levels, and defines
+    `_expand(features, slopes)`: energies of environments, without those of free atoms, and with
+    `slopes` their derivatives.
     """
 
-    _default_kernel = None  # what None stands for
-    dual_vectors_ = None
+    def _prepare(self, X, y, sample_weight, reset=True):
+        """Check the input of `fit`, set the reference energies; return features and labels.
 
-    def set_params(self, **params):
-        """Set parameters by name, those of the default kernel (`kernel__...`) too.
-
-        Parameters
-        ----------
-        **params : dict
-            As in scikit-learn.
-
-        Returns
-        -------
-        self : estimator
+        The labels have all of their noise levels, weights included. Without `reset` the estimator
+        is fitted already and the input is more of the same.
         """
-        if self.kernel is None and "kernel" not in params:
-            if any(name.startswith("kernel__") for name in params):
-                self.kernel = self._default_kernel()  # None has no parameters a search could set
-        return super().set_params(**params)
-
-    def _kernel(self):
-        """Return the kernel that `fit` starts from."""
-        return self._default_kernel() if self.kernel is None else self.kernel
-
-    def _references(self):
-        return References(self.reference_features_, self.reference_species_, self.kernel_)
-
-    def _prepare(self, X, y, sample_weight):
-        """Check the input of `fit`, set the reference energies; return features, labels, weight."""
-        features, y = as_features(self, X, y, reset=True)
+        features, y = as_features(self, X, y, reset=reset)
         structures = features.derivatives is not None
         labels = check_targets(
             y,
@@ -76,18 +55,30 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
         weight = _check_sample_weight(
             sample_weight, features, dtype=np.float64, ensure_non_negative=True
         )
-        self.returns_targets_ = isinstance(y, Targets)
+        if reset:
+            self.returns_targets_ = isinstance(y, Targets)
         features, term = self._parts(features)
         if term is not None:
             labels = subtract_term(labels, term)
-        self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels.energy, weight)
-        kernel = self._kernel()
-        kernel._validate_params()
-        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
-        return features, labels, weight
+        labels = with_noise(labels, weight, **self._noise())
+        if reset:
+            self.e0_, self.e0_source_ = reference_energies(
+                self.e0, features, labels.energy, labels.sigma_energy**-2.0
+            )
+            self._begin(features)
+        else:
+            self._refuse_unknown(features)
+        return features, labels
+
+    def _begin(self, features):
+        """Set what a fit needs to know of the features."""
+
+    def _noise(self):
+        """Return the noise levels of labels that y says nothing of."""
+        return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
-        """Return the features that kernels compare, and those of the baseline or None."""
+        """Return the features to learn from, and those of the baseline or None."""
         return (features, None) if self.baseline is None else split_term(features, self.baseline)
 
     def _residual(self, features, labels):
@@ -151,9 +142,7 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         self._refuse_unknown(features)
-        energies, g = self._references().expand(
-            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
-        )
+        energies, g = self._expand(features, slopes)
         return energies + free_energies(self.e0_, features), g
 
     def _refuse_unknown(self, features):
@@ -165,8 +154,56 @@ class KernelPotential(VersionedEstimator, RegressorMixin, BaseEstimator):
             )
 
 
-class VariancePotential(KernelPotential):
-    """Kernel model with `energy_std(features)`."""
+class KernelPotential(Potential):
+    """Regressor whose energies are sums of kernels with reference environments.
+
+    A subclass has a parameter `kernel` besides, and sets in `fit` the attributes that the module
+    names; `kernel_` is the kernel with its blocks found.
+    """
+
+    _default_kernel = None  # what None stands for
+    dual_vectors_ = None
+
+    def set_params(self, **params):
+        """Set parameters by name, those of the default kernel (`kernel__...`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = self._default_kernel()  # None has no parameters a search could set
+        return super().set_params(**params)
+
+    def _kernel(self):
+        """Return the kernel that `fit` starts from."""
+        return self._default_kernel() if self.kernel is None else self.kernel
+
+    def _begin(self, features):
+        kernel = self._kernel()
+        kernel._validate_params()
+        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+
+    def _expand(self, features, slopes):
+        return self._references().expand(
+            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
+        )
+
+    def _references(self):
+        return References(self.reference_features_, self.reference_species_, self.kernel_)
+
+
+class VariancePotential(Potential):
+    """Potential that knows how far its predictions may be off.
+
+    A subclass defines `_process()`, see `_variance`, and sets `edge_std_`.
+    """
 
     def predict(self, X, return_std=False):
         """Predict energies, or energies with forces and stress.
@@ -175,60 +212,138 @@ class VariancePotential(KernelPotential):
         ----------
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features.
-        return_std : bool, default=False
-            Also return the standard deviation of the total energies.
+        return_std : bool or "all", default=False
+            Also return standard deviations: True those of the total energies, "all" those of
+            everything that is predicted, which take longer (see `predict_std`).
 
         Returns
         -------
         y : Targets, or ndarray of shape (n_samples,)
             The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
             energies, forces and (cells periodic in three directions) stress.
-        std : ndarray of shape (n_samples,)
-            Only with `return_std`; in eV, of the model, without label noise.
+        std : ndarray of shape (n_samples,), or Targets
+            Only with `return_std`; of the model, without label noise. An array in eV for True, of
+            the kind of y for "all".
         """
+        check_return_std(return_std)
         y = super().predict(X)
-        return (y, self.energy_std(as_features(self, X)[0])) if return_std else y
+        if not return_std:
+            return y
+        features, _ = as_features(self, X)
+        if return_std == "all" and self.returns_targets_:
+            return y, self.predict_std(features)
+        return y, self.energy_std(features)
+
+    def energy_std(self, features):
+        """Return the standard deviation of total energies, shape (n_structures,), in eV."""
+        return _root(self._process().energies(self._compared(features)))
+
+    def energies_std(self, features):
+        """Return the standard deviation of each environment's energy.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_environments,)
+            In eV.
+        """
+        return _root(self._process().environments(self._compared(features)))
+
+    def predict_std(self, features):
+        """Return the standard deviations of energies, forces and stress.
+
+        Forces and stress take about as long as the rows they would add to a fit.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        Targets
+            Of the shapes of predictions, in eV, eV/Å and eV/Å^3, without label noise; energies
+            alone if the features have no derivatives.
+        """
+        energy = self.energy_std(features)
+        if features.derivatives is None:
+            return Targets(energy)
+        forces, virials = self._process().derivatives(self._compared(features))
+        return as_targets(energy, features, _root(forces), -_root(virials))
+
+    def extrapolation_grade(self, features):
+        r"""Return how far environments are from those of the training set.
+
+        The standard deviation of an environment's energy over the largest among the training
+        environments of its species: at most 1 on the training set, and above 1 where the model
+        extrapolates. The variance is the leverage of the environment in the least-squares problem
+        of the fit, carried to all features of the kernel: a label of noise :math:`\sigma` there
+        would multiply the determinant of the information by :math:`1 + s^2 / \sigma^2`, so that
+        the grade ranks environments by D-optimality, as the grade of linear potentials does.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_environments,)
+            Without unit.
+
+        Notes
+        -----
+        Fits to few labels look at some of the environments only, to stay as fast as they are: at
+        200 of each species, or one for three labels if those are more.
+
+        References
+        ----------
+        E. V. Podryapinkin, A. V. Shapeev, Comput. Mater. Sci. 140, 171 (2017); Y. Lysogorskiy
+        et al., Phys. Rev. Mater. 7, 043801 (2023), for linear models; C. E. Rasmussen, C. K. I.
+        Williams, Gaussian Processes for Machine Learning (2006), sec. 2.1, for leverage as
+        variance.
+        """
+        std = self.energies_std(features)
+        edge = self._edges()
+        # Of a species that e0 knows but no training structure has, everything is unknown.
+        largest = np.array([edge.get(int(z), 0.0) for z in features.species])
+        return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
+
+    def _edges(self):
+        return self.edge_std_
+
+    def _compared(self, features):
+        """Return what kernels compare of features that a fitted model can take."""
+        check_is_fitted(self)
+        features, _ = self._parts(features)
+        self._refuse_unknown(features)
+        return features
 
 
-def projected_std(references, covariance_factor, posterior_factor, features):
-    """Return the standard deviation of total energies given the labels of a sparse process.
+def check_return_std(return_std):
+    """Raise `ValueError` unless `return_std` is one of its values."""
+    if not (isinstance(return_std, bool) or return_std == "all"):
+        raise ValueError(f'return_std must be True, False or "all", got {return_std!r}')
 
-    Parameters
-    ----------
-    references : References
-        Its M references.
-    covariance_factor : ndarray of shape (M, M)
-        Lower triangle L with L L^T = K_MM.
-    posterior_factor : ndarray of shape (M, M)
-        Upper triangle of the least-squares system in whitened coefficients.
-    features : AtomicFeatures
-        Structures.
 
-    Returns
-    -------
-    ndarray of shape (n_structures,)
-        In eV.
+def edge_std(process, features, jitter, limit):
+    """Return the largest standard deviation of an environment's energy, by species.
+
+    What K_MM was given as jitter, if any, is below what variances resolve: it is the least of them.
+    Of each species at most `limit` environments are looked at, evenly spread over the data.
     """
-    sums = np.zeros((len(features), len(references)))
-    references.sums(features, sums)
-    explained = solve_triangular(covariance_factor, sums.T, lower=True)
-    remaining = solve_triangular(posterior_factor, explained, trans="T")
-    variance = prior_variance(references.kernel, features)
-    variance += np.sum(remaining**2, axis=0) - np.sum(explained**2, axis=0)
+    edge = {}
+    for z in np.unique(features.species):
+        rows = np.flatnonzero(features.species == z)
+        some = one_by_one(features, rows[:: -(-len(rows) // limit)])
+        least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
+        edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
+    return edge
+
+
+def _root(variance):
     return np.sqrt(np.maximum(variance, 0.0))
-
-
-def prior_variance(kernel, features):
-    """Return the variance of each structure's energy before any label, shape (n_structures,)."""
-    prior = np.zeros(len(features))
-    for s in range(len(features)):
-        rows = slice(features.offsets[s], features.offsets[s + 1])
-        x, species = features.values[rows], features.species[rows]
-        for z in np.unique(species):
-            prior[s] += _total(kernel, x[species == z])
-    return prior
-
-
-def _total(kernel, x, limit=1024):
-    """Return the sum of k over all pairs of rows, a block at a time."""
-    return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_rows, add_segments
+from ..data import AtomicFeatures
 from ..solvers import jittered_cholesky
 from ._threads import tile_threads
 
@@ -89,6 +90,24 @@ class References:
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
 
+    def environment_rows(self, features, limit=1024):
+        """Yield environments, of one species and at most `limit` at a time, and their rows.
+
+        Yields
+        ------
+        members : ndarray of int of shape (n,)
+            Which environments.
+        rows : ndarray of shape (n, n_references)
+            Covariance of each one's energy with the references.
+        """
+        for z in np.unique(features.species):
+            all_members = np.flatnonzero(features.species == z)
+            for begin in range(0, len(all_members), limit):
+                members = all_members[begin : begin + limit]
+                rows = np.zeros((len(members), len(self)))
+                self.sums(one_by_one(features, members), rows)
+                yield members, rows
+
     def expand(self, x, species, coefficients, vectors=None, slopes=True):
         """Return energies of environments and, with `slopes`, their derivatives.
 
@@ -137,6 +156,40 @@ class References:
             return self.kernel(x, q) @ alpha, None
         kernel, by_similarity = self.kernel.with_slope(x, q)
         return kernel @ alpha, _gradient(by_similarity, x, q, alpha)
+
+    def expand_sets(self, x, species, coefficients):
+        """Return energies and derivatives for several sets of coefficients at once.
+
+        Parameters
+        ----------
+        x, species
+            As in `expand`.
+        coefficients : ndarray of shape (n_coefficients, n_sets)
+            As training rows have columns.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets, n_environments)
+            As of `expand`.
+        gradients : ndarray of shape (n_sets, n_environments, n_features)
+            dE/d(features).
+        """
+        n_sets = coefficients.shape[1]
+        energies, gradients = np.zeros((n_sets, len(x))), np.zeros((n_sets, *x.shape))
+
+        def add(group):
+            members, columns = group
+            q, alpha, rows = self.values[columns], coefficients[columns], x[members]
+            kernel, by_similarity = self.kernel.with_slope(rows, q)
+            energies[:, members] = (kernel @ alpha).T
+            for k in range(n_sets):
+                gradients[k, members] = _gradient(by_similarity, rows, q, alpha[:, k])
+
+        groups = list(self.groups(species, limit=256))
+        with tile_threads(len(groups)) as map_tiles:
+            for _ in map_tiles(add, groups):
+                pass
+        return energies, gradients
 
     def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
@@ -202,6 +255,11 @@ class References:
                 for c, (lo, hi) in enumerate(zip(3 * start[:-1], 3 * start[1:], strict=True)):
                     out[s][lo:hi] = moved[lo:hi] @ own[c]
         return out
+
+
+def one_by_one(features, rows):
+    """Return environments as structures of one each, without derivatives."""
+    return AtomicFeatures(features.values[rows], np.arange(len(rows) + 1), features.species[rows])
 
 
 class Motion(NamedTuple):

@@ -1,18 +1,11 @@
 """Training rows in blocks: labels as linear functionals of the coefficients."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..data import Targets
-
-
-class Noise(NamedTuple):
-    """Standard deviations of the labels, as the regressors take them."""
-
-    energy: float  # per atom (eV): the total energy of n atoms has energy * sqrt(n)
-    forces: float  # per component (eV/Å)
-    stress: float  # per component (eV/Å^3)
+from ._noise import labelled_atoms
+from ._progress import progress
+from ._threads import tile_threads
 
 
 def blocks(features, labels, n_columns, max_bytes):
@@ -31,8 +24,8 @@ def blocks(features, labels, n_columns, max_bytes):
         yield begin, len(rows)
 
 
-def training_rows(references, features, labels, residual, weight, noise, jacobian_bytes, map_tiles):
-    """Yield whitened rows of a few structures, targets in the last column.
+def training_rows(references, features, labels, residual, jacobian_bytes, map_tiles):
+    """Yield rows of a few structures for each kind of label, targets in the last column.
 
     Parameters
     ----------
@@ -41,13 +34,9 @@ def training_rows(references, features, labels, residual, weight, noise, jacobia
     features : AtomicFeatures
         The structures.
     labels : Targets
-        Their labels.
+        Their labels, with their noise; see `with_noise`.
     residual : ndarray of shape (n_structures,)
         Energies less the baseline (eV); not read where there is no energy.
-    weight : ndarray of shape (n_structures,)
-        Multiplies the inverse variance of all labels of a structure.
-    noise : Noise
-        Standard deviations.
     jacobian_bytes : float
         Size of the dense Jacobian held at a time.
     map_tiles : callable
@@ -55,35 +44,80 @@ def training_rows(references, features, labels, residual, weight, noise, jacobia
 
     Yields
     ------
-    ndarray of shape (n_rows, n_references + 1)
-        Energies, then forces, then stress; each row divided by its standard deviation.
+    kind : {"energy", "forces", "stress"}
+        In this order.
+    rows : ndarray of shape (n_rows, n_references + 1)
+        Each divided by its standard deviation.
     """
     m = len(references)
-    root = np.sqrt(weight)
     n, n_atoms = len(features), features.n_atoms
     rows = np.zeros((n, m + 1))
     references.sums(features, rows[:, :m])
     rows[:, m] = np.where(labels.has_energy, residual, 0.0)
-    rows *= (root / (noise.energy * np.sqrt(n_atoms)))[:, None]
-    yield rows[labels.has_energy]
+    rows /= (labels.sigma_energy * np.sqrt(n_atoms))[:, None]
+    yield "energy", rows[labels.has_energy]
     if not (labels.has_forces.any() or labels.has_stress.any()):
         return
 
     rows = np.zeros((3 * len(features.numbers), m + 1))
     strain_rows = np.zeros((6 * n, m + 1))
     references.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
-    labelled = np.repeat(labels.has_forces, 3 * n_atoms)
-    rows[labelled, m] = labels.forces_flat.ravel()
-    rows *= np.repeat(root / noise.forces, 3 * n_atoms)[:, None]
-    yield rows if labelled.all() else rows[labelled]
+    atoms, labelled = labelled_atoms(labels, n_atoms)
+    rows = rows.reshape(-1, 3, m + 1)
+    rows = rows if len(atoms) == len(rows) else rows[atoms]
+    rows[:, :, m] = labels.forces_flat[labelled]
+    rows /= labels.sigma_forces_flat[labelled, None, None]
+    yield "forces", rows.reshape(-1, m + 1)
 
     stress = labels.has_stress
     if stress.any():
         rows = strain_rows.reshape(n, 6, m + 1)[stress]
         rows[:, :, :m] /= features.volumes[stress, None, None]
         rows[:, :, m] = labels.stress[stress]
-        rows *= (root[stress] / noise.stress)[:, None, None]
-        yield rows.reshape(-1, m + 1)
+        rows /= labels.sigma_stress[stress, None, None]
+        yield "stress", rows.reshape(-1, m + 1)
+
+
+def whitened_blocks(
+    references, factor, features, labels, residual, plan, verbose, description="fit"
+):
+    """Yield ranges of structures, and their rows in coefficients whose prior is the unit matrix.
+
+    Parameters
+    ----------
+    references, features, labels, residual
+        See `training_rows`.
+    factor : ndarray of shape (n_references, n_references)
+        Lower Cholesky factor of the references' covariance.
+    plan : tuple of float
+        Bytes for the rows of a block and for a dense Jacobian.
+    verbose : int
+        1 shows a progress bar.
+    description : str, default="fit"
+        Its name.
+
+    Yields
+    ------
+    part : slice
+        Structures.
+    rows : iterator of (str, ndarray of shape (n_rows, n_references + 1))
+        As from `training_rows`; to be used before the next block is asked for.
+    """
+    m = len(references)
+    block_bytes, jacobian_bytes = plan
+
+    def rows_of(part, map_tiles):
+        for kind, rows in training_rows(
+            references, features[part], labels[part], residual[part], jacobian_bytes, map_tiles
+        ):
+            references.whiten(rows, factor)
+            yield kind, rows
+
+    with tile_threads(m) as map_tiles, progress(len(features), description, verbose) as bar:
+        for lo, hi in blocks(features, labels, m + 1, block_bytes):
+            part = slice(lo, hi)
+            yield part, rows_of(part, map_tiles)
+            bar.update(hi - lo)
 
 
 def as_targets(energy, features, forces, virials):

@@ -13,14 +13,18 @@ from ..kernels import DotProduct
 from ..selection import given_references, select_references
 from ..solvers import TriangularFactor
 from ._gradient_references import GradientReferences, leading_directions
+from ._label_factors import FitFactor, count_labels, determined, shares
+from ._leave_out import leave_out, less
 from ._memory import plan_memory
-from ._potential import VariancePotential, projected_std
-from ._progress import progress
-from ._rows import Noise, blocks, training_rows
-from ._threads import tile_threads
+from ._noise import SIGMA
+from ._potential import KernelPotential, VariancePotential, edge_std
+from ._rows import whitened_blocks
+from ._variance import SparseProcess
+
+_NO_WEIGHT = 1e8  # noise in place of an infinite one
 
 
-class SparseGPR(VariancePotential):
+class SparseGPR(VariancePotential, KernelPotential):
     r"""Gaussian process on a few reference environments, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms,
@@ -53,12 +57,13 @@ class SparseGPR(VariancePotential):
         directions in which its features change most as atoms move. Coefficients are then
         ``1 + n_directions`` times as many as references, and learn more from forces than as many
         plain references do.
-    sigma_energy : float, default=0.002
+    sigma_energy : float or dict of str to float, default=0.002
         Noise per atom in eV: the total energy of n atoms has standard deviation
-        `sigma_energy * sqrt(n)`.
-    sigma_forces : float, default=0.1
+        `sigma_energy * sqrt(n)`. A dict gives it by the groups of y, "default" for groups that it
+        does not name; what y itself says of a label goes before. See `Targets`.
+    sigma_forces : float or dict, default=0.1
         Noise of a force component in eV/Å.
-    sigma_stress : float, default=5e-4
+    sigma_stress : float or dict, default=5e-4
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species. None takes isolated atoms if the data have one of
@@ -76,7 +81,7 @@ class SparseGPR(VariancePotential):
     random_state : int, RandomState or None, default=0
         Seed of the selection.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and prints `label_shares_`.
 
     Attributes
     ----------
@@ -98,8 +103,18 @@ class SparseGPR(VariancePotential):
         Energy of a free atom (eV) by atomic number.
     e0_source_ : {"given", "isolated", "least_squares"}
         Where these come from.
+    edge_std_ : dict of int to float
+        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
+        `extrapolation_grade` is 1.
     n_rows_ : int
         Number of labels learnt from.
+    n_labels_ : dict of str to int
+        The same by kind of label.
+    label_shares_ : dict of str to float
+        Part of the coefficients determined by the data that each kind of label determines: the
+        traces :math:`\gamma_t = \mathrm{tr}\,A_t (1 + A^T A)^{-1} A_t^T` of the hat matrix, A being
+        the rows of all labels divided by their noise, in coefficients whose prior is the unit
+        matrix, over their sum.
     jitter_ : float
         Largest relative jitter that was needed.
     n_features_in_ : int
@@ -110,7 +125,8 @@ class SparseGPR(VariancePotential):
     A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051 (2015), for the sparse process on
     derivatives; L. Foster et al., J. Mach. Learn. Res. 10, 857 (2009), for its solution by QR;
     J. Quiñonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), sec. 5, for the
-    projected-process variance.
+    projected-process variance; D. J. C. MacKay, Neural Comput. 4, 415 (1992), for the number of
+    coefficients that data determine.
 
     Examples
     --------
@@ -129,9 +145,9 @@ class SparseGPR(VariancePotential):
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"}), "array-like"],
         "n_directions": [Interval(Integral, 0, None, closed="left")],
-        "sigma_energy": [Interval(Real, 0, None, closed="neither")],
-        "sigma_forces": [Interval(Real, 0, None, closed="neither")],
-        "sigma_stress": [Interval(Real, 0, None, closed="neither")],
+        "sigma_energy": SIGMA,
+        "sigma_forces": SIGMA,
+        "sigma_stress": SIGMA,
         "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
         "baseline": [str, None],
         "targets": [StrOptions({"auto"}), tuple, list],
@@ -197,17 +213,106 @@ class SparseGPR(VariancePotential):
             If labels are missing, not finite or of the wrong shape, all problems at once; if
             `max_memory` cannot be met.
         """
-        features, labels, weight = self._prepare(X, y, sample_weight)
+        features, labels = self._prepare(X, y, sample_weight)
+        self._choose_references(features)
+        self._solve(features, labels)
+        self.edge_std_ = self._edge_of(features)
+        return self
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from further structures; the first call is a fit.
+
+        Rows of the new structures are folded into the triangular factor, so the model is that of
+        a fit to all structures with the same references and free atoms' energies: both stay as they
+        are, as do noise levels of what was learnt before.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features of the new structures.
+        y : Targets, or array of shape (n_samples,)
+            Their labels.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : SparseGPR
+
+        Raises
+        ------
+        ValueError
+            As `fit`; for species that the first call did not have.
+        """
+        if not hasattr(self, "posterior_factor_"):
+            return self.fit(X, y, sample_weight)
+        self._validate_params()
+        features, labels = self._prepare(X, y, sample_weight, reset=False)
+        self._fold(features, labels, TriangularFactor(self.posterior_factor_, self.target_column_))
+        # What was the edge before is known better now: it was no less.
+        for z, std in self._edge_of(features).items():
+            self.edge_std_[z] = max(std, self.edge_std_[z])
+        return self
+
+    def leave_one_out(self, X, y, sample_weight=None):
+        r"""Predict each training structure by the model that all others make.
+
+        In closed form, from one more pass over the rows: with rows :math:`A_s` of all labels
+        of structure s and their residuals :math:`r_s`, both divided by the noise, the residuals
+        without the structure are
+
+        .. math:: r_{-s} = (1 - A_s (R^T R)^{-1} A_s^T)^{-1} r_s
+
+        where R is the factor of all rows. References, free atoms' energies and noise stay.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            What the model was fitted to, or part of it.
+        y : Targets, or array of shape (n_samples,)
+            Its labels.
+        sample_weight : array of shape (n_samples,), optional
+            Its weights.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            Predictions of the labels that there are: for `skpot.metrics`, like those of
+            `cross_val_predict`. The kind of y that `fit` saw.
+
+        References
+        ----------
+        R. D. Cook, S. Weisberg, Residuals and Influence in Regression (1982), sec. 2.2, for
+        the rows of one label.
+        """
+        check_is_fitted(self)
+        features, labels = self._prepare(X, y, sample_weight, reset=False)
+        labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress = (
+            # Labels without weight have rows too, of no influence.
+            np.minimum(sigma, _NO_WEIGHT)
+            for sigma in (labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress)
+        )
+        errors = leave_out(
+            self._references(), self.covariance_factor_, self.posterior_factor_,
+            self.target_column_[:-1], features, labels, self._residual(features, labels),
+            plan_memory(self.max_memory, features, labels, len(self.posterior_factor_)),
+            self.verbose,
+        )  # fmt: skip
+        predicted = less(y, *errors)
+        return predicted if self.returns_targets_ else predicted.energy
+
+    def _choose_references(self, features):
         chosen = self._selected(features)
         self.reference_features_ = features.values[chosen].astype(float)  # may be float32
         self.reference_species_ = features.species[chosen]
+        self._choose_directions(features, chosen)
+
+    def _choose_directions(self, features, chosen):
         self.reference_directions_ = self.direction_counts_ = None
         if self.n_directions:
             self.reference_directions_, self.direction_counts_ = leading_directions(
                 features, chosen, self.kernel_, self.n_directions
             )
-        self._solve(features, labels, weight, self._references())
-        return self
 
     def _selected(self, features):
         if not isinstance(self.selection, str):
@@ -233,41 +338,74 @@ class SparseGPR(VariancePotential):
             return {atomic_number(z): n for z, n in self.n_sparse.items()}
         return self.n_sparse
 
-    def _solve(self, features, labels, weight, references):
-        m = len(references)
-        block_bytes, jacobian_bytes = plan_memory(self.max_memory, features, labels, m)
+    def _solve(self, features, labels):
+        references = self._references()
         self.covariance_factor_, self.jitter_ = references.cholesky(self.jitter)
-        noise = Noise(self.sigma_energy, self.sigma_forces, self.sigma_stress)
-        residual = self._residual(features, labels)
-        factor = TriangularFactor(np.eye(m))
-        with tile_threads(m) as map_tiles, progress(len(features), "fit", self.verbose) as bar:
-            for lo, hi in blocks(features, labels, m + 1, block_bytes):
-                part = slice(lo, hi)
-                for rows in training_rows(
-                    references, features[part], labels[part], residual[part], weight[part], noise,
-                    jacobian_bytes, map_tiles,
-                ):  # fmt: skip
-                    references.whiten(rows, self.covariance_factor_)
-                    factor.fold(rows)
-                bar.update(hi - lo)
-        self.n_rows_ = factor.n_rows
+        self.n_labels_, self.label_factors_ = {}, {}
+        self._fold(features, labels, TriangularFactor(np.eye(len(references))))
+
+    def _fold(self, features, labels, factor):
+        """Fold all labels into a factor and keep what it ends with."""
+        references = self._references()
+        plan = plan_memory(self.max_memory, features, labels, len(references))
+        counts = count_labels(labels)
+        before = set(self.n_labels_) - set(self.label_factors_)
+        main = before.pop() if before else max(counts, key=counts.get)
+        fit = FitFactor(factor, main)
+        for _, parts in whitened_blocks(
+            references, self.covariance_factor_, features, labels,
+            self._residual(features, labels), plan, self.verbose,
+        ):  # fmt: skip
+            for kind, rows in parts:
+                fit.fold(kind, rows)
+        for kind, n in counts.items():
+            self.n_labels_[kind] = self.n_labels_.get(kind, 0) + n
+        self.label_factors_ = fit.close(self.label_factors_)
+        self._keep(factor, main)
+
+    def _keep(self, factor, main):
+        """Set what follows from the factor of all labels."""
+        self.n_rows_ = sum(self.n_labels_.values())
         self.posterior_factor_ = factor.matrix
-        self.dual_coef_, self.dual_vectors_ = references.fold(
+        self.target_column_ = factor.target
+        self.dual_coef_, self.dual_vectors_ = self._references().fold(
             solve_triangular(self.covariance_factor_, factor.solve(), lower=True, trans="T")
         )
+        self.label_shares_ = shares(
+            determined(self.posterior_factor_, self.label_factors_, main), self.verbose
+        )
 
-    def energy_std(self, features):
-        r"""Return the standard deviation of total energies, shape (n_structures,), in eV.
+    def _edge_of(self, features):
+        # At few environments where labels are few: the fit does not wait for this.
+        limit = max(200, self.n_rows_ // 3)
+        return edge_std(self._process(), features, self.jitter_, limit)
 
-        .. math:: s^2 = k_{**} - k_{*M} K_{MM}^{-1} k_{M*}
-            + k_{*M} (K_{MM} + K_{MN} \Sigma^{-1} K_{NM})^{-1} k_{M*}
+    def sample_dual_coef(self, n_samples=1, random_state=None):
+        r"""Draw deviations of the coefficients from `dual_coef_` as the posterior has them.
 
-        with :math:`k_{**}` summed over pairs of atoms of one species: the projected process, which
-        does not collapse far from the references.
+        In whitened coefficients the posterior is normal with covariance :math:`(R^T R)^{-1}`, R
+        being the triangle of the least-squares system, so that a draw is
+        :math:`L^{-T} R^{-1} \xi` with standard normal :math:`\xi`. A fit to labels that are
+        perturbed by their noise, towards a draw of the prior, has the same distribution.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState or None, default=None
+            Seed.
+
+        Returns
+        -------
+        ndarray of shape (n_coefficients, n_samples)
+            Deviations, one draw in each column; as many coefficients as references, and those of
+            their directions.
         """
         check_is_fitted(self)
-        features, _ = self._parts(features)
-        self._refuse_unknown(features)
-        return projected_std(
-            self._references(), self.covariance_factor_, self.posterior_factor_, features
-        )
+        size = n_samples, len(self.posterior_factor_)
+        noise = check_random_state(random_state).standard_normal(size)
+        whitened = solve_triangular(self.posterior_factor_, noise.T)
+        return solve_triangular(self.covariance_factor_, whitened, lower=True, trans="T")
+
+    def _process(self):
+        return SparseProcess(self._references(), self.covariance_factor_, self.posterior_factor_)

@@ -4,7 +4,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgWarning, cho_solve
+from scipy.linalg import LinAlgWarning, cho_solve, solve_triangular
 
 from ._triangular import jittered_cholesky
 
@@ -50,6 +50,12 @@ class LowRankInverse:
             # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
             warnings.simplefilter("ignore", LinAlgWarning)
             self.factor = jittered_cholesky(gram, 1e-16)[0].T
+
+    def leverages(self, limit=4096):
+        """Return the diagonal of 1 minus the inverse, shape (n,); a block of rows at a time."""
+        parts = (self.columns[b : b + limit] for b in range(0, len(self.columns), limit))
+        solved = (solve_triangular(self.factor, part.T, trans="T") for part in parts)
+        return np.concatenate([np.sum(part**2, axis=0) for part in solved])
 
     def __call__(self, x):
         """Return the inverse times x (n,)."""

@@ -8,10 +8,12 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
+from skpot.metrics import calibration_error
 
 SMALL = "--cutoff 3.5 --n-max 3 --l-max 2 --n-sparse 20".split()
 
@@ -233,6 +235,32 @@ def test_errors_are_one_line(folder, args, part):
 def test_debug_shows_the_traceback(folder):
     result = run("evaluate", folder / "test.xyz", folder / "test.xyz", "--debug")
     assert isinstance(result.exception, ValueError)
+
+
+def test_evaluate_judges_the_uncertainty(folder):
+    result = run("evaluate", folder / "model.skpot", folder / "test.xyz")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    (begin,) = (k for k, line in enumerate(lines) if line.startswith("std of labels"))
+    table = {line[:24].strip(): line[24:].split("  ") for line in lines[begin + 1 : begin + 6]}
+    model = skpot.load(folder / "model.skpot")
+    X, y = skpot.read(folder / "test.xyz")
+    y_pred, std = model.predict(X, return_std="all")
+    noisy = [np.hypot(f, model[-1].sigma_forces) for f in std.forces]
+    expected = calibration_error(y, y_pred, skpot.Targets(std.energy, noisy), quantity="forces")
+    assert f"{expected:.3f}" in [cell.strip() for cell in table["calibration error"]]
+    assert set(table) >= {"median std", "within 1 std (68 %)", "rank correlation"}
+    assert max(map(len, lines)) < 80
+
+
+def test_evaluate_takes_models_without_uncertainty(folder):
+    X, y = skpot.read(folder / "train.xyz")
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.KernelRidge()).fit(X, y)
+    skpot.dump(model, folder / "ridge.skpot")
+    plot = folder / "ridge.png"
+    result = run("evaluate", folder / "ridge.skpot", folder / "test.xyz", "--plot", plot)
+    assert result.exit_code == 0, result.output
+    assert "std of labels" not in result.output and plot.exists()
 
 
 def test_force_replaces(folder):

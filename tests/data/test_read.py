@@ -91,6 +91,15 @@ def test_named_keys(labelled, tmp_path):
     np.testing.assert_allclose(y.energy, [-1, -2, -3])
 
 
+def test_groups_of_frames(labelled, tmp_path):
+    write(tmp_path / "a.extxyz", labelled)
+    _, y = read(tmp_path / "a.extxyz", group_key="config_type")
+    assert y.groups.tolist() == ["test"] * 3
+    assert read(tmp_path / "a.extxyz")[1].groups is None
+    with pytest.raises(ValueError, match="group_key='phase': no frame has it"):
+        read(tmp_path / "a.extxyz", group_key="phase")
+
+
 def test_key_that_is_nowhere(labelled, tmp_path):
     labelled[0].info["dft_energy"] = 1.0
     write(tmp_path / "a.xyz", labelled, format="extxyz")

@@ -392,3 +392,39 @@ with sklearn.config_context(array_api_dispatch=True):
         check=False,
     )
     assert result.stdout.strip() == "True", result.stderr
+
+
+def test_groups_and_noise_ride_along():
+    y = Targets(
+        [0.0, 1.0, 2.0],
+        [np.zeros((2, 3)), None, np.ones((3, 3))],
+        groups=["a", None, "long name"],
+        sigma_energy=[0.1, None, 0.3],
+        sigma_forces=[0.5, None, [1.0, 2.0, 3.0]],
+        sigma_stress=[1.0, 2.0, 3.0],
+    )
+    picked = np.concatenate([y[[2, 0]], Targets([5.0], [np.ones((1, 3))]), y[1:2]])
+    assert picked.groups.tolist() == ["long name", "a", "", ""]
+    np.testing.assert_array_equal(picked.sigma_energy, [0.3, 0.1, np.nan, np.nan])
+    np.testing.assert_array_equal(picked.sigma_forces_flat, [1, 2, 3, 0.5, 0.5, np.nan])
+    np.testing.assert_array_equal(picked.sigma_stress, [3, 1, np.nan, 2])
+    assert [s is None for s in picked.sigma_forces] == [False, False, False, True]
+    again = Targets(picked)
+    assert joblib.hash(again) == joblib.hash(picked)
+    assert joblib.hash(Targets(y, sigma_energy=[0.1, 0.2, 0.3])) != joblib.hash(y)
+    other = y.relabelled(y.energy + 1.0)
+    assert other.groups.tolist() == y.groups.tolist() and other.sigma_forces is None
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"groups": ["a"]}, "got 2 energies but 1 groups"),
+        ({"sigma_energy": [1.0, 0.0]}, "sigma_energy must be positive, got 0.0 for structure 1"),
+        ({"sigma_forces": [None, [1.0]]}, "structure 1: sigma_forces has shape"),
+        ({"sigma_forces": [-1.0, None]}, "structure 0: sigma_forces must be positive"),
+    ],
+)
+def test_bad_groups_and_noise_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Targets([0.0, 1.0], [np.zeros((2, 3)), np.zeros((2, 3))], **options)

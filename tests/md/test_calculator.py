@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.filters import FrechetCellFilter, StrainFilter, UnitCellFilter
 from ase.md.andersen import Andersen
 from ase.md.bussi import Bussi
@@ -205,3 +206,48 @@ def test_a_search_or_an_unfitted_model_is_refused(model):
     search.best_estimator_ = model
     with pytest.raises(TypeError, match="best_estimator_"):
         skpot.Calculator(search)
+
+
+def test_uncertainty_of_all_results_on_request(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = skpot.Calculator(model, uncertainty=False)
+    atoms.get_forces()
+    costly = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
+    assert not costly & set(atoms.calc.results)
+    features = model[:-1].transform([atoms])
+    _, std = model.predict([atoms], return_std="all")
+    for name, expected in {
+        "forces_std": std.forces[0],
+        "stress_std": std.stress[0],
+        "energy_std": std.energy[0],
+        "energies_std": model[-1].energies_std(features),
+        "extrapolation_grade": model[-1].extrapolation_grade(features),
+    }.items():
+        np.testing.assert_allclose(atoms.calc.get_property(name, atoms), expected, rtol=1e-6)
+    assert costly <= set(atoms.calc.results)  # what was there stays
+    atoms.positions[0, 0] += 0.3
+    before = atoms.calc.results["extrapolation_grade"]
+    assert not np.allclose(atoms.calc.get_property("extrapolation_grade", atoms), before)
+    assert "forces_std" not in atoms.calc.results
+
+
+def test_a_request_evaluates_nothing_anew(model, monkeypatch):
+    atoms = bulk("Si", cubic=True)
+    atoms.calc = skpot.Calculator(model)
+    forces = atoms.get_forces()
+
+    def refuse(*args):
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(atoms.calc, "_evaluate", refuse)
+    assert atoms.calc.get_property("energies_std", atoms).shape == (8,)
+    np.testing.assert_array_equal(atoms.get_forces(), forces)
+
+
+def test_molecules_have_no_deviation_of_stress(model):
+    atoms = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])
+    atoms.calc = skpot.Calculator(model)
+    assert atoms.calc.get_property("forces_std", atoms).shape == (2, 3)
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.calc.get_property("stress_std", atoms)

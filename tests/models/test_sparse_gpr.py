@@ -287,3 +287,43 @@ def test_rounding_is_not_amplified():
     shuffled = model.fit([X[i] for i in order], y[order]).predict(X).forces_flat
     assert np.linalg.cond(model[-1].covariance_factor_) > 1e4
     np.testing.assert_allclose(shuffled, forward, atol=1e-8)
+
+
+@pytest.mark.parametrize("kinds", [3, 1], ids=["all labels", "energies first"])
+def test_partial_fit_equals_a_fit_to_all(kinds):
+    X, y = labelled(["Si"])
+    X, y = X[::-1], y[::-1]  # isolated atoms first, so that e0 does not depend on what comes later
+    features = SOAP(**SMALL).fit_transform(X)
+    first = y[:7] if kinds == 3 else Targets(y.energy[:7])
+    parts = [(features[:7], first), (features[7:9], y[7:9]), (features[9:], y[9:])]
+    weight = np.linspace(0.5, 2.0, len(y))
+    options = dict(n_sparse=12, sigma_energy=0.02, e0={"Si": -2.5})
+    grown, begin = SparseGPR(**options), 0
+    for x, labels in parts:
+        assert grown.partial_fit(x, labels, weight[begin : begin + len(x)]) is grown
+        begin += len(x)
+    whole = clone(grown)
+    whole._choose_references = lambda features: vars(whole).update(
+        reference_features_=grown.reference_features_,
+        reference_species_=grown.reference_species_,
+        reference_directions_=None,
+    )
+    whole.fit(features, np.concatenate([first, y[7:]]), weight)
+    a, std_a = grown.predict(features, return_std=True)
+    b, std_b = whole.predict(features, return_std=True)
+    np.testing.assert_allclose(a.energy, b.energy, rtol=1e-8)
+    np.testing.assert_allclose(a.forces_flat, b.forces_flat, atol=1e-8)
+    np.testing.assert_allclose(std_a, std_b, rtol=1e-7, atol=1e-8)
+    assert grown.n_labels_ == whole.n_labels_ and grown.n_rows_ == whole.n_rows_
+    assert grown.label_shares_ == pytest.approx(whole.label_shares_, rel=1e-7)
+
+
+def test_partial_fit_refuses_new_species_and_leaves_the_model_alone():
+    X, y = labelled(["Si"])
+    soap = SOAP(**SMALL, species=["Si", "O"])
+    gpr = SparseGPR(n_sparse=5).fit(soap.fit_transform(X), y)
+    before = gpr.dual_coef_.copy()
+    others, labels = labelled(["O"])
+    with pytest.raises(ValueError, match="species O did not occur in fit"):
+        gpr.partial_fit(soap.transform(others), labels)
+    assert np.array_equal(gpr.dual_coef_, before)

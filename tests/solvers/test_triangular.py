@@ -35,6 +35,45 @@ def test_one_block_equals_many():
     np.testing.assert_allclose(parts.solve(), whole.solve(), rtol=1e-10)
 
 
+@pytest.mark.parametrize("sizes", [(3, 50), (40, 2), (1, 1)])
+def test_factors_merge(sizes):
+    rng = np.random.default_rng(2)
+    parts = [rng.normal(size=(size, 9)) for size in sizes]
+    whole = TriangularFactor(np.eye(8))
+    merged = TriangularFactor(np.eye(8))
+    for rows in parts:
+        whole.fold(rows.copy())
+        part = TriangularFactor(np.zeros((8, 8)))
+        part.fold(rows.copy())
+        trapezoid = part.trapezoid
+        assert trapezoid.shape == (min(len(rows), 9), 9)
+        np.testing.assert_allclose(trapezoid.T @ trapezoid, rows.T @ rows, atol=1e-12)
+        merged.merge(trapezoid)
+    np.testing.assert_allclose(merged.solve(), whole.solve(), rtol=1e-10)
+    np.testing.assert_allclose(merged.residual, whole.residual, rtol=1e-10)
+    continued = TriangularFactor(merged.matrix, merged.target)
+    more = rng.normal(size=(5, 9))
+    continued.fold(more.copy())
+    whole.fold(more)
+    np.testing.assert_allclose(continued.solve(), whole.solve(), rtol=1e-10)
+
+
+def test_equal_rows_with_other_targets_keep_them():
+    rows = np.zeros((3, 9))
+    rows[:, :2] = [1.0, 2.0]
+    rows[:, 8] = [1.0, 2.0, 4.0]
+    factor = TriangularFactor(np.zeros((8, 8)))
+    factor.fold(rows.copy())
+    trapezoid = factor.trapezoid
+    assert len(trapezoid) == 2
+    np.testing.assert_allclose(trapezoid.T @ trapezoid, rows.T @ rows, atol=1e-12)
+    merged = TriangularFactor(np.eye(8))
+    merged.merge(trapezoid)
+    whole = TriangularFactor(np.eye(8))
+    whole.fold(rows)
+    np.testing.assert_allclose(merged.solve(), whole.solve(), atol=1e-12)
+
+
 def test_an_empty_block_changes_nothing():
     factor = TriangularFactor(np.eye(3))
     factor.fold(np.empty((0, 4)))

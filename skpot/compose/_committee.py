@@ -1,0 +1,238 @@
+"""An ensemble of sparse models that share one factorisation."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import VersionedEstimator
+from .._sklearn import HasMethods, Interval, _fit_context
+from ..data import Targets
+from ..data._derivatives import chunks
+from ..models._input import as_features
+from ..models._potential import check_return_std
+from ..models._rows import as_targets
+
+_BYTES = 32e6  # of the members' gradients that are held at a time
+
+
+class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+    r"""Ensemble of sparse models drawn from the posterior of one fit.
+
+    A committee fitted to labels that are perturbed by their noise, each member towards its own draw
+    of the prior, has members whose coefficients are draws of the posterior,
+
+    .. math:: \alpha_k = \alpha + L^{-T} R^{-1} \xi_k, \qquad \xi_k \sim N(0, 1)
+
+    with the Cholesky factor L of K_MM and the triangle R of the least-squares system. So one fit
+    and one factor serve all members. The committee predicts what the fitted estimator does, which
+    is the members' mean in the limit of many; their root mean square deviation from it is the
+    standard deviation.
+
+    Members differ in what the labels leave open of the coefficients. They agree where references
+    have no covariance with an environment, far from all data, which the standard deviation of
+    `SparseGPR` itself notices: use that to detect extrapolation, and members to carry uncertainty
+    through what is computed from the potential, such as barriers or averages of dynamics.
+
+    Parameters
+    ----------
+    estimator : SparseGPR
+        What is fitted.
+    n_members : int, default=16
+        Number of members. Standard deviations have a relative error of 1 / sqrt(2 n_members).
+    random_state : int, RandomState or None, default=0
+        Seed of the draws.
+
+    Attributes
+    ----------
+    estimator_ : SparseGPR
+        The fitted estimator.
+    deviations_ : ndarray of shape (n_references, n_members)
+        Deviations of the members' coefficients from `estimator_.dual_coef_`.
+
+    References
+    ----------
+    G. Imbalzano et al., J. Chem. Phys. 154, 074102 (2021), for committees of sparse models; G.
+    Papandreou, A. L. Yuille, Adv. Neural Inf. Process. Syst. 23 (2010), for posterior draws by
+    perturbed fits.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> committee = skpot.Committee(skpot.SparseGPR(n_sparse=50), n_members=8)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), committee).fit(X[:20], y[:20])
+    >>> y_pred, std = model.predict(X_test[:2], return_std="all")
+    >>> std
+    Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
+    >>> len(model[-1].predict_members(model[:-1].transform(X_test[:2])))
+    8
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict", "sample_dual_coef"])],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, estimator, n_members=16, *, random_state=0):
+        self.estimator = estimator
+        self.n_members = n_members
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the estimator and draw the members.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : Committee
+        """
+        self.estimator_ = clone(self.estimator).fit(X, y, sample_weight=sample_weight)
+        self.deviations_ = self.estimator_.sample_dual_coef(self.n_members, self.random_state)
+        return self
+
+    @property
+    def n_features_in_(self):
+        """Number of features."""
+        return self.estimator_.n_features_in_
+
+    def predict(self, X, return_std=False):
+        """Predict what the fitted estimator predicts.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+        return_std : bool or "all", default=False
+            Also return the members' standard deviations: True those of total energies, "all" those
+            of everything that is predicted.
+
+        Returns
+        -------
+        y : Targets, or ndarray of shape (n_samples,)
+            The kind of y that `fit` saw.
+        std : ndarray of shape (n_samples,), or Targets
+            Only with `return_std`. An array in eV for True, of the kind of y for "all".
+        """
+        check_is_fitted(self)
+        check_return_std(return_std)
+        y = self.estimator_.predict(X)
+        if not return_std:
+            return y
+        features, _ = as_features(self, X)
+        if return_std == "all" and self.estimator_.returns_targets_:
+            return y, self.predict_std(features)
+        return y, self.energy_std(features)
+
+    def predict_members(self, X):
+        """Return the prediction of each member.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        list of Targets, or ndarray of shape (n_members, n_samples)
+            The kind of y that `fit` saw, once for each member.
+        """
+        y = self.predict(X)
+        features, _ = as_features(self, X)
+        structures = features.offsets[:-1]
+        if not isinstance(y, Targets):
+            return y + np.add.reduceat(self._energies(features), structures, axis=1)
+        if features.derivatives is None:
+            energies = np.add.reduceat(self._energies(features), structures, axis=1)
+            return [Targets(y.energy + e) for e in energies]
+        members = []
+        for energies, forces, virials in zip(*self._evaluate(features), strict=True):
+            own = as_targets(np.add.reduceat(energies, structures), features, forces, virials)
+            forces = [f + g for f, g in zip(y.forces, own.forces, strict=True)]
+            stress = None if y.stress is None else y.stress + own.stress
+            members.append(Targets(y.energy + own.energy, forces, stress))
+        return members
+
+    def evaluate(self, features):
+        """Return what the fitted estimator's `evaluate` does: energies, forces and virials."""
+        check_is_fitted(self)
+        return self.estimator_.evaluate(features)
+
+    def energy_std(self, features):
+        """Return the members' deviation of total energies, shape (n_structures,), in eV."""
+        return _rms(np.add.reduceat(self._energies(features), features.offsets[:-1], axis=1))
+
+    def energies_std(self, features):
+        """Return that of each environment's energy, shape (n_environments,), in eV."""
+        return _rms(self._energies(features))
+
+    def predict_std(self, features):
+        """Return the members' standard deviations of energies, forces and stress.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        Targets
+            Of the shapes of predictions, in eV, eV/Å and eV/Å^3; energies alone if the features
+            have no derivatives.
+        """
+        if features.derivatives is None:
+            return Targets(self.energy_std(features))
+        energies, forces, virials = self._evaluate(features)
+        energy = _rms(np.add.reduceat(energies, features.offsets[:-1], axis=1))
+        return as_targets(energy, features, _rms(forces), -_rms(virials))
+
+    def extrapolation_grade(self, features):
+        """Return how far environments are from the training set; see `SparseGPR`."""
+        check_is_fitted(self)
+        return self.estimator_.extrapolation_grade(features)
+
+    def _energies(self, features):
+        """Return the members' deviations of energies, shape (n_members, n_environments)."""
+        check_is_fitted(self)
+        compared, references = self.estimator_._compared(features), self.estimator_._references()
+        energies = np.zeros((self.deviations_.shape[1], len(compared.values)))
+        for members, rows in references.environment_rows(compared):
+            energies[:, members] = (rows @ self.deviations_).T
+        return energies
+
+    def _evaluate(self, features):
+        """Return the members' deviations of energies, forces and virials."""
+        check_is_fitted(self)
+        features, references = self.estimator_._compared(features), self.estimator_._references()
+        n = self.deviations_.shape[1]
+        energies = np.zeros((n, len(features.values)))
+        forces, virials = np.zeros((n, len(features.numbers), 3)), np.zeros((n, len(features), 6))
+        first, row = features.atom_offsets, features.offsets
+        for lo, hi in chunks(8.0 * n * features.shape[1] * features.n_rows, _BYTES):
+            part = features[lo:hi]
+            own, atoms = slice(row[lo], row[hi]), slice(first[lo], first[hi])
+            step = max(1, int(_BYTES / (8.0 * part.values.size)))  # few for a large structure
+            for begin in range(0, n, step):
+                some = slice(begin, begin + step)
+                energies[some, own], gradients = references.expand_sets(
+                    part.values, part.species, self.deviations_[:, some]
+                )
+                for k, gradient in enumerate(gradients, start=begin):
+                    forces[k, atoms], virials[k, lo:hi] = part.pull_back(gradient)
+        return energies, forces, virials
+
+
+def _rms(deviations):
+    return np.sqrt(np.mean(deviations**2, axis=0))

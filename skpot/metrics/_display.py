@@ -1,0 +1,135 @@
+"""Figures for judging uncertainty."""
+
+from ._uncertainty import calibration_error, reliability_curve
+
+
+class ReliabilityDisplay:
+    """Observed over nominal coverage of predicted intervals.
+
+    Made by `from_estimator` or `from_predictions`, in the manner of scikit-learn's displays.
+
+    Parameters
+    ----------
+    nominal, observed : ndarray of shape (n_levels,)
+        As of `reliability_curve`.
+    calibration_error : float
+        As of the function of this name.
+    quantity : {"energy", "forces", "stress"}
+        What the intervals are of.
+    name : str or None, default=None
+        Label of the curve.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The curve.
+    ax_ : matplotlib Axes
+        Where it is.
+    figure_ : matplotlib Figure
+        The figure of these.
+
+    Examples
+    --------
+    >>> from skpot.metrics import ReliabilityDisplay
+    >>> y_pred, std = [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]
+    >>> display = ReliabilityDisplay.from_predictions([0.1, -0.6, 0.9, -2.0], y_pred, std)
+    >>> display.ax_.get_xlabel()
+    'nominal coverage'
+    """
+
+    def __init__(self, nominal, observed, calibration_error, quantity, *, name=None):
+        self.nominal = nominal
+        self.observed = observed
+        self.calibration_error = calibration_error
+        self.quantity = quantity
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, quantity="energy", name=None, ax=None, **kwargs):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted; its `predict` takes `return_std`.
+        X : list[Atoms], or what the estimator takes
+            Structures that it has not learnt from.
+        y : Targets or array-like of shape (n_structures,)
+            Their labels.
+        quantity : {"energy", "forces", "stress"}, default="energy"
+            Total energies, force components or stress components.
+        name : str or None, default=None
+            Label of the curve; the estimator's class by default.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **kwargs : dict
+            Of the curve, as `Axes.plot` takes them.
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        y_pred, std = estimator.predict(X, return_std=True if quantity == "energy" else "all")
+        name = type(estimator).__name__ if name is None else name
+        return cls.from_predictions(y, y_pred, std, quantity=quantity, name=name, ax=ax, **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true, y_pred, std, *, quantity="energy", name=None, ax=None, **kwargs
+    ):
+        """Draw predictions that are at hand.
+
+        Parameters
+        ----------
+        y_true, y_pred : Targets or array-like of shape (n_structures,)
+            Reference and prediction.
+        std : Targets or array-like of shape (n_structures,)
+            Predicted standard deviations of the labels.
+        quantity, name, ax, **kwargs
+            As in `from_estimator`.
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        curve = reliability_curve(y_true, y_pred, std, quantity=quantity)
+        error = calibration_error(y_true, y_pred, std, quantity=quantity)
+        return cls(*curve, error, quantity, name=name).plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, name=None, **kwargs):
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        name : str or None, default=None
+            Label of the curve, if not that of the display.
+        **kwargs : dict
+            Of the curve, as `Axes.plot` takes them.
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise ImportError(
+                'plots need matplotlib: python -m pip install "skpot[plot]" or matplotlib'
+            ) from error
+
+        if ax is None:
+            _, ax = pyplot.subplots()
+        name = self.name if name is None else name
+        label = f"{self.quantity}, calibration error {self.calibration_error:.3f}"
+        style = {"label": label if name is None else f"{name}, {label}", "marker": "."} | kwargs
+        ax.plot([0, 1], [0, 1], linestyle=":", color="0.5")
+        (self.line_,) = ax.plot(self.nominal, self.observed, **style)
+        ax.set(
+            xlabel="nominal coverage", ylabel="observed coverage", xlim=(0, 1), ylim=(0, 1),
+            aspect="equal",
+        )  # fmt: skip
+        ax.legend(loc="upper left", frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

@@ -1,0 +1,117 @@
+"""Triangular factors of the kinds of labels, and how much of a fit each kind determines."""
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from ..solvers import TriangularFactor
+from ._noise import LABELS
+
+
+def empty_factor(m):
+    """Return a factor without rows for m coefficients."""
+    return TriangularFactor(np.zeros((m, m)))
+
+
+def count_labels(labels):
+    """Return how many labels of each kind there are, as numbers."""
+    forces = np.isfinite(labels.forces_flat).all(axis=1).sum()
+    counts = labels.has_energy.sum(), 3 * forces, 6 * labels.has_stress.sum()
+    return {kind: int(n) for kind, n in zip(LABELS, counts, strict=True) if n}
+
+
+class FitFactor:
+    """The factor of a fit; rows of less frequent kinds of labels have factors of their own too.
+
+    Parameters
+    ----------
+    factor : TriangularFactor
+        Begins with the prior, or where an earlier fit has ended.
+    main : str
+        The kind of label whose rows go into it at once.
+    """
+
+    def __init__(self, factor, main):
+        self.factor = factor
+        self.main = main
+        self.apart = {}
+
+    def fold(self, kind, rows):
+        """Fold in rows of one kind; see `TriangularFactor.fold`."""
+        self._of(kind, rows).fold(rows)
+
+    def merge(self, kind, trapezoid):
+        """Fold in the trapezoid of rows of one kind."""
+        self._of(kind, trapezoid).merge(trapezoid)
+
+    def _of(self, kind, rows):
+        if kind == self.main:
+            return self.factor
+        if kind not in self.apart:
+            self.apart[kind] = empty_factor(rows.shape[1] - 1)
+        return self.apart[kind]
+
+    def close(self, before):
+        """Fold in the kinds kept apart; return their trapezoids with those from before."""
+        kept = dict(before)
+        for kind, factor in self.apart.items():
+            trapezoid = factor.trapezoid
+            self.factor.merge(trapezoid)
+            if kind in before:
+                factor.merge(before[kind])
+                trapezoid = factor.trapezoid
+            kept[kind] = trapezoid
+        return kept
+
+
+def determined(posterior, apart, main, prior=1.0):
+    r"""Return how many coefficients each kind of label determines.
+
+    With rows :math:`A_t` of label kind t, divided by their noise, and a multiple of the unit
+    matrix as prior, :math:`R^T R = \alpha + \sum_t A_t^T A_t`. The trace of the hat matrix,
+    restricted to a kind, is
+
+    .. math:: \gamma_t = \mathrm{tr}\, A_t (R^T R)^{-1} A_t^T = |R_t R^{-1}|^2,
+              \qquad \sum_t \gamma_t = m - \alpha |R^{-1}|^2
+
+    where :math:`R_t` is the factor of :math:`A_t`: the number of well-determined parameters of
+    D. J. C. MacKay, Neural Comput. 4, 415 (1992), divided among the labels.
+
+    Parameters
+    ----------
+    posterior : ndarray of shape (m, m)
+        The upper triangle R.
+    apart : dict of str to ndarray of shape (k, m + 1)
+        Trapezoids of all kinds but one.
+    main : str
+        That one.
+    prior : float, default=1.0
+        The multiple.
+
+    Returns
+    -------
+    dict of str to float
+        By kind, in the order energy, forces, stress.
+    """
+    m = len(posterior)
+    gamma = {
+        kind: _squared(solve_triangular(posterior, rows[:, :m].T, trans="T"))
+        for kind, rows in apart.items()
+    }
+    inverse, _ = lapack.dtrtri(posterior)
+    total = m - prior * _squared(np.triu(inverse))
+    gamma[main] = max(0.0, total - sum(gamma.values()))
+    return {kind: gamma[kind] for kind in LABELS if kind in gamma}
+
+
+def shares(gamma, verbose=0):
+    """Return each kind's part of all coefficients that are determined; print it if `verbose`."""
+    total = sum(gamma.values())
+    parts = {kind: value / total if total else 0.0 for kind, value in gamma.items()}
+    if verbose:
+        text = ", ".join(f"{kind} {part:.1%}" for kind, part in parts.items())
+        print(f"labels determine {total:.1f} coefficients: {text}")
+    return parts
+
+
+def _squared(matrix):
+    return float(np.sum(matrix**2))

@@ -1,0 +1,82 @@
+"""Errors on structures that are left out of a fit, in closed form."""
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from ..data import Targets
+from ._noise import labelled_atoms, noise_of_rows
+from ._rows import whitened_blocks
+
+
+def leave_out(references, covariance_factor, posterior, target, features, labels, residual, plan,
+              verbose):  # fmt: skip
+    """Return labels less their predictions without the structure they belong to.
+
+    Parameters
+    ----------
+    references, covariance_factor, features, labels, residual, plan, verbose
+        See `whitened_blocks`.
+    posterior : ndarray of shape (m, m)
+        Upper triangle R of the least-squares system.
+    target : ndarray of shape (m,)
+        Its right-hand side z.
+
+    Returns
+    -------
+    energy : ndarray of shape (n_structures,)
+        In eV; NaN where there is no label.
+    forces : list of ndarray of shape (n_atoms, 3)
+        In eV/Å.
+    stress : ndarray of shape (n_structures, 6)
+        In eV/Å^3.
+    """
+    m = len(posterior)
+    energy, stress = np.full(len(features), np.nan), np.full((len(features), 6), np.nan)
+    forces = np.full((len(features.numbers), 3), np.nan)
+    solution = solve_triangular(posterior, target)
+    structure_of = np.repeat(np.arange(len(features)), features.n_atoms)
+    for part, kinds in whitened_blocks(
+        references, covariance_factor, features, labels, residual, plan, verbose, "leave one out"
+    ):
+        rows = np.concatenate([block for _, block in kinds])
+        inside, n_atoms = labels[part], features.n_atoms[part]
+        atoms, _ = labelled_atoms(inside, n_atoms)
+        atoms = features.atom_offsets[part.start] + atoms
+        has_energy, has_stress = (
+            np.flatnonzero(inside.has_energy),
+            np.flatnonzero(inside.has_stress),
+        )
+        owner = [has_energy + part.start, np.repeat(structure_of[atoms], 3)]
+        owner = np.concatenate([*owner, np.repeat(has_stress + part.start, 6)])
+        error = rows[:, m] - rows[:, :m] @ solution
+        error = noise_of_rows(inside, n_atoms) * _without_own(posterior, rows[:, :m], error, owner)
+        edges = np.cumsum([len(has_energy), 3 * len(atoms)])
+        of_energy, of_forces, of_stress = np.split(error, edges)
+        energy[has_energy + part.start] = of_energy
+        forces[atoms] = of_forces.reshape(-1, 3)
+        stress[has_stress + part.start] = of_stress.reshape(-1, 6)
+    return energy, np.split(forces, features.atom_offsets[1:-1]), stress
+
+
+def less(y, energy, forces, stress):
+    """Return labels less errors, as `leave_out` returns them; what is missing stays so."""
+    y = y if isinstance(y, Targets) else Targets(np.asarray(y, dtype=float))
+    n = range(len(y))
+    energy = [y.energy[s] - energy[s] if y.has_energy[s] else None for s in n]
+    if y.forces is not None:
+        forces = [y.forces[s] - forces[s] if y.has_forces[s] else None for s in n]
+    else:
+        forces = None
+    return y.relabelled(energy, forces, None if y.stress is None else y.stress - stress)
+
+
+def _without_own(posterior, rows, error, owner):
+    """Return errors of rows (n, m) if those of the same owner had not been learnt from."""
+    basis = solve_triangular(posterior, rows.T, trans="T")
+    order = np.argsort(owner, kind="stable")
+    ends = np.flatnonzero(np.diff(owner[order])) + 1
+    out = np.empty(len(error))
+    for own in np.split(order, ends):
+        remainder = np.eye(len(own)) - basis[:, own].T @ basis[:, own]
+        out[own] = np.linalg.solve(remainder, error[own])
+    return out

@@ -1,0 +1,249 @@
+"""Linear and quadratic ridge regression on energies, forces and stress."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from ..solvers import TriangularFactor, maximise_evidence
+from ._label_factors import FitFactor, count_labels, determined, empty_factor, shares
+from ._linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
+from ._memory import plan_memory
+from ._noise import SIGMA, noise_of_rows, weights_of_rows
+from ._potential import VariancePotential, edge_std
+from ._rows import whitened_blocks
+from ._variance import LinearProcess
+
+
+class LinearRidge(VariancePotential):
+    r"""Energies linear or quadratic in the features, from energies, forces and stress.
+
+    The energy of a structure is a sum over its atoms, with coefficients of each species' own,
+
+    .. math:: E = \sum_i \big[ e_0(Z_i) + w_{Z_i} \cdot x_i + x_i \cdot W_{Z_i} x_i \big]
+
+    where the last term is there for degree 2 only. Coefficients minimise
+
+    .. math:: |\Sigma^{-1/2} (A w - y)|^2 + \alpha\, w^T P w
+
+    in which energies, forces and stress are rows of A, divided by their noise. Rows are folded
+    into a triangular factor block by block, as in `SparseGPR`; all rows are never held. P is the
+    unit matrix, or for blocks such as those of `PairBasis` and `TripletBasis` the roughness of the
+    potential (their `smoothness_penalty` with the zeros at the cutoff) and a thousandth of the
+    unit matrix. A column that is zero for all atoms of a species has no coefficient.
+
+    Parameters
+    ----------
+    alpha : "evidence", float or dict of str to float, default="evidence"
+        Strength of the penalty. "evidence" takes the one for which the labels are most likely,
+        together with a common factor of all noise levels; see `skpot.solvers.maximise_evidence`. A
+        dict gives it by the names of blocks, 1 for those that are not named.
+    penalty : {"smooth", "ridge"}, default="smooth"
+        Roughness where the features offer it, or the size of coefficients throughout. Steps such as
+        `PerAtom` mix columns, after which there is no roughness.
+    degree : {1, 2}, default=1
+        Features alone, or their products too: p (p + 3) / 2 columns for p features.
+    sigma_energy : float or dict of str to float, default=0.002
+        Noise per atom in eV: the total energy of n atoms has standard deviation
+        `sigma_energy * sqrt(n)`. A dict gives it by the groups of y, "default" for groups that it
+        does not name; what y itself says of a label goes before. See `Targets`.
+    sigma_forces : float or dict, default=0.1
+        Noise of a force component in eV/Å.
+    sigma_stress : float or dict, default=5e-4
+        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    baseline : str or None, default=None
+        Name of a block of features that are energies; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free.
+    verbose : int, default=0
+        1 shows a progress bar, and prints `label_shares_`.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_coefficients,)
+        Coefficients w, and for degree 2 those of products, species after species; in eV over the
+        units of the features.
+    coef_columns_ : dict of int to ndarray
+        For each atomic number the columns these belong to: features, then products of features a
+        and b >= a in the order of `numpy.triu_indices`.
+    alpha_ : float
+        The strength of the penalty in use; 1 if they were given by block.
+    noise_scale_ : float
+        Factor of all noise levels that the evidence found; 1 if `alpha` was given.
+    log_marginal_likelihood_ : float
+        Of all labels, with `alpha="evidence"`; else NaN. Comparable between models of the same
+        labels; sample weights count as repetitions.
+    e0_ : dict of int to float
+        Energy of a free atom (eV) by atomic number.
+    e0_source_ : {"given", "isolated", "least_squares"}
+        Where these come from.
+    edge_std_ : dict of int to float
+        Largest standard deviation (eV) of a training environment's energy; see `SparseGPR`.
+    n_rows_ : int
+        Number of labels learnt from.
+    n_labels_ : dict of str to int
+        The same by kind of label.
+    label_shares_ : dict of str to float
+        Part of the coefficients determined by the data that each kind of label determines; see
+        `SparseGPR`.
+    n_features_in_, n_columns_in_ : int
+        Number of features, and of those that are not a baseline.
+
+    References
+    ----------
+    M. A. Wood, A. P. Thompson, J. Chem. Phys. 148, 241721 (2018), for degree 2; S. R. Xie, M. Rupp,
+    R. G. Hennig, npj Comput. Mater. 9, 162 (2023), for splines with a smoothness penalty;
+    D. J. C. MacKay, Neural Comput. 4, 415 (1992), for the evidence.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline, make_union
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> basis = make_union(skpot.PairBasis(6.0, r_min=1.5), skpot.TripletBasis(4.0, r_min=1.5))
+    >>> model = make_pipeline(basis, skpot.LinearRidge()).fit(X[:40], y[:40])
+    >>> model.predict(X_test[:2])
+    Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
+    """
+
+    _parameter_constraints = {
+        "alpha": [StrOptions({"evidence"}), Interval(Real, 0, None, closed="neither"), dict],
+        "penalty": [StrOptions({"smooth", "ridge"})],
+        "degree": [Interval(Integral, 1, 2, closed="both")],
+        "sigma_energy": SIGMA,
+        "sigma_forces": SIGMA,
+        "sigma_stress": SIGMA,
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        alpha="evidence",
+        *,
+        penalty="smooth",
+        degree=1,
+        sigma_energy=0.002,
+        sigma_forces=0.1,
+        sigma_stress=5e-4,
+        e0=None,
+        baseline=None,
+        targets="auto",
+        max_memory=None,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.penalty = penalty
+        self.degree = degree
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.e0 = e0
+        self.baseline = baseline
+        self.targets = targets
+        self.max_memory = max_memory
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Solve for the coefficients.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features with derivatives; the rows of an array count as one environment each.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : LinearRidge
+
+        Raises
+        ------
+        ValueError
+            If labels are missing, not finite or of the wrong shape, all problems at once; if
+            `alpha` names a block that is not there; if `max_memory` cannot be met.
+        """
+        features, labels = self._prepare(X, y, sample_weight)
+        penalty = penalty_of(
+            features, self.degree, self._scales(features), self.penalty == "smooth"
+        )
+        self.n_columns_in_ = features.shape[1]
+        self.coef_columns_ = active_columns(features, penalty, self.degree)
+        self.penalty_factors_ = penalty_factors(penalty, self.coef_columns_)
+        terms = self._terms()
+        self.n_labels_ = count_labels(labels)
+        self.n_rows_ = sum(self.n_labels_.values())
+        main = max(self.n_labels_, key=self.n_labels_.get)
+        fit = FitFactor(empty_factor(len(terms)), main)
+        plan = plan_memory(
+            self.max_memory, features, labels, len(terms), unit="columns of the linear model"
+        )
+        for _, parts in whitened_blocks(
+            terms, self.penalty_factors_, features, labels, self._residual(features, labels), plan,
+            self.verbose,
+        ):  # fmt: skip
+            for kind, rows in parts:
+                fit.fold(kind, rows)
+        apart = fit.close({})
+        weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
+        self._choose_strength(
+            fit.factor.trapezoid,
+            noise_of_rows(labels, features.n_atoms),
+            weights_of_rows(labels, weight, features.n_atoms),
+        )
+        posterior = TriangularFactor(np.sqrt(self.alpha_) * np.eye(len(terms)))
+        posterior.merge(fit.factor.trapezoid)
+        self.posterior_factor_ = posterior.matrix
+        self.coef_ = terms.coefficients(posterior.solve(), self.penalty_factors_)
+        self.label_shares_ = shares(
+            determined(self.posterior_factor_, apart, main, self.alpha_), self.verbose
+        )
+        self.edge_std_ = edge_std(self._process(), features, None, max(200, self.n_rows_ // 3))
+        return self
+
+    def _scales(self, features):
+        scales = self.alpha if isinstance(self.alpha, dict) else {}
+        unknown = sorted(set(scales) - set(features.blocks))
+        if unknown:
+            raise ValueError(
+                f"alpha names the blocks {unknown} but the features have {sorted(features.blocks)}"
+            )
+        for name, value in scales.items():
+            if not (isinstance(value, Real) and value > 0):
+                raise ValueError(f"alpha[{name!r}] must be a positive number, got {value!r}")
+        return scales
+
+    def _terms(self):
+        return LinearTerms(self.coef_columns_, self.n_columns_in_, self.degree)
+
+    def _choose_strength(self, trapezoid, sigma, weight):
+        self.noise_scale_, self.log_marginal_likelihood_ = 1.0, np.nan
+        self.alpha_ = 1.0 if isinstance(self.alpha, dict) else self.alpha
+        if self.alpha != "evidence":
+            return
+        told = np.isfinite(sigma)  # labels without weight say nothing
+        sigma, weight = sigma[told], weight[told]
+        found = maximise_evidence(trapezoid, float(weight.sum()))
+        self.alpha_, self.noise_scale_ = found.alpha, found.noise_scale
+        # A weight stands for so many labels of the noise that holds without it.
+        logarithms = np.sum(weight * np.log(sigma * np.sqrt(weight)))
+        self.log_marginal_likelihood_ = float(found.log_likelihood - logarithms)
+
+    def _expand(self, features, slopes):
+        return self._terms().expand(features.values, features.species, self.coef_, slopes)
+
+    def _process(self):
+        return LinearProcess(
+            self._terms(), self.penalty_factors_, self.posterior_factor_, self.noise_scale_
+        )

@@ -1,0 +1,116 @@
+"""Noise of every label: what its own entry says, else its group's level, else the default."""
+
+from numbers import Real
+
+import numpy as np
+
+from .._sklearn import Interval
+
+LABELS = ("energy", "forces", "stress")
+
+# What every regressor takes as sigma_energy, sigma_forces, sigma_stress.
+SIGMA = [Interval(Real, 0, None, closed="neither"), dict]
+
+
+def with_noise(labels, weight, sigma_energy, sigma_forces, sigma_stress):
+    """Return labels whose every noise level is set.
+
+    Parameters
+    ----------
+    labels : Targets
+        Labels; noise levels of their own go before those that follow.
+    weight : ndarray of shape (n_structures,)
+        Multiplies the inverse variance of all labels of a structure.
+    sigma_energy, sigma_forces, sigma_stress : float or dict of str to float
+        Noise of the others, in eV per atom, eV/Å, eV/Å^3; by group, "default" for groups that are
+        not named.
+
+    Returns
+    -------
+    labels : Targets
+        With `sigma_energy`, `sigma_forces_flat` and `sigma_stress` complete where there are
+        labels; infinite for zero weight.
+
+    Raises
+    ------
+    ValueError
+        If a level is not positive, or a group has none.
+    """
+    labels = labels.copy()
+    counts = np.diff(labels.force_offsets)
+    owner = np.repeat(np.arange(len(labels)), counts)
+    with np.errstate(divide="ignore"):
+        spread = 1.0 / np.sqrt(weight)
+    energy = _levels("sigma_energy", sigma_energy, labels, labels.has_energy)
+    forces = _levels("sigma_forces", sigma_forces, labels, labels.has_forces)
+    stress = _levels("sigma_stress", sigma_stress, labels, labels.has_stress)
+    labels.sigma_energy = _own(labels.sigma_energy, energy) * spread
+    labels.sigma_forces_flat = _own(labels.sigma_forces_flat, forces[owner]) * spread[owner]
+    labels.sigma_stress = _own(labels.sigma_stress, stress) * spread
+    return labels
+
+
+def _own(given, level):
+    return level if given is None else np.where(np.isnan(given), level, given)
+
+
+def _levels(name, sigma, labels, labelled):
+    """Return the noise level of each structure's group, shape (n_structures,)."""
+    if not isinstance(sigma, dict):
+        return np.full(len(labels), float(sigma))
+    for group, level in sigma.items():
+        if not (isinstance(level, Real) and level > 0):
+            raise ValueError(f"{name}[{group!r}] must be a positive number, got {level!r}")
+    levels = {str(group): float(level) for group, level in sigma.items()}
+    other = levels.get("default", np.nan)
+    if labels.groups is None:
+        if "default" not in levels:
+            raise ValueError(
+                f"{name} is given by group, {sorted(levels)}, but y has no groups: pass "
+                'Targets(y, groups=...), as skpot.read(..., group_key="config_type") does, or '
+                f'add {name}["default"].'
+            )
+        return np.full(len(labels), other)
+    found = np.array([levels.get(str(group), other) for group in labels.groups])
+    without = np.isnan(found) & labelled
+    if without.any():
+        raise ValueError(
+            f"{name} has no level for the groups {sorted(set(labels.groups[without].tolist()))}; "
+            f'it names {sorted(levels)}. Add them, or {name}["default"].'
+        )
+    return found
+
+
+def labelled_atoms(labels, n_atoms):
+    """Return which atoms have force labels, and which rows of `forces_flat` these are."""
+    rows = np.flatnonzero(~np.isnan(labels.forces_flat).all(axis=1))
+    return np.flatnonzero(np.repeat(labels.has_forces, n_atoms))[rows], rows
+
+
+def noise_of_rows(labels, n_atoms):
+    """Return the standard deviations of all labels: energies, forces, stress.
+
+    Parameters
+    ----------
+    labels : Targets
+        As from `with_noise`.
+    n_atoms : ndarray of int of shape (n_structures,)
+        Of the structures.
+    """
+    _, rows = labelled_atoms(labels, n_atoms)
+    energy = labels.sigma_energy * np.sqrt(n_atoms)
+    return np.concatenate(
+        [
+            energy[labels.has_energy],
+            np.repeat(labels.sigma_forces_flat[rows], 3),
+            np.repeat(labels.sigma_stress[labels.has_stress], 6),
+        ]
+    )
+
+
+def weights_of_rows(labels, weight, n_atoms):
+    """Return the weight (n_structures,) of each label's structure, in the order of noise."""
+    atoms, _ = labelled_atoms(labels, n_atoms)
+    per_atom = np.repeat(weight, n_atoms)[atoms]
+    stress = np.repeat(weight[labels.has_stress], 6)
+    return np.concatenate([weight[labels.has_energy], np.repeat(per_atom, 3), stress])

@@ -1,0 +1,362 @@
+"""Sparse Gaussian process regression that chooses its noise and kernel by cross-validation."""
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, ParameterGrid, check_cv
+
+from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from ..data import Targets
+from ._fold_factors import FoldFactors, RowFolder, together
+from ._label_factors import count_labels
+from ._memory import plan_memory
+from ._noise import LABELS
+from ._rows import whitened_blocks
+from ._sparse_gpr import SparseGPR
+
+_LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
+_SCORERS = {kind: f"neg_{kind}_rmse" for kind in LABELS}
+
+
+class SparseGPRCV(SparseGPR):
+    r"""Sparse Gaussian process whose noise levels and kernel are chosen by cross-validation.
+
+    The model is `SparseGPR`; references and free atoms' energies are chosen once, from all
+    structures. The rows of each fold are folded into one triangular factor for each kind of label,
+    at unit noise. These factors stand for the rows in all that follows: a noise level is a
+    factor of them, the model without a fold comes from the other folds' factors, its error on
+    the fold from the fold's own, and the final model from all of them. Rows are made once for
+    each setting of the kernel, however many noise levels are tried.
+
+    Parameters
+    ----------
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `DotProduct(zeta=4)`.
+    n_sparse : int or dict, default=1000
+        Number of reference environments; see `SparseGPR`.
+    selection : {"cur", "fps", "random"}, default="cur"
+        How references are chosen.
+    kernel_params : dict of str to list, or list of dicts, default=None
+        Parameters of the kernel to try, such as ``{"zeta": [2, 4]}``; all combinations.
+    sigma_energy : float or sequence of floats, default=(0.0005, 0.002, 0.008)
+        Levels of the energies' noise to try, in eV per atom; see `SparseGPR`. All combinations
+        of the three levels are tried.
+    sigma_forces : float or sequence of floats, default=(0.02, 0.05, 0.1, 0.2)
+        Levels of the forces' noise to try, in eV/Å.
+    sigma_stress : float or sequence of floats, default=5e-4
+        Levels of the stress' noise to try, in eV/Å^3.
+    cv : int, splitter or iterable, default=5
+        Folds, each structure in one of them: a number, of consecutive structures or of whole
+        groups if there are groups; a splitter of scikit-learn; or pairs of training and test
+        indices.
+    scoring : {"neg_energy_rmse", "neg_forces_rmse", "neg_stress_rmse"}, default=None
+        What to choose by, the mean over the folds; see `skpot.metrics`. None takes the errors of
+        the forces, or if there are none of the energies.
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    baseline : str or None, default=None
+        Name of a block of features that are energies; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    jitter : float, default=1e-10
+        Added to the diagonal of K_MM, relative to its mean; escalates with a warning.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free.
+    random_state : int, RandomState or None, default=0
+        Seed of the selection.
+    verbose : int, default=0
+        1 shows progress bars, and prints what was chosen and `label_shares_`.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        The levels chosen, `sigma_energy`, `sigma_forces`, `sigma_stress`, and the parameters of the
+        kernel as `kernel__...`.
+    best_score_ : float
+        Their mean score.
+    best_index_ : int
+        Their place in `cv_results_`.
+    cv_results_ : dict
+        As of `GridSearchCV`: `params`, and for each kind of label scores such as
+        `split0_test_neg_forces_rmse`, `mean_test_neg_forces_rmse`, `std_test_neg_forces_rmse`;
+        NaN for a fold without such labels, which the mean leaves out. With sample weights, errors
+        are weighted too.
+    n_splits_ : int
+        Number of folds.
+    kernel_ : kernel object
+        With the parameters chosen.
+    reference_features_, reference_species_, dual_coef_, e0_, e0_source_
+        See `SparseGPR`.
+    n_rows_, n_labels_, label_shares_, jitter_, n_features_in_
+        See `SparseGPR`.
+
+    References
+    ----------
+    J. Demmel et al., SIAM J. Sci. Comput. 34, A206 (2012), for factors that merge; Å. Björck,
+    Linear Algebra Appl. 88-89, 31 (1987), for solutions from them by Gram matrices.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> gpr = skpot.SparseGPRCV(n_sparse=50, sigma_forces=[0.05, 0.2], cv=3)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), gpr).fit(X[:20], y[:20])
+    >>> sorted(gpr.best_params_)
+    ['sigma_energy', 'sigma_forces', 'sigma_stress']
+    >>> len(gpr.cv_results_["params"])
+    6
+    """
+
+    _parameter_constraints = {
+        "kernel": [HasMethods(["bind", "with_slope"]), None],
+        "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
+        "selection": [StrOptions({"cur", "fps", "random"})],
+        "kernel_params": [dict, list, None],
+        "sigma_energy": _LEVELS,
+        "sigma_forces": _LEVELS,
+        "sigma_stress": _LEVELS,
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(_SCORERS.values())), None],
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "jitter": [Interval(Real, 0, None, closed="neither")],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        kernel=None,
+        n_sparse=1000,
+        *,
+        selection="cur",
+        kernel_params=None,
+        sigma_energy=(0.0005, 0.002, 0.008),
+        sigma_forces=(0.02, 0.05, 0.1, 0.2),
+        sigma_stress=5e-4,
+        cv=5,
+        scoring=None,
+        e0=None,
+        baseline=None,
+        targets="auto",
+        jitter=1e-10,
+        max_memory=None,
+        random_state=0,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.n_sparse = n_sparse
+        self.selection = selection
+        self.kernel_params = kernel_params
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.cv = cv
+        self.scoring = scoring
+        self.e0 = e0
+        self.baseline = baseline
+        self.targets = targets
+        self.jitter = jitter
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    n_directions = 0  # which directions are best depends on the kernel, which is searched
+
+    def _noise(self):
+        """Return the levels chosen; unit noise before, which the factors are made with."""
+        names = [f"sigma_{kind}" for kind in LABELS]
+        chosen = getattr(self, "best_params_", dict.fromkeys(names, 1.0))
+        return {name: chosen[name] for name in names}
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose references, noise levels and kernel, and solve for the coefficients.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features with derivatives; the rows of an array count as one environment each.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+        groups : array of shape (n_samples,), optional
+            Structures of one group stay in one fold; by default the groups of y.
+
+        Returns
+        -------
+        self : SparseGPRCV
+
+        Raises
+        ------
+        ValueError
+            As `SparseGPR.fit`; if noise is given in y; if folds do not divide the structures; if no
+            fold has labels to score.
+        """
+        vars(self).pop("best_params_", None)
+        _refuse_own_noise(y)
+        settings = self._settings()
+        features, labels = self._prepare(X, y, sample_weight)
+        folds = _test_sets(
+            self.cv, labels, getattr(y, "groups", None) if groups is None else groups
+        )
+        self.n_splits_ = len(folds)
+        self._choose_references(features)
+        self.n_labels_ = count_labels(labels)
+        settings = _distinct(settings, self.n_labels_)
+        scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
+        base, tried, best = self._kernel(), [], _Best()
+        for params in ParameterGrid(self.kernel_params or {}):
+            kernel = clone(base).set_params(**params)
+            kernel._validate_params()
+            self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+            self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
+            factors = self._fold_rows(features, labels, folds, len(settings))
+            scores = [factors.scores(k, settings) for k in range(len(folds))]
+            tried.append(_results(scores, settings, params))
+            index, score = _best_of(tried[-1], scoring)
+            if score > best.score:
+                best = _Best(
+                    score, index + len(settings) * (len(tried) - 1), self.kernel_,
+                    self.covariance_factor_, self.jitter_,
+                    factors.join(settings[index], self.n_labels_),
+                )  # fmt: skip
+        self.cv_results_ = _joined(tried)
+        self._keep_best(best, scoring)
+        self.edge_std_ = self._edge_of(features)
+        return self
+
+    def _keep_best(self, best, scoring):
+        """Become the model of the best setting."""
+        self.best_score_, self.best_index_ = best.score, best.index
+        self.best_params_ = self.cv_results_["params"][best.index]
+        self.kernel_, self.covariance_factor_ = best.kernel, best.covariance_factor
+        self.jitter_ = best.jitter
+        if self.verbose:
+            print(f"chosen by {scoring} = {best.score:.4g}: {self.best_params_}")
+        factor, self.label_factors_, main = best.factor
+        self._keep(factor, main)
+
+    def _settings(self):
+        """Return all combinations of noise levels, as dictionaries by kind of label."""
+        levels = {}
+        for kind in LABELS:
+            values = np.atleast_1d(np.asarray(getattr(self, f"sigma_{kind}"), dtype=float))
+            if values.ndim != 1 or not len(values) or not (values > 0).all():
+                raise ValueError(
+                    f"sigma_{kind} must be positive numbers, got {getattr(self, f'sigma_{kind}')!r}"
+                )
+            levels[kind] = values.tolist()
+        return list(ParameterGrid(levels))
+
+    def _fold_rows(self, features, labels, folds, n_settings):
+        """Return the factors of all folds, at unit noise."""
+        references, residual = self._references(), self._residual(features, labels)
+        m = len(references)
+        # Those of the folds, and of energies per atom; those of the best kernel so far; Gram
+        # matrices and their factors.
+        kinds = len(self.n_labels_)
+        n_triangles = len(folds) * (kinds + 1) + 2 * kinds + min(n_settings, together(m))
+        plan = plan_memory(self.max_memory, features, labels, m, n_triangles)
+        factors = FoldFactors(m)
+        for k, members in enumerate(folds):
+            x, own = features[members], labels[members]
+            fold = RowFolder(m, x.n_atoms, own)
+            name = f"fold {k + 1} of {len(folds)}"
+            for _, parts in whitened_blocks(
+                references, self.covariance_factor_, x, own, residual[members], plan,
+                self.verbose, name,
+            ):  # fmt: skip
+                for kind, rows in parts:
+                    fold.fold(kind, rows)
+            factors.add(fold)
+        return factors
+
+
+class _Best(NamedTuple):
+    """The best setting so far, with what makes a fitted model of it."""
+
+    score: float = -np.inf
+    index: int = 0  # in `cv_results_`
+    kernel: object = None
+    covariance_factor: np.ndarray | None = None
+    jitter: float = 0.0
+    factor: tuple = ()
+
+
+def _refuse_own_noise(y):
+    """Refuse noise that a search over default levels would silently leave as it is."""
+    names = [f"sigma_{kind}" for kind in LABELS] if isinstance(y, Targets) else []
+    given = [name for name in names if getattr(y, name) is not None]
+    if given:
+        raise ValueError(
+            f"y has noise levels of its own ({given[0]}), which no search over common levels would "
+            "change. Leave them out, or search with GridSearchCV(SparseGPR(...))."
+        )
+
+
+def _test_sets(cv, labels, groups):
+    """Return the structures of each fold; every structure is in one."""
+    n = len(labels)
+    if groups is not None and (cv is None or isinstance(cv, Integral)):
+        cv = GroupKFold(5 if cv is None else cv)
+    splits = list(check_cv(cv).split(np.zeros(n), labels.energy, groups))
+    tests = [np.sort(np.arange(n)[test]) for _, test in splits]
+    seen = np.zeros(n, dtype=int)
+    for test in tests:
+        seen[test] += 1
+    whole = all(
+        len(np.arange(n)[train]) == n - len(test) for (train, _), test in zip(splits, tests)
+    )
+    if (seen != 1).any() or not whole or len(tests) < 2:
+        odd = np.flatnonzero(seen != 1)
+        where = f"; structure {odd[0]} is in {seen[odd[0]]}" if len(odd) else ""
+        raise ValueError(
+            "cv must put each structure into one fold, to be learnt from in all others, as KFold "
+            f"and GroupKFold do: got {len(tests)} folds{where}. Use GridSearchCV for other schemes."
+        )
+    return tests
+
+
+def _distinct(settings, kinds):
+    """Return the settings without those that differ in kinds of labels that there are none of."""
+    seen = {}
+    for setting in settings:
+        seen.setdefault(tuple(setting[kind] for kind in LABELS if kind in kinds), setting)
+    return list(seen.values())
+
+
+def _results(scores, settings, params):
+    """Return one kernel's part of `cv_results_`."""
+    kernel = {f"kernel__{name}": value for name, value in params.items()}
+    result = {"params": [{f"sigma_{kind}": s[kind] for kind in LABELS} | kernel for s in settings]}
+    for kind in LABELS:
+        if any(kind in fold for fold in scores):
+            missing = np.full(len(settings), np.nan)
+            table = np.array([fold.get(kind, missing) for fold in scores])
+            name = f"test_neg_{kind}_rmse"
+            result |= {f"split{k}_{name}": row for k, row in enumerate(table)}
+            result[f"mean_{name}"] = np.nanmean(table, axis=0)
+            result[f"std_{name}"] = np.nanstd(table, axis=0)
+    return result
+
+
+def _best_of(result, scoring):
+    """Return the place and the value of the best mean score."""
+    name = f"mean_test_{scoring}"
+    if name not in result:
+        raise ValueError(f"no structure has a label to score by scoring={scoring!r}")
+    index = int(np.argmax(result[name]))
+    return index, float(result[name][index])
+
+
+def _joined(tried):
+    joined = {"params": [params for result in tried for params in result["params"]]}
+    names = [name for name in tried[0] if name != "params"]
+    return joined | {name: np.concatenate([r[name] for r in tried]) for name in names}

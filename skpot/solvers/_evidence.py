@@ -1,0 +1,86 @@
+"""Strength of a ridge penalty by maximum marginal likelihood."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import svd
+from scipy.optimize import minimize_scalar
+
+_GRID = 200  # strengths that are tried before the best is refined; there may be several maxima
+
+
+class Evidence(NamedTuple):
+    """A strength of the penalty and what the data say of it."""
+
+    alpha: float
+    noise_scale: float  # factor of all noise levels
+    log_likelihood: float  # of the rows, without the logarithms of their noise levels
+
+
+def maximise_evidence(trapezoid, n_rows):
+    r"""Return the strength of a ridge penalty for which the data are most likely.
+
+    For rows :math:`y = A x + \epsilon` with noise :math:`\tau^2` and coefficients of prior variance
+    :math:`\tau^2 / \alpha`, and the singular value decomposition :math:`A = U S V^T`,
+
+    .. math::
+
+        \log p(y) = -\tfrac12 \Big[ \sum_i \log(1 + s_i^2/\alpha) + n \log 2\pi\tau^2
+            + Q(\alpha) / \tau^2 \Big], \qquad
+        Q(\alpha) = |y|^2 - |U^T y|^2 + \sum_i \frac{\alpha\,(U^T y)_i^2}{\alpha + s_i^2}
+
+    which is largest for :math:`\tau^2 = Q/n`; what remains is a function of :math:`\alpha` alone.
+    The decomposition is that of the triangular factor.
+
+    Parameters
+    ----------
+    trapezoid : ndarray of shape (k, m + 1)
+        See `TriangularFactor.trapezoid`.
+    n_rows : float
+        Number of rows n, or the sum of their weights if rows have been scaled to count as several.
+
+    Returns
+    -------
+    Evidence
+
+    References
+    ----------
+    D. J. C. MacKay, Neural Comput. 4, 415 (1992).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpot.solvers import TriangularFactor, maximise_evidence
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.normal(size=(4000, 50))
+    >>> y = A @ rng.normal(scale=0.5, size=50) + rng.normal(scale=2.0, size=4000)
+    >>> factor = TriangularFactor(np.zeros((50, 50)))
+    >>> factor.fold(np.column_stack([A, y]))
+    >>> found = maximise_evidence(factor.trapezoid, 4000)
+    >>> bool(abs(found.noise_scale - 2.0) < 0.1), bool(abs(found.alpha - 16.0) < 5.0)
+    (True, True)
+    """
+    rows, target = trapezoid[:, :-1], trapezoid[:, -1]
+    left, singular, _ = svd(rows, full_matrices=False)
+    along = (left.T @ target) ** 2
+    squared = singular**2
+    rest = max(0.0, float(target @ target - along.sum()))
+    tiny = np.finfo(float).tiny
+
+    def spread(log_alpha):
+        alpha = np.exp(log_alpha)
+        return rest + np.sum(along * (alpha / (alpha + squared)))
+
+    def cost(log_alpha):
+        determinant = np.sum(np.log1p(squared * np.exp(-log_alpha)))
+        return 0.5 * (determinant + n_rows * np.log(max(spread(log_alpha), tiny) / n_rows))
+
+    top = np.log(max(squared.max(initial=0.0), tiny))
+    grid = np.linspace(top - 36.0, top + 12.0, _GRID)
+    best = grid[np.argmin([cost(g) for g in grid])]
+    step = grid[1] - grid[0]
+    found = minimize_scalar(cost, bounds=(best - step, best + step), method="bounded").x
+    found = min((found, best), key=cost)
+    scale = np.sqrt(max(spread(found), tiny) / n_rows)
+    likelihood = -cost(found) - 0.5 * n_rows * (1.0 + np.log(2.0 * np.pi))
+    return Evidence(float(np.exp(found)), float(scale), float(likelihood))

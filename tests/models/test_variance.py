@@ -1,0 +1,200 @@
+"""Standard deviations of energies, forces and stress against dense algebra; the grade."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from sklearn.pipeline import make_pipeline
+
+import skpot
+from skpot import GPR, SOAP, SparseGPR, Targets
+from skpot.kernels import RBF, DotProduct
+from skpot.models import _variance
+from skpot.models._potential import edge_std
+from skpot.testing import sample_structures
+from tests.naive.exact import ExactGP
+from tests.naive.kernel import SparseGP, Structure, dot_product, gaussian
+from tests.naive.variance import exact_variance, projected_variance
+
+SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
+NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
+E0 = {"Si": -2.5, "O": -2.0}
+
+
+def labelled(symbols=("Si", "O"), n=1):
+    """Return structures with random labels, of which some lack one kind."""
+    rng = np.random.default_rng(0)
+    X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
+    energy = [-3.0 * len(a) + rng.normal() for a in X]
+    forces = [rng.normal(size=(len(a), 3)) for a in X]
+    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
+    energy[1], forces[2] = None, None
+    return X, Targets(energy, forces, stress)
+
+
+@pytest.fixture(scope="module")
+def silicon():
+    X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    soap = SOAP(cutoff=4.0, n_max=4, l_max=3)
+    return soap.fit_transform(X[:12]), y[:12], soap.transform(X_test[:6]), y_test[:6]
+
+
+def naive(atoms, energy=None, forces=None, stress=None):
+    cell = atoms.cell.array
+    return Structure(atoms.numbers, atoms.positions, cell, atoms.pbc, energy, forces, stress)
+
+
+def training(X, y):
+    return [
+        naive(
+            atoms,
+            y.energy[i] if y.has_energy[i] else None,
+            y.forces[i],
+            y.stress[i] if y.has_stress[i] else None,
+        )
+        for i, atoms in enumerate(X)
+    ]
+
+
+def features_of(soap):
+    def features(numbers, positions, cell, pbc):
+        return soap.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+
+    return features
+
+
+def compare(model, X, variance):
+    """Compare all deviations of a pipeline with `variance(structure, name)`."""
+    features = model[0].transform(X)
+    _, std = model.predict(X, return_std="all")
+    atoms = np.split(model[1].energies_std(features), features.offsets[1:-1])
+    tolerance = dict(rtol=1e-3, atol=1e-6)
+    for i, structure in enumerate(X):
+        s = naive(structure)
+        np.testing.assert_allclose(std.energy[i] ** 2, variance(s, "energy"), **tolerance)
+        np.testing.assert_allclose(atoms[i][1] ** 2, variance(s, ("atom", 1)), **tolerance)
+        for name in [(0, 1), (len(structure) - 1, 2)]:
+            np.testing.assert_allclose(std.forces[i][name] ** 2, variance(s, name), **tolerance)
+        assert std.has_stress[i] == structure.pbc.all()
+        for v in (0, 4) if std.has_stress[i] else ():
+            np.testing.assert_allclose(std.stress[i, v] ** 2, variance(s, v), rtol=1e-3, atol=1e-9)
+
+
+KERNELS = [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))]
+
+
+@pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
+def test_sparse_equals_dense_algebra(kernel, plain):
+    X, y = labelled()
+    X, y = X[:4], y[:4]
+    gpr = SparseGPR(kernel, n_sparse=6, e0=E0, jitter=1e-12, **NOISE)
+    model = make_pipeline(SOAP(**SMALL), gpr).fit(X, y)
+    references = list(zip(gpr.reference_features_, gpr.reference_species_, strict=True))
+    e0 = {14: -2.5, 8: -2.0}
+    oracle = SparseGP(features_of(model[0]), plain, references, e0, **NOISE).fit(training(X, y))
+    compare(model, X[:3], lambda s, name: projected_variance(oracle, s, name))
+
+
+@pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
+def test_exact_equals_dense_algebra(kernel, plain):
+    X, y = labelled()
+    X, y = X[:3], y[:3]
+    model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0=E0, **NOISE)).fit(X, y)
+    e0 = {14: -2.5, 8: -2.0}
+    oracle = ExactGP(features_of(model[0]), plain, e0, **NOISE).fit(training(X, y))
+
+    compare(model, X, lambda s, name: exact_variance(oracle, s, name))
+
+
+@pytest.mark.parametrize("kernel", [RBF(0.5), DotProduct(2)], ids=str)
+def test_sparse_equals_exact_where_every_environment_is_a_reference(silicon, kernel):
+    features, y, test, _ = silicon
+    energies = np.asarray(y)
+    sparse = SparseGPR(kernel, n_sparse=10_000, sigma_energy=0.01, jitter=1e-14)
+    sparse.fit(features[:4], energies[:4])
+    exact = GPR(kernel, sigma_energy=0.01).fit(features[:4], energies[:4])
+    mine, other = sparse.predict_std(test), exact.predict_std(test)
+    tolerance = dict(rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(mine.energy, other.energy, **tolerance)
+    np.testing.assert_allclose(mine.forces_flat, other.forces_flat, **tolerance)
+    np.testing.assert_allclose(mine.stress, other.stress, **tolerance)
+    np.testing.assert_allclose(sparse.energies_std(test), exact.energies_std(test), **tolerance)
+
+
+@pytest.mark.parametrize("solver", ["sparse", "cholesky", "cg"])
+def test_parts_and_order_change_nothing(silicon, solver, monkeypatch):
+    features, y, test, _ = silicon
+    options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
+    model = (SparseGPR if solver == "sparse" else GPR)(RBF(0.5), **options).fit(features, y)
+    whole, atoms = model.predict_std(test), model.energies_std(test)
+    monkeypatch.setattr(_variance, "_BYTES", 1e5)  # two or three environments
+    monkeypatch.setattr(_variance, "_TOGETHER", 3)
+    parts, reversed_ = model.predict_std(test), model.predict_std(test[::-1])[::-1]
+    for other in (parts, reversed_):
+        np.testing.assert_allclose(other.energy, whole.energy, rtol=1e-7)
+        np.testing.assert_allclose(other.forces_flat, whole.forces_flat, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(other.stress, whole.stress, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(model.energies_std(test), atoms, rtol=1e-7)
+
+
+def test_predict_gives_all_or_energies(silicon):
+    features, y, test, _ = silicon
+    model = SparseGPR(n_sparse=20).fit(features, y)
+    energies, everything = (model.predict(test, return_std=flag)[1] for flag in (True, "all"))
+    assert type(energies) is np.ndarray
+    np.testing.assert_array_equal(everything.energy, energies)
+    assert everything.forces[0].shape == (8, 3) and everything.stress.shape == (len(test), 6)
+    plain = model.fit(features, np.asarray(y)).predict(test, return_std="all")[1]
+    assert type(plain) is np.ndarray
+    with pytest.raises(ValueError, match="True, False or \"all\", got 'some'"):
+        model.predict(test, return_std="some")
+
+
+def test_rows_of_whole_molecules():
+    X, y, _, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    X, y = X[-6:], y[-6:]
+    for regressor in (SparseGPR(RBF(1.0)), GPR(RBF(1.0))):
+        model = make_pipeline(skpot.InverseDistances(), regressor).fit(X[:5], y[:5])
+        _, std = model.predict(X[5:], return_std="all")
+        (forces,) = std.forces
+        assert forces.shape == (9, 3) and (forces > 0).all() and std.stress is None
+        features = model[:-1].transform(X)
+        grade = model[-1].extrapolation_grade(features)
+        assert grade.shape == (6,)
+        np.testing.assert_allclose(grade[:5].max(), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["sparse", "cholesky", "cg"])
+def test_the_grade_is_one_at_the_edge_of_the_training_set(silicon, solver):
+    features, y, test, _ = silicon
+    options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
+    model = SparseGPR(n_sparse=30) if solver == "sparse" else GPR(RBF(0.5), **options)
+    model.fit(features, y)
+    grade = model.extrapolation_grade(features)
+    np.testing.assert_allclose(grade.max(), 1.0, rtol=1e-9)
+    # The grade is the ratio of deviations, here one of each structure's worst atom.
+    ratio = model.energies_std(test) / model.energies_std(features).max()
+    np.testing.assert_allclose(model.extrapolation_grade(test), ratio, rtol=1e-9)
+
+
+def test_what_is_unlike_all_data_is_graded_above_one():
+    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    model = make_pipeline(SOAP(cutoff=4.0, n_max=4, l_max=3), SparseGPR(n_sparse=100))
+    bulk = [i for i, atoms in enumerate(X) if len(atoms) > 1][:30]
+    model.fit([X[i] for i in bulk], y[bulk])
+    strange = X[bulk[0]].copy()
+    strange.positions[0] += [1.0, 0.5, 0.8]
+    grade = model[-1].extrapolation_grade(model[0].transform([strange]))
+    assert grade.max() > 2.0
+    with pytest.raises(ValueError, match="species Ge"):
+        features = model[0].transform([strange])
+        features.species[:] = 32
+        model[-1].extrapolation_grade(features)
+
+
+def test_few_labels_are_graded_by_some_of_the_environments(silicon):
+    features, y, _, _ = silicon
+    model = SparseGPR(n_sparse=20).fit(features, y)
+    std = model.energies_std(features)
+    found = [edge_std(model._process(), features, 1e-10, limit)[14] for limit in (len(std), 30, 1)]
+    step = -(-len(std) // 30)
+    np.testing.assert_allclose(found, [std.max(), std[::step].max(), std[0]], rtol=1e-9)
