@@ -11,6 +11,7 @@ are given over all test structures, over those that are no rotated copies of tra
 import sys
 from pathlib import Path
 
+from _accuracy import errors, rotated_copies
 from _common import arguments, emit, json_lines, machine, peak_mb, run_child, versions
 
 OPTIONS = arguments(
@@ -114,46 +115,6 @@ def final():
         },
         OPTIONS.out,
     )
-
-
-def errors(y_true, y_predicted, rows):
-    from skpot import metrics
-
-    rows = list(rows)
-    a, b = y_true[rows], y_predicted[rows]
-    return {
-        "structures": len(rows),
-        "mae_energy_meV_atom": 1e3 * metrics.energy_mae(a, b),
-        "rmse_energy_meV_atom": 1e3 * metrics.energy_rmse(a, b),
-        "mae_forces_eV_A": metrics.forces_mae(a, b),
-        "rmse_forces_eV_A": metrics.forces_rmse(a, b),
-        "rmse_stress_GPa": 160.21766 * metrics.stress_rmse(a, b),
-    }
-
-
-def rotated_copies(soap, X, X_test, tolerance=1e-6):
-    """Return the test structures whose environments are all those of a training structure."""
-    import numpy as np
-
-    known, new = soap.transform(X), soap.transform(X_test)
-    # A generic projection sorts environments alike whatever the order of atoms; rows that tie are
-    # equal themselves.
-    direction = np.random.default_rng(0).normal(size=known.shape[1])
-
-    def in_order(features):
-        for s in range(len(features)):
-            rows = features.values[features.offsets[s] : features.offsets[s + 1]]
-            yield rows[np.argsort((rows @ direction).round(7), kind="stable")]
-
-    train = list(in_order(known))
-    found = []
-    for k, rows in enumerate(in_order(new)):
-        alike = (
-            other.shape == rows.shape and np.abs(other - rows).max() < tolerance for other in train
-        )
-        if any(alike):
-            found.append(k)
-    return found
 
 
 def main():

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # Public name -> module that holds it. A new public name needs a line here and nothing else.
 _PUBLIC = {
     "AtomicFeatures": "skpot.data",
+    "AutoGPR": "skpot.models",
     "Calculator": "skpot.md",
     "CalibratedPotential": "skpot.compose",
     "Committee": "skpot.compose",
@@ -34,6 +35,7 @@ _PUBLIC = {
     "check_structures": "skpot.data",
     "dump": "skpot.persistence",
     "load": "skpot.persistence",
+    "make_potential": "skpot.compose",
     "read": "skpot.data",
 }
 

@@ -41,6 +41,8 @@ FEATURE_STEPS = {
 
 # Regressors of AtomicFeatures or, each row an environment, of ordinary tables.
 REGRESSORS = {
+    "AutoGPR": skpot.AutoGPR(),
+    "AutoGPR-sparse": skpot.AutoGPR(n_sparse=100, max_pairs=0.0),
     "SparseGPR": skpot.SparseGPR(n_sparse=10),
     "SparseGPR-linear": skpot.SparseGPR(
         kernels.DotProduct(zeta=1), n_sparse=20, selection="random"

@@ -169,3 +169,13 @@ def test_chart(tmp_path):
     (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, lines)))
     run(FOLDER / "plot_peers.py", "--results", tmp_path, "--out", tmp_path / "chart.png")
     assert 1000 < (tmp_path / "chart.png").stat().st_size < 150_000
+
+
+def test_accuracy_of_the_presets(small_set):
+    (small_set / "mlearn_Si").mkdir()
+    for part in ("train", "test"):
+        (small_set / f"{part}.xyz").rename(small_set / "mlearn_Si" / f"{part}.xyz")
+    (record,) = run(FOLDER / "accuracy_sets.py", "--data", small_set, "--quick", "--preset", "fast")
+    assert record["test"]["structures"] == 3
+    assert record["test_without_copies"]["structures"] == 2
+    assert record["chosen"]["labels"] == 6 * (1 + 24 + 6)

@@ -3,6 +3,7 @@
 from ._calibrated import CalibratedPotential
 from ._committee import Committee
 from ._jacobians import register_jacobian
+from ._make_potential import make_potential
 from ._per_atom import PerAtom
 from ._per_structure import PerStructure
 from ._principal import PrincipalComponents
@@ -13,5 +14,6 @@ __all__ = [
     "PerAtom",
     "PerStructure",
     "PrincipalComponents",
+    "make_potential",
     "register_jacobian",
 ]

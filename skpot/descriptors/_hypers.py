@@ -126,10 +126,10 @@ def _plain(value):
     return dict(value) if isinstance(value, dict) else value
 
 
-_SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds
-    "fast": (5, 4, 4.0, 1.9),
-    "default": (8, 6, 5.0, 2.25),
-    "accurate": (10, 6, 6.0, 2.6),
+_SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds; sigma and r0 in bonds
+    "fast": (5, 4, 4.0, 1.9, 0.2, 1.6),
+    "default": (8, 6, 5.0, 2.25, 0.2, 1.6),
+    "accurate": (10, 6, 6.0, 2.6, 0.24, 1.9),
 }
 
 
@@ -140,9 +140,10 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
 
     .. math:: \sigma = 0.2\,d, \qquad u(r) = \frac{1}{1 + (r/1.6\,d)^4}
 
-    and a cosine over the whole cutoff: radial scaling is that of Willatt, Musil, Ceriotti (Phys.
-    Chem. Chem. Phys. 20, 29661 (2018)), the width agrees with the 0.3 Å with hydrogen and 0.5 Å
-    without of the universal SOAP heuristics (github.com/libAtoms/universalSOAP).
+    and a cosine over the whole cutoff; "accurate" has factors 0.24 and 1.9, which serve many data.
+    Radial scaling is that of Willatt, Musil, Ceriotti (Phys. Chem. Chem. Phys. 20, 29661 (2018)),
+    the width agrees with the 0.3 Å with hydrogen and 0.5 Å without of the universal SOAP
+    heuristics (github.com/libAtoms/universalSOAP).
     Radial functions are the optimal ones, neighbours that are hydrogen weigh 0.6, and "totals"
     compresses beyond 6000 features. Errors on held-out training frames vary little around these
     factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
@@ -160,14 +161,14 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
         Parameters of `SOAP`.
     """
     d = scales.bond
-    n_max, l_max, angstroms, bonds = _SOAP[preset]
+    n_max, l_max, angstroms, bonds, width, scaling = _SOAP[preset]
     chosen = {
         "cutoff": round(max(angstroms, bonds * d), 1),
         "n_max": n_max,
         "l_max": min(l_max, 3) if body_order == 4 else l_max,
-        "sigma": round(0.2 * d, 2),
+        "sigma": round(width * d, 2),
         "radial_basis": "optimal" if density == "gaussian" else "gto",
-        "radial_scaling": (round(1.6 * d, 2), 4.0),
+        "radial_scaling": (round(scaling * d, 2), 4.0),
         "compression": None,
     }
     used = chosen | given

@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, lapack
+from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -110,7 +110,7 @@ class _ExactPotential(EvidencePotential):
             If labels are missing, not finite or of the wrong shape, all problems at once; if
             `max_memory` cannot be met.
         DivergenceError
-            If conjugate gradients diverge; says why they may.
+            If conjugate gradients diverge or there is no dense factor; says why they may.
 
         Warns
         -----
@@ -160,7 +160,10 @@ class _ExactPotential(EvidencePotential):
         """Return the coefficients of all labels by a Cholesky factor."""
         matrix = covariance(self._references(), order, functionals, features)
         matrix[np.diag_indices_from(matrix)] += 1.0
-        factor = cholesky(matrix, lower=True, check_finite=False)
+        try:
+            factor = cholesky(matrix, lower=True, check_finite=False)
+        except LinAlgError as error:
+            raise self._too_little_noise(f"there is no Cholesky factor: {error}") from None
         solution = cho_solve((factor, True), values)
         self.residual_ = float(_rms(matrix @ solution - values))
         self.n_iter_ = 1
@@ -169,6 +172,14 @@ class _ExactPotential(EvidencePotential):
         self._keep_shares(functionals, 1.0 - np.sum(np.tril(inverse) ** 2, axis=0))
         self._keep_dense(factor, functionals, features)
         return solution
+
+    def _too_little_noise(self, what):
+        return DivergenceError(
+            f"{what}. The labels' covariance exceeds their noise by more than double precision "
+            f"resolves. Use a larger sigma_energy (now {self.sigma_energy} eV per atom), "
+            f"sigma_forces ({self.sigma_forces} eV/Å) or sigma_stress ({self.sigma_stress} "
+            "eV/Å^3), a kernel of smaller variance, or features of a smaller scale."
+        )
 
     def _keep_shares(self, functionals, leverages):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
@@ -207,13 +218,7 @@ class _ExactPotential(EvidencePotential):
                     tol=self.tol / size, max_iter=self.max_iter, report=report,
                 )  # fmt: skip
             except DivergenceError as error:
-                raise DivergenceError(
-                    f"conjugate gradients diverged: {error}. The labels' covariance exceeds their "
-                    "noise by more than double precision resolves. Use a larger sigma_energy "
-                    f"(now {self.sigma_energy:g} eV per atom), sigma_forces ({self.sigma_forces:g} "
-                    f"eV/Å) or sigma_stress ({self.sigma_stress:g} eV/Å^3), a kernel of smaller "
-                    "variance, or features of a smaller scale."
-                ) from None
+                raise self._too_little_noise(f"conjugate gradients diverged: {error}") from None
         self.residual_ = float(solution.residual * size)
         self.n_iter_ = max(1, solution.n_iter)
         self.converged_ = solution.converged

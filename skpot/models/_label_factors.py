@@ -33,22 +33,28 @@ class FitFactor:
     def __init__(self, factor, main):
         self.factor = factor
         self.main = main
-        self.apart = {}
+        self._few = {}  # rows as they come, as long as they are fewer than columns
+        self._many = {}  # then their factors
 
     def fold(self, kind, rows):
         """Fold in rows of one kind; see `TriangularFactor.fold`."""
-        self._of(kind, rows).fold(rows)
+        if kind == self.main:
+            self.factor.fold(rows)
+        elif kind in self._many:
+            self._many[kind].fold(rows)
+        else:
+            few = self._few.setdefault(kind, [])
+            few.append(rows)
+            if sum(map(len, few)) > rows.shape[1]:
+                self._many[kind] = empty_factor(rows.shape[1] - 1)
+                self._many[kind].fold(np.concatenate(self._few.pop(kind)))
 
     def merge(self, kind, trapezoid):
         """Fold in the trapezoid of rows of one kind."""
-        self._of(kind, trapezoid).merge(trapezoid)
-
-    def _of(self, kind, rows):
         if kind == self.main:
-            return self.factor
-        if kind not in self.apart:
-            self.apart[kind] = empty_factor(rows.shape[1] - 1)
-        return self.apart[kind]
+            self.factor.merge(trapezoid)
+        else:
+            self.fold(kind, trapezoid)
 
     def rescale(self, noise):
         """Divide the rows of kinds kept apart by factors of their noise."""
@@ -59,11 +65,16 @@ class FitFactor:
     def close(self, before):
         """Fold in the kinds kept apart; return their trapezoids with those from before."""
         kept = dict(before)
-        for kind, factor in self.apart.items():
-            trapezoid = factor.trapezoid
+        for kind in [*self._few, *self._many]:
+            if kind in self._few:
+                trapezoid = np.linalg.qr(np.concatenate(self._few[kind]), mode="r")
+            else:
+                trapezoid = self._many[kind].trapezoid
             self.factor.merge(trapezoid)
             if kind in before:
+                factor = empty_factor(trapezoid.shape[1] - 1)
                 factor.merge(before[kind])
+                factor.merge(trapezoid)
                 trapezoid = factor.trapezoid
             kept[kind] = trapezoid
         return kept

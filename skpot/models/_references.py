@@ -90,7 +90,7 @@ class References:
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
 
-    def environment_rows(self, features, limit=1024):
+    def environment_rows(self, features, limit=256):
         """Yield environments, of one species and at most `limit` at a time, and their rows.
 
         Yields

@@ -187,8 +187,12 @@ def test_too_few_iterations_are_reported(silicon):
 def test_divergence_is_explained(silicon):
     features, y, _, _ = silicon
     tiny = dict(sigma_energy=1e-13, sigma_forces=1e-13, sigma_stress=1e-13)
-    with pytest.raises(DivergenceError, match="Use a larger sigma_energy"):
-        GPR(RBF(3.0), solver="cg", n_precondition=5, **tiny).fit(features, y)
+    for how in [{"solver": "cg", "n_precondition": 5}, {"solver": "cholesky"}]:
+        with pytest.raises(DivergenceError, match="Use a larger sigma_energy"):
+            GPR(RBF(3.0), **how, **tiny).fit(features, y)
+    by_group = tiny | {"sigma_energy": {"default": 1e-13}}
+    with pytest.raises(DivergenceError, match="now {'default': 1e-13} eV per atom"):
+        GPR(RBF(3.0), solver="cholesky", **by_group).fit(features, y)
 
 
 def test_memory_is_planned(silicon):

@@ -1,0 +1,281 @@
+"""Gaussian process that chooses its noise, weights and kind of solution from the labels."""
+
+import warnings
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from ..kernels import RBF
+from ._gpr import GPR
+from ._noise import LABELS, labelled_atoms
+from ._potential import KernelPotential, VariancePotential
+from ._sparse_gpr import SparseGPR
+
+_ENERGY = 0.02  # noise of energies per atom over that of forces, Å
+_STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
+_EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
+_ORDINARY = 0.9  # share of the structures that are no extremes by definition
+_LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
+_LEAST = 1e-6  # of labels that severity is measured by
+_JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
+_TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
+
+
+class AutoGPR(VariancePotential, KernelPotential):
+    r"""Gaussian process whose noise, weights and size follow from the training set.
+
+    The model is a `GPR` where the training set is small enough, else a `SparseGPR`, with a
+    Gaussian kernel on features of unit mean squared length such as those of
+    `PrincipalComponents`. With :math:`\bar f` the mean absolute force component after the
+    baseline,
+
+    .. math:: \sigma_F = \nu \bar f, \qquad \sigma_E = 0.02\,\text{Å}\;\sigma_F, \qquad
+              \sigma_S = 0.1\,\text{Å}^{-2}\;\sigma_F
+
+    per atom for energies, but :math:`\sigma_F` is at least 1 meV/Å. Stress counts for little next
+    to forces, because that of plane-wave calculations is not quite the derivative of their energies
+    (it lacks what changes with the basis set), and energies count for much, because they are few.
+    Without forces, :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per
+    atom less its median.
+
+    Extreme structures, such as strongly compressed ones, lose weight: the severity of a
+    structure is its largest of root mean square force, energy per atom above the median and
+    stress times volume per atom, each over its 90th percentile in the training set. Beyond four
+    it divides the weight by its square, so that the noise grows with the labels.
+
+    Parameters
+    ----------
+    kernel : kernel object, default=None
+        From `skpot.kernels`; None stands for `RBF()`.
+    noise : float, default=0.015
+        Noise of forces relative to their mean absolute component, :math:`\nu`.
+    sigma_energy, sigma_forces, sigma_stress : float or None, default=None
+        Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
+    n_sparse : int, default=2000
+        References of the sparse model; the preconditioner of the exact one has twice as many.
+    selection : {"cur", "fps", "random"}, default="random"
+        How the references of the sparse model are chosen.
+    max_pairs : float, default=3e8
+        Largest number of pairs of environments of one species for which the process is exact; the
+        cost of each iteration is in proportion. 0 makes it sparse always.
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species; see `SparseGPR`.
+    baseline : str or None, default=None
+        Name of a block of features that are energies; see `SparseGPR`.
+    targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
+        Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
+    max_memory : float or None, default=None
+        Bytes the fit may use; None stands for half of the memory that is free.
+    random_state : int, RandomState or None, default=0
+        Seed of the choice of references.
+    verbose : int, default=0
+        1 shows progress bars.
+
+    Attributes
+    ----------
+    model_ : GPR or SparseGPR
+        The fitted model; its attributes say the rest.
+    sigma_energy_, sigma_forces_, sigma_stress_ : float
+        Noise in use: eV per atom, eV/Å and eV/Å^3.
+    weight_ : ndarray of shape (n_structures,)
+        Weights of the training structures, `sample_weight` included.
+    exact_ : bool
+        Whether `model_` is a `GPR`.
+    n_pairs_ : int
+        Number of pairs of environments of one species.
+    n_features_in_ : int
+        Number of features.
+
+    See Also
+    --------
+    make_potential : Pipelines that end in this regressor.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> soap = skpot.SOAP(hypers="fast", central_weight=0.0, normalize=False)
+    >>> model = make_pipeline(soap, skpot.PrincipalComponents(50), skpot.AutoGPR(max_pairs=0))
+    >>> model.fit(X[:5], y[:5])[-1].exact_
+    False
+    """
+
+    _default_kernel = RBF
+
+    _parameter_constraints = {
+        "kernel": GPR._parameter_constraints["kernel"],
+        "noise": [Interval(Real, 0, None, closed="neither")],
+        "sigma_energy": [Interval(Real, 0, None, closed="neither"), None],
+        "sigma_forces": [Interval(Real, 0, None, closed="neither"), None],
+        "sigma_stress": [Interval(Real, 0, None, closed="neither"), None],
+        "n_sparse": [Interval(Integral, 1, None, closed="left")],
+        "selection": SparseGPR._parameter_constraints["selection"],
+        "max_pairs": [Interval(Real, 0, None, closed="left")],
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        kernel=None,
+        *,
+        noise=0.015,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_stress=None,
+        n_sparse=2000,
+        selection="random",
+        max_pairs=3e8,
+        e0=None,
+        baseline=None,
+        targets="auto",
+        max_memory=None,
+        random_state=0,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.noise = noise
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.n_sparse = n_sparse
+        self.selection = selection
+        self.max_pairs = max_pairs
+        self.e0 = e0
+        self.baseline = baseline
+        self.targets = targets
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Choose noise, weights and model, and fit it.
+
+        Parameters
+        ----------
+        X : AtomicFeatures, or array of shape (n_samples, n_features)
+            Features with derivatives; the rows of an array count as one environment each.
+        y : Targets, or array of shape (n_samples,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        sample_weight : array of shape (n_samples,), optional
+            Multiplies the inverse variance of all labels of a structure.
+
+        Returns
+        -------
+        self : AutoGPR
+
+        Raises
+        ------
+        ValueError
+            If labels are missing, not finite or of the wrong shape, all problems at once; if
+            `max_memory` cannot be met.
+        DivergenceError
+            If the labels' covariance exceeds their noise by too much; see `GPR`.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the model's own fit repeats them
+            features, labels = self._prepare(X, y, sample_weight)
+        weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
+        sizes = _sizes(features, labels, self._residual(features, labels), weight)
+        self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
+        level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
+        self.sigma_forces_ = _given(self.sigma_forces, level)
+        share = _ENERGY if sizes.has_forces else 1.0
+        self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
+        self.sigma_stress_ = _given(self.sigma_stress, _STRESS * self.sigma_forces_)
+        _, counts = np.unique(features.species, return_counts=True)
+        self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
+        self.exact_ = self.n_pairs_ <= self.max_pairs
+        self.model_ = self._model().fit(X, y, sample_weight=self.weight_)
+        self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
+        return self
+
+    def _noise(self):
+        # Labels are measured before their noise is known.
+        levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
+        return {name: 1.0 if level is None else level for name, level in levels.items()}
+
+    def _model(self):
+        """Return the regressor that the choices amount to."""
+        shared = {
+            "sigma_energy": self.sigma_energy_,
+            "sigma_forces": self.sigma_forces_,
+            "sigma_stress": self.sigma_stress_,
+            "e0": self.e0,
+            "baseline": self.baseline,
+            "targets": self.targets,
+            "max_memory": self.max_memory,
+            "random_state": self.random_state,
+            "verbose": self.verbose,
+        }
+        kernel = clone(self._kernel())
+        if self.exact_:
+            return GPR(kernel, n_precondition=2 * self.n_sparse, tol=_TOLERANCE, **shared)
+        return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
+
+    def _expand(self, features, slopes):
+        return self.model_._expand(features, slopes)
+
+    def _process(self):
+        return self.model_._process()
+
+    def _edges(self):
+        return self.model_._edges()
+
+
+def _given(value, otherwise):
+    return float(otherwise if value is None else value)
+
+
+class _Sizes(NamedTuple):
+    """How large labels are."""
+
+    level: float  # mean absolute force component, or energy per atom if there are no forces
+    has_forces: bool
+    severity: np.ndarray  # (n_structures,)
+
+
+def _sizes(features, labels, residual, weight):
+    """Return how large labels are, baseline taken off."""
+    n = features.n_atoms
+    per_atom = np.where(labels.has_energy, residual / n, 0.0)
+    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
+    forces, virial = np.zeros(len(n)), np.zeros(len(n))
+    level = _mean(np.abs(energy), weight)
+    labelled, stressed = labels.has_forces, labels.has_stress
+    if labelled.any():
+        atoms, rows = labelled_atoms(labels, n)
+        owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
+        counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
+        squares = np.bincount(owner, squares, minlength=len(n))
+        forces[labelled] = np.sqrt(squares[labelled] / counts[labelled])
+        level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
+    if stressed.any():
+        size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
+        virial[stressed] = size * features.volumes[stressed] / n[stressed]
+    severity = np.zeros(len(n))
+    for part in (forces, np.maximum(energy, 0.0), virial):
+        ordinary = _quantile(part, _ORDINARY, weight)
+        if ordinary > _LEAST:
+            severity = np.maximum(severity, part / ordinary)
+    return _Sizes(float(level), bool(labelled.any()), severity)
+
+
+def _mean(values, weight):
+    return np.sum(weight * values) / max(np.sum(weight), np.finfo(float).tiny)
+
+
+def _quantile(values, q, weight):
+    """Return the value that the share q of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weight[order])
+    return values[order[np.searchsorted(total, q * total[-1])]]

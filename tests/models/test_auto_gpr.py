@@ -1,0 +1,122 @@
+"""Noise, weights and kind of solution chosen from the labels."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
+from skpot.datasets import load_silicon
+
+
+@pytest.fixture(scope="module")
+def silicon():
+    X, y, X_test, y_test = load_silicon(return_X_y=True)
+    soap = SOAP(cutoff=4.0, n_max=4, l_max=3, central_weight=0.0, normalize=False)
+    steps = make_pipeline(soap, PrincipalComponents(30)).fit(X[:24])
+    return steps.transform(X[:24]), y[:24], steps.transform(X_test[:3]), y_test[:3]
+
+
+def test_is_the_model_that_it_chose(silicon):
+    features, y, features_test, _ = silicon
+    for auto, plain in [(AutoGPR(), GPR), (AutoGPR(max_pairs=0, n_sparse=50), SparseGPR)]:
+        auto.fit(features, y)
+        assert auto.exact_ == (plain is GPR)
+        noise = {
+            name: getattr(auto, f"{name}_")
+            for name in ("sigma_energy", "sigma_forces", "sigma_stress")
+        }
+        sizes = (
+            {"tol": 0.2} if auto.exact_ else {"n_sparse": 50, "selection": "random", "jitter": 1e-7}
+        )
+        same = plain(auto._kernel(), **noise, **sizes).fit(features, y, auto.weight_)
+        got, std = auto.predict(features_test, return_std=True)
+        expected, expected_std = same.predict(features_test, return_std=True)
+        np.testing.assert_allclose(got.energy, expected.energy, rtol=1e-12)
+        np.testing.assert_allclose(got.forces_flat, expected.forces_flat, atol=1e-10)
+        np.testing.assert_allclose(std, expected_std)
+
+
+def test_number_of_pairs_decides(silicon):
+    features, y, _, _ = silicon
+    n_pairs = len(features.values) ** 2
+    assert AutoGPR(max_pairs=n_pairs).fit(features, y).exact_
+    assert not AutoGPR(max_pairs=n_pairs - 1, n_sparse=20).fit(features, y).exact_
+
+
+def test_noise_follows_the_labels(silicon):
+    features, y, _, _ = silicon
+    auto = AutoGPR(noise=0.1, max_pairs=0, n_sparse=20).fit(features, y)
+    np.testing.assert_allclose(auto.sigma_forces_, 0.1 * np.abs(y.forces_flat).mean())
+    np.testing.assert_allclose(auto.sigma_energy_, 0.02 * auto.sigma_forces_)
+    np.testing.assert_allclose(auto.sigma_stress_, 0.1 * auto.sigma_forces_)
+    doubled = Targets(2 * y.energy, [2 * f for f in y.forces], 2 * y.stress)
+    again = AutoGPR(noise=0.1, max_pairs=0, n_sparse=20).fit(features, doubled)
+    np.testing.assert_allclose(again.sigma_forces_, 2 * auto.sigma_forces_)
+    np.testing.assert_allclose(again.weight_, auto.weight_)
+    energies = AutoGPR(noise=0.1, max_pairs=0, n_sparse=20).fit(features, y.energy)
+    per_atom = y.energy / features.n_atoms
+    per_atom -= energies.e0_[14]
+    centred = per_atom - np.sort(per_atom)[len(per_atom) // 2 - 1]
+    np.testing.assert_allclose(energies.sigma_energy_, 0.1 * np.abs(centred).mean())
+
+
+@pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
+def test_extreme_structures_lose_weight(silicon, kind):
+    features, y, _, _ = silicon
+    energy, forces, stress = y.energy.copy(), [f.copy() for f in y.forces], y.stress.copy()
+    ordinary = AutoGPR(max_pairs=0, n_sparse=20).fit(features, y).weight_
+    if kind == "energy":
+        energy[5] += 100.0 * features.n_atoms[5]
+    elif kind == "forces":
+        forces[5] += 1e3 * np.sign(forces[5])
+    else:
+        stress[5] += 1e3
+    auto = AutoGPR(max_pairs=0, n_sparse=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of labels that are far from others
+        weight = auto.fit(features, Targets(energy, forces, stress)).weight_
+    assert weight[5] < 1e-3 * ordinary[5]
+    others = ~np.isin(np.arange(len(weight)), [0, 5])  # the first is a free atom
+    assert (weight[others] > 0.3 * ordinary[others]).all()
+
+
+def test_weights_multiply_and_repeat(silicon):
+    features, y, _, _ = silicon
+    rows = np.r_[np.arange(24), np.arange(20, 24)]
+    weight = np.r_[np.ones(20), np.full(4, 2.0)]
+    weighted = AutoGPR(noise=0.1).fit(features, y, weight)
+    with pytest.warns(UserWarning):
+        repeated = AutoGPR(noise=0.1).fit(features[rows], y[rows])
+    np.testing.assert_allclose(weighted.sigma_forces_, repeated.sigma_forces_)
+    np.testing.assert_allclose(weighted.weight_, weight * repeated.weight_[:24])
+
+
+def test_forces_that_vanish_by_symmetry_leave_some_noise(silicon):
+    features, y, features_test, _ = silicon
+    still = Targets(y.energy, [np.zeros_like(f) for f in y.forces], y.stress)
+    auto = AutoGPR(max_pairs=0, n_sparse=50).fit(features, still)
+    assert auto.sigma_forces_ == 1e-3
+    assert np.isfinite(auto.predict(features_test).forces_flat).all()
+
+
+def test_noise_that_is_given_is_kept(silicon):
+    features, y, _, _ = silicon
+    sparse = {"max_pairs": 0, "n_sparse": 20}
+    auto = AutoGPR(sigma_forces=0.2, **sparse).fit(features, y)
+    given = auto.sigma_forces_, auto.sigma_energy_, auto.sigma_stress_
+    np.testing.assert_allclose(given, (0.2, 0.004, 0.02))
+    assert AutoGPR(sigma_energy=0.7, **sparse).fit(features, y).model_.sigma_energy == 0.7
+
+
+def test_constant_labels():
+    model = AutoGPR().fit(np.arange(6.0)[:, None], np.full(6, 3.0))
+    np.testing.assert_allclose(model.predict(np.array([[2.5]])), 3.0)
+    assert model.sigma_energy_ > 0.0
+
+
+def test_unknown_baseline_is_refused(silicon):
+    features, y, _, _ = silicon
+    with pytest.raises(ValueError, match="zbl"):
+        AutoGPR(baseline="zbl").fit(features, y)
