@@ -132,12 +132,12 @@ def telling(features, labels, residual):
     return counts, float(np.sum(np.log(functionals.scale[told])))
 
 
-def likeliest_noise(factors, features, labels, residual, begin):
+def likeliest_noise(trapezoids, features, labels, residual, begin):
     """Return the log marginal likelihood of a sparse model for the best noise, and that noise.
 
     Parameters
     ----------
-    factors : dict of str to TriangularFactor
+    trapezoids : dict of str to ndarray of shape (k, m + 1)
         Of the whitened rows of each kind of label.
     features, labels, residual
         See `sparse_likelihoods`.
@@ -145,7 +145,7 @@ def likeliest_noise(factors, features, labels, residual, begin):
         Factors of the noise to begin with.
     """
     counts, logarithm = telling(features, labels, residual)
-    likelihood = FactorLikelihood({kind: factors[kind].trapezoid for kind in counts}, counts)
+    likelihood = FactorLikelihood({kind: trapezoids[kind] for kind in counts}, counts)
     start = np.log([begin[kind] for kind in counts])
     log_noise, value = best_noise(likelihood, start, gain=_GAIN)
     noise = dict(zip(counts, np.exp(log_noise).tolist(), strict=True))

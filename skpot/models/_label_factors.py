@@ -56,20 +56,18 @@ class FitFactor:
         else:
             self.fold(kind, trapezoid)
 
-    def rescale(self, noise):
-        """Divide the rows of kinds kept apart by factors of their noise."""
-        for kind, scale in noise.items():
-            factor = self.apart[kind]
-            self.apart[kind] = TriangularFactor(factor.matrix / scale, factor.target / scale)
+    def trapezoids(self):
+        """Return those of the kinds kept apart."""
+        few = {kind: np.linalg.qr(np.concatenate(r), mode="r") for kind, r in self._few.items()}
+        return few | {kind: factor.trapezoid for kind, factor in self._many.items()}
 
-    def close(self, before):
-        """Fold in the kinds kept apart; return their trapezoids with those from before."""
+    def close(self, before, apart=None):
+        """Fold in the kinds kept apart; return their trapezoids with those from before.
+
+        `apart` has the trapezoids to use in place of `trapezoids()`.
+        """
         kept = dict(before)
-        for kind in [*self._few, *self._many]:
-            if kind in self._few:
-                trapezoid = np.linalg.qr(np.concatenate(self._few[kind]), mode="r")
-            else:
-                trapezoid = self._many[kind].trapezoid
+        for kind, trapezoid in (self.trapezoids() if apart is None else apart).items():
             self.factor.merge(trapezoid)
             if kind in before:
                 factor = empty_factor(trapezoid.shape[1] - 1)

@@ -146,9 +146,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
     A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051 (2015), for the sparse process on
     derivatives; L. Foster et al., J. Mach. Learn. Res. 10, 857 (2009), for its solution by QR;
     J. Quiñonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), sec. 5, for the
-    projected-process variance and sec. 4 for the likelihood; M. Titsias, AISTATS 5, 567 (2009), for
-    the bound, and M. Bauer et al., NeurIPS 29 (2016), for what it does to the noise; D. J. C. MacKay, Neural Comput. 4, 415 (1992), for the number of
-    coefficients that data determine.
+    projected process, its variance and likelihood; D. J. C. MacKay, Neural Comput. 4, 415 (1992),
+    for the number of coefficients that data determine; M. Titsias, AISTATS 5, 567 (2009), for the
+    bound, and M. Bauer et al., NeurIPS 29, 1533 (2016), for what it does to the noise.
 
     Examples
     --------
@@ -403,12 +403,13 @@ class SparseGPR(VariancePotential, EvidencePotential):
                 fit.fold(kind, rows)
         for kind, n in counts.items():
             self.n_labels_[kind] = self.n_labels_.get(kind, 0) + n
+        apart = fit.trapezoids()
         if adjust:
             self.log_marginal_likelihood_, self.noise_scale_ = likeliest_noise(
-                fit.apart, features, labels, self._residual(features, labels), self.noise_scale_
+                apart, features, labels, self._residual(features, labels), self.noise_scale_
             )
-            fit.rescale(self.noise_scale_)
-        self.label_factors_ = fit.close(self.label_factors_)
+            apart = {kind: rows / self.noise_scale_.get(kind, 1.0) for kind, rows in apart.items()}
+        self.label_factors_ = fit.close(self.label_factors_, apart)
         self.label_factors_.pop(main, None)
         self._keep(factor, main)
 
