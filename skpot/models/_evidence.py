@@ -59,10 +59,14 @@ class EvidencePotential(KernelPotential):
         kernel, few, few_labels = self.kernel_, features[some], labels[some]
         counts, logarithm = telling(few, few_labels, self._residual(few, few_labels))
         if not counts:
-            raise ValueError(
-                "optimizer needs labels that vary: those that it looked at are zero, energies "
-                "less those of the free atoms. Raise subsample, or use optimizer=None."
+            warnings.warn(
+                "the marginal likelihood says nothing: all labels that it looked at are zero, "
+                "energies less those of the free atoms. Kernel and noise stay as they are; raise "
+                "subsample if there are others.",
+                UserWarning,
+                stacklevel=4,
             )
+            return
         likelihood_of = self._likelihoods(features, labels, some)
         with (
             progress(None, "marginal likelihood", self.verbose, "evaluation") as bar,
@@ -143,8 +147,17 @@ def likeliest_noise(trapezoids, features, labels, residual, begin):
         See `sparse_likelihoods`.
     begin : dict of str to float
         Factors of the noise to begin with.
+
+    Returns
+    -------
+    log_likelihood : float or None
+        None if no label tells anything; see `telling`.
+    noise : dict of str to float
+        Factors of the noise.
     """
     counts, logarithm = telling(features, labels, residual)
+    if not counts:
+        return None, begin
     likelihood = FactorLikelihood({kind: trapezoids[kind] for kind in counts}, counts)
     start = np.log([begin[kind] for kind in counts])
     log_noise, value = best_noise(likelihood, start, gain=_GAIN)

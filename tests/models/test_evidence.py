@@ -247,8 +247,12 @@ def test_labels_that_symmetry_fixes_say_nothing_of_noise(silicon):
     assert np.isnan(crystal.energy[4])
     more = clone(model).fit(features[[0, 1, 2, 3, 4]], crystal)
     assert more.noise_scale_ == pytest.approx(plain.noise_scale_, rel=1e-4)
-    with pytest.raises(ValueError, match="optimizer needs labels that vary"):
-        clone(model).fit(features[:1], zero)
+    sparse = SparseGPR(RBF(0.5), n_sparse=5, e0={"Si": -4.0}, **EVIDENCE)
+    for model in (clone(plain), sparse):
+        with pytest.warns(UserWarning, match="all labels that it looked at are zero") as record:
+            model.fit(features[:1], zero)
+        assert record[0].filename == __file__
+        assert model.noise_scale_ == {"forces": 1.0} and repr(model.kernel_) == repr(RBF(0.5))
 
 
 class Parabola:
