@@ -61,7 +61,10 @@ def molecules():
 
 def input_of(estimator, structures, features):
     """Return what an estimator of this kind takes."""
-    for group, X in ((registry.DESCRIPTORS, structures), (registry.MOLECULAR, molecules())):
+    for group, X in (
+        (registry.DESCRIPTORS | registry.STRUCTURE_REGRESSORS, structures),
+        (registry.MOLECULAR, molecules()),
+    ):
         if type(estimator) in {type(member) for member in group.values()}:
             return X
     return features
@@ -153,7 +156,7 @@ def test_round_trip(estimator, way, structures, features, targets, tmp_path):
         again = joblib.load(path, mmap_mode="r")  # read-only arrays, as workers get them
     else:
         persistence.dump(model, path)
-        again = persistence.load(path)
+        again = persistence.load(path, trusted=registry.TRUSTED)
     assert_identical(output(model, X), output(again, X))
 
 
