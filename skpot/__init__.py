@@ -29,6 +29,7 @@ _PUBLIC = {
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
     "SparseGPRCV": "skpot.models",
+    "SymmetricGPR": "skpot.models",
     "SymmetryFunctions": "skpot.descriptors",
     "Targets": "skpot.data",
     "TripletBasis": "skpot.descriptors",

@@ -69,6 +69,9 @@ REGRESSORS = {
     "LinearRidge-quadratic": skpot.LinearRidge(1e-3, degree=2),
 }
 
+# Regressors of inverse distances.
+MOLECULAR_REGRESSORS = {"SymmetricGPR": skpot.SymmetricGPR()}
+
 # Regressors of structures.
 STRUCTURE_REGRESSORS = {
     "DeltaRegressor": skpot.DeltaRegressor(
@@ -83,10 +86,12 @@ KERNELS = {
     "Matern": kernels.Matern(nu=3.5),
     "Sum": kernels.Sum(kernels.RBF(), kernels.DotProduct()),
     "Product": kernels.Product(kernels.RBF(), kernels.DotProduct()),
+    "Symmetrized": kernels.Symmetrized(kernels.RBF(), ((0, 1), (1, 0))),
     "Exponentiation": kernels.Exponentiation(kernels.Matern(), 2),
 }
 
-ESTIMATORS = DESCRIPTORS | MOLECULAR | FEATURE_STEPS | REGRESSORS | STRUCTURE_REGRESSORS
+ESTIMATORS = DESCRIPTORS | MOLECULAR | FEATURE_STEPS | REGRESSORS
+ESTIMATORS |= MOLECULAR_REGRESSORS | STRUCTURE_REGRESSORS
 
 # Types in files of these that users have to trust by name.
 TRUSTED = ["ase.calculators.lj.LennardJones", "functools.partial"]

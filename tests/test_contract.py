@@ -64,6 +64,7 @@ def input_of(estimator, structures, features):
     for group, X in (
         (registry.DESCRIPTORS | registry.STRUCTURE_REGRESSORS, structures),
         (registry.MOLECULAR, molecules()),
+        (registry.MOLECULAR_REGRESSORS, skpot.InverseDistances().fit_transform(molecules())),
     ):
         if type(estimator) in {type(member) for member in group.values()}:
             return X
@@ -74,6 +75,10 @@ def fitted(estimator, structures, features, targets):
     """Fit a copy on what its kind takes and return it with its input."""
     estimator = clone(estimator)
     X = input_of(estimator, structures, features)
+    if type(estimator) in map(type, registry.MOLECULAR_REGRESSORS.values()):
+        rng = np.random.default_rng(2)
+        forces = [rng.normal(size=(len(atoms), 3)) for atoms in molecules()]
+        targets = skpot.Targets(rng.normal(size=len(forces)), forces)
     estimator.fit(X, targets)
     return estimator, X
 
