@@ -14,6 +14,7 @@ from skpot.metrics._errors import (
     stress_rmse,
     summary,
 )
+from skpot.metrics._residuals import residual_report
 from skpot.metrics._uncertainty import calibration_error, error_correlation, reliability_curve
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "error_correlation",
     "forces_mae",
     "forces_rmse",
+    "residual_report",
     "reliability_curve",
     "stress_mae",
     "stress_rmse",

@@ -1,6 +1,5 @@
 """Exact Gaussian process of a molecule, symmetric in its like atoms."""
 
-
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -54,8 +53,11 @@ class SymmetricGPR(GPR):
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has, which may be forces alone; a tuple makes a
         missing one an error.
-    solver, tol, max_iter, n_precondition, max_memory, random_state, verbose
-        See `GPR`. The seed also chooses the geometries that are matched, of which 150 are enough.
+    solver, tol, max_iter, n_precondition, max_memory, verbose : as in `GPR`
+        Solution of the linear system.
+    random_state : int, RandomState or None, default=0
+        Seed of the preconditioner's references, and of which 150 geometries are matched if there
+        are more.
 
     Attributes
     ----------

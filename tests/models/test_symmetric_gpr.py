@@ -24,8 +24,8 @@ def ethanol():
 
 def turned(X, y, order):
     """Return structures with exchanged atoms and their labels."""
-    forces = [f[order] for f in y.forces]
-    return [atoms[order] for atoms in X], Targets(y.energy, forces)
+    energy = y.energy if y.has_energy.all() else [None] * len(y)
+    return [atoms[order] for atoms in X], Targets(energy, [f[order] for f in y.forces])
 
 
 def rattled(name, n, scale, seed=0):
@@ -39,9 +39,7 @@ def rattled(name, n, scale, seed=0):
 def group_of(X, seed=0):
     rows = InverseDistances().fit_transform(X).values
     numbers = X[0].numbers
-    return find_permutations(
-        to_matrices(rows, len(numbers)), numbers, np.random.default_rng(seed)
-    )
+    return find_permutations(to_matrices(rows, len(numbers)), numbers, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_equals_a_plain_process_that_is_told_every_exchange(ethanol, solver, lab
     plain = GPR(kernel, solver="cholesky", **options)
     # Each copy of a label tells as much as a share of it.
     plain.fit(descriptor.transform(all_X), all_y, np.full(len(all_X), 1 / len(group)))
-    model = SymmetricGPR(kernel, permutations=group, solver=solver, tol=1e-8, **options)
+    model = SymmetricGPR(kernel, permutations=group, solver=solver, tol=1e-6, **options)
     model.fit(descriptor.transform(X), y)
     np.testing.assert_array_equal(model.permutations_, group)
     assert len(model.dual_coef_) == 6
@@ -106,10 +104,14 @@ def test_equals_a_plain_process_that_is_told_every_exchange(ethanol, solver, lab
         np.testing.assert_allclose(mine.forces_flat, expected.forces_flat, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
-def test_predictions_follow_exchanges(ethanol, solver):
+# Few labels that are far from each other converge slowly.
+SOLVERS = [SymmetricGPR(solver="cholesky"), SymmetricGPR(solver="cg", sigma_forces=0.1)]
+
+
+@pytest.mark.parametrize("estimator", SOLVERS, ids=str)
+def test_predictions_follow_exchanges(ethanol, estimator):
     X, y, X_test, _ = ethanol
-    model = make_pipeline(InverseDistances(), SymmetricGPR(solver=solver)).fit(X[:30], y[:30])
+    model = make_pipeline(InverseDistances(), estimator).fit(X[:30], y[:30])
     y_pred, std = model.predict(X_test[:4], return_std=True)
     assert (std > 0).all()
     for order in model[-1].permutations_:
@@ -123,10 +125,10 @@ def test_predictions_follow_exchanges(ethanol, solver):
     assert np.abs(away - y_pred.energy).min() > 0.01
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
-def test_keeps_the_promises_of_a_potential(ethanol, solver):
+@pytest.mark.parametrize("estimator", SOLVERS, ids=str)
+def test_keeps_the_promises_of_a_potential(ethanol, estimator):
     X, y, X_test, _ = ethanol
-    model = make_pipeline(InverseDistances(), SymmetricGPR(solver=solver)).fit(X[:12], y[:12])
+    model = make_pipeline(InverseDistances(), estimator).fit(X[:12], y[:12])
     check_potential(model, X_test[:2], skip=("permutation",))
 
 
@@ -164,7 +166,9 @@ def test_what_is_refused(ethanol):
     X, y = X[:6], y[:6]
     features = InverseDistances().fit_transform(X)
     for step in (skpot.PerStructure(StandardScaler()), None):
-        made = step.fit_transform(features) if step else skpot.CoulombMatrix("none").fit_transform(X)
+        made = (
+            step.fit_transform(features) if step else skpot.CoulombMatrix("none").fit_transform(X)
+        )
         with pytest.raises(ValueError, match="as they are"):
             SymmetricGPR().fit(made, y)
     with pytest.raises(TypeError, match="skpot.InverseDistances.., skpot.SymmetricGPR"):
