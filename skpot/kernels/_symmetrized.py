@@ -56,8 +56,25 @@ class Symmetrized(Kernel):
         """Return for each permutation the kernel's similarities with the turned ones."""
         return [
             {s: s._replace(permutation=tuple(order)) for s in self.kernel.similarities}
-            for order in np.asarray(self.permutations).tolist()
+            for order in self._orders().tolist()
         ]
+
+    # Values and expansions take one permutation at a time, which needs less memory than `jet`.
+
+    def __call__(self, x, q):
+        """Return the matrix k(x_i, q_m)."""
+        return sum(self.kernel(x, q[:, order]) for order in self._orders()) / len(self.permutations)
+
+    def expansion(self, x, q, a, v):
+        """Apply the function and its derivatives; see `CovarianceFunction.expansion`."""
+        u, gradient = 0.0, 0.0
+        for order in self._orders():
+            more, slopes = self.kernel.expansion(x, q[:, order], a, v[:, order])
+            u, gradient = u + more, gradient + slopes
+        return u / len(self.permutations), gradient / len(self.permutations)
+
+    def _orders(self):
+        return np.asarray(self.permutations)
 
     @property
     def similarities(self):
