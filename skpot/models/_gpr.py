@@ -13,13 +13,13 @@ from ..kernels import RBF
 from ..selection import select_references
 from ..solvers import DivergenceError, conjugate_gradients
 from ._functionals import Functionals, covariance, kernel_product
+from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
 from ._noise import SIGMA
 from ._nystrom import nystrom, with_stored_jacobian
 from ._potential import KernelPotential, VariancePotential, edge_std
 from ._progress import progress
-from ._references import References
 from ._threads import tile_threads
 from ._variance import ExactProcess, SparseProcess
 
@@ -169,14 +169,23 @@ class _ExactPotential(KernelPotential):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
 
     def _sparse_model(self, features, n):
-        """Return random references and the Cholesky factor of their covariance."""
+        """Return random references and the Cholesky factor of their covariance.
+
+        Rows of whole structures are few and have many labels each, so references have derivatives
+        where there is room for more than all of them.
+        """
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         kinds, counts = np.unique(features.species, return_counts=True)
         # In proportion, unlike a sparse model's: all environments count alike in the system.
         share = n / counts.sum()
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
-        references = References(features.values[chosen], features.species[chosen], self.kernel_)
+        directions, counts = None, None
+        if share >= 2.0:
+            directions, counts = leading_directions(features, chosen, self.kernel_, int(share) - 1)
+        references = references_with(
+            features.values[chosen], features.species[chosen], self.kernel_, directions, counts
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
@@ -408,6 +417,8 @@ class GPR(VariancePotential, _ExactPotential):
         self.posterior_factor_ = precondition.factor
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
+        self.inducing_directions_ = getattr(references, "directions", None)
+        self.inducing_counts_ = getattr(references, "counts", None)
         self.factor_ = None
         self.edge_std_ = edge_std(self._process(), features, _JITTER, len(features.values))
 
@@ -416,7 +427,10 @@ class GPR(VariancePotential, _ExactPotential):
             return ExactProcess(
                 self.kernel_, self.factor_, self.functionals_, self.training_features_
             )
-        references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
+        references = references_with(
+            self.inducing_features_, self.inducing_species_, self.kernel_,
+            self.inducing_directions_, self.inducing_counts_,
+        )  # fmt: skip
         return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 
     def _edges(self):

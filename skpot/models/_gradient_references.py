@@ -46,6 +46,7 @@ class GradientReferences(References):
     def __init__(self, values, species, kernel, directions, counts):
         super().__init__(values, species, kernel)
         self.directions = directions
+        self.counts = np.asarray(counts)
         self.first = np.concatenate([[0], np.cumsum(counts)])
         edges = np.arange(len(self.first)) + self.first
         self.coefficients = {
@@ -189,6 +190,13 @@ class GradientReferences(References):
                     slope_of, motion.sign * bend, first, *place, product, along,
                     motion.out[:, derived],
                 )  # fmt: skip
+
+
+def references_with(values, species, kernel, directions, counts):
+    """Return references, with derivatives unless `directions` is None."""
+    if directions is None:
+        return References(values, species, kernel)
+    return GradientReferences(values, species, kernel, directions, counts)
 
 
 def leading_directions(features, chosen, kernel, n_directions):
