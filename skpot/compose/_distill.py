@@ -145,8 +145,9 @@ def _student(model, student):
     """Return an unfitted student, behind copies of the teacher's fitted steps if it has none."""
     teacher = model[-1] if hasattr(model, "steps") else model
     if student is None:
+        # The fitted kernel: its lengths and symmetry may come from the data.
         student = SparseGPR(
-            _kernel_of(teacher),
+            getattr(teacher, "kernel_", None),
             sigma_energy=_SIGMA_ENERGY,
             sigma_forces=_SIGMA_FORCES,
             sigma_stress=_SIGMA_STRESS,
@@ -162,14 +163,6 @@ def _student(model, student):
         if hasattr(last, name) and getattr(last, name) is None:
             last.set_params(**{name: value})
     return student
-
-
-def _kernel_of(teacher):
-    """Return the kernel that the teacher compares its features with; None if it has none."""
-    if getattr(teacher, "kernel", None) is not None:
-        return clone(teacher.kernel)
-    default = getattr(teacher, "_default_kernel", None)
-    return default and default()
 
 
 def _features(model, frames):

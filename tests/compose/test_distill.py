@@ -84,6 +84,16 @@ def test_a_student_with_features_of_its_own(teacher, frames):
     assert 0 < student.distillation_loss_["forces_rmse"] < 1
 
 
+def test_students_of_symmetric_teachers_are_symmetric():
+    X, y, X_test, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    teacher = make_pipeline(skpot.InverseDistances(), skpot.SymmetricGPR()).fit(X[3:33], y[3:33])
+    student = skpot.distill(teacher, X[3:103])
+    y_pred = student.predict(X_test[:2])
+    for order in teacher[-1].permutations_:
+        turned = student.predict([atoms[order] for atoms in X_test[:2]])
+        np.testing.assert_allclose(turned.energy, y_pred.energy, atol=1e-6)
+
+
 def test_groups_are_held_out_together(teacher, frames):
     groups = np.arange(len(frames)) // 6
     student = skpot.distill(
