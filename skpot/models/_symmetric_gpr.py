@@ -39,10 +39,10 @@ class SymmetricGPR(GPR):
     permutations : "auto" or array-like of int of shape (n, n_atoms), default="auto"
         How the group is found; or permutations that generate it, each the order in which it takes
         the atoms.
-    sigma_energy : float or dict of str to float, default=0.001
+    sigma_energy : float or dict of str to float, default=5e-4
         Noise per atom in eV: the total energy of n atoms has standard deviation
         `sigma_energy * sqrt(n)`. A dict gives it by the groups of y; see `GPR`.
-    sigma_forces : float or dict, default=0.02
+    sigma_forces : float or dict, default=0.01
         Noise of a force component in eV/Å.
     sigma_stress : float or dict, default=5e-4
         Not used: molecules have no stress.
@@ -102,8 +102,8 @@ class SymmetricGPR(GPR):
         kernel=None,
         *,
         permutations="auto",
-        sigma_energy=0.001,
-        sigma_forces=0.02,
+        sigma_energy=5e-4,
+        sigma_forces=0.01,
         sigma_stress=5e-4,
         e0=None,
         baseline=None,

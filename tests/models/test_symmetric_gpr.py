@@ -82,7 +82,9 @@ def test_equals_a_plain_process_that_is_told_every_exchange(ethanol, solver, lab
     X, y = X[:6], y[:6]
     if labels == "forces":
         y = Targets([None] * 6, y.forces)
-    options = dict(e0={"H": -13.6, "C": -1030.0, "O": -2041.0}, sigma_forces=0.05)
+    options = dict(
+        e0={"H": -13.6, "C": -1030.0, "O": -2041.0}, sigma_energy=1e-3, sigma_forces=0.05
+    )
     kernel, group = Matern(3.0, 2.5, 50.0), group_of(ethanol[0][::4])
     every = [turned(X, y, order) for order in group]
     all_X = list(itertools.chain.from_iterable(each for each, _ in every))
