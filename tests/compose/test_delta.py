@@ -23,7 +23,7 @@ from skpot.metrics import forces_rmse
 from skpot.testing import check_potential
 
 # Copper, roughly; smooth at the cutoff.
-Morse = functools.partial(MorsePotential, epsilon=0.4, r0=2.6, rho0=3.6, rcut1=3.8, rcut2=4.6)
+Morse = functools.partial(MorsePotential, epsilon=0.4, r0=2.6, rho0=3.6, rcut1=3.0, rcut2=3.6)
 
 
 class EnergyOnly(Calculator):
