@@ -171,20 +171,23 @@ class _ExactPotential(KernelPotential):
     def _sparse_model(self, features, n):
         """Return random references and the Cholesky factor of their covariance.
 
-        Rows of whole structures are few and have many labels each, so references have derivatives
-        where there is room for more than all of them.
+        Rows of whole structures are few and have many labels each. Where there is room for more
+        than all of them, fewer references with all of their derivatives do better.
         """
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         kinds, counts = np.unique(features.species, return_counts=True)
         # In proportion, unlike a sparse model's: all environments count alike in the system.
-        share = n / counts.sum()
+        total, directions = counts.sum(), 0
+        if n > total:
+            directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
+        share = n / (1 + directions) / total
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
-        directions, counts = None, None
-        if share >= 2.0:
-            directions, counts = leading_directions(features, chosen, self.kernel_, int(share) - 1)
+        along = None, None
+        if directions:
+            along = leading_directions(features, chosen, self.kernel_, directions)
         references = references_with(
-            features.values[chosen], features.species[chosen], self.kernel_, directions, counts
+            features.values[chosen], features.species[chosen], self.kernel_, *along
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nearly equal references do no harm here

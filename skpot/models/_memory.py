@@ -109,7 +109,7 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references
             f"{limit / 1e9:.2f} GB. Use fewer features (PerAtom(PCA(...))) or skpot.SparseGPR."
         )
     if derivatives and features.per_structure:
-        n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with references' derivatives
+        n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
     n_references = min(n_references, int(0.7 * spare / column), n)
     spare -= n_references * column
     return ExactPlan(False, n_references, derivatives and jacobian <= 0.8 * spare)
