@@ -1,6 +1,10 @@
 """Every public estimator with a small example of it; `tests/test_contract.py` runs them all."""
 
+import functools
+
+from ase.calculators.lj import LennardJones
 from sklearn.feature_selection import VarianceThreshold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 import skpot
@@ -69,16 +73,32 @@ REGRESSORS = {
     "LinearRidge-quadratic": skpot.LinearRidge(1e-3, degree=2),
 }
 
+# Regressors of inverse distances.
+MOLECULAR_REGRESSORS = {"SymmetricGPR": skpot.SymmetricGPR()}
+
+# Regressors of structures.
+STRUCTURE_REGRESSORS = {
+    "DeltaRegressor": skpot.DeltaRegressor(
+        make_pipeline(skpot.SOAP(cutoff=3.0, n_max=2, l_max=1), skpot.SparseGPR(n_sparse=10)),
+        functools.partial(LennardJones, sigma=1.0, epsilon=0.01, rc=2.0),
+    ),
+}
+
 KERNELS = {
     "DotProduct": kernels.DotProduct(zeta=2),
     "RBF": kernels.RBF(length_scale=2.0),
     "Matern": kernels.Matern(nu=3.5),
     "Sum": kernels.Sum(kernels.RBF(), kernels.DotProduct()),
     "Product": kernels.Product(kernels.RBF(), kernels.DotProduct()),
+    "Symmetrized": kernels.Symmetrized(kernels.RBF(), ((0, 1), (1, 0))),
     "Exponentiation": kernels.Exponentiation(kernels.Matern(), 2),
 }
 
 ESTIMATORS = DESCRIPTORS | MOLECULAR | FEATURE_STEPS | REGRESSORS
+ESTIMATORS |= MOLECULAR_REGRESSORS | STRUCTURE_REGRESSORS
+
+# Types in files of these that users have to trust by name.
+TRUSTED = ["ase.calculators.lj.LennardJones", "functools.partial"]
 
 # Checks of scikit-learn that an estimator fails by design: {registry name: {check: reason}}.
 _COUNTS = "the marginal likelihood counts labels: two are not one of half the variance"

@@ -125,6 +125,12 @@ def test_accuracy_of_the_exact_model(small_set):
     assert record["residual"] <= 0.1
 
 
+def test_accuracy_of_the_symmetric_model():
+    (record,) = run(FOLDER / "accuracy_symmetric.py", "--frames", 20)
+    assert (record["permutations"], record["labels"]) == (6, 20 * 28)
+    assert 0.0 < record["ethanol"]["mae_forces_meV_A"] < 500.0
+
+
 def test_uncertainty_on_published_sets(small_set):
     folder = small_set / "mlearn_Si"
     folder.mkdir()

@@ -2,6 +2,8 @@
 
 from ._calibrated import CalibratedPotential
 from ._committee import Committee
+from ._delta import DeltaRegressor
+from ._distill import distill
 from ._jacobians import register_jacobian
 from ._make_potential import make_potential
 from ._per_atom import PerAtom
@@ -11,9 +13,11 @@ from ._principal import PrincipalComponents
 __all__ = [
     "CalibratedPotential",
     "Committee",
+    "DeltaRegressor",
     "PerAtom",
     "PerStructure",
     "PrincipalComponents",
+    "distill",
     "make_potential",
     "register_jacobian",
 ]

@@ -107,6 +107,36 @@ def calculator_labels(atoms):
     return energy, forces, ask("stress") if periodic else None
 
 
+def labels_by(calculator, structures):
+    """Ask one calculator for the labels of structures, which keep their own calculators.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.Calculator
+        Asked for one structure after the other.
+    structures : list[Atoms]
+        Structures.
+
+    Returns
+    -------
+    labels : list of (float or None, ndarray or None, ndarray or None)
+        Energy, forces and stress of each structure, as in `calculator_labels`. Errors of the
+        calculator carry a note that names the structure.
+    """
+    labels = []
+    for i, atoms in enumerate(structures):
+        atoms = atoms.copy()
+        atoms.calc = calculator
+        if hasattr(calculator, "reset"):  # rounding errors of a neighbour list's history
+            calculator.reset()
+        try:
+            labels.append(calculator_labels(atoms))
+        except Exception as error:
+            error.add_note(f"raised by {type(calculator).__name__} for structure {i}")
+            raise
+    return labels
+
+
 def without_calculator(atoms):
     """Take the calculator, and with it the labels, off a structure.
 

@@ -203,9 +203,11 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
             If a species was not seen in `fit`, or atoms coincide.
         """
         check_is_fitted(self, "n_features_out_")
+        batch = as_batch(X, search_follows=True)
         if not self.cache or isinstance(X, StructureBatch):
-            return self._compute(as_batch(X, search_follows=True))
-        return self._compute_cached(as_batch(X, search_follows=True))
+            return self._compute(batch)
+        self._species_index(batch)  # refuses with the index in X, not in what the cache lacks
+        return self._compute_cached(batch)
 
     def _compute(self, batch):
         species = self._species_index(batch)

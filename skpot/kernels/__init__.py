@@ -2,5 +2,6 @@
 
 from ._algebra import Exponentiation, Product, Sum
 from ._kernels import RBF, DotProduct, Matern
+from ._symmetrized import Symmetrized
 
-__all__ = ["RBF", "DotProduct", "Exponentiation", "Matern", "Product", "Sum"]
+__all__ = ["RBF", "DotProduct", "Exponentiation", "Matern", "Product", "Sum", "Symmetrized"]

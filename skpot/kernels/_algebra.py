@@ -66,6 +66,22 @@ class Kernel(CovarianceFunction, BaseEstimator):
         """
         return self._mapped(lambda leaf: leaf._bound(blocks, n_features))
 
+    def terms(self, name="kernel"):
+        """Return the summands of the kernel.
+
+        Parameters
+        ----------
+        name : str, default="kernel"
+            What the kernel itself is called.
+
+        Returns
+        -------
+        dict of str to kernel object
+            By the names that `get_params` of an estimator with the parameter `name` gives them,
+            such as "kernel__k1"; a kernel that is no `Sum` is its only one.
+        """
+        return {name: self}
+
     @property
     def theta(self):
         """Logarithms of the hyperparameters that are not fixed, shape (n_dims,)."""
@@ -162,6 +178,10 @@ class Sum(_Pair):
     def jet(self, w, order):
         """Return value and derivatives; see `skpot.kernels`."""
         return sum_of(self.k1.jet(w, order), self.k2.jet(w, order))
+
+    def terms(self, name="kernel"):
+        """Return the summands of both, by name; see `Kernel.terms`."""
+        return self.k1.terms(f"{name}__k1") | self.k2.terms(f"{name}__k2")
 
     def theta_gradient(self):
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""

@@ -9,6 +9,7 @@ so that with the columns left out counting as columns of weight zero
 
     dw_s/dx = S^2 (q - tau x),    dw_s/dq = S^2 (x - tau q),    d2w_s/dx dq = S^2.
 
+where a permutation P of the columns, if there is one, acts on q (and, transposed, on dw_s/dq).
 Sums, products and powers of terms are a function f(w_1 ... w_L), and by the chain rule
 
     dk/dx      = sum_s f_s S_s^2 (q - tau_s x)
@@ -35,6 +36,11 @@ class Similarity(NamedTuple):
     columns: tuple | None  # (start, stop); None for all
     weights: tuple | None  # squared factors of these columns; None for ones
     centred: bool  # minus half the squared distance instead of the product
+    permutation: tuple | None = None  # order in which columns of q are compared with those of x
+
+    def turned(self, q):
+        """Return reference rows, on the last axis, in the order in which they are compared."""
+        return q if self.permutation is None else q[..., np.array(self.permutation)]
 
     def take(self, rows):
         """Return a view of the columns that count, on the last axis."""
@@ -51,18 +57,21 @@ class Similarity(NamedTuple):
 
     def products(self, rows, q):
         """Return x . S^2 q for all pairs."""
-        return self.take(rows) @ self.against(q).T
+        return self.take(rows) @ self.against(self.turned(q)).T
 
     def __call__(self, x, q):
         """Return w of all pairs of rows, shape (n, m)."""
         w = self.products(x, q)
         if self.centred:
-            centre(w, self.squares(x), self.squares(q))
+            centre(w, self.squares(x), self.squares(self.turned(q)))
         return w
 
     def diag(self, x):
         """Return w of each row with itself, shape (n,)."""
-        return np.zeros(len(x)) if self.centred else self.squares(x)
+        turned = self.turned(x)
+        if not self.centred:
+            return np.einsum("ij,ij->i", self.take(x), self.against(turned))
+        return np.zeros(len(x)) - 0.5 * self.squares(turned - x)
 
 
 class Jet(NamedTuple):
@@ -138,15 +147,16 @@ class CovarianceFunction:
             moves = {}
             for s, slope in slopes.items():
                 moves[s] = s.products(x, vectors)
-                offset = np.einsum("mi,mi->m", s.against(vectors), s.take(near)) * s.centred
+                along = s.against(s.turned(vectors))
+                offset = np.einsum("mi,mi->m", along, s.take(s.turned(near))) * s.centred
                 expand(slope, curvatures[s, s], moves[s], offset, coefficients, u)
             for (s, t), curvature in curvatures.items():
                 if s != t:
                     curvatures[s, s] += curvature * moves[t]
             for s, slope in slopes.items():
                 part = s.take(gradient)
-                part += curvatures[s, s] @ s.against(near)
-                part += slope @ s.against(vectors)
+                part += curvatures[s, s] @ s.against(s.turned(near))
+                part += slope @ s.against(s.turned(vectors))
                 pulls[s] += curvatures[s, s].sum(axis=1)
         for s, pull in pulls.items():
             if s.centred:

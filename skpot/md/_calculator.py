@@ -6,7 +6,7 @@ from ase.calculators.calculator import all_changes
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..compose import CalibratedPotential
+from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
 from ._skin import SkinnedStructure
 
@@ -18,9 +18,9 @@ class Calculator(AseCalculator):
 
     Parameters
     ----------
-    model : Pipeline or CalibratedPotential
+    model : Pipeline, CalibratedPotential or DeltaRegressor
         Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`; or such a
-        pipeline with calibrated standard deviations.
+        pipeline with calibrated standard deviations, or beside another calculator.
     skin : float, default=0.7
         Width in Å by which neighbours are searched further than the cutoff, so that the search
         is repeated only after atoms or cell have moved enough to matter. Results do not depend
@@ -34,8 +34,8 @@ class Calculator(AseCalculator):
     ----------
     implemented_properties : list of str
         energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
-        features of whole structures), forces, stress (of cells periodic in three directions) and
-        energy_std, in eV and Å. Only when asked for, as in
+        features of whole structures or beside another calculator), forces, stress (of cells
+        periodic in three directions) and energy_std, in eV and Å. Only when asked for, as in
         ``calc.get_property("forces_std", atoms)``: forces_std and stress_std, which take many times
         as long as the forces; energies_std and extrapolation_grade of atoms, which take about as
         long. Deviations of a `CalibratedPotential` are calibrated, except those of atoms' energies,
@@ -62,10 +62,14 @@ class Calculator(AseCalculator):
 
     def __init__(self, model, *, skin=0.7, uncertainty=None):
         super().__init__()
-        calibrated = isinstance(model, CalibratedPotential)
-        if calibrated:
+        self._delta, inner = None, model
+        if isinstance(model, DeltaRegressor):
             check_is_fitted(model)
-        pipeline = _thawed(model.estimator_) if calibrated else model
+            self._delta, inner = model, model.estimator_
+        self._calibration = inner if isinstance(inner, CalibratedPotential) else None
+        if self._calibration is not None:
+            check_is_fitted(inner)
+        pipeline = inner if self._calibration is None else _thawed(inner.estimator_)
         if not hasattr(pipeline, "steps") or not hasattr(pipeline[-1], "evaluate"):
             hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
             raise TypeError(
@@ -105,7 +109,20 @@ class Calculator(AseCalculator):
         volume = structure.volumes()[0]
         if np.isfinite(volume):
             self.results["stress"] = -virials[0] / volume
+        if self._delta is not None:
+            self._add(self._delta.baseline([self.atoms]))
         self._features = features
+
+    def _add(self, base):
+        """Add the results of another calculator; leave out what it does not give."""
+        self.results.pop("energies", None)  # few calculators divide theirs
+        self.results["energy"] += float(base.energy[0])
+        self.results["free_energy"] = self.results["energy"]
+        for name, others in (("forces", base.forces), ("stress", base.stress)):
+            if others is None:
+                self.results.pop(name, None)
+            elif name in self.results:
+                self.results[name] = self.results[name] + others[0]
 
     def _add_uncertainty(self, properties):
         """Add what is asked for of the last structure, and its energy's if that is cheap."""
@@ -129,7 +146,7 @@ class Calculator(AseCalculator):
                 self.results["extrapolation_grade"] = regressor.extrapolation_grade(features)
 
     def _calibrated(self, std):
-        return self.model.calibrate(std) if self._pipeline is not self.model else std
+        return std if self._calibration is None else self._calibration.calibrate(std)
 
     def _moved(self, atoms, system_changes):
         """Return the structure with its neighbour candidates, new if species or pbc are."""

@@ -14,6 +14,7 @@ from skpot.metrics._errors import (
     stress_rmse,
     summary,
 )
+from skpot.metrics._residuals import residual_report
 from skpot.metrics._uncertainty import calibration_error, error_correlation, reliability_curve
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "forces_mae",
     "forces_rmse",
     "reliability_curve",
+    "residual_report",
     "stress_mae",
     "stress_rmse",
     "summary",

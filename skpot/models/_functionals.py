@@ -225,13 +225,14 @@ def label_covariance(kernel, left, right):
         slope *= alike
         # How w changes along the vectors: p of x, r of q, both (label, i, m).
         p[s] = s.products(v, q)
-        r[s] = np.swapaxes(s.products(w, x), 1, 2)
+        turned = s.turned(w)
+        r[s] = np.swapaxes(s.take(turned) @ s.against(x).T, 1, 2)
         if s.centred:
             p[s] -= np.einsum("lid,id->li", s.take(v), s.against(x))[:, :, None]
-            r[s] -= np.einsum("lmd,md->lm", s.take(w), s.against(q))[:, None]
+            r[s] -= np.einsum("lmd,md->lm", s.take(turned), s.against(s.turned(q)))[:, None]
         out += np.einsum("lim,im->lm", p[s], slope) @ b.T
         out += a @ np.einsum("lim,im->il", r[s], slope)
-        out += s.take(v).reshape(len(v), -1) @ (slope @ s.against(w)).reshape(len(w), -1).T
+        out += s.take(v).reshape(len(v), -1) @ (slope @ s.against(turned)).reshape(len(w), -1).T
     for (s, t), curvature in curvatures.items():
         moved = p[s] * (curvature * alike)
         out += moved.reshape(len(v), -1) @ r[t].reshape(len(w), -1).T

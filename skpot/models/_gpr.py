@@ -14,6 +14,7 @@ from ..selection import select_references
 from ..solvers import DivergenceError, conjugate_gradients
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
+from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
 from ._noise import SIGMA
@@ -185,14 +186,26 @@ class _ExactPotential(EvidencePotential):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
 
     def _sparse_model(self, features, n):
-        """Return random references and the Cholesky factor of their covariance."""
+        """Return random references and the Cholesky factor of their covariance.
+
+        Rows of whole structures are few and have many labels each. Where there is room for more
+        than all of them, fewer references with all of their derivatives do better.
+        """
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         kinds, counts = np.unique(features.species, return_counts=True)
         # In proportion, unlike a sparse model's: all environments count alike in the system.
-        share = n / counts.sum()
+        total, directions = counts.sum(), 0
+        if n > total:
+            directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
+        share = n / (1 + directions) / total
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
         chosen = select_references(features.values, features.species, n, "random", rng)
-        references = References(features.values[chosen], features.species[chosen], self.kernel_)
+        along = None, None
+        if directions:
+            along = leading_directions(features, chosen, self.kernel_, directions)
+        references = references_with(
+            features.values[chosen], features.species[chosen], self.kernel_, *along
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
@@ -284,7 +297,8 @@ class KernelRidge(_ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner; fewer where `max_memory` asks for it.
+        Random references of the preconditioner, with derivatives where features are of whole
+        structures; fewer where `max_memory` asks for it.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
@@ -370,7 +384,8 @@ class GPR(VariancePotential, _ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner; fewer where `max_memory` asks for it.
+        Random references of the preconditioner, with derivatives where features are of whole
+        structures; fewer where `max_memory` asks for it.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
@@ -445,6 +460,8 @@ class GPR(VariancePotential, _ExactPotential):
         self.posterior_factor_ = precondition.factor
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
+        self.inducing_directions_ = getattr(references, "directions", None)
+        self.inducing_counts_ = getattr(references, "counts", None)
         self.factor_ = None
         self.edge_std_ = edge_std(self._process(), features, _JITTER, len(features.values))
 
@@ -453,7 +470,10 @@ class GPR(VariancePotential, _ExactPotential):
             return ExactProcess(
                 self.kernel_, self.factor_, self.functionals_, self.training_features_
             )
-        references = References(self.inducing_features_, self.inducing_species_, self.kernel_)
+        references = references_with(
+            self.inducing_features_, self.inducing_species_, self.kernel_,
+            self.inducing_directions_, self.inducing_counts_,
+        )  # fmt: skip
         return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 
     def _edges(self):

@@ -46,6 +46,7 @@ class GradientReferences(References):
     def __init__(self, values, species, kernel, directions, counts):
         super().__init__(values, species, kernel)
         self.directions = directions
+        self.counts = np.asarray(counts)
         self.first = np.concatenate([[0], np.cumsum(counts)])
         edges = np.arange(len(self.first)) + self.first
         self.coefficients = {
@@ -98,8 +99,17 @@ class GradientReferences(References):
         t = self._directions(tile)
         moves = s.products(x, t)
         if s.centred:
-            q = s.take(self.values[tile])[self._owners(tile)]
-            moves -= np.einsum("kp,kp->k", s.against(t), q)
+            q = s.turned(self.values[tile])[self._owners(tile)]
+            moves -= np.einsum("kp,kp->k", s.against(s.turned(t)), s.take(q))
+        return moves
+
+    def _moves_of(self, s, tile, q):
+        """Return how similarities of the tile with q change along its own directions."""
+        t = self._directions(tile)
+        moves = s.products(t, q)
+        if s.centred:
+            x = s.take(self.values[tile])[self._owners(tile)]
+            moves -= np.einsum("kp,kp->k", s.against(t), x)[:, None]
         return moves
 
     def covariance(self):
@@ -135,11 +145,11 @@ class GradientReferences(References):
         out[:n_x, :n_q] = f
         for s, slope in slopes.items():
             out[:n_x, n_q:] += slope[:, m] * self._moves(s, x, right)
-            out[n_x:, :n_q] += slope[i] * self._moves(s, q, left).T
+            out[n_x:, :n_q] += slope[i] * self._moves_of(s, left, q)
             both = s.products(self._directions(left), self._directions(right))
             out[n_x:, n_q:] += slope[np.ix_(i, m)] * both
         for (s, t), curvature in curvatures.items():
-            change = self._moves(s, q, left).T[:, m] * self._moves(t, x, right)[i]
+            change = self._moves_of(s, left, q)[:, m] * self._moves(t, x, right)[i]
             out[n_x:, n_q:] += curvature[np.ix_(i, m)] * change
         return out
 
@@ -180,6 +190,13 @@ class GradientReferences(References):
                     slope_of, motion.sign * bend, first, *place, product, along,
                     motion.out[:, derived],
                 )  # fmt: skip
+
+
+def references_with(values, species, kernel, directions, counts):
+    """Return references, with derivatives unless `directions` is None."""
+    if directions is None:
+        return References(values, species, kernel)
+    return GradientReferences(values, species, kernel, directions, counts)
 
 
 def leading_directions(features, chosen, kernel, n_directions):

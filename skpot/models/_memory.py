@@ -72,7 +72,7 @@ class ExactPlan(NamedTuple):
     """How an exact model is solved within the memory there is."""
 
     dense: bool  # by a Cholesky factor of the covariance of all labels
-    n_references: int  # of the preconditioner
+    n_references: int  # of the preconditioner, their derivatives included
     store: bool  # whether Jacobians are held
 
 
@@ -108,6 +108,8 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references
             f"the rest for a preconditioner of 100 columns) but max_memory allows "
             f"{limit / 1e9:.2f} GB. Use fewer features (PerAtom(PCA(...))) or skpot.SparseGPR."
         )
+    if derivatives and features.per_structure:
+        n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
     n_references = min(n_references, int(0.7 * spare / column), n)
     spare -= n_references * column
     return ExactPlan(False, n_references, derivatives and jacobian <= 0.8 * spare)

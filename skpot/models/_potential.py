@@ -139,6 +139,34 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             return energies + more, forces + more_forces, virials + more_virials
         return energies, forces, virials
 
+    def decompose(self, features):
+        """Return what each term of the model contributes to the energy of each environment.
+
+        Parameters
+        ----------
+        features : AtomicFeatures
+            Features.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_environments,)
+            In eV: "free_atoms", the baseline under its name if there is one, and the summands of
+            the kernel by the names of their parameters, such as "kernel__k1"; "kernel" if it is no
+            sum. They add up to the energies of `evaluate`.
+        """
+        check_is_fitted(self)
+        features, term = self._parts(features)
+        self._refuse_unknown(features)
+        parts = {"free_atoms": free_energies(self.e0_, features)}
+        if term is not None:
+            parts[self.baseline] = term.values.sum(axis=1)
+        for name, kernel in self.kernel_.terms().items():
+            references = References(self.reference_features_, self.reference_species_, kernel)
+            parts[name], _ = references.expand(
+                features.values, features.species, self.dual_coef_, self.dual_vectors_, False
+            )
+        return parts
+
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         self._refuse_unknown(features)

@@ -278,7 +278,7 @@ def _gradient(slopes, x, q, alpha):
     gradient = np.zeros(x.shape)
     for s, slope in slopes.items():
         part, weights = s.take(gradient), slope * alpha
-        part += weights @ s.against(q)
+        part += weights @ s.against(s.turned(q))
         if s.centred:
             part -= weights.sum(axis=1)[:, None] * s.against(x)
     return gradient

@@ -13,7 +13,7 @@ from ..kernels import DotProduct
 from ..selection import given_references, select_references
 from ..solvers import TriangularFactor
 from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
-from ._gradient_references import GradientReferences, leading_directions
+from ._gradient_references import leading_directions, references_with
 from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
@@ -361,9 +361,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         )
 
     def _references(self):
-        if self.reference_directions_ is None:
-            return super()._references()
-        return GradientReferences(
+        return references_with(
             self.reference_features_,
             self.reference_species_,
             self.kernel_,

@@ -53,6 +53,11 @@ def dump(model, path):
     path : str or Path
         The file, by custom with the suffix ".skops". An existing one is replaced.
 
+    Raises
+    ------
+    TypeError
+        If the model holds what such a file cannot, such as a calculator of ASE.
+
     See Also
     --------
     load : The way back.
@@ -82,10 +87,15 @@ def dump(model, path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except RecursionError:
+        raise TypeError(
+            f"{type(model).__name__} holds an object that refers to itself, which no model file "
+            "can: as a rule a calculator of ASE. Give DeltaRegressor a class or function that "
+            "makes the calculator instead."
+        ) from None
+    finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise
 
 
 def load(path, trusted=()):

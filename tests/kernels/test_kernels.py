@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skpot import GPR, AtomicFeatures, SparseGPR, dump, load
-from skpot.kernels import RBF, DotProduct, Exponentiation, Matern, Product, Sum
+from skpot.kernels import RBF, DotProduct, Exponentiation, Matern, Product, Sum, Symmetrized
 from tests.naive.kernel import dot_product, gaussian, matern
 
 LENGTHS = [0.5, 0.9, 1.4, 0.7]
@@ -19,6 +19,14 @@ Q = slice(1, 4)
 def part(kernel, columns):
     """Oracle on some of the columns."""
     return lambda x, q: kernel(x[columns], q[columns])
+
+
+GROUP = [[0, 1, 2, 3], [1, 2, 0, 3], [2, 0, 1, 3]]  # no element but the first is its own inverse
+
+
+def mean(kernel):
+    """Oracle averaged over the group."""
+    return lambda x, q: sum(kernel(x, q[order]) for order in GROUP) / len(GROUP)
 
 
 # Kernel and a plain function of two vectors that it equals.
@@ -58,6 +66,14 @@ KERNELS = {
         3.0 * (RBF(1.5) + DotProduct(zeta=2)) ** 2,
         lambda x, q: 3.0 * (gaussian(1.5)(x, q) + dot_product(2)(x, q)) ** 2,
     ),
+    "symmetrized": (
+        Symmetrized(Matern(1.3) + DotProduct(zeta=2), GROUP),
+        mean(lambda x, q: matern(1.3, 2.5)(x, q) + dot_product(2)(x, q)),
+    ),
+    "symmetrized-lengths": (
+        Symmetrized(RBF([0.7, 0.7, 0.7, 1.2]) * DotProduct(zeta=1), GROUP),
+        mean(lambda x, q: gaussian([0.7, 0.7, 0.7, 1.2])(x, q) * dot_product(1)(x, q)),
+    ),
     "nested": (
         (RBF(0.9).on((0, 2)) * Matern(1.4).on((1, 4)) + DotProduct(zeta=1)) ** 3 * RBF(2.0),
         lambda x, q: (
@@ -92,7 +108,7 @@ def gradient_of(function, x, q):
     """Return dk/dx (n, m, n_features) as the module of the functions has it."""
     out = np.zeros((len(x), len(q), x.shape[1]))
     for s, slope in function.with_slope(x, q)[1].items():
-        difference = s.against(q)[None] - s.centred * s.against(x)[:, None]
+        difference = s.against(s.turned(q))[None] - s.centred * s.against(x)[:, None]
         s.take(out)[...] += slope[:, :, None] * difference
     return out
 

@@ -1,0 +1,211 @@
+"""Delta learning: what a calculator of ASE leaves to be learnt."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .._base import VersionedEstimator
+from .._sklearn import HasMethods, _fit_context
+from ..data import Targets, check_structures
+from ..data._ase import labels_by
+from ..data._checks import summarize
+
+_LABELS = ("energy", "forces", "stress")
+
+
+class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+    r"""Learn the difference to a calculator of ASE, and predict the sum.
+
+    .. math:: E(X) = E_\text{calculator}(X) + E_\text{estimator}(X)
+
+    and so forces and stress, which are derivatives of both terms: `fit` subtracts what the
+    calculator says from the labels, `predict` adds it. The calculator can be anything from a pair
+    potential to a cheap electronic-structure method; the better it is, the fewer labels the rest
+    takes. Standard deviations are those of what is learnt. As `TransformedTargetRegressor` does
+    for y, this wraps a whole pipeline, because calculators take structures, not features.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What learns the difference, as a rule a Pipeline of a descriptor and a regressor. Free
+        atoms' energies that it is given (`e0`) are differences too.
+    calculator : ase.calculators.calculator.Calculator or callable
+        The calculator, or something that makes one when called without arguments, such as a class
+        or a function. Prefer the latter: each copy and each worker then makes its own, and the
+        fitted model can be pickled although most calculators cannot.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator.
+
+    See Also
+    --------
+    skpot.ZBL : Nuclear repulsion as a baseline within a pipeline.
+
+    Notes
+    -----
+    `skpot.dump` writes the name of a class or function that makes the calculator, and
+    `skpot.load` takes it only if it is in `trusted`. Calculators themselves it refuses or not, as
+    their attributes are; copies by `clone`, and so searches, need those that can be copied.
+    `skpot.Calculator` takes a fitted `DeltaRegressor` as it takes a pipeline.
+
+    References
+    ----------
+    R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, J. Chem. Theory Comput. 11, 2087
+    (2015).
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from ase.calculators.morse import MorsePotential
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X = [bulk("Cu", cubic=True) for _ in range(6)]
+    >>> for seed, atoms in enumerate(X):
+    ...     atoms.rattle(0.1, seed=seed)
+    ...     atoms.calc = EMT()
+    >>> y = skpot.Targets.from_atoms(X)
+    >>> rest = make_pipeline(skpot.SOAP(n_max=3, l_max=2), skpot.SparseGPR(n_sparse=20))
+    >>> model = skpot.DeltaRegressor(rest, MorsePotential).fit(X[:5], y[:5])
+    >>> model.predict(X[5:])
+    Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1)
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "calculator": [HasMethods(["get_property"]), callable],
+    }
+
+    def __init__(self, estimator, calculator):
+        self.estimator = estimator
+        self.calculator = calculator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def __getstate__(self):
+        # What a callable made is made again.
+        return {k: v for k, v in super().__getstate__().items() if k != "_made"}
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, **fit_params):
+        """Fit the estimator to what the calculator leaves of the labels.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures; calculators of their own are not read.
+        y : Targets, or array of shape (n_structures,)
+            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+        **fit_params : dict
+            For `fit` of the estimator.
+
+        Returns
+        -------
+        self : DeltaRegressor
+
+        Raises
+        ------
+        ValueError
+            If the calculator does not give what is labelled, or gives numbers that are not finite.
+        """
+        X = check_structures(X)
+        check_consistent_length(X, y)
+        self._made = None
+        base = self.baseline(X)
+        if isinstance(y, Targets):
+            missing = [
+                block
+                for block in _LABELS
+                if (getattr(y, f"has_{block}") & ~getattr(base, f"has_{block}")).any()
+            ]
+            if missing:
+                what = " and ".join(missing)
+                raise ValueError(
+                    f"{type(self._calculator()).__name__} gives no {what}, which y has: drop them, "
+                    f"as in Targets(y.energy), or use a calculator with {what}."
+                )
+            y = _combined(y, base, -1.0)
+        else:
+            y = np.asarray(y, dtype=float) - base.energy
+        self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
+        return self
+
+    def predict(self, X, **predict_params):
+        """Predict the sum of the calculator and the estimator.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+        **predict_params : dict
+            For `predict` of the estimator, such as `return_std`.
+
+        Returns
+        -------
+        y : Targets, or array of shape (n_structures,)
+            The kind of y that `fit` saw; without what the calculator does not give.
+        std : optional
+            What else the estimator returns.
+        """
+        check_is_fitted(self, "estimator_")
+        X = check_structures(X)
+        y = self.estimator_.predict(X, **predict_params)
+        y, *others = y if isinstance(y, tuple) else (y,)
+        base = self.baseline(X)
+        y = _combined(y, base, 1.0) if isinstance(y, Targets) else np.asarray(y) + base.energy
+        return (y, *others) if others else y
+
+    def baseline(self, X):
+        """Return what the calculator says about structures.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            Structures.
+
+        Returns
+        -------
+        Targets
+            Energies, and forces and stress as far as the calculator gives them.
+        """
+        calculator = self._calculator()
+        labels = labels_by(calculator, X)
+        problems = {}
+        for i, parts in enumerate(labels):
+            wrong = [
+                name
+                for name, value in zip(_LABELS, parts, strict=True)
+                if (value is None and name == "energy")
+                or (value is not None and not np.isfinite(value).all())
+            ]
+            if wrong:
+                problems[i] = f"{type(calculator).__name__} gives no finite {' or '.join(wrong)}"
+        if problems:
+            raise ValueError(summarize(problems, len(X)))
+        return Targets(*([parts[k] for parts in labels] for k in range(3)))
+
+    def _calculator(self):
+        if hasattr(self.calculator, "get_property") and not isinstance(self.calculator, type):
+            return self.calculator
+        if getattr(self, "_made", None) is None:
+            self._made = self.calculator()
+        return self._made
+
+
+def _combined(y, base, sign):
+    """Return y plus or minus the baseline's labels; what either lacks is missing."""
+
+    def block(name, values, others):
+        has = getattr(y, f"has_{name}") & getattr(base, f"has_{name}")
+        return [values[i] + sign * others[i] if known else None for i, known in enumerate(has)]
+
+    parts = {"energy": block("energy", y.energy, base.energy)}
+    for name in ("forces", "stress"):
+        mine, others = getattr(y, name), getattr(base, name)
+        parts[name] = None if mine is None or others is None else block(name, mine, others)
+    return Targets(**parts)

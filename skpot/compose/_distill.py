@@ -1,0 +1,199 @@
+"""Distillation: a cheap model fitted to what an expensive one predicts."""
+
+import copy
+from numbers import Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .._sklearn import HasMethods, Interval, validate_params
+from ..data import Targets, check_structures
+from ..data._checks import summarize
+from ..data._elements import SYMBOLS
+from ..metrics import energy_rmse, forces_rmse, stress_rmse
+from ..models import SparseGPR
+from ..models._rows import as_targets
+
+# Labels without noise: what is left is what references cannot express.
+_SIGMA_ENERGY = 2e-4
+_SIGMA_FORCES = 0.01
+_SIGMA_STRESS = 5e-5
+
+
+@validate_params(
+    {
+        "model": [HasMethods(["predict"])],
+        "student": [HasMethods(["fit", "predict"]), None],
+        "test_size": [Interval(Real, 0, 1, closed="neither")],
+        "groups": ["array-like", None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def distill(model, frames, student=None, *, test_size=0.1, groups=None, random_state=0):
+    """Fit a cheap model to the predictions of an expensive one, and state the loss.
+
+    Exact models grow with their training set; a sparse one does not, and may learn from as many
+    structures as the exact model can label, which need no reference calculation. The loss is the
+    error of the student with the teacher as reference, on frames that it was not fitted to.
+
+    Parameters
+    ----------
+    model : Pipeline
+        The fitted teacher, such as a Pipeline that ends in `GPR`.
+    frames : list of ase.Atoms
+        Structures like those the student will meet, as a rule from dynamics with the teacher.
+        Labels are not needed, and not read.
+    student : regressor or Pipeline, default=None
+        What is fitted. A regressor is put behind the fitted steps of the teacher, so that features
+        are computed once; a Pipeline has a descriptor of its own. None stands for `SparseGPR` with
+        the kernel of the teacher, 1000 references and small noise. Where they are None, `e0` and,
+        behind the teacher's steps, `baseline` become those of the teacher.
+    test_size : float, default=0.1
+        Share of the frames that are held out.
+    groups : array-like of shape (n_frames,), default=None
+        Frames of one group, such as a trajectory, are held out together.
+    random_state : int, RandomState or None, default=0
+        Seed of the choice of these frames.
+
+    Returns
+    -------
+    student : Pipeline
+        Fitted. Its attribute `distillation_loss_` is a dict of floats, those of "energy_rmse"
+        (eV/atom), "forces_rmse" (eV/Å) and "stress_rmse" (eV/Å^3) that the teacher predicts, and
+        `distillation_test_` holds the indices of the frames held out.
+
+    Raises
+    ------
+    ValueError
+        If frames hold species that the teacher does not know, or there are too few of them.
+
+    References
+    ----------
+    G. Hinton, O. Vinyals, J. Dean, arXiv:1503.02531 (2015).
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, frames, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> teacher = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.GPR()).fit(X[:10], y[:10])
+    >>> student = skpot.distill(teacher, frames)
+    >>> sorted(student.distillation_loss_)
+    ['energy_rmse', 'forces_rmse', 'stress_rmse']
+    >>> bool(student.distillation_loss_["forces_rmse"] < 0.05)
+    True
+    """
+    frames = check_structures(frames)
+    _refuse_unknown(model[-1] if hasattr(model, "steps") else model, frames)
+    train, test = _held_out(frames, test_size, groups, random_state)
+    own_features = hasattr(student, "steps")
+    if not own_features:
+        _require_pipeline(model)
+    student = _student(model, student)
+    if own_features:
+        X, y = frames, _labels(model, frames)
+        student.fit([frames[i] for i in train], y[train])
+        predicted = student.predict([frames[i] for i in test])
+    else:
+        X = _features(model, frames)
+        y = _labels_of(model[-1], X)
+        student[-1].fit(X[train], y[train])
+        predicted = student[-1].predict(X[test])
+    n_atoms = [len(frames[i]) for i in test]
+    student.distillation_loss_ = _loss(y[test], predicted, n_atoms)
+    student.distillation_test_ = test
+    return student
+
+
+def _refuse_unknown(teacher, frames):
+    """Raise `ValueError` if frames hold species that the teacher does not know."""
+    if not hasattr(teacher, "e0_"):
+        return
+    problems = {}
+    for i, atoms in enumerate(frames):
+        if unknown := {int(z) for z in atoms.numbers} - set(teacher.e0_):
+            problems[i] = f"the teacher does not know {', '.join(SYMBOLS[z] for z in unknown)}"
+    if problems:
+        raise ValueError(summarize(problems, len(frames)))
+
+
+def _held_out(frames, test_size, groups, random_state):
+    """Return the indices of the frames to fit and to hold out, ascending."""
+    if len(frames) < 2:
+        raise ValueError(f"distillation needs two frames or more, got {len(frames)}.")
+    kind = ShuffleSplit if groups is None else GroupShuffleSplit
+    check_consistent_length(frames, groups)
+    split = kind(1, test_size=test_size, random_state=random_state)
+    train, test = next(split.split(np.zeros(len(frames)), groups=groups))
+    return np.sort(train), np.sort(test)
+
+
+def _require_pipeline(model):
+    if not hasattr(model, "steps"):
+        hint = ": take its best_estimator_" if hasattr(model, "best_estimator_") else ""
+        raise TypeError(
+            "a student that uses the teacher's features needs a Pipeline as teacher, but got "
+            f"{type(model).__name__}{hint}. Or give a Pipeline as student."
+        )
+
+
+def _student(model, student):
+    """Return an unfitted student, behind copies of the teacher's fitted steps if it has none."""
+    teacher = model[-1] if hasattr(model, "steps") else model
+    if student is None:
+        # The fitted kernel: its lengths and symmetry may come from the data.
+        student = SparseGPR(
+            getattr(teacher, "kernel_", None),
+            sigma_energy=_SIGMA_ENERGY,
+            sigma_forces=_SIGMA_FORCES,
+            sigma_stress=_SIGMA_STRESS,
+        )
+    student = clone(student)
+    handed = {"e0": {SYMBOLS[z]: e for z, e in getattr(teacher, "e0_", {}).items()} or None}
+    if not hasattr(student, "steps"):
+        handed["baseline"] = getattr(teacher, "baseline", None)
+        # A copy: fitting the teacher again would pull the features from under the student.
+        student = Pipeline([*copy.deepcopy(model.steps[:-1]), ("student", student)])
+    last = student[-1]
+    for name, value in handed.items():
+        if hasattr(last, name) and getattr(last, name) is None:
+            last.set_params(**{name: value})
+    return student
+
+
+def _features(model, frames):
+    X = frames
+    for _, step in model.steps[:-1]:
+        X = X if step in (None, "passthrough") else step.transform(X)
+    return X
+
+
+def _labels(model, frames):
+    """Return all that the teacher can say, forces too if it learnt from energies alone."""
+    if hasattr(model, "steps") and hasattr(model[-1], "evaluate"):
+        return _labels_of(model[-1], _features(model, frames))
+    return model.predict(frames)
+
+
+def _labels_of(regressor, features):
+    check_is_fitted(regressor)
+    if not hasattr(regressor, "evaluate"):
+        return regressor.predict(features)
+    energies, forces, virials = regressor.evaluate(features)
+    total = np.add.reduceat(energies, features.offsets[:-1])
+    return as_targets(total, features, forces, virials)
+
+
+def _loss(y, predicted, n_atoms):
+    if not isinstance(y, Targets) or not isinstance(predicted, Targets):
+        y, predicted = Targets(np.asarray(y)), Targets(np.asarray(predicted))
+    loss = {"energy_rmse": energy_rmse(y, predicted, n_atoms=n_atoms)}
+    if (y.has_forces & predicted.has_forces).any():
+        loss["forces_rmse"] = forces_rmse(y, predicted)
+    if (y.has_stress & predicted.has_stress).any():
+        loss["stress_rmse"] = stress_rmse(y, predicted)
+    return loss

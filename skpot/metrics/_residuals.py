@@ -1,0 +1,160 @@
+"""Where the error of a model sits: in which labels, species and groups of structures."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from ..data import check_structures
+from ..data._elements import SYMBOLS
+from ._errors import _aligned, _finite, _sizes
+
+_UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
+
+
+def residual_report(
+    y_true, y_pred, X, *, groups=None, sigma_energy=0.002, sigma_forces=0.1, sigma_stress=5e-4
+):
+    r"""Break the error down by kind of label, species and group.
+
+    What a fit minimises is the sum of squared residuals in units of their noise,
+
+    .. math:: \chi^2 = \sum_n (y_n - \hat y_n)^2 / \sigma_n^2
+
+    (and a penalty). The share of each part in it says what the fit is paying for, and its root mean
+    square, `whitened_rmse`, whether the noise is right: on data that were not fitted, well above 1
+    means that the model or its training set falls short there, well below 1 that labels are better
+    than the noise says, so that a smaller sigma would let more be learnt from them.
+
+    Parameters
+    ----------
+    y_true, y_pred : Targets or array-like of shape (n_structures,)
+        Reference and prediction, in eV, eV/Å and eV/Å^3; what either side lacks does not count.
+    X : list of ase.Atoms
+        The structures, for numbers of atoms and species.
+    groups : array-like of shape (n_structures,), default=None
+        What to tell structures apart by, such as their ``info["config_type"]``.
+    sigma_energy, sigma_forces, sigma_stress : float, default=0.002, 0.1, 5e-4
+        Noise as regressors have it: eV per atom, the total energy of n atoms having
+        `sigma_energy * sqrt(n)`; eV/Å; eV/Å^3.
+
+    Returns
+    -------
+    records : list of dict
+        One for each kind of label ("by": "label"), then of forces for each species ("species"),
+        then for each group and kind of label ("group"), each sorted by falling share.
+        Keys: "by", "part" (name of the species or group, "all" for all), "label", "count" (energies
+        and stresses count once, forces once for each atom), "rmse", "mae", "unit" (eV/atom, eV/Å,
+        eV/Å^3), "whitened_rmse" and "share", which adds up to 1 over "label" and over "group", and
+        over "species" to that of all forces; and "worst", the index of the structure with the
+        largest share. `pandas.DataFrame(records)` makes a table of it.
+
+    Raises
+    ------
+    ValueError
+        If lengths or numbers of atoms differ, nothing can be compared, or values are not finite.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from skpot.metrics import residual_report
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
+    >>> records = residual_report(y_test, model.fit(X[:20], y[:20]).predict(X_test), X_test)
+    >>> [(r["by"], r["part"]) for r in records]
+    [('label', 'all'), ('label', 'all'), ('label', 'all'), ('species', 'Si')]
+    """
+    X = check_structures(X)
+    y_true, y_pred = _aligned(y_true, y_pred)
+    check_consistent_length(X, y_true, groups)
+    numbers = [atoms.numbers for atoms in X]
+    sigmas = {"energy": sigma_energy, "forces": sigma_forces, "stress": sigma_stress}
+    for name, sigma in sigmas.items():
+        if not sigma > 0:
+            raise ValueError(f"sigma_{name} must be positive, got {sigma!r}")
+    parts = _residuals(y_true, y_pred, numbers, sigmas)
+    if not parts:
+        raise ValueError("y_true and y_pred have no label in common, so there is nothing to report")
+    total = sum(float(np.sum(part.whitened**2)) for part in parts.values()) or 1.0
+
+    def record(by, name, label, chosen=slice(None)):
+        return _record(by, name, label, parts[label].take(chosen), total)
+
+    report = [[record("label", "all", label) for label in parts]]
+    if "forces" in parts:
+        species = parts["forces"].species
+        report.append(
+            [
+                record("species", SYMBOLS[z], "forces", species == z)
+                for z in np.unique(species).tolist()
+            ]
+        )
+    if groups is not None:
+        groups = np.asarray(groups)
+        inside = {label: groups[part.structure] for label, part in parts.items()}
+        report.append(
+            [
+                record("group", group, label, inside[label] == group)
+                for label in parts
+                for group in np.unique(inside[label]).tolist()
+            ]
+        )
+    return [r for part in report for r in sorted(part, key=lambda r: -r["share"])]
+
+
+class _Residuals(NamedTuple):
+    """Residuals of one kind of label: one row for an energy, an atom's force or a stress."""
+
+    error: np.ndarray  # (n, n_components)
+    whitened: np.ndarray  # (n, n_components) in units of the noise
+    structure: np.ndarray  # (n,)
+    species: np.ndarray  # (n,) atomic numbers; 0 where it is no matter of an atom
+
+    def take(self, chosen):
+        return _Residuals(*(array[chosen] for array in self))
+
+
+def _residuals(y_true, y_pred, numbers, sigmas):
+    """Return the residuals of what both sides have, by kind of label."""
+    n_atoms = np.array([len(z) for z in numbers])
+    known = {
+        label: getattr(y_true, f"has_{label}") & getattr(y_pred, f"has_{label}") for label in sigmas
+    }
+    _sizes(y_true, y_pred, n_atoms, known["forces"])  # refuses different numbers of atoms
+    parts = {}
+    for label, has in known.items():
+        chosen = np.flatnonzero(has)
+        if not len(chosen):
+            continue
+        structure, species = chosen, np.zeros(len(chosen), dtype=np.int64)
+        if label == "energy":
+            error = ((y_true.energy - y_pred.energy)[chosen] / n_atoms[chosen])[:, None]
+            whitened = error * np.sqrt(n_atoms[chosen])[:, None] / sigmas[label]
+        else:
+            if label == "stress":
+                error = (y_true.stress - y_pred.stress)[chosen]
+            else:
+                error = y_true[chosen].forces_flat - y_pred[chosen].forces_flat
+                structure = np.repeat(chosen, n_atoms[chosen])
+                species = np.concatenate([numbers[i] for i in chosen])
+            whitened = error / sigmas[label]
+        parts[label] = _Residuals(_finite(error, label), whitened, structure, species)
+    return parts
+
+
+def _record(by, name, label, residuals, total):
+    error, whitened, structure, _ = residuals
+    squares = np.bincount(structure, np.sum(whitened**2, axis=1))
+    return {
+        "by": by,
+        "part": name,
+        "label": label,
+        "count": len(error),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
+        "unit": _UNITS[label],
+        "whitened_rmse": float(np.sqrt(np.mean(whitened**2))),
+        "share": float(squares.sum() / total),
+        "worst": int(squares.argmax()),
+    }
