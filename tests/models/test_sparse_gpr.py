@@ -307,6 +307,7 @@ def test_partial_fit_equals_a_fit_to_all(kinds):
         reference_features_=grown.reference_features_,
         reference_species_=grown.reference_species_,
         reference_directions_=None,
+        direction_counts_=None,
     )
     whole.fit(features, np.concatenate([first, y[7:]]), weight)
     a, std_a = grown.predict(features, return_std=True)
