@@ -109,10 +109,15 @@ def label_std(regressor, X, std):
 
 
 def _default_noise(regressor, kind):
-    """Return the noise of structures that do not say to which group they belong."""
+    """Return the noise in use of structures that do not say to which group they belong."""
     name = f"sigma_{kind}"
-    sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
-    return sigma.get("default", max(sigma.values())) if isinstance(sigma, dict) else sigma
+    sigma = getattr(regressor, f"{name}_", None)  # chosen in fit
+    if sigma is None:
+        sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
+    if isinstance(sigma, dict):
+        sigma = sigma.get("default", max(sigma.values()))
+    scale = getattr(regressor, "noise_scale_", None) or 1.0  # of all labels, or by kind
+    return sigma * (scale.get(kind, 1.0) if isinstance(scale, dict) else scale)
 
 
 def uncertainty_table(X, y_true, y_pred, std):

@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
+from skpot.cli._report import predict_with_std
+from skpot.datasets import load_silicon
+from skpot.kernels import RBF
 from skpot.metrics import calibration_error
 
 SMALL = "--cutoff 3.5 --n-max 3 --l-max 2 --n-sparse 20".split()
@@ -304,3 +307,25 @@ def test_quick_demo_in_an_empty_folder(tmp_path, monkeypatch):
     assert "meV/atom" in result.output
     assert "skpot fit train.xyz" in result.output
     assert run("evaluate", "demo/silicon.skpot", "demo/md.xyz").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("regressor", "noise"),
+    [
+        (skpot.SparseGPR(n_sparse=8, sigma_forces={"a": 0.1, "default": 0.2}), lambda r: 0.2),
+        (skpot.AutoGPR(max_pairs=0, n_sparse=8), lambda r: r.sigma_forces_),
+        (skpot.LinearRidge(sigma_forces=0.3), lambda r: 0.3 * r.noise_scale_),
+        (
+            skpot.SparseGPR(RBF(), 8, sigma_forces=0.3, optimizer="fmin_l_bfgs_b", subsample=30),
+            lambda r: 0.3 * r.noise_scale_["forces"],
+        ),
+    ],
+    ids=["by group", "chosen", "one scale", "a scale by kind"],
+)
+def test_deviations_of_labels_have_the_noise_in_use(regressor, noise):
+    X, y, _, _ = load_silicon(return_X_y=True)
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), regressor).fit(X[:6], y[:6])
+    _, std = predict_with_std(model, X[:2])
+    own = model.predict(X[:2], return_std="all")[1]
+    expected = np.sqrt(own.forces_flat**2 + noise(model[-1]) ** 2)
+    np.testing.assert_allclose(std.forces_flat, expected, rtol=1e-12)
