@@ -87,10 +87,7 @@ def stages():
         (TriangularFactor, "fold", "qr"),
     ]
     if OPTIONS.threads == 1:  # on several, these run in threads, which the clock cannot follow
-        places += [
-            (_references, "add_force_rows", "assembly"),
-            (_references, "add_strain_rows", "assembly"),
-        ]
+        places.append((_references, "add_rows", "assembly"))
     if not OPTIONS.quick:
         pipeline().fit(X[:10], y[:10])  # compiles, or loads what was compiled
     runs = []

@@ -43,6 +43,7 @@ def main():
         reference_features_=search.reference_features_,
         reference_species_=search.reference_species_,
         reference_directions_=None,
+        direction_counts_=None,
     )
     error = forces_rmse(y[test], model.fit(features[train], y[train]).predict(features[test]))
     score = -search.cv_results_["split0_test_neg_forces_rmse"][7]

@@ -94,6 +94,8 @@ class SymmetricGPR(GPR):
 
     _default_kernel = staticmethod(_matern)
 
+    optimizer = None  # no parameter here: exchanges are found in fit, after the kernel is given
+
     _parameter_constraints = {
         name: allowed
         for name, allowed in GPR._parameter_constraints.items()
@@ -121,23 +123,21 @@ class SymmetricGPR(GPR):
         random_state=0,
         verbose=0,
     ):
-        super().__init__(
-            kernel,
-            sigma_energy=sigma_energy,
-            sigma_forces=sigma_forces,
-            sigma_stress=sigma_stress,
-            e0=e0,
-            baseline=baseline,
-            targets=targets,
-            solver=solver,
-            tol=tol,
-            max_iter=max_iter,
-            n_precondition=n_precondition,
-            max_memory=max_memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.kernel = kernel
         self.permutations = permutations
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_stress = sigma_stress
+        self.e0 = e0
+        self.baseline = baseline
+        self.targets = targets
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_precondition = n_precondition
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
 
     def _prepare(self, X, *labels):
         """Do what `GPR` does, then find the permutations."""

@@ -35,7 +35,7 @@ class FixedReferences(SparseGPR):
 
     def _choose_references(self, features):
         self.reference_features_, self.reference_species_ = self.given
-        self.reference_directions_ = None
+        self.reference_directions_ = self.direction_counts_ = None
 
 
 def like(search, model):
