@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK_BYTES = 32e6  # rows of one block; larger ones gain no speed
+_BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 _FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
 
