@@ -26,6 +26,22 @@ def errors(y_true, y_predicted, rows):
     return out
 
 
+def molecule_errors(y_true, y_predicted):
+    """Return errors of total energies (meV) and forces (meV/Å), as tables of molecules do."""
+    import numpy as np
+
+    from skpot import metrics
+
+    error = np.asarray(y_predicted) - np.asarray(y_true)
+    return {
+        "structures": len(error),
+        "rmse_energy_meV": 1e3 * float(np.sqrt(np.mean(error**2))),
+        "mae_energy_meV": 1e3 * float(np.mean(np.abs(error))),
+        "rmse_forces_meV_A": 1e3 * metrics.forces_rmse(y_true, y_predicted),
+        "mae_forces_meV_A": 1e3 * metrics.forces_mae(y_true, y_predicted),
+    }
+
+
 def rotated_copies(soap, X, X_test, tolerance=1e-6):
     """Return the test structures whose environments are all those of a training structure."""
     import numpy as np

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from _accuracy import molecule_errors
 from _common import arguments, emit, machine, peak_mb, versions
 
 OPTIONS = arguments(
@@ -67,11 +68,9 @@ def main():
         sys.exit("name the folder that holds the training and test files with --data")
     import warnings
 
-    import numpy as np
     from sklearn.pipeline import make_pipeline
 
     import skpot
-    from skpot import metrics
 
     warnings.simplefilter("ignore", UserWarning)  # one composition leaves e0 open
     folder = Path(OPTIONS.data)
@@ -108,14 +107,7 @@ def main():
     for name in OPTIONS.test.split(","):
         X_test, y_test = skpot.read(folder / name, f"::{OPTIONS.every}")
         predicted = fitted.predict(X_test)
-        error = np.asarray(predicted) - np.asarray(y_test)
-        record[name.split(".")[0]] = {
-            "structures": len(X_test),
-            "rmse_energy_meV": 1e3 * float(np.sqrt(np.mean(error**2))),
-            "mae_energy_meV": 1e3 * float(np.mean(np.abs(error))),
-            "rmse_forces_meV_A": 1e3 * metrics.forces_rmse(y_test, predicted),
-            "mae_forces_meV_A": 1e3 * metrics.forces_mae(y_test, predicted),
-        }
+        record[name.split(".")[0]] = molecule_errors(y_test, predicted)
     emit(record | machine() | versions("skpot", "numpy", "scipy", "numba"), OPTIONS.out)
 
 

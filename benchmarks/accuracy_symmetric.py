@@ -8,6 +8,7 @@ has set, unless options say otherwise.
 import time
 from pathlib import Path
 
+from _accuracy import molecule_errors
 from _common import arguments, emit, machine, peak_mb, versions
 
 OPTIONS = arguments(
@@ -39,10 +40,7 @@ def read(skpot):
 def main():
     import warnings
 
-    import numpy as np
-
     import skpot
-    from skpot import metrics
 
     warnings.simplefilter("ignore", UserWarning)  # one composition leaves e0 open
     X, y, sets = read(skpot)
@@ -70,14 +68,7 @@ def main():
     }
     for name, (X_test, y_test) in sets.items():
         predicted = model.predict(descriptor.transform(X_test))
-        error = predicted.energy - y_test.energy
-        record[name] = {
-            "structures": len(X_test),
-            "rmse_energy_meV": 1e3 * float(np.sqrt(np.mean(error**2))),
-            "mae_energy_meV": 1e3 * float(np.mean(np.abs(error))),
-            "rmse_forces_meV_A": 1e3 * metrics.forces_rmse(y_test, predicted),
-            "mae_forces_meV_A": 1e3 * metrics.forces_mae(y_test, predicted),
-        }
+        record[name] = molecule_errors(y_test, predicted)
     emit(record | machine() | versions("skpot", "numpy", "scipy", "numba"), OPTIONS.out)
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..kernels import RBF
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
-from ._potential import KernelPotential, VariancePotential
+from ._potential import KernelPotential, Potential, VariancePotential
 from ._sparse_gpr import SparseGPR
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
@@ -106,7 +106,7 @@ class AutoGPR(VariancePotential, KernelPotential):
 
     _default_kernel = RBF
 
-    _parameter_constraints = {
+    _parameter_constraints = Potential._parameter_constraints | {
         "kernel": GPR._parameter_constraints["kernel"],
         "noise": [Interval(Real, 0, None, closed="neither")],
         "sigma_energy": [Interval(Real, 0, None, closed="neither"), None],
@@ -115,12 +115,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         "n_sparse": [Interval(Integral, 1, None, closed="left")],
         "selection": SparseGPR._parameter_constraints["selection"],
         "max_pairs": [Interval(Real, 0, None, closed="left")],
-        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
-        "baseline": [str, None],
-        "targets": [StrOptions({"auto"}), tuple, list],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

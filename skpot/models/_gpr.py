@@ -17,9 +17,8 @@ from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
-from ._noise import SIGMA
 from ._nystrom import nystrom, with_stored_jacobian
-from ._potential import VariancePotential, edge_std
+from ._potential import Potential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
 from ._threads import tile_threads
@@ -33,22 +32,14 @@ class _ExactPotential(EvidencePotential):
 
     _default_kernel = RBF
 
-    _parameter_constraints = {
+    _parameter_constraints = Potential._parameter_constraints | {
         "kernel": [HasMethods(["bind", "with_curvature"]), None],
-        "sigma_energy": SIGMA,
-        "sigma_forces": SIGMA,
-        "sigma_stress": SIGMA,
-        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
-        "baseline": [str, None],
-        "targets": [StrOptions({"auto"}), tuple, list],
         **OPTIMIZER,
         "solver": [StrOptions({"auto", "cholesky", "cg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_precondition": [Interval(Integral, 1, None, closed="left")],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

@@ -9,8 +9,8 @@ from ..solvers import TriangularFactor, maximise_evidence
 from ._label_factors import FitFactor, count_labels, determined, empty_factor, shares
 from ._linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
 from ._memory import plan_memory
-from ._noise import SIGMA, noise_of_rows, weights_of_rows
-from ._potential import VariancePotential, edge_std
+from ._noise import noise_of_rows, weights_of_rows
+from ._potential import Potential, VariancePotential, edge_std
 from ._rows import whitened_blocks
 from ._variance import LinearProcess
 
@@ -110,18 +110,10 @@ class LinearRidge(VariancePotential):
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints = Potential._parameter_constraints | {
         "alpha": [StrOptions({"evidence"}), Interval(Real, 0, None, closed="neither"), dict],
         "penalty": [StrOptions({"smooth", "ridge"})],
         "degree": [Interval(Integral, 1, 2, closed="both")],
-        "sigma_energy": SIGMA,
-        "sigma_forces": SIGMA,
-        "sigma_stress": SIGMA,
-        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
-        "baseline": [str, None],
-        "targets": [StrOptions({"auto"}), tuple, list],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
-        "verbose": ["verbose"],
     }
 
     def __init__(

@@ -5,12 +5,14 @@ derivatives as such, a vector each: `reference_features_`, `reference_species_`,
 `dual_vectors_`.
 """
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
-from .._sklearn import _check_sample_weight
+from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
 from ._baseline import (
@@ -21,7 +23,7 @@ from ._baseline import (
     subtract_term,
 )
 from ._input import as_features
-from ._noise import LABELS, with_noise
+from ._noise import LABELS, SIGMA, with_noise
 from ._references import References, one_by_one
 from ._rows import as_targets
 
@@ -33,6 +35,18 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     `_expand(features, slopes)`: energies of environments, without those of free atoms, and with
     `slopes` their derivatives.
     """
+
+    # Of the parameters that all have; a subclass adds its own, and may replace these.
+    _parameter_constraints = {
+        "sigma_energy": SIGMA,
+        "sigma_forces": SIGMA,
+        "sigma_stress": SIGMA,
+        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
+        "baseline": [str, None],
+        "targets": [StrOptions({"auto"}), tuple, list],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "verbose": ["verbose"],
+    }
 
     def _prepare(self, X, y, sample_weight, reset=True):
         """Check the input of `fit`, set the reference energies; return features and labels.

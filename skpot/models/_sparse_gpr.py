@@ -17,8 +17,7 @@ from ._gradient_references import leading_directions, references_with
 from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
-from ._noise import SIGMA
-from ._potential import VariancePotential, edge_std
+from ._potential import Potential, VariancePotential, edge_std
 from ._rows import whitened_blocks
 from ._variance import SparseProcess
 
@@ -162,22 +161,14 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
     _default_kernel = DotProduct
 
-    _parameter_constraints = {
+    _parameter_constraints = Potential._parameter_constraints | {
         "kernel": [HasMethods(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"}), "array-like"],
         "n_directions": [Interval(Integral, 0, None, closed="left")],
-        "sigma_energy": SIGMA,
-        "sigma_forces": SIGMA,
-        "sigma_stress": SIGMA,
-        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
-        "baseline": [str, None],
-        "targets": [StrOptions({"auto"}), tuple, list],
         **OPTIMIZER,
         "jitter": [Interval(Real, 0, 1e-4, closed="neither")],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

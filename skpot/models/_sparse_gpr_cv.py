@@ -13,6 +13,7 @@ from ._fold_factors import FoldFactors, RowFolder, together
 from ._label_factors import count_labels
 from ._memory import plan_memory
 from ._noise import LABELS
+from ._potential import Potential
 from ._rows import whitened_blocks
 from ._sparse_gpr import SparseGPR
 
@@ -110,7 +111,7 @@ class SparseGPRCV(SparseGPR):
     6
     """
 
-    _parameter_constraints = {
+    _parameter_constraints = Potential._parameter_constraints | {
         "kernel": [HasMethods(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"})],
@@ -120,13 +121,8 @@ class SparseGPRCV(SparseGPR):
         "sigma_stress": _LEVELS,
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(_SCORERS.values())), None],
-        "e0": [StrOptions({"isolated", "least_squares"}), dict, None],
-        "baseline": [str, None],
-        "targets": [StrOptions({"auto"}), tuple, list],
         "jitter": [Interval(Real, 0, None, closed="neither")],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
