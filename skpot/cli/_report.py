@@ -4,7 +4,7 @@ import numpy as np
 
 from skpot.data import Targets, read
 from skpot.data._elements import SYMBOLS
-from skpot.metrics import calibration_error, error_correlation, summary
+from skpot.metrics import calibration_error, error_correlation, residual_report, summary
 from skpot.metrics._uncertainty import errors_and_deviations
 
 from ._console import reading, say, title
@@ -12,6 +12,7 @@ from ._console import reading, say, title
 GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLOCKS = ("energy", "forces", "stress")
+_SIGMAS = tuple(f"sigma_{block}" for block in _BLOCKS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
@@ -81,6 +82,40 @@ def _error_row(name, X, y_true, y_pred):
         else:
             cells.append(f"{'-':>9}{'-':>8}")
     say(f"{name[:16]:16}{len(X):7d} " + "".join(cells))
+
+
+def residual_table(model, X, y_true, y_pred, limit=4):
+    """Print which labels, species and groups of structures the squared error is in."""
+    y_pred = y_pred if isinstance(y_pred, Targets) else Targets(y_pred)
+    sides = [[getattr(y, f"has_{block}") for block in _BLOCKS] for y in (y_true, y_pred)]
+    if not np.logical_and(*sides).any():
+        return  # nothing to compare
+    regressor = model[-1] if hasattr(model, "steps") else model
+    regressor = getattr(regressor, "estimator_", regressor)  # what is calibrated, or a committee's
+    regressor = regressor[-1] if hasattr(regressor, "steps") else regressor
+    levels = {name: _default_noise(regressor, name.split("_")[1]) for name in _SIGMAS}
+    known = {name: level for name, level in levels.items() if level > 0.0}
+    report = residual_report(y_true, y_pred, X, groups=kinds_of(X), **known)
+    say("where the squared error is, in units of the noise")
+    for by, head in (("label", "labels"), ("species", "forces on"), ("group", "kinds")):
+        parts = [r for r in report if r["by"] == by]
+        if len(parts) < 2:
+            continue
+        text = ", ".join(_share(r, by).replace(" ", "\xa0") for r in parts[:limit])
+        rest = f" (and {len(parts) - limit} more)" if len(parts) > limit else ""
+        say(_wrapped(text + rest, f"  {head:10}"))
+    text = ", ".join(
+        f"{r['label']}\xa0{r['whitened_rmse']:.2g}" for r in report if r["by"] == "label"
+    )
+    say(f"  RMSE over noise: {text}".replace("\xa0", " "))
+
+
+def _share(record, by):
+    """Return the cell of one part: its name and its share."""
+    name = {"label": record["label"], "species": record["part"]}.get(by)
+    if name is None:
+        name = f"{record['part']} {record['label']}"
+    return f"{name} {100.0 * record['share']:.0f} %"
 
 
 def predict_with_std(model, X):

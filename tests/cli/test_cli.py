@@ -256,6 +256,39 @@ def test_evaluate_judges_the_uncertainty(folder):
     assert max(map(len, lines)) < 80
 
 
+def test_evaluate_says_where_the_error_is(folder):
+    result = run("evaluate", folder / "model.skpot", folder / "test.xyz")
+    lines = result.stdout.splitlines()
+    begin = next(k for k, line in enumerate(lines) if line.startswith("where the squared error"))
+    head = {line[:12].strip(): line[12:] for line in lines[begin + 1 : begin + 3]}
+    model = skpot.load(folder / "model.skpot")
+    X, y = skpot.read(folder / "test.xyz")
+    kinds = [atoms.info["config_type"] for atoms in X]
+    report = skpot.metrics.residual_report(y, model.predict(X), X, groups=kinds)
+    shares = {(r["by"], r["part"], r["label"]): f"{100 * r['share']:.0f} %" for r in report}
+    for label in ("energy", "forces", "stress"):
+        assert f"{label} {shares['label', 'all', label]}" in head["labels"]
+    first = next(r for r in report if r["by"] == "group")
+    name = f"{first['part']} {first['label']}"
+    assert head["kinds"].startswith(f"{name} {shares['group', first['part'], first['label']]},")
+    levels = next(line for line in lines if line.startswith("  RMSE over noise"))
+    for r in report[:3]:
+        assert f"{r['label']} {r['whitened_rmse']:.2g}" in levels
+    assert max(map(len, lines)) < 80
+
+
+def test_evaluate_without_common_labels(folder):
+    X, y = skpot.read(folder / "train.xyz")
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.SparseGPR(n_sparse=10))
+    skpot.dump(model.fit(X, np.array(y.energy)), folder / "energies.skpot")
+    for atoms in X:
+        atoms.calc = SinglePointCalculator(atoms, forces=np.zeros((len(atoms), 3)))
+    ase.io.write(folder / "forces.xyz", X)
+    result = run("evaluate", folder / "energies.skpot", folder / "forces.xyz")
+    assert result.exit_code == 0, result.output
+    assert "squared error" not in result.output
+
+
 def test_evaluate_takes_models_without_uncertainty(folder):
     X, y = skpot.read(folder / "train.xyz")
     model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.KernelRidge()).fit(X, y)
