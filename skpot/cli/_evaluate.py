@@ -32,6 +32,7 @@ def evaluate(
     from skpot.persistence import load
 
     from ._report import (
+        curve_table,
         describe,
         error_table,
         predict_with_std,
@@ -53,6 +54,7 @@ def evaluate(
     if std is not None:
         say("")
         uncertainty_table(X, y, y_pred, std)
+    curve_table(potential)
     if plot is not None:
         from ._plots import parity_plot
 

@@ -12,6 +12,7 @@ from ._console import reading, say, title
 GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLOCKS = ("energy", "forces", "stress")
+_DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
 _SIGMAS = tuple(f"sigma_{block}" for block in _BLOCKS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
@@ -110,6 +111,38 @@ def residual_table(model, X, y_true, y_pred, limit=4):
     say(f"  RMSE over noise: {text}".replace("\xa0", " "))
 
 
+def curve_table(model):
+    """Print what more structures, references or other noise would buy, where the fit found out."""
+    regressor = model[-1] if hasattr(model, "steps") else model
+    curves = getattr(regressor, "learning_curves_", None)
+    if curves is None:
+        return
+    say("\nerrors of models that learnt from less (RMSE on folds left out)")
+    for name, curve in curves.items():
+        say(f"  {name:16}" + "".join(f"{n:9.0f}" for n in curve["number"]) + "   twice as many")
+        for block, head in zip(_BLOCKS, _HEADS, strict=True):
+            if block in curve:
+                scale, digits = _DISPLAYED[block]
+                cells = "".join(f"{scale * e:9.{digits}f}" for e in curve[block])
+                say(f"    {head:14}{cells}   {_doubled(curve['number'], curve[block])}")
+    for block, head in zip(_BLOCKS, _HEADS, strict=True):
+        means = regressor.cv_results_.get(f"mean_test_neg_{block}_rmse")
+        if means is None or means.argmax() == regressor.best_index_:
+            continue
+        scale, digits = _DISPLAYED[block]
+        now, best = (-scale * means[k] for k in (regressor.best_index_, means.argmax()))
+        params = regressor.cv_results_["params"][means.argmax()].items()
+        levels = ", ".join(f"{name}\xa0{value}" for name, value in params)
+        text = f"{head} {now:.{digits}f}, but {best:.{digits}f} with {levels}"
+        say(_wrapped(text, "  ", indent="    "))
+
+
+def _doubled(numbers, errors):
+    """Return what twice as many would change if the slope between the last two points went on."""
+    slope = np.log(errors[-1] / errors[-2]) / np.log(numbers[-1] / numbers[-2])
+    return f"{100.0 * (min(1.0, 2.0**slope) - 1.0):+.0f} % at most"
+
+
 def _share(record, by):
     """Return the cell of one part: its name and its share."""
     name = {"label": record["label"], "species": record["part"]}.get(by)
@@ -176,8 +209,8 @@ def _uncertainty(X, y_true, y_pred, std, block):
     typical = deviation
     if block == "energy":
         n_atoms = np.array([len(atoms) for atoms in X])
-        typical = 1000.0 * deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
-    scale, digits = {"energy": (1.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}[block]
+        typical = deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
+    scale, digits = _DISPLAYED[block]
     shares = [f"{100.0 * np.mean(np.abs(error) <= k * deviation):.0f} %" for k in (1, 2)]
     sides = y_true, y_pred, std
     return [
@@ -205,8 +238,9 @@ def _range(values, form, joint=" ... "):
     return f"{np.min(values):{form}}{joint}{np.max(values):{form}}"
 
 
-def _wrapped(text, head, width=79):
+def _wrapped(text, head, width=79, indent=None):
     import textwrap
 
-    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    indent = " " * len(head) if indent is None else indent
+    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=indent)
     return lines.replace("\xa0", " ")

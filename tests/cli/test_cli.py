@@ -277,6 +277,31 @@ def test_evaluate_says_where_the_error_is(folder):
     assert max(map(len, lines)) < 80
 
 
+def test_evaluate_says_what_more_would_buy(folder):
+    X, y = skpot.read(folder / "train.xyz")
+    regressor = skpot.SparseGPRCV(n_sparse=20, sigma_energy=[1e-4, 1.0], cv=3)
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), regressor).fit(X, y)
+    skpot.dump(model, folder / "searched.skpot")
+    result = run("evaluate", folder / "searched.skpot", folder / "test.xyz")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    begin = next(k for k, line in enumerate(lines) if line.startswith("errors of models that"))
+    curves = regressor.learning_curves_
+    for k, name in ((1, "structures"), (5, "references")):
+        head, *rows = lines[begin + k : begin + k + 4]
+        numbers = curves[name]["number"]
+        assert head.split()[: len(numbers) + 1] == [name, *(f"{n:.0f}" for n in numbers)]
+        (forces,) = (row for row in rows if row.strip().startswith("forces"))
+        errors = curves[name]["forces"]
+        assert forces.split()[2 : 2 + len(errors)] == [f"{e:.4f}" for e in errors]
+        ratio = (errors[-1] / errors[-2]) ** (np.log(2) / np.log(numbers[-1] / numbers[-2]))
+        assert f"{100 * min(0.0, ratio - 1):+.0f} % at most" in forces
+    means = regressor.cv_results_["mean_test_neg_energy_rmse"]
+    worse = means.argmax() != regressor.best_index_
+    assert any(line.startswith("  energy meV/atom") and "but" in line for line in lines) == worse
+    assert max(map(len, lines)) < 80
+
+
 def test_evaluate_without_common_labels(folder):
     X, y = skpot.read(folder / "train.xyz")
     model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.SparseGPR(n_sparse=10))
