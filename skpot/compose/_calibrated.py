@@ -35,8 +35,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
       .. math:: \Big\langle \mathrm{erf}\Big( \frac{|e|}{\sqrt{2}\, f s} \Big) \Big\rangle
                 = \frac{1}{2}
 
-      Energies and stress have that of all labels: deviations of one Gaussian process share its
-      prior variance, and energies alone are too few to tell it. Forces have one for each species.
+      Energies and stress have that of all labels, each kind counting as much: deviations of one
+      Gaussian process share its prior variance, and energies alone are too few to tell it. Forces
+      have one for each species.
       The noise d is that of labels which symmetry fixes for the model but not for the reference,
       such as forces in perfect crystals: the error where s vanishes.
     - ``method="scale"``: the same map, with the factor and the noise of each kind of label that
@@ -305,7 +306,7 @@ def _coverage(held_out):
         ratios[name] = np.abs(error[~certain]) / std[~certain]
         if name == "forces":
             species = numbers[~certain]
-    common = _factor([np.concatenate(list(ratios.values()))], [1.0])
+    common = _factor(list(ratios.values()), np.ones(len(ratios)))
     factors = dict.fromkeys(ratios, common)
     by_species = {}
     if "forces" in ratios:
