@@ -18,7 +18,7 @@ from ..data import AtomicFeatures, Targets
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
 from ..models._potential import check_return_std
 
-_FOLDS = 3
+_FOLDS = 2
 _CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry
 _FEW = 100  # forces of all species count as much as so many components of one
 
@@ -29,17 +29,19 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     Wraps a whole pipeline. Predictions stay what they are; the standard deviations of total
     energies, forces and stress are each mapped by an increasing function of their own,
 
-    - ``method="coverage"``: :math:`s \to \sqrt{f^2 s^2 + d^2}`, with the factor f for which
-      held-out errors lie within central intervals as often as they should, averaged over levels,
+    - ``method="coverage"``: :math:`s \to \sqrt{f^2 s^2 + d^2}`. Forces have a factor f for each
+      species, with which held-out errors lie within central intervals as often as they should,
+      averaged over levels,
 
       .. math:: \Big\langle \mathrm{erf}\Big( \frac{|e|}{\sqrt{2}\, f s} \Big) \Big\rangle
                 = \frac{1}{2}
 
-      Energies and stress have that of all labels, each kind counting as much: deviations of one
-      Gaussian process share its prior variance, and energies alone are too few to tell it. Forces
-      have one for each species.
+      Energies and stress are sums over many atoms, in which large errors count for more, and
+      energies alone are too few to tell their factor; but all deviations of one Gaussian process
+      share its prior variance. So both have the factor of mean errors, of all kinds of labels
+      alike: the mean over the kinds of :math:`\sqrt{\pi/2}\, \langle |e| / s \rangle`.
       The noise d is that of labels which symmetry fixes for the model but not for the reference,
-      such as forces in perfect crystals: the error where s vanishes.
+      such as forces in perfect crystals, where s vanishes.
     - ``method="scale"``: the same map, with the factor and the noise of each kind of label that
       give held-out errors the largest likelihood, taken as normal. For labels with much noise. What
       it takes for noise does not grow off the data, so that deviations there may be too small.
@@ -58,11 +60,11 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     method : {"coverage", "scale", "isotonic"}, default="coverage"
         How deviations are mapped.
     cv : int, cross-validation splitter, iterable or None, default=None
-        How data are held out of an estimator that is to be fitted. None learns from each third of
-        the data, drawn at random, and takes the errors on the other two: deviations are asked for
-        off the data, and a model that knows most of them is seldom wrong on the rest. An integer is
-        a number of folds, where errors are those of each fold by a fit to the others. Both divide
-        whole groups where `fit` is given groups. The estimator that predicts is fitted to all.
+        How data are held out of an estimator that is to be fitted: errors are those of each fold
+        by a fit to the others, and the estimator that predicts is fitted to all. An integer is a
+        number of folds, of whole groups where `fit` is given groups. None stands for two, drawn at
+        random: deviations are asked for off the data, and a model that knows most of them is seldom
+        wrong on the rest.
 
     Attributes
     ----------
@@ -163,15 +165,11 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         """Yield structures to learn from, and those to compare with."""
         cv = self.cv
         if cv is None and groups is None:
-            cv = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=0)
-        elif cv is None:
-            cv = GroupKFold(min(_FOLDS, len(np.unique(groups))))
-        elif groups is not None and isinstance(cv, Integral):
-            cv = GroupKFold(cv)
+            cv = KFold(_FOLDS, shuffle=True, random_state=0)
+        elif groups is not None and (cv is None or isinstance(cv, Integral)):
+            cv = GroupKFold(cv or _FOLDS)
         numbers = _numbers(X)
         for train, test in check_cv(cv).split(X, np.asarray(y), groups):
-            if self.cv is None:
-                train, test = test, train
             if numbers is not None:  # of other species the model refuses to say anything
                 known = np.unique(np.concatenate([numbers[k] for k in train]))
                 test = np.array([k for k in test if np.isin(numbers[k], known).all()], dtype=int)
@@ -302,13 +300,12 @@ def _coverage(held_out):
     ratios, noise, species = {}, {}, None
     for name, (error, std, numbers) in held_out.items():
         certain = std <= _CERTAIN * np.sqrt(np.mean(std**2))
-        noise[name] = np.sqrt(np.mean(error[certain] ** 2)) if certain.any() else 0.0
+        noise[name] = _factor([np.abs(error[certain])], [1.0]) if certain.any() else 0.0
         ratios[name] = np.abs(error[~certain]) / std[~certain]
         if name == "forces":
             species = numbers[~certain]
-    common = _factor(list(ratios.values()), np.ones(len(ratios)))
-    factors = dict.fromkeys(ratios, common)
-    by_species = {}
+    common = np.sqrt(np.pi / 2.0) * np.mean([np.mean(r) for r in ratios.values()])
+    factors, by_species = dict.fromkeys(ratios, common), {}
     if "forces" in ratios:
         forces = ratios["forces"]
         factors["forces"] = _factor([forces], [1.0])

@@ -60,24 +60,27 @@ def test_labels_that_symmetry_fixes_leave_the_factor_alone(deviations, method):
     np.testing.assert_allclose(model.calibration_["forces"], [2.0, 1e-4], rtol=0.05)
 
 
-def test_coverage_is_right_whatever_the_distribution(deviations):
+def test_coverage_of_forces_is_right_whatever_the_distribution(deviations):
     from skpot.metrics import calibration_error, reliability_curve
 
     error = deviations * np.random.default_rng(1).standard_t(2.0, size=deviations.shape)
-    y = Targets(error[:, 0], error[:, 1:13].reshape(-1, 4, 3), error[:, 13:])
-    model = CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y)
-    predicted, std = model.predict(deviations, return_std="all")
+
+    def fitted():
+        y = Targets(error[:, 0], error[:, 1:13].reshape(-1, 4, 3), error[:, 13:])
+        return y, CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y)
+
+    y, model = fitted()
+    sides = y, *model.predict(deviations, return_std="all")
+    _, observed = reliability_curve(*sides, quantity="forces", n_levels=1000)
+    np.testing.assert_allclose(np.mean(observed), 0.5, atol=0.001)
     for quantity in ("energy", "forces", "stress"):
-        sides = y, predicted, std
-        nominal, observed = reliability_curve(*sides, quantity=quantity, n_levels=1000)
-        np.testing.assert_allclose(np.mean(observed), 0.5, atol=0.01)
-        assert calibration_error(*sides, quantity=quantity) < 0.05
+        assert calibration_error(*sides, quantity=quantity) < 0.1
     # One far error in a thousand would make a likelihood's factor as large as it likes.
     error[::1000] = 1e6
-    y = Targets(error[:, 0], error[:, 1:13].reshape(-1, 4, 3), error[:, 13:])
-    again = CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y)
-    for name, (factor, _) in model.calibration_.items():
-        np.testing.assert_allclose(again.calibration_[name][0], factor, rtol=0.02)
+    _, again = fitted()
+    np.testing.assert_allclose(
+        again.calibration_["forces"], model.calibration_["forces"], rtol=0.01
+    )
 
 
 def test_energies_and_stress_have_the_factor_of_all_labels(deviations):
@@ -86,8 +89,8 @@ def test_energies_and_stress_have_the_factor_of_all_labels(deviations):
     forces = [factors["forces"] * f for f in y.forces]
     y = Targets(factors["energy"] * y.energy, forces, factors["stress"] * y.stress)
     found = CalibratedPotential(FrozenEstimator(Known())).fit(X, y).calibration_
-    common = found["energy"][0]
-    assert common == found["stress"][0] == pytest.approx(2.0, rel=0.1)  # that of the middle one
+    mean = np.mean(list(factors.values()))
+    assert found["energy"][0] == found["stress"][0] == pytest.approx(mean, rel=0.05)
     assert found["forces"][0] == pytest.approx(2.0, rel=0.05)
     alone = CalibratedPotential(FrozenEstimator(Known())).fit(X, Targets(y.energy))
     assert alone.calibration_["energy"][0] == pytest.approx(4.0, rel=0.1)
@@ -136,7 +139,7 @@ def test_forces_have_a_factor_for_each_species():
     np.testing.assert_array_equal(anew.forces[0][0], common)  # of a species never held out
     unsaid = model.calibrate(Targets([1.0], [np.ones((3, 3))]))
     np.testing.assert_array_equal(unsaid.forces[0], common)
-    # One third of the data alone has the fluorine, which models of the others do not know.
+    # One half alone has the fluorine, which the model of the other does not know.
     assert set(CalibratedPotential(KnownForces()).fit(X, y).species_factors_) == {1, 8}
 
 
@@ -205,21 +208,15 @@ def test_folds_hold_out_whole_groups(pipeline, data):
     np.testing.assert_array_equal(by_number.predict(data.X_test).forces_flat, expected.forces_flat)
 
 
-def test_by_default_a_third_is_learnt_from(pipeline, data):
-    X, y = data.X[:12], data.y[:12]
-    folds = KFold(3, shuffle=True, random_state=0).split(X)
-    turned = [(test, train) for train, test in folds]
+def test_by_default_halves_are_held_out(pipeline, data):
+    X, y, groups = data.X[:12], data.y[:12], np.repeat([0, 1, 2], 4)
     default = CalibratedPotential(pipeline).fit(X, y)
-    given = CalibratedPotential(pipeline, cv=turned).fit(X, y)
-    groups = np.repeat([0, 1, 2], 4)
+    halves = CalibratedPotential(pipeline, cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
     grouped = CalibratedPotential(pipeline).fit(X, y, groups=groups)
-    thirds = [(np.flatnonzero(groups == g), np.flatnonzero(groups != g)) for g in range(3)]
-    of_groups = CalibratedPotential(pipeline, cv=thirds).fit(X, y)
+    of_groups = CalibratedPotential(pipeline, cv=GroupKFold(2)).fit(X, y, groups=groups)
     for name, found in default.calibration_.items():
-        np.testing.assert_allclose(found, given.calibration_[name], rtol=1e-9)
-        np.testing.assert_allclose(
-            grouped.calibration_[name], of_groups.calibration_[name], rtol=1e-9
-        )
+        np.testing.assert_array_equal(found, halves.calibration_[name])
+        np.testing.assert_array_equal(grouped.calibration_[name], of_groups.calibration_[name])
 
 
 def test_calibration_lowers_the_calibration_error(pipeline, data):
