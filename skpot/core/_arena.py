@@ -20,7 +20,8 @@ class Arena(NamedTuple):
     used: np.ndarray  # (1,) int64
 
 
-def arena(size):
+@jit
+def new_arena(size):
     """Return an arena of `size` numbers, all free."""
     return Arena(np.empty(size), np.zeros(1, dtype=np.int64))
 
