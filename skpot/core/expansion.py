@@ -15,7 +15,14 @@ for the dot product, and the vectors v are those of models that learn derivative
     \partial u / \partial y = \sum_m c_m (q_m - \tau y) + f'(w_m) v_m, \qquad
     c_m = \alpha_m f'(w_m) + f''(w_m) t_m
 
-(`skpot.kernels._functions`). References go through in tiles; a tile is kept as rows and, for the
+(`skpot.kernels._functions`). Rows and references are taken relative to a point o, their middle,
+
+.. math::
+
+    y \cdot q = (y - o) \cdot (q - o) + (y - o) \cdot o + q \cdot o
+
+since environments resemble each other and products of small differences round less, which decides
+where they are made in single precision. References go through in tiles; a tile is kept as rows and, for the
 way back, as columns, so that all four products are sums over contiguous numbers. Functions of the
 dot product of degree one and two are a linear and a quadratic form instead (`Polynomial`).
 """
@@ -62,14 +69,15 @@ class Term(NamedTuple):
     centred: bool  # tau
     begin: int  # first column of the rows that counts
     scale: np.ndarray  # (n,) a
-    shift: np.ndarray  # (n,) b
+    shift: np.ndarray  # (n_species, n) b - o
+    origin: np.ndarray  # (n_species, n) o for the dot product, zeros for distances
     first: np.ndarray  # (n_species + 1,) where the references of each species begin
-    rows: np.ndarray  # references, tile after tile, each (size of tile, n); their type computes
+    rows: np.ndarray  # q - o, tile after tile, each (size of tile, n); their type computes
     columns: np.ndarray  # the same, each (n rounded up, size of tile)
     vector_rows: np.ndarray  # like `rows`, or empty
     vector_columns: np.ndarray
-    half_squares: np.ndarray  # (n_references,) tau |q|^2 / 2
-    offset: np.ndarray  # (n_references,) tau q . v
+    constant: np.ndarray  # (n_references,) what of w is the reference's: -|q - o|^2 / 2 or q . o
+    offset: np.ndarray  # (n_references,) what of t is: -(q - o) . v or o . v
     alpha: np.ndarray  # (n_references,)
 
 
@@ -78,7 +86,7 @@ class Polynomial(NamedTuple):
 
     begin: int
     scale: np.ndarray  # (n,)
-    shift: np.ndarray  # (n,)
+    shift: np.ndarray  # (n_species, n)
     linear: np.ndarray  # (n_species, n)
     quadratic: np.ndarray  # (n_species, n rounded up, n), or (n_species, 0, n)
 
@@ -99,7 +107,7 @@ class TermScratch(NamedTuple):
     t: np.ndarray
     similarity: np.ndarray  # (1, TILE)
     jet: np.ndarray  # (3, 1, TILE) f and its derivatives
-    half_squares: np.ndarray  # (n_rows,)
+    constant: np.ndarray  # (n_rows,) what of w is the row's: -|y|^2 / 2 or y . o
     pull: np.ndarray  # (n_rows,)
 
 
@@ -231,23 +239,30 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
     y = scratch.y[: n_rows * n].reshape((n_rows, n))
     wide = rounded(n, COLUMNS)
     g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
-    _take_rows(x, size, term.begin, term.scale, term.shift, y)
+    _take_rows(x, size, term.begin, term.scale, term.shift[z], y)
     clear(g)
+    origin = term.origin[z]
     for r in range(n_rows):
-        square, row = 0.0, y[r]
+        row, own = y[r], 0.0
         if term.centred:
             for d in range(n):
-                square += float(row[d]) * float(row[d])
-        scratch.half_squares[r] = 0.5 * square
-        scratch.pull[r] = 0.0
+                own -= 0.5 * float(row[d]) * float(row[d])
+        else:
+            for d in range(n):
+                own += float(row[d]) * origin[d]
+        scratch.constant[r], scratch.pull[r] = own, 0.0
     for m in range(term.first[z], term.first[z + 1], TILE):
         _add_tile(term, m, min(m + TILE, term.first[z + 1]), size, y, g, scratch, energies)
     for r in range(size):
         source, own = g[r, :n], y[r]
         target = gradient[r, term.begin : term.begin + n]
-        pull = scratch.pull[r] if term.centred else 0.0
-        for d in range(n):
-            target[d] += term.scale[d] * (source[d] - pull * own[d])
+        pull = scratch.pull[r]
+        if term.centred:
+            for d in range(n):
+                target[d] += term.scale[d] * (source[d] - pull * own[d])
+        else:
+            for d in range(n):
+                target[d] += term.scale[d] * (source[d] + pull * origin[d])
 
 
 @inner_jit
@@ -266,11 +281,11 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
     similarity = scratch.similarity[:tile].reshape((1, tile))
     orders = 3 if vectors else 2
     jet = scratch.jet[: orders * tile].reshape((orders, 1, tile))
-    half, alpha, offset = term.half_squares[lo:hi], term.alpha[lo:hi], term.offset[lo:hi]
+    constant, alpha, offset = term.constant[lo:hi], term.alpha[lo:hi], term.offset[lo:hi]
     for r in range(n_rows):
-        own, s, weights = scratch.half_squares[r], similarity[0], w[r]
+        own, s, weights = scratch.constant[r], similarity[0], w[r]
         for m in range(tile):
-            s[m] = float(weights[m]) - own - half[m]
+            s[m] = float(weights[m]) + own + constant[m]
         if term.centred:  # rounding must not make a distance imaginary
             for m in range(tile):
                 s[m] = min(s[m], 0.0)
@@ -280,7 +295,7 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
         if vectors:
             moves, bend = t[r], jet[2, 0]
             for m in range(tile):
-                move = float(moves[m]) - offset[m]
+                move = float(moves[m]) + offset[m]
                 energy += alpha[m] * f[m] + slope[m] * move
                 weight = alpha[m] * slope[m] + bend[m] * move
                 pull += weight
@@ -307,7 +322,7 @@ def _expand_polynomial(polynomial, z, x, size, scratch, energies, gradient):
     y = scratch.y[: n_rows * n].reshape((n_rows, n))
     wide = rounded(n, COLUMNS)
     g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
-    _take_rows(x, size, polynomial.begin, polynomial.scale, polynomial.shift, y)
+    _take_rows(x, size, polynomial.begin, polynomial.scale, polynomial.shift[z], y)
     clear(g)
     if polynomial.quadratic.shape[1] > 0:
         add_products(y, polynomial.quadratic[z], g)

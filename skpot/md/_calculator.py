@@ -1,5 +1,6 @@
 """Fitted pipelines as ASE calculators."""
 
+from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from sklearn.utils.validation import check_is_fitted
 

@@ -98,26 +98,45 @@ def _term(kernel, regressor, tree, start, kind):
     alpha = regressor.dual_coef_
     if isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
         return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
+    return _references(f, start + begin, scale, shift, s.centred, q, v, alpha, of_species, kind)
+
+
+def _references(f, begin, scale, shift, centred, q, v, alpha, of_species, kind):
+    """Return the term of references q, padded and relative to the middle of their species'."""
     counts = [rounded(len(rows), expansion.STEP) for rows in of_species]
     first = np.cumsum([0, *counts]).astype(np.int64)
-    padded = np.zeros((first[-1], end - begin))
-    vectors, scalars = np.zeros_like(padded), np.zeros(first[-1])
-    for lo, rows in zip(first, of_species, strict=False):
-        padded[lo : lo + len(rows)] = q[rows]
-        scalars[lo : lo + len(rows)] = alpha[rows]
+    n_species, n = len(of_species), q.shape[1]
+    middle, relative = np.zeros((n_species, n)), np.zeros((first[-1], n))
+    vectors = np.zeros_like(relative)
+    scalars, constant, offset = np.zeros((3, first[-1]))
+    for z, rows in enumerate(of_species):
+        if len(rows):
+            middle[z] = q[rows].mean(axis=0)
+        mine = slice(first[z], first[z] + len(rows))
+        relative[mine], scalars[mine] = q[rows] - middle[z], alpha[rows]
         if v is not None:
-            vectors[lo : lo + len(rows)] = v[rows]
-    rows, columns = expansion.tiled(padded, first, kind)
+            vectors[mine] = v[rows]
+        if centred:
+            constant[mine] = -0.5 * np.einsum("mi,mi->m", relative[mine], relative[mine])
+            offset[mine] = -np.einsum("mi,mi->m", relative[mine], vectors[mine])
+        else:
+            constant[mine] = q[rows] @ middle[z]
+            offset[mine] = vectors[mine] @ middle[z]
     empty = np.empty(0, dtype=kind)
-    vector_rows, vector_columns = (
-        (empty, empty) if v is None else expansion.tiled(vectors, first, kind)
-    )
-    tau = float(s.centred)
     return Term(
-        f, s.centred, start + begin, scale, shift, first, rows, columns, vector_rows,
-        vector_columns, 0.5 * tau * np.einsum("mi,mi->m", padded, padded),
-        tau * np.einsum("mi,mi->m", padded, vectors), scalars,
-    )  # fmt: skip
+        f,
+        centred,
+        begin,
+        scale,
+        shift - middle,
+        np.zeros_like(middle) if centred else middle,
+        first,
+        *expansion.tiled(relative, first, kind),
+        *((empty, empty) if v is None else expansion.tiled(vectors, first, kind)),
+        constant,
+        offset,
+        scalars,
+    )
 
 
 def _as_polynomial(f, q, of_species):
@@ -141,7 +160,8 @@ def _polynomial(f, begin, scale, shift, q, v, alpha, of_species):
                 cross = own.T @ vectors
                 form += cross + cross.T
             quadratic[z, :n] = 0.5 * (form + form.T)
-    return Polynomial(begin, scale, shift, linear, quadratic)
+    shifts = np.repeat(shift[None], len(of_species), axis=0)
+    return Polynomial(begin, scale, shifts, linear, quadratic)
 
 
 def _linear(regressor, tree, start):
@@ -159,4 +179,5 @@ def _linear(regressor, tree, start):
             half = np.zeros((n, n))
             half[terms.pairs] = 0.5 * full[n:]
             quadratic[k, :n] = half + half.T
-    return Polynomial(start, tree.scale, tree.shift, linear, quadratic)
+    shifts = np.repeat(tree.shift[None], len(tree.species), axis=0)
+    return Polynomial(start, tree.scale, shifts, linear, quadratic)

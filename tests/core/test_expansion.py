@@ -31,23 +31,31 @@ PROFILES = {
 
 
 def _term(rng, profile, centred, counts, n, vectors, kind, begin=0):
-    """Return a term with random references, and the references of each species."""
+    """Return a term with random references, each species' shift, and its references."""
     first = np.cumsum([0, *(rounded(c, expansion.STEP) for c in counts)])
-    q, v, a = np.zeros((first[-1], n)), np.zeros((first[-1], n)), np.zeros(first[-1])
+    q, v = np.zeros((2, first[-1], n))
+    a, constant, offset = np.zeros((3, first[-1]))
+    origin, shift = 0.3 * rng.normal(size=(2, len(counts), n))
     own = []
-    for lo, count in zip(first, counts, strict=False):
+    for z, (lo, count) in enumerate(zip(first, counts, strict=False)):
         rows = slice(lo, lo + count)
         q[rows], a[rows] = rng.normal(size=(count, n)) / np.sqrt(n), rng.normal(size=count)
         v[rows] = rng.normal(size=(count, n)) if vectors else 0.0
-        own.append((q[rows], a[rows], v[rows]))
+        own.append((q[rows].copy(), a[rows], v[rows]))
+        if not centred:
+            constant[rows], offset[rows] = q[rows] @ origin[z], v[rows] @ origin[z]
+        q[rows] -= origin[z]
+        if centred:
+            constant[rows] = -0.5 * np.sum(q[rows] ** 2, axis=1)
+            offset[rows] = -np.sum(q[rows] * v[rows], axis=1)
     empty = np.empty(0, dtype=kind)
     term = expansion.Term(
-        profile, centred, begin, rng.uniform(0.5, 1.5, n), 0.1 * rng.normal(size=n), first,
+        profile, centred, begin, rng.uniform(0.5, 1.5, n), shift - origin,
+        np.zeros_like(origin) if centred else origin, first,
         *expansion.tiled(q, first, kind),
-        *(expansion.tiled(v, first, kind) if vectors else (empty, empty)),
-        0.5 * centred * np.sum(q**2, axis=1), centred * np.sum(q * v, axis=1), a,
+        *(expansion.tiled(v, first, kind) if vectors else (empty, empty)), constant, offset, a,
     )  # fmt: skip
-    return term, own
+    return term, shift, own
 
 
 @pytest.mark.parametrize("vectors", [False, True], ids=["scalars", "vectors"])
@@ -56,14 +64,14 @@ def test_term_is_the_sum_over_references(name, vectors):
     rng = np.random.default_rng(0)
     profile, f, centred = PROFILES[name]
     n, width, begin = 7, 10, 2
-    term, own = _term(rng, profile, centred, (300, 1), n, vectors, np.float64, begin)
+    term, shift, own = _term(rng, profile, centred, (300, 1), n, vectors, np.float64, begin)
     x = rng.normal(size=(8, width)) / np.sqrt(n)
     for z in range(2):
         energies, gradient = np.ones(8), np.ones((8, width))
         assert _run(term, z, x, 5, energies, gradient) == 0  # all of the arena is used
         assert (energies[5:] == 1.0).all() and (gradient[5:] == 1.0).all()
         for r in range(5):
-            y = term.scale * x[r, begin : begin + n] + term.shift
+            y = term.scale * x[r, begin : begin + n] + shift[z]
             energy, by_y = naive.expand(y, *own[z], f, centred)
             expected = np.zeros(width)
             expected[begin : begin + n] = term.scale * by_y
@@ -74,7 +82,7 @@ def test_term_is_the_sum_over_references(name, vectors):
 def test_single_precision_of_references():
     results = []
     for kind in (np.float64, np.float32):
-        term, _ = _term(
+        term, _, _ = _term(
             np.random.default_rng(2), expansion.Gauss(0.5, 1.0), True, (50,), 9, True, kind
         )
         x = np.random.default_rng(3).normal(size=(4, 9))
@@ -92,14 +100,14 @@ def test_polynomial_and_sum():
     form += form.swapaxes(1, 2)
     quadratic = np.zeros((2, rounded(n, 3), n))
     quadratic[:, :n] = form
-    scale, shift = rng.uniform(1.0, 2.0, n), rng.normal(size=n)
+    scale, shift = rng.uniform(1.0, 2.0, n), rng.normal(size=(2, n))
     linear = rng.normal(size=(2, n))
     square = expansion.Polynomial(0, scale, shift, linear, quadratic)
     line = expansion.Polynomial(0, scale, shift, linear, np.zeros((2, 0, n)))
     x = rng.normal(size=(4, n))
     energies, gradient = np.zeros(4), np.zeros((4, n))
     _run(expansion.Sum(square, line), 1, x, 3, energies, gradient)
-    y = scale * x[:3] + shift
+    y = scale * x[:3] + shift[1]
     np.testing.assert_allclose(
         energies[:3], 2.0 * y @ linear[1] + np.einsum("ri,ij,rj->r", y, form[1], y), rtol=1e-12
     )
