@@ -22,9 +22,9 @@ for the dot product, and the vectors v are those of models that learn derivative
     y \cdot q = (y - o) \cdot (q - o) + (y - o) \cdot o + q \cdot o
 
 since environments resemble each other and products of small differences round less, which decides
-where they are made in single precision. References go through in tiles; a tile is kept as rows and, for the
-way back, as columns, so that all four products are sums over contiguous numbers. Functions of the
-dot product of degree one and two are a linear and a quadratic form instead (`Polynomial`).
+where they are made in single precision. References go through in tiles; a tile is kept as rows and,
+for the way back, as columns, so that all four products are sums over contiguous numbers. Functions
+of the dot product of degree one and two are a linear and a quadratic form instead (`Polynomial`).
 """
 
 from typing import NamedTuple
