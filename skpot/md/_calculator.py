@@ -1,5 +1,6 @@
 """Fitted pipelines as ASE calculators."""
 
+import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from sklearn.utils.validation import check_is_fitted
@@ -57,8 +58,6 @@ class Calculator(AseCalculator):
         "energy", "free_energy", "energies", "forces", "stress", "energy_std", "energies_std",
         "forces_std", "stress_std", "extrapolation_grade",
     ]  # fmt: skip
-    # Neither changes the energy, and some ASE drivers set them at every step.
-    ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def __init__(self, model, *, skin=0.7, uncertainty=False):
         super().__init__()
@@ -88,6 +87,20 @@ class Calculator(AseCalculator):
             self._move(system_changes)
             self._evaluate()
         self._add_uncertainty(properties)
+
+    def check_state(self, atoms, tol=0.0):
+        """Return which of positions, numbers, cell and pbc differ from those of the results.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure.
+        tol : float
+            For the interface: any difference counts.
+        """
+        if self.atoms is None:
+            return list(all_changes)
+        return [name for name in _STATE if not _same(name, self.atoms, atoms)]
 
     def _evaluate(self):
         """Set energies, forces and stress of the structure."""
@@ -157,4 +170,11 @@ class Calculator(AseCalculator):
             self._structure.move(atoms.positions, atoms.cell.array)
 
 
+def _same(name, a, b):
+    if name == "cell":
+        return np.array_equal(a.cell.array, b.cell.array)
+    return np.array_equal(getattr(a, name), getattr(b, name))
+
+
+_STATE = ("positions", "numbers", "cell", "pbc")  # what energies depend on
 _DEVIATIONS = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
