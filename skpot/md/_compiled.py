@@ -17,8 +17,6 @@ from ..data._elements import SYMBOLS
 from ._expansions import expansion_of
 from ._feature_trees import NotCompilableError, mapped_tree
 
-_ATOMS = 20_000  # of many structures that are evaluated together
-
 
 def compile(model, X=None, *, dtype="float64"):
     """Turn a fitted pipeline into one compiled function.
@@ -253,7 +251,7 @@ class CompiledPotential:
         """
         batch = as_batch(X, search_follows=True)
         energy, forces, stress = [], [], []
-        for piece in batch.pieces(_ATOMS):
+        for piece in batch.pieces():
             atoms, f, virials = self.evaluate(piece)
             energy.append(np.add.reduceat(atoms, piece.offsets[:-1]))
             forces += np.split(f, piece.offsets[1:-1])
@@ -265,7 +263,7 @@ class CompiledPotential:
         """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
         regressor, batch = fitted_pipeline(model)[-1], as_batch(X, search_follows=True)
         worst = []
-        for piece in batch.pieces(_ATOMS):
+        for piece in batch.pieces():
             own = self.evaluate(piece)
             other = regressor.evaluate(transformed(model, piece))
             energies, forces, virials = (a - b for a, b in zip(own, other, strict=True))
