@@ -202,7 +202,7 @@ def _matern(profile, w, jet):
 
 
 @variants({Power: _power, Gauss: _gauss, Matern: _matern})
-def _profile(profile, w, jet):
+def profile_jet(profile, w, jet):
     """Write f and its derivatives at w (1, n) to jet (n_orders, 1, n)."""
 
 
@@ -234,13 +234,11 @@ def clear(array):
 
 
 @inner_jit
-def _expand_term(term, z, x, size, scratch, energies, gradient):
+def take_rows(term, z, x, size, scratch):
+    """Return y - o of rows of one species, and note in `scratch` what of w is theirs."""
     n, n_rows = term.scale.shape[0], rounded(size, ROWS)
     y = scratch.y[: n_rows * n].reshape((n_rows, n))
-    wide = rounded(n, COLUMNS)
-    g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
     _take_rows(x, size, term.begin, term.scale, term.shift[z], y)
-    clear(g)
     origin = term.origin[z]
     for r in range(n_rows):
         row, own = y[r], 0.0
@@ -250,7 +248,30 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
         else:
             for d in range(n):
                 own += float(row[d]) * origin[d]
-        scratch.constant[r], scratch.pull[r] = own, 0.0
+        scratch.constant[r] = own
+    return y
+
+
+@inner_jit
+def similarities(term, lo, products, own, out):
+    """Write w of one row to out (1, n), given (y - o) . (q - o) of the references from lo on."""
+    s, constant = out[0], term.constant[lo : lo + out.shape[1]]
+    for m in range(s.shape[0]):
+        s[m] = float(products[m]) + own + constant[m]
+    if term.centred:  # rounding must not make a distance imaginary
+        for m in range(s.shape[0]):
+            s[m] = min(s[m], 0.0)
+
+
+@inner_jit
+def _expand_term(term, z, x, size, scratch, energies, gradient):
+    y = take_rows(term, z, x, size, scratch)
+    n_rows, n = y.shape
+    wide = rounded(n, COLUMNS)
+    g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
+    clear(g)
+    scratch.pull[:n_rows] = 0.0
+    origin = term.origin[z]
     for m in range(term.first[z], term.first[z + 1], TILE):
         _add_tile(term, m, min(m + TILE, term.first[z + 1]), size, y, g, scratch, energies)
     for r in range(size):
@@ -281,15 +302,11 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
     similarity = scratch.similarity[:tile].reshape((1, tile))
     orders = 3 if vectors else 2
     jet = scratch.jet[: orders * tile].reshape((orders, 1, tile))
-    constant, alpha, offset = term.constant[lo:hi], term.alpha[lo:hi], term.offset[lo:hi]
+    alpha, offset = term.alpha[lo:hi], term.offset[lo:hi]
     for r in range(n_rows):
-        own, s, weights = scratch.constant[r], similarity[0], w[r]
-        for m in range(tile):
-            s[m] = float(weights[m]) + own + constant[m]
-        if term.centred:  # rounding must not make a distance imaginary
-            for m in range(tile):
-                s[m] = min(s[m], 0.0)
-        _profile(term.profile, similarity, jet)
+        weights = w[r]
+        similarities(term, lo, weights, scratch.constant[r], similarity)
+        profile_jet(term.profile, similarity, jet)
         f, slope = jet[0, 0], jet[1, 0]
         energy, pull = 0.0, 0.0
         if vectors:

@@ -38,7 +38,7 @@ def expansion_of(regressor, tree, columns, kind):
             "KernelRidge, AutoGPR and LinearRidge have."
         )
     terms = [
-        _term(kernel, regressor, tree, columns.start, kind)
+        references_term(kernel, regressor, tree, columns.start, kind, forms=True)
         for kernel in regressor.kernel_.terms().values()
     ]
     while len(terms) > 1:
@@ -83,8 +83,11 @@ def _(kernel: Exponentiation):
     return profile.dispatch(object)(kernel)
 
 
-def _term(kernel, regressor, tree, start, kind):
-    """Return one summand of the kernel with the references of the regressor."""
+def references_term(kernel, regressor, tree, start, kind, forms=False):
+    """Return one summand of the kernel with the references of the regressor.
+
+    With `forms`, polynomials that are cheaper as such take the place of their references.
+    """
     f, leaf = profile(kernel)
     s = leaf.similarity
     begin, end = (0, regressor.reference_features_.shape[1]) if s.columns is None else s.columns
@@ -96,7 +99,7 @@ def _term(kernel, regressor, tree, start, kind):
     v = None if v is None else v[:, part] * weights
     of_species = [np.flatnonzero(regressor.reference_species_ == z) for z in tree.species]
     alpha = regressor.dual_coef_
-    if isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
+    if forms and isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
         return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
     return _references(f, start + begin, scale, shift, s.centred, q, v, alpha, of_species, kind)
 
