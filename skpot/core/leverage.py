@@ -1,4 +1,4 @@
-r"""Extrapolation grades: standard deviations of environments' energies over the largest in training.
+r"""Extrapolation grades: deviations of environments' energies over the largest in training.
 
 With the covariances k of an environment with the references of its species, the variance that the
 labels leave (see `skpot.models._variance.SparseProcess`) is
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evaluation, feature_rows
-from ._arena import floats, integers, padded
+from ._arena import floats, integers, new_arena, padded
 from ._jit import inner_jit, jit
 from .expansion import TILE, Term, profile_jet, similarities, take_rows
 from .expansion import scratch as term_scratch
@@ -152,3 +152,10 @@ def _covariances(term, lo, hi, y, space, out):
         profile_jet(term.profile, similarity, jet)
         for m in range(tile):
             out[r, m] = jet[0, 0, m]
+
+
+@jit
+def grade_range(lo, hi, pairs, species, graded, grades):
+    """Do what `grade` does with work space of its own; for `run_chunks`."""
+    space = new_arena(grade_size(largest(lo, hi, pairs), hi - lo, graded))
+    grade(lo, hi, pairs, species, graded, space, grades)

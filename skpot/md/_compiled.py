@@ -11,14 +11,16 @@ from ..compose import CalibratedPotential
 from ..core._jit import run_chunks
 from ..core._scratch import borrow, give_back
 from ..core.evaluation import Potential, evaluate_range
+from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import Targets, as_batch
 from ..data._elements import SYMBOLS
 from ._expansions import expansion_of
 from ._feature_trees import NotCompilableError, mapped_tree
+from ._leverages import graded
 
 
-def compile(model, X=None, *, dtype="float64"):
+def compile(model, X=None, *, dtype="float64", grades=False):
     """Turn a fitted pipeline into one compiled function.
 
     Descriptors, affine maps, kernels and reference energies become flat arrays that a single loop
@@ -35,6 +37,9 @@ def compile(model, X=None, *, dtype="float64"):
     dtype : {"float64", "float32"}, default="float64"
         Type of the references. "float32" halves the time and memory of comparing with them; sums
         and everything else stay float64.
+    grades : bool, default=False
+        Whether extrapolation grades of atoms are compiled too, see `SparseGPR`: for sparse models
+        with a kernel of one term. They take two matrices of references x references.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def compile(model, X=None, *, dtype="float64"):
     Raises
     ------
     NotCompilableError
-        If a step or kernel has no compiled form. It is a `TypeError`.
+        If a step or kernel has no compiled form, or grades have none. It is a `TypeError`.
     ValueError
         If `dtype` is unknown, or "float32" without structures to measure its error on.
 
@@ -78,7 +83,8 @@ def compile(model, X=None, *, dtype="float64"):
         e0,
         baseline,
     )
-    compiled = CompiledPotential(potential, tree.species, tree.cutoff)
+    leverage = graded(potential, regressor, tree, columns) if grades else None
+    compiled = CompiledPotential(potential, tree.species, tree.cutoff, leverage)
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
     return compiled
@@ -140,6 +146,8 @@ class CompiledPotential:
         Atomic numbers it knows, ascending.
     cutoff : float
         Å.
+    graded : Graded, optional
+        The same with what extrapolation grades take, see `skpot.core.leverage`.
 
     Attributes
     ----------
@@ -148,10 +156,11 @@ class CompiledPotential:
         ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å^3 (of periodic cells).
     """
 
-    def __init__(self, potential, species, cutoff):
+    def __init__(self, potential, species, cutoff, graded=None):
         self.potential = potential
         self.species = species
         self.cutoff = cutoff
+        self.graded = graded
 
     def __repr__(self):
         names = "".join(SYMBOLS[z] for z in self.species)
@@ -201,6 +210,25 @@ class CompiledPotential:
         gradient = np.empty((len(pairs.neighbor), 3))
         self._run(pairs, species, energies, gradient)
         return energies, gradient
+
+    def grade_pairs(self, pairs, species):
+        """Return the extrapolation grades of centres; the arguments are `evaluate_pairs`'s.
+
+        Returns
+        -------
+        ndarray of shape (n_centres,)
+            At most 1 for the environments of the training set.
+
+        Raises
+        ------
+        ValueError
+            If they were not compiled.
+        """
+        if self.graded is None:
+            raise ValueError("no extrapolation grades were compiled: skpot.compile(grades=True).")
+        out = np.empty(len(pairs.start) - 1)
+        run_chunks(grade_range, len(out), pairs, species, self.graded, out)
+        return out
 
     def _run(self, pairs, species, energies, gradient):
         args = pairs, species, self.potential, energies, gradient

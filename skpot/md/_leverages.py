@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..core import expansion
 from ..core.leverage import Graded, Leverage
 from ..core.products import COLUMNS, rounded
 from ..models import AutoGPR, SparseGPR

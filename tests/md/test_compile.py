@@ -214,6 +214,25 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
     np.testing.assert_allclose(done.get_forces(), predicted.forces[0], atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["normalised", "quadratic form", "scaled"])
+def test_grades_are_those_of_the_model(fitted, name):
+    model, batch = fitted(name), as_batch([crystal(4), *structures(1, seed=9)])
+    potential = skpot.compile(model, grades=True)
+    pairs = batch.neighbors(potential.cutoff).pairs
+    found = potential.grade_pairs(pairs, potential.species_index(batch.numbers))
+    expected = model[-1].extrapolation_grade(model[:-1].transform(batch))
+    assert expected.max() > 1.0
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="no extrapolation grades"):
+        skpot.compile(model).grade_pairs(pairs, batch.numbers)
+
+
+def test_grades_that_cannot_be_compiled(fitted):
+    for name in ("exact", "directions", "sum on blocks"):
+        with pytest.raises(skpot.md.NotCompilableError, match="extrapolation grades"):
+            skpot.compile(fitted(name), grades=True)
+
+
 def test_unknown_species_are_named(fitted):
     potential = skpot.compile(fitted("normalised"))
     with pytest.raises(ValueError, match="species C did not occur in fit; this model knows H, O"):
