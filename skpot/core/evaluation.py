@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import expansion, feature_rows
-from ._arena import floats, integers, new_arena, padded
-from ._jit import inner_jit, jit
+from ._arena import arena, floats, integers, matrix, padded, release
+from ._jit import array_jit, inner_jit, jit
 from .pairs import largest
 from .products import ROWS, rounded
 
@@ -55,14 +55,14 @@ def block_rows(n_centres):
     return min(BLOCK, rounded(n_centres, ROWS))
 
 
-@inner_jit
+@array_jit
 def _scratch(n_neighbors, n_rows, potential, arena):
     width = potential.width
     return Scratch(
         feature_rows.scratch(potential.features, n_neighbors, n_rows, arena),
         expansion.scratch(potential.expansion, n_rows, arena),
-        floats(n_rows * width, arena).reshape((n_rows, width)),
-        floats(n_rows * width, arena).reshape((n_rows, width)),
+        matrix(n_rows, width, arena),
+        matrix(n_rows, width, arena),
         floats(n_rows, arena),
         integers(n_rows, arena),
     )
@@ -132,5 +132,6 @@ def _evaluate_block(z, members, pairs, species, potential, scratch, energies, gr
 @jit
 def evaluate_range(lo, hi, pairs, species, potential, energies, gradient):
     """Do what `evaluate` does with work space of its own; for `run_chunks`."""
-    n = work_size(largest(lo, hi, pairs), hi - lo, potential)
-    evaluate(lo, hi, pairs, species, potential, new_arena(n), energies, gradient)
+    own = arena(work_size(largest(lo, hi, pairs), hi - lo, potential))
+    evaluate(lo, hi, pairs, species, potential, own, energies, gradient)
+    release(own)

@@ -31,8 +31,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arena import floats, padded
-from ._jit import inner_jit, jit, variants
+from ._arena import floats, padded, shaped, typed
+from ._jit import array_jit, inner_jit, variants
 from .products import COLUMNS, ROWS, add_products, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
 
@@ -154,15 +154,14 @@ def scratch_size(expansion, n_rows):
 # Cutting them: (expansion, n_rows, arena).
 
 
-@inner_jit
+@array_jit
 def _term_scratch(term, n_rows, arena):
     n = term.scale.shape[0]
-    kind = term.rows.dtype
     return TermScratch(
-        floats(n_rows * n, arena).view(kind),
-        floats(n_rows * rounded(n, COLUMNS), arena).view(kind),
-        floats(n_rows * TILE, arena).view(kind),
-        floats(n_rows * TILE, arena).view(kind),
+        typed(floats(n_rows * n, arena), term.rows),
+        typed(floats(n_rows * rounded(n, COLUMNS), arena), term.rows),
+        typed(floats(n_rows * TILE, arena), term.rows),
+        typed(floats(n_rows * TILE, arena), term.rows),
         floats(TILE, arena),
         floats(3 * TILE, arena),
         floats(n_rows, arena),
@@ -170,13 +169,13 @@ def _term_scratch(term, n_rows, arena):
     )
 
 
-@inner_jit
+@array_jit
 def _polynomial_scratch(polynomial, n_rows, arena):
     n = polynomial.scale.shape[0]
     return PolynomialScratch(floats(n_rows * n, arena), floats(n_rows * rounded(n, COLUMNS), arena))
 
 
-@inner_jit
+@array_jit
 def _sum_scratch(both, n_rows, arena):
     return SumScratch(scratch(both.left, n_rows, arena), scratch(both.right, n_rows, arena))
 
@@ -206,7 +205,7 @@ def profile_jet(profile, w, jet):
     """Write f and its derivatives at w (1, n) to jet (n_orders, 1, n)."""
 
 
-@jit
+@inner_jit
 def _take_rows(x, size, begin, scale, shift, y):
     """Write a x + b of the first `size` rows to y (n_rows, n), zeros to the rows after them."""
     for r in range(y.shape[0]):
@@ -220,7 +219,7 @@ def _take_rows(x, size, begin, scale, shift, y):
                 target[d] = 0.0
 
 
-@jit
+@inner_jit
 def clear(array):
     """Write zeros to a matrix."""
     for r in range(array.shape[0]):
@@ -234,10 +233,9 @@ def clear(array):
 
 
 @inner_jit
-def take_rows(term, z, x, size, scratch):
-    """Return y - o of rows of one species, and note in `scratch` what of w is theirs."""
-    n, n_rows = term.scale.shape[0], rounded(size, ROWS)
-    y = scratch.y[: n_rows * n].reshape((n_rows, n))
+def take_rows(term, z, x, size, scratch, y):
+    """Write y - o of rows of one species to y, and note in `scratch` what of w is theirs."""
+    n, n_rows = y.shape[1], y.shape[0]
     _take_rows(x, size, term.begin, term.scale, term.shift[z], y)
     origin = term.origin[z]
     for r in range(n_rows):
@@ -249,7 +247,6 @@ def take_rows(term, z, x, size, scratch):
             for d in range(n):
                 own += float(row[d]) * origin[d]
         scratch.constant[r] = own
-    return y
 
 
 @inner_jit
@@ -265,12 +262,14 @@ def similarities(term, lo, products, own, out):
 
 @inner_jit
 def _expand_term(term, z, x, size, scratch, energies, gradient):
-    y = take_rows(term, z, x, size, scratch)
-    n_rows, n = y.shape
+    n, n_rows = term.scale.shape[0], rounded(size, ROWS)
+    y = shaped(scratch.y, (n_rows, n))
+    take_rows(term, z, x, size, scratch, y)
     wide = rounded(n, COLUMNS)
-    g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
+    g = shaped(scratch.gradient, (n_rows, wide))
     clear(g)
-    scratch.pull[:n_rows] = 0.0
+    for r in range(n_rows):
+        scratch.pull[r] = 0.0
     origin = term.origin[z]
     for m in range(term.first[z], term.first[z + 1], TILE):
         _add_tile(term, m, min(m + TILE, term.first[z + 1]), size, y, g, scratch, energies)
@@ -291,17 +290,17 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
     """Add what references lo ... hi give."""
     n_rows, n = y.shape
     tile, wide = hi - lo, g.shape[1]
-    w = scratch.w[: n_rows * tile].reshape((n_rows, tile))
-    t = scratch.t[: n_rows * tile].reshape((n_rows, tile))
+    w = shaped(scratch.w, (n_rows, tile))
+    t = shaped(scratch.t, (n_rows, tile))
     vectors = term.vector_rows.shape[0] > 0
     clear(w)
-    add_products(y, term.rows[lo * n : hi * n].reshape((tile, n)), w)
+    add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
     if vectors:
         clear(t)
-        add_products(y, term.vector_rows[lo * n : hi * n].reshape((tile, n)), t)
-    similarity = scratch.similarity[:tile].reshape((1, tile))
+        add_products(y, shaped(term.vector_rows[lo * n : hi * n], (tile, n)), t)
+    similarity = shaped(scratch.similarity, (1, tile))
     orders = 3 if vectors else 2
-    jet = scratch.jet[: orders * tile].reshape((orders, 1, tile))
+    jet = shaped(scratch.jet, (orders, 1, tile))
     alpha, offset = term.alpha[lo:hi], term.offset[lo:hi]
     for r in range(n_rows):
         weights = w[r]
@@ -328,17 +327,17 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
         scratch.pull[r] += pull
         if r < size:
             energies[r] += energy
-    add_products(w, term.columns[lo * wide : hi * wide].reshape((wide, tile)), g)
+    add_products(w, shaped(term.columns[lo * wide : hi * wide], (wide, tile)), g)
     if vectors:
-        add_products(t, term.vector_columns[lo * wide : hi * wide].reshape((wide, tile)), g)
+        add_products(t, shaped(term.vector_columns[lo * wide : hi * wide], (wide, tile)), g)
 
 
 @inner_jit
 def _expand_polynomial(polynomial, z, x, size, scratch, energies, gradient):
     n, n_rows = polynomial.scale.shape[0], rounded(size, ROWS)
-    y = scratch.y[: n_rows * n].reshape((n_rows, n))
+    y = shaped(scratch.y, (n_rows, n))
     wide = rounded(n, COLUMNS)
-    g = scratch.gradient[: n_rows * wide].reshape((n_rows, wide))
+    g = shaped(scratch.gradient, (n_rows, wide))
     _take_rows(x, size, polynomial.begin, polynomial.scale, polynomial.shift[z], y)
     clear(g)
     if polynomial.quadratic.shape[1] > 0:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import centres
-from ._arena import floats, padded
-from ._jit import inner_jit, variants
+from ._arena import floats, matrix, padded, shaped
+from ._jit import array_jit, inner_jit, variants
 from .expansion import clear
 from .products import COLUMNS, ROWS, add_products, rounded
 
@@ -113,14 +113,14 @@ def scratch_size(tree, n_neighbors, n_rows):
 # Cutting them: (tree, n_neighbors, n_rows, arena).
 
 
-@inner_jit
+@array_jit
 def _leaf_scratch(leaf, n_neighbors, n_rows, arena):
     size = centres.kept_size(leaf.tables)
     own = centres.scratch(leaf.tables, n_neighbors, arena)
-    return LeafScratch(own, floats(n_rows * size, arena).reshape((n_rows, size)))
+    return LeafScratch(own, matrix(n_rows, size, arena))
 
 
-@inner_jit
+@array_jit
 def _beside_scratch(tree, n_neighbors, n_rows, arena):
     return BesideScratch(
         scratch(tree.left, n_neighbors, n_rows, arena),
@@ -128,7 +128,7 @@ def _beside_scratch(tree, n_neighbors, n_rows, arena):
     )
 
 
-@inner_jit
+@array_jit
 def _mapped_scratch(tree, n_neighbors, n_rows, arena):
     return MappedScratch(
         scratch(tree.inner, n_neighbors, n_rows, arena),
@@ -137,11 +137,11 @@ def _mapped_scratch(tree, n_neighbors, n_rows, arena):
     )
 
 
-@inner_jit
+@array_jit
 def _selected_scratch(tree, n_neighbors, n_rows, arena):
     return SelectedScratch(
         scratch(tree.inner, n_neighbors, n_rows, arena),
-        floats(n_rows * tree.n_inner, arena).reshape((n_rows, tree.n_inner)),
+        matrix(n_rows, tree.n_inner, arena),
     )
 
 
@@ -178,8 +178,8 @@ def _fill_beside(tree, z, members, pairs, species, scratch, rows, begin):
 def _fill_mapped(tree, z, members, pairs, species, scratch, rows, begin):
     n_in, wide = tree.forward.shape[2], tree.forward.shape[1]
     n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
-    inside = scratch.inside[: n_rows * n_in].reshape((n_rows, n_in))
-    outside = scratch.outside[: n_rows * wide].reshape((n_rows, wide))
+    inside = shaped(scratch.inside, (n_rows, n_in))
+    outside = shaped(scratch.outside, (n_rows, wide))
     clear(inside[n:])
     fill(tree.inner, z, members, pairs, species, scratch.inner, inside, 0)
     clear(outside)
@@ -229,8 +229,8 @@ def _draw_beside(tree, z, members, pairs, species, scratch, g, begin, pair_gradi
 def _draw_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
     n_out, wide = tree.back.shape[2], tree.back.shape[1]
     n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
-    inside = scratch.inside[: n_rows * wide].reshape((n_rows, wide))
-    outside = scratch.outside[: n_rows * n_out].reshape((n_rows, n_out))
+    inside = shaped(scratch.inside, (n_rows, wide))
+    outside = shaped(scratch.outside, (n_rows, n_out))
     clear(outside[n:])
     for b in range(n):
         source, row = g[b, begin : begin + n_out], outside[b]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evaluation, feature_rows
-from ._arena import floats, integers, new_arena, padded
+from ._arena import arena, floats, integers, matrix, padded, release, shaped
 from ._jit import inner_jit, jit
 from .expansion import TILE, Term, profile_jet, similarities, take_rows
 from .expansion import scratch as term_scratch
@@ -82,7 +82,7 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
     n_rows = evaluation.block_rows(hi - lo)
     near = feature_rows.scratch(potential.features, largest(lo, hi, pairs), n_rows, arena)
     space = term_scratch(leverage.term, n_rows, arena)
-    rows = floats(n_rows * potential.width, arena).reshape((n_rows, potential.width))
+    rows = matrix(n_rows, potential.width, arena)
     members = integers(n_rows, arena)
     references, n_forms = _most(leverage)
     kernel, forms = floats(n_rows * references, arena), floats(n_rows * n_forms, arena)
@@ -107,18 +107,19 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
     lo, hi = term.first[z], term.first[z + 1]
     minus, plus = leverage.counts[z, 0], leverage.counts[z, 1]
     n_forms = rounded(minus + plus, 3)
-    k = kernel[: n_rows * (hi - lo)].reshape((n_rows, hi - lo))
-    f = forms[: n_rows * n_forms].reshape((n_rows, n_forms))
-    y = take_rows(term, z, rows, size, space)
+    k = shaped(kernel, (n_rows, hi - lo))
+    f = shaped(forms, (n_rows, n_forms))
+    y = shaped(space.y, (n_rows, term.scale.shape[0]))
+    take_rows(term, z, rows, size, space, y)
     for m in range(lo, hi, TILE):
         _covariances(term, m, min(m + TILE, hi), y, space, k[:, m - lo :])
     for r in range(n_rows):
         for j in range(n_forms):
             f[r, j] = 0.0
     begin = leverage.first[z]
-    g = leverage.matrix[begin : begin + n_forms * (hi - lo)].reshape((n_forms, hi - lo))
+    g = shaped(leverage.matrix[begin : begin + n_forms * (hi - lo)], (n_forms, hi - lo))
     add_products(k, g, f)
-    similarity, jet = space.similarity[:1].reshape((1, 1)), space.jet[:1].reshape((1, 1, 1))
+    similarity, jet = shaped(space.similarity, (1, 1)), shaped(space.jet, (1, 1, 1))
     origin = term.origin[z]
     for b in range(size):
         similarity[0, 0] = 0.0
@@ -140,13 +141,13 @@ def _covariances(term, lo, hi, y, space, out):
     """Write k of all rows with references lo ... hi to the first columns of out."""
     n_rows, n = y.shape
     tile = hi - lo
-    w = space.w[: n_rows * tile].reshape((n_rows, tile))
+    w = shaped(space.w, (n_rows, tile))
     for r in range(n_rows):
         for m in range(tile):
             w[r, m] = 0.0
-    add_products(y, term.rows[lo * n : hi * n].reshape((tile, n)), w)
-    similarity = space.similarity[:tile].reshape((1, tile))
-    jet = space.jet[:tile].reshape((1, 1, tile))
+    add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
+    similarity = shaped(space.similarity, (1, tile))
+    jet = shaped(space.jet, (1, 1, tile))
     for r in range(n_rows):
         similarities(term, lo, w[r], space.constant[r], similarity)
         profile_jet(term.profile, similarity, jet)
@@ -157,5 +158,6 @@ def _covariances(term, lo, hi, y, space, out):
 @jit
 def grade_range(lo, hi, pairs, species, graded, grades):
     """Do what `grade` does with work space of its own; for `run_chunks`."""
-    space = new_arena(grade_size(largest(lo, hi, pairs), hi - lo, graded))
-    grade(lo, hi, pairs, species, graded, space, grades)
+    own = arena(grade_size(largest(lo, hi, pairs), hi - lo, graded))
+    grade(lo, hi, pairs, species, graded, own, grades)
+    release(own)

@@ -4,7 +4,7 @@ Twelve sums run at a time, so that each load of a number serves three or four of
 does as many operations a second as with a BLAS, and the code runs where there is none.
 """
 
-from ._jit import jit
+from ._jit import inline_jit, jit
 
 ROWS, COLUMNS = 4, 3  # what the numbers of rows of a and b must be multiples of
 
@@ -52,7 +52,7 @@ def add_products(a, b, out):
             o3[j], o3[j + 1], o3[j + 2] = s30, s31, s32
 
 
-@jit
+@inline_jit
 def rounded(n, step):
     """Return the smallest multiple of `step` that is at least n."""
     return (n + step - 1) // step * step

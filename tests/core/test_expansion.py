@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skpot.core import expansion
-from skpot.core._arena import new_arena
+from skpot.core._arena import arena, release
 from skpot.core._jit import jit
 from skpot.core.products import add_products, rounded
 from tests.naive import expansion as naive
@@ -15,10 +15,12 @@ from tests.naive import expansion as naive
 @jit
 def _run(terms, z, x, size, energies, gradient):
     n_rows = rounded(size, 4)
-    arena = new_arena(expansion.scratch_size(terms, n_rows))
-    scratch = expansion.scratch(terms, n_rows, arena)
+    space = arena(expansion.scratch_size(terms, n_rows))
+    scratch = expansion.scratch(terms, n_rows, space)
     expansion.expand(terms, z, x, size, scratch, energies, gradient)
-    return arena.used[0] - arena.buffer.shape[0]
+    unused = space.buffer.shape[0] - space.used[0]
+    release(space)
+    return unused
 
 
 PROFILES = {
