@@ -4,11 +4,16 @@ Which descriptor is meant is decided by the type of its tables, at compilation. 
 more than a descriptor's own cutoff: what is beyond adds nothing.
 """
 
-from . import soap
+from . import pair_basis, repulsion, soap, symmetry_functions, triplet_basis
 from ._jit import variants
+from .symmetry_tables import SymmetryTables
 
 _MODULES = {
     soap.SoapTables: soap,
+    SymmetryTables: symmetry_functions,
+    pair_basis.PairTables: pair_basis,
+    triplet_basis.TripletTables: triplet_basis,
+    repulsion.RepulsionTables: repulsion,
 }
 
 
