@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from ase import Atoms
-from numba import njit
+from numba import njit, typeof
 
 from skpot import SOAP, ZBL, PairBasis, SymmetryFunctions, TripletBasis
 from skpot.core import centres
@@ -15,10 +15,8 @@ from skpot.data import as_batch
 
 DESCRIPTORS = {
     "power spectrum": SOAP(3.5, 3, 2, 0.5, pair_cutoffs={("C", "O"): 3.0}, cache=False),
-    "body order 2": SOAP(3.5, 3, body_order=2, normalize=False, cache=False),
-    "totals": SOAP(3.5, 3, 2, 0.5, compression="totals", cache=False),
     "tensor": SOAP(3.5, 3, 2, 0.5, compression="tensor", n_channels=5, cache=False),
-    "body order 4": SOAP(3.5, 3, 2, 0.5, body_order=4, n_channels=3, cache=False),
+    "body order 4": SOAP(3.5, 3, 2, 0.5, body_order=4, n_channels=3, normalize=False, cache=False),
     "symmetry functions": SymmetryFunctions(3.5, 3, 2, cache=False),
     "pair basis": PairBasis(3.5, 6, cache=False),
     "triplet basis": TripletBasis(3.5, 5, cache=False),
@@ -116,12 +114,8 @@ def test_an_atom_alone_takes_scratch_for_no_neighbour(case):
 
 def test_nothing_is_allocated_nor_raised(case):
     case.run(case.graph, np.zeros((len(case.graph.pairs.neighbor), 3)))
-    kinds = [
-        s for s in run.signatures if s[0].instance_class is type(case.tables)
-        and "product" not in type(case.tables)._fields
-        or s[0].instance_class is type(case.tables)
-        and s[0].types[2].instance_class is type(case.tables.product)
-    ]  # fmt: skip
+    kind = typeof(case.tables)
+    kinds = [s for s in run.signatures if s[0] == kind]
     (signature,) = kinds
     called, wrapper = set(), True
     for line in run.inspect_llvm(signature).splitlines():
