@@ -19,6 +19,7 @@ from skpot.kernels import RBF, DotProduct, Matern
 from skpot.testing import sample_structures
 
 SYMBOLS = ("Si", "O", "H")
+NOISE = {"sigma_energy": 0.5, "sigma_forces": 0.5}  # labels are random: coefficients stay small
 
 
 def soap(**options):
@@ -46,11 +47,11 @@ MODELS = {
         soap(), skpot.PerAtom(StandardScaler()), skpot.PerAtom(PCA(7)), sparse(DotProduct(3))
     ),
     "selected": make_pipeline(soap(), skpot.PerAtom(VarianceThreshold(1e-3)), sparse(Matern(2.0))),
-    "exact": make_pipeline(plain(), skpot.PrincipalComponents(9), skpot.GPR(RBF(1.5), sigma_energy=0.1, sigma_forces=0.5)),
+    "exact": make_pipeline(plain(), skpot.PrincipalComponents(9), skpot.GPR(RBF(1.5), **NOISE)),
     "directions": make_pipeline(soap(), sparse(DotProduct(2), n_directions=2)),
     "preset": make_pipeline(
         make_union(zbl(), make_pipeline(plain(), skpot.PrincipalComponents(9))),
-        skpot.AutoGPR(baseline="zbl", sigma_energy=0.5, sigma_forces=0.5),
+        skpot.AutoGPR(baseline="zbl", **NOISE),
     ),
     "baseline behind": make_pipeline(
         make_union(soap(), zbl()), sparse(DotProduct(4), baseline="zbl")
@@ -76,7 +77,7 @@ MODELS = {
         skpot.PairBasis(3.0, n_splines=4), skpot.LinearRidge(1e-3, degree=2)
     ),
     "mixed channels": make_pipeline(
-        soap(compression="alchemical"), skpot.KernelRidge(RBF(0.7), sigma_energy=0.1, sigma_forces=0.5)
+        soap(compression="alchemical"), skpot.KernelRidge(RBF(0.7), **NOISE)
     ),
     "bispectrum": make_pipeline(soap(body_order=4, n_channels=2), sparse(RBF(0.7))),
     "single features": make_pipeline(soap(dtype="float32"), sparse(DotProduct(4))),
