@@ -1,5 +1,6 @@
 """Fitted models as engines of molecular dynamics."""
 
 from ._calculator import Calculator
+from ._guard import Guard, LimitPassed
 
-__all__ = ["Calculator"]
+__all__ = ["Calculator", "Guard", "LimitPassed"]
