@@ -49,9 +49,9 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     pairs: settings that take some away, such as ``neigh_modify exclude``, are refused when a run
     starts.
     """
-    comm = _check_engine(lmp)
+    comm = check_engine(lmp)
     potential = model
-    numbers = _check_species(lmp, species, potential)
+    numbers = check_species(lmp, species, potential)
     if grade_every and not hasattr(model[-1], "extrapolation_grade"):
         raise ValueError(
             f"grade_every is {grade_every}, but {type(model[-1]).__name__} has no extrapolation "
@@ -70,7 +70,7 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     lmp.set_fix_external_callback(fix_id, _External(fix_id, potential, numbers, comm, grade), lmp)
 
 
-def _check_engine(lmp):
+def check_engine(lmp):
     """Refuse what cannot work; return the communicator of several ranks or None."""
     units, style = lmp.extract_global("units"), lmp.extract_global("pair_style")
     if units != "metal":
@@ -91,7 +91,7 @@ def _check_engine(lmp):
     return comm
 
 
-def _check_species(lmp, species, potential):
+def check_species(lmp, species, potential):
     """Return the atomic number of each type, from 1 on."""
     n_types = lmp.extract_setting("ntypes")
     if isinstance(species, str) or len(species) != n_types:
@@ -115,26 +115,27 @@ class _External:
         self._id = fix_id.encode()
         self._potential, self._numbers, self._comm = potential, numbers, comm
         self._grade = grade
-        self._domain = self._ghosts = self._species = self._last_step = None
+        self._domain = self._ghosts = self._last_step = None
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
         """Set forces, energy and virial; on an error end the run, on all ranks."""
         searched = self._domain is None or lmp.extract_setting("neigh_ago") == 0
-        totals = np.zeros(8)  # failed, energy, virial
+        totals = np.zeros(8)  # virial, energy, failed
         grade, problem = None, None
         try:
             if searched:
                 self._search(lmp, step, n_owned)
             energies, virials, all_forces = self._evaluate()
-            totals[1], totals[2:] = energies.sum(), virials.sum(axis=0)
+            totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
             if self._grade is not None and step % self._grade.every == 0:
                 grade = self._grade.largest(self._domain)
         except BaseException as error:  # what leaves a callback is lost, and the run goes on
-            totals[0], problem = 1.0, error
+            totals[7], problem = 1.0, error
         self._last_step = step
         if self._comm is not None:
-            totals = self._comm.allreduce(totals)
-        if totals[0]:
+            own, totals = totals, np.empty_like(totals)
+            self._comm.Allreduce(own, totals)
+        if totals[7]:
             forces[:] = 0.0
             self._domain = None
             self._stop(lmp, step, problem)
@@ -152,6 +153,8 @@ class _External:
         """Take over the neighbour list that LAMMPS has just made."""
         self._domain = Domain(lmp, self._numbers, n_owned)
         self._species = np.searchsorted(self._potential.species, self._domain.numbers)
+        self._structures = np.arange(n_owned)  # of virials: each atom has its own
+        self._out = _Output(n_owned)
         if self._last_step is None or step != self._last_step + 1:  # a run begins
             self._domain.check_pairs(self._potential.cutoff)
 
@@ -165,19 +168,19 @@ class _External:
         if not closest >= MIN_DISTANCE**2:
             raise ValueError(f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart")
         energies, gradient = self._potential.evaluate_pairs(pairs, self._species)
-        scatter(pairs, np.arange(domain.n_owned), gradient, forces, virials)
+        scatter(pairs, self._structures, gradient, forces, virials)
         return energies, virials, forces
 
     def _report(self, lmp, totals, energies, virials):
         """Give LAMMPS the total of all ranks, and what belongs to atoms if it wants that."""
-        lib, handle = lmp.lib, lmp.lmp
-        virial, virials = totals[2:][_FROM_VOIGT], np.take(virials, _FROM_VOIGT, axis=1)
-        lib.lammps_fix_external_set_energy_global(handle, self._id, totals[1])
-        lib.lammps_fix_external_set_virial_global(handle, self._id, _doubles(virial))
-        lib.lammps_fix_external_set_energy_peratom(handle, self._id, _doubles(energies))
-        rows = virials.ctypes.data + 48 * np.arange(len(virials))  # addresses, as C has them
-        pointer = cast(rows.ctypes.data, POINTER(POINTER(c_double)))
-        lib.lammps_fix_external_set_virial_peratom(handle, self._id, pointer)
+        lib, handle, out = lmp.lib, lmp.lmp, self._out
+        np.take(totals, _FROM_VOIGT, out=out.virial)
+        out.energies[:] = energies
+        np.take(virials, _FROM_VOIGT, axis=1, out=out.virials)
+        lib.lammps_fix_external_set_energy_global(handle, self._id, totals[6])
+        lib.lammps_fix_external_set_virial_global(handle, self._id, out.to_virial)
+        lib.lammps_fix_external_set_energy_peratom(handle, self._id, out.to_energies)
+        lib.lammps_fix_external_set_virial_peratom(handle, self._id, out.to_virials)
 
     def _stop(self, lmp, step, problem):
         """End the run after this step and leave the error for the command that began it."""
@@ -208,8 +211,15 @@ class _Grade:
         return float(self._model[-1].extrapolation_grade(owned).max(initial=0.0))
 
 
-def _doubles(array):
-    return cast(array.ctypes.data, POINTER(c_double))
+class _Output:
+    """Arrays of results, with pointers of the kinds that the library takes."""
+
+    def __init__(self, n):
+        self.virial, self.energies, self.virials = np.empty(6), np.empty(n), np.empty((n, 6))
+        self.to_virial = cast(self.virial.ctypes.data, POINTER(c_double))
+        self.to_energies = cast(self.energies.ctypes.data, POINTER(c_double))
+        self._rows = self.virials.ctypes.data + self.virials.strides[0] * np.arange(n)
+        self.to_virials = cast(self._rows.ctypes.data, POINTER(POINTER(c_double)))
 
 
 def _plain(problem):

