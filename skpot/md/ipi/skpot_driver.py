@@ -13,8 +13,10 @@ In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
 """
 
 # i-PI loads this file by its path, so that it belongs to no package.
+import numpy as np
+
+from skpot.md._batch_calculator import BatchCalculator
 from skpot.md._dynamics import read_structure
-from skpot.md._evaluate import Evaluator
 from skpot.persistence import load
 
 __DRIVER_NAME__ = "skpot"
@@ -39,7 +41,7 @@ class SkpotDriver:
 
         self._length = unit_to_internal("length", "angstrom", 1.0)
         self._energy = unit_to_internal("energy", "electronvolt", 1.0)
-        self._evaluate = Evaluator(load(model))
+        self._calculator = BatchCalculator(load(model))
         self._template = read_structure(template)
 
     def __call__(self, cell, pos):
@@ -65,8 +67,11 @@ class SkpotDriver:
             frame.positions = positions / self._length
             frame.cell = vectors.T / self._length
             frames.append(frame)
-        forces_unit = self._energy / self._length
-        return [
-            (self._energy * energy, forces_unit * forces, self._energy * virial, "{}")
-            for energy, forces, virial in zip(*self._evaluate(frames), strict=True)
-        ]
+        return [self._results(frame) for frame in self._calculator.evaluate(frames)]
+
+    def _results(self, frame):
+        virial = np.zeros((3, 3))
+        if "stress" in frame.calc.results:
+            virial = -frame.get_volume() * frame.get_stress(voigt=False)
+        forces = self._energy / self._length * frame.get_forces()
+        return self._energy * frame.get_potential_energy(), forces, self._energy * virial, "{}"

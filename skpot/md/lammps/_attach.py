@@ -5,10 +5,10 @@ from ctypes import POINTER, c_double, cast
 import numpy as np
 
 from ...core.pairs import closest_squared, scatter
-from ...data import AtomicFeatures
 from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
-from ._domain import Domain, GhostForces, Neighborhood
+from .._compiled import compile
+from ._domain import Domain, GhostForces
 
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
@@ -50,13 +50,8 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     starts.
     """
     comm = check_engine(lmp)
-    potential = model
+    potential = as_potential(model, grades=grade_every > 0)
     numbers = check_species(lmp, species, potential)
-    if grade_every and not hasattr(model[-1], "extrapolation_grade"):
-        raise ValueError(
-            f"grade_every is {grade_every}, but {type(model[-1]).__name__} has no extrapolation "
-            "grade; a Gaussian process has one"
-        )
     lmp.commands_list(
         [
             f"pair_style zero {potential.cutoff!r} full",
@@ -66,8 +61,20 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
         ]
     )
     lmp.fix_external_set_vector_length(fix_id, 1)
-    grade = _Grade(model, grade_every) if grade_every else None
-    lmp.set_fix_external_callback(fix_id, _External(fix_id, potential, numbers, comm, grade), lmp)
+    external = _External(fix_id, potential, numbers, comm, grade_every)
+    lmp.set_fix_external_callback(fix_id, external, lmp)
+
+
+def as_potential(model, grades=False):
+    """Return a model in compiled form; what evaluates pairs already passes through."""
+    if not hasattr(model, "evaluate_pairs"):
+        return compile(model, grades=grades)
+    if grades and getattr(model, "graded", None) is None:
+        raise ValueError(
+            "grade_every needs grades that the potential was not compiled with: pass the fitted "
+            "pipeline, or skpot.compile(model, grades=True)"
+        )
+    return model
 
 
 def check_engine(lmp):
@@ -111,10 +118,10 @@ def check_species(lmp, species, potential):
 class _External:
     """What fix external calls at every step."""
 
-    def __init__(self, fix_id, potential, numbers, comm, grade):
+    def __init__(self, fix_id, potential, numbers, comm, grade_every):
         self._id = fix_id.encode()
         self._potential, self._numbers, self._comm = potential, numbers, comm
-        self._grade = grade
+        self._grade_every = grade_every
         self._domain = self._ghosts = self._last_step = None
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
@@ -125,10 +132,11 @@ class _External:
         try:
             if searched:
                 self._search(lmp, step, n_owned)
-            energies, virials, all_forces = self._evaluate()
+            pairs = self._pairs()
+            energies, virials, all_forces = self._evaluate(pairs)
             totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
-            if self._grade is not None and step % self._grade.every == 0:
-                grade = self._grade.largest(self._domain)
+            if self._grade_every and step % self._grade_every == 0:
+                grade = self._largest_grade(pairs)
         except BaseException as error:  # what leaves a callback is lost, and the run goes on
             totals[7], problem = 1.0, error
         self._last_step = step
@@ -158,18 +166,28 @@ class _External:
         if self._last_step is None or step != self._last_step + 1:  # a run begins
             self._domain.check_pairs(self._potential.cutoff)
 
-    def _evaluate(self):
-        """Return energies and virials of owned atoms, and forces on ghosts too."""
-        domain = self._domain
-        forces = np.zeros((len(domain.numbers), 3))
-        virials = np.zeros((domain.n_owned, 6))
-        pairs = domain.pairs(self._potential.cutoff)
+    def _pairs(self):
+        """Return the pairs of owned atoms within the cutoff."""
+        pairs = self._domain.pairs(self._potential.cutoff)
         closest = closest_squared(pairs.vector)
         if not closest >= MIN_DISTANCE**2:
             raise ValueError(f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart")
+        return pairs
+
+    def _evaluate(self, pairs):
+        """Return energies and virials of owned atoms, and forces on ghosts too."""
+        n = self._domain.n_owned
+        forces, virials = np.zeros((len(self._species), 3)), np.zeros((n, 6))
+        if n == 0:
+            return np.zeros(0), virials, forces
         energies, gradient = self._potential.evaluate_pairs(pairs, self._species)
         scatter(pairs, self._structures, gradient, forces, virials)
         return energies, virials, forces
+
+    def _largest_grade(self, pairs):
+        if self._domain.n_owned == 0:
+            return 0.0
+        return float(self._potential.grade_pairs(pairs, self._species).max())
 
     def _report(self, lmp, totals, energies, virials):
         """Give LAMMPS the total of all ranks, and what belongs to atoms if it wants that."""
@@ -190,25 +208,6 @@ class _External:
         # A library call that fails leaves its message, which the command that runs raises then.
         lost = f"{self._id.decode()} (ended at step {step}: {_plain(first)})"
         lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, lost.encode(), 0.0)
-
-
-class _Grade:
-    """The largest extrapolation grade of owned atoms."""
-
-    def __init__(self, model, every):
-        self.every = every
-        self._model = model
-
-    def largest(self, domain):
-        """Return it; 0 without atoms."""
-        features = Neighborhood(domain)
-        for _, step in self._model.steps[:-1]:
-            features = step.transform(features) if step not in (None, "passthrough") else features
-        n = domain.n_owned
-        owned = AtomicFeatures(
-            features.values[:n], np.array([0, n]), features.species[:n], blocks=features.blocks
-        )
-        return float(self._model[-1].extrapolation_grade(owned).max(initial=0.0))
 
 
 class _Output:

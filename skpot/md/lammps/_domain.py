@@ -5,7 +5,7 @@ from ctypes import POINTER, byref, c_int, c_void_p, cast, memmove
 import numpy as np
 
 from ...core.pairs import Pairs, add_rows, close_pairs
-from ...data import NeighborGraph, StructureBatch
+from ...data import StructureBatch
 
 _NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
 
@@ -90,26 +90,6 @@ class Domain:
                 "settings such as neigh_modify exclude, neigh_modify include or special_bonds "
                 "with zeros take pairs away; the potential needs all (special_bonds lj/coul 1 1 1)"
             )
-
-
-class Neighborhood(StructureBatch):
-    """Owned atoms with ghosts around them, as a structure that descriptors take.
-
-    Ghosts have no neighbours: what is computed for them means nothing.
-    """
-
-    def __init__(self, domain):
-        n = len(domain.numbers)
-        one = np.zeros((1, 3, 3)), np.zeros((1, 3), dtype=bool), np.array([0, n])
-        super().__init__(domain.positions, domain.numbers, *one)
-        self._domain = domain
-
-    def neighbors(self, cutoff):
-        """Return the `NeighborGraph` of the pairs of owned atoms."""
-        pairs = self._domain.pairs(cutoff)
-        bare = np.full(len(self.numbers) - self._domain.n_owned, pairs.start[-1])
-        start = np.concatenate([pairs.start, bare])
-        return NeighborGraph(Pairs(start, pairs.neighbor, pairs.vector), self.offsets)
 
 
 class GhostForces:

