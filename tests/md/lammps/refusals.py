@@ -46,7 +46,10 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     return "nothing"
 
 
+ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbours at the cutoff itself
+
 FOUND = {
+    "edge": attempt(ON_THE_EDGE, ["run 0"]),
     "units": attempt(["units real", *ATOMS]),
     "box": attempt([METAL]),
     "style": attempt([METAL, *ATOMS, "pair_style lj/cut 5.0"]),

@@ -198,6 +198,7 @@ def refusals(request):
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
+        ("edge", "^nothing$"),
         ("units", "step 0: LAMMPS has units real; .* use units metal"),
         ("box", "step 0: LAMMPS has no box yet"),
         ("style", "step 0: LAMMPS has pair_style lj/cut"),
