@@ -1,5 +1,14 @@
-"""Fitted models as engines of molecular dynamics."""
+"""Fitted models as engines of molecular dynamics.
 
-from ._calculator import Calculator
+Names load on first use: LAMMPS imports a module of this package whenever it starts.
+"""
 
 __all__ = ["Calculator"]
+
+
+def __getattr__(name):
+    if name == "Calculator":
+        from ._calculator import Calculator
+
+        return Calculator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

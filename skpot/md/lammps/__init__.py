@@ -1,0 +1,1 @@
+"""LAMMPS as the engine."""
