@@ -29,10 +29,10 @@ _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
 
 _SIZE = """
-def skpot_compiled_size(n_neighbors, table):
-    return work_size(n_neighbors, {model})
+def skpot_compiled_size(n_neighbors, n_centres, table):
+    return work_size(n_neighbors, n_centres, {model})
 """
-_SIZE_TYPE = types.int64(_INTEGER, _TABLE)
+_SIZE_TYPE = types.int64(_INTEGER, _INTEGER, _TABLE)
 
 _EVALUATE = """
 def skpot_compiled_evaluate(
@@ -43,7 +43,7 @@ def skpot_compiled_evaluate(
     n = row[n_centres]
     pairs = Pairs(row, carray(neighbor, (n,)), carray(vector, (n, 3)))
     model = {model}
-    wanted = work_size(largest(lo, hi, pairs), model)
+    wanted = work_size(largest(lo, hi, pairs), hi - lo, model)
     if wanted > n_work:
         return wanted
     arena = Arena(carray(work, (n_work,)), carray(used, (1,)))
@@ -68,7 +68,8 @@ class Source(NamedTuple):
         ``evaluate(lo, hi, pairs, species, model, arena, energies, gradient)`` writes the energies
         of centres and dE_i/dr_ij of their pairs; it allocates nothing.
     work_size : compiled function
-        ``work_size(n_neighbors, model)``: how many numbers of the arena that takes.
+        ``work_size(n_neighbors, n_centres, model)``: how many numbers of the arena that takes for
+        n_centres with up to n_neighbors pairs each.
     model : NamedTuple
         Its numbers: C-contiguous arrays of float64 or int64, scalars, and tuples of these.
     cutoff : float

@@ -30,7 +30,7 @@ static const char *const symbols[] = {SKPOT_SYMBOLS};
 /* Compiled functions return a status, the result through the first argument, and what they would
    raise through the second. */
 HIDDEN int32_t skpot_compiled_size(int64_t *result, void **raised, int64_t n_neighbors,
-                                   const void *const *table);
+                                   int64_t n_centres, const void *const *table);
 HIDDEN int32_t skpot_compiled_evaluate(int64_t *result, void **raised, int64_t lo, int64_t hi,
                                        int64_t n_centres, int64_t n_atoms, const int64_t *start,
                                        const int64_t *neighbor, const double *vector,
@@ -45,12 +45,12 @@ PUBLIC const int64_t *skpot_species(void) { return species; }
 PUBLIC const char *const *skpot_symbols(void) { return symbols; }
 PUBLIC const char *skpot_description(void) { return SKPOT_DESCRIPTION; }
 
-/* How many numbers of work space centres with up to n_neighbors neighbours take; < 0: failed. */
-PUBLIC int64_t skpot_work_size(int64_t n_neighbors)
+/* How many numbers of work space n_centres with up to n_neighbors pairs each take; < 0: failed. */
+PUBLIC int64_t skpot_work_size(int64_t n_neighbors, int64_t n_centres)
 {
   int64_t size = 0;
   void *raised = NULL;
-  return skpot_compiled_size(&size, &raised, n_neighbors, table) ? -1 : size;
+  return skpot_compiled_size(&size, &raised, n_neighbors, n_centres, table) ? -1 : size;
 }
 
 /* Energies (n_centres) and dE_i/dr_ij (pairs, 3) of centres lo ... hi, r_ij = x_j - x_i.

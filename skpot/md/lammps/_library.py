@@ -43,7 +43,7 @@ class Library:
         library.skpot_species.restype = ctypes.POINTER(_INTEGER)
         library.skpot_description.restype = ctypes.c_char_p
         library.skpot_work_size.restype = _INTEGER
-        library.skpot_work_size.argtypes = [_INTEGER]
+        library.skpot_work_size.argtypes = [_INTEGER] * 2
         library.skpot_evaluate.restype = _INTEGER
         library.skpot_evaluate.argtypes = [
             *[_INTEGER] * 4,
@@ -73,7 +73,7 @@ class Library:
         """
         n = len(pairs.start) - 1
         energies, gradient = np.zeros(n), np.zeros((len(pairs.neighbor), 3))
-        size = self._library.skpot_work_size(int(np.diff(pairs.start).max(initial=1)))
+        size = self._library.skpot_work_size(int(np.diff(pairs.start).max(initial=1)), n)
         work = np.empty(max(size, 0))
         status = self._library.skpot_evaluate(
             0, n, n, len(species), *pairs, species, energies, gradient, work, len(work)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skpot.core._arena import arena, floats, padded
+from skpot.core._arena import Arena, floats, padded
 from skpot.core._jit import jit
 from skpot.core.aot import Source
 from skpot.core.pairs import largest, scatter
@@ -30,7 +30,7 @@ class Toy(NamedTuple):
 
 
 @jit
-def work_size(n_neighbors, model):
+def work_size(n_neighbors, n_centres, model):
     return padded(2 * n_neighbors)
 
 
@@ -92,7 +92,8 @@ def predict(atoms, model, numbers):
     pairs = batch.neighbors(model.cutoff).pairs
     species = np.searchsorted(numbers, batch.numbers)
     energies, gradient = np.empty(len(atoms)), np.empty((len(pairs.vector), 3))
-    space = arena(work_size(largest(0, len(atoms), pairs), model))
+    size = work_size(largest(0, len(atoms), pairs), len(atoms), model)
+    space = Arena(np.empty(size), np.zeros(1, dtype=np.int64))
     evaluate(0, len(atoms), pairs, species, model, space, energies, gradient)
     forces, virial = np.zeros((len(atoms), 3)), np.zeros((1, 6))
     scatter(pairs, np.zeros(len(atoms), dtype=np.int64), gradient, forces, virial)

@@ -23,7 +23,7 @@ class Model {
   int64_t find(const std::string &symbol) const;
   std::string all_symbols() const;
 
-  int64_t (*work_size)(int64_t n_neighbors) = nullptr;
+  int64_t (*work_size)(int64_t n_neighbors, int64_t n_centres) = nullptr;
   int64_t (*evaluate)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
                       const int64_t *start, const int64_t *neighbor, const double *vector,
                       const int64_t *species, double *energies, double *gradient, double *work,

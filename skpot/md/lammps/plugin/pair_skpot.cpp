@@ -211,7 +211,7 @@ void PairSkpot::reserve_work(int64_t n_neighbors)
 {
   if (n_neighbors <= longest_row && !work.empty()) return;
   longest_row = n_neighbors + n_neighbors / 4 + 1;
-  const int64_t size = model.work_size(longest_row);
+  const int64_t size = model.work_size(longest_row, BLOCK);
   if (size < 0) error->one(FLERR, "pair_style skpot: the model failed to plan its work space");
   work.resize(std::max<int64_t>(size, 1));
 }
