@@ -24,6 +24,7 @@ from .pairs import Pairs, largest
 
 ABI = 1  # of the functions in model.c; a driver refuses any other
 
+_TYPES = (np.float64, np.float32, np.int64)
 _LINE = 64  # bytes, on which every array begins
 _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
@@ -71,13 +72,13 @@ class Source(NamedTuple):
         ``work_size(n_neighbors, n_centres, model)``: how many numbers of the arena that takes for
         n_centres with up to n_neighbors pairs each.
     model : NamedTuple
-        Its numbers: C-contiguous arrays of float64 or int64, scalars, and tuples of these.
+        Its numbers: C-contiguous arrays of float64, float32 or int64, scalars, and tuples of these.
     cutoff : float
         In Å.
     numbers : sequence of int
         Atomic numbers, in the order of the species' indices.
     symbols : sequence of str
-        Their symbols.
+        Their symbols; an empty one keeps drivers from using a species.
     description : str
         One line for logs.
     """
@@ -212,9 +213,9 @@ class _Layout:
     def expression(self, value):
         """Return the Python expression of a part of the model."""
         if isinstance(value, np.ndarray):
-            if value.dtype not in (np.float64, np.int64) or not value.flags.c_contiguous:
+            if value.dtype not in _TYPES or not value.flags.c_contiguous:
                 raise TypeError(
-                    "arrays of a model must be float64 or int64 and C-contiguous, got "
+                    "arrays of a model must be float64, float32 or int64 and C-contiguous, got "
                     f"{value.dtype} of shape {value.shape} with strides {value.strides}"
                 )
             self.arrays.append(value)
@@ -253,6 +254,7 @@ def _define(name, text, names):
         "Pairs": Pairs,
         "carray": carray,
         "largest": largest,
+        "float32": np.float32,
         "float64": np.float64,
         "int64": np.int64,
         "inf": math.inf,

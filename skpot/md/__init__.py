@@ -3,12 +3,14 @@
 Names load on first use: LAMMPS imports a module of this package whenever it starts.
 """
 
-__all__ = ["Calculator"]
+import importlib
+
+_PUBLIC = {"Calculator": "._calculator"}
+
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name):
-    if name == "Calculator":
-        from ._calculator import Calculator
-
-        return Calculator
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from ...core.aot import ABI
+from ...core.pairs import Pairs
 
 _INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C_CONTIGUOUS")
 _FLOATS = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
@@ -81,3 +82,11 @@ class Library:
         if status:
             raise RuntimeError(f"the library failed with status {status}")
         return energies, gradient
+
+
+def run_files(library, given, found):
+    """Evaluate the pairs in one file of arrays, write energies and gradient to another."""
+    with np.load(given) as arrays:
+        pairs = Pairs(arrays["start"], arrays["neighbor"], arrays["vector"])
+        energies, gradient = Library(library).evaluate(pairs, arrays["species"])
+    np.savez(found, energies=energies, gradient=gradient)

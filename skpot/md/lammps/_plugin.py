@@ -59,9 +59,7 @@ def build_plugin():
     Raises
     ------
     OSError
-        If LAMMPS, the header of its MPI or a C++ compiler is missing.
-    RuntimeError
-        If the compiler or LAMMPS refuses the plugin.
+        If LAMMPS, the header of its MPI or a C++ compiler is missing, or one of these refuses.
     """
     from ... import __version__
     from ...core import aot
@@ -87,7 +85,7 @@ def build_plugin():
         ]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
-            raise RuntimeError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
+            raise OSError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
         _lammps(_CHECK, str(made))
         return _install(made)
 
@@ -142,5 +140,5 @@ def _lammps(code, *args):
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
-        raise RuntimeError(f"LAMMPS fails: {lines[-1] if lines else 'no message'}; {_INSTALL}")
+        raise OSError(f"LAMMPS fails: {lines[-1] if lines else 'no message'}; {_INSTALL}")
     return result.stdout

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from ase import Atoms
 
 from skpot.core._arena import Arena, floats, padded
 from skpot.core._jit import jit
@@ -98,3 +99,18 @@ def predict(atoms, model, numbers):
     forces, virial = np.zeros((len(atoms), 3)), np.zeros((1, 6))
     scatter(pairs, np.zeros(len(atoms), dtype=np.int64), gradient, forces, virial)
     return energies, forces, virial[0]
+
+
+def reference(model, numbers):
+    """Return what `write_library` compares with."""
+
+    def evaluated(batch):
+        structures = [
+            Atoms(batch.numbers[i:j], batch.positions[i:j], cell=cell, pbc=pbc)
+            for i, j, cell, pbc in zip(batch.offsets, batch.offsets[1:], batch.cells, batch.pbc)
+        ]
+        parts = zip(*(predict(atoms, model, numbers) for atoms in structures))
+        energies, forces, virials = parts
+        return np.concatenate(energies), np.concatenate(forces), np.array(virials)
+
+    return evaluated

@@ -56,7 +56,8 @@ int64_t Model::find(const std::string &symbol) const
 std::string Model::all_symbols() const
 {
   std::string all;
-  for (int64_t s = 0; s < n_species; s++) all += (s ? " " : "") + std::string(symbols[s]);
+  for (int64_t s = 0; s < n_species; s++)
+    if (*symbols[s]) all += (all.empty() ? "" : " ") + std::string(symbols[s]);
   return all;
 }
 
