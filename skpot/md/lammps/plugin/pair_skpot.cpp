@@ -53,6 +53,9 @@ void PairSkpot::settings(int narg, char **arg)
     error->all(FLERR, "pair_style skpot: {} cannot be used: {}", path,
                failed ? problem : "it fails on another rank");
   longest_row = 0;
+  // Indices of species are those of another model now: pair_coeff must follow again.
+  for (int a = 1; allocated && a <= atom->ntypes; a++)
+    for (int b = 1; b <= atom->ntypes; b++) setflag[a][b] = 0;
   if (comm->me == 0)
     utils::logmesg(lmp, "skpot: {}, cutoff {:.8g} A, elements {}\n", model.description,
                    model.cutoff, model.all_symbols());
