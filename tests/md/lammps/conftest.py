@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,21 +25,39 @@ def plugins(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    """A function from elements to a toy potential: its library, numbers and arrays."""
+class Library(NamedTuple):
+    """An exported toy potential."""
+
+    path: Path
+    numbers: list
+    model: tuple
+
+    def predict(self, atoms):
+        """Return energies of atoms, forces and the virial."""
+        return toy.predict(atoms, self.model, self.numbers)
+
+    def style(self, *symbols):
+        """Return the commands that take it for atom types of these elements."""
+        return f"pair_style skpot {self.path}\npair_coeff * * {' '.join(symbols)}\n"
+
+
+def make(folder, symbols, **options):
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
-    made = {}
+    numbers = [atomic_number(symbol) for symbol in symbols]
+    model = toy.toy(len(symbols), **options)
+    path = folder / "model.so"
+    write_library(toy.source(model, numbers, symbols), path, toy.reference(model, numbers))
+    return Library(path, numbers, model)
 
-    def make(*symbols, bond=2.3):
-        if symbols not in made:
-            symbols = tuple(sorted(symbols, key=atomic_number))
-            numbers = [atomic_number(symbol) for symbol in symbols]
-            model = toy.toy(len(symbols), bond=bond)
-            path = tmp_path_factory.mktemp("library") / f"{''.join(symbols)}.so"
-            write_library(toy.source(model, numbers, symbols), path, toy.reference(model, numbers))
-            made[symbols] = path, numbers, model
-        return made[symbols]
 
-    return make
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """A potential of hydrogen, carbon, oxygen and silicon."""
+    return make(tmp_path_factory.mktemp("library"), ("H", "C", "O", "Si"))
+
+
+@pytest.fixture(scope="session")
+def silicon_library(tmp_path_factory):
+    """A potential of silicon alone."""
+    return make(tmp_path_factory.mktemp("library"), ("Si",), bond=2.5)

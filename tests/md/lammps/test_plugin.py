@@ -9,7 +9,6 @@ from ase.build import bulk
 
 from skpot.datasets import load_ethanol
 from skpot.md.lammps._plugin import compile_plugin, installed
-from tests.md.lammps import toy
 from tests.md.lammps.engine import lammps, prepare, run
 
 
@@ -44,18 +43,15 @@ STRUCTURES = {
 }
 
 
-def style(path, symbols):
-    return f"pair_style skpot {path}\npair_coeff * * {' '.join(symbols)}\n"
-
-
 @pytest.mark.parametrize("n_ranks", [1, 2])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_energies_forces_and_virials_of_atoms(name, n_ranks, library, plugins, tmp_path):
     atoms = rattled(STRUCTURES[name]())
     symbols = sorted(set(atoms.symbols), reverse=True)  # types in another order than species
-    path, numbers, model = library(*symbols)
-    result = run(tmp_path, atoms, symbols, style(path, symbols), n_ranks=n_ranks, plugins=plugins)
-    energies, forces, virial = toy.predict(atoms, model, numbers)
+    result = run(
+        tmp_path, atoms, symbols, library.style(*symbols), n_ranks=n_ranks, plugins=plugins
+    )
+    energies, forces, virial = library.predict(atoms)
     frame = result.frames[0]
     np.testing.assert_allclose(frame.energies, energies, rtol=1e-11)
     np.testing.assert_allclose(frame.forces, forces, rtol=0, atol=1e-11)
@@ -70,11 +66,10 @@ def test_a_rank_may_own_no_atoms(library, plugins, tmp_path):
     atoms.set_cell([40.0, 12.0, 12.0])
     atoms.pbc = True
     symbols = ["C", "H", "O"]
-    path, numbers, model = library(*symbols)
-    potential = "comm_modify cutoff 6.0\n" + style(path, symbols)
+    potential = "comm_modify cutoff 6.0\n" + library.style(*symbols)
     result = run(tmp_path, atoms, symbols, potential, n_ranks=2, plugins=plugins)
     assert "Nlocal:            4.5 ave           9 max           0 min" in result.output
-    energies, forces, _ = toy.predict(atoms, model, numbers)
+    energies, forces, _ = library.predict(atoms)
     np.testing.assert_allclose(result.frames[0].forces, forces, rtol=0, atol=1e-11)
     np.testing.assert_allclose(result.thermo["PotEng"], energies.sum(), rtol=1e-11)
 
@@ -96,11 +91,10 @@ run {steps}
 
 def moved(folder, n_ranks, fix, library, plugins, steps=200):
     atoms = rattled(bulk("Si", cubic=True) * 2)
-    path, _, _ = library("Si")
     dynamics = MOTION.format(temperature=4000, fix=fix, steps=steps)
     folder = folder / str(n_ranks)
     folder.mkdir()
-    return run(folder, atoms, ["Si"], style(path, ["Si"]), dynamics, n_ranks, plugins)
+    return run(folder, atoms, ["Si"], library.style("Si"), dynamics, n_ranks, plugins)
 
 
 def test_atoms_that_cross_between_ranks(library, plugins, tmp_path):
@@ -131,13 +125,14 @@ def test_a_barostat_conserves_what_it_should(library, plugins, tmp_path):
 def test_hybrid_overlay_adds_a_pair_potential(library, plugins, tmp_path):
     atoms = rattled(oxide())
     symbols = ["Si", "O", "C"]
-    path, numbers, model = library(*symbols)
     zbl = [
         f"pair_coeff {a + 1} {b + 1} zbl {atoms_number(symbols[a])} {atoms_number(symbols[b])}"
         for a in range(3)
         for b in range(a, 3)
     ]
-    both = f"pair_style hybrid/overlay skpot {path} zbl 2.0 3.0\npair_coeff * * skpot Si O C\n"
+    both = (
+        f"pair_style hybrid/overlay skpot {library.path} zbl 2.0 3.0\npair_coeff * * skpot Si O C\n"
+    )
     both += "\n".join(zbl) + "\n"
     alone = "pair_style zbl 2.0 3.0\n" + "\n".join(zbl).replace(" zbl ", " ") + "\n"
     folders = [tmp_path / name for name in ("both", "alone")]
@@ -145,7 +140,7 @@ def test_hybrid_overlay_adds_a_pair_potential(library, plugins, tmp_path):
         folder.mkdir()
     sum_ = run(folders[0], atoms, symbols, both, n_ranks=2, plugins=plugins)
     pair = run(folders[1], atoms, symbols, alone)
-    energies, forces, virial = toy.predict(atoms, model, numbers)
+    energies, forces, virial = library.predict(atoms)
     assert pair.thermo["PotEng"][0] > 1.0
     np.testing.assert_allclose(
         sum_.frames[0].energies, pair.frames[0].energies + energies, rtol=1e-11
@@ -163,16 +158,15 @@ def atoms_number(symbol):
 def test_types_without_an_element_are_left_to_other_styles(library, plugins, tmp_path):
     atoms = rattled(oxide())
     symbols = ["C", "O", "Si"]
-    path, numbers, model = library(*symbols)
     potential = f"""
-pair_style hybrid skpot {path} lj/cut 4.0
+pair_style hybrid skpot {library.path} lj/cut 4.0
 pair_coeff * * skpot C NULL Si
 pair_coeff 2 * lj/cut 0.0 1.0
 pair_coeff 1 2 lj/cut 0.0 1.0
 """
     result = run(tmp_path, atoms, symbols, potential, n_ranks=2, plugins=plugins)
     known = atoms.numbers != 8
-    energies, forces, virial = toy.predict(atoms[known], model, numbers)
+    energies, forces, virial = library.predict(atoms[known])
     frame = result.frames[0]
     np.testing.assert_allclose(frame.energies[known], energies, rtol=1e-11)
     np.testing.assert_allclose(frame.forces[known], forces, rtol=0, atol=1e-11)
@@ -180,16 +174,14 @@ pair_coeff 1 2 lj/cut 0.0 1.0
     np.testing.assert_allclose(result.virial[0], virial, rtol=0, atol=1e-9)
 
 
-def test_another_model_in_the_same_script(library, plugins, tmp_path):
+def test_another_model_in_the_same_script(library, silicon_library, plugins, tmp_path):
     atoms = rattled(bulk("Si", cubic=True))
-    path, numbers, model = library("Si")
-    other, *_ = library("C", "O", "Si")
-    text = prepare(tmp_path, atoms, ["Si"]) + style(other, ["Si"])
-    text += 'run 0\nprint "first $(pe:%.17g)"\n' + style(path, ["Si"])
+    text = prepare(tmp_path, atoms, ["Si"]) + silicon_library.style("Si")
+    text += 'run 0\nprint "first $(pe:%.17g)"\n' + library.style("Si")
     output = lammps(tmp_path, text + 'run 0\nprint "second $(pe:%.17g)"\n', plugins=plugins)
     found = {line.split()[0]: line.split()[1] for line in output.splitlines() if line[:5] in
              ("first", "secon")}  # fmt: skip
-    energy = toy.predict(atoms, model, numbers)[0].sum()
+    energy = library.predict(atoms)[0].sum()
     np.testing.assert_allclose(float(found["second"]), energy, rtol=1e-11)
     assert abs(float(found["first"]) - energy) > 0.1
 
@@ -218,7 +210,7 @@ RIGHT = {
 WRONG = {
     "units": ({"units": "real"}, "write 'units metal' instead of 'units real'"),
     "newton": ({"newton": "off"}, "write 'newton on'"),
-    "element": ({"elements": "Ge"}, "does not know Ge, element of type 1; it knows Si"),
+    "element": ({"elements": "Ge"}, "does not know Ge, element of type 1; it knows H C O Si"),
     "no element": ({"elements": "NULL"}, "every type is NULL"),
     "elements": ({"elements": "Si O"}, "each of the 1 atom types, got 2 elements"),
     "no file": ({"arguments": "mdoel.so"}, "mdoel.so is neither here nor in LAMMPS_POTENTIALS"),
@@ -235,7 +227,7 @@ WRONG = {
 
 def small(folder, library, plugins, n_ranks=1, check=True, **settings):
     settings = {**RIGHT, **settings}
-    settings["arguments"] = settings["arguments"].format(path=library("Si")[0])
+    settings["arguments"] = settings["arguments"].format(path=library.path)
     return lammps(folder, SMALL.format(**settings), n_ranks, plugins, check)
 
 
@@ -257,7 +249,7 @@ def test_a_file_that_is_missing_ends_all_ranks(library, plugins, tmp_path):
 
 
 def test_what_is_refused_is_all_that_was_wrong(library, plugins, tmp_path):
-    assert "cutoff 4 A, elements Si" in small(tmp_path, library, plugins)
+    assert "cutoff 4 A, elements H C O Si" in small(tmp_path, library, plugins)
 
 
 def test_another_version_of_lammps_does_without(plugins, library, tmp_path, monkeypatch):

@@ -87,15 +87,21 @@ def source(model, numbers, symbols):
     return Source(evaluate, work_size, model, model.cutoff, numbers, symbols, "toy")
 
 
+def evaluated(pairs, species, model):
+    """Return energies of centres and dE_i/dr_ij."""
+    n = len(pairs.start) - 1
+    energies, gradient = np.empty(n), np.empty((len(pairs.vector), 3))
+    size = work_size(largest(0, n, pairs), n, model)
+    space = Arena(np.empty(size), np.zeros(1, dtype=np.int64))
+    evaluate(0, n, pairs, species, model, space, energies, gradient)
+    return energies, gradient
+
+
 def predict(atoms, model, numbers):
     """Return energies of atoms, forces, and the virial (xx yy zz yz xz xy)."""
     batch = as_batch([atoms])
     pairs = batch.neighbors(model.cutoff).pairs
-    species = np.searchsorted(numbers, batch.numbers)
-    energies, gradient = np.empty(len(atoms)), np.empty((len(pairs.vector), 3))
-    size = work_size(largest(0, len(atoms), pairs), len(atoms), model)
-    space = Arena(np.empty(size), np.zeros(1, dtype=np.int64))
-    evaluate(0, len(atoms), pairs, species, model, space, energies, gradient)
+    energies, gradient = evaluated(pairs, np.searchsorted(numbers, batch.numbers), model)
     forces, virial = np.zeros((len(atoms), 3)), np.zeros((1, 6))
     scatter(pairs, np.zeros(len(atoms), dtype=np.int64), gradient, forces, virial)
     return energies, forces, virial[0]
