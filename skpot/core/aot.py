@@ -29,35 +29,38 @@ _LINE = 64  # bytes, on which every array begins
 _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
 
+# The functions of a library by their names: Python text, and C types of result and arguments. In
+# the text {model} stands for the expression that rebuilds the model.
 _SIZE = """
-def skpot_compiled_size(n_neighbors, n_centres, table):
-    return work_size(n_neighbors, n_centres, {model})
+def {name}(n_neighbors, n_centres, table):
+    return {size}(n_neighbors, n_centres, {model})
 """
 _SIZE_TYPE = types.int64(_INTEGER, _INTEGER, _TABLE)
 
-_EVALUATE = """
-def skpot_compiled_evaluate(
-    lo, hi, n_centres, n_atoms, start, neighbor, vector, species, energies, gradient,
-    work, n_work, used, table,
+_CALL = """
+def {name}(
+    lo, hi, n_centres, n_atoms, start, neighbor, vector, species, {outputs}, work, n_work, used,
+    table,
 ):
     row = carray(start, (n_centres + 1,))
-    n = row[n_centres]
-    pairs = Pairs(row, carray(neighbor, (n,)), carray(vector, (n, 3)))
+    n_pairs = row[n_centres]
+    pairs = Pairs(row, carray(neighbor, (n_pairs,)), carray(vector, (n_pairs, 3)))
     model = {model}
-    wanted = work_size(largest(lo, hi, pairs), hi - lo, model)
+    wanted = {size}(largest(lo, hi, pairs), hi - lo, model)
     if wanted > n_work:
         return wanted
     arena = Arena(carray(work, (n_work,)), carray(used, (1,)))
-    evaluate(
-        lo, hi, pairs, carray(species, (n_atoms,)), model, arena,
-        carray(energies, (n_centres,)), carray(gradient, (n, 3)),
-    )
+    {function}(lo, hi, pairs, carray(species, (n_atoms,)), model, arena, {arrays})
     return int64(0)
 """
-_EVALUATE_TYPE = types.int64(
-    *[_INTEGER] * 4, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS, _FLOATS, _FLOATS,
-    _FLOATS, _INTEGER, _INTEGERS, _TABLE,
-)  # fmt: skip
+_ENERGIES = "carray(energies, (n_centres,)), carray(gradient, (n_pairs, 3))"
+_GRADES = "carray(grades, (n_centres,))"
+
+
+def _call_type(n_outputs):
+    inputs = [_INTEGER] * 4 + [_INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
+    work = [_FLOATS, _INTEGER, _INTEGERS, _TABLE]
+    return types.int64(*inputs, *[_FLOATS] * n_outputs, *work)
 
 
 class Source(NamedTuple):
@@ -81,6 +84,9 @@ class Source(NamedTuple):
         Their symbols; an empty one keeps drivers from using a species.
     description : str
         One line for logs.
+    grade, grade_size : compiled function, optional
+        ``grade(lo, hi, pairs, species, model, arena, grades)`` writes the extrapolation grades of
+        centres; the other is its `work_size`.
     """
 
     evaluate: object
@@ -90,6 +96,8 @@ class Source(NamedTuple):
     numbers: tuple
     symbols: tuple
     description: str
+    grade: object = None
+    grade_size: object = None
 
 
 def build(source, folder, cpu="host"):
@@ -122,18 +130,27 @@ def build(source, folder, cpu="host"):
     cc = compiler("CC", "cc")
     flags = _check_cpu(cc, cpu, folder)
     layout = _Layout()
-    names = {
-        "model": layout.expression(source.model),
-        "evaluate": source.evaluate,
-        "work_size": source.work_size,
+    texts = {"model": layout.expression(source.model)}
+    functions = {
+        "skpot_compiled_size": (_SIZE, _SIZE_TYPE, {"size": "work_size"}),
+        "skpot_compiled_evaluate": (
+            _CALL,
+            _call_type(2),
+            {"size": "work_size", "function": "evaluate"}
+            | {"outputs": "energies, gradient", "arrays": _ENERGIES},
+        ),
     }
-    names |= layout.names
-    for name, text, signature in (
-        ("skpot_compiled_size", _SIZE, _SIZE_TYPE),
-        ("skpot_compiled_evaluate", _EVALUATE, _EVALUATE_TYPE),
-    ):
-        code = object_code(_define(name, text, names), signature, cpu)
-        (folder / f"{name}.o").write_bytes(code)
+    if source.grade is not None:
+        functions["skpot_compiled_grade_size"] = (_SIZE, _SIZE_TYPE, {"size": "grade_size"})
+        functions["skpot_compiled_grade"] = (
+            _CALL,
+            _call_type(1),
+            {"size": "grade_size", "function": "grade"} | {"outputs": "grades", "arrays": _GRADES},
+        )
+    space = source._asdict() | layout.names
+    for name, (text, signature, parts) in functions.items():
+        function = _define(name, text.format(name=name, **texts, **parts), space)
+        (folder / f"{name}.o").write_bytes(object_code(function, signature, cpu))
     with open(folder / "model.bin", "wb") as file:
         offsets = layout.write(file)
     (folder / "model.h").write_text(_header(source, offsets), encoding="ascii")
@@ -248,7 +265,7 @@ class _Layout:
 
 
 def _define(name, text, names):
-    """Return the Python function of a text with the model's expression put in."""
+    """Return the Python function that a text defines."""
     space = {
         "Arena": Arena,
         "Pairs": Pairs,
@@ -260,8 +277,8 @@ def _define(name, text, names):
         "inf": math.inf,
         "nan": math.nan,
     }
-    space |= {key: value for key, value in names.items() if key != "model"}
-    exec(compile(text.format(model=names["model"]), f"<{name}>", "exec"), space)
+    space |= names
+    exec(compile(text, f"<{name}>", "exec"), space)
     return space[name]
 
 
@@ -275,6 +292,8 @@ def _header(source, offsets):
         "DESCRIPTION": _c_string(source.description),
         "TABLE": ", ".join(table) or "NULL",
     }
+    if source.grade is not None:
+        lines["GRADE"] = "1"
     return "".join(f"#define SKPOT_{name} {value}\n" for name, value in lines.items())
 
 

@@ -38,6 +38,16 @@ HIDDEN int32_t skpot_compiled_evaluate(int64_t *result, void **raised, int64_t l
                                        double *work, int64_t n_work, int64_t *used,
                                        const void *const *table);
 
+#ifdef SKPOT_GRADE
+HIDDEN int32_t skpot_compiled_grade_size(int64_t *result, void **raised, int64_t n_neighbors,
+                                         int64_t n_centres, const void *const *table);
+HIDDEN int32_t skpot_compiled_grade(int64_t *result, void **raised, int64_t lo, int64_t hi,
+                                    int64_t n_centres, int64_t n_atoms, const int64_t *start,
+                                    const int64_t *neighbor, const double *vector,
+                                    const int64_t *species, double *grades, double *work,
+                                    int64_t n_work, int64_t *used, const void *const *table);
+#endif
+
 PUBLIC int64_t skpot_abi(void) { return SKPOT_ABI; }
 PUBLIC double skpot_cutoff(void) { return SKPOT_CUTOFF; }
 PUBLIC int64_t skpot_n_species(void) { return sizeof species / sizeof species[0]; }
@@ -50,7 +60,13 @@ PUBLIC int64_t skpot_work_size(int64_t n_neighbors, int64_t n_centres)
 {
   int64_t size = 0;
   void *raised = NULL;
-  return skpot_compiled_size(&size, &raised, n_neighbors, n_centres, table) ? -1 : size;
+  if (skpot_compiled_size(&size, &raised, n_neighbors, n_centres, table)) return -1;
+#ifdef SKPOT_GRADE
+  int64_t grade_size = 0;
+  if (skpot_compiled_grade_size(&grade_size, &raised, n_neighbors, n_centres, table)) return -1;
+  if (grade_size > size) size = grade_size;
+#endif
+  return size;
 }
 
 /* Energies (n_centres) and dE_i/dr_ij (pairs, 3) of centres lo ... hi, r_ij = x_j - x_i.
@@ -70,6 +86,22 @@ PUBLIC int64_t skpot_evaluate(int64_t lo, int64_t hi, int64_t n_centres, int64_t
                               species, energies, gradient, work, n_work, &used, table);
   return status ? -1 : wanted;
 }
+
+#ifdef SKPOT_GRADE
+/* Extrapolation grades (n_centres) of centres lo ... hi: 1 at the edge of the training set. The
+   library may lack this function. Arguments and result as for skpot_evaluate. */
+PUBLIC int64_t skpot_grade(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+                           const int64_t *start, const int64_t *neighbor, const double *vector,
+                           const int64_t *species, double *grades, double *work, int64_t n_work)
+{
+  int64_t wanted = 0, used = 0;
+  void *raised = NULL;
+  int32_t status =
+      skpot_compiled_grade(&wanted, &raised, lo, hi, n_centres, n_atoms, start, neighbor, vector,
+                           species, grades, work, n_work, &used, table);
+  return status ? -1 : wanted;
+}
+#endif
 
 /* What compiled code may call beside the C library. */
 

@@ -32,7 +32,7 @@ def write_library(source, path, reference, cpu="host"):
         The file; an existing one is replaced, and left alone if anything goes wrong.
     reference : callable
         ``reference(batch)`` returns what the library should: energies of atoms, forces and virials
-        of structures.
+        of structures, and the atoms' extrapolation grades if the library has them.
     cpu : str
         See `core.aot.build`.
 
@@ -51,7 +51,8 @@ def write_library(source, path, reference, cpu="host"):
     with tempfile.TemporaryDirectory() as folder:
         made = aot.build(source, folder, cpu)
         own = _evaluated(made, source, batch, cpu)
-        for name, a, b in zip(("energies", "forces", "virials"), own, reference(batch)):
+        names = ("energies", "forces", "virials", "grades")[: len(own)]
+        for name, a, b in zip(names, own, reference(batch), strict=True):
             error, scale = np.abs(a - b).max(), np.abs(b).max()
             if not error <= _TOLERANCE * max(scale, 1.0):  # true for NaN
                 raise RuntimeError(
@@ -84,7 +85,7 @@ def reference_structures(numbers):
 
 
 def _evaluated(library, source, batch, cpu):
-    """Return energies, forces and virials by a library, in a process that it may crash."""
+    """Return a library's energies, forces, virials and grades, from a process it may crash."""
     graph = batch.neighbors(source.cutoff)
     pairs = graph.pairs
     index = np.full(max(source.numbers) + 1, -1)
@@ -104,7 +105,7 @@ def _evaluated(library, source, batch, cpu):
         problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
         raise RuntimeError(f"the library crashes: {problem[0]}{advice} Nothing was written.")
     with np.load(found) as arrays:
-        energies, gradient = arrays["energies"], arrays["gradient"]
+        energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
     forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
     scatter(pairs, graph.atom_structure(), gradient, forces, virials)
-    return energies, forces, virials
+    return energies, forces, virials, *([grades] if source.grade else [])

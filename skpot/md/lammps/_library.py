@@ -29,6 +29,8 @@ class Library:
         Atomic numbers, in the order of the species' indices.
     description : str
         What it says about itself.
+    has_grade : bool
+        Whether it knows extrapolation grades.
     """
 
     def __init__(self, path):
@@ -45,12 +47,13 @@ class Library:
         library.skpot_description.restype = ctypes.c_char_p
         library.skpot_work_size.restype = _INTEGER
         library.skpot_work_size.argtypes = [_INTEGER] * 2
+        inputs = [*[_INTEGER] * 4, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
         library.skpot_evaluate.restype = _INTEGER
-        library.skpot_evaluate.argtypes = [
-            *[_INTEGER] * 4,
-            *[_INTEGERS, _INTEGERS, _FLOATS, _INTEGERS, _FLOATS, _FLOATS, _FLOATS],
-            _INTEGER,
-        ]
+        library.skpot_evaluate.argtypes = [*inputs, _FLOATS, _FLOATS, _FLOATS, _INTEGER]
+        self.has_grade = hasattr(library, "skpot_grade")
+        if self.has_grade:
+            library.skpot_grade.restype = _INTEGER
+            library.skpot_grade.argtypes = [*inputs, _FLOATS, _FLOATS, _INTEGER]
         self.cutoff = library.skpot_cutoff()
         self.numbers = np.array(library.skpot_species()[: library.skpot_n_species()])
         self.description = library.skpot_description().decode()
@@ -72,21 +75,31 @@ class Library:
         gradient : ndarray of shape (n_pairs, 3)
             In eV/Å.
         """
+        energies, gradient = np.zeros(len(pairs.start) - 1), np.zeros((len(pairs.neighbor), 3))
+        self._call(self._library.skpot_evaluate, pairs, species, energies, gradient)
+        return energies, gradient
+
+    def grade(self, pairs, species):
+        """Return the extrapolation grades of all centres; arguments as for `evaluate`."""
+        grades = np.zeros(len(pairs.start) - 1)
+        self._call(self._library.skpot_grade, pairs, species, grades)
+        return grades
+
+    def _call(self, function, pairs, species, *outputs):
         n = len(pairs.start) - 1
-        energies, gradient = np.zeros(n), np.zeros((len(pairs.neighbor), 3))
         size = self._library.skpot_work_size(int(np.diff(pairs.start).max(initial=1)), n)
         work = np.empty(max(size, 0))
-        status = self._library.skpot_evaluate(
-            0, n, n, len(species), *pairs, species, energies, gradient, work, len(work)
-        )
+        status = function(0, n, n, len(species), *pairs, species, *outputs, work, len(work))
         if status:
             raise RuntimeError(f"the library failed with status {status}")
-        return energies, gradient
 
 
 def run_files(library, given, found):
-    """Evaluate the pairs in one file of arrays, write energies and gradient to another."""
+    """Evaluate the pairs in one file of arrays; write energies, gradient, grades to another."""
     with np.load(given) as arrays:
         pairs = Pairs(arrays["start"], arrays["neighbor"], arrays["vector"])
-        energies, gradient = Library(library).evaluate(pairs, arrays["species"])
-    np.savez(found, energies=energies, gradient=gradient)
+        species = arrays["species"]
+    loaded = Library(library)
+    energies, gradient = loaded.evaluate(pairs, species)
+    grades = loaded.grade(pairs, species) if loaded.has_grade else np.zeros(0)
+    np.savez(found, energies=energies, gradient=gradient, grades=grades)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from skpot.data import as_batch
 from skpot.data._elements import atomic_number
 from skpot.md.lammps._build import write_library
 from skpot.md.lammps._plugin import compile_plugin, installed
@@ -33,21 +34,26 @@ class Library(NamedTuple):
     model: tuple
 
     def predict(self, atoms):
-        """Return energies of atoms, forces and the virial."""
-        return toy.predict(atoms, self.model, self.numbers)
+        """Return the `Results` for a structure."""
+        return toy.reference(self.model, self.numbers)(as_batch([atoms]))
 
     def style(self, *symbols):
         """Return the commands that take it for atom types of these elements."""
         return f"pair_style skpot {self.path}\npair_coeff * * {' '.join(symbols)}\n"
 
 
-def make(folder, symbols, **options):
+def make(folder, symbols, graded=True, **options):
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     numbers = [atomic_number(symbol) for symbol in symbols]
     model = toy.toy(len(symbols), **options)
     path = folder / "model.so"
-    write_library(toy.source(model, numbers, symbols), path, toy.reference(model, numbers))
+    source, reference = toy.source(model, numbers, symbols), toy.reference(model, numbers)
+    if graded:
+        write_library(source, path, reference)
+    else:
+        source = source._replace(grade=None, grade_size=None)
+        write_library(source, path, lambda batch: reference(batch)[:3])
     return Library(path, numbers, model)
 
 
@@ -59,5 +65,5 @@ def library(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def silicon_library(tmp_path_factory):
-    """A potential of silicon alone."""
-    return make(tmp_path_factory.mktemp("library"), ("Si",), bond=2.5)
+    """A potential of silicon alone, without extrapolation grades."""
+    return make(tmp_path_factory.mktemp("library"), ("Si",), graded=False, bond=2.5)

@@ -129,7 +129,7 @@ def _thermo(output):
             names = fields
         elif names and line.startswith("Loop time"):
             break
-        elif names:
+        elif names and fields[0].isdigit():  # not a message in between
             rows.append([float(x) for x in fields])
     return dict(zip(names, np.array(rows).T))
 

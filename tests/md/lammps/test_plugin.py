@@ -51,13 +51,13 @@ def test_energies_forces_and_virials_of_atoms(name, n_ranks, library, plugins, t
     result = run(
         tmp_path, atoms, symbols, library.style(*symbols), n_ranks=n_ranks, plugins=plugins
     )
-    energies, forces, virial = library.predict(atoms)
+    energies, forces, virials, _ = library.predict(atoms)
     frame = result.frames[0]
     np.testing.assert_allclose(frame.energies, energies, rtol=1e-11)
     np.testing.assert_allclose(frame.forces, forces, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(frame.virials.sum(axis=0), virial, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(frame.virials.sum(axis=0), virials[0], rtol=0, atol=1e-9)
     np.testing.assert_allclose(result.thermo["PotEng"], energies.sum(), rtol=1e-11)
-    np.testing.assert_allclose(result.virial[0], virial, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(result.virial[0], virials[0], rtol=0, atol=1e-9)
 
 
 def test_a_rank_may_own_no_atoms(library, plugins, tmp_path):
@@ -69,7 +69,7 @@ def test_a_rank_may_own_no_atoms(library, plugins, tmp_path):
     potential = "comm_modify cutoff 6.0\n" + library.style(*symbols)
     result = run(tmp_path, atoms, symbols, potential, n_ranks=2, plugins=plugins)
     assert "Nlocal:            4.5 ave           9 max           0 min" in result.output
-    energies, forces, _ = library.predict(atoms)
+    energies, forces, _, _ = library.predict(atoms)
     np.testing.assert_allclose(result.frames[0].forces, forces, rtol=0, atol=1e-11)
     np.testing.assert_allclose(result.thermo["PotEng"], energies.sum(), rtol=1e-11)
 
@@ -140,7 +140,7 @@ def test_hybrid_overlay_adds_a_pair_potential(library, plugins, tmp_path):
         folder.mkdir()
     sum_ = run(folders[0], atoms, symbols, both, n_ranks=2, plugins=plugins)
     pair = run(folders[1], atoms, symbols, alone)
-    energies, forces, virial = library.predict(atoms)
+    energies, forces, virials, _ = library.predict(atoms)
     assert pair.thermo["PotEng"][0] > 1.0
     np.testing.assert_allclose(
         sum_.frames[0].energies, pair.frames[0].energies + energies, rtol=1e-11
@@ -148,7 +148,7 @@ def test_hybrid_overlay_adds_a_pair_potential(library, plugins, tmp_path):
     np.testing.assert_allclose(
         sum_.frames[0].forces, pair.frames[0].forces + forces, rtol=0, atol=1e-10
     )
-    np.testing.assert_allclose(sum_.virial[0], pair.virial[0] + virial, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(sum_.virial[0], pair.virial[0] + virials[0], rtol=0, atol=1e-9)
 
 
 def atoms_number(symbol):
@@ -166,12 +166,12 @@ pair_coeff 1 2 lj/cut 0.0 1.0
 """
     result = run(tmp_path, atoms, symbols, potential, n_ranks=2, plugins=plugins)
     known = atoms.numbers != 8
-    energies, forces, virial = library.predict(atoms[known])
+    energies, forces, virials, _ = library.predict(atoms[known])
     frame = result.frames[0]
     np.testing.assert_allclose(frame.energies[known], energies, rtol=1e-11)
     np.testing.assert_allclose(frame.forces[known], forces, rtol=0, atol=1e-11)
     assert not frame.energies[~known].any() and not frame.forces[~known].any()
-    np.testing.assert_allclose(result.virial[0], virial, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(result.virial[0], virials[0], rtol=0, atol=1e-9)
 
 
 def test_another_model_in_the_same_script(library, silicon_library, plugins, tmp_path):
@@ -184,6 +184,55 @@ def test_another_model_in_the_same_script(library, silicon_library, plugins, tmp
     energy = library.predict(atoms)[0].sum()
     np.testing.assert_allclose(float(found["second"]), energy, rtol=1e-11)
     assert abs(float(found["first"]) - energy) > 0.1
+
+
+GRADES = """
+fix grades all pair 10 skpot grade 1
+compute largest all reduce max f_grades
+variable grade equal c_largest
+fix out all ave/time 10 1 10 c_largest file grade.txt
+dump grades all custom 10 grades.txt id x y z f_grades
+dump_modify grades sort id format float %.17g
+"""
+
+
+def graded(folder, dynamics, library, plugins, n_ranks=2):
+    atoms = rattled(bulk("Si", cubic=True) * 2)
+    potential = library.style("Si") + GRADES
+    return atoms, run(folder, atoms, ["Si"], potential, dynamics, n_ranks, plugins)
+
+
+def test_extrapolation_grades_on_some_steps(library, plugins, tmp_path):
+    dynamics = "velocity all create 3000 4928 loop all\nfix motion all nve\nrun 20"
+    atoms, result = graded(tmp_path, dynamics, library, plugins)
+    blocks = (tmp_path / "grades.txt").read_text().split("ITEM: TIMESTEP")[1:]
+    tables = [np.array([r.split() for r in b.splitlines()[-64:]], dtype=float) for b in blocks]
+    assert len(tables) == 3
+    largest = np.loadtxt(tmp_path / "grade.txt")[:, 1]
+    for table, value in zip(tables, largest, strict=True):
+        atoms.positions = table[:, 1:4]
+        grades = library.predict(atoms).grades
+        np.testing.assert_allclose(table[:, 4], grades, rtol=1e-11)
+        np.testing.assert_allclose(value, grades.max(), rtol=1e-4)
+
+
+def test_a_grade_halts_a_run(library, plugins, tmp_path):
+    dynamics = """
+velocity all create 3000 4928 loop all
+fix motion all nve
+fix stop all halt 10 v_grade > 0.75 error continue
+run 500
+"""
+    _, result = graded(tmp_path, dynamics, library, plugins)
+    steps, largest = np.loadtxt(tmp_path / "grade.txt").T
+    assert steps[-1] < 500 and "Fix halt condition" in result.output
+    assert (largest[:-1] <= 0.75).all() and largest[-1] > 0.75
+
+
+def test_a_model_without_grades(silicon_library, plugins, tmp_path):
+    text = prepare(tmp_path, bulk("Si", cubic=True), ["Si"]) + silicon_library.style("Si")
+    output = lammps(tmp_path, text + GRADES, plugins=plugins, check=False)
+    assert "cannot extract grade" in " ".join(output.split())
 
 
 SMALL = """

@@ -3,13 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from ase import Atoms
 
 from skpot.core._arena import Arena, floats, padded
 from skpot.core._jit import jit
 from skpot.core.aot import Source
 from skpot.core.pairs import largest, scatter
-from skpot.data import as_batch
 
 
 class Embedding(NamedTuple):
@@ -66,6 +64,25 @@ def evaluate(lo, hi, pairs, species, model, arena, energies, gradient):
     arena.used[0] = used
 
 
+@jit
+def grade_size(n_neighbors, n_centres, model):
+    return padded(1000)  # more than the energies take
+
+
+@jit
+def grade(lo, hi, pairs, species, model, arena, grades):
+    """Write 3/2 Å over the distance of the nearest neighbour."""
+    work = floats(1000, arena)
+    for i in range(lo, hi):
+        work[:] = 0.0
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            squared = 0.0
+            for axis in range(3):
+                squared += pairs.vector[p, axis] ** 2
+            work[999] = max(work[999], 2.25 / squared)
+        grades[i] = np.sqrt(work[999])
+
+
 def toy(n_species=1, cutoff=4.0, bond=2.3):
     """Return the numbers of a potential with bonds of about `bond` Å."""
     shift = 0.15 * np.arange(n_species)
@@ -84,7 +101,9 @@ def toy(n_species=1, cutoff=4.0, bond=2.3):
 
 
 def source(model, numbers, symbols):
-    return Source(evaluate, work_size, model, model.cutoff, numbers, symbols, "toy")
+    return Source(
+        evaluate, work_size, model, model.cutoff, numbers, symbols, "toy", grade, grade_size
+    )
 
 
 def evaluated(pairs, species, model):
@@ -92,31 +111,35 @@ def evaluated(pairs, species, model):
     n = len(pairs.start) - 1
     energies, gradient = np.empty(n), np.empty((len(pairs.vector), 3))
     size = work_size(largest(0, n, pairs), n, model)
-    space = Arena(np.empty(size), np.zeros(1, dtype=np.int64))
-    evaluate(0, n, pairs, species, model, space, energies, gradient)
+    evaluate(0, n, pairs, species, model, space(size), energies, gradient)
     return energies, gradient
 
 
-def predict(atoms, model, numbers):
-    """Return energies of atoms, forces, and the virial (xx yy zz yz xz xy)."""
-    batch = as_batch([atoms])
-    pairs = batch.neighbors(model.cutoff).pairs
-    energies, gradient = evaluated(pairs, np.searchsorted(numbers, batch.numbers), model)
-    forces, virial = np.zeros((len(atoms), 3)), np.zeros((1, 6))
-    scatter(pairs, np.zeros(len(atoms), dtype=np.int64), gradient, forces, virial)
-    return energies, forces, virial[0]
+def space(size):
+    return Arena(np.empty(size), np.zeros(1, dtype=np.int64))
+
+
+class Results(NamedTuple):
+    """Of structures."""
+
+    energies: np.ndarray  # of atoms
+    forces: np.ndarray
+    virials: np.ndarray  # xx yy zz yz xz xy
+    grades: np.ndarray  # of atoms
 
 
 def reference(model, numbers):
-    """Return what `write_library` compares with."""
+    """Return the function from structures to `Results`, which `write_library` compares with."""
 
-    def evaluated(batch):
-        structures = [
-            Atoms(batch.numbers[i:j], batch.positions[i:j], cell=cell, pbc=pbc)
-            for i, j, cell, pbc in zip(batch.offsets, batch.offsets[1:], batch.cells, batch.pbc)
-        ]
-        parts = zip(*(predict(atoms, model, numbers) for atoms in structures))
-        energies, forces, virials = parts
-        return np.concatenate(energies), np.concatenate(forces), np.array(virials)
+    def results(batch):
+        graph = batch.neighbors(model.cutoff)
+        species = np.searchsorted(numbers, batch.numbers)
+        energies, gradient = evaluated(graph.pairs, species, model)
+        forces, virials = np.zeros((len(species), 3)), np.zeros((len(batch), 6))
+        scatter(graph.pairs, graph.atom_structure(), gradient, forces, virials)
+        grades = np.empty(len(species))
+        work = space(grade_size(1, 1, model))
+        grade(0, len(species), graph.pairs, species, model, work, grades)
+        return Results(energies, forces, virials, grades)
 
-    return evaluated
+    return results

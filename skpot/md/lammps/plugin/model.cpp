@@ -31,6 +31,7 @@ std::string Model::open(const std::string &path)
       !get(radius, "skpot_cutoff") || !get(text, "skpot_description") ||
       !get(work_size, "skpot_work_size") || !get(evaluate, "skpot_evaluate"))
     return "functions are missing in it; export the model again";
+  get(grade, "skpot_grade");
 
   n_species = count();
   symbols = names();

@@ -28,6 +28,11 @@ class Model {
                       const int64_t *start, const int64_t *neighbor, const double *vector,
                       const int64_t *species, double *energies, double *gradient, double *work,
                       int64_t n_work) = nullptr;
+  // Null if the model has no extrapolation grade.
+  int64_t (*grade)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+                   const int64_t *start, const int64_t *neighbor, const double *vector,
+                   const int64_t *species, double *grades, double *work,
+                   int64_t n_work) = nullptr;
   double cutoff = 0.0;
   std::string description;
 

@@ -117,11 +117,13 @@ void PairSkpot::compute(int eflag, int vflag)
   const int n_all = atom->nlocal + atom->nghost;
   species.resize(BLOCK + n_all);
   for (int j = 0; j < n_all; j++) species[BLOCK + j] = species_of_type[atom->type[j]];
+  if (grade_flag) grades.assign(std::max(atom->nlocal, 1), 0.0);
   for (int first = 0; first < list->inum; first += BLOCK) {
     const int n = std::min(BLOCK, list->inum - first);
     gather(first, n);
     evaluate(n);
     scatter(first, n);
+    if (grade_flag) grade(first, n);
   }
   if (vflag_fdotr) virial_fdotr_compute();
 }
@@ -201,6 +203,30 @@ void PairSkpot::scatter(int first, int n)
   }
 }
 
+void PairSkpot::grade(int first, int n)
+{
+  const int64_t status =
+      model.grade(0, n, n, species.size(), start.data(), neighbors.data(), vector.data(),
+                  species.data(), energies.data(), work.data(), work.size());
+  if (status) error->one(FLERR, "pair_style skpot: the model's grade failed, status {}", status);
+  for (int c = 0; c < n; c++) grades[list->ilist[first + c]] = energies[c];
+}
+
+// fix ID all pair N skpot grade 1: asks for the flag, sets it on its steps, and reads the grades.
+void *PairSkpot::extract(const char *name, int &dim)
+{
+  dim = 0;
+  return model.grade && strcmp(name, "grade_flag") == 0 ? &grade_flag : nullptr;
+}
+
+void *PairSkpot::extract_peratom(const char *name, int &n_columns)
+{
+  n_columns = 0;
+  if (!model.grade || strcmp(name, "grade") != 0) return nullptr;
+  if ((int) grades.size() < std::max(atom->nlocal, 1)) grades.resize(std::max(atom->nlocal, 1));
+  return grades.data();
+}
+
 void PairSkpot::reserve_pairs(size_t n)
 {
   if (n <= neighbors.size()) return;
@@ -222,7 +248,7 @@ void PairSkpot::reserve_work(int64_t n_neighbors)
 double PairSkpot::memory_usage()
 {
   const size_t numbers = start.size() + neighbors.size() + species.size() + vector.size() +
-      gradient.size() + energies.size() + work.size();
+      gradient.size() + energies.size() + work.size() + grades.size();
   return Pair::memory_usage() + 8.0 * numbers;
 }
 

@@ -22,11 +22,17 @@ class PairSkpot : public LAMMPS_NS::Pair {
   void init_style() override;
   double init_one(int, int) override;
   void compute(int, int) override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
   double memory_usage() override;
 
  private:
   Model model;
   std::vector<int64_t> species_of_type;    // by type, from 1; NONE where pair_coeff has NULL
+
+  // Extrapolation grades of owned atoms, for `fix pair`, which sets the flag when it wants them.
+  int grade_flag = 0;
+  std::vector<double> grades;
 
   // One block of centres: its rows of neighbours, and what the model makes of them. The buffers
   // grow to what the largest block needs and are used again in every step. Centres have the first
@@ -40,6 +46,7 @@ class PairSkpot : public LAMMPS_NS::Pair {
   void gather(int first, int n);
   void evaluate(int n);
   void scatter(int first, int n);
+  void grade(int first, int n);
   void reserve_pairs(size_t n);
   void reserve_work(int64_t n_neighbors);
 };
