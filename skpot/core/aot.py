@@ -29,8 +29,7 @@ _LINE = 64  # bytes, on which every array begins
 _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
 
-# The functions of a library by their names: Python text, and C types of result and arguments. In
-# the text {model} stands for the expression that rebuilds the model.
+# Functions of a library; {model} stands for the expression that rebuilds the model.
 _SIZE = """
 def {name}(n_neighbors, n_centres, table):
     return {size}(n_neighbors, n_centres, {model})
@@ -53,14 +52,36 @@ def {name}(
     {function}(lo, hi, pairs, carray(species, (n_atoms,)), model, arena, {arrays})
     return int64(0)
 """
-_ENERGIES = "carray(energies, (n_centres,)), carray(gradient, (n_pairs, 3))"
-_GRADES = "carray(grades, (n_centres,))"
 
 
 def _call_type(n_outputs):
     inputs = [_INTEGER] * 4 + [_INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
     work = [_FLOATS, _INTEGER, _INTEGERS, _TABLE]
     return types.int64(*inputs, *[_FLOATS] * n_outputs, *work)
+
+
+def _functions(source):
+    """Return what is compiled by its name in model.c: text, C types, and parts of the text."""
+    evaluate = {
+        "size": "work_size",
+        "function": "evaluate",
+        "outputs": "energies, gradient",
+        "arrays": "carray(energies, (n_centres,)), carray(gradient, (n_pairs, 3))",
+    }
+    grade = {
+        "size": "grade_size",
+        "function": "grade",
+        "outputs": "grades",
+        "arrays": "carray(grades, (n_centres,))",
+    }
+    functions = {
+        "skpot_compiled_size": (_SIZE, _SIZE_TYPE, {"size": "work_size"}),
+        "skpot_compiled_evaluate": (_CALL, _call_type(2), evaluate),
+    }
+    if source.grade is not None:
+        functions["skpot_compiled_grade_size"] = (_SIZE, _SIZE_TYPE, {"size": "grade_size"})
+        functions["skpot_compiled_grade"] = (_CALL, _call_type(1), grade)
+    return functions
 
 
 class Source(NamedTuple):
@@ -130,26 +151,10 @@ def build(source, folder, cpu="host"):
     cc = compiler("CC", "cc")
     flags = _check_cpu(cc, cpu, folder)
     layout = _Layout()
-    texts = {"model": layout.expression(source.model)}
-    functions = {
-        "skpot_compiled_size": (_SIZE, _SIZE_TYPE, {"size": "work_size"}),
-        "skpot_compiled_evaluate": (
-            _CALL,
-            _call_type(2),
-            {"size": "work_size", "function": "evaluate"}
-            | {"outputs": "energies, gradient", "arrays": _ENERGIES},
-        ),
-    }
-    if source.grade is not None:
-        functions["skpot_compiled_grade_size"] = (_SIZE, _SIZE_TYPE, {"size": "grade_size"})
-        functions["skpot_compiled_grade"] = (
-            _CALL,
-            _call_type(1),
-            {"size": "grade_size", "function": "grade"} | {"outputs": "grades", "arrays": _GRADES},
-        )
+    model = layout.expression(source.model)
     space = source._asdict() | layout.names
-    for name, (text, signature, parts) in functions.items():
-        function = _define(name, text.format(name=name, **texts, **parts), space)
+    for name, (text, signature, parts) in _functions(source).items():
+        function = _define(name, text.format(name=name, model=model, **parts), space)
         (folder / f"{name}.o").write_bytes(object_code(function, signature, cpu))
     with open(folder / "model.bin", "wb") as file:
         offsets = layout.write(file)

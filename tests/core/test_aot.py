@@ -13,7 +13,7 @@ from skpot.core.pairs import Pairs
 from skpot.data import as_batch
 from skpot.md.lammps._build import reference_structures
 from skpot.md.lammps._library import Library
-from tests.md.lammps import toy
+from tests.md.lammps import compiled_toy as toy
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 

@@ -11,10 +11,10 @@ from skpot.data import as_batch
 from skpot.data._elements import atomic_number
 from skpot.md.lammps._build import write_library
 from skpot.md.lammps._plugin import compile_plugin, installed
-from tests.md.lammps import toy
+from tests.md.lammps import compiled_toy as toy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plugins(tmp_path_factory):
     """The folder of the plugin."""
     if importlib.util.find_spec("lammps") is None:
@@ -57,13 +57,13 @@ def make(folder, symbols, graded=True, **options):
     return Library(path, numbers, model)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def library(tmp_path_factory):
     """A potential of hydrogen, carbon, oxygen and silicon."""
     return make(tmp_path_factory.mktemp("library"), ("H", "C", "O", "Si"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def silicon_library(tmp_path_factory):
     """A potential of silicon alone, without extrapolation grades."""
     return make(tmp_path_factory.mktemp("library"), ("Si",), graded=False, bond=2.5)

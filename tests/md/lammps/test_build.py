@@ -12,8 +12,8 @@ from skpot.core._jit import jit
 from skpot.data import as_batch
 from skpot.md.lammps import _plugin
 from skpot.md.lammps._build import reference_structures, write_library
-from tests.md.lammps import toy
-from tests.md.lammps.engine import BIN
+from tests.md.lammps import compiled_toy as toy
+from tests.md.lammps.program import BIN
 
 NUMBERS, SYMBOLS = (14,), ("Si",)
 

@@ -9,7 +9,7 @@ from ase.build import bulk
 
 from skpot.datasets import load_ethanol
 from skpot.md.lammps._plugin import compile_plugin, installed
-from tests.md.lammps.engine import lammps, prepare, run
+from tests.md.lammps.program import lammps, prepare, run
 
 
 def rattled(atoms, seed=0):
