@@ -139,18 +139,21 @@ void PairSkpot::gather(int first, int n)
     const int *row = list->firstneigh[i];
     const int length = list->numneigh[i];
     reserve_pairs(p + length);
+    int64_t *index = neighbors.data();
+    double *r = vector.data();
+    const double x_i = x[i][0], y_i = x[i][1], z_i = x[i][2];
     species[c] = species[BLOCK + i];
     start[c] = p;
     for (int k = 0; k < length; k++) {
       const int j = row[k] & NEIGHMASK;
-      const double dx = x[j][0] - x[i][0], dy = x[j][1] - x[i][1], dz = x[j][2] - x[i][2];
-      if (dx * dx + dy * dy + dz * dz < limit && species[BLOCK + j] != NONE) {
-        neighbors[p] = BLOCK + j;
-        vector[3 * p] = dx;
-        vector[3 * p + 1] = dy;
-        vector[3 * p + 2] = dz;
-        p++;
-      }
+      const double *x_j = x[j];
+      const double dx = x_j[0] - x_i, dy = x_j[1] - y_i, dz = x_j[2] - z_i;
+      // Written always, kept if near: no branch to mispredict.
+      index[p] = BLOCK + j;
+      r[3 * p] = dx;
+      r[3 * p + 1] = dy;
+      r[3 * p + 2] = dz;
+      p += dx * dx + dy * dy + dz * dz < limit;
     }
     longest = std::max(longest, p - start[c]);
   }
@@ -176,14 +179,17 @@ void PairSkpot::scatter(int first, int n)
     const int i = list->ilist[first + c];
     if (eflag_global) eng_vdwl += energies[c];
     if (eflag_atom) eatom[i] += energies[c];
-    double total[3] = {0.0, 0.0, 0.0};
+    double f_x = 0.0, f_y = 0.0, f_z = 0.0;
     for (int64_t p = start[c]; p < start[c + 1]; p++) {
       const int j = neighbors[p] - BLOCK;
       const double *g = &gradient[3 * p], *r = &vector[3 * p];
-      for (int k = 0; k < 3; k++) {
-        total[k] += g[k];
-        f[j][k] -= g[k];
-      }
+      double *f_j = f[j];
+      f_x += g[0];
+      f_y += g[1];
+      f_z += g[2];
+      f_j[0] -= g[0];
+      f_j[1] -= g[1];
+      f_j[2] -= g[2];
       if (!sum_virial && !vflag_atom) continue;
       const double v[6] = {-r[0] * g[0],
                            -r[1] * g[1],
@@ -199,7 +205,9 @@ void PairSkpot::scatter(int first, int n)
         }
       }
     }
-    for (int k = 0; k < 3; k++) f[i][k] += total[k];
+    f[i][0] += f_x;
+    f[i][1] += f_y;
+    f[i][2] += f_z;
   }
 }
 
