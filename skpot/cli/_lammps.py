@@ -40,6 +40,10 @@ def export_lammps(
         str,
         Option(help="Processor to compile for: host, or a name such as x86-64-v3 or znver4."),
     ] = "host",
+    grades: Annotated[
+        bool,
+        Option("--grades", help="Let it tell extrapolation grades (fix pair): a larger file."),
+    ] = False,
     force: Force = False,
 ):
     """Compile a model to a library that needs no Python; LAMMPS runs it as pair_style skpot.
@@ -47,12 +51,17 @@ def export_lammps(
     Before it is written the library is run and compared with the model. It takes a C compiler.
     """
     refuse_overwriting(output, force)
+    from skpot.data._elements import SYMBOLS
     from skpot.md.lammps import export
     from skpot.persistence import load
 
-    elements, cutoff = export(load(model), output, cpu)
-    say(f"wrote {output}: {os.path.getsize(output) / 1e6:.1f} MB, cutoff {cutoff:g} Å. In LAMMPS:")
-    say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {' '.join(elements)}")
+    potential = export(load(model), output, cpu, grades)
+    elements = " ".join(SYMBOLS[z] for z in potential.species)
+    size = f"{os.path.getsize(output) / 1e6:.1f} MB, cutoff {potential.cutoff:g} Å"
+    say(f"wrote {output}: {size}. In LAMMPS:")
+    say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
+    if grades:
+        say("  fix grade all pair 10 skpot grade 1")
 
 
 @command
