@@ -101,9 +101,9 @@ def _evaluated(library, source, batch, cpu):
         check=False,
     )
     if result.returncode:
-        advice = "" if cpu == "host" else f"; can this machine run code for {cpu}?"
+        advice = "" if cpu == "host" else f" This machine may be unable to run code for {cpu}."
         problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
-        raise RuntimeError(f"the library crashes: {problem[0]}{advice} Nothing was written.")
+        raise RuntimeError(f"the library crashes: {problem[0]}. Nothing was written.{advice}")
     with np.load(found) as arrays:
         energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
     forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))

@@ -4,60 +4,63 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from skpot.core._jit import jit
 from skpot.data import as_batch
-from skpot.md.lammps import _plugin
-from skpot.md.lammps._build import reference_structures, write_library
+from skpot.md.lammps import _build, _plugin
 from tests.md.lammps import compiled_toy as toy
 from tests.md.lammps.program import BIN
-
-NUMBERS, SYMBOLS = (14,), ("Si",)
 
 
 @pytest.mark.parametrize("numbers", [[14], [1, 55], list(range(1, 90))])
 def test_structures_for_the_comparison(numbers):
-    structures = reference_structures(numbers)
+    structures = _build.reference_structures(numbers)
     assert set(structures[0].numbers) == set(structures[1].numbers) == set(numbers)
     assert len(structures[2]) == 1
     distances = np.linalg.norm(as_batch(structures).neighbors(6.0).pairs.vector, axis=1)
     assert 0.8 < distances.min() < 3.0
 
 
-def compiled(path, evaluate=toy.evaluate, name="forces", error=0.0):
-    model = toy.toy(1)
-    right = toy.reference(model, NUMBERS)
-
-    def reference(batch):
-        results = right(batch)
-        return results._replace(**{name: getattr(results, name) + error})
-
-    source = toy.source(model, NUMBERS, SYMBOLS)._replace(evaluate=evaluate)
-    write_library(source, path, reference)
+CRASHING = """
+#include <signal.h>
+long skpot_abi(void) { raise(SIGSEGV); return 1; }
+"""
 
 
-@jit
-def crashing(lo, hi, pairs, species, model, arena, energies, gradient):
-    energies[1 << 50] = model.cutoff
+def crashing(source, folder, cpu):
+    (Path(folder) / "model.c").write_text(CRASHING)
+    command = ["cc", "-shared", "-fPIC", "model.c", "-o", "model.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    return Path(folder) / "model.so"
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("wrong", "error", "message"),
     [
-        ({"error": 1e-6}, "the library's forces differ by 1e-06 from the model's"),
-        ({"name": "grades", "error": np.nan}, "the library's grades differ by nan"),
-        ({"evaluate": crashing}, "the library crashes: signal 11"),
+        ("forces", 1e-6, "the library's forces differ by 1e-06 from the model's"),
+        ("grades", np.nan, "the library's grades differ by nan"),
+        (None, 0.0, "the library crashes: signal 11. Nothing was written"),
     ],
     ids=["forces", "grades", "crash"],
 )
-def test_what_is_wrong_is_not_written(settings, message, library, tmp_path):
+def test_what_is_wrong_is_not_written(wrong, error, message, library, tmp_path, monkeypatch):
+    numbers, model = library.numbers, library.model
     path = tmp_path / "model.so"
     shutil.copy(library.path, path)
+
+    def build(source, folder, cpu):
+        return Path(shutil.copy(library.path, folder))
+
+    def reference(batch):
+        results = toy.reference(model, numbers)(batch)
+        return results._replace(**{wrong: getattr(results, wrong) + error}) if wrong else results
+
+    monkeypatch.setattr(_build.aot, "build", build if wrong else crashing)
     with pytest.raises(RuntimeError, match=message):
-        compiled(path, **settings)
+        _build.write_library(toy.source(model, numbers, "HCOZ"), path, reference)
     assert path.read_bytes() == library.path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["model.so"]
     assert [p.name for p in library.path.parent.iterdir()] == ["model.so"]  # of one that was right
@@ -65,7 +68,7 @@ def test_what_is_wrong_is_not_written(settings, message, library, tmp_path):
 
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(OSError, match="folder .*nowhere for model.so does not exist"):
-        compiled(tmp_path / "nowhere" / "model.so")
+        _build.write_library(None, tmp_path / "nowhere" / "model.so", None)
 
 
 def test_lammps_asks_for_the_folder_without_cost():
@@ -136,6 +139,6 @@ def test_lammps_is_missing(monkeypatch):
 
 
 def test_a_compiler_that_fails(plugins, tmp_path, monkeypatch):
-    monkeypatch.setenv("CXXFLAGS", "-DLAMMPS_NS=")
+    monkeypatch.setenv("CXXFLAGS", "--no-such-flag")
     with pytest.raises(OSError, match="cannot compile the plugin:\n"):
         _plugin.compile_plugin(tmp_path, {"version": 1, "name": "1 Jan 2000", "tagint": 4})

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
-from skpot.datasets import load_ethanol, load_silicon
+from skpot.datasets import load_ethanol
 from tests.md.lammps.program import run
 from tests.md.lammps.test_plugin import oxide, rattled
 
@@ -17,60 +17,49 @@ def small_soap(**settings):
     return skpot.SOAP(**{"cutoff": 4.0, "n_max": 4, "l_max": 3} | settings)
 
 
-def silicon():
-    X, y, _, _ = load_silicon(return_X_y=True)
-    return make_pipeline(small_soap(), skpot.SparseGPR(n_sparse=60)).fit(X[:12], y[:12])
-
-
-def ethanol():
-    X, y, _, _ = load_ethanol(return_X_y=True)
-    return make_pipeline(small_soap(n_max=3), skpot.SparseGPR(n_sparse=90)).fit(X[:20], y[:20])
-
-
-def mixture():
-    """A model of three species fitted to labels of no meaning."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model of four species, its library, and what the command said that made it."""
     rng = np.random.default_rng(0)
-    X = [rattled(oxide(), seed) for seed in range(4)]
-    y = skpot.Targets(rng.normal(size=4), [rng.normal(size=(len(x), 3)) for x in X])
-    return make_pipeline(small_soap(n_max=3), skpot.SparseGPR(n_sparse=40)).fit(X, y)
+    X, y, _, _ = load_ethanol(return_X_y=True)
+    crystals = [rattled(oxide(), seed) for seed in range(3)]
+    meaningless = [rng.normal(size=(len(atoms), 3)) for atoms in crystals]
+    labels = np.concatenate([y[:20], skpot.Targets(rng.normal(size=3), meaningless)])
+    e0 = dict(zip("HCO", y.energy[:3])) | {"Si": -5.0}
+    soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
+    model = make_pipeline(soap, skpot.SparseGPR(n_sparse=90, e0=e0)).fit(
+        [*X[:20], *crystals], labels
+    )
+    folder = tmp_path_factory.mktemp("model")
+    skpot.dump(model, folder / "model.skpot")
+    args = ["export", "lammps", folder / "model.skpot", "-o", folder / "model.so", "--grades"]
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.output
+    return model, folder / "model.so", result.output
 
 
-MODELS = {
-    "silicon": (silicon, lambda: rattled(bulk("Si", cubic=True) * (3, 2, 2))),
-    "primitive": (silicon, lambda: rattled(bulk("Si") * (2, 1, 1))),
-    "ethanol": (ethanol, lambda: load_ethanol().X_test[-1]),
-    "mixture": (mixture, lambda: rattled(oxide(), 9)),
+STRUCTURES = {
+    "silicon": lambda: rattled(bulk("Si", cubic=True) * (3, 2, 2)),
+    "primitive": lambda: rattled(bulk("Si") * (2, 1, 1)),
+    "ethanol": lambda: load_ethanol().X_test[-1],
+    "oxide": lambda: rattled(oxide(), 9),
 }
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A function from names to a fitted model and its library, by the command line."""
-    done = {}
-
-    def make(fit):
-        if fit not in done:
-            folder = tmp_path_factory.mktemp("model")
-            model = fit()
-            skpot.dump(model, folder / "model.skpot")
-            args = ["export", "lammps", folder / "model.skpot", "-o", folder / "model.so"]
-            result = CliRunner().invoke(app, [*map(str, args), "--grades"])
-            assert result.exit_code == 0, result.output
-            done[fit] = model, folder / "model.so", result.output
-        return done[fit]
-
-    return make
-
-
 @pytest.mark.parametrize("n_ranks", [1, 2])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", STRUCTURES)
 def test_lammps_gives_what_the_model_predicts(name, n_ranks, exported, plugins, tmp_path):
-    fit, structure = MODELS[name]
-    model, path, output = exported(fit)
-    atoms = structure()
+    model, path, output = exported
+    atoms = STRUCTURES[name]()
     symbols = sorted(set(atoms.symbols))
     assert f"pair_style skpot {path}" in output
-    potential = f"pair_style skpot {path}\npair_coeff * * {' '.join(symbols)}\n"
+    potential = f"""
+pair_style skpot {path}
+pair_coeff * * {" ".join(symbols)}
+fix grades all pair 1 skpot grade 1
+dump grades all custom 1 grades.txt id f_grades
+dump_modify grades sort id format float %.17g
+"""
     result = run(tmp_path, atoms, symbols, potential, n_ranks=n_ranks, plugins=plugins)
     predicted, frame = model.predict([atoms]), result.frames[0]
     np.testing.assert_allclose(result.thermo["PotEng"], predicted.energy, rtol=1e-10)
@@ -80,19 +69,6 @@ def test_lammps_gives_what_the_model_predicts(name, n_ranks, exported, plugins, 
     if atoms.pbc.all():
         virial = -predicted.stress[0] * atoms.get_volume()
         np.testing.assert_allclose(result.virial[0], virial, rtol=0, atol=1e-8)
-
-
-def test_grades_of_a_model(exported, plugins, tmp_path):
-    model, path, _ = exported(silicon)
-    atoms = rattled(bulk("Si", cubic=True) * (3, 2, 2))
-    potential = f"""
-pair_style skpot {path}
-pair_coeff * * Si
-fix grades all pair 1 skpot grade 1
-dump grades all custom 1 grades.txt id f_grades
-dump_modify grades sort id format float %.17g
-"""
-    run(tmp_path, atoms, ["Si"], potential, n_ranks=2, plugins=plugins)
     grades = np.loadtxt((tmp_path / "grades.txt").read_text().splitlines()[9:])[:, 1]
     expected = model[-1].extrapolation_grade(model[:-1].transform([atoms]))
     np.testing.assert_allclose(grades, expected, rtol=1e-5, atol=1e-6)
@@ -107,7 +83,7 @@ def failing(*args):
 
 
 def test_errors_of_the_command(exported, tmp_path, monkeypatch):
-    _, path, _ = exported(silicon)
+    _, path, _ = exported
     model, output = path.with_name("model.skpot"), tmp_path / "model.so"
     assert "model.so exists already; add --force" in failing("export", "lammps", model, "-o", path)
     assert "knows no processor 'pentium9'" in failing(
