@@ -199,14 +199,17 @@ def object_code(function, signature, cpu="host"):
     return machine.emit_object(module)
 
 
+def processor(cpu):
+    """Return the name that LLVM has for a processor; "host" is this machine's."""
+    return llvm.get_host_cpu_name() if cpu == "host" else cpu
+
+
 def _target_machine(cpu):
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = ""
-    if cpu == "host":
-        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    features = llvm.get_host_cpu_features().flatten() if cpu == "host" else ""
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic")
+    return target.create_target_machine(cpu=processor(cpu), features=features, opt=3, reloc="pic")
 
 
 def _check_cpu(cc, cpu, folder):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ def write_library(source, path, reference, cpu="host"):
         If there is no C compiler, or `path` cannot be written.
     RuntimeError
         If the library crashes or its results differ from the reference.
+    ValueError
+        If this machine cannot run code for the processor, or there is none of that name.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -101,9 +104,13 @@ def _evaluated(library, source, batch, cpu):
         check=False,
     )
     if result.returncode:
-        advice = "" if cpu == "host" else f" This machine may be unable to run code for {cpu}."
+        if result.returncode == -signal.SIGILL and cpu != "host":
+            raise ValueError(
+                f"this machine cannot run code for {cpu}, so the library cannot be compared with "
+                "the model; nothing was written. Export on such a machine, or for an older one."
+            )
         problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
-        raise RuntimeError(f"the library crashes: {problem[0]}. Nothing was written.{advice}")
+        raise RuntimeError(f"the library crashes: {problem[0]}. Nothing was written.")
     with np.load(found) as arrays:
         energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
     forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))

@@ -53,7 +53,7 @@ def export(model, path, cpu="host", grades=False):
         potential.cutoff,
         potential.species.tolist(),
         ["" if u else SYMBOLS[z] for z, u in zip(potential.species, unknown)],
-        f"skpot {__version__}, {_outline(model)}, compiled for {cpu}",
+        f"skpot {__version__}, {_outline(model)}, compiled for {aot.processor(cpu)}",
     )
     if potential.graded is not None:
         source = source._replace(

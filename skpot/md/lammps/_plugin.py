@@ -88,11 +88,13 @@ def compile_plugin(folder, facts):
         "SKPOT_VERSION": json.dumps(__version__),
     }
     made = Path(folder) / FILE
+    # What the plugin takes from LAMMPS is found when it is loaded, which macOS must be told.
+    open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [
         *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
         *[f"-D{name}={value}" for name, value in definitions.items()],
         *[f"-I{path}" for path in headers],
-        *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl"],
+        *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl", *open_symbols],
         *os.environ.get("CXXFLAGS", "").split(),
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -26,15 +26,18 @@ def test_structures_for_the_comparison(numbers):
 
 CRASHING = """
 #include <signal.h>
-long skpot_abi(void) { raise(SIGSEGV); return 1; }
+long skpot_abi(void) { raise(SIGNAL); return 1; }
 """
 
 
-def crashing(source, folder, cpu):
-    (Path(folder) / "model.c").write_text(CRASHING)
-    command = ["cc", "-shared", "-fPIC", "model.c", "-o", "model.so"]
-    subprocess.run(command, cwd=folder, check=True)
-    return Path(folder) / "model.so"
+def crashing(signal):
+    def build(source, folder, cpu):
+        (Path(folder) / "model.c").write_text(CRASHING)
+        command = ["cc", f"-DSIGNAL={signal}", "-shared", "-fPIC", "model.c", "-o", "model.so"]
+        subprocess.run(command, cwd=folder, check=True)
+        return Path(folder) / "model.so"
+
+    return build
 
 
 @pytest.mark.parametrize(
@@ -58,12 +61,19 @@ def test_what_is_wrong_is_not_written(wrong, error, message, library, tmp_path, 
         results = toy.reference(model, numbers)(batch)
         return results._replace(**{wrong: getattr(results, wrong) + error}) if wrong else results
 
-    monkeypatch.setattr(_build.aot, "build", build if wrong else crashing)
+    monkeypatch.setattr(_build.aot, "build", build if wrong else crashing("SIGSEGV"))
     with pytest.raises(RuntimeError, match=message):
         _build.write_library(toy.source(model, numbers, "HCOZ"), path, reference)
     assert path.read_bytes() == library.path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["model.so"]
     assert [p.name for p in library.path.parent.iterdir()] == ["model.so"]  # of one that was right
+
+
+def test_code_that_this_machine_cannot_run(library, tmp_path, monkeypatch):
+    source = toy.source(library.model, library.numbers, "HCOZ")
+    monkeypatch.setattr(_build.aot, "build", crashing("SIGILL"))
+    with pytest.raises(ValueError, match="this machine cannot run code for x86-64-v9"):
+        _build.write_library(source, tmp_path / "model.so", None, "x86-64-v9")
 
 
 def test_a_folder_that_does_not_exist(tmp_path):

@@ -174,6 +174,19 @@ pair_coeff 1 2 lj/cut 0.0 1.0
     np.testing.assert_allclose(result.virial[0], virials[0], rtol=0, atol=1e-9)
 
 
+def test_two_models_at_once(library, silicon_library, plugins, tmp_path):
+    atoms = rattled(bulk("Si", cubic=True))
+    potential = f"""
+pair_style hybrid/overlay skpot {library.path} skpot {silicon_library.path}
+pair_coeff * * skpot 1 Si
+pair_coeff * * skpot 2 Si
+"""
+    frame = run(tmp_path, atoms, ["Si"], potential, plugins=plugins).frames[0]
+    one, other = library.predict(atoms), silicon_library.predict(atoms)
+    np.testing.assert_allclose(frame.energies, one.energies + other.energies, rtol=1e-11)
+    np.testing.assert_allclose(frame.forces, one.forces + other.forces, rtol=0, atol=1e-11)
+
+
 def test_another_model_in_the_same_script(library, silicon_library, plugins, tmp_path):
     atoms = rattled(bulk("Si", cubic=True))
     text = prepare(tmp_path, atoms, ["Si"]) + silicon_library.style("Si")

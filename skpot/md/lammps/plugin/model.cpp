@@ -9,6 +9,13 @@ static constexpr int64_t ABI = SKPOT_ABI;    // of the functions, given by the b
 std::string Model::open(const std::string &path)
 {
   close();
+  const std::string problem = load(path);
+  if (!problem.empty()) close();
+  return problem;
+}
+
+std::string Model::load(const std::string &path)
+{
   // A name without a slash would be looked for among the system's libraries.
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
   handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -45,6 +52,9 @@ void Model::close()
   if (handle) dlclose(handle);
   handle = nullptr;
   n_species = 0;
+  work_size = nullptr;
+  evaluate = nullptr;
+  grade = nullptr;
 }
 
 int64_t Model::find(const std::string &symbol) const

@@ -23,12 +23,13 @@ class Model {
   int64_t find(const std::string &symbol) const;
   std::string all_symbols() const;
 
+  // Null unless a library is open.
   int64_t (*work_size)(int64_t n_neighbors, int64_t n_centres) = nullptr;
   int64_t (*evaluate)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
                       const int64_t *start, const int64_t *neighbor, const double *vector,
                       const int64_t *species, double *energies, double *gradient, double *work,
                       int64_t n_work) = nullptr;
-  // Null if the model has no extrapolation grade.
+  // Null if the model has no extrapolation grades.
   int64_t (*grade)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
                    const int64_t *start, const int64_t *neighbor, const double *vector,
                    const int64_t *species, double *grades, double *work,
@@ -37,6 +38,8 @@ class Model {
   std::string description;
 
  private:
+  std::string load(const std::string &path);
+
   void *handle = nullptr;
   int64_t n_species = 0;
   const char *const *symbols = nullptr;

@@ -92,6 +92,8 @@ void PairSkpot::coeff(int narg, char **arg)
 
 void PairSkpot::init_style()
 {
+  if (!model.evaluate)
+    error->all(FLERR, "pair_style skpot has no model, because opening it failed before");
   if (strcmp(update->unit_style, "metal") != 0)
     error->all(FLERR, "pair_style skpot is in eV and Angstrom: write 'units metal' instead of "
                "'units {}'", update->unit_style);
