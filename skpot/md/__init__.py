@@ -5,7 +5,14 @@ Names load on first use: LAMMPS imports a module of this package whenever it sta
 
 import importlib
 
-_PUBLIC = {"Calculator": "._calculator"}
+_PUBLIC = {
+    "BatchCalculator": "._batch_calculator",
+    "Calculator": "._calculator",
+    "CompiledPotential": "._compiled",
+    "Errors": "._compiled",
+    "NotCompilableError": "._feature_trees",
+    "compile": "._compiled",
+}
 
 __all__ = sorted(_PUBLIC)
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
+_LARGE = 500  # atoms up to which logged steps have an uncertainty
 
 
 class BlowUp(RuntimeError):
@@ -46,8 +47,18 @@ class Trace:
         self.potential.append(potential / n)
         self.total.append((potential + atoms.get_kinetic_energy()) / n)
         self.temperature.append(atoms.get_temperature())
-        self.energy_std.append(atoms.calc.results.get("energy_std", np.nan) / n)
+        self.energy_std.append(_energy_std(atoms) / n)
         self.volume.append(atoms.cell.volume / n if atoms.cell.rank == 3 else np.nan)
+
+
+def _energy_std(atoms):
+    """Return the standard deviation of the energy (eV), NaN where there is none or it takes long.
+
+    It compares all pairs of atoms.
+    """
+    if "energy_std" not in atoms.calc.implemented_properties or len(atoms) > _LARGE:
+        return np.nan
+    return atoms.calc.get_property("energy_std", atoms)
 
 
 def read_structure(path, index=-1):
