@@ -275,7 +275,10 @@ WRONG = {
     "element": ({"elements": "Ge"}, "does not know Ge, element of type 1; it knows H C O Si"),
     "no element": ({"elements": "NULL"}, "every type is NULL"),
     "elements": ({"elements": "Si O"}, "each of the 1 atom types, got 2 elements"),
-    "no file": ({"arguments": "mdoel.so"}, "mdoel.so is neither here nor in LAMMPS_POTENTIALS"),
+    "no file": (
+        {"arguments": "mdoel.so"},
+        "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
+    ),
     "arguments": ({"arguments": "{path} 5.0"}, "nothing else, got 2 arguments"),
     "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: "),
     "another library": ({"arguments": "other.so"}, "it is not a library of skpot"),
