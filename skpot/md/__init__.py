@@ -10,6 +10,8 @@ _PUBLIC = {
     "Calculator": "._calculator",
     "CompiledPotential": "._compiled",
     "Errors": "._compiled",
+    "Guard": "._guard",
+    "LimitPassed": "._guard",
     "NotCompilableError": "._feature_trees",
     "compile": "._compiled",
 }

@@ -1,13 +1,10 @@
-"""Molecular dynamics with a fitted model: ASE's integrators, a trace and a safe trajectory file."""
+"""Molecular dynamics with a fitted model: ASE's integrators and a trace."""
 
-import os
-import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
 from ase import units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read, write
+from ase.io import read
 from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
@@ -94,6 +91,8 @@ def run(
     on_step=None,
     random_state=0,
     trace=None,
+    checkpoint=None,
+    guard=None,
 ):
     """Run molecular dynamics; atoms move.
 
@@ -102,7 +101,7 @@ def run(
     atoms : Atoms
         With calculator and velocities.
     steps : int
-        Number of steps.
+        Number of steps, those before the checkpoint included.
     ensemble : {"nve", "nvt", "npt"}, default="nve"
         Velocity Verlet; with stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126,
         014101 (2007)); or isotropic Martyna-Tobias-Klein.
@@ -122,6 +121,10 @@ def run(
         Seed of the thermostat.
     trace : Trace, optional
         To append to.
+    checkpoint : Checkpoint, optional
+        Where the state goes with the frames of the trajectory; and whence, if it has been loaded.
+    guard : Guard, optional
+        Looks at each entry.
 
     Returns
     -------
@@ -131,11 +134,16 @@ def run(
     ------
     BlowUp
         If an energy is not finite, atoms meet or the temperature leaves all bounds.
+    LimitPassed
+        By the guard.
     """
     trace = Trace() if trace is None else trace
     started = trace.time[-1] if trace.time else 0.0
     limit = 10.0 * max(temperature, atoms.get_temperature()) + 1000.0
     dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
+    continued = bool(trace.time)
+    if checkpoint is not None:
+        continued |= checkpoint.restore(dynamics)
 
     def watch():
         step = dynamics.nsteps
@@ -144,20 +152,24 @@ def run(
             raise BlowUp(f"step {step}: the energy is {energy} eV and the temperature {hot} K")
         if hot > limit:
             raise BlowUp(f"step {step}: the temperature is {hot:.0f} K, above {limit:.0f} K")
-        if step % interval or (step == 0 and trace.time):  # a continued run begins recorded
+        if step % interval or (step == 0 and continued):  # which begins recorded
             return
         trace.add(started + step * timestep / 1000.0, atoms)
         if trajectory is not None:
             trajectory.write(atoms, trace)
+        if checkpoint is not None:
+            checkpoint.save(dynamics, trajectory)
         if on_step is not None:
             on_step(step, trace)
+        if guard is not None:
+            guard()
 
     dynamics.attach(watch, interval=1)
     # Matrices of a few hundred rows gain nothing from BLAS threads and much from their absence.
     blas_threads = 1 if len(atoms) < 500 else None
     try:
         with threadpool_limits(blas_threads, user_api="blas"):
-            dynamics.run(steps)
+            dynamics.run(steps - dynamics.nsteps)
     except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
         # The checks of structures: not finite, or two atoms at one place.
         raise BlowUp(f"step {dynamics.nsteps}: {error}") from error
@@ -192,42 +204,3 @@ def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
         tdamp=THERMOSTAT_TIME * units.fs,
         pdamp=BAROSTAT_TIME * units.fs,
     )
-
-
-class TrajectoryFile:
-    """Extended XYZ that appears under its name when it is closed, whatever ended the run.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; an existing one is replaced when this is closed.
-    """
-
-    def __init__(self, path):
-        self.path = os.fspath(path)
-        folder, name = os.path.split(os.path.abspath(self.path))
-        self._temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-        self._file = open(self._temporary, "x", encoding="utf-8")
-        self.n_frames = 0
-
-    def write(self, atoms, trace):
-        """Append a frame with energy, forces, stress, velocities and uncertainty."""
-        frame = atoms.copy()
-        frame.info = {"time_ps": trace.time[-1]}  # what the start structure was called is over
-        kept = {k: v for k, v in atoms.calc.results.items() if k in ("energy", "forces", "stress")}
-        frame.calc = SinglePointCalculator(frame, **kept)
-        if "energy_std" in atoms.calc.results:
-            frame.info["energy_std"] = atoms.calc.results["energy_std"]
-        write(self._file, frame, format="extxyz")
-        self._file.flush()
-        self.n_frames += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._file.close()
-        if self.n_frames:
-            os.replace(self._temporary, self.path)
-        else:
-            os.unlink(self._temporary)

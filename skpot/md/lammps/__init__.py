@@ -2,7 +2,7 @@
 
 import importlib
 
-_PUBLIC = {"build_plugin": "._plugin", "export": "._export"}
+_PUBLIC = {"attach": "._attach", "build_plugin": "._plugin", "export": "._export"}
 
 __all__ = sorted(_PUBLIC)
 
