@@ -99,8 +99,9 @@ def moved(folder, n_ranks, fix, library, plugins, steps=200):
 
 def test_atoms_that_cross_between_ranks(library, plugins, tmp_path):
     one, two = (moved(tmp_path, n, "nve", library, plugins) for n in (1, 2))
-    begin, end = two.frames[0].positions, two.frames[-1].positions
-    assert (np.linalg.norm(end - begin, axis=1) > 2.0).mean() > 0.3  # it is a liquid
+    # Two ranks halve one direction; whichever it is, many atoms changed sides.
+    begin, end = (frame.positions % 10.86 < 5.43 for frame in (two.frames[0], two.frames[-1]))
+    assert ((begin != end).sum(axis=0) > 5).all()
     # Sums in another order differ by 1e-15, and nearby trajectories of a liquid part by a factor e
     # in some 50 fs: 1e-12 is what was seen.
     np.testing.assert_allclose(
