@@ -96,6 +96,11 @@ def exact_inline_jit(function):
     return _decorate(function, fastmath=False, forceinline=True, **_wrappers(function))
 
 
+def compile_for(signature, function):
+    """Compile a function for one signature at once, for its code alone; not kept on disk."""
+    return numba.njit(signature, **_OPTIONS, **_INNER)(function)
+
+
 def variants(table):
     """Let compiled callers of the decorated function run the entry for its first argument's type.
 

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
-from ._compiled import compile, fitted_pipeline, transformed
+from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
 from ._feature_trees import NotCompilableError
 from ._skin import SkinnedStructure
 
@@ -17,9 +17,10 @@ class Calculator(AseCalculator):
 
     Parameters
     ----------
-    model : Pipeline, CalibratedPotential or DeltaRegressor
+    model : Pipeline, CalibratedPotential, DeltaRegressor or CompiledPotential
         Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`; or such a
-        pipeline with calibrated standard deviations, or beside another calculator.
+        pipeline with calibrated standard deviations, or beside another calculator; or what
+        `skpot.compile` made of one, which has no standard deviations.
     skin : float, default=0.7
         Width in Å by which neighbours are searched further than the cutoff, so that the search
         is repeated only after atoms or cell have moved enough to matter. Results do not depend
@@ -70,11 +71,14 @@ class Calculator(AseCalculator):
             else:
                 self._calibration = inner
             inner = inner.estimator_
-        self._pipeline = fitted_pipeline(inner)
         self.model = model
         self.skin = float(skin)
         self.uncertainty = uncertainty
         self._structure = self._features = None
+        if isinstance(inner, CompiledPotential):
+            self.compiled_, self._pipeline = inner, None
+            return
+        self._pipeline = fitted_pipeline(inner)
         try:
             self.compiled_ = compile(self._pipeline)
         except NotCompilableError:
@@ -135,6 +139,12 @@ class Calculator(AseCalculator):
     def _add_uncertainty(self, properties):
         """Add what is asked for of the last structure."""
         wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
+        if self._pipeline is None:
+            if "extrapolation_grade" in wanted and self.compiled_.graded is not None:
+                pairs = self._structure.neighbors(self.compiled_.cutoff).pairs
+                grades = self.compiled_.grade_pairs(pairs, self._species)
+                self.results["extrapolation_grade"] = grades
+            return
         regressor = self._pipeline[-1]
         if not wanted or not hasattr(regressor, "energy_std"):
             return

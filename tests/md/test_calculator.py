@@ -258,6 +258,20 @@ def test_a_request_evaluates_nothing_anew(model, monkeypatch):
     np.testing.assert_array_equal(atoms.get_forces(), forces)
 
 
+def test_a_compiled_potential_is_a_calculator_too(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=2)
+    own = atoms.copy()
+    own.calc = skpot.Calculator(skpot.compile(model, grades=True))
+    atoms.calc = skpot.Calculator(model)
+    np.testing.assert_array_equal(own.get_forces(), atoms.get_forces())
+    grade = own.calc.get_property("extrapolation_grade", own)
+    expected = atoms.calc.get_property("extrapolation_grade", atoms)
+    np.testing.assert_allclose(grade, expected, rtol=1e-4)
+    with pytest.raises(PropertyNotImplementedError):
+        own.calc.get_property("energy_std", own)
+
+
 def test_molecules_have_no_deviation_of_stress(model):
     atoms = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])
     atoms.calc = skpot.Calculator(model)

@@ -1,8 +1,8 @@
-"""Fitted models in LAMMPS. Names load on first use."""
+"""LAMMPS as the engine. Names load on first use: LAMMPS itself imports a module of this package."""
 
 import importlib
 
-_PUBLIC = {"attach": "._attach"}
+_PUBLIC = {"attach": "._attach", "build_plugin": "._plugin", "export": "._export"}
 
 __all__ = sorted(_PUBLIC)
 
