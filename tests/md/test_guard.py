@@ -155,6 +155,6 @@ def test_wrong_settings_are_refused(options, message):
 
 def test_a_model_without_uncertainty_has_no_grade():
     X, y = labelled(5)
-    model = make_pipeline(skpot.SOAP(cutoff=4.0, n_max=3, l_max=2), skpot.LinearRidge()).fit(X, y)
+    model = make_pipeline(skpot.SOAP(cutoff=4.0, n_max=3, l_max=2), skpot.KernelRidge()).fit(X, y)
     with pytest.raises(ValueError, match="gives no extrapolation_grade, which max_grade limits"):
         Guard(copper(model), max_grade=1.0)()

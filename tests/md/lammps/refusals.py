@@ -55,12 +55,12 @@ BONDED = [
     "create_box 1 all bond/types 1 extra/bond/per/atom 4 extra/special/per/atom 20",
     *ATOMS[3:],
 ]
-BONDS = ["bond_style zero", "bond_coeff *", "create_bonds many all all 1 0.5 2.6", "run 0"]
+BONDS = ["bond_style zero", "bond_coeff *", "create_bonds many all all 1 0.5 2.6"]
 
 FOUND = {
-    "bonded": attempt(BONDED, BONDS),
-    "bonded_without_effect": attempt(BONDED, ["special_bonds lj/coul 1 1 1", *BONDS]),
-    "bonded_and_marked": attempt(BONDED, ["special_bonds lj/coul 0.5 0.5 0.5", *BONDS]),
+    "bonded": attempt(BONDED, [*BONDS, "run 0"]),
+    "bonded_without_effect": attempt(BONDED, [*BONDS, "special_bonds lj/coul 1 1 1", "run 0"]),
+    "bonded_and_marked": attempt(BONDED, [*BONDS, "special_bonds lj/coul 0.5 0.5 0.5", "run 0"]),
     "edge": attempt(ON_THE_EDGE, ["run 0"]),
     "units": attempt(["units real", *ATOMS]),
     "box": attempt([METAL]),
