@@ -1,6 +1,7 @@
 """Limits in a run: stop, record or label where the model leaves what it knows."""
 
 import numpy as np
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..core.pairs import closest_squared
@@ -9,6 +10,11 @@ from ..data._ase import labels_by
 from ._frames import FrameFile
 
 _ACTIONS = ("stop", "record", "relabel")
+_QUANTITIES = {
+    "max_energy_std": "energy_std",
+    "max_grade": "extrapolation_grade",
+    "max_forces_std": "forces_std",
+}
 
 
 class LimitPassed(RuntimeError):
@@ -56,7 +62,9 @@ class Guard:
     Raises
     ------
     LimitPassed
-        When called, if the action is "stop" and a limit is passed, or a value is not finite.
+        When called, if the action is "stop" and a limit is passed, or positions are not finite.
+    ValueError
+        If settings do not go together or, when called, the model gives no such quantity.
 
     Examples
     --------
@@ -140,10 +148,12 @@ class Guard:
             return float(atoms.get_temperature())
         if name == "min_distance":
             return self._closest()
-        if name == "max_energy_std":
-            return float(atoms.calc.get_property("energy_std", atoms)) / len(atoms)
-        quantity = {"max_grade": "extrapolation_grade", "max_forces_std": "forces_std"}[name]
-        return float(atoms.calc.get_property(quantity, atoms).max())
+        quantity = _QUANTITIES[name]
+        try:
+            value = np.max(atoms.calc.get_property(quantity, atoms))
+        except PropertyNotImplementedError as error:
+            raise ValueError(f"this model gives no {quantity}, which {name} limits") from error
+        return float(value) / (len(atoms) if name == "max_energy_std" else 1)
 
     def _closest(self):
         """Return the least distance, or infinity if none is within the limit."""

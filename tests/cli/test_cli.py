@@ -220,6 +220,10 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
         (["fit", "{d}/train.xyz", "-o", "{d}/x", "--cv", "3", "--group-key", "k"], "no info key"),
         (["md", "{d}/model.skpot", "{d}/gold.xyz", "-o", "{d}/x.xyz"], "species Au"),
         (["md", "{d}/model.skpot", "{d}/broken.xyz", "-o", "{d}/x.xyz"], "broken.xyz"),
+        (
+            ["ipi", "{d}/model.skpot", "{d}/test.xyz", "--unix", "nobody", "--patience", "0"],
+            "no server at unix socket nobody within 0 s: start i-PI first",
+        ),
         (["demo", "--out", "{d}"], "files of yours"),
     ],
 )

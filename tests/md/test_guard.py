@@ -151,3 +151,10 @@ def test_what_is_not_finite_stops_whatever_the_action(model, tmp_path):
 def test_wrong_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Guard(bulk("Cu"), **options)
+
+
+def test_a_model_without_uncertainty_has_no_grade():
+    X, y = labelled(5)
+    model = make_pipeline(skpot.SOAP(cutoff=4.0, n_max=3, l_max=2), skpot.KernelRidge()).fit(X, y)
+    with pytest.raises(ValueError, match="gives no extrapolation_grade, which max_grade limits"):
+        Guard(copper(model), max_grade=1.0)()

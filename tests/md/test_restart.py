@@ -1,5 +1,6 @@
 """Runs that are killed go on from where they were."""
 
+import json
 import os
 import signal
 import subprocess
@@ -129,23 +130,25 @@ def kill_after_a_checkpoint(folder, output, *options):
 
 
 def test_a_killed_run_goes_on_and_loses_nothing(folder):
-    output, steps = "killed.xyz", 2000
-    options = ["--steps", steps, "--restart"]
+    output = "killed.xyz"
     for _ in range(2):
-        kill_after_a_checkpoint(folder, output, *options)
+        kill_after_a_checkpoint(folder, output, "--steps", 10**8, "--restart")
     part, saved = folder / f"{output}.part", folder / f"{output}.checkpoint"
+    done = json.loads(str(np.load(saved)["header"]))["step"]
+    assert done > 0
     with open(part, "ab") as file:  # as if the last frame had been on its way to the disk
         file.write(b"4\nLattice=")
-    result = md(folder, output, *options)
+    steps = done + 100
+    result = md(folder, output, "--steps", steps, "--restart")
     assert result.exit_code == 0, result.output
-    assert "state of step" in result.output and "state of step 0 " not in result.output
+    assert f"state of step {done} from" in result.output
     assert not part.exists() and not saved.exists()
     frames = ase.io.read(folder / output, ":")
     times = [round(1000 * atoms.info["time_ps"]) for atoms in frames]
     assert times == list(range(0, steps + 1, 20))
 
     # The same run without interruption; rounding differs where neighbours were searched anew.
-    assert md(folder, "whole.xyz", "--steps", 600).exit_code == 0
+    assert md(folder, "whole.xyz", "--steps", min(steps, 1000)).exit_code == 0
     whole = ase.io.read(folder / "whole.xyz", ":")
     for one, other in zip(frames, whole):
         np.testing.assert_allclose(one.positions, other.positions, atol=1e-6)

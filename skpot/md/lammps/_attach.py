@@ -71,7 +71,7 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
         [
-            f"pair_style zero {potential.cutoff!r} full",
+            f"pair_style zero {float(potential.cutoff)!r} full",
             "pair_coeff * *",
             f"fix {fix_id} all external pf/callback 1 1",
             f"fix_modify {fix_id} energy yes virial yes",

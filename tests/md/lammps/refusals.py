@@ -48,7 +48,19 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
 
 ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbours at the cutoff itself
 
+BONDED = [
+    METAL,
+    "atom_style bond",
+    *ATOMS[:2],
+    "create_box 1 all bond/types 1 extra/bond/per/atom 4 extra/special/per/atom 20",
+    *ATOMS[3:],
+]
+BONDS = ["bond_style zero", "bond_coeff *", "create_bonds many all all 1 0.5 2.6"]
+
 FOUND = {
+    "bonded": attempt(BONDED, [*BONDS, "run 0"]),
+    "bonded_without_effect": attempt(BONDED, [*BONDS, "special_bonds lj/coul 1 1 1", "run 0"]),
+    "bonded_and_marked": attempt(BONDED, [*BONDS, "special_bonds lj/coul 0.5 0.5 0.5", "run 0"]),
     "edge": attempt(ON_THE_EDGE, ["run 0"]),
     "units": attempt(["units real", *ATOMS]),
     "box": attempt([METAL]),

@@ -199,6 +199,9 @@ def refusals(request):
     ("attempt", "message"),
     [
         ("edge", "^nothing$"),
+        ("bonded", "step 0: .*pairs closer than 4.0 Å.*special_bonds"),
+        ("bonded_without_effect", "^nothing$"),
+        ("bonded_and_marked", "^nothing$"),
         ("units", "step 0: LAMMPS has units real; .* use units metal"),
         ("box", "step 0: LAMMPS has no box yet"),
         ("style", "step 0: LAMMPS has pair_style lj/cut"),
