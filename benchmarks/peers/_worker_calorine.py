@@ -10,7 +10,13 @@ from pathlib import Path
 
 from _work import potential_step, read_systems, report
 
-HEAD = "nep4 1 Si\ncutoff {radial} {angular}\nn_max 4 4\nbasis_size 8 8\nl_max 4 2 0\nANN 30 0\n"
+HEAD = """nep4 1 Si
+cutoff {radial} {angular} 100 60
+n_max 4 4
+basis_size 8 8
+l_max 4 2 0
+ANN 30 0
+"""
 N_FEATURES = 5 + 5 * (4 + 1)  # radial, angular
 N_NUMBERS = (N_FEATURES + 2) * 30 + 1 + 2 * 5 * 9
 
@@ -28,12 +34,12 @@ def predict(system, rounds, radial, angular):
         path.write_text(HEAD.format(radial=radial, angular=angular) + "\n".join(lines) + "\n")
         calculator = CPUNEP(str(path))
 
-    def evaluate(atoms):
-        atoms.calc = calculator
-        return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        def evaluate(atoms):
+            atoms.calc = calculator
+            return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 
-    step = potential_step(frames[0].copy(), evaluate)
-    report(f"NEP, {radial} and {angular} Å", frames, step, int(rounds))
+        step = potential_step(frames[0].copy(), evaluate)
+        report(f"NEP, {radial} and {angular} Å", frames, step, int(rounds))
 
 
 if __name__ == "__main__":

@@ -54,21 +54,26 @@ def write_library(source, path, reference, cpu="host"):
     with tempfile.TemporaryDirectory() as folder:
         made = aot.build(source, folder, cpu)
         own = _evaluated(made, source, batch, cpu)
-        names = ("energies", "forces", "virials", "grades")[: len(own)]
-        for name, a, b in zip(names, own, reference(batch), strict=True):
-            error, scale = np.abs(a - b).max(), np.abs(b).max()
-            if not error <= _TOLERANCE * max(scale, 1.0):  # true for NaN
-                raise RuntimeError(
-                    f"the library's {name} differ by {error:.3g} from the model's, which go up to "
-                    f"{scale:.3g}; nothing was written. This is a defect of skpot or of the C "
-                    "compiler: please report it."
-                )
+        refuse_differences("library", own, reference(batch), _TOLERANCE)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             shutil.copy(made, temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def refuse_differences(what, own, reference, tolerance):
+    """Raise `RuntimeError` unless energies, forces, virials (and grades) agree with others."""
+    names = ("energies", "forces", "virials", "grades")[: len(own)]
+    for name, a, b in zip(names, own, reference, strict=True):
+        error, scale = np.abs(a - b).max(), np.abs(b).max()
+        if not error <= tolerance * max(scale, 1.0):  # true for NaN
+            raise RuntimeError(
+                f"the {what}'s {name} differ by {error:.3g} from the model's, which go up to "
+                f"{scale:.3g}; nothing was written. This is a defect of skpot or of a compiler: "
+                "please report it."
+            )
 
 
 def reference_structures(numbers):

@@ -4,17 +4,20 @@ import numpy as np
 
 from ... import __version__
 from ...core import aot, evaluation, leverage
+from ...data import as_batch
 from ...data._elements import SYMBOLS
 from .._compiled import CompiledPotential, compile, fitted_pipeline, transformed
-from ._build import write_library
+from ._build import reference_structures, refuse_differences, write_library
+
+_SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on
 
 
 def export(model, path, cpu="host", grades=False):
     """Write a fitted potential as a library for ``pair_style skpot`` of LAMMPS.
 
     The library holds compiled code and the model's numbers and needs nothing of Python. Any program
-    can call it: skpot/core/model.c describes its C functions. It is compared with the model on a
-    few structures before it is written.
+    can call it: skpot/core/model.c describes its C functions. It is compared with the compiled
+    model, and that with the pipeline, on a few structures before it is written.
 
     Parameters
     ----------
@@ -46,6 +49,10 @@ def export(model, path, cpu="host", grades=False):
     ready = isinstance(model, CompiledPotential)
     potential = model if ready else compile(model, grades=grades)
     unknown = np.isnan(potential.potential.e0)
+    if not ready:
+        batch = as_batch(reference_structures(potential.species[~unknown]))
+        other = fitted_pipeline(model)[-1].evaluate(transformed(model, batch))
+        refuse_differences("compiled form", potential.evaluate(batch), other, _SINGLE)
     source = aot.Source(
         evaluation.evaluate,
         evaluation.work_size,
@@ -63,7 +70,7 @@ def export(model, path, cpu="host", grades=False):
             grade=leverage.grade,
             grade_size=leverage.grade_size,
         )
-    write_library(source, path, _reference(model, potential), cpu)
+    write_library(source, path, lambda batch: _results(potential, batch), cpu)
     return potential
 
 
@@ -74,20 +81,10 @@ def _outline(model):
     return " + ".join(type(step).__name__ for _, step in fitted_pipeline(model).steps)
 
 
-def _reference(model, potential):
-    """Return the function that evaluates structures, by the steps of the pipeline if there is one.
-
-    Grades are the compiled ones in any case.
-    """
-
-    def results(batch):
-        if model is potential:
-            found = potential.evaluate(batch)
-        else:
-            found = fitted_pipeline(model)[-1].evaluate(transformed(model, batch))
-        if potential.graded is None:
-            return found
-        pairs = batch.neighbors(potential.cutoff).pairs
-        return *found, potential.grade_pairs(pairs, potential.species_index(batch.numbers))
-
-    return results
+def _results(potential, batch):
+    """Return energies, forces and virials of structures, and grades if there are any."""
+    results = potential.evaluate(batch)
+    if potential.graded is None:
+        return results
+    pairs = batch.neighbors(potential.cutoff).pairs
+    return *results, potential.grade_pairs(pairs, potential.species_index(batch.numbers))

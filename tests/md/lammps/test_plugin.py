@@ -99,8 +99,9 @@ def moved(folder, n_ranks, fix, library, plugins, steps=200):
 
 def test_atoms_that_cross_between_ranks(library, plugins, tmp_path):
     one, two = (moved(tmp_path, n, "nve", library, plugins) for n in (1, 2))
-    begin, end = two.frames[0].positions, two.frames[-1].positions
-    assert (np.linalg.norm(end - begin, axis=1) > 2.0).mean() > 0.3  # it is a liquid
+    # Two ranks halve one direction; whichever it is, many atoms changed sides.
+    begin, end = (frame.positions % 10.86 < 5.43 for frame in (two.frames[0], two.frames[-1]))
+    assert ((begin != end).sum(axis=0) > 5).all()
     # Sums in another order differ by 1e-15, and nearby trajectories of a liquid part by a factor e
     # in some 50 fs: 1e-12 is what was seen.
     np.testing.assert_allclose(
@@ -275,7 +276,10 @@ WRONG = {
     "element": ({"elements": "Ge"}, "does not know Ge, element of type 1; it knows H C O Si"),
     "no element": ({"elements": "NULL"}, "every type is NULL"),
     "elements": ({"elements": "Si O"}, "each of the 1 atom types, got 2 elements"),
-    "no file": ({"arguments": "mdoel.so"}, "mdoel.so is neither here nor in LAMMPS_POTENTIALS"),
+    "no file": (
+        {"arguments": "mdoel.so"},
+        "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
+    ),
     "arguments": ({"arguments": "{path} 5.0"}, "nothing else, got 2 arguments"),
     "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: "),
     "another library": ({"arguments": "other.so"}, "it is not a library of skpot"),

@@ -1,7 +1,6 @@
 #include "pair_skpot.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "atom.h"
@@ -41,16 +40,15 @@ void PairSkpot::settings(int narg, char **arg)
     error->all(FLERR, "pair_style skpot takes the library of a model and nothing else, got {} "
                "arguments; skpot export lammps writes one", narg);
   const std::string path = utils::get_potential_file_path(arg[0]);
-  if (path.empty())
-    error->all(FLERR, "pair_style skpot: {} is neither here nor in LAMMPS_POTENTIALS; write it "
-               "with: skpot export lammps model.skpot -o {}", arg[0], arg[0]);
-
+  const std::string problem = path.empty()
+      ? std::string("it is neither here nor in LAMMPS_POTENTIALS; write it with: skpot export "
+                    "lammps model.skpot -o ") + arg[0]
+      : model.open(path);
   // The ranks agree on whether there is an error: the file may be missing on one node alone.
-  const std::string problem = model.open(path);
   int failed = !problem.empty(), any_failed = 0;
   MPI_Allreduce(&failed, &any_failed, 1, MPI_INT, MPI_MAX, world);
   if (any_failed)
-    error->all(FLERR, "pair_style skpot: {} cannot be used: {}", path,
+    error->all(FLERR, "pair_style skpot: {} cannot be used: {}", arg[0],
                failed ? problem : "it fails on another rank");
   longest_row = 0;
   // Indices of species are those of another model now: pair_coeff must follow again.
