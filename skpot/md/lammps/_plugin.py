@@ -38,7 +38,7 @@ _CHECK = """
 lmp.command("plugin clear")
 lmp.command(f"plugin load {sys.argv[1]}")
 if not lmp.has_style("pair", "skpot"):
-    sys.exit("LAMMPS does not accept it")
+    sys.exit("it does not take the plugin that was built for it; please report this")
 """
 
 
@@ -153,6 +153,7 @@ def _lammps(code, *args):
     command = [sys.executable, "-c", _START + code, *args]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
-        raise OSError(f"LAMMPS fails: {lines[-1] if lines else 'no message'}; {_INSTALL}")
+        lines = result.stderr.strip().splitlines() or [f"signal {-result.returncode}"]
+        advice = f"; {_INSTALL}" if "Error" in lines[-1] else ""
+        raise OSError(f"LAMMPS does not run here: {lines[-1]}{advice}")
     return result.stdout

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from skpot.cli import app
 from skpot.data import as_batch
 from skpot.md.lammps import _build, _plugin
 from tests.md.lammps import compiled_toy as toy
@@ -131,6 +133,45 @@ def test_where_the_plugin_is_put_and_found(tmp_path, monkeypatch):
     assert path == package / version / "skpotplugin.so"
     assert _plugin.plugin_folder() == str(path.parent)
     assert [p.name for p in path.parent.iterdir()] == ["skpotplugin.so"]
+
+
+def building(monkeypatch, tmp_path, compile_plugin):
+    """Run the command with another compiler and other folders; return its result."""
+    monkeypatch.setattr(_plugin, "compile_plugin", compile_plugin)
+    monkeypatch.setattr(_plugin, "_SOURCE", tmp_path / "package")
+    return CliRunner().invoke(app, ["lammps", "build-plugin"])
+
+
+def test_the_command_tries_the_plugin_and_puts_it_in_place(plugins, tmp_path, monkeypatch):
+    def compiled(folder, facts):
+        assert facts["version"] > 20200000 and facts["tagint"] in (4, 8)
+        return Path(shutil.copy(plugins / _plugin.FILE, folder))
+
+    result = building(monkeypatch, tmp_path, compiled)
+    assert result.exit_code == 0, result.output
+    (path,) = (tmp_path / "package").glob(f"*/{_plugin.FILE}")
+    assert result.output == f"wrote {path}\n"
+    assert path.read_bytes() == (plugins / _plugin.FILE).read_bytes()
+
+
+def test_a_plugin_that_lammps_does_not_take(plugins, tmp_path, monkeypatch):
+    def compiled(folder, facts):
+        (tmp_path / "empty.c").write_text("void lammpsplugin_init(void) {}")
+        path = Path(folder) / _plugin.FILE
+        command = ["cc", "-shared", "-fPIC", tmp_path / "empty.c", "-o", path]
+        subprocess.run(command, check=True)
+        return path
+
+    result = building(monkeypatch, tmp_path, compiled)
+    assert result.exit_code == 1
+    assert "it does not take the plugin that was built for it; please report" in result.stderr
+    assert not (tmp_path / "package").exists()
+
+
+def test_a_lammps_that_does_not_start(monkeypatch):
+    monkeypatch.setattr(_plugin, "_START", "import no_such_package\n")
+    with pytest.raises(OSError, match="ModuleNotFoundError.*'no_such_package'; install it with: "):
+        _plugin.installed()
 
 
 def test_a_plugin_that_can_be_written_nowhere(tmp_path, monkeypatch):
