@@ -18,14 +18,16 @@ from ..data._elements import SYMBOLS
 from ._expansions import expansion_of
 from ._feature_trees import NotCompilableError, mapped_tree
 from ._leverages import graded
+from ._reductions import folded, trimmed
 
 
-def compile(model, X=None, *, dtype="float64", grades=False):
+def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     """Turn a fitted pipeline into one compiled function.
 
     Descriptors, affine maps, kernels and reference energies become flat arrays that a single loop
-    over blocks of atoms goes through (`skpot.core.evaluation`). Scalings are folded into the
-    comparison with references, and kernels of degree one and two into linear and quadratic forms.
+    over blocks of atoms goes through (`skpot.core.evaluation`). Scalings, and linear maps where
+    that is cheaper, are folded into the references; kernels of degree one and two become linear
+    and quadratic forms.
 
     Parameters
     ----------
@@ -37,6 +39,9 @@ def compile(model, X=None, *, dtype="float64", grades=False):
     dtype : {"float64", "float32"}, default="float64"
         Type of the references. "float32" halves the time and memory of comparing with them; sums
         and everything else stay float64.
+    tolerance : float, default=0.0
+        Error of a force component (eV/Å), and of the energy per atom (eV), up to which the smallest
+        references are left out, on the structures X.
     grades : bool, default=False
         Whether extrapolation grades of atoms are compiled too, see `SparseGPR`: for sparse models
         with a kernel of one term. They take two matrices of references x references.
@@ -50,7 +55,8 @@ def compile(model, X=None, *, dtype="float64", grades=False):
     NotCompilableError
         If a step or kernel has no compiled form, or grades have none. It is a `TypeError`.
     ValueError
-        If `dtype` is unknown, or "float32" without structures to measure its error on.
+        If `dtype` is unknown, or there are no structures to measure the error of "float32" or of a
+        tolerance on.
 
     Examples
     --------
@@ -66,25 +72,32 @@ def compile(model, X=None, *, dtype="float64", grades=False):
     """
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype must be "float64" or "float32", got {dtype!r}.')
-    if X is None and dtype == "float32":
+    if X is None and (dtype == "float32" or tolerance > 0.0):
         raise ValueError(
-            'dtype="float32" is an approximation whose error depends on the model: give structures '
-            "to measure it on, as in skpot.compile(model, X_test, dtype='float32')."
+            "an approximation has an error that depends on the model: give structures to measure "
+            'it on, as in skpot.compile(model, X_test, dtype="float32").'
         )
     pipeline = fitted_pipeline(model)
     tree = mapped_tree([step for _, step in pipeline.steps[:-1]])
     regressor = _thawed(pipeline[-1])
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
-    potential = Potential(
-        tree.node,
-        expansion_of(regressor, tree, columns, np.dtype(dtype)),
-        tree.width,
-        e0,
-        baseline,
-    )
-    leverage = graded(potential, regressor, tree, columns) if grades else None
-    compiled = CompiledPotential(potential, tree.species, tree.cutoff, leverage)
+    folded_tree, regressor = folded(tree, regressor)
+    if folded_tree is not tree:
+        tree, columns = folded_tree, slice(0, folded_tree.width)
+
+    def build(regressor):
+        terms = expansion_of(regressor, tree, columns, np.dtype(dtype))
+        potential = Potential(tree.node, terms, tree.width, e0, baseline)
+        return CompiledPotential(potential, tree.species, tree.cutoff)
+
+    def accepts(regressor):
+        errors = build(regressor).compare(pipeline, X)
+        return max(errors.energy, errors.forces) <= tolerance
+
+    compiled = build(trimmed(regressor, accepts) if tolerance > 0.0 else regressor)
+    if grades:  # for these all references count
+        compiled.graded = graded(compiled.potential, regressor, tree, columns)
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
     return compiled

@@ -48,6 +48,7 @@ MODELS = {
     ),
     "selected": make_pipeline(soap(), skpot.PerAtom(VarianceThreshold(1e-3)), sparse(Matern(2.0))),
     "exact": make_pipeline(plain(), skpot.PrincipalComponents(9), skpot.GPR(RBF(1.5), **NOISE)),
+    "turned": make_pipeline(plain(), skpot.PrincipalComponents(), sparse(DotProduct(3))),
     "directions": make_pipeline(soap(), sparse(DotProduct(2), n_directions=2)),
     "preset": make_pipeline(
         make_union(zbl(), make_pipeline(plain(), skpot.PrincipalComponents(9))),
@@ -187,6 +188,27 @@ def test_single_precision_states_its_error(fitted):
     assert 1e-12 < potential.errors_.forces < 1e-2
     with pytest.raises(ValueError, match="got 'half'"):
         skpot.compile(model, frames, dtype="half")
+
+
+def test_maps_that_shorten_nothing_go_into_the_references(fitted):
+    width = fitted("turned")[0].n_features_out_
+    assert fitted("turned")[1].n_features_out_ == width  # all directions
+    assert skpot.compile(fitted("turned")).potential.features.width == width  # a bare descriptor
+    assert not hasattr(skpot.compile(fitted("exact")).potential.features, "tables")  # distances
+
+
+def test_small_references_are_left_out_within_a_tolerance(fitted):
+    model, frames = fitted("exact"), structures(1, seed=9)
+    with pytest.raises(ValueError, match="give structures to measure it on"):
+        skpot.compile(model, tolerance=0.01)
+    full = skpot.compile(model, frames)
+    sizes = [np.count_nonzero(full.potential.expansion.alpha)]
+    for tolerance in (0.1, 1.0):
+        potential = skpot.compile(model, frames, tolerance=tolerance)
+        assert 1e-9 < potential.errors_.forces <= tolerance
+        assert potential.errors_.energy <= tolerance
+        sizes.append(np.count_nonzero(potential.potential.expansion.alpha))
+    assert sizes[0] > sizes[1] > sizes[2]
 
 
 def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
