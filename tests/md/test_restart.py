@@ -1,5 +1,6 @@
 """Runs that are killed go on from where they were."""
 
+import contextlib
 import json
 import os
 import signal
@@ -79,6 +80,50 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     (tmp_path / "state").write_bytes(b"PK")
     with pytest.raises(ValueError, match="no checkpoint of a run"):
         Checkpoint(tmp_path / "state", {}).load(copper())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_kills_at_any_moment(tmp_path, monkeypatch):
+    """Also between and within frames and states: a state is written after every frame."""
+    monkeypatch.setattr("skpot.md._checkpoint._PAUSE", 0.0)
+    atoms, path, state = copper(), tmp_path / "x.xyz", tmp_path / "state"
+    rng = np.random.default_rng(0)
+
+    def go_on():
+        checkpoint = Checkpoint(state, {})
+        length = checkpoint.load(atoms) if state.exists() else None
+        settings = {"ensemble": "nvt", "interval": 1, "checkpoint": checkpoint}
+        with TrajectoryFile(path, length) as trajectory:
+            run(atoms, 40, trajectory=trajectory, **settings)
+
+    def version():
+        return state.stat().st_mtime_ns if state.exists() else None
+
+    n_kills, deadline = 0, time.monotonic() + 60
+    while not path.exists():
+        if (child := os.fork()) == 0:
+            try:
+                go_on()
+            finally:
+                os._exit(0)
+        seen, enough = {version()}, rng.integers(2, 12)
+        while len(seen) < enough and not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+            with contextlib.suppress(FileNotFoundError):  # removed since it was seen
+                seen.add(version())
+        time.sleep(rng.uniform(0.0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        n_kills += 1
+    assert n_kills > 1
+    go_on()  # if the last one came too late, the run is complete and this adds nothing
+    frames = ase.io.read(path, ":")
+    times = [round(1000 * frame.info["time_ps"]) for frame in frames]
+    assert times == list(range(41))
+    whole = copper()
+    run(whole, 40, ensemble="nvt")
+    np.testing.assert_allclose(frames[-1].positions, whole.positions, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
