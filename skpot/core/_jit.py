@@ -122,9 +122,18 @@ def variants(table):
     return decorate
 
 
+def _one_of_many_ranks():
+    """Return whether MPI started several processes like this one, and nobody gave them threads."""
+    ranks = [int(os.environ.get(name, "1")) for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")]
+    return max(ranks) > 1 and "NUMBA_NUM_THREADS" not in os.environ
+
+
+_IS_RANK = _one_of_many_ranks()
+
+
 def n_threads():
     """Return how many threads `run_chunks` may use here."""
-    if _forked or threading.current_thread() is not threading.main_thread():
+    if _IS_RANK or _forked or threading.current_thread() is not threading.main_thread():
         return 1
     return numba.get_num_threads()
 

@@ -1,12 +1,16 @@
 """Files of frames that a crash cannot corrupt."""
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
 
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+
+# What file systems without locks say; there a second writer goes unnoticed.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class FrameFile:
@@ -32,12 +36,9 @@ class FrameFile:
         self.path = os.fspath(path)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
             self.length = self._whole() if length is None else self._at_least(length)
             os.ftruncate(self._descriptor, self.length)
-        except BlockingIOError as error:
-            self.close()
-            raise ValueError(f"another process is writing {self.path}") from error
         except BaseException:
             self.close()
             raise
@@ -63,6 +64,15 @@ class FrameFile:
     def close(self):
         """Close the file, which lets others write it."""
         os.close(self._descriptor)
+
+    def _lock(self):
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another process is writing {self.path}") from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
 
     def _whole(self):
         """Return the bytes up to the end of the last whole frame."""

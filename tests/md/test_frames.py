@@ -1,3 +1,4 @@
+import errno
 import os
 
 import ase.io
@@ -78,6 +79,15 @@ def test_a_second_writer_is_refused(tmp_path):
         FrameFile(path)
     file.close()
     FrameFile(path).close()
+
+
+def test_file_systems_without_locks_will_do(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    append(tmp_path / "frames.xyz", *frames(2))
+    assert len(ase.io.read(tmp_path / "frames.xyz", ":")) == 2
 
 
 def test_a_file_shorter_than_its_checkpoint_is_refused(tmp_path):

@@ -230,6 +230,8 @@ def test_limits_on_the_command_line(folder):
     assert "the run was stopped: max_temperature 150 is passed" in result.output
     assert result.exit_code == 1
     assert len(ase.io.read(folder / "limit.xyz", ":")) >= 1
+    result = md(folder, "grade.xyz", "--steps", 200, "--max-grade", 1e-6)
+    assert "the run was stopped: max_grade 1e-06 is passed" in result.output
     close = folder / "close.xyz"
     result = md(folder, "r.xyz", "--steps", 100, "--min-distance", 3, "--record", close)
     assert result.exit_code == 0, result.output

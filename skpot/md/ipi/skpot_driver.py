@@ -9,7 +9,7 @@ In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
       <parameters> { model: model.skpot, template: start.xyz } </parameters>
     </ffdirect>
 
-`batch_size` is the number of beads, or divides it.
+`batch_size` is the number of beads, or divides it. A `DeltaRegressor` goes over a socket only.
 """
 
 # i-PI loads this file by its path, so that it belongs to no package.

