@@ -96,7 +96,7 @@ class Source(NamedTuple):
         ``work_size(n_neighbors, n_centres, model)``: how many numbers of the arena that takes for
         n_centres with up to n_neighbors pairs each.
     model : NamedTuple
-        Its numbers: C-contiguous arrays of float64, float32 or int64, scalars, and tuples of these.
+        Its numbers: arrays of float64, float32 or int64, scalars, and tuples of these.
     cutoff : float
         In Å.
     numbers : sequence of int
@@ -238,12 +238,11 @@ class _Layout:
     def expression(self, value):
         """Return the Python expression of a part of the model."""
         if isinstance(value, np.ndarray):
-            if value.dtype not in _TYPES or not value.flags.c_contiguous:
+            if value.dtype not in _TYPES:
                 raise TypeError(
-                    "arrays of a model must be float64, float32 or int64 and C-contiguous, got "
-                    f"{value.dtype} of shape {value.shape} with strides {value.strides}"
+                    f"a model's arrays must be float64, float32 or int64, not {value.dtype}"
                 )
-            self.arrays.append(value)
+            self.arrays.append(np.ascontiguousarray(value))
             shape = "".join(f"{n}, " for n in value.shape)
             return f"carray(table[{len(self.arrays) - 1}], ({shape}), {value.dtype})"
         if isinstance(value, tuple):

@@ -115,7 +115,7 @@ def pairless(n):
 def test_all_that_a_model_may_hold(tmp_path):
     large = np.random.default_rng(0).normal(size=(4000, 1000))  # 32 MB
     parts = Parts(
-        np.arange(6.0, dtype=np.float32).reshape(2, 3),
+        np.arange(6.0, dtype=np.float32).reshape(3, 2).T,
         np.empty((0, 4)),
         (),
         (np.array([1, 2, -(2**60)]), Scalars(True, False, -3, 0.1, -math.inf, math.nan)),
@@ -132,12 +132,12 @@ def test_all_that_a_model_may_hold(tmp_path):
 
 @pytest.mark.parametrize(
     "part",
-    [np.zeros((4, 2)).T, np.zeros(3, dtype=np.int32), "text", None, [1.0]],
-    ids=["strides", "type", "string", "none", "list"],
+    [np.zeros(3, dtype=np.int32), "text", None, [1.0]],
+    ids=["type", "string", "none", "list"],
 )
 def test_what_a_model_may_not_hold(part, tmp_path):
     source = toy.source(toy.toy(1)._replace(e0=(part,)), (14,), ("Si",))
-    with pytest.raises(TypeError, match="C-contiguous|arrays, numbers and tuples"):
+    with pytest.raises(TypeError, match="arrays must be|arrays, numbers and tuples"):
         aot.build(source, tmp_path)
 
 

@@ -73,7 +73,7 @@ def lammps(folder, text, n_ranks=1, plugins=None, check=True):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     output = result.stdout + result.stderr
