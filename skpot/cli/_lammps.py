@@ -53,6 +53,7 @@ def export_lammps(
     refuse_overwriting(output, force)
     from skpot.data._elements import SYMBOLS
     from skpot.md.lammps import export
+    from skpot.md.lammps._plugin import FILE, plugin_folder
     from skpot.persistence import load
 
     potential = export(load(model), output, cpu, grades)
@@ -62,6 +63,8 @@ def export_lammps(
     say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
     if grades:
         say("  fix grade all pair 10 skpot grade 1")
+    if not os.path.isfile(os.path.join(plugin_folder(), FILE)):
+        say("LAMMPS does not know the style yet; once: skpot lammps build-plugin")
 
 
 @command

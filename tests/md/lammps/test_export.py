@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import skpot
 from skpot.cli import app
 from skpot.datasets import load_ethanol
+from skpot.md.lammps import _plugin
 from tests.md.lammps.program import run
 from tests.md.lammps.test_plugin import oxide, rattled
 
@@ -33,8 +34,11 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     skpot.dump(model, folder / "model.skpot")
     args = ["export", "lammps", folder / "model.skpot", "-o", folder / "model.so", "--grades"]
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_plugin, "plugin_folder", lambda: str(folder))
+        result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output
+    assert "once: skpot lammps build-plugin" in result.output
     return model, folder / "model.so", result.output
 
 
