@@ -17,14 +17,14 @@ from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
-from ._nystrom import nystrom, with_stored_jacobian
+from ._nystrom import label_preconditioner, sparse_posterior, with_stored_jacobian
 from ._potential import Potential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
 from ._threads import tile_threads
 from ._variance import ExactProcess, SparseProcess
 
-_JITTER = 1e-10  # of the preconditioner's references, which need not be exact
+_JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
 
 class _ExactPotential(EvidencePotential):
@@ -129,11 +129,13 @@ class _ExactPotential(EvidencePotential):
             with tile_threads(1):
                 if plan.store:
                     features = with_stored_jacobian(features)
-                sparse = self._sparse_model(features, plan.n_references)
-                precondition = nystrom(*sparse, functionals, features, labels, self.verbose)
+                precondition = label_preconditioner(
+                    self.kernel_, functionals, features, plan.n_columns, self._rng(), self.verbose
+                )
                 solution = self._iterate(functionals, values, features, order, precondition)
-            self._keep_shares(functionals, precondition.leverages())
-            self._keep_sparse(sparse, precondition, features)
+                self._keep_shares(functionals, precondition.leverages())
+                del precondition
+                self._keep_sparse(features, labels, plan.n_references)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]
         self.dual_vectors_ = None if v is None else v[order]
@@ -173,6 +175,9 @@ class _ExactPotential(EvidencePotential):
             "eV/Å^3), a kernel of smaller variance, or features of a smaller scale."
         )
 
+    def _rng(self):
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+
     def _keep_shares(self, functionals, leverages):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
 
@@ -182,7 +187,6 @@ class _ExactPotential(EvidencePotential):
         Rows of whole structures are few and have many labels each. Where there is room for more
         than all of them, fewer references with all of their derivatives do better.
         """
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         kinds, counts = np.unique(features.species, return_counts=True)
         # In proportion, unlike a sparse model's: all environments count alike in the system.
         total, directions = counts.sum(), 0
@@ -190,7 +194,7 @@ class _ExactPotential(EvidencePotential):
             directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
         share = n / (1 + directions) / total
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
-        chosen = select_references(features.values, features.species, n, "random", rng)
+        chosen = select_references(features.values, features.species, n, "random", self._rng())
         along = None, None
         if directions:
             along = leading_directions(features, chosen, self.kernel_, directions)
@@ -240,7 +244,7 @@ class _ExactPotential(EvidencePotential):
     def _keep_dense(self, factor, functionals, features):
         """Keep nothing that serves the variance."""
 
-    def _keep_sparse(self, sparse, precondition, features):
+    def _keep_sparse(self, features, labels, n):
         """Keep nothing that serves the variance."""
 
 
@@ -446,9 +450,11 @@ class GPR(VariancePotential, _ExactPotential):
         self.training_features_ = features
         self.edge_std_ = None
 
-    def _keep_sparse(self, sparse, precondition, features):
-        references, self.covariance_factor_ = sparse
-        self.posterior_factor_ = precondition.factor
+    def _keep_sparse(self, features, labels, n):
+        references, self.covariance_factor_ = self._sparse_model(features, n)
+        self.posterior_factor_ = sparse_posterior(
+            references, self.covariance_factor_, features, labels, self.verbose
+        )
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
         self.inducing_directions_ = getattr(references, "directions", None)
