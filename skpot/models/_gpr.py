@@ -119,7 +119,7 @@ class _ExactPotential(EvidencePotential):
         self.reference_species_ = features.species[order]
         plan = plan_exact(
             self.max_memory, features, len(functionals), functionals.derivatives, self.solver,
-            self.n_precondition,
+            self.n_precondition, len(self.kernel_.similarities),
         )  # fmt: skip
         if plan.dense:
             solution = self._solve_dense(functionals, values, features, order)
@@ -132,9 +132,14 @@ class _ExactPotential(EvidencePotential):
                 precondition = label_preconditioner(
                     self.kernel_, functionals, features, plan.n_columns, self._rng(), self.verbose
                 )
-                solution = self._iterate(functionals, values, features, order, precondition)
+                compared = None
+                if plan.compare:
+                    compared = self._references().compared(features.values, features.species)
+                solution = self._iterate(
+                    functionals, values, features, order, precondition, compared
+                )
                 self._keep_shares(functionals, precondition.leverages())
-                del precondition
+                del precondition, compared
                 self._keep_sparse(features, labels, plan.n_references)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]
@@ -205,14 +210,14 @@ class _ExactPotential(EvidencePotential):
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
 
-    def _iterate(self, functionals, values, features, order, precondition):
+    def _iterate(self, functionals, values, features, order, precondition, compared):
         """Return the coefficients of all labels by conjugate gradients."""
         references = self._references()
         # A residual relative to the labels would depend on the zero of their energies.
         size = _rms(values) or 1.0
 
         def product(z):
-            return kernel_product(references, order, functionals, features, z) + z
+            return kernel_product(references, order, functionals, features, z, compared) + z
 
         with progress(self.max_iter, "conjugate gradients", self.verbose, "iteration") as bar:
 

@@ -22,7 +22,7 @@ from ._threads import tile_threads
 from ._variance import prior_derivative_variance, prior_variance
 
 _ROWS = 256  # environments that are treated together, unless one structure has more
-_BYTES = 48e6  # of the gradients of some labels on these
+_BYTES = 96e6  # of the gradients of some labels on these
 
 
 class _Functions(NamedTuple):
@@ -33,6 +33,7 @@ class _Functions(NamedTuple):
     label: np.ndarray  # (n_pairs,) which label, ascending
     scalars: np.ndarray  # (n_pairs,)
     vectors: np.ndarray  # (n_pairs, n_features)
+    sides: dict  # by similarity: of each pair the environment, then the vector, for products
 
 
 def label_variances(kernel, functionals, features):
@@ -66,7 +67,7 @@ def label_columns(kernel, functionals, features, chosen):
     """
     n, width = len(chosen), max(1, int(_BYTES / (8.0 * _ROWS * features.shape[1])))
     groups = [
-        (part, _functions(functionals, features, chosen[part]))
+        (part, _functions(kernel, functionals, features, chosen[part]))
         for part in (slice(b, min(b + width, n)) for b in range(0, n, width))
     ]
     energies = np.zeros((len(features), n))
@@ -96,7 +97,7 @@ def label_columns(kernel, functionals, features, chosen):
     return columns
 
 
-def _functions(functionals, features, chosen):
+def _functions(kernel, functionals, features, chosen):
     """Return the chosen labels, without their noise, as `_Functions` by species."""
     kinds = np.searchsorted([part.stop for part in functionals.parts], chosen, side="right")
     rows, vectors, at = [], [], (-1, None)
@@ -131,9 +132,16 @@ def _functions(functionals, features, chosen):
         pairs = np.flatnonzero(features.species[rows] == z)
         used, environment = np.unique(rows[pairs], return_inverse=True)
         scalars = (kinds[label[pairs]] == 0).astype(float)
-        x = features.values[used].astype(float)
-        out[int(z)] = _Functions(x, environment, label[pairs], scalars, vectors[pairs])
+        x, along = features.values[used].astype(float), vectors[pairs]
+        sides = {s: _sides(s, x[environment], along) for s in kernel.similarities}
+        out[int(z)] = _Functions(x, environment, label[pairs], scalars, along, sides)
     return out
+
+
+def _sides(s, q, vectors):
+    """Return rows of q and of vectors in turn, shape (2 n_pairs, n_columns)."""
+    q, vectors = s.against(s.turned(q)), s.against(s.turned(vectors))
+    return np.stack([q, vectors], axis=1).reshape(-1, q.shape[1])
 
 
 def _rows(features, s):
@@ -155,11 +163,11 @@ class _Tile:
         members = np.flatnonzero(self.species == z)
         if not len(members):
             return
-        x, q, owner = self.x[members], functions.x, functions.environment
-        f, slopes, curvatures = kernel.with_curvature(x, q)
+        x, owner = self.x[members], functions.environment
+        f, slopes, curvatures = kernel.with_curvature(x, functions.x)
         labels, first = np.unique(functions.label, return_index=True)
         u = f[:, owner] * functions.scalars
-        moves = {s: _moves(s, x, q[owner], functions.vectors) for s in slopes}
+        moves = {s: _moves(s, x, functions) for s in slopes}
         for s, slope in slopes.items():
             u += slope[:, owner] * moves[s]
         total = np.add.reduceat(u, first, axis=1)
@@ -167,19 +175,18 @@ class _Tile:
         if self.block is None:
             return
         gradient = np.zeros((energies.shape[1], *x.shape))
-        ends = [*first[1:], len(owner)]
+        ends = np.append(first[1:], len(owner))
         pulls = {}
         for s, slope in slopes.items():
-            slope = slope[:, owner]
-            weights = slope * functions.scalars
+            left = np.empty((len(x), len(owner), 2))  # factors of what `sides` holds
+            weights, left[:, :, 1] = left[:, :, 0], slope[:, owner]
+            weights[...] = left[:, :, 1] * functions.scalars
             for t, motion in moves.items():
                 if (s, t) in curvatures:
                     weights += curvatures[s, t][:, owner] * motion
-            near = s.against(s.turned(q))[owner]
-            along = s.against(s.turned(functions.vectors))
-            for label, lo, hi in zip(labels, first, ends, strict=True):
-                left = np.concatenate([weights[:, lo:hi], slope[:, lo:hi]], axis=1)
-                s.take(gradient[label])[...] += left @ np.concatenate([near[lo:hi], along[lo:hi]])
+            left, right = left.reshape(len(x), -1), functions.sides[s]
+            for label, lo, hi in zip(labels, 2 * first, 2 * ends, strict=True):
+                s.take(gradient[label])[...] += left[:, lo:hi] @ right[lo:hi]
             if s.centred:
                 pulls[s] = np.zeros((len(x), len(gradient)))
                 pulls[s][:, labels] = np.add.reduceat(weights, first, axis=1)
@@ -200,9 +207,10 @@ class _Tile:
         return change.reshape(*motions.shape[:-1], -1)
 
 
-def _moves(s, x, q, vectors):
-    """Return how a similarity with x changes along vectors at q, shape (n, n_pairs)."""
-    moves = s.products(x, vectors)
+def _moves(s, x, functions):
+    """Return how a similarity with x changes along the vectors, shape (n, n_pairs)."""
+    moves = s.products(x, functions.vectors)
     if s.centred:
-        moves -= np.einsum("pi,pi->p", s.against(s.turned(vectors)), s.take(s.turned(q)))
+        along, q = functions.sides[s][1::2], s.take(s.turned(functions.x))
+        moves -= np.einsum("pi,pi->p", along, q[functions.environment])
     return moves

@@ -75,9 +75,10 @@ class ExactPlan(NamedTuple):
     n_columns: int  # of the preconditioner
     n_references: int  # of the sparse model of deviations, their derivatives included
     store: bool  # whether Jacobians are held
+    compare: bool  # whether similarities of all pairs of environments are
 
 
-def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns):
+def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n_similarities=1):
     """Decide on the solver of an exact model.
 
     Raises
@@ -98,7 +99,7 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns):
                 f"the covariance of {n_labels} labels takes {dense / 1e9:.2f} GB but max_memory "
                 f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs far less.'
             )
-        return ExactPlan(True, 0, 0, False)
+        return ExactPlan(True, 0, 0, False, False)
     vectors = 64.0 * n * p  # features, vectors, gradients and their copies
     column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
     spare = limit - vectors
@@ -115,4 +116,8 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns):
     n_references = min(max(1, n_columns // 2), n)
     n_columns = min(n_columns, n_labels)
     spare -= n_columns * column
-    return ExactPlan(False, n_columns, n_references, derivatives and jacobian <= 0.8 * spare)
+    store = derivatives and jacobian <= 0.8 * spare
+    _, counts = np.unique(features.species, return_counts=True)
+    compared = 8.0 * n_similarities * float(np.sum(counts.astype(float) ** 2))
+    compare = derivatives and compared <= 0.8 * (spare - store * jacobian)
+    return ExactPlan(False, n_columns, n_references, store, compare)
