@@ -297,13 +297,14 @@ class KernelRidge(_ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner, with derivatives where features are of whole
-        structures; fewer where `max_memory` asks for it.
+        Labels whose covariances with all labels make the preconditioner, drawn at random by how
+        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
+        take about half the iterations.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's references.
+        Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
         1 shows progress bars, with the residual, and prints `label_shares_`.
 
@@ -345,11 +346,12 @@ class GPR(VariancePotential, _ExactPotential):
     the dense covariance of these.
 
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
-    Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
-    references. Their residual is in units of the noise, root mean square over the labels; below a
-    tenth or so the errors of the model stop moving. Standard deviations are those of the exact
-    process after a factorisation; after conjugate gradients they are those of the sparse model on
-    the same labels, which are larger as a rule.
+    Conjugate gradients on it are preconditioned by the same system with a partial Cholesky factor
+    of :math:`\tilde K`, of `n_precondition` randomly pivoted columns. Their residual is in units of
+    the noise, root mean square over the labels; below a tenth or so the errors of the model stop
+    moving. Standard deviations are those of the exact process after a factorisation; after
+    conjugate gradients they are those of a sparse model on the same labels, with half as many
+    random references as the preconditioner has columns, and larger as a rule.
 
     Parameters
     ----------
@@ -384,13 +386,14 @@ class GPR(VariancePotential, _ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner, with derivatives where features are of whole
-        structures; fewer where `max_memory` asks for it.
+        Labels whose covariances with all labels make the preconditioner, drawn at random by how
+        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
+        take about half the iterations.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's references.
+        Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
         1 shows progress bars, with the residual, and prints `label_shares_`.
 
@@ -428,7 +431,7 @@ class GPR(VariancePotential, _ExactPotential):
     label_shares_ : dict of str to float
         Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
         that the data determine, as many as the labels of this kind do. After conjugate gradients it
-        is that of the preconditioner's sparse process.
+        is that of the preconditioner, which leaves small parts out.
     n_features_in_ : int
         Number of features.
 
@@ -436,7 +439,9 @@ class GPR(VariancePotential, _ExactPotential):
     ----------
     C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), sec. 9.4,
     for processes on derivatives; S. Chmiela et al., Comput. Phys. Commun. 240, 38 (2019), for
-    forces of molecules without covariances of forces held; M. Hestenes, E. Stiefel (1952).
+    forces of molecules without covariances of forces held; M. Hestenes, E. Stiefel (1952); M. Díaz,
+    E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465, for such
+    preconditioners.
 
     Examples
     --------
