@@ -64,8 +64,8 @@ class AutoGPR(VariancePotential, KernelPotential):
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
         Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
     n_sparse : int, default=2000
-        References of the sparse model; the preconditioner of the exact one has twice as many
-        columns.
+        References of the sparse model; the preconditioner of the exact one has three times as
+        many columns.
     selection : {"cur", "fps", "random"}, default="random"
         How the references of the sparse model are chosen.
     max_pairs : float, default=3e8
@@ -244,7 +244,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         }
         kernel = clone(self._kernel())
         if self.exact_:
-            return GPR(kernel, n_precondition=2 * self.n_sparse, tol=_TOLERANCE, **shared)
+            return GPR(kernel, n_precondition=3 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
     def _expand(self, features, slopes):
