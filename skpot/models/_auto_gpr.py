@@ -24,7 +24,7 @@ _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no mor
 _LEAST = 1e-6  # of labels that severity is measured by
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
-_FACTORS = np.geomspace(0.25, 4.0, 33)  # of the noise, from which the exact model chooses
+_FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 _LOOKED_AT = 2000  # labels that tell which
 
 
@@ -45,10 +45,11 @@ class AutoGPR(VariancePotential, KernelPotential):
     Without forces, :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per
     atom less its median.
 
-    The exact model takes all levels times the factor, between a quarter and four, for which some
+    The exact model takes all levels times the factor, between a quarter and two, for which some
     2000 labels of structures drawn at random are most likely: to it, noise is what the features
-    cannot resolve, little for small molecules and much for liquids. A sparse model keeps the rule,
-    since most of what it misses it misses for want of references.
+    cannot resolve, little for small molecules and much for liquids. Levels beyond, which the labels
+    of liquids would choose, make energies worse and forces no better. A sparse model keeps the
+    rule, since most of what it misses it misses for want of references.
 
     Extreme structures, such as strongly compressed ones, lose weight: the severity of a
     structure is its largest of root mean square force, energy per atom above the median and
