@@ -23,7 +23,7 @@ _ORDINARY = 0.9  # share of the structures that are no extremes by definition
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 _LEAST = 1e-6  # of labels that severity is measured by
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
-_TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
+_TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 _LOOKED_AT = 2000  # labels that tell which
 
