@@ -12,7 +12,7 @@ def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0):
     Pivots are drawn in blocks, with probabilities in proportion to what is left of the diagonal,
     :math:`d_i = A_{ii} - \sum_k F_{ik}^2`, so that every part of A that is large has its columns.
     Those whose rest is below `floor` once the others of the block are taken off are dropped, and
-    the factor ends where the mean rest is below.
+    the factor ends with the block after which the mean rest is below.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0):
     while m < n:
         rest[rest < rounding] = 0.0
         alive = int(np.count_nonzero(rest))
-        if not alive or rest.mean() < least:
+        if not alive or (m and rest.mean() < least):
             break
         size = min(step, n - m, alive)
         drawn = np.sort(rng.choice(len(rest), size, replace=False, p=rest / rest.sum()))
