@@ -22,6 +22,7 @@ OPTIONS = arguments(
     set=("mlearn_Si", "mlearn_Si, mlearn_Cu, mlearn_Li, 3bpa, rmd17_ethanol, Ta_snap, InP, Fe, "
          "LiPS20"),
     preset=("accurate", "of make_potential"),
+    selection=("", "of references, where the model is sparse; the preset's own by default"),
     frames=(200, "of LiPS20: training frames of each trajectory"),
     verbose=(0, "1 shows progress"),
 )  # fmt: skip
@@ -110,6 +111,8 @@ def main():
     warnings.simplefilter("ignore", UserWarning)  # one composition leaves e0 open
     X, y, tests = load(OPTIONS.set)
     model = skpot.make_potential(OPTIONS.preset, verbose=OPTIONS.verbose)
+    if OPTIONS.selection:
+        model.set_params(regressor__selection=OPTIONS.selection)
     skpot.make_potential(OPTIONS.preset).fit(X[:3], y[:3])  # compiles, which is not measured
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit(X, y)
@@ -117,6 +120,7 @@ def main():
         "bench": "accuracy sets",
         "set": OPTIONS.set,
         "preset": OPTIONS.preset,
+        "selection": model[-1].selection,
         "frames": len(X),
         "atoms": sum(map(len, X)),
         "threads": OPTIONS.threads,

@@ -136,11 +136,16 @@ def test_uncertainty_on_published_sets(small_set):
     folder.mkdir()
     for name in ("train.xyz", "test.xyz"):
         (small_set / name).rename(folder / name)
-    options = ["--data", small_set, "--sets", "si", "--quick"]
-    (record,) = run(FOLDER / "accuracy_uncertainty.py", *options)
-    assert record["frames"] == [4, 3]
-    for kind in ("plain", "scale", "isotonic", "committee"):
-        assert 0.0 <= record[kind]["forces"]["calibration_error"] <= 0.5
+    methods = ("coverage", "scale", "isotonic", "committee")
+    options = ["--data", small_set, "--sets", "si", "--quick", "--seeds", 2]
+    *records, last = run(
+        FOLDER / "accuracy_uncertainty.py", *options, "--methods", ",".join(methods)
+    )
+    assert [record["frames"][:2] for record in records] == [[4, 3], [4, 3]]
+    for kind in ("plain", *methods):
+        errors = [record["test"][kind]["forces"]["calibration_error"] for record in records]
+        assert 0.0 <= min(errors) <= max(errors) <= 0.5
+        assert last[f"test {kind} forces"]["largest"] == max(errors)
 
 
 def test_our_side_of_the_comparisons(small_set):

@@ -26,12 +26,20 @@ def evaluate(
     virial_key: VirialKey = None,
     force: Force = False,
 ):
-    """Print errors of a model on labelled structures, by config_type, and how it foresaw them."""
+    """Print errors of a model, the labels and kinds they are in, and how it foresaw them."""
     if plot is not None:
         refuse_overwriting(plot, force)
     from skpot.persistence import load
 
-    from ._report import describe, error_table, predict_with_std, read_file, uncertainty_table
+    from ._report import (
+        curve_table,
+        describe,
+        error_table,
+        predict_with_std,
+        read_file,
+        residual_table,
+        uncertainty_table,
+    )
 
     potential = load(model)
     X, y = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
@@ -41,9 +49,12 @@ def evaluate(
     y_pred, std = predict_with_std(potential, X)
     title(f"errors of {model}")
     error_table({"all": (X, y, y_pred)})
+    say("")
+    residual_table(potential, X, y, y_pred)
     if std is not None:
         say("")
         uncertainty_table(X, y, y_pred, std)
+    curve_table(potential)
     if plot is not None:
         from ._plots import parity_plot
 

@@ -88,7 +88,7 @@ def fit(
     from skpot.models import SparseGPR
     from skpot.persistence import dump
 
-    from ._report import describe, error_table, read_file, search_table
+    from ._report import describe, error_table, read_file, residual_table, search_table
     from ._search import cross_validated, folds, searched
 
     keys = label_keys(energy_key, forces_key, stress_key, virial_key)
@@ -146,6 +146,9 @@ def fit(
     if test:
         parts["test"] = (X_test, y_test, model.predict(X_test))
     error_table(parts)
+    if test:
+        say("")
+        residual_table(model, *parts["test"])
     dump(model, output)
     say(f"\nwrote {output}")
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from skpot.data import Targets, read
 from skpot.data._elements import SYMBOLS
-from skpot.metrics import calibration_error, error_correlation, summary
+from skpot.metrics import calibration_error, error_correlation, residual_report, summary
 from skpot.metrics._uncertainty import errors_and_deviations
 
 from ._console import reading, say, title
@@ -12,6 +12,8 @@ from ._console import reading, say, title
 GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLOCKS = ("energy", "forces", "stress")
+_DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
+_SIGMAS = tuple(f"sigma_{block}" for block in _BLOCKS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
@@ -83,6 +85,72 @@ def _error_row(name, X, y_true, y_pred):
     say(f"{name[:16]:16}{len(X):7d} " + "".join(cells))
 
 
+def residual_table(model, X, y_true, y_pred, limit=4):
+    """Print which labels, species and groups of structures the squared error is in."""
+    y_pred = y_pred if isinstance(y_pred, Targets) else Targets(y_pred)
+    sides = [[getattr(y, f"has_{block}") for block in _BLOCKS] for y in (y_true, y_pred)]
+    if not np.logical_and(*sides).any():
+        return  # nothing to compare
+    regressor = model[-1] if hasattr(model, "steps") else model
+    regressor = getattr(regressor, "estimator_", regressor)  # what is calibrated, or a committee's
+    regressor = regressor[-1] if hasattr(regressor, "steps") else regressor
+    levels = {name: _default_noise(regressor, name.split("_")[1]) for name in _SIGMAS}
+    known = {name: level for name, level in levels.items() if level > 0.0}
+    report = residual_report(y_true, y_pred, X, groups=kinds_of(X), **known)
+    say("where the squared error is, in units of the noise")
+    for by, head in (("label", "labels"), ("species", "forces on"), ("group", "kinds")):
+        parts = [r for r in report if r["by"] == by]
+        if len(parts) < 2:
+            continue
+        text = ", ".join(_share(r, by).replace(" ", "\xa0") for r in parts[:limit])
+        rest = f" (and {len(parts) - limit} more)" if len(parts) > limit else ""
+        say(_wrapped(text + rest, f"  {head:10}"))
+    text = ", ".join(
+        f"{r['label']}\xa0{r['whitened_rmse']:.2g}" for r in report if r["by"] == "label"
+    )
+    say(f"  RMSE over noise: {text}".replace("\xa0", " "))
+
+
+def curve_table(model):
+    """Print what more structures, references or other noise would buy, where the fit found out."""
+    regressor = model[-1] if hasattr(model, "steps") else model
+    curves = getattr(regressor, "learning_curves_", None)
+    if curves is None:
+        return
+    say("\nerrors of models that learnt from less (RMSE on folds left out)")
+    for name, curve in curves.items():
+        say(f"  {name:16}" + "".join(f"{n:9.0f}" for n in curve["number"]) + "   twice as many")
+        for block, head in zip(_BLOCKS, _HEADS, strict=True):
+            if block in curve:
+                scale, digits = _DISPLAYED[block]
+                cells = "".join(f"{scale * e:9.{digits}f}" for e in curve[block])
+                say(f"    {head:14}{cells}   {_doubled(curve['number'], curve[block])}")
+    for block, head in zip(_BLOCKS, _HEADS, strict=True):
+        means = regressor.cv_results_.get(f"mean_test_neg_{block}_rmse")
+        if means is None or means.argmax() == regressor.best_index_:
+            continue
+        scale, digits = _DISPLAYED[block]
+        now, best = (-scale * means[k] for k in (regressor.best_index_, means.argmax()))
+        params = regressor.cv_results_["params"][means.argmax()].items()
+        levels = ", ".join(f"{name}\xa0{value}" for name, value in params)
+        text = f"{head} {now:.{digits}f}, but {best:.{digits}f} with {levels}"
+        say(_wrapped(text, "  ", indent="    "))
+
+
+def _doubled(numbers, errors):
+    """Return what twice as many would change if the slope between the last two points went on."""
+    slope = np.log(errors[-1] / errors[-2]) / np.log(numbers[-1] / numbers[-2])
+    return f"{100.0 * (min(1.0, 2.0**slope) - 1.0):+.0f} % at most"
+
+
+def _share(record, by):
+    """Return the cell of one part: its name and its share."""
+    name = {"label": record["label"], "species": record["part"]}.get(by)
+    if name is None:
+        name = f"{record['part']} {record['label']}"
+    return f"{name} {100.0 * record['share']:.0f} %"
+
+
 def predict_with_std(model, X):
     """Return predictions and standard deviations of labels, None from models that have none."""
     regressor = model[-1] if hasattr(model, "steps") else model
@@ -141,8 +209,8 @@ def _uncertainty(X, y_true, y_pred, std, block):
     typical = deviation
     if block == "energy":
         n_atoms = np.array([len(atoms) for atoms in X])
-        typical = 1000.0 * deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
-    scale, digits = {"energy": (1.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}[block]
+        typical = deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
+    scale, digits = _DISPLAYED[block]
     shares = [f"{100.0 * np.mean(np.abs(error) <= k * deviation):.0f} %" for k in (1, 2)]
     sides = y_true, y_pred, std
     return [
@@ -170,8 +238,9 @@ def _range(values, form, joint=" ... "):
     return f"{np.min(values):{form}}{joint}{np.max(values):{form}}"
 
 
-def _wrapped(text, head, width=79):
+def _wrapped(text, head, width=79, indent=None):
     import textwrap
 
-    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+    indent = " " * len(head) if indent is None else indent
+    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=indent)
     return lines.replace("\xa0", " ")

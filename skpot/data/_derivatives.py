@@ -185,9 +185,13 @@ class SpeciesMap:
         out = np.empty((*rows.shape[:-1], matrices.shape[2]))
         for kind, matrix in enumerate(matrices):
             mine = np.flatnonzero(kinds == kind)
+            # Rows of a fit are of one species, and no small part of its time goes into copies.
+            own = rows if len(mine) == len(rows) else rows[mine]
             # Stacks of rows as one matrix: NumPy would multiply them one by one.
-            product = rows[mine].reshape(-1, rows.shape[-1]) @ matrix
-            out[mine] = product.reshape(len(mine), *out.shape[1:])
+            product = (own.reshape(-1, rows.shape[-1]) @ matrix).reshape(len(mine), *out.shape[1:])
+            if own is rows:
+                return product
+            out[mine] = product
         return out
 
     def pull_back(self, g):

@@ -167,7 +167,9 @@ class Calculator(AseCalculator):
                 self.results["extrapolation_grade"] = regressor.extrapolation_grade(features)
 
     def _calibrated(self, std):
-        return std if self._calibration is None else self._calibration.calibrate(std)
+        if self._calibration is None:
+            return std
+        return self._calibration.calibrate(std, self._features)
 
     def _move(self, system_changes):
         """Take the atoms over; check all of them if species or pbc are new."""

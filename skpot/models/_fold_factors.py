@@ -58,6 +58,12 @@ class Trapezoid:
             out[m, m] = np.sqrt(self.rest)
         return out * factor
 
+    def projected(self, basis):
+        """Return that of the coefficients that `basis` (m, n) times new ones are."""
+        factor, whole = empty_factor(basis.shape[1]), self.scaled(1.0)
+        factor.fold(np.column_stack([whole[:, :-1] @ basis, whole[:, -1]]))
+        return Trapezoid(factor.trapezoid)
+
 
 class FoldFactors:
     r"""Trapezoids of all folds and kinds of labels, and least squares without one fold.
@@ -91,6 +97,25 @@ class FoldFactors:
         self.parts.append(folder.parts())
         self.checks.append(folder.checks(self.parts[-1]))
         self.kinds = [k for k in LABELS if any(k in fold for fold in self.parts)]
+
+    def take(self, folds):
+        """Return the factors of some folds."""
+        some = FoldFactors(self.m)
+        some.parts, some.checks = ([a[k] for k in folds] for a in (self.parts, self.checks))
+        some.kinds = [k for k in self.kinds if any(k in fold for fold in some.parts)]
+        return some
+
+    def projected(self, basis):
+        """Return those of the coefficients that `basis` (m, n) times new ones are."""
+        fewer = FoldFactors(basis.shape[1])
+        fewer.kinds = self.kinds
+        for parts, checks in zip(self.parts, self.checks, strict=True):
+            known = {}  # most rows of labels are those of errors too
+            for part in [*parts.values(), *(part for part, _ in checks.values())]:
+                known[id(part)] = known.get(id(part)) or part.projected(basis)
+            fewer.parts.append({kind: known[id(part)] for kind, part in parts.items()})
+            fewer.checks.append({kind: (known[id(p)], n) for kind, (p, n) in checks.items()})
+        return fewer
 
     def scores(self, left_out, sigmas):
         """Return minus the errors on one fold of models from the others.

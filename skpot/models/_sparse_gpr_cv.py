@@ -11,6 +11,7 @@ from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data import Targets
 from ._fold_factors import FoldFactors, RowFolder, together
 from ._label_factors import count_labels
+from ._learning_curves import learning_curves
 from ._memory import plan_memory
 from ._noise import LABELS
 from ._potential import Potential
@@ -84,6 +85,11 @@ class SparseGPRCV(SparseGPR):
         `split0_test_neg_forces_rmse`, `mean_test_neg_forces_rmse`, `std_test_neg_forces_rmse`;
         NaN for a fold without such labels, which the mean leaves out. With sample weights, errors
         are weighted too.
+    learning_curves_ : dict of str to dict of str to ndarray
+        "structures" and "references": what the errors would be with fewer of them, from which what
+        more would buy can be guessed. "number", ascending, and for each kind of label root mean
+        squares on folds left out, means over the folds, at the noise and kernel chosen. References
+        of models from few structures are those of all.
     n_splits_ : int
         Number of folds.
     kernel_ : kernel object
@@ -222,6 +228,10 @@ class SparseGPRCV(SparseGPR):
                     score, index + len(settings) * (len(tried) - 1), self.kernel_,
                     self.covariance_factor_, self.jitter_,
                     factors.join(settings[index], self.n_labels_),
+                    learning_curves(
+                        factors, settings[index], list(map(len, folds)), self._references(),
+                        self.covariance_factor_,
+                    ),
                 )  # fmt: skip
         self.cv_results_ = _joined(tried)
         self._keep_best(best, scoring)
@@ -233,7 +243,7 @@ class SparseGPRCV(SparseGPR):
         self.best_score_, self.best_index_ = best.score, best.index
         self.best_params_ = self.cv_results_["params"][best.index]
         self.kernel_, self.covariance_factor_ = best.kernel, best.covariance_factor
-        self.jitter_ = best.jitter
+        self.jitter_, self.learning_curves_ = best.jitter, best.curves
         if self.verbose:
             print(f"chosen by {scoring} = {best.score:.4g}: {self.best_params_}")
         factor, self.label_factors_, main = best.factor
@@ -284,6 +294,7 @@ class _Best(NamedTuple):
     covariance_factor: np.ndarray | None = None
     jitter: float = 0.0
     factor: tuple = ()
+    curves: dict = {}
 
 
 def _refuse_own_noise(y):

@@ -95,6 +95,7 @@ def test_fit_reports_and_writes_a_model(folder):
     for name in ("train ", "test ", "  cold ", "  hot "):
         assert any(line.startswith(name) for line in result.output.splitlines()), name
     assert max(map(len, result.stdout.splitlines()[4:])) < 80
+    assert "where the squared error is" in result.stdout
     regressor = skpot.load(target)[-1]
     assert (regressor.sigma_forces, regressor.random_state) == (0.05, 3)
     assert len(regressor.dual_coef_) == 20
@@ -258,6 +259,64 @@ def test_evaluate_judges_the_uncertainty(folder):
     assert f"{expected:.3f}" in [cell.strip() for cell in table["calibration error"]]
     assert set(table) >= {"median std", "within 1 std (68 %)", "rank correlation"}
     assert max(map(len, lines)) < 80
+
+
+def test_evaluate_says_where_the_error_is(folder):
+    result = run("evaluate", folder / "model.skpot", folder / "test.xyz")
+    lines = result.stdout.splitlines()
+    begin = next(k for k, line in enumerate(lines) if line.startswith("where the squared error"))
+    head = {line[:12].strip(): line[12:] for line in lines[begin + 1 : begin + 3]}
+    model = skpot.load(folder / "model.skpot")
+    X, y = skpot.read(folder / "test.xyz")
+    kinds = [atoms.info["config_type"] for atoms in X]
+    report = skpot.metrics.residual_report(y, model.predict(X), X, groups=kinds)
+    shares = {(r["by"], r["part"], r["label"]): f"{100 * r['share']:.0f} %" for r in report}
+    for label in ("energy", "forces", "stress"):
+        assert f"{label} {shares['label', 'all', label]}" in head["labels"]
+    first = next(r for r in report if r["by"] == "group")
+    name = f"{first['part']} {first['label']}"
+    assert head["kinds"].startswith(f"{name} {shares['group', first['part'], first['label']]},")
+    levels = next(line for line in lines if line.startswith("  RMSE over noise"))
+    for r in report[:3]:
+        assert f"{r['label']} {r['whitened_rmse']:.2g}" in levels
+    assert max(map(len, lines)) < 80
+
+
+def test_evaluate_says_what_more_would_buy(folder):
+    X, y = skpot.read(folder / "train.xyz")
+    regressor = skpot.SparseGPRCV(n_sparse=20, sigma_energy=[1e-4, 1.0], cv=3)
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), regressor).fit(X, y)
+    skpot.dump(model, folder / "searched.skpot")
+    result = run("evaluate", folder / "searched.skpot", folder / "test.xyz")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    begin = next(k for k, line in enumerate(lines) if line.startswith("errors of models that"))
+    curves = regressor.learning_curves_
+    for k, name in ((1, "structures"), (5, "references")):
+        head, *rows = lines[begin + k : begin + k + 4]
+        numbers = curves[name]["number"]
+        assert head.split()[: len(numbers) + 1] == [name, *(f"{n:.0f}" for n in numbers)]
+        (forces,) = (row for row in rows if row.strip().startswith("forces"))
+        errors = curves[name]["forces"]
+        assert forces.split()[2 : 2 + len(errors)] == [f"{e:.4f}" for e in errors]
+        ratio = (errors[-1] / errors[-2]) ** (np.log(2) / np.log(numbers[-1] / numbers[-2]))
+        assert f"{100 * min(0.0, ratio - 1):+.0f} % at most" in forces
+    means = regressor.cv_results_["mean_test_neg_energy_rmse"]
+    worse = means.argmax() != regressor.best_index_
+    assert any(line.startswith("  energy meV/atom") and "but" in line for line in lines) == worse
+    assert max(map(len, lines)) < 80
+
+
+def test_evaluate_without_common_labels(folder):
+    X, y = skpot.read(folder / "train.xyz")
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.SparseGPR(n_sparse=10))
+    skpot.dump(model.fit(X, np.array(y.energy)), folder / "energies.skpot")
+    for atoms in X:
+        atoms.calc = SinglePointCalculator(atoms, forces=np.zeros((len(atoms), 3)))
+    ase.io.write(folder / "forces.xyz", X)
+    result = run("evaluate", folder / "energies.skpot", folder / "forces.xyz")
+    assert result.exit_code == 0, result.output
+    assert "squared error" not in result.output
 
 
 def test_evaluate_takes_models_without_uncertainty(folder):

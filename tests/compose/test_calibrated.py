@@ -40,7 +40,7 @@ def deviations():
 
 @pytest.mark.parametrize("factor, noise", [(2.0, 0.0), (0.1, 0.0), (3.0, 0.5), (2.0, 20.0)])
 def test_factor_and_noise_are_found(deviations, factor, noise):
-    model = CalibratedPotential(FrozenEstimator(Known()))
+    model = CalibratedPotential(FrozenEstimator(Known()), "scale")
     model.fit(deviations, labels(deviations, factor, noise))
     found = model.calibrate(Known().predict(deviations, return_std=True)[1])
     expected = np.hypot(factor * deviations, noise)
@@ -52,13 +52,108 @@ def test_factor_and_noise_are_found(deviations, factor, noise):
         np.testing.assert_allclose(found_factor, np.sqrt(np.mean(error**2)), rtol=0.02)
 
 
-def test_labels_that_symmetry_fixes_leave_the_factor_alone(deviations):
+@pytest.mark.parametrize("method", ["coverage", "scale"])
+def test_labels_that_symmetry_fixes_leave_the_factor_alone(deviations, method):
     deviations[:2000, 1:13] = 1e-9  # a model of perfect crystals; the reference has some noise
     y = labels(deviations, 2.0, 1e-4)
-    factor, noise = (
-        CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y).calibration_["forces"]
+    model = CalibratedPotential(FrozenEstimator(Known()), method).fit(deviations, y)
+    np.testing.assert_allclose(model.calibration_["forces"], [2.0, 1e-4], rtol=0.05)
+
+
+def test_coverage_of_forces_is_right_whatever_the_distribution(deviations):
+    from skpot.metrics import calibration_error, reliability_curve
+
+    error = deviations * np.random.default_rng(1).standard_t(2.0, size=deviations.shape)
+
+    def fitted():
+        y = Targets(error[:, 0], error[:, 1:13].reshape(-1, 4, 3), error[:, 13:])
+        return y, CalibratedPotential(FrozenEstimator(Known())).fit(deviations, y)
+
+    y, model = fitted()
+    sides = y, *model.predict(deviations, return_std="all")
+    _, observed = reliability_curve(*sides, quantity="forces", n_levels=1000)
+    np.testing.assert_allclose(np.mean(observed), 0.5, atol=0.001)
+    for quantity in ("energy", "forces", "stress"):
+        assert calibration_error(*sides, quantity=quantity) < 0.1
+    # One far error in a thousand would make a likelihood's factor as large as it likes.
+    error[::1000] = 1e6
+    _, again = fitted()
+    np.testing.assert_allclose(
+        again.calibration_["forces"], model.calibration_["forces"], rtol=0.01
     )
-    np.testing.assert_allclose([factor, noise], [2.0, 1e-4], rtol=0.05)
+
+
+def test_energies_and_stress_have_the_factor_of_all_labels(deviations):
+    X, factors = deviations[:500], {"energy": 4.0, "forces": 2.0, "stress": 1.0}
+    y = labels(X, 1.0)
+    forces = [factors["forces"] * f for f in y.forces]
+    y = Targets(factors["energy"] * y.energy, forces, factors["stress"] * y.stress)
+    found = CalibratedPotential(FrozenEstimator(Known())).fit(X, y).calibration_
+    mean = np.mean(list(factors.values()))
+    assert found["energy"][0] == found["stress"][0] == pytest.approx(mean, rel=0.05)
+    assert found["forces"][0] == pytest.approx(2.0, rel=0.05)
+    alone = CalibratedPotential(FrozenEstimator(Known())).fit(X, Targets(y.energy))
+    assert alone.calibration_["energy"][0] == pytest.approx(4.0, rel=0.1)
+
+
+class KnownForces(BaseEstimator):
+    """Predicts zeros for molecules, all deviations being one."""
+
+    def fit(self, X, y):
+        self.seen_ = {z for atoms in X for z in atoms.numbers}
+        return self
+
+    def predict(self, X, return_std=False):
+        if not {z for atoms in X for z in atoms.numbers} <= self.seen_:
+            raise ValueError("unknown species")
+        zero, one = (
+            Targets(np.full(len(X), c), [np.full((len(atoms), 3), c) for atoms in X])
+            for c in (0.0, 1.0)
+        )
+        return (zero, one) if return_std else zero
+
+
+def test_forces_have_a_factor_for_each_species():
+    from ase import Atoms
+
+    rng = np.random.default_rng(0)
+    X = [Atoms("OH2", rng.normal(size=(3, 3))) for _ in range(300)]
+    X.append(Atoms("FH2", rng.normal(size=(3, 3))))
+    factors = {1: 0.5, 8: 4.0, 9: 300.0}
+    forces = [
+        np.array([factors[z] for z in atoms.numbers])[:, None] * rng.normal(size=(len(atoms), 3))
+        for atoms in X
+    ]
+    y = Targets(rng.normal(size=len(X)), forces)
+    model = CalibratedPotential(FrozenEstimator(KnownForces().fit(X, y))).fit(X, y)
+    for z in (1, 8):  # as far as so few forces tell
+        np.testing.assert_allclose(model.species_factors_[z], factors[z], rtol=0.15)
+    common = model.calibration_["forces"][0]
+    assert common < model.species_factors_[9] < 2.0 * common  # three components tell little
+    _, std = model.predict(X[:2], return_std="all")
+    np.testing.assert_array_equal(
+        std.forces[1][:, 0], [model.species_factors_[z] for z in (8, 1, 1)]
+    )
+    water = Atoms("SH2", np.eye(3))
+    anew = model.calibrate(Targets([1.0], [np.ones((3, 3))]), [water])
+    np.testing.assert_array_equal(anew.forces[0][0], common)  # of a species never held out
+    unsaid = model.calibrate(Targets([1.0], [np.ones((3, 3))]))
+    np.testing.assert_array_equal(unsaid.forces[0], common)
+    # One half alone has the fluorine, which the model of the other does not know.
+    assert set(CalibratedPotential(KnownForces()).fit(X, y).species_factors_) == {1, 8}
+
+
+def test_masked_forces_do_not_count(deviations):
+    X = deviations[:200]
+    y = labels(X)
+    model = CalibratedPotential(FrozenEstimator(Known())).fit(X, y)
+    forces = [np.array(f) for f in y.forces]
+    forces[0][1] = np.nan
+    masked = CalibratedPotential(FrozenEstimator(Known())).fit(
+        X, Targets(y.energy, forces, y.stress)
+    )
+    for name, found in masked.calibration_.items():
+        np.testing.assert_allclose(found, model.calibration_[name], rtol=0.01)
 
 
 def test_isotonic_finds_any_increasing_map_and_goes_on_beyond(deviations):
@@ -111,6 +206,17 @@ def test_folds_hold_out_whole_groups(pipeline, data):
     # Predictions are those of a fit to all data.
     expected = pipeline.fit(X, y).predict(data.X_test)
     np.testing.assert_array_equal(by_number.predict(data.X_test).forces_flat, expected.forces_flat)
+
+
+def test_by_default_halves_are_held_out(pipeline, data):
+    X, y, groups = data.X[:12], data.y[:12], np.repeat([0, 1, 2], 4)
+    default = CalibratedPotential(pipeline).fit(X, y)
+    halves = CalibratedPotential(pipeline, cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
+    grouped = CalibratedPotential(pipeline).fit(X, y, groups=groups)
+    of_groups = CalibratedPotential(pipeline, cv=GroupKFold(2)).fit(X, y, groups=groups)
+    for name, found in default.calibration_.items():
+        np.testing.assert_array_equal(found, halves.calibration_[name])
+        np.testing.assert_array_equal(grouped.calibration_[name], of_groups.calibration_[name])
 
 
 def test_calibration_lowers_the_calibration_error(pipeline, data):

@@ -79,6 +79,39 @@ def test_equals_one_fit_for_each_fold_and_setting(data, weighted):
     assert search.best_params_ == results["params"][mean.argmax()]
 
 
+def test_learning_curves_are_those_of_fits_to_less(data):
+    features, y, groups = data
+    search = SparseGPRCV(n_sparse=24, cv=4, **GRID).fit(features, y)
+    curves = search.learning_curves_
+    folds = [test for _, test in KFold(4).split(groups)]
+    assert curves["structures"]["number"].tolist() == [
+        np.mean([sum(len(folds[(k + j) % 4]) for j in range(1, n + 1)) for k in range(4)])
+        for n in (1, 2, 3)
+    ]
+
+    def errors(learnt, kept=slice(None)):
+        found = {kind: [] for kind in METRICS}
+        for k in range(4):
+            train = np.concatenate([folds[(k + j) % 4] for j in range(1, learnt + 1)])
+            model = like(search, FixedReferences(search.kernel_, **search.best_params_))
+            model.given = tuple(a[kept] for a in model.given)
+            predicted = model.fit(features[train], y[train]).predict(features[folds[k]])
+            for kind, metric in METRICS.items():
+                if getattr(y[folds[k]], f"has_{kind}").any():
+                    found[kind].append(metric(y[folds[k]], predicted))
+        return {kind: np.mean(values) for kind, values in found.items()}
+
+    species = search.reference_species_
+    half = np.concatenate([np.flatnonzero(species == z)[::2] for z in np.unique(species)])
+    assert curves["references"]["number"][1:].tolist() == [len(half), len(species)]
+    few, fewer, whole = errors(1), errors(3, half), errors(3)
+    for kind in METRICS:
+        assert curves["structures"][kind][0] == pytest.approx(few[kind], rel=1e-7)
+        assert curves["structures"][kind][-1] == pytest.approx(whole[kind], rel=1e-7)
+        assert curves["references"][kind][1] == pytest.approx(fewer[kind], rel=1e-5)
+        assert curves["references"][kind][-1] == curves["structures"][kind][-1]
+
+
 def test_the_model_is_that_of_the_best_setting(data):
     features, y, _ = data
     search = SparseGPRCV(DotProduct(zeta=2), n_sparse=25, cv=4, **GRID).fit(features, y)
