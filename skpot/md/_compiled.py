@@ -15,7 +15,7 @@ from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import Targets, as_batch
 from ..data._elements import SYMBOLS
-from ._expansions import expansion_of
+from ._expansions import expansion_of, require_form
 from ._feature_trees import NotCompilableError, mapped_tree
 from ._leverages import graded
 from ._reductions import folded, trimmed
@@ -80,6 +80,7 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     pipeline = fitted_pipeline(model)
     tree = mapped_tree([step for _, step in pipeline.steps[:-1]])
     regressor = _thawed(pipeline[-1])
+    require_form(regressor)
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
     folded_tree, regressor = folded(tree, regressor)

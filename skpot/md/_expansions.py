@@ -32,11 +32,6 @@ def expansion_of(regressor, tree, columns, kind):
     tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
     if isinstance(regressor, LinearRidge):
         return _linear(regressor, tree, columns.start)
-    if not isinstance(regressor, KernelPotential):
-        raise NotCompilableError(
-            f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, "
-            "KernelRidge, AutoGPR and LinearRidge have."
-        )
     terms = [
         references_term(kernel, regressor, tree, columns.start, kind, forms=True)
         for kernel in regressor.kernel_.terms().values()
@@ -44,6 +39,15 @@ def expansion_of(regressor, tree, columns, kind):
     while len(terms) > 1:
         terms[-2:] = [Sum(*terms[-2:])]
     return terms[0]
+
+
+def require_form(regressor):
+    """Raise `NotCompilableError` unless the regressor is of a kind that can be compiled."""
+    if not isinstance(regressor, KernelPotential | LinearRidge):
+        raise NotCompilableError(
+            f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, "
+            "KernelRidge, AutoGPR and LinearRidge have."
+        )
 
 
 @singledispatch
