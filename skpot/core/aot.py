@@ -181,11 +181,12 @@ def object_code(function, signature, cpu="host"):
     The symbol has Numba's calling convention: ``int32_t name(result *, void **raised, ...)``. All
     that the function calls is in the file, as far as it is not of the C library.
     """
-    compiled = _jit.compile_for(signature, function)
-    # The text is Numba's public way to its code; the name of the function in it is not.
-    module = llvm.parse_assembly(compiled.inspect_llvm(signature.args))
-    name = compiled.overloads[signature.args].fndesc.llvm_func_name
-    module.get_function(name).name = function.__name__
+    # These lines are all that is used of Numba's inner workings. `inspect_llvm` would be public,
+    # but LLVM 15 (of Numba 0.61) cannot read its own text of large functions.
+    compiled = _jit.compile_for(signature, function).overloads[signature.args]
+    module = llvm.parse_bitcode(compiled.library.serialize_using_bitcode()[2])
+    module.get_function(compiled.fndesc.llvm_func_name).name = function.__name__
+    module.verify()
     for value in (*module.functions, *module.global_variables):
         if value.name == function.__name__:
             value.visibility = "hidden"
