@@ -35,6 +35,7 @@ _PUBLIC = {
     "TripletBasis": "skpot.descriptors",
     "ZBL": "skpot.descriptors",
     "check_structures": "skpot.data",
+    "compile": "skpot.md",
     "distill": "skpot.compose",
     "dump": "skpot.persistence",
     "load": "skpot.persistence",

@@ -23,7 +23,14 @@ COMPILERS = {
     "cfunc",
     "jitclass",
 }
-DECORATORS = {"jit", "inner_jit", "inline_jit", "exact_jit", "exact_inline_jit"}
+DECORATORS = {
+    "jit",
+    "inner_jit",
+    "array_jit",
+    "inline_jit",
+    "exact_jit",
+    "exact_inline_jit",
+}
 CORE_FILES = [p for p in python_files(PACKAGE / "core") if p.name != "_jit.py"]
 
 # Written with brackets, so that this file passes its own test.

@@ -57,6 +57,36 @@ def predict(path, test, system, rounds):
         report(quantity, frames[:1], potential_step(atoms, evaluate), int(rounds))
 
 
+def compiled(path, system, rounds):
+    """Cost per atom of the calculator, with references of both precisions."""
+    import joblib
+
+    import skpot
+
+    model = joblib.load(path)
+    frames = next(iter(read_systems(system).values()))[:1]
+    single = skpot.compile(model, frames, dtype="float32")
+    emit({"quantity": "float32 error", **single.errors_._asdict()})
+    for quantity, potential in [("skpot", model), ("skpot, float32", single)]:
+        calculator = skpot.Calculator(potential)
+
+        def evaluate(atoms, calculator=calculator):
+            atoms.calc = calculator
+            return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+
+        step = potential_step(frames[0].copy(), evaluate)
+        report(quantity, frames, step, int(rounds))
+
+
+def export(path, library):
+    """Write a model as a library for LAMMPS."""
+    import joblib
+
+    from skpot.md.lammps import export
+
+    export(joblib.load(path), library)
+
+
 def _full(stress):
     """Nine components of Voigt stresses."""
     return stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]]
@@ -106,5 +136,12 @@ def _descriptor(folder, rounds, descriptor):
 
 
 if __name__ == "__main__":
-    jobs = {"fit": fit, "predict": predict, "soap": soap, "symmetry_functions": symmetry_functions}
+    jobs = {
+        "compiled": compiled,
+        "export": export,
+        "fit": fit,
+        "predict": predict,
+        "soap": soap,
+        "symmetry_functions": symmetry_functions,
+    }
     jobs[sys.argv[1]](*sys.argv[2:])

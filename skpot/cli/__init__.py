@@ -33,5 +33,5 @@ def _main(
     pass
 
 
-for _name in ("demo", "fit", "evaluate", "md", "warmup", "doctor"):
+for _name in ("demo", "fit", "evaluate", "md", "lammps", "ipi", "warmup", "doctor"):
     importlib.import_module(f"skpot.cli._{_name}").register(app)

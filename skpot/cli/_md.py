@@ -40,30 +40,79 @@ def md(
         tuple[int, int, int], Option(min=1, help="Supercell of the start structure.")
     ] = (1, 1, 1),
     seed: Annotated[int, Option(help="Of velocities and thermostat.")] = 0,
+    max_temperature: Annotated[float | None, Option(help="Limit, K.")] = None,
+    min_distance: Annotated[float | None, Option(help="Limit, Å, of any two atoms.")] = None,
+    max_grade: Annotated[float | None, Option(help="Limit of the extrapolation grade.")] = None,
+    max_energy_std: Annotated[float | None, Option(help="Limit, eV/atom.")] = None,
+    max_forces_std: Annotated[float | None, Option(help="Limit, eV/Å; slow.")] = None,
+    record: Annotated[
+        Path | None, Option(help="Append frames beyond limits to this file and go on.")
+    ] = None,
+    restart: Annotated[
+        bool, Option("--restart", help="Go on where a run to this output was stopped.")
+    ] = False,
     force: Force = False,
 ):
     """Run molecular dynamics and write a trajectory.
 
     Velocities come from the file if it has them, else at random for the temperature. The
     trajectory is complete under its name at the end, and holds what was done if the run stops.
+    Meanwhile frames are in OUTPUT.part and the state in OUTPUT.checkpoint: even if the run is
+    killed, the same command with --restart goes on from there, and begins if there is nothing.
+    Limits are looked at with each line; beyond one the run stops.
     """
-    refuse_overwriting(output, force)
-    from skpot.md import Calculator
-    from skpot.md._dynamics import BlowUp, TrajectoryFile, read_structure, run, thermalise
+    saved = Path(f"{output}.checkpoint")
+    continued = restart and saved.exists()
+    if not continued:
+        refuse_overwriting(output, force)
+        if saved.exists() and not force:
+            raise CommandError(
+                f"{saved} is left from a run that was stopped; add --restart to go on, or --force "
+                "to begin anew."
+            )
+    from skpot.md import Calculator, Guard, LimitPassed
+    from skpot.md._checkpoint import Checkpoint
+    from skpot.md._dynamics import BlowUp, read_structure, run, thermalise
+    from skpot.md._frames import TrajectoryFile
     from skpot.persistence import load
 
     calculator = Calculator(load(model))
     with reading(start):
         atoms = read_structure(start).repeat(repeat)
     atoms.calc = calculator
-    drawn = thermalise(atoms, temperature, seed)
+    settings = {
+        "ensemble": str(ensemble),
+        "temperature": temperature,
+        "pressure": pressure,
+        "timestep": timestep,
+        "log interval": log_interval,
+    }
+    checkpoint = Checkpoint(saved, settings)
+    if continued:
+        length = checkpoint.load(atoms)
+        velocities = f"and state of step {checkpoint.step} from {saved}"
+    else:
+        length = None
+        checkpoint.remove()
+        velocities = "at random" if thermalise(atoms, temperature, seed) else f"from {start}"
+    limits = {
+        "max_temperature": max_temperature,
+        "min_distance": min_distance,
+        "max_grade": max_grade,
+        "max_energy_std": max_energy_std,
+        "max_forces_std": max_forces_std,
+    }
+    guard = None
+    if record is not None or any(limit is not None for limit in limits.values()):
+        action = "stop" if record is None else "record"
+        guard = Guard(atoms, **limits, action=action, path=record)
     kind = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
     title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {kind}")
-    say(f"  velocities {'at random' if drawn else f'from {start}'}")
+    say(f"  velocities {velocities}")
     say(HEADER)
     began = time.perf_counter()
     try:
-        with TrajectoryFile(output) as trajectory:
+        with TrajectoryFile(output, length) as trajectory:
             trace = run(
                 atoms,
                 steps,
@@ -75,6 +124,8 @@ def md(
                 trajectory=trajectory,
                 on_step=lambda step, trace: say(line(step, trace)),
                 random_state=seed,
+                checkpoint=checkpoint,
+                guard=guard,
             )
     except BlowUp as error:
         kept = f"{output} holds the frames up to there. " if trajectory.n_frames else ""
@@ -82,13 +133,19 @@ def md(
             f"the run blew up at {error}. {kept}Try a smaller --timestep, a relaxed start, or fit "
             "to structures like those it went through."
         ) from error
+    except LimitPassed as error:
+        raise CommandError(f"the run was stopped: {error}. {output} ends there.") from error
     except KeyboardInterrupt:
-        say(f"{output} holds {trajectory.n_frames} frames")
+        say(f"{output} holds {trajectory.n_frames} frames; add --restart to go on")
         raise
-    speed = 1e6 * (time.perf_counter() - began) / (steps * len(atoms))
+    checkpoint.remove()
+    if guard is not None and guard.n_recorded:
+        say(f"\n{record}: {guard.n_recorded} frames beyond limits")
+    speed = 1e6 * (time.perf_counter() - began) / (max(steps - checkpoint.step, 1) * len(atoms))
     say(f"\nwrote {output}: {trajectory.n_frames} frames, {speed:.0f} µs per atom and step")
-    if ensemble is Ensemble.nve:
-        say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {trace.time[-1]:g} ps")
+    if ensemble is Ensemble.nve and trace.time:
+        lasted = trace.time[-1] - trace.time[0]
+        say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {lasted:g} ps")
 
 
 HEADER = (

@@ -16,7 +16,7 @@ def register(app):
 @command
 def warmup(
     every: Annotated[
-        bool, typer.Option("--all", help="Every descriptor and form of SOAP, not just the usual.")
+        bool, typer.Option("--all", help="All descriptors, forms of SOAP and presets.")
     ] = False,
 ):
     """Compile everything now, once, so that no later command has to wait."""
@@ -32,9 +32,9 @@ def warmup(
 def compile_all(every=False):
     """Call the functions of SOAP's power spectrum, SparseGPR and Calculator on tiny structures.
 
-    With `every`, those of all descriptors too.
+    With `every`, those of all descriptors and of `make_potential` too.
     """
-    _use_models()
+    _use_models(every)
     if every:
         _use_descriptors()
 
@@ -67,14 +67,14 @@ def _use_descriptors():
         features.jacobian([0])
 
 
-def _use_models():
+def _use_models(every):
     import numpy as np
     from sklearn.pipeline import make_pipeline
 
+    from skpot.compose import make_potential
     from skpot.data import Targets
     from skpot.descriptors import SOAP
     from skpot.kernels import RBF, DotProduct
-    from skpot.md import Calculator
     from skpot.models import SparseGPR
     from skpot.testing import sample_structures
 
@@ -88,8 +88,19 @@ def _use_models():
         soap = SOAP(cutoff=3.0, n_max=2, l_max=2, cache=False)
         model = make_pipeline(soap, SparseGPR(kernel, 4, selection=selection)).fit(X, y)
         model.predict(X, return_std=True)
+        _move(X[0], model)
     soap.set_params(cache=True)
     soap.fit_transform(X)[[2, 0]]
-    atoms = X[0].copy()
+    if every:
+        for size in (0.0, 1e7):  # the sparse and the exact form
+            model = make_potential().set_params(regressor__max_pairs=size).fit(X, y)
+            model.predict(X, return_std=True)
+            _move(X[0], model)
+
+
+def _move(atoms, model):
+    from skpot.md import Calculator
+
+    atoms = atoms.copy()
     atoms.calc = Calculator(model)
     atoms.get_forces()

@@ -1,8 +1,9 @@
 """The one place that configures Numba.
 
-Every compiled function of skpot is decorated with `jit` (serial), `inner_jit` (serial, called
-by compiled functions only), `inline_jit` (part of inner loops) or `exact_jit` (operations in the
-order written). `run_chunks` runs kernels on threads.
+Every compiled function of skpot is decorated with `jit` (serial), `inner_jit` (called by compiled
+functions only; allocates nothing), `array_jit` (the same, but returns arrays), `inline_jit` (part
+of inner loops) or `exact_jit` (operations in the order written). `run_chunks` runs kernels on
+threads.
 """
 
 import functools
@@ -18,8 +19,17 @@ from numba import extending
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # Without wrappers that nothing calls a function compiles in half the time.
-_OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True}
+# Reference counts are asked for because a function would inherit from the first that calls it.
+_OPTIONS = {
+    "error_model": "numpy",
+    "fastmath": FASTMATH,
+    "no_cfunc_wrapper": True,
+    "_nrt": True,
+}
 _INNER = {"no_cpython_wrapper": True}
+# Without reference counts, which cost more than the work where arrays are small. What is compiled
+# so can allocate nothing (the compiler refuses), and must not return arrays: nobody owned them.
+_BARE = {"_nrt": False}
 
 _cache_warned = False
 _forked = False
@@ -62,12 +72,17 @@ def jit(function):
 
 
 def inline_jit(function):
-    """Compile a function into its callers, for small ones that inner loops call."""
-    return _decorate(function, forceinline=True, **_wrappers(function))
+    """Compile a function as `inner_jit` does into its callers, for what inner loops call."""
+    return _decorate(function, forceinline=True, **_wrappers(function), **_BARE)
 
 
 def inner_jit(function):
-    """Compile a function as `jit` does, for compiled callers alone: Python cannot call it."""
+    """Compile a function for compiled callers alone that neither allocates nor returns arrays."""
+    return _decorate(function, **_INNER, **_BARE)
+
+
+def array_jit(function):
+    """Compile a function for compiled callers alone that returns arrays."""
     return _decorate(function, **_INNER)
 
 
@@ -81,29 +96,44 @@ def exact_inline_jit(function):
     return _decorate(function, fastmath=False, forceinline=True, **_wrappers(function))
 
 
+def compile_for(signature, function):
+    """Compile a function for one signature at once, for its code alone; not kept on disk."""
+    return numba.njit(signature, **_OPTIONS, **_INNER)(function)
+
+
 def variants(table):
     """Let compiled callers of the decorated function run the entry for its first argument's type.
 
     Parameters
     ----------
     table : dict of type to compiled function
-        Keys are NamedTuple classes; the choice is made at compilation.
+        Keys are NamedTuple classes; the choice is made at compilation. All have one decorator.
     """
 
     def decorate(function):
         def choose(kind, *rest):
             return table[kind.instance_class].py_func
 
+        options = next(iter(table.values())).targetoptions
         # Not strict: the variants' signatures agree with the function's, not with `choose`'s.
-        extending.overload(function, jit_options=_OPTIONS | _INNER, strict=False)(choose)
+        extending.overload(function, jit_options=options, strict=False)(choose)
         return function
 
     return decorate
 
 
+def _one_of_many_ranks():
+    """Return whether MPI started several processes like this one, and nobody gave them threads."""
+    ranks = [int(os.environ.get(name, "1")) for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")]
+    return max(ranks) > 1 and "NUMBA_NUM_THREADS" not in os.environ
+
+
+_IS_RANK = _one_of_many_ranks()
+
+
 def n_threads():
     """Return how many threads `run_chunks` may use here."""
-    if _forked or threading.current_thread() is not threading.main_thread():
+    if _IS_RANK or _forked or threading.current_thread() is not threading.main_thread():
         return 1
     return numba.get_num_threads()
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, inner_jit, jit
+from ._arena import floats, integers, matrix, padded
+from ._jit import array_jit, inline_jit, inner_jit
 from .cutoffs import cosine_switch
 from .harmonics import many_harmonics
 
@@ -54,26 +55,43 @@ class Neighborhood(NamedTuple):
     sums: np.ndarray  # (4, P)
 
 
-@jit
-def neighborhood(size, tables):
-    """Allocate scratch for up to `size` neighbours."""
+@inner_jit
+def neighborhood_size(size, tables):
+    """Return how many numbers `neighborhood` cuts."""
+    l_max = tables.l_max
+    n_radial, n_lm = (l_max + 1) * tables.n_max, (l_max + 1) ** 2
+    return (
+        padded(tables.n_species + 1)
+        + 2 * padded(size)
+        + padded(3 * size)
+        + 3 * padded(size * n_radial)
+        + padded((l_max + 1) * (l_max + 2) // 2 * size)
+        + 2 * padded((l_max + 1) * size)
+        + 3 * padded(n_lm * size)
+        + padded(4 * size)
+    )
+
+
+@array_jit
+def neighborhood(size, tables, arena):
+    """Cut scratch for up to `size` neighbours."""
     l_max = tables.l_max
     n_radial, n_lm = (l_max + 1) * tables.n_max, (l_max + 1) ** 2
     return Neighborhood(
-        np.empty(tables.n_species + 1, dtype=np.int64),
-        np.empty(size, dtype=np.int64),
-        np.empty((3, size)),
-        np.empty(size),
-        np.empty((size, n_radial)),
-        np.empty((size, n_radial)),
-        np.empty((n_radial, size)),
-        np.empty(((l_max + 1) * (l_max + 2) // 2, size)),
-        np.empty((l_max + 1, size)),
-        np.empty((l_max + 1, size)),
-        np.empty((n_lm, size)),
-        np.empty((n_lm, size)),
-        np.empty((n_lm, size)),
-        np.empty((4, size)),
+        integers(tables.n_species + 1, arena),
+        integers(size, arena),
+        matrix(3, size, arena),
+        floats(size, arena),
+        matrix(size, n_radial, arena),
+        matrix(size, n_radial, arena),
+        matrix(n_radial, size, arena),
+        matrix((l_max + 1) * (l_max + 2) // 2, size, arena),
+        matrix(l_max + 1, size, arena),
+        matrix(l_max + 1, size, arena),
+        matrix(n_lm, size, arena),
+        matrix(n_lm, size, arena),
+        matrix(n_lm, size, arena),
+        matrix(4, size, arena),
     )
 
 
@@ -171,23 +189,6 @@ def _add_species(b, near, tables, angular, c):
             n += 1
 
 
-@jit
-def expand(i, pairs, species, tables, near, c):
-    """Write the expansion coefficients of centre i to c ((l_max + 1)^2, n_species * n_max).
-
-    `near` keeps the neighbours for `gradient_to_pairs`. Returns their number.
-    """
-    n_max = tables.n_max
-    c[:] = 0.0
-    own = species[i] * n_max
-    centre = tables.centre[tables.of_pair[species[i], species[i]]]
-    for n in range(n_max):
-        c[0, own + n] = centre[n] * tables.legendre[2, 0, 0]
-    size = survey(i, pairs, species, tables, near)
-    _add_neighbors(size, near, tables, near.radial, near.y_lm, c)
-    return size
-
-
 @inner_jit
 def survey(i, pairs, species, tables, near):
     """Note neighbours, radial functions and harmonics of centre i in `near`; return how many."""
@@ -197,6 +198,21 @@ def survey(i, pairs, species, tables, near):
         near.legendre, near.cosine, near.sine, near.y_lm,
     )  # fmt: skip
     return size
+
+
+@inner_jit
+def expand(i, size, species, tables, near, c):
+    """Write the expansion coefficients of centre i to c ((l_max + 1)^2, n_species * n_max).
+
+    Right after its `survey`, which returned `size`.
+    """
+    n_max = tables.n_max
+    c[:] = 0.0
+    own = species[i] * n_max
+    centre = tables.centre[tables.of_pair[species[i], species[i]]]
+    for n in range(n_max):
+        c[0, own + n] = centre[n] * tables.legendre[2, 0, 0]
+    _add_neighbors(size, near, tables, near.radial, near.y_lm, c)
 
 
 @inline_jit
@@ -279,9 +295,9 @@ def _sum_harmonics(size, near, legendre, l_max):
                 g_y[t] += m * p[t] * (minus[t] * c[t] - plus[t] * s[t])
 
 
-@jit
+@inner_jit
 def move_density(size, tables, near, moves, dc):
-    """Write the change of c when pair vectors change by `moves` (n_pairs, 3), after `expand`."""
+    """Write the change of c when pair vectors change by `moves` (n_pairs, 3), after `survey`."""
     _move_harmonics(size, near, tables.legendre, tables.l_max, moves)
     dc[:] = 0.0
     _add_neighbors(size, near, tables, near.radial, near.turn, dc)
@@ -324,21 +340,18 @@ def _move_harmonics(size, near, legendre, l_max, moves):
                     turn[t] += sign * p[t] * s[t] * w_y[t]
 
 
-@jit
-def gradient_to_pairs(i, size, pairs, tables, near, dc, pair_gradient):
-    """Write dE/dr_ij of the pairs of centre i, given dE/dc, right after its `expand`."""
+@inner_jit
+def gradient_to_pairs(size, tables, near, dc, pair_gradient):
+    """Add dE/dr_ij to the pairs of a centre, given dE/dc, after its `survey`."""
     for b in range(tables.n_species):
         _weigh_species(b, near, tables, dc)
     _sum_harmonics(size, near, tables.legendre, tables.l_max)
-    for p in range(pairs.start[i], pairs.start[i + 1]):
-        for axis in range(3):
-            pair_gradient[p, axis] = 0.0
     for t in range(size):
         x, y, z, inverse = near.unit[0, t], near.unit[1, t], near.unit[2, t], near.inverse[t]
         g_x, g_y, g_z = near.sums[1, t], near.sums[2, t], near.sums[3, t]
         # Only the part of the harmonics' gradient normal to the pair turns it.
         along = near.sums[0, t] - (g_x * x + g_y * y + g_z * z) * inverse
         p = near.pair[t]
-        pair_gradient[p, 0] = g_x * inverse + along * x
-        pair_gradient[p, 1] = g_y * inverse + along * y
-        pair_gradient[p, 2] = g_z * inverse + along * z
+        pair_gradient[p, 0] += g_x * inverse + along * x
+        pair_gradient[p, 1] += g_y * inverse + along * y
+        pair_gradient[p, 2] += g_z * inverse + along * z

@@ -17,7 +17,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from ._jit import inner_jit, jit
+from ._jit import inline_jit, inner_jit, jit
 
 
 @cache
@@ -49,7 +49,7 @@ def legendre_coefficients(l_max):
     return table
 
 
-@jit
+@inline_jit
 def many_harmonics(unit, size, table, l_max, legendre, cosine, sine, y_lm):
     r"""Write the harmonics of the unit vectors `unit[:, :size]`, vectors innermost.
 

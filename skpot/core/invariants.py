@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._arena import shaped
 from ._jit import inline_jit, inner_jit, variants
 
 _SQRT2 = math.sqrt(2.0)
@@ -167,7 +168,7 @@ def _diagonal_values(product, c, out, work):
 
 @inner_jit
 def _bispectrum_values(product, c, out, work):
-    flat = c.reshape(-1)
+    flat = shaped(c, (c.size,))
     index = product.index
     for f in range(len(product.first) - 1):
         total = 0.0
@@ -239,7 +240,7 @@ def _diagonal_gradient(product, c, g, dc, square):
 
 @inner_jit
 def _bispectrum_gradient(product, c, g, dc, square):
-    flat, out = c.reshape(-1), dc.reshape(-1)
+    flat, out = shaped(c, (c.size,)), shaped(dc, (dc.size,))
     out[:] = 0.0
     for f in range(len(product.first) - 1):
         for t in range(product.first[f], product.first[f + 1]):
@@ -314,7 +315,7 @@ def _diagonal_change(product, c, dc, out, work):
 
 @inner_jit
 def _bispectrum_change(product, c, dc, out, work):
-    flat, change = c.reshape(-1), dc.reshape(-1)
+    flat, change = shaped(c, (c.size,)), shaped(dc, (dc.size,))
     for f in range(len(product.first) - 1):
         total = 0.0
         for t in range(product.first[f], product.first[f + 1]):

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit
+from ._arena import floats
+from ._jit import array_jit, inner_jit, jit
 from .pairs import close_rows, open_rows
 from .splines import cubic_splines
 
@@ -30,39 +31,78 @@ class PairTables(NamedTuple):
     n_columns: int
 
 
+class Scratch(NamedTuple):
+    """Nothing."""
+
+    unused: np.ndarray  # (0,)
+
+
+@jit
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts: none."""
+    return 0
+
+
+@array_jit
+def scratch(tables, n_neighbors, arena):
+    """Return scratch, of which there is none."""
+    return Scratch(floats(0, arena))
+
+
+@jit
+def kept_size(tables):
+    """Return how many numbers a centre keeps between values and pull-back: none."""
+    return 0
+
+
+@inner_jit
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of centre i to `row`."""
+    row[:] = 0.0
+    columns = tables.column[species[i]]
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        first, b, _ = cubic_splines(r, tables.r_min, tables.spacing)
+        column = columns[species[pairs.neighbor[p]]] + first
+        for q in range(min(4, tables.n_splines - first)):  # none beyond the cutoff
+            row[np.uint64(column + q)] += 0.5 * b[q]
+
+
+@inner_jit
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+    columns = tables.column[species[i]]
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        first, _, d = cubic_splines(r, tables.r_min, tables.spacing)
+        column = columns[species[pairs.neighbor[p]]] + first
+        total = 0.0
+        for q in range(min(4, tables.n_splines - first)):
+            total += g[np.uint64(column + q)] * d[q]
+        total *= 0.5 / r
+        pair_gradient[p, 0] += total * x
+        pair_gradient[p, 1] += total * y
+        pair_gradient[p, 2] += total * z
+
+
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
+    nothing = np.empty(0)
     for i in range(lo, hi):
-        out = values[i]
-        out[:] = 0.0
-        columns = tables.column[species[i]]
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
-            r = math.sqrt(x * x + y * y + z * z)
-            first, b, _ = cubic_splines(r, tables.r_min, tables.spacing)
-            column = columns[species[pairs.neighbor[p]]] + first
-            for q in range(min(4, tables.n_splines - first)):
-                out[np.uint64(column + q)] += 0.5 * b[q]
+        centre_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    nothing = np.empty(0)
     for i in range(lo, hi):
-        g_i = g[i]
-        columns = tables.column[species[i]]
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
-            r = math.sqrt(x * x + y * y + z * z)
-            first, _, d = cubic_splines(r, tables.r_min, tables.spacing)
-            column = columns[species[pairs.neighbor[p]]] + first
-            total = 0.0
-            for q in range(min(4, tables.n_splines - first)):
-                total += g_i[np.uint64(column + q)] * d[q]
-            total *= 0.5 / r
-            pair_gradient[p, 0], pair_gradient[p, 1] = total * x, total * y
-            pair_gradient[p, 2] = total * z
+        pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
+        work = Scratch(nothing)
+        centre_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
 
 
 @jit

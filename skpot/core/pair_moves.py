@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, inner_jit, variants
+from ._jit import array_jit, inline_jit, inner_jit, variants
 from .invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
 
 _SQRT2 = math.sqrt(2.0)
@@ -179,12 +179,12 @@ def _bispectrum_derivative(product, c, work):
             derivative[k, f] += w * flat[i] * flat[j]
 
 
-@inner_jit
+@array_jit
 def _projected_scratch(product, n_columns):
     return np.empty(4 * (product.l_max + 1) * product.n_channels)
 
 
-@inner_jit
+@array_jit
 def _bispectrum_scratch(product, n_columns):
     return np.empty((product.l_max + 1) ** 2 * product.n_channels * n_columns)
 

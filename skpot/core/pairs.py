@@ -205,3 +205,33 @@ def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, ve
                 n += 1
         start[i + 1] = n
     return n
+
+
+@jit
+def close_pairs(positions, cutoff, candidates, start, neighbor, vector):
+    """Write those candidate pairs that are within the cutoff; return how many.
+
+    As `filter_pairs`, of atoms whose images are atoms of their own: candidates have rows for the
+    first of `positions` (n_atoms, 3) only, and neighbours among all.
+    """
+    n = 0
+    start[0] = 0
+    for i in range(len(candidates.start) - 1):
+        x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
+        for p in range(candidates.start[i], candidates.start[i + 1]):
+            j = candidates.neighbor[p]
+            d_x, d_y, d_z = positions[j, 0] - x, positions[j, 1] - y, positions[j, 2] - z
+            if d_x * d_x + d_y * d_y + d_z * d_z < cutoff * cutoff:
+                neighbor[n] = j
+                vector[n, 0], vector[n, 1], vector[n, 2] = d_x, d_y, d_z
+                n += 1
+        start[i + 1] = n
+    return n
+
+
+@jit
+def add_rows(rows, source, target):
+    """Add row p of `source` (n, m) to row `rows[p]` of `target`, in order."""
+    for p in range(len(rows)):
+        for column in range(source.shape[1]):
+            target[rows[p], column] += source[p, column]

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit
+from ._arena import floats
+from ._jit import array_jit, inner_jit, jit
 from .cutoffs import polynomial_switch
 from .pairs import add_move, close_rows, open_rows
 
@@ -57,7 +58,31 @@ def pair_energy(r, strength, length, inner, outer):
     return switch * value, switch * bare * (slope - screening / r) + switch_slope * value
 
 
+class Scratch(NamedTuple):
+    """Nothing."""
+
+    unused: np.ndarray  # (0,)
+
+
 @jit
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts: none."""
+    return 0
+
+
+@array_jit
+def scratch(tables, n_neighbors, arena):
+    """Return scratch, of which there is none."""
+    return Scratch(floats(0, arena))
+
+
+@jit
+def kept_size(tables):
+    """Return how many numbers a centre keeps between values and pull-back: none."""
+    return 0
+
+
+@inner_jit
 def _of_pair(p, i, pairs, species, tables):
     """Return half the energy of a pair (eV) and half its derivative over r."""
     x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
@@ -71,24 +96,40 @@ def _of_pair(p, i, pairs, species, tables):
     return 0.5 * value, 0.5 * slope / r
 
 
+@inner_jit
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the energy of centre i to row (1,)."""
+    total = 0.0
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        total += _of_pair(p, i, pairs, species, tables)[0]
+    row[0] = total
+
+
+@inner_jit
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add g dE_i/dr_ij to the pairs of centre i, for g of shape (1,)."""
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        slope = g[0] * _of_pair(p, i, pairs, species, tables)[1]
+        for axis in range(3):
+            pair_gradient[p, axis] += slope * pairs.vector[p, axis]
+
+
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the energies of centres lo ... hi to `values` (n_atoms, 1)."""
+    nothing = np.empty(0)
     for i in range(lo, hi):
-        total = 0.0
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            total += _of_pair(p, i, pairs, species, tables)[0]
-        values[i, 0] = total
+        centre_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write g_i dE_i/dr_ij of the pairs of centres lo ... hi."""
+    nothing = np.empty(0)
     for i in range(lo, hi):
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            slope = g[i, 0] * _of_pair(p, i, pairs, species, tables)[1]
-            for axis in range(3):
-                pair_gradient[p, axis] = slope * pairs.vector[p, axis]
+        pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
+        work = Scratch(nothing)
+        centre_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
 
 
 @jit

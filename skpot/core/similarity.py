@@ -23,10 +23,10 @@ def power_profile(w, exponent, factor, out):
         factor *= exponent - k
     lowest = out[low].ravel()
     for q in range(flat.shape[0]):
-        below = factor
-        for _ in range(exponent - low):
-            below *= flat[q]
-        lowest[q] = below
+        lowest[q] = factor
+    for _ in range(exponent - low):  # outside: a loop of so few turns is not vectorised
+        for q in range(flat.shape[0]):
+            lowest[q] *= flat[q]
     for k in range(low - 1, -1, -1):
         mine, above = out[k].ravel(), out[k + 1].ravel()
         inverse = 1.0 / (exponent - k)

@@ -11,12 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inner_jit, jit
+from ._arena import arena, floats, matrix, padded, release, shaped
+from ._jit import array_jit, inline_jit, inner_jit, jit
 from ._scratch import borrow
-from .density import DensityTables, expand, gradient_to_pairs, move_density, neighborhood, survey
+from .density import (
+    DensityTables,
+    Neighborhood,
+    expand,
+    gradient_to_pairs,
+    move_density,
+    neighborhood,
+    neighborhood_size,
+    survey,
+)
 from .harmonics import spherical_harmonics_gradient
 from .invariants import invariants, invariants_change, invariants_gradient
-from .invariants import n_features as n_invariants
 from .pair_moves import PairMove, invariants_moves, move_scratch, prepare_moves
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
@@ -35,37 +44,74 @@ class SoapTables(NamedTuple):
     density: DensityTables
     mixing: Mixing
     product: tuple  # one of the NamedTuples of core.invariants
-    kept: np.ndarray  # (n_atoms, (l_max + 1)^2, n_channels), or n_atoms = 0 to keep nothing
+    n_features: int
+    kept: np.ndarray  # (n_atoms, kept_size), or n_atoms = 0 to keep nothing
 
 
 def keeping(tables, n_atoms, limit):
     """Return tables with room to keep the coefficients of n_atoms, if `limit` bytes hold them."""
-    n_lm, n_channels = (tables.density.l_max + 1) ** 2, tables.product.n_channels
-    if 8 * n_atoms * n_lm * n_channels > limit:
+    size = (tables.density.l_max + 1) ** 2 * tables.product.n_channels
+    if 8 * n_atoms * size > limit:
         n_atoms = 0
-    return tables._replace(kept=borrow((n_atoms, n_lm, n_channels)))
+    return tables._replace(kept=borrow((n_atoms, size)))
 
 
 class Scratch(NamedTuple):
     """Arrays for one centre at a time."""
 
-    coefficients: np.ndarray  # ((l_max + 1)^2, n_species * n_max), before they are mixed
-    mixed: np.ndarray  # ((l_max + 1)^2, n_channels)
+    near: Neighborhood
+    coefficients: np.ndarray  # ((l_max + 1)^2, n_species * n_max), not mixed, or dE/d(those)
+    mixed: np.ndarray  # ((l_max + 1)^2, n_channels) dE/d(mixed coefficients)
     transposed: np.ndarray  # (n_channels, (l_max + 1)^2)
+    square: np.ndarray  # (n_channels, n_channels)
+    unit: np.ndarray  # (n_features,)
+    gradient: np.ndarray  # (n_features,)
 
 
-@inner_jit
-def _scratch(density, product):
+@jit
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts."""
+    density, n_channels = tables.density, tables.product.n_channels
     n_lm = (density.l_max + 1) ** 2
-    n_channels = product.n_channels
+    return (
+        neighborhood_size(n_neighbors, density)
+        + padded(n_lm * density.n_species * density.n_max)
+        + 2 * padded(n_lm * n_channels)
+        + padded(n_channels * n_channels)
+        + 2 * padded(tables.n_features)
+    )
+
+
+@array_jit
+def scratch(tables, n_neighbors, arena):
+    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    density, n_channels = tables.density, tables.product.n_channels
+    n_lm = (density.l_max + 1) ** 2
     return Scratch(
-        np.empty((n_lm, density.n_species * density.n_max)),
-        np.empty((n_lm, n_channels)),
-        np.empty((n_channels, n_lm)),
+        neighborhood(n_neighbors, density, arena),
+        matrix(n_lm, density.n_species * density.n_max, arena),
+        matrix(n_lm, n_channels, arena),
+        matrix(n_channels, n_lm, arena),
+        matrix(n_channels, n_channels, arena),
+        floats(tables.n_features, arena),
+        floats(tables.n_features, arena),
     )
 
 
 @jit
+def kept_size(tables):
+    """Return how many numbers a centre keeps between values and pull-back: its coefficients."""
+    n_lm, n_channels = _shape(tables)
+    return n_lm * n_channels
+
+
+@inline_jit
+def _shape(tables):
+    """Return the shape of the (mixed) coefficients."""
+    return (tables.density.l_max + 1) ** 2, tables.product.n_channels
+
+
+@inner_jit
 def mix_channels(matrix, c, out):
     """Write sum_q matrix[l, k, q] c[lm, q] to out[lm, k]."""
     size = c.shape[1]
@@ -81,12 +127,15 @@ def mix_channels(matrix, c, out):
 
 
 @inner_jit
-def _coefficients(i, pairs, species, density, mixing, near, scratch, c):
+def _coefficients(tables, i, pairs, species, scratch, c):
     """Write the (mixed) coefficients of centre i to c; return the number of its neighbours."""
-    if mixing.forward.shape[0] == 0:
-        return expand(i, pairs, species, density, near, c)
-    size = expand(i, pairs, species, density, near, scratch)
-    mix_channels(mixing.forward, scratch, c)
+    density, near, forward = tables.density, scratch.near, tables.mixing.forward
+    size = survey(i, pairs, species, density, near)
+    if forward.shape[0] == 0:
+        expand(i, size, species, density, near, c)
+    else:
+        expand(i, size, species, density, near, scratch.coefficients)
+        mix_channels(forward, scratch.coefficients, c)
     return size
 
 
@@ -109,79 +158,108 @@ def _remove_along(unit, length, row):
         row[d] = (row[d] - overlap * unit[d]) / length
 
 
+@inner_jit
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of centre i to `row`, its coefficients to `kept`."""
+    c = shaped(kept, _shape(tables))
+    _coefficients(tables, i, pairs, species, scratch, c)
+    invariants(tables.product, c, row, scratch.transposed)
+    if tables.mixing.normalize:
+        scale = 1.0 / _length(row)
+        for d in range(row.shape[0]):
+            row[d] *= scale
+
+
+@inner_jit
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features) and `kept`."""
+    size = survey(i, pairs, species, tables.density, scratch.near)
+    _pull_back(tables, size, scratch, shaped(kept, _shape(tables)), g, pair_gradient)
+
+
+@inner_jit
+def _pull_back(tables, size, scratch, c, g, pair_gradient):
+    """Add dE_i/dr_ij, given g, the coefficients and, in `scratch`, the neighbours."""
+    density, product, gradient = tables.density, tables.product, scratch.gradient
+    for d in range(g.shape[0]):  # assigning slices compiles checks of their shapes
+        gradient[d] = g[d]
+    if tables.mixing.normalize:
+        length = _unit_invariants(product, c, scratch)
+        _remove_along(scratch.unit, length, gradient)
+    mixed = tables.mixing.forward.shape[0] > 0
+    dc = scratch.mixed if mixed else scratch.coefficients
+    invariants_gradient(product, c, gradient, dc, scratch.square)
+    if mixed:
+        mix_channels(tables.mixing.back, dc, scratch.coefficients)
+    gradient_to_pairs(size, density, scratch.near, scratch.coefficients, pair_gradient)
+
+
+@inner_jit
+def _unit_invariants(product, c, scratch):
+    """Write the invariants scaled to unit length to `scratch.unit`; return what they had."""
+    unit = scratch.unit
+    invariants(product, c, unit, scratch.transposed)
+    length = _length(unit)
+    for d in range(unit.shape[0]):
+        unit[d] /= length
+    return length
+
+
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
-    density, mixing, product, kept = tables
-    near = neighborhood(largest(lo, hi, pairs), density)
-    scratch = _scratch(density, product)
+    n = largest(lo, hi, pairs)
+    own = arena(scratch_size(tables, n))
+    work = scratch(tables, n, own)
+    spare = np.empty(kept_size(tables))
     for i in range(lo, hi):
-        c = kept[i] if len(kept) > 0 else scratch.mixed
-        _coefficients(i, pairs, species, density, mixing, near, scratch.coefficients, c)
-        row = values[i]
-        invariants(product, c, row, scratch.transposed)
-        if mixing.normalize:
-            scale = 1.0 / _length(row)
-            for d in range(row.shape[0]):
-                row[d] *= scale
+        kept = tables.kept[i] if len(tables.kept) > 0 else spare
+        centre_values(tables, i, pairs, species, work, kept, values[i])
+    release(own)
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
-    density, mixing, product, kept = tables
-    near = neighborhood(largest(lo, hi, pairs), density)
-    scratch = _scratch(density, product)
-    n_channels = product.n_channels
-    unit, g_centre = np.empty(g.shape[1]), np.empty(g.shape[1])
-    square = np.empty((n_channels, n_channels))
-    d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
+    n = largest(lo, hi, pairs)
+    own = arena(scratch_size(tables, n))
+    work = scratch(tables, n, own)
+    spare = np.empty(_shape(tables))
     for i in range(lo, hi):
-        c = kept[i] if len(kept) > 0 else scratch.mixed
-        if len(kept) > 0:
-            size = survey(i, pairs, species, density, near)
+        pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
+        if len(tables.kept) > 0:
+            c = shaped(tables.kept[i], _shape(tables))
+            size = survey(i, pairs, species, tables.density, work.near)
         else:
-            size = _coefficients(i, pairs, species, density, mixing, near, scratch.coefficients, c)
-        for d in range(g.shape[1]):  # assigning slices compiles checks of their shapes
-            g_centre[d] = g[i, d]
-        if mixing.normalize:
-            invariants(product, c, unit, scratch.transposed)
-            length = _length(unit)
-            unit /= length
-            _remove_along(unit, length, g_centre)
-        if mixing.forward.shape[0] == 0:
-            invariants_gradient(product, c, g_centre, d_coefficients, square)
-        else:
-            invariants_gradient(product, c, g_centre, d_mixed, square)
-            mix_channels(mixing.back, d_mixed, d_coefficients)
-        gradient_to_pairs(i, size, pairs, density, near, d_coefficients, pair_gradient)
+            c = spare
+            size = _coefficients(tables, i, pairs, species, work, c)
+        _pull_back(tables, size, work, c, g[i], pair_gradient)
+    release(own)
 
 
 @jit
 def push_forward(lo, hi, pairs, species, tables, moves, out):
     """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
-    density, mixing, product, _ = tables
-    near = neighborhood(largest(lo, hi, pairs), density)
-    scratch = _scratch(density, product)
-    unit, change = np.empty(out.shape[1]), np.empty(out.shape[1])
+    density, mixing, product = tables.density, tables.mixing, tables.product
+    n = largest(lo, hi, pairs)
+    own = arena(scratch_size(tables, n))
+    space = scratch(tables, n, own)
+    c = np.empty(_shape(tables))
     work = np.empty((2, product.n_channels, 2 * (density.l_max + 1) ** 2))
-    d_mixed, d_coefficients = np.empty_like(scratch.mixed), np.empty_like(scratch.coefficients)
-    c, coefficients = scratch.mixed, scratch.coefficients
+    change, mixed = space.gradient, mixing.forward.shape[0] > 0
     for i in range(lo, hi):
-        size = _coefficients(i, pairs, species, density, mixing, near, coefficients, c)
-        move_density(size, density, near, moves, d_coefficients)
-        if mixing.forward.shape[0] == 0:
-            invariants_change(product, c, d_coefficients, change, work)
-        else:
-            mix_channels(mixing.forward, d_coefficients, d_mixed)
-            invariants_change(product, c, d_mixed, change, work)
+        size = _coefficients(tables, i, pairs, species, space, c)
+        move_density(size, density, space.near, moves, space.coefficients)
+        if mixed:
+            mix_channels(mixing.forward, space.coefficients, space.mixed)
+        dc = space.mixed if mixed else space.coefficients
+        invariants_change(product, c, dc, change, work)
         if mixing.normalize:
-            invariants(product, c, unit, scratch.transposed)
-            length = _length(unit)
-            unit /= length
-            _remove_along(unit, length, change)
+            length = _unit_invariants(product, c, space)
+            _remove_along(space.unit, length, change)
         for d in range(out.shape[1]):
             out[i, d] = change[d]
+    release(own)
 
 
 @jit
@@ -193,37 +271,36 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
     features with respect to its position; `strain[row]` (6, n_features) is the derivative with
     respect to a symmetric strain, Voigt order xx yy zz yz xz xy.
     """
-    density, mixing, product, _ = tables
-    near = neighborhood(largest_of(centres[lo:hi], pairs), density)
-    scratch = _scratch(density, product)
-    n_columns = jacobian.shape[2]
-    unit, move = np.empty(n_columns), np.empty((3, n_columns))
+    density, mixing, product = tables.density, tables.mixing, tables.product
+    n = largest_of(centres[lo:hi], pairs)
+    own = arena(scratch_size(tables, n))
+    space = scratch(tables, n, own)
+    c = np.empty(_shape(tables))
+    move = np.empty((3, tables.n_features))
     pair_move = _pair_scratch(density, mixing, product)
     legendre = np.empty((density.l_max + 1, density.l_max + 1))
-    work = move_scratch(product, n_columns)
+    work = move_scratch(product, tables.n_features)
     slot = np.full(len(species), -1, dtype=np.int64)
-    c, coefficients = scratch.mixed, scratch.coefficients
     for row in range(lo, hi):
         i = centres[row]
-        size = _coefficients(i, pairs, species, density, mixing, near, coefficients, c)
-        invariants(product, c, unit, scratch.transposed)
-        length = _length(unit)
-        unit /= length
+        size = _coefficients(tables, i, pairs, species, space, c)
+        length = _unit_invariants(product, c, space)
         prepare_moves(product, c, work)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for t in range(size):
-            p = near.pair[t]
-            pair = _move_of(t, pairs, species, density, mixing, near, legendre, pair_move)
+            p = space.near.pair[t]
+            pair = _move_of(t, pairs, species, density, mixing, space.near, legendre, pair_move)
             invariants_moves(product, c, pair, work, move)
             if mixing.normalize:
                 for axis in range(3):
-                    _remove_along(unit, length, move[axis])
+                    _remove_along(space.unit, length, move[axis])
             neighbor = jacobian[slot[pairs.neighbor[p]]]
             add_move(move, pairs.vector[p], neighbor, jacobian[start[row]], strain[row])
         close_rows(start[row], used, slot, atom)
+    release(own)
 
 
-@inner_jit
+@array_jit
 def _pair_scratch(density, mixing, product):
     n_lm = (density.l_max + 1) ** 2
     n = density.n_max if mixing.forward.shape[0] == 0 else product.n_channels
@@ -234,7 +311,7 @@ def _pair_scratch(density, mixing, product):
     )  # fmt: skip
 
 
-@inner_jit
+@array_jit
 def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
     """Return how neighbour t of centre i moves the (mixed) coefficients."""
     n_max, l_max = density.n_max, density.l_max
@@ -269,11 +346,15 @@ def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
 @jit
 def coefficients(centres, pairs, species, density, out):
     """Write the expansion coefficients of `centres` to out (n_centres, (l_max + 1)^2, ...)."""
-    near = neighborhood(largest_of(centres, pairs), density)
+    n = largest_of(centres, pairs)
+    own = arena(neighborhood_size(n, density))
+    near = neighborhood(n, density, own)
     for row in range(len(centres)):
-        expand(centres[row], pairs, species, density, near, out[row])
+        size = survey(centres[row], pairs, species, density, near)
+        expand(centres[row], size, species, density, near, out[row])
+    release(own)
 
 
 def n_features(tables):
     """Return the number of columns."""
-    return n_invariants(tables.product)
+    return tables.n_features

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit
+from ._arena import arena, floats, integers, matrix, padded, release
+from ._jit import array_jit, inline_jit, inner_jit, jit
 from .cutoffs import cosine_switch, polynomial_switch
 from .elementary import fast_exp
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
-from .symmetry_tables import parts_of
 
 
 @inline_jit
@@ -73,8 +73,8 @@ def _factors(r, factors, switches, values, slopes):
         values[f], slopes[f] = value * cut, slope * cut + value * cut_slope
 
 
-class Near(NamedTuple):
-    """Scratch: those neighbours of one centre that angular terms reach."""
+class Scratch(NamedTuple):
+    """Those neighbours of one centre that angular terms reach, and factors of one distance."""
 
     pair: np.ndarray  # (n,) index among all pairs
     species: np.ndarray  # (n,)
@@ -84,24 +84,47 @@ class Near(NamedTuple):
     slopes: np.ndarray  # (n, n_factors)
     third: np.ndarray  # (2, n_factors) factors of the distance between two neighbours, slopes
     angle: np.ndarray  # (2, n_angles) factors of the angle between them, slopes
+    radial: np.ndarray  # (2, n_radial_factors) radial factors of one neighbour, slopes
 
 
 @jit
-def _near(size, tables):
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts."""
     n_factors = len(tables.angular_factors.switch)
-    return Near(
-        np.empty(size, dtype=np.int64),
-        np.empty(size, dtype=np.int64),
-        np.empty(size),
-        np.empty((size, 3)),
-        np.empty((size, n_factors)),
-        np.empty((size, n_factors)),
-        np.empty((2, n_factors)),
-        np.empty((2, len(tables.angles.slope))),
+    return (
+        3 * padded(n_neighbors)
+        + padded(3 * n_neighbors)
+        + 2 * padded(n_neighbors * n_factors)
+        + padded(2 * n_factors)
+        + padded(2 * len(tables.angles.slope))
+        + padded(2 * len(tables.radial_factors.switch))
+    )
+
+
+@array_jit
+def scratch(tables, n_neighbors, arena):
+    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    n_factors = len(tables.angular_factors.switch)
+    return Scratch(
+        integers(n_neighbors, arena),
+        integers(n_neighbors, arena),
+        floats(n_neighbors, arena),
+        matrix(n_neighbors, 3, arena),
+        matrix(n_neighbors, n_factors, arena),
+        matrix(n_neighbors, n_factors, arena),
+        matrix(2, n_factors, arena),
+        matrix(2, len(tables.angles.slope), arena),
+        matrix(2, len(tables.radial_factors.switch), arena),
     )
 
 
 @jit
+def kept_size(tables):
+    """Return how many numbers a centre keeps between values and pull-back: none."""
+    return 0
+
+
+@inner_jit
 def _gather(i, pairs, species, tables, near):
     """Fill `near` for centre i; return how many neighbours are in it."""
     n = 0
@@ -126,7 +149,7 @@ def _third_side(a, b, c):
     return math.sqrt(max(0.0, a * a + b * b - 2.0 * a * b * c))
 
 
-@jit
+@inner_jit
 def _add_angular(i, n, species, tables, near, out):
     """Add the angular terms of centre i to its row of features."""
     terms, factors, angles = tables.angular, tables.angular_factors, tables.angles
@@ -172,25 +195,31 @@ def _add_angular(i, n, species, tables, near, out):
                 out[terms.column[e]] += terms.weight[e] * angle[terms.angle[e]] * radial
 
 
+@inner_jit
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of centre i to `row`."""
+    terms, radial, slopes = tables.radial, scratch.radial[0], scratch.radial[1]
+    row[:] = 0.0
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        _factors(r, tables.radial_factors, tables.switches, radial, slopes)
+        t = species[i] * tables.n_species + species[pairs.neighbor[p]]
+        for e in range(terms.start[t], terms.start[t + 1]):
+            row[terms.column[e]] += terms.weight[e] * radial[terms.factor[e]]
+    n = _gather(i, pairs, species, tables, scratch)
+    _add_angular(i, n, species, tables, scratch, row)
+
+
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
-    parts = parts_of(tables)
-    n_radial = len(parts.radial_factors.switch)
-    radial, slopes = np.empty(n_radial), np.empty(n_radial)
-    near = _near(largest(lo, hi, pairs), parts)
-    terms = parts.radial
+    n = largest(lo, hi, pairs)
+    own, kept = arena(scratch_size(tables, n)), np.empty(0)
+    work = scratch(tables, n, own)
     for i in range(lo, hi):
-        out = values[i]
-        out[:] = 0.0
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
-            r = math.sqrt(x * x + y * y + z * z)
-            _factors(r, parts.radial_factors, parts.switches, radial, slopes)
-            t = species[i] * parts.n_species + species[pairs.neighbor[p]]
-            for e in range(terms.start[t], terms.start[t + 1]):
-                out[terms.column[e]] += terms.weight[e] * radial[terms.factor[e]]
-        _add_angular(i, _gather(i, pairs, species, parts, near), species, parts, near, out)
+        centre_values(tables, i, pairs, species, work, kept, values[i])
+    release(own)
 
 
 @inline_jit
@@ -203,91 +232,101 @@ def _angle_factors(c, angles, values, slopes):
         slopes[v] = angles.power[v] * angles.slope[v] * power
 
 
+@inner_jit
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+    n_species = tables.n_species
+    radial, slopes = scratch.radial[0], scratch.radial[1]
+    terms, angular = tables.radial, tables.angular
+    third, third_slope = scratch.third[0], scratch.third[1]
+    angle, angle_slope = scratch.angle[0], scratch.angle[1]
+    for p in range(pairs.start[i], pairs.start[i + 1]):
+        x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+        r = math.sqrt(x * x + y * y + z * z)
+        _factors(r, tables.radial_factors, tables.switches, radial, slopes)
+        t = species[i] * n_species + species[pairs.neighbor[p]]
+        total = 0.0
+        for e in range(terms.start[t], terms.start[t + 1]):
+            total += g[terms.column[e]] * terms.weight[e] * slopes[terms.factor[e]]
+        total /= r
+        pair_gradient[p, 0] += total * x
+        pair_gradient[p, 1] += total * y
+        pair_gradient[p, 2] += total * z
+    n = _gather(i, pairs, species, tables, scratch)
+    for j in range(n):
+        first = (species[i] * n_species + scratch.species[j]) * n_species
+        r_j, u = scratch.distance[j], scratch.unit[j]
+        f_j, s_j = scratch.values[j], scratch.slopes[j]
+        move_x, move_y, move_z = 0.0, 0.0, 0.0
+        for k in range(j + 1, n):
+            w_k = scratch.unit[k]
+            c = min(1.0, max(-1.0, u[0] * w_k[0] + u[1] * w_k[1] + u[2] * w_k[2]))
+            r_k = scratch.distance[k]
+            r_jk = _third_side(r_j, r_k, c)
+            t = first + scratch.species[k]
+            begin, closed, end = angular.start[t], angular.closed[t], angular.start[t + 1]
+            if r_jk >= tables.reach:
+                end = closed
+            if begin == end:
+                continue
+            _angle_factors(c, tables.angles, angle, angle_slope)
+            if closed < end:
+                _factors(r_jk, tables.angular_factors, tables.switches, third, third_slope)
+            f_k, s_k = scratch.values[k], scratch.slopes[k]
+            d_c, d_j, d_k, d_jk = 0.0, 0.0, 0.0, 0.0
+            e = begin
+            while e < end:  # a run of terms with the same radial factor at a time
+                f, limit = angular.factor[e], closed if e < closed else end
+                level, tilt = 0.0, 0.0
+                while e < limit and angular.factor[e] == f:
+                    w = g[angular.column[e]] * angular.weight[e]
+                    level += w * angle[angular.angle[e]]
+                    tilt += w * angle_slope[angular.angle[e]]
+                    e += 1
+                if limit > closed:
+                    d_jk += level * f_j[f] * f_k[f] * third_slope[f]
+                    level *= third[f]
+                    tilt *= third[f]
+                d_c += tilt * f_j[f] * f_k[f]
+                d_j += level * s_j[f] * f_k[f]
+                d_k += level * f_j[f] * s_k[f]
+            d_jk /= r_jk
+            # Coefficients of the two unit vectors in either neighbour's gradient.
+            uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
+            vv, vu = d_k - d_c * c / r_k + d_jk * r_k, d_c / r_k - d_jk * r_j
+            move_x += uu * u[0] + uv * w_k[0]
+            move_y += uu * u[1] + uv * w_k[1]
+            move_z += uu * u[2] + uv * w_k[2]
+            other = pair_gradient[scratch.pair[k]]
+            other[0] += vv * w_k[0] + vu * u[0]
+            other[1] += vv * w_k[1] + vu * u[1]
+            other[2] += vv * w_k[2] + vu * u[2]
+        mine = pair_gradient[scratch.pair[j]]
+        mine[0] += move_x
+        mine[1] += move_y
+        mine[2] += move_z
+
+
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
-    parts = parts_of(tables)
-    n_radial, n_species = len(parts.radial_factors.switch), parts.n_species
-    radial, slopes = np.empty(n_radial), np.empty(n_radial)
-    near = _near(largest(lo, hi, pairs), parts)
-    terms, angular = parts.radial, parts.angular
-    third, third_slope = near.third[0], near.third[1]
-    angle, angle_slope = near.angle[0], near.angle[1]
+    n = largest(lo, hi, pairs)
+    own, kept = arena(scratch_size(tables, n)), np.empty(0)
+    work = scratch(tables, n, own)
     for i in range(lo, hi):
-        g_i = g[i]
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
-            r = math.sqrt(x * x + y * y + z * z)
-            _factors(r, parts.radial_factors, parts.switches, radial, slopes)
-            t = species[i] * n_species + species[pairs.neighbor[p]]
-            total = 0.0
-            for e in range(terms.start[t], terms.start[t + 1]):
-                total += g_i[terms.column[e]] * terms.weight[e] * slopes[terms.factor[e]]
-            total /= r
-            pair_gradient[p, 0], pair_gradient[p, 1] = total * x, total * y
-            pair_gradient[p, 2] = total * z
-        n = _gather(i, pairs, species, parts, near)
-        for j in range(n):
-            first = (species[i] * n_species + near.species[j]) * n_species
-            r_j, u = near.distance[j], near.unit[j]
-            f_j, s_j = near.values[j], near.slopes[j]
-            move_x, move_y, move_z = 0.0, 0.0, 0.0
-            for k in range(j + 1, n):
-                w_k = near.unit[k]
-                c = min(1.0, max(-1.0, u[0] * w_k[0] + u[1] * w_k[1] + u[2] * w_k[2]))
-                r_k = near.distance[k]
-                r_jk = _third_side(r_j, r_k, c)
-                t = first + near.species[k]
-                begin, closed, end = angular.start[t], angular.closed[t], angular.start[t + 1]
-                if r_jk >= parts.reach:
-                    end = closed
-                if begin == end:
-                    continue
-                _angle_factors(c, parts.angles, angle, angle_slope)
-                if closed < end:
-                    _factors(r_jk, parts.angular_factors, parts.switches, third, third_slope)
-                f_k, s_k = near.values[k], near.slopes[k]
-                d_c, d_j, d_k, d_jk = 0.0, 0.0, 0.0, 0.0
-                e = begin
-                while e < end:  # a run of terms with the same radial factor at a time
-                    f, limit = angular.factor[e], closed if e < closed else end
-                    level, tilt = 0.0, 0.0
-                    while e < limit and angular.factor[e] == f:
-                        w = g_i[angular.column[e]] * angular.weight[e]
-                        level += w * angle[angular.angle[e]]
-                        tilt += w * angle_slope[angular.angle[e]]
-                        e += 1
-                    if limit > closed:
-                        d_jk += level * f_j[f] * f_k[f] * third_slope[f]
-                        level *= third[f]
-                        tilt *= third[f]
-                    d_c += tilt * f_j[f] * f_k[f]
-                    d_j += level * s_j[f] * f_k[f]
-                    d_k += level * f_j[f] * s_k[f]
-                d_jk /= r_jk
-                # Coefficients of the two unit vectors in either neighbour's gradient.
-                uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
-                vv, vu = d_k - d_c * c / r_k + d_jk * r_k, d_c / r_k - d_jk * r_j
-                move_x += uu * u[0] + uv * w_k[0]
-                move_y += uu * u[1] + uv * w_k[1]
-                move_z += uu * u[2] + uv * w_k[2]
-                other = pair_gradient[near.pair[k]]
-                other[0] += vv * w_k[0] + vu * u[0]
-                other[1] += vv * w_k[1] + vu * u[1]
-                other[2] += vv * w_k[2] + vu * u[2]
-            mine = pair_gradient[near.pair[j]]
-            mine[0] += move_x
-            mine[1] += move_y
-            mine[2] += move_z
+        pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
+        centre_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
+    release(own)
 
 
-@jit
-def _pair_moves(i, pairs, species, tables, near, radial, slopes, moves):
+@inner_jit
+def _pair_moves(i, pairs, species, tables, near, moves):
     """Write d(features of i)/d(vector) of each pair of centre i to `moves` (n, 3, n_features)."""
     n_species = tables.n_species
     terms, angular = tables.radial, tables.angular
     third, third_slope = near.third[0], near.third[1]
     angle, angle_slope = near.angle[0], near.angle[1]
+    radial, slopes = near.radial[0], near.radial[1]
     origin = pairs.start[i]
     for p in range(origin, pairs.start[i + 1]):
         move = moves[p - origin]
@@ -342,21 +381,20 @@ def _pair_moves(i, pairs, species, tables, near, radial, slopes, moves):
 @jit
 def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
     """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
-    parts = parts_of(tables)
-    n_radial = len(parts.radial_factors.switch)
-    radial, slopes = np.empty(n_radial), np.empty(n_radial)
     size = largest_of(centres[lo:hi], pairs)
-    near = _near(size, parts)
-    moves = np.empty((size, 3, parts.n_columns))
+    own = arena(scratch_size(tables, size))
+    near = scratch(tables, size, own)
+    moves = np.empty((size, 3, tables.n_columns))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]
-        _pair_moves(i, pairs, species, parts, near, radial, slopes, moves)
+        _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for p in range(pairs.start[i], pairs.start[i + 1]):
             move, j = moves[p - pairs.start[i]], pairs.neighbor[p]
             add_move(move, pairs.vector[p], jacobian[slot[j]], jacobian[start[row]], strain[row])
         close_rows(start[row], used, slot, atom)
+    release(own)
 
 
 def n_features(tables):

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit
-
 
 class Factors(NamedTuple):
     """Distinct radial factors; those with the same switch stand together."""
@@ -45,67 +43,33 @@ class Angles(NamedTuple):
 
 
 class SymmetryTables(NamedTuple):
-    """A set of functions: the fields of the parts above, flat, because threads take no nest."""
+    """A set of functions."""
 
     switches: np.ndarray  # (n_switches, 3) cutoff and width in Å, 1 for polynomial
-    radial_switch: np.ndarray
-    radial_eta: np.ndarray
-    radial_shift: np.ndarray
-    radial_kappa: np.ndarray
-    radial_start: np.ndarray
-    radial_column: np.ndarray
-    radial_factor: np.ndarray
-    radial_weight: np.ndarray
-    angular_switch: np.ndarray
-    angular_eta: np.ndarray
-    angular_shift: np.ndarray
-    angular_kappa: np.ndarray
-    angular_start: np.ndarray
-    angular_closed: np.ndarray
-    angular_column: np.ndarray
-    angular_factor: np.ndarray
-    angular_weight: np.ndarray
-    angular_angle: np.ndarray
-    angle_slope: np.ndarray
-    angle_power: np.ndarray
-    angle_integer: np.ndarray
-    reach: float  # largest cutoff of the angular terms, Å
-    n_species: int
-    n_columns: int
-
-
-class Parts(NamedTuple):
-    """`SymmetryTables` with its parts as tuples."""
-
-    switches: np.ndarray
     radial_factors: Factors
     radial: RadialTerms
     angular_factors: Factors
     angular: AngularTerms
     angles: Angles
-    reach: float
+    reach: float  # largest cutoff of the angular terms, Å
     n_species: int
     n_columns: int
 
 
-@jit
-def parts_of(t):
-    """Return `Parts` of `SymmetryTables`."""
-    return Parts(
-        t.switches,
-        Factors(t.radial_switch, t.radial_eta, t.radial_shift, t.radial_kappa),
-        RadialTerms(t.radial_start, t.radial_column, t.radial_factor, t.radial_weight),
-        Factors(t.angular_switch, t.angular_eta, t.angular_shift, t.angular_kappa),
-        AngularTerms(
-            t.angular_start,
-            t.angular_closed,
-            t.angular_column,
-            t.angular_factor,
-            t.angular_weight,
-            t.angular_angle,
-        ),
-        Angles(t.angle_slope, t.angle_power, t.angle_integer),
-        t.reach,
-        t.n_species,
-        t.n_columns,
+def nested_tables(flat):
+    """Return the tables from a dictionary of their fields, with the part before the name."""
+
+    def part(kind, prefix):
+        return kind(*(flat[f"{prefix}_{name}"] for name in kind._fields))
+
+    return SymmetryTables(
+        flat["switches"],
+        part(Factors, "radial"),
+        part(RadialTerms, "radial"),
+        part(Factors, "angular"),
+        part(AngularTerms, "angular"),
+        part(Angles, "angle"),
+        flat["reach"],
+        flat["n_species"],
+        flat["n_columns"],
     )

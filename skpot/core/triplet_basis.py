@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inline_jit, jit
-from .pairs import add_move, close_rows, open_rows
+from ._arena import arena, floats, integers, matrix, padded, release
+from ._jit import array_jit, inline_jit, inner_jit, jit
+from .pairs import add_move, close_rows, largest, largest_of, open_rows
 from .splines import cubic_splines
 
 _TIE = 1e-9  # knots closer than this, in units of their spacing, coincide
@@ -101,9 +102,10 @@ def triplet_runs(allowed, n_species):
     return runs, centre_start
 
 
-class Near(NamedTuple):
-    """Scratch: the neighbours of one centre, and its columns."""
+class Scratch(NamedTuple):
+    """The neighbours of one centre within the cutoff, and its columns."""
 
+    pair: np.ndarray  # (n,) index among all pairs
     species: np.ndarray  # (n,)
     vector: np.ndarray  # (n, 3)
     distance: np.ndarray  # (n,)
@@ -114,42 +116,63 @@ class Near(NamedTuple):
     row: np.ndarray  # (n_columns of a centre + 2 * _MARGIN,)
 
 
-@jit
-def _scratch(lo, hi, centres, pairs, tables):
-    n, widest = 0, 0
-    for row in range(lo, hi):
-        n = max(n, pairs.start[centres[row] + 1] - pairs.start[centres[row]])
+@inline_jit
+def _widest(tables):
+    """Return the largest number of columns of a centre."""
+    widest = 0
     for a in range(len(tables.centre_start) - 1):
         widest = max(widest, tables.centre_start[a + 1] - tables.centre_start[a])
-    return Near(
-        np.empty(n, dtype=np.int64),
-        np.empty((n, 3)),
-        np.empty(n),
-        np.empty(n, dtype=np.int64),
-        np.empty(n, dtype=np.int64),
-        np.empty((n, 4)),
-        np.empty((n, 4)),
-        np.zeros(widest + 2 * _MARGIN),
+    return widest
+
+
+@jit
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts."""
+    of_neighbors = 5 * padded(n_neighbors) + padded(3 * n_neighbors) + 2 * padded(4 * n_neighbors)
+    return of_neighbors + padded(_widest(tables) + 2 * _MARGIN)
+
+
+@array_jit
+def scratch(tables, n_neighbors, arena):
+    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    return Scratch(
+        integers(n_neighbors, arena),
+        integers(n_neighbors, arena),
+        matrix(n_neighbors, 3, arena),
+        floats(n_neighbors, arena),
+        integers(n_neighbors, arena),
+        integers(n_neighbors, arena),
+        matrix(n_neighbors, 4, arena),
+        matrix(n_neighbors, 4, arena),
+        floats(_widest(tables) + 2 * _MARGIN, arena),
     )
 
 
 @jit
+def kept_size(tables):
+    """Return how many numbers a centre keeps between values and pull-back: none."""
+    return 0
+
+
+@inner_jit
 def _gather(i, pairs, species, tables, near):
-    """Fill `near` for centre i; return how many neighbours it has."""
-    origin = pairs.start[i]
-    n = pairs.start[i + 1] - origin
-    for j in range(n):
-        p = origin + j
+    """Fill `near` for centre i; return how many neighbours are within the cutoff."""
+    n = 0
+    for p in range(pairs.start[i], pairs.start[i + 1]):
         x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
         r = math.sqrt(x * x + y * y + z * z)
         first, b, d = cubic_splines(r, tables.r_min, tables.spacing)
-        near.species[j] = species[pairs.neighbor[p]]
-        near.vector[j, 0], near.vector[j, 1], near.vector[j, 2] = x, y, z
-        near.distance[j] = r
-        near.first[j] = first
-        near.count[j] = max(0, min(4, tables.n_splines - first))
+        if first >= tables.n_splines:
+            continue
+        near.pair[n] = p
+        near.species[n] = species[pairs.neighbor[p]]
+        near.vector[n, 0], near.vector[n, 1], near.vector[n, 2] = x, y, z
+        near.distance[n] = r
+        near.first[n] = first
+        near.count[n] = min(4, tables.n_splines - first)
         for q in range(4):
-            near.values[j, q], near.slopes[j, q] = b[q], d[q]
+            near.values[n, q], near.slopes[n, q] = b[q], d[q]
+        n += 1
     return n
 
 
@@ -167,88 +190,113 @@ def _first_base(a, b, c, k, near, n_species, n_splines):
     return ((a * n_species + b) * n_species + c) * n_splines * n_splines + near.first[k]
 
 
+@inner_jit
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of centre i to `row`."""
+    own, bases, n_splines = scratch.row, tables.base, tables.n_splines
+    n_species, a = len(tables.centre_start) - 1, species[i]
+    begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+    own[:] = 0.0
+    n = _gather(i, pairs, species, tables, scratch)
+    for j in range(n):
+        for k in range(j + 1, n):
+            _, _, _, r = _side(scratch.vector, j, k)
+            third, (b0, b1, b2, b3), _ = cubic_splines(r, tables.r_min, tables.spacing)
+            e = _first_base(
+                a, scratch.species[j], scratch.species[k], k, scratch, n_species, n_splines
+            )
+            third += _MARGIN - begin
+            for q in range(scratch.count[j]):
+                b_j, line = scratch.values[j, q], e + (scratch.first[j] + q) * n_splines
+                for s in range(scratch.count[k]):
+                    w = b_j * scratch.values[k, s]
+                    c = bases[np.uint64(line + s)] + third
+                    own[np.uint64(c)] += w * b0
+                    own[np.uint64(c + 1)] += w * b1
+                    own[np.uint64(c + 2)] += w * b2
+                    own[np.uint64(c + 3)] += w * b3
+    row[:] = 0.0
+    own_columns, columns = own[_MARGIN:], row[begin:end]
+    for c in range(columns.shape[0]):  # assigning slices compiles checks of their shapes
+        columns[c] = own_columns[c]
+
+
+@inner_jit
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+    row, bases, n_splines = scratch.row, tables.base, tables.n_splines
+    n_species, a = len(tables.centre_start) - 1, species[i]
+    begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+    row[:] = 0.0
+    own_columns, columns = row[_MARGIN:], g[begin:end]
+    for c in range(columns.shape[0]):
+        own_columns[c] = columns[c]
+    n = _gather(i, pairs, species, tables, scratch)
+    for j in range(n):
+        along, move_x, move_y, move_z = 0.0, 0.0, 0.0, 0.0
+        for k in range(j + 1, n):
+            x, y, z, r = _side(scratch.vector, j, k)
+            third, (b0, b1, b2, b3), (d0, d1, d2, d3) = cubic_splines(
+                r, tables.r_min, tables.spacing
+            )
+            e = _first_base(
+                a, scratch.species[j], scratch.species[k], k, scratch, n_species, n_splines
+            )
+            third += _MARGIN - begin
+            slope_j, slope_k, slope = 0.0, 0.0, 0.0
+            for q in range(scratch.count[j]):
+                line = e + (scratch.first[j] + q) * n_splines
+                level_k, tilt_k, tilt = 0.0, 0.0, 0.0
+                for s in range(scratch.count[k]):
+                    c = bases[np.uint64(line + s)] + third
+                    g0, g1 = row[np.uint64(c)], row[np.uint64(c + 1)]
+                    g2, g3 = row[np.uint64(c + 2)], row[np.uint64(c + 3)]
+                    value = (g0 * b0 + g1 * b1) + (g2 * b2 + g3 * b3)
+                    change = (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
+                    level_k += scratch.values[k, s] * value
+                    tilt_k += scratch.slopes[k, s] * value
+                    tilt += scratch.values[k, s] * change
+                slope_j += scratch.slopes[j, q] * level_k
+                slope_k += scratch.values[j, q] * tilt_k
+                slope += scratch.values[j, q] * tilt
+            slope /= r
+            slope_k /= scratch.distance[k]
+            along += slope_j
+            move_x += slope * x
+            move_y += slope * y
+            move_z += slope * z
+            other = pair_gradient[scratch.pair[k]]
+            other[0] += slope_k * scratch.vector[k, 0] + slope * x
+            other[1] += slope_k * scratch.vector[k, 1] + slope * y
+            other[2] += slope_k * scratch.vector[k, 2] + slope * z
+        along /= scratch.distance[j]
+        mine = pair_gradient[scratch.pair[j]]
+        mine[0] += along * scratch.vector[j, 0] - move_x
+        mine[1] += along * scratch.vector[j, 1] - move_y
+        mine[2] += along * scratch.vector[j, 2] - move_z
+
+
 @jit
 def values(lo, hi, pairs, species, tables, values):
     """Write the features of centres lo ... hi to the same rows of `values`."""
-    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
-    row, bases, n_splines = near.row, tables.base, tables.n_splines
-    n_species = len(tables.centre_start) - 1
+    n = largest(lo, hi, pairs)
+    own, kept = arena(scratch_size(tables, n)), np.empty(0)
+    work = scratch(tables, n, own)
     for i in range(lo, hi):
-        a = species[i]
-        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
-        row[:] = 0.0
-        n = _gather(i, pairs, species, tables, near)
-        for j in range(n):
-            for k in range(j + 1, n):
-                _, _, _, r = _side(near.vector, j, k)
-                third, (b0, b1, b2, b3), _ = cubic_splines(r, tables.r_min, tables.spacing)
-                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
-                third += _MARGIN - begin
-                for q in range(near.count[j]):
-                    b_j, line = near.values[j, q], e + (near.first[j] + q) * n_splines
-                    for s in range(near.count[k]):
-                        w = b_j * near.values[k, s]
-                        c = bases[np.uint64(line + s)] + third
-                        row[np.uint64(c)] += w * b0
-                        row[np.uint64(c + 1)] += w * b1
-                        row[np.uint64(c + 2)] += w * b2
-                        row[np.uint64(c + 3)] += w * b3
-        values[i] = 0.0
-        values[i, begin:end] = row[_MARGIN : _MARGIN + end - begin]
+        centre_values(tables, i, pairs, species, work, kept, values[i])
+    release(own)
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
     """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
-    near = _scratch(0, hi - lo, np.arange(lo, hi), pairs, tables)
-    row, bases, n_splines = near.row, tables.base, tables.n_splines
-    n_species = len(tables.centre_start) - 1
+    n = largest(lo, hi, pairs)
+    own, kept = arena(scratch_size(tables, n)), np.empty(0)
+    work = scratch(tables, n, own)
     for i in range(lo, hi):
-        a = species[i]
-        begin, end = tables.centre_start[a], tables.centre_start[a + 1]
-        row[_MARGIN : _MARGIN + end - begin] = g[i, begin:end]
-        row[_MARGIN + end - begin :] = 0.0
-        gradient = pair_gradient[pairs.start[i] : pairs.start[i + 1]]
-        gradient[:] = 0.0
-        n = _gather(i, pairs, species, tables, near)
-        for j in range(n):
-            along, move_x, move_y, move_z = 0.0, 0.0, 0.0, 0.0
-            for k in range(j + 1, n):
-                x, y, z, r = _side(near.vector, j, k)
-                third, (b0, b1, b2, b3), (d0, d1, d2, d3) = cubic_splines(
-                    r, tables.r_min, tables.spacing
-                )
-                e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
-                third += _MARGIN - begin
-                slope_j, slope_k, slope = 0.0, 0.0, 0.0
-                for q in range(near.count[j]):
-                    line = e + (near.first[j] + q) * n_splines
-                    level_k, tilt_k, tilt = 0.0, 0.0, 0.0
-                    for s in range(near.count[k]):
-                        c = bases[np.uint64(line + s)] + third
-                        g0, g1 = row[np.uint64(c)], row[np.uint64(c + 1)]
-                        g2, g3 = row[np.uint64(c + 2)], row[np.uint64(c + 3)]
-                        value = (g0 * b0 + g1 * b1) + (g2 * b2 + g3 * b3)
-                        change = (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
-                        level_k += near.values[k, s] * value
-                        tilt_k += near.slopes[k, s] * value
-                        tilt += near.values[k, s] * change
-                    slope_j += near.slopes[j, q] * level_k
-                    slope_k += near.values[j, q] * tilt_k
-                    slope += near.values[j, q] * tilt
-                slope /= r
-                slope_k /= near.distance[k]
-                along += slope_j
-                move_x += slope * x
-                move_y += slope * y
-                move_z += slope * z
-                gradient[k, 0] += slope_k * near.vector[k, 0] + slope * x
-                gradient[k, 1] += slope_k * near.vector[k, 1] + slope * y
-                gradient[k, 2] += slope_k * near.vector[k, 2] + slope * z
-            along /= near.distance[j]
-            gradient[j, 0] += along * near.vector[j, 0] - move_x
-            gradient[j, 1] += along * near.vector[j, 1] - move_y
-            gradient[j, 2] += along * near.vector[j, 2] - move_z
+        pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
+        centre_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
+    release(own)
 
 
 @inline_jit
@@ -259,7 +307,7 @@ def _add(rows, c, x, y, z):
     rows[2, np.uint64(c)] += z
 
 
-@jit
+@inner_jit
 def _pair_moves(i, pairs, species, tables, near, moves):
     """Write d(features of i)/d(vector) of each pair of centre i to `moves`.
 
@@ -267,13 +315,14 @@ def _pair_moves(i, pairs, species, tables, near, moves):
     """
     bases, n_splines = tables.base, tables.n_splines
     n_species, a = len(tables.centre_start) - 1, species[i]
+    origin = pairs.start[i]
+    moves[: pairs.start[i + 1] - origin] = 0.0
     n = _gather(i, pairs, species, tables, near)
-    moves[:n] = 0.0
     for j in range(n):
-        r_j, u, move_j = near.distance[j], near.vector[j], moves[j]
+        r_j, u, move_j = near.distance[j], near.vector[j], moves[near.pair[j] - origin]
         u_x, u_y, u_z = u[0] / r_j, u[1] / r_j, u[2] / r_j
         for k in range(j + 1, n):
-            r_k, v, move_k = near.distance[k], near.vector[k], moves[k]
+            r_k, v, move_k = near.distance[k], near.vector[k], moves[near.pair[k] - origin]
             v_x, v_y, v_z = v[0] / r_k, v[1] / r_k, v[2] / r_k
             x, y, z, r = _side(near.vector, j, k)
             x, y, z = x / r, y / r, z / r
@@ -300,15 +349,16 @@ def _pair_moves(i, pairs, species, tables, near, moves):
 @jit
 def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
     """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
-    near = _scratch(lo, hi, centres, pairs, tables)
-    largest = len(near.distance)
-    space = np.empty(largest * 3 * len(near.row))
+    size = largest_of(centres[lo:hi], pairs)
+    own = arena(scratch_size(tables, size))
+    near = scratch(tables, size, own)
+    space = np.empty(size * 3 * len(near.row))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
         i = centres[row]
         begin, end = tables.centre_start[species[i]], tables.centre_start[species[i] + 1]
         width = end - begin + 2 * _MARGIN
-        moves = space[: largest * 3 * width].reshape((largest, 3, width))
+        moves = space[: size * 3 * width].reshape((size, 3, width))
         _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         centre, change = jacobian[start[row]], strain[row]
@@ -316,6 +366,7 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
             move, neighbor = moves[p - pairs.start[i]], jacobian[slot[pairs.neighbor[p]]]
             add_move(move, pairs.vector[p], neighbor, centre, change, begin, _MARGIN)
         close_rows(start[row], used, slot, atom)
+    release(own)
 
 
 def n_features(tables):

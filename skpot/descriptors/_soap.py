@@ -14,6 +14,7 @@ from ..core.bispectrum import bispectrum_terms
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
+from ..core.invariants import n_features as n_invariants
 from ..data._elements import SYMBOLS
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
@@ -382,7 +383,8 @@ class SOAP(PairDescriptor):
         back = np.ascontiguousarray(np.swapaxes(mix, 1, 2))
         mixing = soap.Mixing(mix, back, bool(self.normalize))
         product = self._product()
-        return soap.SoapTables(density, mixing, product, np.empty((0, 0, 0)))
+        n_features = int(n_invariants(product))
+        return soap.SoapTables(density, mixing, product, n_features, np.empty((0, 0)))
 
     def _radius(self):
         return float(self.table_cutoffs_.max())

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions
 from ..core import symmetry_functions as kernels
-from ..core.symmetry_tables import SymmetryTables
+from ..core.symmetry_tables import nested_tables
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
@@ -182,7 +182,7 @@ class SymmetryFunctions(PairDescriptor):
         return self.radius_
 
     def _tables(self):
-        return SymmetryTables(**self.terms_)
+        return nested_tables(self.terms_)
 
     def _hyperparameters(self):
         return pickle.dumps((type(self).__name__, self.species_, self.terms_))

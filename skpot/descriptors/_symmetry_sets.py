@@ -228,7 +228,7 @@ def _neighbors(function, species):
 
 
 def flat_tables(columns, centres, species):
-    """Return the fields of `core.symmetry_tables.SymmetryTables` as a dictionary."""
+    """Return as a dictionary what `core.symmetry_tables.nested_tables` takes."""
     switches = sorted({(c.cutoff, c.width, float(c.polynomial)) for c in columns})
     radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]
     angular = [k for k, c in enumerate(columns) if c.kind in _ANGULAR]

@@ -113,7 +113,15 @@ class CovarianceFunction:
         """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
         return self._jet(x, q, 2)
 
-    def expansion(self, x, q, a, v):
+    def compared(self, x, q):
+        """Return the similarities of all pairs of rows, in the parts that `expansion` takes."""
+        x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
+        return [
+            {s: s(x, q[begin : begin + _TILE]) for s in self.similarities}
+            for begin in range(0, len(q), _TILE)
+        ]
+
+    def expansion(self, x, q, a, v, compared=None):
         r"""Apply the function and its derivatives to one scalar and one vector per reference.
 
         .. math:: u(x) = \sum_m [a_m + v_m \cdot \partial_q] k(x, q_m)
@@ -128,6 +136,8 @@ class CovarianceFunction:
             Coefficients of the kernels.
         v : ndarray of shape (n_references, n_features)
             Coefficients of their derivatives with respect to q.
+        compared : list, optional
+            ``compared(x, q)``, if it is at hand.
 
         Returns
         -------
@@ -139,10 +149,11 @@ class CovarianceFunction:
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
         u, gradient = np.zeros(len(x)), np.zeros(x.shape)
         pulls = {s: np.zeros(len(x)) for s in self.similarities}
-        for begin in range(0, len(q), _TILE):
+        for k, begin in enumerate(range(0, len(q), _TILE)):
             tile = slice(begin, begin + _TILE)
             near, coefficients, vectors = q[tile], a[tile], v[tile]
-            f, slopes, curvatures = self.with_curvature(x, near)
+            w = compared[k] if compared else self.compared(x, near)[0]
+            f, slopes, curvatures = self.jet(w, 2)
             u += f @ coefficients
             moves = {}
             for s, slope in slopes.items():

@@ -65,11 +65,16 @@ class Symmetrized(Kernel):
         """Return the matrix k(x_i, q_m)."""
         return sum(self.kernel(x, q[:, order]) for order in self._orders()) / len(self.permutations)
 
-    def expansion(self, x, q, a, v):
+    def compared(self, x, q):
+        """Return the similarities of all pairs of rows; see `CovarianceFunction.compared`."""
+        return [self.kernel.compared(x, q[:, order]) for order in self._orders()]
+
+    def expansion(self, x, q, a, v, compared=None):
         """Apply the function and its derivatives; see `CovarianceFunction.expansion`."""
         u, gradient = 0.0, 0.0
-        for order in self._orders():
-            more, slopes = self.kernel.expansion(x, q[:, order], a, v[:, order])
+        for k, order in enumerate(self._orders()):
+            known = compared[k] if compared else None
+            more, slopes = self.kernel.expansion(x, q[:, order], a, v[:, order], known)
             u, gradient = u + more, gradient + slopes
         return u / len(self.permutations), gradient / len(self.permutations)
 

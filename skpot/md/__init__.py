@@ -1,5 +1,25 @@
-"""Fitted models as engines of molecular dynamics."""
+"""Fitted models as engines of molecular dynamics.
 
-from ._calculator import Calculator
+Names load on first use: LAMMPS imports a module of this package whenever it starts.
+"""
 
-__all__ = ["Calculator"]
+import importlib
+
+_PUBLIC = {
+    "BatchCalculator": "._batch_calculator",
+    "Calculator": "._calculator",
+    "CompiledPotential": "._compiled",
+    "Errors": "._compiled",
+    "Guard": "._guard",
+    "LimitPassed": "._guard",
+    "NotCompilableError": "._feature_trees",
+    "compile": "._compiled",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,19 +1,17 @@
-"""Molecular dynamics with a fitted model: ASE's integrators, a trace and a safe trajectory file."""
+"""Molecular dynamics with a fitted model: ASE's integrators and a trace."""
 
-import os
-import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
 from ase import units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read, write
+from ase.io import read
 from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
+_LARGE = 500  # atoms up to which logged steps have an uncertainty
 
 
 class BlowUp(RuntimeError):
@@ -46,8 +44,18 @@ class Trace:
         self.potential.append(potential / n)
         self.total.append((potential + atoms.get_kinetic_energy()) / n)
         self.temperature.append(atoms.get_temperature())
-        self.energy_std.append(atoms.calc.results.get("energy_std", np.nan) / n)
+        self.energy_std.append(_energy_std(atoms) / n)
         self.volume.append(atoms.cell.volume / n if atoms.cell.rank == 3 else np.nan)
+
+
+def _energy_std(atoms):
+    """Return the standard deviation of the energy (eV), NaN where there is none or it takes long.
+
+    It compares all pairs of atoms.
+    """
+    if "energy_std" not in atoms.calc.implemented_properties or len(atoms) > _LARGE:
+        return np.nan
+    return atoms.calc.get_property("energy_std", atoms)
 
 
 def read_structure(path, index=-1):
@@ -83,6 +91,8 @@ def run(
     on_step=None,
     random_state=0,
     trace=None,
+    checkpoint=None,
+    guard=None,
 ):
     """Run molecular dynamics; atoms move.
 
@@ -91,7 +101,7 @@ def run(
     atoms : Atoms
         With calculator and velocities.
     steps : int
-        Number of steps.
+        Number of steps, those before the checkpoint included.
     ensemble : {"nve", "nvt", "npt"}, default="nve"
         Velocity Verlet; with stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126,
         014101 (2007)); or isotropic Martyna-Tobias-Klein.
@@ -111,6 +121,10 @@ def run(
         Seed of the thermostat.
     trace : Trace, optional
         To append to.
+    checkpoint : Checkpoint, optional
+        Where the state goes with the frames of the trajectory; and whence, if it has been loaded.
+    guard : Guard, optional
+        Looks at each entry.
 
     Returns
     -------
@@ -120,11 +134,16 @@ def run(
     ------
     BlowUp
         If an energy is not finite, atoms meet or the temperature leaves all bounds.
+    LimitPassed
+        By the guard.
     """
     trace = Trace() if trace is None else trace
     started = trace.time[-1] if trace.time else 0.0
     limit = 10.0 * max(temperature, atoms.get_temperature()) + 1000.0
     dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
+    continued = bool(trace.time)
+    if checkpoint is not None:
+        continued |= checkpoint.restore(dynamics)
 
     def watch():
         step = dynamics.nsteps
@@ -133,20 +152,24 @@ def run(
             raise BlowUp(f"step {step}: the energy is {energy} eV and the temperature {hot} K")
         if hot > limit:
             raise BlowUp(f"step {step}: the temperature is {hot:.0f} K, above {limit:.0f} K")
-        if step % interval or (step == 0 and trace.time):  # a continued run begins recorded
+        if step % interval or (step == 0 and continued):  # which begins recorded
             return
         trace.add(started + step * timestep / 1000.0, atoms)
         if trajectory is not None:
             trajectory.write(atoms, trace)
+        if checkpoint is not None:
+            checkpoint.save(dynamics, trajectory)
         if on_step is not None:
             on_step(step, trace)
+        if guard is not None:
+            guard()
 
     dynamics.attach(watch, interval=1)
     # Matrices of a few hundred rows gain nothing from BLAS threads and much from their absence.
     blas_threads = 1 if len(atoms) < 500 else None
     try:
         with threadpool_limits(blas_threads, user_api="blas"):
-            dynamics.run(steps)
+            dynamics.run(steps - dynamics.nsteps)
     except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
         # The checks of structures: not finite, or two atoms at one place.
         raise BlowUp(f"step {dynamics.nsteps}: {error}") from error
@@ -181,42 +204,3 @@ def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
         tdamp=THERMOSTAT_TIME * units.fs,
         pdamp=BAROSTAT_TIME * units.fs,
     )
-
-
-class TrajectoryFile:
-    """Extended XYZ that appears under its name when it is closed, whatever ended the run.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; an existing one is replaced when this is closed.
-    """
-
-    def __init__(self, path):
-        self.path = os.fspath(path)
-        folder, name = os.path.split(os.path.abspath(self.path))
-        self._temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-        self._file = open(self._temporary, "x", encoding="utf-8")
-        self.n_frames = 0
-
-    def write(self, atoms, trace):
-        """Append a frame with energy, forces, stress, velocities and uncertainty."""
-        frame = atoms.copy()
-        frame.info = {"time_ps": trace.time[-1]}  # what the start structure was called is over
-        kept = {k: v for k, v in atoms.calc.results.items() if k in ("energy", "forces", "stress")}
-        frame.calc = SinglePointCalculator(frame, **kept)
-        if "energy_std" in atoms.calc.results:
-            frame.info["energy_std"] = atoms.calc.results["energy_std"]
-        write(self._file, frame, format="extxyz")
-        self._file.flush()
-        self.n_frames += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._file.close()
-        if self.n_frames:
-            os.replace(self._temporary, self.path)
-        else:
-            os.unlink(self._temporary)

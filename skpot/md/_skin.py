@@ -62,14 +62,18 @@ class SkinnedStructure(StructureBatch):
     def _search(self, cutoff):
         self.n_searches += 1
         candidates, shift = self.search(cutoff + self.skin, with_shifts=True)
-        return candidates, shift, self.positions, _completed(self.cells[0], self.pbc[0])
+        return candidates, shift, self.positions, self.cells[0]
 
     def _valid(self, entry, cutoff):
-        _, _, positions, old_cell = entry
-        deformation = np.linalg.solve(old_cell, _completed(self.cells[0], self.pbc[0]))
-        moved = self.positions - positions @ deformation
+        _, _, positions, cell = entry
+        smallest = 1.0
+        if not np.array_equal(cell, self.cells[0]):
+            pbc = self.pbc[0]
+            deformation = np.linalg.solve(_completed(cell, pbc), _completed(self.cells[0], pbc))
+            positions = positions @ deformation
+            smallest = np.linalg.svd(deformation, compute_uv=False)[-1]
+        moved = self.positions - positions
         largest = np.sqrt(np.max(np.einsum("ij,ij->i", moved, moved)))
-        smallest = np.linalg.svd(deformation, compute_uv=False)[-1]
         return (cutoff + self.skin) * smallest - 2.0 * largest >= cutoff
 
 

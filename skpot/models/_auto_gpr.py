@@ -9,10 +9,12 @@ from sklearn.base import clone
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..kernels import RBF
+from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
 from ._potential import KernelPotential, Potential, VariancePotential
 from ._sparse_gpr import SparseGPR
+from ._threads import tile_threads
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
@@ -21,7 +23,9 @@ _ORDINARY = 0.9  # share of the structures that are no extremes by definition
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 _LEAST = 1e-6  # of labels that severity is measured by
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
-_TOLERANCE = 0.2  # of the exact model, in units of the noise, which is small here
+_TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
+_FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
+_LOOKED_AT = 2000  # labels that tell which
 
 
 class AutoGPR(VariancePotential, KernelPotential):
@@ -41,6 +45,12 @@ class AutoGPR(VariancePotential, KernelPotential):
     Without forces, :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per
     atom less its median.
 
+    The exact model takes all levels times the factor, between a quarter and two, for which some
+    2000 labels of structures drawn at random are most likely: to it, noise is what the features
+    cannot resolve, little for small molecules and much for liquids. Levels beyond, which the labels
+    of liquids would choose, make energies worse and forces no better. A sparse model keeps the
+    rule, since most of what it misses it misses for want of references.
+
     Extreme structures, such as strongly compressed ones, lose weight: the severity of a
     structure is its largest of root mean square force, energy per atom above the median and
     stress times volume per atom, each over its 90th percentile in the training set. Beyond four
@@ -55,7 +65,8 @@ class AutoGPR(VariancePotential, KernelPotential):
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
         Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
     n_sparse : int, default=2000
-        References of the sparse model; the preconditioner of the exact one has twice as many.
+        References of the sparse model; the preconditioner of the exact one has three times as
+        many columns.
     selection : {"cur", "fps", "random"}, default="random"
         How the references of the sparse model are chosen.
     max_pairs : float, default=3e8
@@ -80,6 +91,8 @@ class AutoGPR(VariancePotential, KernelPotential):
         The fitted model; its attributes say the rest.
     sigma_energy_, sigma_forces_, sigma_stress_ : float
         Noise in use: eV per atom, eV/Å and eV/Å^3.
+    noise_factor_ : float
+        Factor that the labels chose; 1 where they were not asked.
     weight_ : ndarray of shape (n_structures,)
         Weights of the training structures, `sample_weight` included.
     exact_ : bool
@@ -182,17 +195,35 @@ class AutoGPR(VariancePotential, KernelPotential):
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
         sizes = _sizes(features, labels, self._residual(features, labels), weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
-        level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
+        _, counts = np.unique(features.species, return_counts=True)
+        self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
+        self.exact_ = self.n_pairs_ <= self.max_pairs
+        self.noise_factor_ = 1.0
+        self._set_noise(sizes)
+        if self.exact_ and (self.sigma_forces if sizes.has_forces else self.sigma_energy) is None:
+            self.noise_factor_ = self._likeliest_factor(X, y)
+            self._set_noise(sizes)
+        self.model_ = self._model().fit(X, y, sample_weight=self.weight_)
+        self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
+        return self
+
+    def _set_noise(self, sizes):
+        level = max(self.noise_factor_ * float(self.noise) * sizes.level, _LEAST_NOISE)
         self.sigma_forces_ = _given(self.sigma_forces, level)
         share = _ENERGY if sizes.has_forces else 1.0
         self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
         self.sigma_stress_ = _given(self.sigma_stress, _STRESS * self.sigma_forces_)
-        _, counts = np.unique(features.species, return_counts=True)
-        self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
-        self.exact_ = self.n_pairs_ <= self.max_pairs
-        self.model_ = self._model().fit(X, y, sample_weight=self.weight_)
-        self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
-        return self
+
+    def _likeliest_factor(self, X, y):
+        """Return the factor of the noise for which some of the labels are most likely."""
+        model = self._model()
+        with warnings.catch_warnings(), tile_threads(1):  # else the model's own fit repeats them
+            warnings.simplefilter("ignore")
+            features, labels = model._prepare(X, y, self.weight_)
+            some = draw_structures(labels, _LOOKED_AT, model._rng())
+            features, labels = features[some], labels[some]
+            residual = model._residual(features, labels)
+            return likeliest_factor(model.kernel_, features, labels, residual, _FACTORS)
 
     def _noise(self):
         # Labels are measured before their noise is known.
@@ -214,7 +245,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         }
         kernel = clone(self._kernel())
         if self.exact_:
-            return GPR(kernel, n_precondition=2 * self.n_sparse, tol=_TOLERANCE, **shared)
+            return GPR(kernel, n_precondition=3 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
     def _expand(self, features, slopes):

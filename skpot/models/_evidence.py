@@ -6,7 +6,7 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy.linalg import LinAlgWarning
+from scipy.linalg import LinAlgWarning, eigh
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -25,6 +25,7 @@ from ._memory import plan_exact, plan_memory
 from ._noise import LABELS
 from ._potential import KernelPotential
 from ._progress import progress
+from ._references import References
 from ._rows import blocks, training_rows
 from ._threads import tile_threads
 
@@ -134,6 +135,38 @@ def telling(features, labels, residual):
     told = np.abs(functionals.values(labels, residual)) > _ZERO
     counts = {kind: int(n) for kind, n in functionals.by_kind(told).items() if n}
     return counts, float(np.sum(np.log(functionals.scale[told])))
+
+
+def likeliest_factor(kernel, features, labels, residual, factors):
+    r"""Return the factor of all noise levels for which the labels are most likely.
+
+    With the eigenvalues :math:`\lambda` of the labels' covariance and their components b along its
+    eigenvectors, all in units of the noise, minus twice the log marginal likelihood is up to a
+    constant
+
+    .. math:: \sum_i \frac{b_i^2}{\lambda_i + c^2} + \log(\lambda_i + c^2)
+
+    Parameters
+    ----------
+    kernel : kernel object
+        The prior covariance, which is not scaled.
+    features, labels, residual
+        As in `training_rows`, of a few structures: the covariance is dense.
+    factors : ndarray
+        The candidates for c.
+    """
+    functionals = Functionals(features, labels)
+    values = functionals.values(labels, residual)
+    told = np.abs(values) > _ZERO
+    if not told.any():
+        return 1.0
+    order = np.argsort(features.species, kind="stable")
+    references = References(features.values[order], features.species[order], kernel)
+    matrix = covariance(references, order, functionals, features)[np.ix_(told, told)]
+    eigenvalues, vectors = eigh(matrix, overwrite_a=True, check_finite=False)
+    squares = (vectors.T @ values[told]) ** 2
+    total = np.maximum(eigenvalues, 0.0) + factors[:, None] ** 2
+    return float(factors[np.argmin(np.sum(squares / total + np.log(total), axis=1))])
 
 
 def likeliest_noise(trapezoids, features, labels, residual, begin):

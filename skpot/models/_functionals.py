@@ -103,14 +103,17 @@ class Functionals:
         return np.concatenate([p + q.start for p, q in zip(parts, self.parts, strict=True)])
 
 
-def kernel_product(references, order, functionals, features, z):
+def kernel_product(references, order, functionals, features, z, compared=None):
     """Return the covariance of all labels times z (n_labels,); no block of it is formed.
 
-    `references` are the environments of `features` in the order given.
+    `references` are the environments of `features` in the order given, `compared` what
+    `References.compared` returns for them.
     """
     a, v = functionals.fold(z, features)
     a, v = a[order], None if v is None else v[order]
-    u, gradient = references.expand(features.values, features.species, a, v, v is not None)
+    u, gradient = references.expand(
+        features.values, features.species, a, v, v is not None, compared
+    )
     return functionals.observe(u, gradient, features)
 
 

@@ -17,14 +17,14 @@ from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
-from ._nystrom import nystrom, with_stored_jacobian
+from ._nystrom import label_preconditioner, sparse_posterior, with_stored_jacobian
 from ._potential import Potential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
 from ._threads import tile_threads
 from ._variance import ExactProcess, SparseProcess
 
-_JITTER = 1e-10  # of the preconditioner's references, which need not be exact
+_JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
 
 class _ExactPotential(EvidencePotential):
@@ -119,7 +119,7 @@ class _ExactPotential(EvidencePotential):
         self.reference_species_ = features.species[order]
         plan = plan_exact(
             self.max_memory, features, len(functionals), functionals.derivatives, self.solver,
-            self.n_precondition,
+            self.n_precondition, len(self.kernel_.similarities),
         )  # fmt: skip
         if plan.dense:
             solution = self._solve_dense(functionals, values, features, order)
@@ -129,11 +129,18 @@ class _ExactPotential(EvidencePotential):
             with tile_threads(1):
                 if plan.store:
                     features = with_stored_jacobian(features)
-                sparse = self._sparse_model(features, plan.n_references)
-                precondition = nystrom(*sparse, functionals, features, labels, self.verbose)
-                solution = self._iterate(functionals, values, features, order, precondition)
-            self._keep_shares(functionals, precondition.leverages())
-            self._keep_sparse(sparse, precondition, features)
+                precondition = label_preconditioner(
+                    self.kernel_, functionals, features, plan.n_columns, self._rng(), self.verbose
+                )
+                compared = None
+                if plan.compare:
+                    compared = self._references().compared(features.values, features.species)
+                solution = self._iterate(
+                    functionals, values, features, order, precondition, compared
+                )
+                self._keep_shares(functionals, precondition.leverages())
+                del precondition, compared
+                self._keep_sparse(features, labels, plan.n_references)
         a, v = functionals.fold(solution, features)
         self.dual_coef_ = a[order]
         self.dual_vectors_ = None if v is None else v[order]
@@ -173,6 +180,9 @@ class _ExactPotential(EvidencePotential):
             "eV/Å^3), a kernel of smaller variance, or features of a smaller scale."
         )
 
+    def _rng(self):
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+
     def _keep_shares(self, functionals, leverages):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
 
@@ -182,7 +192,6 @@ class _ExactPotential(EvidencePotential):
         Rows of whole structures are few and have many labels each. Where there is room for more
         than all of them, fewer references with all of their derivatives do better.
         """
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         kinds, counts = np.unique(features.species, return_counts=True)
         # In proportion, unlike a sparse model's: all environments count alike in the system.
         total, directions = counts.sum(), 0
@@ -190,7 +199,7 @@ class _ExactPotential(EvidencePotential):
             directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
         share = n / (1 + directions) / total
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
-        chosen = select_references(features.values, features.species, n, "random", rng)
+        chosen = select_references(features.values, features.species, n, "random", self._rng())
         along = None, None
         if directions:
             along = leading_directions(features, chosen, self.kernel_, directions)
@@ -201,14 +210,14 @@ class _ExactPotential(EvidencePotential):
             warnings.simplefilter("ignore")  # nearly equal references do no harm here
             return references, references.cholesky(_JITTER)[0]
 
-    def _iterate(self, functionals, values, features, order, precondition):
+    def _iterate(self, functionals, values, features, order, precondition, compared):
         """Return the coefficients of all labels by conjugate gradients."""
         references = self._references()
         # A residual relative to the labels would depend on the zero of their energies.
         size = _rms(values) or 1.0
 
         def product(z):
-            return kernel_product(references, order, functionals, features, z) + z
+            return kernel_product(references, order, functionals, features, z, compared) + z
 
         with progress(self.max_iter, "conjugate gradients", self.verbose, "iteration") as bar:
 
@@ -240,7 +249,7 @@ class _ExactPotential(EvidencePotential):
     def _keep_dense(self, factor, functionals, features):
         """Keep nothing that serves the variance."""
 
-    def _keep_sparse(self, sparse, precondition, features):
+    def _keep_sparse(self, features, labels, n):
         """Keep nothing that serves the variance."""
 
 
@@ -288,13 +297,14 @@ class KernelRidge(_ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner, with derivatives where features are of whole
-        structures; fewer where `max_memory` asks for it.
+        Labels whose covariances with all labels make the preconditioner, drawn at random by how
+        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
+        take about half the iterations.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's references.
+        Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
         1 shows progress bars, with the residual, and prints `label_shares_`.
 
@@ -336,11 +346,12 @@ class GPR(VariancePotential, _ExactPotential):
     the dense covariance of these.
 
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
-    Conjugate gradients on it are preconditioned by, and begin at, a sparse model on random
-    references. Their residual is in units of the noise, root mean square over the labels; below a
-    tenth or so the errors of the model stop moving. Standard deviations are those of the exact
-    process after a factorisation; after conjugate gradients they are those of the sparse model on
-    the same labels, which are larger as a rule.
+    Conjugate gradients on it are preconditioned by the same system with a partial Cholesky factor
+    of :math:`\tilde K`, of `n_precondition` randomly pivoted columns. Their residual is in units of
+    the noise, root mean square over the labels; below a tenth or so the errors of the model stop
+    moving. Standard deviations are those of the exact process after a factorisation; after
+    conjugate gradients they are those of a sparse model on the same labels, with half as many
+    random references as the preconditioner has columns, and larger as a rule.
 
     Parameters
     ----------
@@ -375,13 +386,14 @@ class GPR(VariancePotential, _ExactPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Random references of the preconditioner, with derivatives where features are of whole
-        structures; fewer where `max_memory` asks for it.
+        Labels whose covariances with all labels make the preconditioner, drawn at random by how
+        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
+        take about half the iterations.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
         if there is room for them, else features are differentiated anew in each iteration.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's references.
+        Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
         1 shows progress bars, with the residual, and prints `label_shares_`.
 
@@ -419,7 +431,7 @@ class GPR(VariancePotential, _ExactPotential):
     label_shares_ : dict of str to float
         Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
         that the data determine, as many as the labels of this kind do. After conjugate gradients it
-        is that of the preconditioner's sparse process.
+        is that of the preconditioner, which leaves small parts out.
     n_features_in_ : int
         Number of features.
 
@@ -427,7 +439,9 @@ class GPR(VariancePotential, _ExactPotential):
     ----------
     C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), sec. 9.4,
     for processes on derivatives; S. Chmiela et al., Comput. Phys. Commun. 240, 38 (2019), for
-    forces of molecules without covariances of forces held; M. Hestenes, E. Stiefel (1952).
+    forces of molecules without covariances of forces held; M. Hestenes, E. Stiefel (1952); M. Díaz,
+    E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465, for such
+    preconditioners.
 
     Examples
     --------
@@ -446,9 +460,11 @@ class GPR(VariancePotential, _ExactPotential):
         self.training_features_ = features
         self.edge_std_ = None
 
-    def _keep_sparse(self, sparse, precondition, features):
-        references, self.covariance_factor_ = sparse
-        self.posterior_factor_ = precondition.factor
+    def _keep_sparse(self, features, labels, n):
+        references, self.covariance_factor_ = self._sparse_model(features, n)
+        self.posterior_factor_ = sparse_posterior(
+            references, self.covariance_factor_, features, labels, self.verbose
+        )
         self.inducing_features_ = references.values
         self.inducing_species_ = references.species
         self.inducing_directions_ = getattr(references, "directions", None)

@@ -72,11 +72,13 @@ class ExactPlan(NamedTuple):
     """How an exact model is solved within the memory there is."""
 
     dense: bool  # by a Cholesky factor of the covariance of all labels
-    n_references: int  # of the preconditioner, their derivatives included
+    n_columns: int  # of the preconditioner
+    n_references: int  # of the sparse model of deviations, their derivatives included
     store: bool  # whether Jacobians are held
+    compare: bool  # whether similarities of all pairs of environments are
 
 
-def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references):
+def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n_similarities=1):
     """Decide on the solver of an exact model.
 
     Raises
@@ -97,9 +99,9 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references
                 f"the covariance of {n_labels} labels takes {dense / 1e9:.2f} GB but max_memory "
                 f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs far less.'
             )
-        return ExactPlan(True, 0, False)
+        return ExactPlan(True, 0, 0, False, False)
     vectors = 64.0 * n * p  # features, vectors, gradients and their copies
-    column = 8.0 * (n_labels + 3 * n_references)
+    column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
     spare = limit - vectors
     if spare < 100 * column:
         raise ValueError(
@@ -108,8 +110,14 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_references
             f"the rest for a preconditioner of 100 columns) but max_memory allows "
             f"{limit / 1e9:.2f} GB. Use fewer features (PerAtom(PCA(...))) or skpot.SparseGPR."
         )
+    n_columns = min(n_columns, int(0.7 * spare / column))
     if derivatives and features.per_structure:
         n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
-    n_references = min(n_references, int(0.7 * spare / column), n)
-    spare -= n_references * column
-    return ExactPlan(False, n_references, derivatives and jacobian <= 0.8 * spare)
+    n_references = min(max(1, n_columns // 2), n)
+    n_columns = min(n_columns, n_labels)
+    spare -= n_columns * column
+    store = derivatives and jacobian <= 0.8 * spare
+    _, counts = np.unique(features.species, return_counts=True)
+    compared = 8.0 * n_similarities * float(np.sum(counts.astype(float) ** 2))
+    compare = derivatives and compared <= 0.8 * (spare - store * jacobian)
+    return ExactPlan(False, n_columns, n_references, store, compare)

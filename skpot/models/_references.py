@@ -12,6 +12,7 @@ from ..solvers import jittered_cholesky
 from ._threads import tile_threads
 
 TILE = 256  # columns a matrix product makes at a time; the product then stays in cache
+_MEMBERS = 256  # environments that `expand` treats together
 
 
 class References:
@@ -108,7 +109,18 @@ class References:
                 self.sums(one_by_one(features, members), rows)
                 yield members, rows
 
-    def expand(self, x, species, coefficients, vectors=None, slopes=True):
+    def compared(self, x, species):
+        """Return what `expand` compares, for environments that it is to see again and again."""
+        groups = list(self.groups(species, limit=_MEMBERS))
+
+        def compare(group):
+            members, columns = group
+            return self.kernel.compared(x[members], self.values[columns])
+
+        with tile_threads(len(groups)) as map_tiles:
+            return list(map_tiles(compare, groups))
+
+    def expand(self, x, species, coefficients, vectors=None, slopes=True, compared=None):
         """Return energies of environments and, with `slopes`, their derivatives.
 
         Parameters
@@ -123,6 +135,8 @@ class References:
             A vector for each reference, along which its kernel is differentiated.
         slopes : bool, default=True
             Whether derivatives are wanted.
+        compared : list, optional
+            ``compared(x, species)``, of use where there are vectors.
 
         Returns
         -------
@@ -134,20 +148,21 @@ class References:
         energies = np.zeros(len(x))
         gradient = np.zeros(x.shape) if slopes else None
 
-        def add(group):
-            members, columns = group
+        def add(k):
+            members, columns = groups[k]
             q, alpha = self.values[columns], coefficients[columns]
             if vectors is None:
                 e, g = self._plain(x[members], q, alpha, slopes)
             else:
-                e, g = self.kernel.expansion(x[members], q, alpha, vectors[columns])
+                known = compared[k] if compared else None
+                e, g = self.kernel.expansion(x[members], q, alpha, vectors[columns], known)
             energies[members] = e
             if slopes:
                 gradient[members] = g
 
-        groups = list(self.groups(species, limit=256))
+        groups = list(self.groups(species, limit=_MEMBERS))
         with tile_threads(len(groups)) as map_tiles:
-            for _ in map_tiles(add, groups):
+            for _ in map_tiles(add, range(len(groups))):
                 pass
         return energies, gradient
 

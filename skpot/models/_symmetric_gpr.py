@@ -57,7 +57,7 @@ class SymmetricGPR(GPR):
     solver, tol, max_iter, n_precondition, max_memory, verbose : as in `GPR`
         Solution of the linear system.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's references, and of which 150 geometries are matched if there
+        Seed of the preconditioner's labels, and of which 150 geometries are matched if there
         are more.
 
     Attributes

@@ -1,6 +1,6 @@
 """Linear algebra on rows that arrive in blocks, or on products alone."""
 
-from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients
+from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients, gram_factor
 from ._evidence import Evidence, maximise_evidence
 from ._marginal_likelihood import (
     DenseLikelihood,
@@ -8,6 +8,7 @@ from ._marginal_likelihood import (
     best_noise,
     maximise_likelihood,
 )
+from ._pivoted_cholesky import pivoted_columns
 from ._triangular import TriangularFactor, jittered_cholesky
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "TriangularFactor",
     "best_noise",
     "conjugate_gradients",
+    "gram_factor",
     "jittered_cholesky",
     "maximise_evidence",
     "maximise_likelihood",
+    "pivoted_columns",
 ]

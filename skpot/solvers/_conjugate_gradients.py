@@ -26,6 +26,14 @@ class DivergenceError(ArithmeticError):
     """The matrix is, within rounding, not positive definite; the message says how it showed."""
 
 
+def gram_factor(gram):
+    """Return the upper triangle R with R^T R = gram, which rounding may have made indefinite."""
+    with warnings.catch_warnings():
+        # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
+        warnings.simplefilter("ignore", LinAlgWarning)
+        return jittered_cholesky(gram, 1e-16)[0].T
+
+
 class LowRankInverse:
     r"""Inverse of :math:`1 + \Phi \Phi^T`, by the Woodbury identity.
 
@@ -46,10 +54,7 @@ class LowRankInverse:
         self.columns = columns
         gram = columns.T @ columns
         gram[np.diag_indices_from(gram)] += 1.0
-        with warnings.catch_warnings():
-            # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
-            warnings.simplefilter("ignore", LinAlgWarning)
-            self.factor = jittered_cholesky(gram, 1e-16)[0].T
+        self.factor = gram_factor(gram)
 
     def leverages(self, limit=4096):
         """Return the diagonal of 1 minus the inverse, shape (n,); a block of rows at a time."""

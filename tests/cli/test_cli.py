@@ -66,7 +66,7 @@ def test_help_is_quick_and_lists_the_commands():
     start = time.perf_counter()
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert time.perf_counter() - start < 3.0  # about 0.3 s on an idle machine
-    for name in ("demo", "fit", "evaluate", "md", "warmup", "doctor"):
+    for name in ("demo", "fit", "evaluate", "md", "ipi", "warmup", "doctor"):
         assert f"  {name} " in result.stdout
 
 
@@ -221,6 +221,10 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
         (["fit", "{d}/train.xyz", "-o", "{d}/x", "--cv", "3", "--group-key", "k"], "no info key"),
         (["md", "{d}/model.skpot", "{d}/gold.xyz", "-o", "{d}/x.xyz"], "species Au"),
         (["md", "{d}/model.skpot", "{d}/broken.xyz", "-o", "{d}/x.xyz"], "broken.xyz"),
+        (
+            ["ipi", "{d}/model.skpot", "{d}/test.xyz", "--unix", "nobody", "--patience", "0"],
+            "no server at unix socket nobody within 0 s: start i-PI first",
+        ),
         (["demo", "--out", "{d}"], "files of yours"),
     ],
 )

@@ -238,7 +238,7 @@ def test_in_a_calculator(pipeline, data, frozen):
     estimator = FrozenEstimator(pipeline.fit(X[:12], y[:12])) if frozen else pipeline
     model = CalibratedPotential(estimator, cv=2).fit(X, y)
     atoms = data.X_test[0].copy()
-    atoms.calc = skpot.Calculator(model)
+    atoms.calc = skpot.Calculator(model, uncertainty=True)
     predicted, std = model.predict([atoms], return_std="all")
     np.testing.assert_allclose(atoms.get_forces(), predicted.forces[0], atol=1e-9)
     assert atoms.calc.results["energy_std"] == pytest.approx(std.energy[0])

@@ -138,7 +138,7 @@ def test_files_hold_what_makes_the_calculator(copper, tmp_path):
 def test_drives_dynamics(copper):
     X, y, X_test, _ = copper
     model = DeltaRegressor(rest(), Morse).fit(X, y)
-    atoms = _with(skpot.Calculator(model), X_test[0])
+    atoms = _with(skpot.Calculator(model, uncertainty=True), X_test[0])
     y_pred, std = model.predict([atoms], return_std=True)
     assert atoms.get_potential_energy() == pytest.approx(y_pred.energy[0], abs=1e-9)
     assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from numba import njit
 
 from skpot import SOAP
-from skpot.core.density import expand, gradient_to_pairs, move_density, neighborhood
+from skpot.core import density
+from skpot.core._arena import arena
 from skpot.core.pairs import Pairs
 from tests.naive import soap as naive
 
@@ -20,15 +22,32 @@ def tables():
     return soap.fit([Atoms("H")])._tables().density
 
 
-def coefficients(vectors, species, tables):
-    """Coefficients of atom 0, whose neighbours are at `vectors`; what else `expand` leaves."""
-    n = len(vectors)
-    start = np.concatenate([[0], np.full(n + 1, n)])
-    pairs = Pairs(start, np.arange(1, n + 1), np.ascontiguousarray(vectors))
-    near = neighborhood(max(1, n), tables)
-    c = np.full(((tables.l_max + 1) ** 2, tables.n_species * tables.n_max), np.nan)
-    size = expand(0, pairs, np.asarray(species), tables, near, c)
-    return c, size, pairs, near
+@njit  # not cached: the cache would not notice changes of what is tested
+def run(pairs, species, tables, own, c, g, gradient, moves, dc):
+    """Run all functions for atom 0 that has all pairs; return what they note of neighbours."""
+    near = density.neighborhood(len(pairs.neighbor), tables, own)
+    size = density.survey(0, pairs, species, tables, near)
+    density.expand(0, size, species, tables, near, c)
+    density.gradient_to_pairs(size, tables, near, g, gradient)
+    density.move_density(size, tables, near, moves, dc)
+    return size, near.first.copy(), near.pair.copy()
+
+
+class Result:
+    """Coefficients of atom 0, whose neighbours are at `vectors`, and what else there is."""
+
+    def __init__(self, vectors, species, tables, g=0.0, moves=0.0):
+        n, shape = len(vectors), ((tables.l_max + 1) ** 2, tables.n_species * tables.n_max)
+        start = np.concatenate([[0], np.full(n + 1, n)])
+        pairs = Pairs(start, np.arange(1, n + 1), np.ascontiguousarray(vectors))
+        self.c, self.dc = np.full((2, *shape), np.nan)
+        self.gradient = np.ones((n, 3))
+        g, moves = np.zeros(shape) + g, np.zeros((n, 3)) + moves
+        own = arena(100_000)
+        self.size, self.first, self.pair = run(
+            pairs, np.asarray(species), tables, own, self.c, g, self.gradient, moves, self.dc
+        )
+        self.gradient -= 1.0  # to what was there it is added
 
 
 @pytest.fixture
@@ -41,44 +60,41 @@ def environment():
 
 def test_coefficients_equal_plain_loops(tables, environment):
     vectors, species = environment
-    c, size, pairs, near = coefficients(vectors, species, tables)
+    found = Result(vectors, species, tables)
     reach = np.where(species[1:] == 2, 3.0, 3.5)  # of the pair C-O, and of others
-    assert size == np.count_nonzero(np.linalg.norm(vectors, axis=1) < reach) < 11
+    assert found.size == np.count_nonzero(np.linalg.norm(vectors, axis=1) < reach) < 11
     expected = naive.coefficients(
         np.array(SPECIES)[species], np.vstack([np.zeros(3), vectors]), np.zeros((3, 3)),
         [False] * 3, species=SPECIES, pair_cutoffs={(6, 8): 3.0}, cutoff_width=0.5, **OPTIONS,
     )[0]  # fmt: skip
-    np.testing.assert_allclose(c.T, expected, atol=1e-8 * abs(expected).max())
+    np.testing.assert_allclose(found.c.T, expected, atol=1e-8 * abs(expected).max())
 
 
 def test_neighbours_are_sorted_by_species_and_may_come_in_any_order(tables, environment):
     vectors, species = environment
-    c, size, _, near = coefficients(vectors, species, tables)
-    kinds = species[1 + near.pair[:size]]
+    found = Result(vectors, species, tables)
+    kinds = species[1 + found.pair[: found.size]]
     assert (np.diff(kinds) >= 0).all()
-    assert near.first.tolist() == [0, *np.cumsum(np.bincount(kinds, minlength=3))]
+    assert found.first.tolist() == [0, *np.cumsum(np.bincount(kinds, minlength=3))]
     order = np.random.default_rng(1).permutation(len(vectors))
-    other, _, _, _ = coefficients(vectors[order], [1, *species[1:][order]], tables)
-    np.testing.assert_allclose(other, c, atol=1e-13 * abs(c).max())
+    other = Result(vectors[order], [1, *species[1:][order]], tables)
+    np.testing.assert_allclose(other.c, found.c, atol=1e-13 * abs(found.c).max())
 
 
 def test_an_atom_alone_has_its_own_density_only(tables):
-    c, size, pairs, near = coefficients(np.empty((0, 3)), [2], tables)
-    assert size == 0
-    expected = np.zeros_like(c)
+    found = Result(np.empty((0, 3)), [2], tables)
+    assert found.size == 0
+    expected = np.zeros_like(found.c)
     own = tables.of_pair[2, 2]
     expected[0, 10:15] = tables.centre[own] / np.sqrt(4 * np.pi)
-    np.testing.assert_allclose(c, expected, atol=1e-15)
-    gradient = np.empty((0, 3))
-    gradient_to_pairs(0, size, pairs, tables, near, np.ones_like(c), gradient)
+    np.testing.assert_allclose(found.c, expected, atol=1e-15)
+    assert (found.dc == 0.0).all()
 
 
 def test_gradients_equal_finite_differences(tables, environment):
     vectors, species = environment
     g = np.random.default_rng(2).normal(size=((4) ** 2, 15))
-    c, size, pairs, near = coefficients(vectors, species, tables)
-    gradient = np.full((len(vectors), 3), np.nan)
-    gradient_to_pairs(0, size, pairs, tables, near, g, gradient)
+    found = Result(vectors, species, tables, g)
     step = 1e-5
     for p in range(len(vectors)):
         for axis in range(3):
@@ -86,9 +102,9 @@ def test_gradients_equal_finite_differences(tables, environment):
             for sign in (1, -1):
                 moved = vectors.copy()
                 moved[p, axis] += sign * step
-                ends.append(np.sum(g * coefficients(moved, species, tables)[0]))
-            assert gradient[p, axis] == pytest.approx(
-                (ends[0] - ends[1]) / (2 * step), abs=1e-7 * abs(c).max()
+                ends.append(np.sum(g * Result(moved, species, tables).c))
+            assert found.gradient[p, axis] == pytest.approx(
+                (ends[0] - ends[1]) / (2 * step), abs=1e-7 * abs(found.c).max()
             )
 
 
@@ -96,9 +112,5 @@ def test_changes_with_a_motion_are_the_adjoint_of_gradients(tables, environment)
     vectors, species = environment
     rng = np.random.default_rng(3)
     g, moves = rng.normal(size=(16, 15)), rng.normal(size=vectors.shape)
-    c, size, pairs, near = coefficients(vectors, species, tables)
-    gradient, dc = np.zeros_like(vectors), np.full_like(c, np.nan)
-    gradient_to_pairs(0, size, pairs, tables, near, g, gradient)
-    c, size, pairs, near = coefficients(vectors, species, tables)
-    move_density(size, tables, near, moves, dc)
-    assert np.sum(dc * g) == pytest.approx(np.sum(gradient * moves), rel=1e-12)
+    found = Result(vectors, species, tables, g, moves)
+    assert np.sum(found.dc * g) == pytest.approx(np.sum(found.gradient * moves), rel=1e-12)

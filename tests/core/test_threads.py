@@ -77,6 +77,20 @@ def test_a_fork_after_parallel_work_does_not_die():
     assert float(run(code, NUMBA_NUM_THREADS="2", OMP_NUM_THREADS="2")) < 1e-10
 
 
+@pytest.mark.parametrize("launcher", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_one_of_many_ranks_is_serial(launcher):
+    code = "from skpot.core._jit import n_threads; print(n_threads())"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_NUM_THREADS"}
+
+    def threads(**more):
+        command, env = [sys.executable, "-c", code], {**environment, **more}
+        return int(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
+
+    assert threads(**{launcher: "2"}) == 1
+    assert threads(**{launcher: "1"}) == threads()
+    assert threads(**{launcher: "2", "NUMBA_NUM_THREADS": "2"}) == 2  # as asked for
+
+
 def test_importing_skpot_compiles_and_loads_nothing():
     code = "import sys, skpot; print([m for m in ('numba', 'ase', 'sklearn') if m in sys.modules])"
     result = subprocess.run(

@@ -44,7 +44,7 @@ def test_results_are_those_of_predict(model):
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=0)
     predicted, std = model.predict([atoms], return_std=True)
-    atoms.calc = skpot.Calculator(model)
+    atoms.calc = skpot.Calculator(model, uncertainty=True)
     assert atoms.get_potential_energy() == pytest.approx(predicted.energy[0], rel=1e-10)
     assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
     np.testing.assert_allclose(atoms.get_forces(), predicted.forces[0], atol=1e-9)
@@ -95,7 +95,7 @@ def test_a_collapsing_cell_loses_no_pair(pbc):
 
 def test_energy_is_conserved(model):
     """2 ps at 300 K: less than 1 meV/atom between the first and the last half picosecond."""
-    atoms = thermal((2, 2, 2), 600, model, uncertainty=False)  # half of it becomes potential energy
+    atoms = thermal((2, 2, 2), 600, model)  # half of it becomes potential energy
     energies = []
     dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
     dynamics.attach(lambda: energies.append(atoms.get_total_energy() / len(atoms)))
@@ -174,14 +174,27 @@ def test_other_atoms_start_anew(model):
         assert atoms.get_potential_energy() == pytest.approx(expected)
 
 
-def test_uncertainty_comes_by_itself_for_small_structures_only(model):
-    small, large = bulk("Si", cubic=True), bulk("Si", cubic=True) * 4
-    for atoms in (small, large):
-        atoms.calc = skpot.Calculator(model)
-        atoms.get_potential_energy()
-    assert small.calc.results["energy_std"] > 0
-    assert "energy_std" not in large.calc.results
-    assert large.calc.get_property("energy_std", large) > 0
+def test_uncertainty_is_computed_when_asked_for(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.calc = skpot.Calculator(model)
+    atoms.get_potential_energy()
+    assert "energy_std" not in atoms.calc.results
+    on_request = atoms.calc.get_property("energy_std", atoms)
+    atoms.calc = skpot.Calculator(model, uncertainty=True)
+    atoms.get_potential_energy()
+    assert atoms.calc.results["energy_std"] == pytest.approx(on_request) and on_request > 0
+
+
+def test_atoms_that_leave_all_bounds_say_so(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.calc = skpot.Calculator(model)
+    atoms.get_forces()
+    atoms.positions[3, 1] = np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        atoms.get_forces()
+    atoms.positions[3] = atoms.positions[2] + 0.01
+    with pytest.raises(ValueError, match="0.0173 Å apart"):
+        atoms.get_forces()
 
 
 def test_molecules_have_no_stress(model):
@@ -211,7 +224,7 @@ def test_a_search_or_an_unfitted_model_is_refused(model):
 def test_uncertainty_of_all_results_on_request(model):
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=1)
-    atoms.calc = skpot.Calculator(model, uncertainty=False)
+    atoms.calc = skpot.Calculator(model)
     atoms.get_forces()
     costly = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
     assert not costly & set(atoms.calc.results)
@@ -243,6 +256,20 @@ def test_a_request_evaluates_nothing_anew(model, monkeypatch):
     monkeypatch.setattr(atoms.calc, "_evaluate", refuse)
     assert atoms.calc.get_property("energies_std", atoms).shape == (8,)
     np.testing.assert_array_equal(atoms.get_forces(), forces)
+
+
+def test_a_compiled_potential_is_a_calculator_too(model):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=2)
+    own = atoms.copy()
+    own.calc = skpot.Calculator(skpot.compile(model, grades=True))
+    atoms.calc = skpot.Calculator(model)
+    np.testing.assert_array_equal(own.get_forces(), atoms.get_forces())
+    grade = own.calc.get_property("extrapolation_grade", own)
+    expected = atoms.calc.get_property("extrapolation_grade", atoms)
+    np.testing.assert_allclose(grade, expected, rtol=1e-4)
+    with pytest.raises(PropertyNotImplementedError):
+        own.calc.get_property("energy_std", own)
 
 
 def test_molecules_have_no_deviation_of_stress(model):

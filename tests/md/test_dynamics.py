@@ -3,7 +3,8 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from skpot.md._dynamics import BlowUp, Trace, TrajectoryFile, run, thermalise
+from skpot.md._dynamics import BlowUp, Trace, run, thermalise
+from skpot.md._frames import TrajectoryFile
 
 
 def copper():

@@ -28,7 +28,7 @@ def test_is_the_model_that_it_chose(silicon):
             for name in ("sigma_energy", "sigma_forces", "sigma_stress")
         }
         sizes = (
-            {"tol": 0.2} if auto.exact_ else {"n_sparse": 50, "selection": "random", "jitter": 1e-7}
+            {"tol": 0.1} if auto.exact_ else {"n_sparse": 50, "selection": "random", "jitter": 1e-7}
         )
         same = plain(auto._kernel(), **noise, **sizes).fit(features, y, auto.weight_)
         got, std = auto.predict(features_test, return_std=True)
@@ -120,3 +120,41 @@ def test_unknown_baseline_is_refused(silicon):
     features, y, _, _ = silicon
     with pytest.raises(ValueError, match="zbl"):
         AutoGPR(baseline="zbl").fit(features, y)
+
+
+def test_the_exact_model_takes_the_noise_of_a_process_with_that_noise(silicon):
+    features, y, _, _ = silicon
+    rng = np.random.default_rng(0)
+    rule = AutoGPR(max_pairs=0, n_sparse=20).fit(features, y).sigma_forces_
+    assert AutoGPR(max_pairs=0, n_sparse=20).fit(features, y).noise_factor_ == 1.0
+    # Labels that the model can reproduce, and noise on them.
+    smooth = GPR(sigma_energy=0.02, sigma_forces=0.3, sigma_stress=0.03).fit(features, y)
+    exact = smooth.predict(features)
+    n = np.sqrt(features.n_atoms)
+
+    def factor(noise):
+        sigma = noise * rule
+        labels = Targets(
+            exact.energy + 0.02 * sigma * n * rng.normal(size=len(n)),
+            [f + sigma * rng.normal(size=f.shape) for f in exact.forces],
+            exact.stress + 0.1 * sigma * rng.normal(size=exact.stress.shape),
+        )
+        auto = AutoGPR().fit(features, labels)
+        # The rule follows the labels, which noise and smoothing change a little.
+        return auto.noise_factor_, auto.sigma_forces_ / sigma
+
+    assert factor(1.2)[1] == pytest.approx(1.0, rel=0.15)
+    assert factor(1e-3)[0] == 0.25 and factor(30.0)[0] == pytest.approx(2.0)
+
+
+def test_given_noise_is_not_asked_for(silicon):
+    features, y, _, _ = silicon
+    auto = AutoGPR(sigma_forces=0.2).fit(features[:8], y[:8])
+    assert auto.noise_factor_ == 1.0 and auto.sigma_forces_ == 0.2
+
+
+def test_the_noise_of_energies_alone_is_asked_for(silicon):
+    features, y, _, _ = silicon
+    auto = AutoGPR().fit(features, y.energy)
+    rule = AutoGPR(max_pairs=0, n_sparse=20).fit(features, y.energy).sigma_energy_
+    assert auto.sigma_energy_ == pytest.approx(max(auto.noise_factor_ * rule, 1e-3))

@@ -208,7 +208,7 @@ def test_a_calculator_of_either(silicon):
     for regressor in (GPR(), KernelRidge()):
         model = make_pipeline(SOAP(n_max=3, l_max=2), regressor).fit(X[:4], y[:4])
         atoms = X_test[0].copy()
-        atoms.calc = skpot.Calculator(model)
+        atoms.calc = skpot.Calculator(model, uncertainty=True)
         np.testing.assert_allclose(atoms.get_forces(), model.predict([atoms]).forces[0], atol=1e-9)
         assert ("energy_std" in atoms.calc.results) == isinstance(regressor, GPR)
 

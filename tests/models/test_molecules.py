@@ -113,7 +113,7 @@ def test_dynamics_conserve_energy(ethanol):
     X, y, _, _ = ethanol
     model = potential(skpot.InverseDistances()).fit(X[::5], y[::5])
     atoms = X[0].copy()
-    atoms.calc = skpot.Calculator(model)
+    atoms.calc = skpot.Calculator(model, uncertainty=True)
     rng = np.random.default_rng(0)
     atoms.set_momenta(rng.normal(size=(9, 3)) * np.sqrt(atoms.get_masses() * 0.01)[:, None])
     start = atoms.get_total_energy()

@@ -117,7 +117,11 @@ def test_shares_are_traces_of_the_hat_matrix(model, data):
     features, y = data
     some = [0, 1, 2, 3]
     features, y = features[some], y[some]
-    fit = fitted(model, features, y, **LEVELS)
+    levels, approximate = LEVELS, model.get_params().get("solver") == "cg"
+    if approximate:  # the preconditioner ends where little more than the noise is left
+        levels = {kind: value / 10 for kind, value in LEVELS.items()}
+        levels |= {"n_precondition": 200, "tol": 1e-6}
+    fit = fitted(model, features, y, **levels)
     base = fit.predict(features)
     step, trace = 1e-2, dict.fromkeys(("energy", "forces", "stress"), 0.0)
     for kind, block in (("energy", y.energy), ("forces", y.forces_flat), ("stress", y.stress)):
@@ -127,14 +131,12 @@ def test_shares_are_traces_of_the_hat_matrix(model, data):
             moved = y.copy()
             values = {"energy": moved.energy, "forces": moved.forces_flat, "stress": moved.stress}
             values[kind][index] += step
-            other = fitted(model, features, moved, **LEVELS).predict(features)
+            other = fitted(model, features, moved, **levels).predict(features)
             name = {"forces": "forces_flat"}.get(kind, kind)
             trace[kind] += (getattr(other, name) - getattr(base, name))[index] / step
     total = sum(trace.values())
     expected = {kind: value / total for kind, value in trace.items()}
-    # After conjugate gradients they are those of a sparse process on the same labels.
-    tolerance = 0.05 if model.get_params().get("solver") == "cg" else 1e-5
-    assert fit.label_shares_ == pytest.approx(expected, abs=tolerance)
+    assert fit.label_shares_ == pytest.approx(expected, abs=0.05 if approximate else 1e-5)
 
 
 def test_shares_are_printed_on_request(data, capsys):

@@ -1,0 +1,332 @@
+"""Ahead-of-time compilation: a model's functions and numbers as a library without Python.
+
+Compiled functions take a model as nested named tuples. For the library a small function is written
+that rebuilds these around the numbers of the library, Numba compiles it with all that it calls, and
+LLVM turns the result into an object file. `model.c` puts C names in front. The system's C compiler
+links it.
+"""
+
+import math
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+from numba import carray, types
+
+from . import _jit
+from ._arena import Arena
+from .pairs import Pairs, largest
+
+ABI = 1  # of the functions in model.c; a driver refuses any other
+
+_TYPES = (np.float64, np.float32, np.int64)
+_LINE = 64  # bytes, on which every array begins
+_FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
+_INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
+
+# Functions of a library; {model} stands for the expression that rebuilds the model.
+_SIZE = """
+def {name}(n_neighbors, n_centres, table):
+    return {size}(n_neighbors, n_centres, {model})
+"""
+_SIZE_TYPE = types.int64(_INTEGER, _INTEGER, _TABLE)
+
+_CALL = """
+def {name}(
+    lo, hi, n_centres, n_atoms, start, neighbor, vector, species, {outputs}, work, n_work, used,
+    table,
+):
+    row = carray(start, (n_centres + 1,))
+    n_pairs = row[n_centres]
+    pairs = Pairs(row, carray(neighbor, (n_pairs,)), carray(vector, (n_pairs, 3)))
+    model = {model}
+    wanted = {size}(largest(lo, hi, pairs), hi - lo, model)
+    if wanted > n_work:
+        return wanted
+    arena = Arena(carray(work, (n_work,)), carray(used, (1,)))
+    {function}(lo, hi, pairs, carray(species, (n_atoms,)), model, arena, {arrays})
+    return int64(0)
+"""
+
+
+def _call_type(n_outputs):
+    inputs = [_INTEGER] * 4 + [_INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
+    work = [_FLOATS, _INTEGER, _INTEGERS, _TABLE]
+    return types.int64(*inputs, *[_FLOATS] * n_outputs, *work)
+
+
+def _functions(source):
+    """Return what is compiled by its name in model.c: text, C types, and parts of the text."""
+    evaluate = {
+        "size": "work_size",
+        "function": "evaluate",
+        "outputs": "energies, gradient",
+        "arrays": "carray(energies, (n_centres,)), carray(gradient, (n_pairs, 3))",
+    }
+    grade = {
+        "size": "grade_size",
+        "function": "grade",
+        "outputs": "grades",
+        "arrays": "carray(grades, (n_centres,))",
+    }
+    functions = {
+        "skpot_compiled_size": (_SIZE, _SIZE_TYPE, {"size": "work_size"}),
+        "skpot_compiled_evaluate": (_CALL, _call_type(2), evaluate),
+    }
+    if source.grade is not None:
+        functions["skpot_compiled_grade_size"] = (_SIZE, _SIZE_TYPE, {"size": "grade_size"})
+        functions["skpot_compiled_grade"] = (_CALL, _call_type(1), grade)
+    return functions
+
+
+class Source(NamedTuple):
+    """What a library is made of.
+
+    Parameters
+    ----------
+    evaluate : compiled function
+        ``evaluate(lo, hi, pairs, species, model, arena, energies, gradient)`` writes the energies
+        of centres and dE_i/dr_ij of their pairs; it allocates nothing.
+    work_size : compiled function
+        ``work_size(n_neighbors, n_centres, model)``: how many numbers of the arena that takes for
+        n_centres with up to n_neighbors pairs each.
+    model : NamedTuple
+        Its numbers: arrays of float64, float32 or int64, scalars, and tuples of these.
+    cutoff : float
+        In Å.
+    numbers : sequence of int
+        Atomic numbers, in the order of the species' indices.
+    symbols : sequence of str
+        Their symbols; an empty one keeps drivers from using a species.
+    description : str
+        One line for logs.
+    grade, grade_size : compiled function, optional
+        ``grade(lo, hi, pairs, species, model, arena, grades)`` writes the extrapolation grades of
+        centres; the other is its `work_size`.
+    """
+
+    evaluate: object
+    work_size: object
+    model: tuple
+    cutoff: float
+    numbers: tuple
+    symbols: tuple
+    description: str
+    grade: object = None
+    grade_size: object = None
+
+
+def build(source, folder, cpu="host"):
+    """Compile and link a library.
+
+    Parameters
+    ----------
+    source : Source
+        What it is made of.
+    folder : str or Path
+        An empty folder to work in.
+    cpu : str
+        The processor it is for, by LLVM's name ("x86-64-v3", "znver4"); "host" is this one.
+
+    Returns
+    -------
+    path : Path
+        The library, in `folder`.
+
+    Raises
+    ------
+    OSError
+        If there is no C compiler.
+    ValueError
+        If the processor is unknown or the functions call what a library cannot hold.
+    TypeError
+        If the model holds something else than arrays, numbers and tuples.
+    """
+    folder = Path(folder)
+    cc = compiler("CC", "cc")
+    flags = _check_cpu(cc, cpu, folder)
+    layout = _Layout()
+    model = layout.expression(source.model)
+    space = source._asdict() | layout.names
+    for name, (text, signature, parts) in _functions(source).items():
+        function = _define(name, text.format(name=name, model=model, **parts), space)
+        (folder / f"{name}.o").write_bytes(object_code(function, signature, cpu))
+    with open(folder / "model.bin", "wb") as file:
+        offsets = layout.write(file)
+    (folder / "model.h").write_text(_header(source, offsets), encoding="ascii")
+    shutil.copy(Path(__file__).with_name("model.c"), folder)
+    _link(cc, flags, folder)
+    return folder / "model.so"
+
+
+def compiler(variable, default):
+    """Return a compiler's command as a list: what the environment variable holds, or `default`."""
+    command = shlex.split(os.environ.get(variable, "")) or [default]
+    if shutil.which(command[0]) is None:
+        raise OSError(
+            f"no compiler: {command[0]} was not found. Install one (Debian: apt install g++) or "
+            f"name it in the environment variable {variable}."
+        )
+    return command
+
+
+def object_code(function, signature, cpu="host"):
+    """Compile a Python function to an object file with one symbol, its name.
+
+    The symbol has Numba's calling convention: ``int32_t name(result *, void **raised, ...)``. All
+    that the function calls is in the file, as far as it is not of the C library.
+    """
+    # These lines are all that is used of Numba's inner workings. `inspect_llvm` would be public,
+    # but LLVM 15 (of Numba 0.61) cannot read its own text of large functions.
+    compiled = _jit.compile_for(signature, function).overloads[signature.args]
+    module = llvm.parse_bitcode(compiled.library.serialize_using_bitcode()[2])
+    module.get_function(compiled.fndesc.llvm_func_name).name = function.__name__
+    module.verify()
+    for value in (*module.functions, *module.global_variables):
+        if value.name == function.__name__:
+            value.visibility = "hidden"
+        elif not value.is_declaration:
+            value.linkage = "internal"
+    machine = _target_machine(cpu)
+    # Once more, now that nothing but one function can call the others: the model's scalars are
+    # constants in it.
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
+
+
+def processor(cpu):
+    """Return the name that LLVM has for a processor; "host" is this machine's."""
+    return llvm.get_host_cpu_name() if cpu == "host" else cpu
+
+
+def _target_machine(cpu):
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten() if cpu == "host" else ""
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(cpu=processor(cpu), features=features, opt=3, reloc="pic")
+
+
+def _check_cpu(cc, cpu, folder):
+    """Return the C compiler's flag for a processor; it knows the names, LLVM takes any."""
+    if cpu == "host":
+        return []
+    on_arm = llvm.get_process_triple().startswith(("aarch64", "arm"))
+    flag = f"-mcpu={cpu}" if on_arm else f"-march={cpu}"
+    (folder / "empty.c").write_text("int skpot_empty;\n")
+    result = _run([*cc, flag, "-c", "empty.c", "-o", "empty.o"], folder)
+    if result.returncode:
+        raise ValueError(
+            f"{cc[0]} knows no processor {cpu!r}; x86-64-v2, -v3 and -v4 are common levels "
+            f"of Intel's and AMD's. It says: {_first_error(result)}"
+        )
+    return [flag]
+
+
+class _Layout:
+    """Where the arrays of a model go, and the expression that rebuilds it around them."""
+
+    def __init__(self):
+        self.arrays = []
+        self.names = {}
+
+    def expression(self, value):
+        """Return the Python expression of a part of the model."""
+        if isinstance(value, np.ndarray):
+            if value.dtype not in _TYPES:
+                raise TypeError(
+                    f"a model's arrays must be float64, float32 or int64, not {value.dtype}"
+                )
+            self.arrays.append(np.ascontiguousarray(value))
+            shape = "".join(f"{n}, " for n in value.shape)
+            return f"carray(table[{len(self.arrays) - 1}], ({shape}), {value.dtype})"
+        if isinstance(value, tuple):
+            inner = "".join(f"{self.expression(part)}, " for part in value)
+            if not hasattr(type(value), "_fields"):
+                return f"({inner})"
+            name = f"{type(value).__name__}_{len(self.names)}"
+            self.names[name] = type(value)
+            return f"{name}({inner})"
+        if isinstance(value, bool | np.bool_):
+            return str(bool(value))
+        if isinstance(value, int | np.int64):
+            return f"int64({int(value)})"
+        if isinstance(value, float):
+            text = repr(float(value))
+            return text if math.isfinite(value) else f"float64({text})"
+        raise TypeError(f"a model consists of arrays, numbers and tuples, got {type(value)}")
+
+    def write(self, file):
+        """Write the numbers of all arrays; return where each begins."""
+        offsets = []
+        for array in self.arrays:
+            file.write(bytes(-file.tell() % _LINE))
+            offsets.append(file.tell())
+            file.write(array.data)
+        return offsets
+
+
+def _define(name, text, names):
+    """Return the Python function that a text defines."""
+    space = {
+        "Arena": Arena,
+        "Pairs": Pairs,
+        "carray": carray,
+        "largest": largest,
+        "float32": np.float32,
+        "float64": np.float64,
+        "int64": np.int64,
+        "inf": math.inf,
+        "nan": math.nan,
+    }
+    space |= names
+    exec(compile(text, f"<{name}>", "exec"), space)
+    return space[name]
+
+
+def _header(source, offsets):
+    table = [f"skpot_numbers + {offset}" for offset in offsets]
+    lines = {
+        "ABI": str(ABI),
+        "CUTOFF": float(source.cutoff).hex(),
+        "SPECIES": ", ".join(str(int(number)) for number in source.numbers),
+        "SYMBOLS": ", ".join(_c_string(symbol) for symbol in source.symbols),
+        "DESCRIPTION": _c_string(source.description),
+        "TABLE": ", ".join(table) or "NULL",
+    }
+    if source.grade is not None:
+        lines["GRADE"] = "1"
+    return "".join(f"#define SKPOT_{name} {value}\n" for name, value in lines.items())
+
+
+def _c_string(text):
+    return '"' + "".join(f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+
+def _link(cc, flags, folder):
+    # A library may leave symbols open; refused, so that what is missing is known now.
+    complete = [] if llvm.get_process_triple().find("darwin") >= 0 else ["-Wl,-z,defs"]
+    objects = sorted(path.name for path in folder.glob("skpot_*.o"))
+    command = [*cc, *flags, "-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden"]
+    result = _run([*command, *complete, "-o", "model.so", "model.c", *objects, "-lm"], folder)
+    if result.returncode:
+        raise ValueError(
+            "the model's functions need more than the C library offers, or the C compiler fails. "
+            f"It says: {_first_error(result)}"
+        )
+
+
+def _run(command, folder):
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _first_error(result):
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    telling = [line for line in lines if "undefined" in line.lower() or "error" in line.lower()]
+    return "; ".join((telling or lines)[:5])

@@ -1,0 +1,46 @@
+"""Any descriptor, one centre at a time, in compiled code that allocates nothing.
+
+Which descriptor is meant is decided by the type of its tables, at compilation. `pairs` may hold
+more than a descriptor's own cutoff: what is beyond adds nothing.
+"""
+
+from . import pair_basis, repulsion, soap, symmetry_functions, triplet_basis
+from ._jit import variants
+from .symmetry_tables import SymmetryTables
+
+_MODULES = {
+    soap.SoapTables: soap,
+    SymmetryTables: symmetry_functions,
+    pair_basis.PairTables: pair_basis,
+    triplet_basis.TripletTables: triplet_basis,
+    repulsion.RepulsionTables: repulsion,
+}
+
+
+def _of_each(name):
+    return variants({kind: getattr(module, name) for kind, module in _MODULES.items()})
+
+
+@_of_each("scratch_size")
+def scratch_size(tables, n_neighbors):
+    """Return how many numbers `scratch` cuts."""
+
+
+@_of_each("scratch")
+def scratch(tables, n_neighbors, arena):
+    """Cut scratch for centres of up to `n_neighbors` pairs."""
+
+
+@_of_each("kept_size")
+def kept_size(tables):
+    """Return how many numbers a centre keeps between its values and its pull-back."""
+
+
+@_of_each("centre_values")
+def centre_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of centre i to row (n_features,), what is to be kept to `kept`."""
+
+
+@_of_each("centre_pull_back")
+def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(its features) and `kept`."""

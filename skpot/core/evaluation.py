@@ -1,0 +1,137 @@
+"""Energies of atoms and their derivatives along all pairs: the one path to forces.
+
+The compiled form of a fitted pipeline goes from pairs to energies and pair gradients in blocks of
+centres whose features, and what the descriptor keeps for the way back, stay in cache. Nothing is
+allocated, raised or taken from a library here, so that the same function serves Python, and
+libraries that run without it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import expansion, feature_rows
+from ._arena import arena, floats, integers, matrix, padded, release
+from ._jit import array_jit, inner_jit, jit
+from .pairs import largest
+from .products import ROWS, rounded
+
+BLOCK = 64  # centres at a time
+
+
+class Potential(NamedTuple):
+    """A model as the kernels take it."""
+
+    features: tuple  # tree of core.feature_rows
+    expansion: tuple  # of core.expansion
+    width: int  # number of columns
+    e0: np.ndarray  # (n_species,) energies of free atoms, eV
+    baseline: np.ndarray  # columns that are energies themselves
+
+
+class Scratch(NamedTuple):
+    """Arrays for one block of centres."""
+
+    features: tuple
+    expansion: tuple
+    rows: np.ndarray  # (BLOCK, width) features
+    gradient: np.ndarray  # (BLOCK, width) dE/d(features)
+    energies: np.ndarray  # (BLOCK,)
+    members: np.ndarray  # (BLOCK,)
+
+
+@jit
+def work_size(n_neighbors, n_centres, potential):
+    """Return how many numbers `evaluate` cuts for n_centres with up to n_neighbors pairs each."""
+    n_rows = block_rows(n_centres)
+    size = feature_rows.scratch_size(potential.features, n_neighbors, n_rows)
+    size += expansion.scratch_size(potential.expansion, n_rows)
+    return size + 2 * padded(n_rows * potential.width) + 2 * padded(n_rows)
+
+
+@jit
+def block_rows(n_centres):
+    """Return how many centres are treated at a time."""
+    return min(BLOCK, rounded(n_centres, ROWS))
+
+
+@array_jit
+def _scratch(n_neighbors, n_rows, potential, arena):
+    width = potential.width
+    return Scratch(
+        feature_rows.scratch(potential.features, n_neighbors, n_rows, arena),
+        expansion.scratch(potential.expansion, n_rows, arena),
+        matrix(n_rows, width, arena),
+        matrix(n_rows, width, arena),
+        floats(n_rows, arena),
+        integers(n_rows, arena),
+    )
+
+
+@jit
+def evaluate(lo, hi, pairs, species, potential, arena, energies, gradient):
+    """Write the energies of centres lo ... hi, and dE_i/dr_ij of their pairs.
+
+    Parameters
+    ----------
+    lo, hi : int
+        Range of centres.
+    pairs : Pairs
+        All neighbours within the largest cutoff; longer pairs do not matter.
+    species : ndarray of shape (n_atoms,)
+        Index of the species of each atom that `pairs` names.
+    potential : Potential
+        The model.
+    arena : Arena
+        With `work_size` numbers free.
+    energies : ndarray of shape (n_centres,)
+        In eV.
+    gradient : ndarray of shape (n_pairs, 3)
+        In eV/Å; r_ij goes from the centre to the neighbour.
+    """
+    n_rows = block_rows(hi - lo)
+    scratch = _scratch(largest(lo, hi, pairs), n_rows, potential, arena)
+    n_species = potential.e0.shape[0]
+    for begin in range(lo, hi, n_rows):
+        end = min(begin + n_rows, hi)
+        for p in range(pairs.start[begin], pairs.start[end]):
+            for axis in range(3):
+                gradient[p, axis] = 0.0
+        for z in range(n_species):
+            size = 0
+            for i in range(begin, end):
+                if species[i] == z:
+                    scratch.members[size] = i
+                    size += 1
+            if size > 0:
+                members = scratch.members[:size]
+                _evaluate_block(z, members, pairs, species, potential, scratch, energies, gradient)
+
+
+@inner_jit
+def _evaluate_block(z, members, pairs, species, potential, scratch, energies, gradient):
+    """Evaluate some centres of one species."""
+    size, rows, g = members.shape[0], scratch.rows, scratch.gradient
+    feature_rows.fill(potential.features, z, members, pairs, species, scratch.features, rows, 0)
+    for b in range(size):
+        scratch.energies[b] = potential.e0[z]
+        slopes = g[b]
+        for d in range(slopes.shape[0]):
+            slopes[d] = 0.0
+        for column in potential.baseline:
+            scratch.energies[b] += rows[b, column]
+            slopes[column] = 1.0
+    expansion.expand(potential.expansion, z, rows, size, scratch.expansion, scratch.energies, g)
+    for b in range(size):
+        energies[members[b]] = scratch.energies[b]
+    feature_rows.draw(
+        potential.features, z, members, pairs, species, scratch.features, g, 0, gradient
+    )
+
+
+@jit
+def evaluate_range(lo, hi, pairs, species, potential, energies, gradient):
+    """Do what `evaluate` does with work space of its own; for `run_chunks`."""
+    own = arena(work_size(largest(lo, hi, pairs), hi - lo, potential))
+    evaluate(lo, hi, pairs, species, potential, own, energies, gradient)
+    release(own)

@@ -1,0 +1,267 @@
+"""Feature rows of a block of centres, and the way back from them to the pairs.
+
+A tree of descriptors and linear maps: `Leaf` is a descriptor (`skpot.core.centres`), `Beside` puts
+columns of two trees side by side, `Mapped` multiplies by a matrix of the centre's species,
+`Selected` takes some columns. All centres of a block are of one species.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import centres
+from ._arena import floats, matrix, padded, shaped
+from ._jit import array_jit, inner_jit, variants
+from .expansion import clear
+from .products import COLUMNS, ROWS, add_products, rounded
+
+
+class Leaf(NamedTuple):
+    """A descriptor."""
+
+    tables: tuple  # what its kernels need to know
+    width: int  # number of columns
+
+
+class Beside(NamedTuple):
+    """Columns of two trees."""
+
+    left: tuple
+    right: tuple
+    n_left: int  # columns of the left one
+
+
+class Mapped(NamedTuple):
+    """Rows times a matrix, plus constants."""
+
+    inner: tuple
+    forward: np.ndarray  # (n_species, n_out rounded up, n_in), transposed matrices
+    back: np.ndarray  # (n_species, n_in rounded up, n_out)
+    constant: np.ndarray  # (n_out,)
+
+
+class Selected(NamedTuple):
+    """Some of the columns."""
+
+    inner: tuple
+    columns: np.ndarray  # (n_out,)
+    n_inner: int
+
+
+class LeafScratch(NamedTuple):
+    """Of a descriptor."""
+
+    own: tuple
+    kept: np.ndarray  # (n_rows, kept_size)
+
+
+class BesideScratch(NamedTuple):
+    """Of both trees."""
+
+    left: tuple
+    right: tuple
+
+
+class MappedScratch(NamedTuple):
+    """Rows on either side of the matrix, flat."""
+
+    inner: tuple
+    inside: np.ndarray  # n_rows rows of n_in, or n_in rounded up
+    outside: np.ndarray  # n_rows rows of n_out, or n_out rounded up
+
+
+class SelectedScratch(NamedTuple):
+    """Rows before the selection."""
+
+    inner: tuple
+    inside: np.ndarray  # (n_rows, n_in)
+
+
+# How much `scratch` cuts: (tree, n_neighbors, n_rows), n_rows being a multiple of ROWS.
+
+
+@inner_jit
+def _leaf_size(leaf, n_neighbors, n_rows):
+    own = centres.scratch_size(leaf.tables, n_neighbors)
+    return own + padded(n_rows * centres.kept_size(leaf.tables))
+
+
+@inner_jit
+def _beside_size(tree, n_neighbors, n_rows):
+    return scratch_size(tree.left, n_neighbors, n_rows) + scratch_size(
+        tree.right, n_neighbors, n_rows
+    )
+
+
+@inner_jit
+def _mapped_size(tree, n_neighbors, n_rows):
+    inside = padded(n_rows * tree.back.shape[1])
+    outside = padded(n_rows * tree.forward.shape[1])
+    return scratch_size(tree.inner, n_neighbors, n_rows) + inside + outside
+
+
+@inner_jit
+def _selected_size(tree, n_neighbors, n_rows):
+    return scratch_size(tree.inner, n_neighbors, n_rows) + padded(n_rows * tree.n_inner)
+
+
+@variants({Leaf: _leaf_size, Beside: _beside_size, Mapped: _mapped_size, Selected: _selected_size})
+def scratch_size(tree, n_neighbors, n_rows):
+    """Return how many numbers `scratch` cuts."""
+
+
+# Cutting them: (tree, n_neighbors, n_rows, arena).
+
+
+@array_jit
+def _leaf_scratch(leaf, n_neighbors, n_rows, arena):
+    size = centres.kept_size(leaf.tables)
+    own = centres.scratch(leaf.tables, n_neighbors, arena)
+    return LeafScratch(own, matrix(n_rows, size, arena))
+
+
+@array_jit
+def _beside_scratch(tree, n_neighbors, n_rows, arena):
+    return BesideScratch(
+        scratch(tree.left, n_neighbors, n_rows, arena),
+        scratch(tree.right, n_neighbors, n_rows, arena),
+    )
+
+
+@array_jit
+def _mapped_scratch(tree, n_neighbors, n_rows, arena):
+    return MappedScratch(
+        scratch(tree.inner, n_neighbors, n_rows, arena),
+        floats(n_rows * tree.back.shape[1], arena),
+        floats(n_rows * tree.forward.shape[1], arena),
+    )
+
+
+@array_jit
+def _selected_scratch(tree, n_neighbors, n_rows, arena):
+    return SelectedScratch(
+        scratch(tree.inner, n_neighbors, n_rows, arena),
+        matrix(n_rows, tree.n_inner, arena),
+    )
+
+
+@variants(
+    {
+        Leaf: _leaf_scratch,
+        Beside: _beside_scratch,
+        Mapped: _mapped_scratch,
+        Selected: _selected_scratch,
+    }
+)
+def scratch(tree, n_neighbors, n_rows, arena):
+    """Cut the arrays that `fill` and `draw` need for up to n_rows centres."""
+
+
+# Values: (tree, z, members, pairs, species, scratch, rows, begin) writes the columns of the tree,
+# from `begin` on, for the centres `members`, of species z.
+
+
+@inner_jit
+def _fill_leaf(leaf, z, members, pairs, species, scratch, rows, begin):
+    for b in range(members.shape[0]):
+        row, kept = rows[b, begin : begin + leaf.width], scratch.kept[b]
+        centres.centre_values(leaf.tables, members[b], pairs, species, scratch.own, kept, row)
+
+
+@inner_jit
+def _fill_beside(tree, z, members, pairs, species, scratch, rows, begin):
+    fill(tree.left, z, members, pairs, species, scratch.left, rows, begin)
+    fill(tree.right, z, members, pairs, species, scratch.right, rows, begin + tree.n_left)
+
+
+@inner_jit
+def _fill_mapped(tree, z, members, pairs, species, scratch, rows, begin):
+    n_in, wide = tree.forward.shape[2], tree.forward.shape[1]
+    n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
+    inside = shaped(scratch.inside, (n_rows, n_in))
+    outside = shaped(scratch.outside, (n_rows, wide))
+    clear(inside[n:])
+    fill(tree.inner, z, members, pairs, species, scratch.inner, inside, 0)
+    clear(outside)
+    add_products(inside, tree.forward[z], outside)
+    constant = tree.constant
+    for b in range(n):
+        source, row = outside[b], rows[b, begin : begin + constant.shape[0]]
+        for d in range(constant.shape[0]):
+            row[d] = source[d] + constant[d]
+
+
+@inner_jit
+def _fill_selected(tree, z, members, pairs, species, scratch, rows, begin):
+    inside, columns = scratch.inside, tree.columns
+    fill(tree.inner, z, members, pairs, species, scratch.inner, inside, 0)
+    for b in range(members.shape[0]):
+        for d in range(columns.shape[0]):
+            rows[b, begin + d] = inside[b, columns[d]]
+
+
+@variants({Leaf: _fill_leaf, Beside: _fill_beside, Mapped: _fill_mapped, Selected: _fill_selected})
+def fill(tree, z, members, pairs, species, scratch, rows, begin):
+    """Write the features of a block of centres; `scratch` keeps what `draw` needs."""
+
+
+# Pull-back: (tree, z, members, pairs, species, scratch, g, begin, pair_gradient) adds dE_i/dr_ij to
+# the pairs of the centres, given g = dE_i/d(features) in the columns from `begin` on.
+
+
+@inner_jit
+def _draw_leaf(leaf, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    for b in range(members.shape[0]):
+        row, kept = g[b, begin : begin + leaf.width], scratch.kept[b]
+        centres.centre_pull_back(
+            leaf.tables, members[b], pairs, species, scratch.own, kept, row, pair_gradient
+        )
+
+
+@inner_jit
+def _draw_beside(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    draw(tree.left, z, members, pairs, species, scratch.left, g, begin, pair_gradient)
+    begin += tree.n_left
+    draw(tree.right, z, members, pairs, species, scratch.right, g, begin, pair_gradient)
+
+
+@inner_jit
+def _draw_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    n_out, wide = tree.back.shape[2], tree.back.shape[1]
+    n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
+    inside = shaped(scratch.inside, (n_rows, wide))
+    outside = shaped(scratch.outside, (n_rows, n_out))
+    clear(outside[n:])
+    for b in range(n):
+        source, row = g[b, begin : begin + n_out], outside[b]
+        for d in range(n_out):
+            row[d] = source[d]
+    clear(inside)
+    add_products(outside, tree.back[z], inside)
+    draw(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
+
+
+@inner_jit
+def _draw_selected(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    inside, columns = scratch.inside, tree.columns
+    clear(inside)
+    for b in range(members.shape[0]):
+        for d in range(columns.shape[0]):
+            inside[b, columns[d]] += g[b, begin + d]
+    draw(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
+
+
+@variants({Leaf: _draw_leaf, Beside: _draw_beside, Mapped: _draw_mapped, Selected: _draw_selected})
+def draw(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    """Add what the features' derivatives give to the pairs of a block of centres."""
+
+
+def matrices(maps):
+    """Return matrices (n_species, n_in, n_out) as `Mapped` has them: forward, back."""
+
+    def rows(a):
+        wide = np.zeros((len(a), rounded(a.shape[1], COLUMNS), a.shape[2]))
+        wide[:, : a.shape[1]] = a
+        return wide
+
+    return rows(maps.swapaxes(1, 2)), rows(maps)

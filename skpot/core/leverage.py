@@ -1,0 +1,163 @@
+r"""Extrapolation grades: deviations of environments' energies over the largest in training.
+
+With the covariances k of an environment with the references of its species, the variance that the
+labels leave (see `skpot.models._variance.SparseProcess`) is
+
+.. math:: s^2 = k(x, x) - |L^{-1} k|^2 + |R^{-T} L^{-1} k|^2
+              = k(x, x) + \sum_r \pm (G_r \cdot k)^2
+
+with the rows of :math:`L^{-1}` (minus) and of :math:`R^{-T} L^{-1}` (plus) as G. It costs about
+two products of references x references an environment, so it is for every so many steps.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from . import evaluation, feature_rows
+from ._arena import arena, floats, integers, matrix, padded, release, shaped
+from ._jit import inner_jit, jit
+from .expansion import TILE, Term, profile_jet, similarities, take_rows
+from .expansion import scratch as term_scratch
+from .expansion import scratch_size as term_scratch_size
+from .pairs import largest
+from .products import ROWS, add_products, rounded
+
+
+class Leverage(NamedTuple):
+    """What the labels say about each species' environments."""
+
+    term: Term  # references, all of them, without coefficients
+    first: np.ndarray  # (n_species + 1,) where each species' numbers begin in `matrix`
+    counts: np.ndarray  # (n_species, 2) rows of G that are subtracted, and that are added
+    matrix: np.ndarray  # G of each species, (rows rounded up, references); subtracted rows first
+    edge: np.ndarray  # (n_species,) largest standard deviation in the training set, eV
+
+
+class Graded(NamedTuple):
+    """A potential that knows how far environments are from its training set."""
+
+    potential: evaluation.Potential
+    leverage: Leverage
+
+
+@jit
+def work_size(n_neighbors, n_centres, graded):
+    """Return how many numbers `evaluate` cuts; see `evaluation.work_size`."""
+    return evaluation.work_size(n_neighbors, n_centres, graded.potential)
+
+
+@jit
+def evaluate(lo, hi, pairs, species, graded, arena, energies, gradient):
+    """Write energies and pair gradients; see `evaluation.evaluate`."""
+    evaluation.evaluate(lo, hi, pairs, species, graded.potential, arena, energies, gradient)
+
+
+@inner_jit
+def _most(leverage):
+    """Return the largest number of references of a species, and of rows of G."""
+    references, rows = 0, 0
+    for z in range(leverage.counts.shape[0]):
+        references = max(references, leverage.term.first[z + 1] - leverage.term.first[z])
+        rows = max(rows, rounded(leverage.counts[z, 0] + leverage.counts[z, 1], 3))
+    return references, rows
+
+
+@jit
+def grade_size(n_neighbors, n_centres, graded):
+    """Return how many numbers `grade` cuts for n_centres with up to n_neighbors pairs each."""
+    n_rows = evaluation.block_rows(n_centres)
+    references, rows = _most(graded.leverage)
+    size = feature_rows.scratch_size(graded.potential.features, n_neighbors, n_rows)
+    size += term_scratch_size(graded.leverage.term, n_rows)
+    size += padded(n_rows * graded.potential.width) + padded(n_rows)
+    return size + padded(n_rows * references) + padded(n_rows * rows)
+
+
+@jit
+def grade(lo, hi, pairs, species, graded, arena, grades):
+    """Write the extrapolation grades of centres lo ... hi; the arguments are `evaluate`'s."""
+    potential, leverage = graded.potential, graded.leverage
+    n_rows = evaluation.block_rows(hi - lo)
+    near = feature_rows.scratch(potential.features, largest(lo, hi, pairs), n_rows, arena)
+    space = term_scratch(leverage.term, n_rows, arena)
+    rows = matrix(n_rows, potential.width, arena)
+    members = integers(n_rows, arena)
+    references, n_forms = _most(leverage)
+    kernel, forms = floats(n_rows * references, arena), floats(n_rows * n_forms, arena)
+    for begin in range(lo, hi, n_rows):
+        for z in range(potential.e0.shape[0]):
+            size = 0
+            for i in range(begin, min(begin + n_rows, hi)):
+                if species[i] == z:
+                    members[size] = i
+                    size += 1
+            if size > 0:
+                own = members[:size]
+                feature_rows.fill(potential.features, z, own, pairs, species, near, rows, 0)
+                _grade_block(z, own, rows, leverage, space, kernel, forms, grades)
+
+
+@inner_jit
+def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
+    """Grade some centres of one species."""
+    term, size = leverage.term, members.shape[0]
+    n_rows = rounded(size, ROWS)
+    lo, hi = term.first[z], term.first[z + 1]
+    minus, plus = leverage.counts[z, 0], leverage.counts[z, 1]
+    n_forms = rounded(minus + plus, 3)
+    k = shaped(kernel, (n_rows, hi - lo))
+    f = shaped(forms, (n_rows, n_forms))
+    y = shaped(space.y, (n_rows, term.scale.shape[0]))
+    take_rows(term, z, rows, size, space, y)
+    for m in range(lo, hi, TILE):
+        _covariances(term, m, min(m + TILE, hi), y, space, k[:, m - lo :])
+    for r in range(n_rows):
+        for j in range(n_forms):
+            f[r, j] = 0.0
+    begin = leverage.first[z]
+    g = shaped(leverage.matrix[begin : begin + n_forms * (hi - lo)], (n_forms, hi - lo))
+    add_products(k, g, f)
+    similarity, jet = shaped(space.similarity, (1, 1)), shaped(space.jet, (1, 1, 1))
+    origin = term.origin[z]
+    for b in range(size):
+        similarity[0, 0] = 0.0
+        if not term.centred:
+            for d in range(origin.shape[0]):
+                similarity[0, 0] += (y[b, d] + origin[d]) ** 2
+        profile_jet(term.profile, similarity, jet)
+        variance, row = jet[0, 0, 0], f[b]
+        for j in range(minus):
+            variance -= row[j] * row[j]
+        for j in range(minus, minus + plus):
+            variance += row[j] * row[j]
+        edge = leverage.edge[z]
+        grades[members[b]] = math.sqrt(max(variance, 0.0)) / edge if edge > 0.0 else np.inf
+
+
+@inner_jit
+def _covariances(term, lo, hi, y, space, out):
+    """Write k of all rows with references lo ... hi to the first columns of out."""
+    n_rows, n = y.shape
+    tile = hi - lo
+    w = shaped(space.w, (n_rows, tile))
+    for r in range(n_rows):
+        for m in range(tile):
+            w[r, m] = 0.0
+    add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
+    similarity = shaped(space.similarity, (1, tile))
+    jet = shaped(space.jet, (1, 1, tile))
+    for r in range(n_rows):
+        similarities(term, lo, w[r], space.constant[r], similarity)
+        profile_jet(term.profile, similarity, jet)
+        for m in range(tile):
+            out[r, m] = jet[0, 0, m]
+
+
+@jit
+def grade_range(lo, hi, pairs, species, graded, grades):
+    """Do what `grade` does with work space of its own; for `run_chunks`."""
+    own = arena(grade_size(largest(lo, hi, pairs), hi - lo, graded))
+    grade(lo, hi, pairs, species, graded, own, grades)
+    release(own)

@@ -1,0 +1,75 @@
+"""Many structures at once."""
+
+import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from ..data import as_batch, check_structures
+from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
+from ._feature_trees import NotCompilableError
+
+
+class BatchCalculator:
+    """Energies, forces and stress of thousands of structures, many in one call.
+
+    A `Calculator` takes one structure after another and spends most of its time on the way when
+    they are small. This one hands all neighbours of some thousand atoms to the kernels together.
+
+    Parameters
+    ----------
+    model : Pipeline, CalibratedPotential or CompiledPotential
+        Fitted.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
+    >>> calculator = skpot.md.BatchCalculator(model.fit(X[:20], y[:20]))
+    >>> [frame.get_forces().shape for frame in calculator.evaluate(X_test[:2])]
+    [(8, 3), (8, 3)]
+    """
+
+    def __init__(self, model):
+        self._evaluate = None
+        if not isinstance(model, CompiledPotential):
+            try:
+                model = compile(model)
+            except NotCompilableError:
+                regressor = fitted_pipeline(model)[-1]
+                self._evaluate = lambda batch: regressor.evaluate(transformed(model, batch))
+        if self._evaluate is None:
+            self._evaluate = model.evaluate
+
+    def evaluate(self, frames):
+        """Return copies of structures that carry the results.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+            The structures.
+
+        Returns
+        -------
+        list of ase.Atoms
+            Each with a `SinglePointCalculator` that holds energy and free_energy (eV), forces
+            (eV/Å) and, for cells periodic in three directions, stress (eV/Å^3).
+        """
+        frames = check_structures(frames)
+        out = [atoms.copy() for atoms in frames]
+        done = 0
+        for piece in as_batch(frames, search_follows=True).pieces():
+            energies, forces, virials = self._evaluate(piece)
+            volumes = piece.volumes()
+            # Rows may belong to whole structures.
+            rows = piece.offsets if len(energies) == piece.offsets[-1] else np.arange(len(piece))
+            totals = np.add.reduceat(energies, rows[: len(piece)])
+            for s in range(len(piece)):
+                atoms = slice(piece.offsets[s], piece.offsets[s + 1])
+                energy = float(totals[s])
+                results = {"energy": energy, "free_energy": energy, "forces": forces[atoms]}
+                if np.isfinite(volumes[s]):
+                    results["stress"] = -virials[s] / volumes[s]
+                out[done].calc = SinglePointCalculator(out[done], **results)
+                done += 1
+        return out

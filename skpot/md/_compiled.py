@@ -1,0 +1,323 @@
+"""Fitted pipelines as one function from pairs to energies and pair gradients."""
+
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..compose import CalibratedPotential
+from ..core._jit import run_chunks
+from ..core._scratch import borrow, give_back
+from ..core.evaluation import Potential, evaluate_range
+from ..core.leverage import grade_range
+from ..core.pairs import scatter
+from ..data import Targets, as_batch
+from ..data._elements import SYMBOLS
+from ._expansions import expansion_of, require_form
+from ._feature_trees import NotCompilableError, mapped_tree
+from ._leverages import graded
+from ._reductions import folded, trimmed
+
+
+def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
+    """Turn a fitted pipeline into one compiled function.
+
+    Descriptors, affine maps, kernels and reference energies become flat arrays that a single loop
+    over blocks of atoms goes through (`skpot.core.evaluation`). Scalings, and linear maps where
+    that is cheaper, are folded into the references; kernels of degree one and two become linear
+    and quadratic forms.
+
+    Parameters
+    ----------
+    model : Pipeline or CalibratedPotential
+        Fitted: descriptors of neighbourhoods, affine maps of their rows, and a kernel or linear
+        model.
+    X : list of ase.Atoms, optional
+        Structures on which to compare with `predict`; needed where something is approximated.
+    dtype : {"float64", "float32"}, default="float64"
+        Type of the references. "float32" halves the time and memory of comparing with them; sums
+        and everything else stay float64.
+    tolerance : float, default=0.0
+        Error of a force component (eV/Å), and of the energy per atom (eV), up to which the smallest
+        references are left out, on the structures X.
+    grades : bool, default=False
+        Whether extrapolation grades of atoms are compiled too, see `SparseGPR`: for sparse models
+        with a kernel of one term. They take two matrices of references x references.
+
+    Returns
+    -------
+    CompiledPotential
+
+    Raises
+    ------
+    NotCompilableError
+        If a step or kernel has no compiled form, or grades have none. It is a `TypeError`.
+    ValueError
+        If `dtype` is unknown, or there are no structures to measure the error of "float32" or of a
+        tolerance on.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
+    >>> potential = skpot.compile(model.fit(X[:20], y[:20]), X_test[:2])
+    >>> potential
+    CompiledPotential(Si, cutoff=5.0, dtype='float64')
+    >>> bool(potential.errors_.energy < 1e-9)
+    True
+    """
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f'dtype must be "float64" or "float32", got {dtype!r}.')
+    if X is None and (dtype == "float32" or tolerance > 0.0):
+        raise ValueError(
+            "an approximation has an error that depends on the model: give structures to measure "
+            'it on, as in skpot.compile(model, X_test, dtype="float32").'
+        )
+    pipeline = fitted_pipeline(model)
+    tree = mapped_tree([step for _, step in pipeline.steps[:-1]])
+    regressor = _thawed(pipeline[-1])
+    require_form(regressor)
+    columns, baseline = _columns(regressor, pipeline, tree)
+    e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
+    folded_tree, regressor = folded(tree, regressor)
+    if folded_tree is not tree:
+        tree, columns = folded_tree, slice(0, folded_tree.width)
+
+    def build(regressor):
+        terms = expansion_of(regressor, tree, columns, np.dtype(dtype))
+        potential = Potential(tree.node, terms, tree.width, e0, baseline)
+        return CompiledPotential(potential, tree.species, tree.cutoff)
+
+    def accepts(regressor):
+        errors = build(regressor).compare(pipeline, X)
+        return max(errors.energy, errors.forces) <= tolerance
+
+    compiled = build(trimmed(regressor, accepts) if tolerance > 0.0 else regressor)
+    if grades:  # for these all references count
+        compiled.graded = graded(compiled.potential, regressor, tree, columns)
+    if X is not None:
+        compiled.errors_ = compiled.compare(pipeline, X)
+    return compiled
+
+
+def fitted_pipeline(model):
+    """Return the pipeline in a model, without calibration; refuse what is none, or not fitted."""
+    inner = model
+    if isinstance(model, CalibratedPotential):
+        check_is_fitted(model)
+        inner = _thawed(model.estimator_)
+    if not hasattr(inner, "steps") or not hasattr(inner[-1], "evaluate"):
+        hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
+        raise TypeError(
+            "a potential is a fitted pipeline that ends in a skpot regressor, as in "
+            f"make_pipeline(skpot.SOAP(), skpot.SparseGPR()), but got {type(model).__name__}{hint}."
+        )
+    check_is_fitted(inner[-1])
+    return inner
+
+
+def _thawed(estimator):
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+
+
+def _columns(regressor, pipeline, tree):
+    """Return the columns that the regressor compares, a slice, and those of its baseline."""
+    if getattr(regressor, "baseline", None) is None:
+        return slice(0, tree.width), np.empty(0, dtype=np.int64)
+    features = transformed(pipeline, [Atoms(numbers=tree.species[:1])])
+    begin, end, _ = features.blocks[regressor.baseline].indices(tree.width)
+    if 0 < begin and end < tree.width:
+        raise NotCompilableError(
+            f'the baseline "{regressor.baseline}" has columns on both sides; put it first in its '
+            "FeatureUnion."
+        )
+    if (tree.scale[begin:end] != 1.0).any() or tree.shift[begin:end].any():
+        raise NotCompilableError("a baseline whose columns are scaled has no compiled form.")
+    learnt = slice(end, tree.width) if begin == 0 else slice(0, begin)
+    return learnt, np.arange(begin, end)
+
+
+class Errors(NamedTuple):
+    """Largest differences between a compiled potential and `predict`."""
+
+    energy: float  # eV/atom
+    forces: float  # eV/Å
+    stress: float  # eV/Å^3, of cells that are periodic in three directions
+
+
+class CompiledPotential:
+    """A potential as one function of pairs; made by `compile`.
+
+    Parameters
+    ----------
+    potential : Potential
+        Arrays and numbers, see `skpot.core.evaluation`.
+    species : ndarray of shape (n_species,)
+        Atomic numbers it knows, ascending.
+    cutoff : float
+        Å.
+    graded : Graded, optional
+        The same with what extrapolation grades take, see `skpot.core.leverage`.
+
+    Attributes
+    ----------
+    errors_ : Errors
+        Largest differences from `predict` on the structures that `compile` was given, if any:
+        ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å^3 (of periodic cells).
+    """
+
+    def __init__(self, potential, species, cutoff, graded=None):
+        self.potential = potential
+        self.species = species
+        self.cutoff = cutoff
+        self.graded = graded
+
+    def __repr__(self):
+        names = "".join(SYMBOLS[z] for z in self.species)
+        return f"CompiledPotential({names}, cutoff={self.cutoff}, dtype={self.dtype!r})"
+
+    @property
+    def dtype(self):
+        """Type of the references."""
+        expansion = self.potential.expansion
+        while hasattr(expansion, "left"):
+            expansion = expansion.left
+        return str(expansion.rows.dtype) if hasattr(expansion, "rows") else "float64"
+
+    def species_index(self, numbers):
+        """Return the index in `species` of atomic numbers; refuse unknown ones."""
+        index = np.minimum(np.searchsorted(self.species, numbers), len(self.species) - 1)
+        unknown = (self.species[index] != numbers) | np.isnan(self.potential.e0[index])
+        if unknown.any():
+            names = ", ".join(SYMBOLS[z] for z in np.unique(numbers[unknown]))
+            known = ", ".join(
+                SYMBOLS[z]
+                for z, e in zip(self.species, self.potential.e0, strict=True)
+                if not np.isnan(e)
+            )
+            raise ValueError(f"species {names} did not occur in fit; this model knows {known}.")
+        return index.astype(np.int64)
+
+    def evaluate_pairs(self, pairs, species):
+        """Return energies of centres and their derivatives along all pairs.
+
+        Parameters
+        ----------
+        pairs : Pairs
+            ``start`` (n_centres + 1,), ``neighbor`` and ``vector`` (n_pairs, 3) in Å from the
+            centre to the neighbour; all pairs within `cutoff`, longer ones do not matter.
+        species : ndarray of int64 of shape (n_atoms,)
+            Of the atoms that ``neighbor`` names, the centres first; see `species_index`.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_centres,)
+            In eV.
+        gradient : ndarray of shape (n_pairs, 3)
+            dE_i/dr_ij in eV/Å.
+        """
+        energies = np.empty(len(pairs.start) - 1)
+        gradient = np.empty((len(pairs.neighbor), 3))
+        self._run(pairs, species, energies, gradient)
+        return energies, gradient
+
+    def grade_pairs(self, pairs, species):
+        """Return the extrapolation grades of centres; the arguments are `evaluate_pairs`'s.
+
+        Returns
+        -------
+        ndarray of shape (n_centres,)
+            At most 1 for the environments of the training set.
+
+        Raises
+        ------
+        ValueError
+            If they were not compiled.
+        """
+        if self.graded is None:
+            raise ValueError("no extrapolation grades were compiled: skpot.compile(grades=True).")
+        out = np.empty(len(pairs.start) - 1)
+        run_chunks(grade_range, len(out), pairs, species, self.graded, out)
+        return out
+
+    def _run(self, pairs, species, energies, gradient):
+        args = pairs, species, self.potential, energies, gradient
+        run_chunks(evaluate_range, len(energies), *args)
+
+    def evaluate(self, batch, species=None):
+        """Return energies of atoms, forces and virials of structures.
+
+        Parameters
+        ----------
+        batch : StructureBatch or list of ase.Atoms
+            The structures.
+        species : ndarray of int64 of shape (n_atoms,), optional
+            Their `species_index`, where it is known.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_atoms,)
+            In eV.
+        forces : ndarray of shape (n_atoms, 3)
+            In eV/Å.
+        virials : ndarray of shape (n_structures, 6)
+            -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
+        """
+        batch = as_batch(batch, search_follows=True)
+        species = self.species_index(batch.numbers) if species is None else species
+        graph = batch.neighbors(self.cutoff)
+        energies = np.empty(graph.n_atoms)
+        gradient = borrow((len(graph.pairs.neighbor), 3))
+        self._run(graph.pairs, species, energies, gradient)
+        forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
+        scatter(graph.pairs, graph.atom_structure(), gradient, forces, virials)
+        give_back(gradient)
+        return energies, forces, virials
+
+    def predict(self, X):
+        """Return energies, forces and stress of many structures, a batch at a time.
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+            The structures.
+
+        Returns
+        -------
+        Targets
+            In eV, eV/Å and (cells periodic in three directions) eV/Å^3.
+        """
+        batch = as_batch(X, search_follows=True)
+        energy, forces, stress = [], [], []
+        for piece in batch.pieces():
+            atoms, f, virials = self.evaluate(piece)
+            energy.append(np.add.reduceat(atoms, piece.offsets[:-1]))
+            forces += np.split(f, piece.offsets[1:-1])
+            stress.append(-virials / piece.volumes()[:, None])
+        stress = [None if np.isnan(s[0]) else s for s in np.concatenate(stress)]
+        return Targets(np.concatenate(energy), forces, stress)
+
+    def compare(self, model, X):
+        """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
+        regressor, batch = fitted_pipeline(model)[-1], as_batch(X, search_follows=True)
+        worst = []
+        for piece in batch.pieces():
+            own = self.evaluate(piece)
+            other = regressor.evaluate(transformed(model, piece))
+            energies, forces, virials = (a - b for a, b in zip(own, other, strict=True))
+            energies = np.add.reduceat(energies, piece.offsets[:-1]) / np.diff(piece.offsets)
+            stress = virials / piece.volumes()[:, None]
+            stress = stress[np.isfinite(stress)]
+            worst.append([np.abs(a).max(initial=0.0) for a in (energies, forces, stress)])
+        return Errors(*np.max(worst, axis=0).tolist())
+
+
+def transformed(model, features):
+    """Return what a fitted pipeline's regressor is given."""
+    for _, step in fitted_pipeline(model).steps[:-1]:
+        features = step.transform(features) if step not in (None, "passthrough") else features
+    return features

@@ -1,0 +1,190 @@
+"""Fitted regressors as what `skpot.core.expansion` evaluates."""
+
+from functools import singledispatch
+
+import numpy as np
+
+from ..core import expansion
+from ..core.expansion import Polynomial, Sum, Term
+from ..core.products import COLUMNS, rounded
+from ..kernels import RBF, DotProduct, Exponentiation, Matern
+from ..models import AutoGPR, LinearRidge
+from ..models._potential import KernelPotential
+from ._feature_trees import NotCompilableError
+
+
+def expansion_of(regressor, tree, columns, kind):
+    """Return the expansion of a fitted regressor.
+
+    Parameters
+    ----------
+    regressor : KernelPotential, AutoGPR or LinearRidge
+        Fitted.
+    tree : FeatureTree
+        Its input.
+    columns : slice
+        Which columns of the tree it learnt from.
+    kind : dtype
+        Type of references, which products are computed in.
+    """
+    if isinstance(regressor, AutoGPR):
+        regressor = regressor.model_
+    tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
+    if isinstance(regressor, LinearRidge):
+        return _linear(regressor, tree, columns.start)
+    terms = [
+        references_term(kernel, regressor, tree, columns.start, kind, forms=True)
+        for kernel in regressor.kernel_.terms().values()
+    ]
+    while len(terms) > 1:
+        terms[-2:] = [Sum(*terms[-2:])]
+    return terms[0]
+
+
+def require_form(regressor):
+    """Raise `NotCompilableError` unless the regressor is of a kind that can be compiled."""
+    if not isinstance(regressor, KernelPotential | LinearRidge):
+        raise NotCompilableError(
+            f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, "
+            "KernelRidge, AutoGPR and LinearRidge have."
+        )
+
+
+@singledispatch
+def profile(kernel):
+    """Return the function of a kernel's similarity, and the kernel that has the similarity."""
+    raise NotCompilableError(
+        f"the kernel {kernel} has no compiled form: sums of DotProduct, RBF, Matern and of powers "
+        "of one have."
+    )
+
+
+@profile.register
+def _(kernel: DotProduct):
+    return expansion.Power(int(kernel.zeta), float(kernel.variance)), kernel
+
+
+@profile.register
+def _(kernel: RBF):
+    return expansion.Gauss(kernel._inverse(), float(kernel.variance)), kernel
+
+
+@profile.register
+def _(kernel: Matern):
+    if np.isinf(kernel.nu):
+        return expansion.Gauss(kernel._inverse(), float(kernel.variance)), kernel
+    return expansion.Matern(int(kernel.nu), kernel._inverse(), float(kernel.variance)), kernel
+
+
+@profile.register
+def _(kernel: Exponentiation):
+    inner, leaf = profile(kernel.kernel)
+    n = int(kernel.exponent)
+    if isinstance(inner, expansion.Power):
+        return expansion.Power(n * inner.exponent, inner.factor**n), leaf
+    if isinstance(inner, expansion.Gauss):
+        return expansion.Gauss(n * inner.inverse, inner.factor**n), leaf
+    return profile.dispatch(object)(kernel)
+
+
+def references_term(kernel, regressor, tree, start, kind, forms=False):
+    """Return one summand of the kernel with the references of the regressor.
+
+    With `forms`, polynomials that are cheaper as such take the place of their references.
+    """
+    f, leaf = profile(kernel)
+    s = leaf.similarity
+    begin, end = (0, regressor.reference_features_.shape[1]) if s.columns is None else s.columns
+    weights = np.ones(end - begin) if s.weights is None else np.sqrt(np.array(s.weights))
+    part = slice(begin, end)
+    scale, shift = tree.scale[part] * weights, tree.shift[part] * weights
+    q = regressor.reference_features_[:, part] * weights
+    v = regressor.dual_vectors_
+    v = None if v is None else v[:, part] * weights
+    of_species = [np.flatnonzero(regressor.reference_species_ == z) for z in tree.species]
+    alpha = regressor.dual_coef_
+    if forms and isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
+        return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
+    return _references(f, start + begin, scale, shift, s.centred, q, v, alpha, of_species, kind)
+
+
+def _references(f, begin, scale, shift, centred, q, v, alpha, of_species, kind):
+    """Return the term of references q, padded and relative to the middle of their species'."""
+    counts = [rounded(len(rows), expansion.STEP) for rows in of_species]
+    first = np.cumsum([0, *counts]).astype(np.int64)
+    n_species, n = len(of_species), q.shape[1]
+    middle, relative = np.zeros((n_species, n)), np.zeros((first[-1], n))
+    vectors = np.zeros_like(relative)
+    scalars, constant, offset = np.zeros((3, first[-1]))
+    for z, rows in enumerate(of_species):
+        if len(rows):
+            middle[z] = q[rows].mean(axis=0)
+        mine = slice(first[z], first[z] + len(rows))
+        relative[mine], scalars[mine] = q[rows] - middle[z], alpha[rows]
+        if v is not None:
+            vectors[mine] = v[rows]
+        if centred:
+            constant[mine] = -0.5 * np.einsum("mi,mi->m", relative[mine], relative[mine])
+            offset[mine] = -np.einsum("mi,mi->m", relative[mine], vectors[mine])
+        else:
+            constant[mine] = q[rows] @ middle[z]
+            offset[mine] = vectors[mine] @ middle[z]
+    empty = np.empty(0, dtype=kind)
+    return Term(
+        f,
+        centred,
+        begin,
+        scale,
+        shift - middle,
+        np.zeros_like(middle) if centred else middle,
+        first,
+        *expansion.tiled(relative, first, kind),
+        *((empty, empty) if v is None else expansion.tiled(vectors, first, kind)),
+        constant,
+        offset,
+        scalars,
+    )
+
+
+def _as_polynomial(f, q, of_species):
+    """Return whether a power is cheaper as a form in the columns than with its references."""
+    most = max(map(len, of_species))
+    return f.exponent == 1 or (f.exponent == 2 and q.shape[1] < 2 * most)
+
+
+def _polynomial(f, begin, scale, shift, q, v, alpha, of_species):
+    n, wide = q.shape[1], rounded(q.shape[1], COLUMNS)
+    linear = np.zeros((len(of_species), n))
+    quadratic = np.zeros((len(of_species), wide if f.exponent == 2 else 0, n))
+    for z, rows in enumerate(of_species):
+        own, a = q[rows], f.factor * alpha[rows]
+        vectors = None if v is None else f.factor * v[rows]
+        if f.exponent == 1:
+            linear[z] = a @ own + (0.0 if v is None else vectors.sum(axis=0))
+        else:
+            form = own.T @ (a[:, None] * own)
+            if v is not None:
+                cross = own.T @ vectors
+                form += cross + cross.T
+            quadratic[z, :n] = 0.5 * (form + form.T)
+    shifts = np.repeat(shift[None], len(of_species), axis=0)
+    return Polynomial(begin, scale, shifts, linear, quadratic)
+
+
+def _linear(regressor, tree, start):
+    """Return the forms of a linear or quadratic model."""
+    terms = regressor._terms()
+    n = terms.n_features
+    linear = np.zeros((len(tree.species), n))
+    quadratic = np.zeros((len(tree.species), rounded(n, COLUMNS) if terms.degree == 2 else 0, n))
+    for k, z in enumerate(tree.species):
+        full = np.zeros(n + (len(terms.pairs[0]) if terms.degree == 2 else 0))
+        if int(z) in terms.columns:
+            full[terms.active[int(z)]] = regressor.coef_[terms.columns[int(z)]]
+        linear[k] = full[:n]
+        if terms.degree == 2:
+            half = np.zeros((n, n))
+            half[terms.pairs] = 0.5 * full[n:]
+            quadratic[k, :n] = half + half.T
+    shifts = np.repeat(tree.shift[None], len(tree.species), axis=0)
+    return Polynomial(start, tree.scale, shifts, linear, quadratic)

@@ -1,0 +1,180 @@
+"""Limits in a run: stop, record or label where the model leaves what it knows."""
+
+import numpy as np
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from ..core.pairs import closest_squared
+from ..data import as_batch
+from ..data._ase import labels_by
+from ._frames import FrameFile
+
+_ACTIONS = ("stop", "record", "relabel")
+_QUANTITIES = {
+    "max_energy_std": "energy_std",
+    "max_grade": "extrapolation_grade",
+    "max_forces_std": "forces_std",
+}
+
+
+class LimitPassed(RuntimeError):
+    """A run has left the limits of its `Guard`."""
+
+
+class Guard:
+    """Observer of an ASE run that acts when the model leaves what it knows.
+
+    Attach it to the dynamics: ``dynamics.attach(guard, interval=10)`` looks at every tenth step.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The atoms that move, with a `Calculator`.
+    max_energy_std : float, optional
+        Largest standard deviation of the energy, in eV per atom.
+    max_forces_std : float, optional
+        Largest standard deviation of a component of the forces, in eV/Å; takes many times as long
+        as the forces.
+    max_grade : float, optional
+        Largest extrapolation grade of an atom; 1 is the edge of the training set.
+    max_temperature : float, optional
+        In K.
+    min_distance : float, optional
+        Least distance of two atoms, in Å.
+    action : {"stop", "record", "relabel"}, default="stop"
+        What to do when a limit is passed: raise `LimitPassed`; append the frame to a file and go
+        on; or append it with the labels of `calculator` and go on, so that
+        ``model.partial_fit`` can learn from it.
+    path : str or Path, optional
+        Extended XYZ to append frames to. With "stop" the last frame goes there too. Frames are
+        whole even if the run is killed; without labels, predictions are not among what
+        `skpot.read` takes for labels.
+    calculator : ase.calculators.calculator.Calculator, optional
+        For "relabel".
+
+    Attributes
+    ----------
+    values : dict of str to float
+        What the last look found, by the names of the limits.
+    n_recorded : int
+        Frames appended.
+
+    Raises
+    ------
+    LimitPassed
+        When called, if the action is "stop" and a limit is passed, or positions are not finite.
+    ValueError
+        If settings do not go together or, when called, the model gives no such quantity.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> from ase import units
+    >>> from ase.md.verlet import VelocityVerlet
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
+    >>> atoms = X_test[0]
+    >>> atoms.calc = skpot.Calculator(model.fit(X[:20], y[:20]))
+    >>> dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
+    >>> guard = skpot.md.Guard(atoms, max_grade=50.0, min_distance=1.5)
+    >>> dynamics.attach(guard, interval=10)
+    >>> dynamics.run(20)
+    True
+    >>> sorted(guard.values)
+    ['max_grade', 'min_distance']
+    """
+
+    def __init__(
+        self,
+        atoms,
+        *,
+        max_energy_std=None,
+        max_forces_std=None,
+        max_grade=None,
+        max_temperature=None,
+        min_distance=None,
+        action="stop",
+        path=None,
+        calculator=None,
+    ):
+        limits = {
+            "max_temperature": max_temperature,
+            "min_distance": min_distance,
+            "max_energy_std": max_energy_std,
+            "max_grade": max_grade,
+            "max_forces_std": max_forces_std,
+        }
+        self._limits = {name: limit for name, limit in limits.items() if limit is not None}
+        if not self._limits:
+            raise ValueError(f"no limit is given; there are {', '.join(limits)}")
+        if action not in _ACTIONS:
+            raise ValueError(f"action must be one of {_ACTIONS}, got {action!r}")
+        if action != "stop" and path is None:
+            raise ValueError(f'action "{action}" needs a path for the frames')
+        if (action == "relabel") != (calculator is not None):
+            raise ValueError(f'action "relabel" goes with a calculator, got {calculator}')
+        self.atoms = atoms
+        self.action = action
+        self.path = path
+        self.calculator = calculator
+        self.values = {}
+        self.n_recorded = 0
+
+    def __call__(self):
+        """Look at the atoms and act."""
+        self.values = {name: self._measure(name) for name in self._limits}
+        passed = [
+            f"{name} {limit:g} is passed: {self.values[name]:.4g}"
+            for name, limit in self._limits.items()
+            if not self._within(name, limit)
+        ]
+        if not passed:
+            return
+        reason = ", ".join(passed)
+        finite = np.isfinite(self.atoms.positions).all()
+        if self.path is not None and finite:
+            self._record(reason)
+        if self.action == "stop" or not finite:
+            raise LimitPassed(reason)
+
+    def _within(self, name, limit):
+        value = self.values[name]
+        return value >= limit if name.startswith("min") else value <= limit  # NaN is not
+
+    def _measure(self, name):
+        atoms = self.atoms
+        if name == "max_temperature":
+            return float(atoms.get_temperature())
+        if name == "min_distance":
+            return self._closest()
+        quantity = _QUANTITIES[name]
+        try:
+            value = np.max(atoms.calc.get_property(quantity, atoms))
+        except PropertyNotImplementedError as error:
+            raise ValueError(f"this model gives no {quantity}, which {name} limits") from error
+        return float(value) / (len(atoms) if name == "max_energy_std" else 1)
+
+    def _closest(self):
+        """Return the least distance, or infinity if none is within the limit."""
+        if not np.isfinite(self.atoms.positions).all():
+            return np.nan
+        pairs = as_batch([self.atoms], search_follows=True).search(self._limits["min_distance"])[0]
+        return float(np.sqrt(closest_squared(pairs.vector)))
+
+    def _record(self, reason):
+        frame = self.atoms.copy()
+        frame.info = {"guard": reason}
+        if self.calculator is not None:
+            energy, forces, stress = labels_by(self.calculator, [frame])[0]
+            labels = {"energy": energy, "forces": forces, "stress": stress}
+            frame.calc = SinglePointCalculator(
+                frame, **{name: label for name, label in labels.items() if label is not None}
+            )
+        file = FrameFile(self.path)
+        try:
+            file.append(frame)
+            file.sync()
+        finally:
+            file.close()
+        self.n_recorded += 1

@@ -1,0 +1,77 @@
+"""The file that i-PI loads as a custom potential, which evaluates all beads in one call.
+
+In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
+
+    <ffdirect name='skpot'>
+      <pes> custom </pes>
+      <pes_path> .../skpot_driver.py </pes_path>
+      <batch_size> 4 </batch_size>
+      <parameters> { model: model.skpot, template: start.xyz } </parameters>
+    </ffdirect>
+
+`batch_size` is the number of beads, or divides it. A `DeltaRegressor` goes over a socket only.
+"""
+
+# i-PI loads this file by its path, so that it belongs to no package.
+import numpy as np
+
+from skpot.md._batch_calculator import BatchCalculator
+from skpot.md._dynamics import read_structure
+from skpot.persistence import load
+
+__DRIVER_NAME__ = "skpot"
+__DRIVER_CLASS__ = "SkpotDriver"
+
+
+class SkpotDriver:
+    """Potential energies, forces and virials for i-PI, in its units.
+
+    Parameters
+    ----------
+    model : str
+        File of a fitted model.
+    template : str
+        File of a structure with the species, in i-PI's order, and the periodicity.
+    **kwargs : dict
+        What i-PI tells all drivers.
+    """
+
+    def __init__(self, model, template, **kwargs):
+        from ipi.utils.units import unit_to_internal
+
+        self._length = unit_to_internal("length", "angstrom", 1.0)
+        self._energy = unit_to_internal("energy", "electronvolt", 1.0)
+        self._calculator = BatchCalculator(load(model))
+        self._template = read_structure(template)
+
+    def __call__(self, cell, pos):
+        """Return (energy, forces, virial, extras), a list of them for lists.
+
+        Parameters
+        ----------
+        cell : ndarray of shape (3, 3), or list of them
+            Cell vectors as columns, in bohr.
+        pos : ndarray of shape (n_atoms, 3), or list of them
+            In bohr.
+        """
+        if not isinstance(cell, list):
+            return self([cell], [pos])[0]
+        frames = []
+        for vectors, positions in zip(cell, pos, strict=True):
+            frame = self._template.copy()
+            if len(positions) != len(frame):
+                raise ValueError(
+                    f"i-PI has {len(positions)} atoms, the template {len(frame)}: name the file "
+                    "that i-PI starts from"
+                )
+            frame.positions = positions / self._length
+            frame.cell = vectors.T / self._length
+            frames.append(frame)
+        return [self._results(frame) for frame in self._calculator.evaluate(frames)]
+
+    def _results(self, frame):
+        virial = np.zeros((3, 3))
+        if "stress" in frame.calc.results:
+            virial = -frame.get_volume() * frame.get_stress(voigt=False)
+        forces = self._energy / self._length * frame.get_forces()
+        return self._energy * frame.get_potential_energy(), forces, self._energy * virial, "{}"

@@ -1,0 +1,13 @@
+"""LAMMPS as the engine. Names load on first use: LAMMPS itself imports a module of this package."""
+
+import importlib
+
+_PUBLIC = {"attach": "._attach", "build_plugin": "._plugin", "export": "._export"}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,123 @@
+"""Libraries of compiled potentials, compared with the potential before they are written."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+
+from ...core import aot
+from ...core.pairs import scatter
+from ...data import as_batch
+
+_TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
+_RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"
+_PACKAGES = str(Path(__file__).parents[3])
+
+
+def write_library(source, path, reference, cpu="host"):
+    """Compile a library, compare it with the model, and put it where it belongs.
+
+    Parameters
+    ----------
+    source : core.aot.Source
+        What it is made of.
+    path : str or Path
+        The file; an existing one is replaced, and left alone if anything goes wrong.
+    reference : callable
+        ``reference(batch)`` returns what the library should: energies of atoms, forces and virials
+        of structures, and the atoms' extrapolation grades if the library has them.
+    cpu : str
+        See `core.aot.build`.
+
+    Raises
+    ------
+    OSError
+        If there is no C compiler, or `path` cannot be written.
+    RuntimeError
+        If the library crashes or its results differ from the reference.
+    ValueError
+        If this machine cannot run code for the processor, or there is none of that name.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise OSError(f"the folder {path.parent} for {path.name} does not exist.")
+    known = [z for z, symbol in zip(source.numbers, source.symbols, strict=True) if symbol]
+    batch = as_batch(reference_structures(known))
+    with tempfile.TemporaryDirectory() as folder:
+        made = aot.build(source, folder, cpu)
+        own = _evaluated(made, source, batch, cpu)
+        refuse_differences("library", own, reference(batch), _TOLERANCE)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            shutil.copy(made, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_differences(what, own, reference, tolerance):
+    """Raise `RuntimeError` unless energies, forces, virials (and grades) agree with others."""
+    names = ("energies", "forces", "virials", "grades")[: len(own)]
+    for name, a, b in zip(names, own, reference, strict=True):
+        error, scale = np.abs(a - b).max(), np.abs(b).max()
+        if not error <= tolerance * max(scale, 1.0):  # true for NaN
+            raise RuntimeError(
+                f"the {what}'s {name} differ by {error:.3g} from the model's, which go up to "
+                f"{scale:.3g}; nothing was written. This is a defect of skpot or of a compiler: "
+                "please report it."
+            )
+
+
+def reference_structures(numbers):
+    """Return structures with all the species given: a crystal, a cluster and a lone atom."""
+    rng = np.random.default_rng(0)
+    size = max(2, int(np.ceil((2 * len(numbers)) ** (1 / 3))))
+    grid = np.indices((size,) * 3).reshape(3, -1).T
+    numbers = rng.permutation(np.resize(numbers, len(grid)))
+    spacing = 2.2 * covalent_radii[numbers].mean()
+    positions = spacing * (grid + rng.uniform(-0.1, 0.1, grid.shape))
+    cell = spacing * (size * np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3)))
+    return [
+        Atoms(numbers, positions, cell=cell, pbc=True),
+        Atoms(numbers, positions),
+        Atoms(numbers[:1], positions[:1]),
+    ]
+
+
+def _evaluated(library, source, batch, cpu):
+    """Return a library's energies, forces, virials and grades, from a process it may crash."""
+    graph = batch.neighbors(source.cutoff)
+    pairs = graph.pairs
+    index = np.full(max(source.numbers) + 1, -1)
+    index[list(source.numbers)] = np.arange(len(source.numbers))
+    given, found = library.with_name("given.npz"), library.with_name("found.npz")
+    np.savez(given, **pairs._asdict(), species=index[batch.numbers])
+    path = os.pathsep.join([_PACKAGES, os.environ.get("PYTHONPATH", "")])
+    result = subprocess.run(
+        [sys.executable, "-c", _RUN, library, given, found],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        if result.returncode == -signal.SIGILL and cpu != "host":
+            raise ValueError(
+                f"this machine cannot run code for {cpu}, so the library cannot be compared with "
+                "the model; nothing was written. Export on such a machine, or for an older one."
+            )
+        problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
+        raise RuntimeError(f"the library crashes: {problem[0]}. Nothing was written.")
+    with np.load(found) as arrays:
+        energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
+    forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
+    scatter(pairs, graph.atom_structure(), gradient, forces, virials)
+    return energies, forces, virials, *([grades] if source.grade else [])

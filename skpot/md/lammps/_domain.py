@@ -1,0 +1,173 @@
+"""The atoms of one rank of LAMMPS: owned ones, ghosts, their pairs and who owns the ghosts."""
+
+from ctypes import POINTER, byref, c_int, c_void_p, cast, memmove
+
+import numpy as np
+
+from ...core.pairs import Pairs, add_rows, close_pairs
+from ...data import StructureBatch
+
+_NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
+
+
+class Domain:
+    """Owned atoms and ghosts of one rank, with the pairs of LAMMPS's neighbour list.
+
+    Arrays are views of LAMMPS's own, and stay valid until it searches neighbours again.
+
+    Parameters
+    ----------
+    lmp : lammps.lammps
+        The engine.
+    numbers : ndarray of shape (n_types + 1,)
+        Atomic number of each type; types count from 1.
+    n_owned : int
+        Number of atoms of this rank.
+
+    Attributes
+    ----------
+    positions : ndarray of shape (n_owned + n_ghosts, 3)
+        In Å; a ghost's are those of the image.
+    numbers : ndarray of shape (n_owned + n_ghosts,)
+        Atomic numbers.
+    tags : ndarray of shape (n_owned + n_ghosts,)
+        LAMMPS's names of the atoms; a ghost has the name of its owner's atom.
+    """
+
+    def __init__(self, lmp, numbers, n_owned):
+        n = n_owned + lmp.extract_setting("nghost")
+        self.n_owned = n_owned
+        tag_type = f"<i{lmp.extract_setting('tagint')}"
+        self.positions = _view(lmp.extract_atom("x")[0], (n, 3), "<f8")
+        self.numbers = numbers[_view(lmp.extract_atom("type"), (n,), "<i4")]
+        self.tags = _view(lmp.extract_atom("id"), (n,), tag_type)
+        self._candidates = self._fetch(lmp)
+        n_candidates = len(self._candidates.neighbor)
+        self._start = np.empty(n_owned + 1, dtype=np.int64)
+        self._neighbor = np.empty(n_candidates, dtype=np.int64)
+        self._vector = np.empty((n_candidates + 1, 3))
+
+    def _fetch(self, lmp):
+        """Return copies of LAMMPS's rows of neighbours, with the skin, ordered by atom."""
+        index = lmp.find_pair_neighlist("zero")
+        if index < 0:
+            raise RuntimeError(
+                "LAMMPS has no neighbour list of `pair_style zero ... full`, which attach has set: "
+                f"the style is {lmp.extract_global('pair_style')} now; do not change it"
+            )
+        element = lmp.lib.lammps_neighlist_element_neighbors
+        atom, count, first = c_int(), c_int(), POINTER(c_int)()
+        handles = byref(atom), byref(count), byref(first)
+        addresses = np.zeros(self.n_owned, dtype=np.int64)
+        counts = np.zeros(self.n_owned, dtype=np.int64)
+        for row in range(lmp.lib.lammps_neighlist_num_elements(lmp.lmp, index)):
+            element(lmp.lmp, index, row, *handles)
+            counts[atom.value] = count.value
+            addresses[atom.value] = _address(first) if count.value else 0
+        start = np.concatenate([[0], np.cumsum(counts)])
+        neighbor = np.empty(start[-1], dtype=np.int32)
+        to = neighbor.ctypes.data
+        for source, begin, n in zip(addresses.tolist(), start.tolist(), counts.tolist()):
+            memmove(to + 4 * begin, source, 4 * n)
+        neighbor &= _NEIGHBOR_MASK
+        return Pairs(start, neighbor.astype(np.int64), np.empty((0, 3)))
+
+    def pairs(self, cutoff):
+        """Return the `Pairs` of owned atoms closer than `cutoff` (Å), overwritten by the next."""
+        arrays = self._start, self._neighbor, self._vector
+        n = close_pairs(self.positions, cutoff, self._candidates, *arrays)
+        return Pairs(self._start, self._neighbor[:n], self._vector[:n])
+
+    def check_pairs(self, cutoff):
+        """Raise `RuntimeError` unless all pairs of owned atoms are in LAMMPS's list."""
+        shorter = cutoff * (1.0 - 1e-6)  # pairs at the cutoff itself are a matter of rounding
+        n = len(self.numbers)
+        one = np.zeros((1, 3, 3)), np.zeros((1, 3), dtype=bool), np.array([0, n])
+        everything = StructureBatch(self.positions.copy(), self.numbers, *one).search(shorter)[0]
+        expected, found = everything.start[self.n_owned], len(self.pairs(shorter).neighbor)
+        if found < expected:
+            raise RuntimeError(
+                f"LAMMPS's neighbour list has {found} of {expected} pairs closer than {cutoff} Å: "
+                "settings such as neigh_modify exclude, neigh_modify include or special_bonds "
+                "with zeros take pairs away; the potential needs all (special_bonds lj/coul 1 1 1)"
+            )
+
+
+class GhostForces:
+    """Brings what ghosts receive to the atoms they are images of, which other ranks may own.
+
+    Ranks exchange only the rows of their foreign ghosts, one for each atom; alone, a rank
+    exchanges nothing. Sums are in one fixed order.
+
+    Parameters
+    ----------
+    domain : Domain
+        Atoms of this rank.
+    comm : mpi4py.MPI.Comm or None
+        None for a single rank. Construction is collective.
+    """
+
+    def __init__(self, domain, comm):
+        self._comm, self._n_owned = comm, domain.n_owned
+        own, ghosts = domain.tags[: domain.n_owned], domain.tags[domain.n_owned :]
+        foreign, rank_of = ghosts[:0], ghosts[:0]
+        order = np.argsort(own)
+        place = np.searchsorted(own, ghosts, sorter=order)
+        place = order[np.minimum(place, len(own) - 1)] if len(own) else np.zeros_like(place)
+        is_own = own[place] == ghosts if len(own) else np.zeros(len(ghosts), dtype=bool)
+        if comm is not None:
+            parts = comm.allgather(own.copy())
+            foreign = np.unique(ghosts[~is_own])
+            rank_of = _owners(parts, foreign)
+            by_rank = np.argsort(rank_of, kind="stable")
+            foreign, rank_of = foreign[by_rank], rank_of[by_rank]
+        self._rows = np.asarray(place, dtype=np.int64)  # of the sums, for each ghost
+        sorter = np.argsort(foreign)
+        at = np.searchsorted(foreign, ghosts[~is_own], sorter=sorter)
+        self._rows[~is_own] = len(own) + sorter[at]
+        self._n_sums = len(own) + len(foreign)
+        if comm is not None:
+            bounds = np.searchsorted(rank_of, np.arange(comm.size + 1))
+            asked = comm.alltoall([foreign[a:b] for a, b in zip(bounds[:-1], bounds[1:])])
+            self._sent = 3 * np.diff(bounds), 3 * bounds[:-1]
+            counts = np.array([len(tags) for tags in asked])
+            self._received = 3 * counts, 3 * np.concatenate([[0], np.cumsum(counts)[:-1]])
+            self._targets = order[np.searchsorted(own, np.concatenate(asked), sorter=order)]
+            self._buffer = np.empty((counts.sum(), 3))
+
+    def collect(self, forces):
+        """Return the forces on owned atoms (n_owned, 3), from those on owned ones and ghosts."""
+        sums = np.zeros((self._n_sums, 3))
+        sums[: self._n_owned] = forces[: self._n_owned]
+        add_rows(self._rows, forces[self._n_owned :], sums)
+        own, foreign = sums[: self._n_owned], sums[self._n_owned :]
+        if self._comm is not None:
+            self._comm.Alltoallv([foreign, self._sent], [self._buffer, self._received])
+            add_rows(self._targets, self._buffer, own)
+        return own
+
+
+def _owners(parts, tags):
+    """Return which of the arrays `parts` holds each of `tags`."""
+    everything = np.concatenate(parts)
+    rank = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = np.argsort(everything)
+    return rank[order[np.searchsorted(everything, tags, sorter=order)]]
+
+
+class _Memory:
+    def __init__(self, address, shape, kind):
+        self.__array_interface__ = {
+            "data": (address, False), "shape": shape, "typestr": kind, "version": 3,
+        }  # fmt: skip
+
+
+def _view(pointer, shape, kind):
+    """Return an array on memory that LAMMPS owns."""
+    if not np.prod(shape):
+        return np.empty(shape, dtype=kind)
+    return np.asarray(_Memory(_address(pointer), shape, kind))
+
+
+def _address(pointer):
+    return cast(pointer, c_void_p).value

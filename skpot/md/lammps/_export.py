@@ -1,0 +1,90 @@
+"""Fitted models as libraries that LAMMPS loads."""
+
+import numpy as np
+
+from ... import __version__
+from ...core import aot, evaluation, leverage
+from ...data import as_batch
+from ...data._elements import SYMBOLS
+from .._compiled import CompiledPotential, compile, fitted_pipeline, transformed
+from ._build import reference_structures, refuse_differences, write_library
+
+_SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on
+
+
+def export(model, path, cpu="host", grades=False):
+    """Write a fitted potential as a library for ``pair_style skpot`` of LAMMPS.
+
+    The library holds compiled code and the model's numbers and needs nothing of Python. Any program
+    can call it: skpot/core/model.c describes its C functions. It is compared with the compiled
+    model, and that with the pipeline, on a few structures before it is written.
+
+    Parameters
+    ----------
+    model : Pipeline, CalibratedPotential or CompiledPotential
+        Fitted; see `skpot.compile`.
+    path : str or Path
+        The file; an existing one is replaced, and left alone if anything goes wrong.
+    cpu : str, default="host"
+        The processor it is for: this machine's, or a name such as "x86-64-v3" or "znver4".
+    grades : bool, default=False
+        Whether it can tell extrapolation grades of atoms, see `skpot.compile`. LAMMPS asks for them
+        by ``fix grade all pair 10 skpot grade 1``.
+
+    Returns
+    -------
+    CompiledPotential
+
+    Raises
+    ------
+    NotCompilableError
+        If a step of the pipeline has no compiled form.
+    OSError
+        If there is no C compiler, or the file cannot be written.
+    ValueError
+        If the processor is unknown.
+    RuntimeError
+        If the library is not what the model is.
+    """
+    ready = isinstance(model, CompiledPotential)
+    potential = model if ready else compile(model, grades=grades)
+    unknown = np.isnan(potential.potential.e0)
+    if not ready:
+        batch = as_batch(reference_structures(potential.species[~unknown]))
+        other = fitted_pipeline(model)[-1].evaluate(transformed(model, batch))
+        refuse_differences("compiled form", potential.evaluate(batch), other, _SINGLE)
+    source = aot.Source(
+        evaluation.evaluate,
+        evaluation.work_size,
+        potential.potential,
+        potential.cutoff,
+        potential.species.tolist(),
+        ["" if u else SYMBOLS[z] for z, u in zip(potential.species, unknown)],
+        f"skpot {__version__}, {_outline(model)}, compiled for {aot.processor(cpu)}",
+    )
+    if potential.graded is not None:
+        source = source._replace(
+            evaluate=leverage.evaluate,
+            work_size=leverage.work_size,
+            model=potential.graded,
+            grade=leverage.grade,
+            grade_size=leverage.grade_size,
+        )
+    write_library(source, path, lambda batch: _results(potential, batch), cpu)
+    return potential
+
+
+def _outline(model):
+    """Return what a model is made of, in a few words."""
+    if isinstance(model, CompiledPotential):
+        return "compiled potential"
+    return " + ".join(type(step).__name__ for _, step in fitted_pipeline(model).steps)
+
+
+def _results(potential, batch):
+    """Return energies, forces and virials of structures, and grades if there are any."""
+    results = potential.evaluate(batch)
+    if potential.graded is None:
+        return results
+    pairs = batch.neighbors(potential.cutoff).pairs
+    return *results, potential.grade_pairs(pairs, potential.species_index(batch.numbers))

@@ -1,0 +1,105 @@
+"""An exported library, called from Python."""
+
+import ctypes
+import os
+
+import numpy as np
+
+from ...core.aot import ABI
+from ...core.pairs import Pairs
+
+_INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C_CONTIGUOUS")
+_FLOATS = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
+_INTEGER = ctypes.c_int64
+
+
+class Library:
+    """The functions of a library that `skpot.md.lammps.export` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The library.
+
+    Attributes
+    ----------
+    cutoff : float
+        In Å.
+    numbers : ndarray of shape (n_species,)
+        Atomic numbers, in the order of the species' indices.
+    description : str
+        What it says about itself.
+    has_grade : bool
+        Whether it knows extrapolation grades.
+    """
+
+    def __init__(self, path):
+        self._library = library = ctypes.CDLL(os.path.abspath(path))
+        library.skpot_abi.restype = _INTEGER
+        abi = library.skpot_abi()
+        if abi != ABI:
+            raise ValueError(
+                f"{path} has interface {abi}, this skpot reads {ABI}; export the model again."
+            )
+        library.skpot_cutoff.restype = ctypes.c_double
+        library.skpot_n_species.restype = _INTEGER
+        library.skpot_species.restype = ctypes.POINTER(_INTEGER)
+        library.skpot_description.restype = ctypes.c_char_p
+        library.skpot_work_size.restype = _INTEGER
+        library.skpot_work_size.argtypes = [_INTEGER] * 2
+        inputs = [*[_INTEGER] * 4, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
+        library.skpot_evaluate.restype = _INTEGER
+        library.skpot_evaluate.argtypes = [*inputs, _FLOATS, _FLOATS, _FLOATS, _INTEGER]
+        self.has_grade = hasattr(library, "skpot_grade")
+        if self.has_grade:
+            library.skpot_grade.restype = _INTEGER
+            library.skpot_grade.argtypes = [*inputs, _FLOATS, _FLOATS, _INTEGER]
+        self.cutoff = library.skpot_cutoff()
+        self.numbers = np.array(library.skpot_species()[: library.skpot_n_species()])
+        self.description = library.skpot_description().decode()
+
+    def evaluate(self, pairs, species):
+        """Return energies of all centres and dE_i/dr_ij of all pairs.
+
+        Parameters
+        ----------
+        pairs : core.pairs.Pairs
+            Neighbours within the cutoff; each row is a centre.
+        species : ndarray of int64
+            Index of each atom into `numbers`; the centres come first.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_centres,)
+            In eV.
+        gradient : ndarray of shape (n_pairs, 3)
+            In eV/Å.
+        """
+        energies, gradient = np.zeros(len(pairs.start) - 1), np.zeros((len(pairs.neighbor), 3))
+        self._call(self._library.skpot_evaluate, pairs, species, energies, gradient)
+        return energies, gradient
+
+    def grade(self, pairs, species):
+        """Return the extrapolation grades of all centres; arguments as for `evaluate`."""
+        grades = np.zeros(len(pairs.start) - 1)
+        self._call(self._library.skpot_grade, pairs, species, grades)
+        return grades
+
+    def _call(self, function, pairs, species, *outputs):
+        n = len(pairs.start) - 1
+        size = self._library.skpot_work_size(int(np.diff(pairs.start).max(initial=1)), n)
+        work = np.empty(max(size, 0))
+        status = function(0, n, n, len(species), *pairs, species, *outputs, work, len(work))
+        if status:
+            raise RuntimeError(f"the library failed with status {status}")
+
+
+def run_files(library, given, found):
+    """Evaluate the pairs in one file of arrays; write energies, gradient, grades to another."""
+    with np.load(given) as arrays:
+        pairs = Pairs(arrays["start"], arrays["neighbor"], arrays["vector"])
+        species = arrays["species"]
+    loaded = Library(library)
+    energies, gradient = loaded.evaluate(pairs, species)
+    grades = loaded.grade(pairs, species) if loaded.has_grade else np.zeros(0)
+    np.savez(found, energies=energies, gradient=gradient, grades=grades)

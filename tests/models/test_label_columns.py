@@ -1,0 +1,78 @@
+"""Columns of the labels' covariance against the whole matrix, which has an oracle of its own."""
+
+import numpy as np
+import pytest
+
+import skpot
+from skpot import GPR, SOAP
+from skpot.kernels import RBF, DotProduct, Symmetrized
+from skpot.models._functionals import Functionals, covariance
+from skpot.models._label_columns import label_columns, label_variances
+from skpot.models._references import References
+from tests.models.test_gpr import SMALL, labelled
+
+KERNELS = [
+    RBF(0.7),
+    DotProduct(3),
+    RBF(0.6).on((0, 9)) * DotProduct(1) + DotProduct(2),
+]
+
+
+def whole(kernel, features, labels):
+    functionals = Functionals(features, labels)
+    order = np.argsort(features.species, kind="stable")
+    references = References(features.values[order], features.species[order], kernel)
+    return functionals, covariance(references, order, functionals, features)
+
+
+def prepared(features, y, e0):
+    return GPR(e0=e0, sigma_energy=0.5, sigma_forces=0.3, sigma_stress=0.1)._prepare(
+        features, y, None
+    )
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    X, y = labelled(["Si", "O"])
+    return prepared(SOAP(**SMALL).fit_transform(X), y, {"Si": 0.0, "O": 0.0})
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_columns_and_diagonal_of_the_covariance(mixed, kernel):
+    functionals, matrix = whole(kernel, *mixed)
+    assert min(part.stop - part.start for part in functionals.parts) > 0
+    chosen = np.sort(np.random.default_rng(0).choice(len(matrix), 20, replace=False))
+    columns = label_columns(kernel, functionals, mixed[0], chosen)
+    np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
+    variances = label_variances(kernel, functionals, mixed[0])
+    np.testing.assert_allclose(variances, np.diag(matrix), atol=1e-10 * matrix.max())
+
+
+def test_parts_do_not_matter(mixed, monkeypatch):
+    functionals, matrix = whole(KERNELS[0], *mixed)
+    module = "skpot.models._label_columns"
+    monkeypatch.setattr(f"{module}._ROWS", 3)
+    monkeypatch.setattr(f"{module}._BYTES", 1e4)
+    chosen = np.arange(0, len(matrix), 2)
+    columns = label_columns(KERNELS[0], functionals, mixed[0], chosen)
+    np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
+
+
+def test_energies_alone(mixed):
+    features, labels = mixed
+    some = np.flatnonzero(labels.has_energy)
+    features, labels = prepared(features[some], labels.energy[some], {"Si": 0.0, "O": 0.0})
+    functionals, matrix = whole(KERNELS[0], features, labels)
+    columns = label_columns(KERNELS[0], functionals, features, np.array([0, 2]))
+    np.testing.assert_allclose(columns, matrix[:, [0, 2]], atol=1e-10 * matrix.max())
+
+
+def test_whole_molecules_and_exchanges_of_atoms():
+    X, y, _, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    features, labels = prepared(skpot.InverseDistances().fit_transform(X[-3:]), y[-3:], None)
+    orders = np.array([np.arange(36), np.arange(36)[::-1]])
+    kernel = Symmetrized(RBF(0.4), orders)
+    functionals, matrix = whole(kernel, features, labels)
+    chosen = np.arange(1, len(matrix), 5)
+    columns = label_columns(kernel, functionals, features, chosen)
+    np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
