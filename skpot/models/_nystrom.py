@@ -11,9 +11,10 @@ from ._rows import whitened_blocks
 from ._threads import tile_threads
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
-# Mean rest of the labels' variance, over that of their noise, that needs no more columns: on 50
-# frames of 3BPA, iterations to a tenth of the noise were 8 to 15 times the root of the rest.
-_FLOOR = 4.0
+_FLOOR = 1.0  # rest of the labels' variance, over that of their noise, that needs no column
+# Iterations to a tenth of the noise over the root of the mean rest: 8 to 15 on 50 frames of 3BPA.
+_ITERATIONS = 9.0
+_SLOWNESS = 2.0  # of the multiplications for columns, in products that are small
 
 
 def with_stored_jacobian(features):
@@ -41,9 +42,9 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
     r"""Return an approximate inverse of the labels' covariance, made of some of its columns.
 
     It is that of :math:`1 + F F^T` with the partial Cholesky factor of n columns, drawn so that no
-    label keeps much of its variance. Labels as columns hold what structures have in common;
-    environments' energies as columns would leave most of the forces out and take two to three times
-    the iterations at the same number.
+    label keeps much of its variance, and as long as they save more time than they take. Labels as
+    columns hold what structures have in common; environments' energies as columns would leave most
+    of the forces out and take two to three times the iterations at the same number.
 
     Parameters
     ----------
@@ -69,7 +70,11 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
     ----------
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
     """
+    price = _price(features)
     with progress(n, "preconditioner", verbose, "label") as bar:
+
+        def worth(before, after, size):
+            return _ITERATIONS * (np.sqrt(before) - np.sqrt(after)) > price * size
 
         def columns_of(chosen):
             columns = label_columns(kernel, functionals, features, chosen)
@@ -77,8 +82,18 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
             return columns
 
         variances = label_variances(kernel, functionals, features)
-        columns, _ = pivoted_columns(variances, columns_of, n, rng, floor=_FLOOR)
+        columns, _ = pivoted_columns(variances, columns_of, n, rng, floor=_FLOOR, worth=worth)
     return LowRankInverse(columns)
+
+
+def _price(features):
+    """Return the multiplications that a column takes over those of an iteration."""
+    _, counts = np.unique(features.species, return_counts=True)
+    n, pairs = len(features.values), float(np.sum(counts.astype(float) ** 2))
+    near = 1.0  # environments that a label is a function of
+    if features.derivatives is not None:
+        near = float(np.mean(features.neighborhood_sizes()))
+    return _SLOWNESS * near * (pairs / n + n) / (pairs + 2.0 * near * n)
 
 
 def sparse_posterior(references, covariance_factor, features, labels, verbose):

@@ -6,7 +6,7 @@ from scipy.linalg import lapack, solve_triangular
 _BLOCKS = 10  # in which columns are drawn; more of them choose better and pass over data more often
 
 
-def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0):
+def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0, worth=None):
     r"""Return columns F with :math:`F F^T \approx A` for a positive semi-definite matrix A.
 
     Pivots are drawn in blocks, with probabilities in proportion to what is left of the diagonal,
@@ -26,6 +26,9 @@ def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0):
         Draws the pivots.
     floor : float, default=0.0
         Rest of the diagonal that is not worth a column.
+    worth : callable, optional
+        ``worth(before, after, size)`` says whether to go on, given the mean rest before and after a
+        block and how many columns the next one would have.
 
     Returns
     -------
@@ -71,7 +74,10 @@ def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0):
             new = solve_triangular(factor, block[:, order].T, lower=True, check_finite=False).T
             columns[:, m : m + rank] = new
             pivots.append(drawn[order])
+            before = rest.mean()
             rest -= np.minimum(rest, np.sum(new**2, axis=1))
             rest[drawn[order]] = 0.0
             m += rank
+            if worth and not worth(before, rest.mean(), min(step, n - m)):
+                break
     return columns[:, :m], np.concatenate(pivots)

@@ -70,3 +70,20 @@ def test_preconditions(matrix):
 
     few, more = (iterations(drawn(matrix, n)[0]) for n in (10, 50))
     assert more < few / 2
+
+
+def test_ends_when_another_block_is_not_worth_it(matrix):
+    seen = []
+
+    def worth(*args):
+        seen.append(args)
+        return len(seen) < 3
+
+    columns, _ = drawn(matrix, 50, worth=worth)
+    assert columns.shape[1] == 15
+    rests = [args[:2] for args in seen]
+    assert [size for _, _, size in seen] == [5, 5, 5]
+    assert rests[0][0] == pytest.approx(np.diag(matrix).mean())
+    assert rests[0][1] == rests[1][0] > rests[1][1]
+    left = np.diag(matrix) - np.sum(columns**2, axis=1)
+    assert rests[2][1] == pytest.approx(left.mean(), rel=1e-6)
