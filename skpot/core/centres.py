@@ -4,7 +4,7 @@ Which descriptor is meant is decided by the type of its tables, at compilation. 
 more than a descriptor's own cutoff: what is beyond adds nothing.
 """
 
-from . import pair_basis, repulsion, soap, symmetry_functions, triplet_basis
+from . import _no_scratch, pair_basis, repulsion, soap, symmetry_functions, triplet_basis
 from ._jit import variants
 from .symmetry_tables import SymmetryTables
 
@@ -17,8 +17,13 @@ _MODULES = {
 }
 
 
+def function_of(module, name):
+    """Return a module's function; a descriptor without one of its own needs no scratch."""
+    return getattr(module, name, getattr(_no_scratch, name, None))
+
+
 def _of_each(name):
-    return variants({kind: getattr(module, name) for kind, module in _MODULES.items()})
+    return variants({kind: function_of(module, name) for kind, module in _MODULES.items()})
 
 
 @_of_each("scratch_size")

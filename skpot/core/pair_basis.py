@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arena import floats
-from ._jit import array_jit, inner_jit, jit
+from ._jit import inner_jit, jit
+from ._no_scratch import Scratch
 from .pairs import close_rows, open_rows
 from .splines import cubic_splines
 
@@ -29,30 +29,6 @@ class PairTables(NamedTuple):
     n_splines: int
     column: np.ndarray  # (n_species, n_species) first column of a pair of species
     n_columns: int
-
-
-class Scratch(NamedTuple):
-    """Nothing."""
-
-    unused: np.ndarray  # (0,)
-
-
-@jit
-def scratch_size(tables, n_neighbors):
-    """Return how many numbers `scratch` cuts: none."""
-    return 0
-
-
-@array_jit
-def scratch(tables, n_neighbors, arena):
-    """Return scratch, of which there is none."""
-    return Scratch(floats(0, arena))
-
-
-@jit
-def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: none."""
-    return 0
 
 
 @inner_jit

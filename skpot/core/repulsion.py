@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arena import floats
-from ._jit import array_jit, inner_jit, jit
+from ._jit import inner_jit, jit
+from ._no_scratch import Scratch
 from .cutoffs import polynomial_switch
 from .pairs import add_move, close_rows, open_rows
 
@@ -56,30 +56,6 @@ def pair_energy(r, strength, length, inner, outer):
     bare = strength / r
     value = bare * screening
     return switch * value, switch * bare * (slope - screening / r) + switch_slope * value
-
-
-class Scratch(NamedTuple):
-    """Nothing."""
-
-    unused: np.ndarray  # (0,)
-
-
-@jit
-def scratch_size(tables, n_neighbors):
-    """Return how many numbers `scratch` cuts: none."""
-    return 0
-
-
-@array_jit
-def scratch(tables, n_neighbors, arena):
-    """Return scratch, of which there is none."""
-    return Scratch(floats(0, arena))
-
-
-@jit
-def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: none."""
-    return 0
 
 
 @inner_jit

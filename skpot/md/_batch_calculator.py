@@ -1,10 +1,15 @@
 """Many structures at once."""
 
-import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ..data import as_batch, check_structures
-from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
+from ..data import check_structures
+from ._compiled import (
+    CompiledPotential,
+    compile,
+    fitted_pipeline,
+    predict_with,
+    transformed,
+)
 from ._feature_trees import NotCompilableError
 
 
@@ -56,20 +61,12 @@ class BatchCalculator:
             (eV/Å) and, for cells periodic in three directions, stress (eV/Å^3).
         """
         frames = check_structures(frames)
+        y = predict_with(self._evaluate, frames)
         out = [atoms.copy() for atoms in frames]
-        done = 0
-        for piece in as_batch(frames, search_follows=True).pieces():
-            energies, forces, virials = self._evaluate(piece)
-            volumes = piece.volumes()
-            # Rows may belong to whole structures.
-            rows = piece.offsets if len(energies) == piece.offsets[-1] else np.arange(len(piece))
-            totals = np.add.reduceat(energies, rows[: len(piece)])
-            for s in range(len(piece)):
-                atoms = slice(piece.offsets[s], piece.offsets[s + 1])
-                energy = float(totals[s])
-                results = {"energy": energy, "free_energy": energy, "forces": forces[atoms]}
-                if np.isfinite(volumes[s]):
-                    results["stress"] = -virials[s] / volumes[s]
-                out[done].calc = SinglePointCalculator(out[done], **results)
-                done += 1
+        for s, atoms in enumerate(out):
+            energy = float(y.energy[s])
+            results = {"energy": energy, "free_energy": energy, "forces": y.forces[s]}
+            if y.has_stress[s]:
+                results["stress"] = y.stress[s]
+            atoms.calc = SinglePointCalculator(atoms, **results)
         return out

@@ -291,15 +291,7 @@ class CompiledPotential:
         Targets
             In eV, eV/Å and (cells periodic in three directions) eV/Å^3.
         """
-        batch = as_batch(X, search_follows=True)
-        energy, forces, stress = [], [], []
-        for piece in batch.pieces():
-            atoms, f, virials = self.evaluate(piece)
-            energy.append(np.add.reduceat(atoms, piece.offsets[:-1]))
-            forces += np.split(f, piece.offsets[1:-1])
-            stress.append(-virials / piece.volumes()[:, None])
-        stress = [None if np.isnan(s[0]) else s for s in np.concatenate(stress)]
-        return Targets(np.concatenate(energy), forces, stress)
+        return predict_with(self.evaluate, X)
 
     def compare(self, model, X):
         """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
@@ -314,6 +306,20 @@ class CompiledPotential:
             stress = stress[np.isfinite(stress)]
             worst.append([np.abs(a).max(initial=0.0) for a in (energies, forces, stress)])
         return Errors(*np.max(worst, axis=0).tolist())
+
+
+def predict_with(evaluate, X):
+    """Return `Targets` of structures by a function like `CompiledPotential.evaluate`, in pieces."""
+    energy, forces, stress = [], [], []
+    for piece in as_batch(X, search_follows=True).pieces():
+        atoms, f, virials = evaluate(piece)
+        # Feature rows may belong to whole structures.
+        rows = piece.offsets if len(atoms) == piece.offsets[-1] else np.arange(len(piece) + 1)
+        energy.append(np.add.reduceat(atoms, rows[:-1]))
+        forces += np.split(f, piece.offsets[1:-1])
+        stress.append(-virials / piece.volumes()[:, None])
+    stress = [None if np.isnan(s[0]) else s for s in np.concatenate(stress)]
+    return Targets(np.concatenate(energy), forces, stress)
 
 
 def transformed(model, features):

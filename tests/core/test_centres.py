@@ -51,9 +51,11 @@ class Case:
     def run(self, graph, gradient):
         """Return the values; add to `gradient`."""
         size = int(np.diff(graph.pairs.start).max())
-        own = arena(self.module.scratch_size(self.tables, size) + 8)
+        own = arena(centres.function_of(self.module, "scratch_size")(self.tables, size) + 8)
         own.buffer[:] = np.nan  # nothing may be taken for granted
-        kept = np.full((len(self.g), self.module.kept_size(self.tables)), np.nan)
+        kept = np.full(
+            (len(self.g), centres.function_of(self.module, "kept_size")(self.tables)), np.nan
+        )
         values = np.full(self.g.shape, np.nan)
         args = self.chain.species, size, own, kept, values, self.g, gradient
         run(self.tables, graph.pairs, *args)
@@ -104,8 +106,8 @@ def test_pairs_beyond_the_cutoff_add_nothing(case):
 def test_an_atom_alone_takes_scratch_for_no_neighbour(case):
     one = as_batch([Atoms("C", pbc=False)]).neighbors(2.0)
     assert len(one.pairs.neighbor) == 0
-    own = arena(case.module.scratch_size(case.tables, 0))
-    kept = np.empty((1, case.module.kept_size(case.tables)))
+    own = arena(centres.function_of(case.module, "scratch_size")(case.tables, 0))
+    kept = np.empty((1, centres.function_of(case.module, "kept_size")(case.tables)))
     values, gradient = np.full((1, case.g.shape[1]), np.nan), np.empty((0, 3))
     run(case.tables, one.pairs, np.array([1]), 0, own, kept, values, case.g[:1], gradient)
     assert own.used[0] == len(own.buffer)
