@@ -67,8 +67,9 @@ class AutoGPR(VariancePotential, KernelPotential):
     n_sparse : int, default=2000
         References of the sparse model; the preconditioner of the exact one has three times as
         many columns.
-    selection : {"cur", "fps", "random"}, default="random"
-        How the references of the sparse model are chosen.
+    selection : {"cur", "fps", "random"}, default="cur"
+        How the references of the sparse model are chosen; by leverage, those of rare structures
+        are among them.
     max_pairs : float, default=3e8
         Largest number of pairs of environments of one species for which the process is exact; the
         cost of each iteration is in proportion. 0 makes it sparse always.
@@ -140,7 +141,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         sigma_forces=None,
         sigma_stress=None,
         n_sparse=2000,
-        selection="random",
+        selection="cur",
         max_pairs=3e8,
         e0=None,
         baseline=None,

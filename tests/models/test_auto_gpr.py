@@ -28,7 +28,7 @@ def test_is_the_model_that_it_chose(silicon):
             for name in ("sigma_energy", "sigma_forces", "sigma_stress")
         }
         sizes = (
-            {"tol": 0.1} if auto.exact_ else {"n_sparse": 50, "selection": "random", "jitter": 1e-7}
+            {"tol": 0.1} if auto.exact_ else {"n_sparse": 50, "selection": "cur", "jitter": 1e-7}
         )
         same = plain(auto._kernel(), **noise, **sizes).fit(features, y, auto.weight_)
         got, std = auto.predict(features_test, return_std=True)
