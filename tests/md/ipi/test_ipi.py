@@ -14,12 +14,13 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk
 from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.md.ipi import run_client, skpot_driver
+from skpot.testing import sample_structures
 from tests.project import ROOT
 
 if importlib.util.find_spec("ipi") is None:
@@ -107,6 +108,23 @@ def check(folder, system, found):
             virial = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         # i-PI's cells are triangular, and so are the virials it keeps.
         np.testing.assert_allclose(np.triu(found["virials"][bead]), np.triu(virial), atol=1e-8)
+
+
+def test_three_species_in_a_periodic_cell(folder):
+    """Labels are random: a few steps are enough to compare."""
+    X = sample_structures(["H", "C", "O"], random_state=0)
+    rng = np.random.default_rng(0)
+    y = skpot.Targets(
+        [-4.0 * len(atoms) + rng.normal() for atoms in X],
+        [0.5 * rng.normal(size=(len(atoms), 3)) for atoms in X],
+    )
+    regressor = skpot.SparseGPR(n_sparse=30, e0=dict.fromkeys("HCO", -4.0))
+    model = make_pipeline(skpot.SOAP(**SMALL), regressor).fit(X, y)
+    skpot.dump(model, folder / "mixture.skpot")
+    atoms = Atoms("HCO", [[0, 0, 0], [2, 2, 0], [0, 2, 2]], cell=3 * [4.0], pbc=True) * 2
+    atoms.rattle(0.1, seed=2)
+    ase.io.write(folder / "mixture.xyz", atoms)
+    check(folder, "mixture", run(folder, "mixture", "nve", steps=3))
 
 
 @pytest.mark.parametrize("system", ["silicon", "ethanol"])
