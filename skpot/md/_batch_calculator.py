@@ -3,13 +3,7 @@
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..data import check_structures
-from ._compiled import (
-    CompiledPotential,
-    compile,
-    fitted_pipeline,
-    predict_with,
-    transformed,
-)
+from ._compiled import CompiledPotential, compile, evaluation_by_steps, predict_with
 from ._feature_trees import NotCompilableError
 
 
@@ -36,15 +30,11 @@ class BatchCalculator:
     """
 
     def __init__(self, model):
-        self._evaluate = None
-        if not isinstance(model, CompiledPotential):
-            try:
-                model = compile(model)
-            except NotCompilableError:
-                regressor = fitted_pipeline(model)[-1]
-                self._evaluate = lambda batch: regressor.evaluate(transformed(model, batch))
-        if self._evaluate is None:
-            self._evaluate = model.evaluate
+        try:
+            compiled = model if isinstance(model, CompiledPotential) else compile(model)
+            self._evaluate = compiled.evaluate
+        except NotCompilableError:
+            self._evaluate = evaluation_by_steps(model)
 
     def evaluate(self, frames):
         """Return copies of structures that carry the results.

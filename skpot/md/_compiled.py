@@ -295,11 +295,9 @@ class CompiledPotential:
 
     def compare(self, model, X):
         """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
-        regressor, batch = fitted_pipeline(model)[-1], as_batch(X, search_follows=True)
-        worst = []
-        for piece in batch.pieces():
-            own = self.evaluate(piece)
-            other = regressor.evaluate(transformed(model, piece))
+        by_steps, worst = evaluation_by_steps(model), []
+        for piece in as_batch(X, search_follows=True).pieces():
+            own, other = self.evaluate(piece), by_steps(piece)
             energies, forces, virials = (a - b for a, b in zip(own, other, strict=True))
             energies = np.add.reduceat(energies, piece.offsets[:-1]) / np.diff(piece.offsets)
             stress = virials / piece.volumes()[:, None]
@@ -320,6 +318,12 @@ def predict_with(evaluate, X):
         stress.append(-virials / piece.volumes()[:, None])
     stress = [None if np.isnan(s[0]) else s for s in np.concatenate(stress)]
     return Targets(np.concatenate(energy), forces, stress)
+
+
+def evaluation_by_steps(model):
+    """Return a function like `CompiledPotential.evaluate` that runs a pipeline's own steps."""
+    regressor = fitted_pipeline(model)[-1]
+    return lambda batch: regressor.evaluate(transformed(model, batch))
 
 
 def transformed(model, features):

@@ -6,7 +6,7 @@ from ... import __version__
 from ...core import aot, evaluation, leverage
 from ...data import as_batch
 from ...data._elements import SYMBOLS
-from .._compiled import CompiledPotential, compile, fitted_pipeline, transformed
+from .._compiled import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
 from ._build import reference_structures, refuse_differences, write_library
 
 _SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on
@@ -51,7 +51,7 @@ def export(model, path, cpu="host", grades=False):
     unknown = np.isnan(potential.potential.e0)
     if not ready:
         batch = as_batch(reference_structures(potential.species[~unknown]))
-        other = fitted_pipeline(model)[-1].evaluate(transformed(model, batch))
+        other = evaluation_by_steps(model)(batch)
         refuse_differences("compiled form", potential.evaluate(batch), other, _SINGLE)
     source = aot.Source(
         evaluation.evaluate,
