@@ -12,7 +12,7 @@ from ._principal import PrincipalComponents
 class _Preset(NamedTuple):
     """Sizes of a preset."""
 
-    n_components: int  # directions kept of each centre species
+    n_components: int  # directions kept of each centre species, at most
     n_sparse: int  # references
     max_pairs: float  # of environments of one species, up to which the process is exact
     noise: float  # of forces, relative to their mean absolute component
@@ -21,8 +21,9 @@ class _Preset(NamedTuple):
 _PRESETS = {
     "fast": _Preset(100, 400, 0.0, 0.04),
     "default": _Preset(200, 1500, 1e7, 0.02),
-    "accurate": _Preset(300, 2000, 3e8, 0.015),
+    "accurate": _Preset(400, 2000, 3e8, 0.015),
 }
+_REST = 1e-6  # of the features' variance that needs no direction
 
 
 def make_potential(preset="default", species=None, *, verbose=0):
@@ -77,7 +78,8 @@ def make_potential(preset="default", species=None, *, verbose=0):
     # A central density is a constant of each centre, which takes a share of the length that the
     # kernel compares.
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
-    projected = Pipeline([("soap", soap), ("pca", PrincipalComponents(size.n_components))])
+    pca = PrincipalComponents(size.n_components, rest=_REST)
+    projected = Pipeline([("soap", soap), ("pca", pca)])
     features = FeatureUnion([("zbl", ZBL(species=species, cache=False)), ("soap", projected)])
     regressor = AutoGPR(
         noise=size.noise,

@@ -1,6 +1,6 @@
 """Leading directions of the features, species by species."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import eigh
@@ -34,6 +34,10 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
     n_components : int, default=300
         Number of directions, or as many as there are features. Species with fewer independent rows
         have columns of zeros.
+    rest : float, default=0.0
+        Share of the variance that may be left out: each species has as few directions as keep the
+        others, and the widest sets the number. The variance is that about the mean, which kernels
+        of distances do not see.
     random_state : int, RandomState or None, default=0
         Seed of the random projection by which the directions of many features are found.
 
@@ -64,11 +68,13 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "rest": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, n_components=300, *, random_state=0):
+    def __init__(self, n_components=300, *, rest=0.0, random_state=0):
         self.n_components = n_components
+        self.rest = rest
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -94,19 +100,19 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         """
         require_features(self, X)
         self.n_features_in_ = X.shape[1]
-        self.n_features_out_ = min(int(self.n_components), X.shape[1])
+        most = min(int(self.n_components), X.shape[1])
         self.species_ = np.unique(X.species)
-        self.matrices_ = np.zeros((len(self.species_), X.shape[1], self.n_features_out_))
-        self.kept_ = np.ones(len(self.species_))
         rng = check_random_state(self.random_state)
-        for k, z in enumerate(self.species_):
-            rows = np.asarray(X.values[X.species == z], dtype=float)
-            squares, directions = _leading(rows, self.n_features_out_, rng)
-            total, kept = float(np.sum(rows**2)), float(squares.sum())
-            if kept > 0.0:
-                factor = np.sqrt(len(rows) / kept)
-                self.matrices_[k, :, : directions.shape[1]] = factor * directions
-                self.kept_[k] = kept / total
+        found = [
+            _scaled_directions(np.asarray(X.values[X.species == z], float), most, self.rest, rng)
+            for z in self.species_
+        ]
+        self.kept_ = np.array([kept for _, kept in found])
+        widest = max(1, *(directions.shape[1] for directions, _ in found))
+        self.n_features_out_ = widest if self.rest else most
+        self.matrices_ = np.zeros((len(found), X.shape[1], self.n_features_out_))
+        for matrix, (directions, _) in zip(self.matrices_, found, strict=True):
+            matrix[:, : directions.shape[1]] = directions
         return self
 
     def transform(self, X):
@@ -161,6 +167,18 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         """
         check_is_fitted(self, "matrices_")
         return np.array([f"principal{k}" for k in range(self.n_features_out_)], dtype=object)
+
+
+def _scaled_directions(rows, n, rest, rng):
+    """Return directions times their factor, as columns, and the share of squares they keep."""
+    squares, directions = _leading(rows, n, rng)
+    total = float(np.sum(rows**2))
+    if rest:
+        variance = total - float(np.sum(rows.sum(axis=0) ** 2)) / len(rows)
+        enough = 1 + np.count_nonzero(total - np.cumsum(squares) > rest * variance)
+        squares, directions = squares[:enough], directions[:, :enough]
+    kept = float(squares.sum())
+    return (directions * np.sqrt(len(rows) / kept), kept / total) if kept else (directions, 1.0)
 
 
 def _leading(rows, n, rng):

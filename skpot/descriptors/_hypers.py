@@ -24,6 +24,7 @@ class Scales(NamedTuple):
     species: np.ndarray  # (n_species,) atomic numbers
     bond: float  # Å, typical between heavy atoms
     shortest: float  # Å, between any two atoms
+    density: float  # atoms per Å^3, 0 if nothing is periodic in three directions
 
 
 def length_scales(batch, species):
@@ -33,7 +34,8 @@ def length_scales(batch, species):
     nearest heavy atom, of those that are bonded: closer than 1.3 :math:`(r_a + r_b)` with covalent
     radii r. So isolated atoms, stretched dimers and molecules far apart do not count. Without any
     such bond it is twice the median covalent radius, or for lone rare-gas atoms and the like,
-    that touch at larger distances, the median distance to the nearest atom.
+    that touch at larger distances, the median distance to the nearest atom. The density is the
+    median over atoms in cells periodic in three directions.
 
     Parameters
     ----------
@@ -47,8 +49,10 @@ def length_scales(batch, species):
     radius_of = np.zeros(max(radii) + 1)
     radius_of[list(radii)] = list(radii.values())
     reach = max(2.0 * _BONDED * max(radii.values()), 4.5)
-    bonded, nearest, shortest = [], [], np.inf
+    bonded, nearest, shortest, densities = [], [], np.inf, []
     for part in batch.pieces():
+        n, volumes = np.diff(part.offsets), part.volumes()
+        densities.append(np.repeat(n / volumes, n)[np.repeat(np.isfinite(volumes), n)])
         pairs = part.neighbors(reach).pairs
         if not len(pairs.neighbor):
             continue
@@ -69,7 +73,9 @@ def length_scales(batch, species):
         bond = covalent
     if not np.isfinite(shortest):
         shortest = 2.0 * min(radii.values())
-    return Scales(species, bond, shortest)
+    densities = np.concatenate([[], *densities])
+    density = float(np.median(densities)) if len(densities) else 0.0
+    return Scales(species, bond, shortest, density)
 
 
 def _smallest(r, centre, wanted):
@@ -126,6 +132,10 @@ def _plain(value):
     return dict(value) if isinstance(value, dict) else value
 
 
+_NEIGHBOURS = 90.0  # within the cutoff of "accurate", if it need not grow by more than
+_STRETCH = 1.25
+_DILUTE = 1.5  # a cutoff that would have to grow so much is in vacuum
+
 _SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds; sigma and r0 in bonds
     "fast": (5, 4, 4.0, 1.9, 0.2, 1.6),
     "default": (8, 6, 5.0, 2.25, 0.2, 1.6),
@@ -145,9 +155,11 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     the width agrees with the 0.3 Å with hydrogen and 0.5 Å without of the universal SOAP
     heuristics (github.com/libAtoms/universalSOAP).
     Radial functions are the optimal ones, neighbours that are hydrogen weigh 0.6, and "totals"
-    compresses beyond 6000 features. Errors on held-out training frames vary little around these
-    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
-    needs several hundred frames to pay on molecules (benchmarks/README.md).
+    compresses beyond 6000 features. The cutoff of "accurate" grows by up to a quarter until 90
+    neighbours are within, which close-packed metals have anyhow and open crystals such as silicon
+    do not; molecules in cells with vacuum do not count. Errors on held-out training frames vary
+    little around these factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several
+    hundred frames to pay on molecules (benchmarks/README.md).
 
     Parameters
     ----------
@@ -162,8 +174,11 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     """
     d = scales.bond
     n_max, l_max, angstroms, bonds, width, scaling = _SOAP[preset]
+    cutoff = max(angstroms, bonds * d)
+    if preset == "accurate":
+        cutoff *= _stretch(cutoff, scales.density)
     chosen = {
-        "cutoff": round(max(angstroms, bonds * d), 1),
+        "cutoff": round(cutoff, 1),
         "n_max": n_max,
         "l_max": min(l_max, 3) if body_order == 4 else l_max,
         "sigma": round(width * d, 2),
@@ -180,6 +195,13 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     if body_order == 3 and n_features > _MAX_FEATURES:
         chosen["compression"] = "totals"
     return chosen
+
+
+def _stretch(cutoff, density):
+    """Return the factor by which a cutoff grows to hold the neighbours that it should."""
+    held = 4.0 / 3.0 * np.pi * density * cutoff**3
+    wanted = float(np.cbrt(_NEIGHBOURS / held)) if held > 0.0 else np.inf
+    return min(max(wanted, 1.0), _STRETCH) if wanted < _DILUTE else 1.0
 
 
 _SYMMETRY = {  # n_radial, n_angular, zetas with hydrogen and without, cutoff as above

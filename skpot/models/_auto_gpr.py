@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
-from ..kernels import RBF
+from ..kernels import RBF, Matern
 from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
@@ -25,6 +26,8 @@ _LEAST = 1e-6  # of labels that severity is measured by
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
+# Kernels, likewise: smooth, or half of it of limited smoothness at nearly the same curvature.
+_KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
 _LOOKED_AT = 2000  # labels that tell which
 
 
@@ -59,7 +62,7 @@ class AutoGPR(VariancePotential, KernelPotential):
     Parameters
     ----------
     kernel : kernel object, default=None
-        From `skpot.kernels`; None stands for `RBF()`.
+        From `skpot.kernels`; None stands for `RBF()`, or what the labels of the exact model choose.
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
@@ -94,6 +97,8 @@ class AutoGPR(VariancePotential, KernelPotential):
         Noise in use: eV per atom, eV/Å and eV/Å^3.
     noise_factor_ : float
         Factor that the labels chose; 1 where they were not asked.
+    kernel_ : kernel object
+        The kernel in use.
     weight_ : ndarray of shape (n_structures,)
         Weights of the training structures, `sample_weight` included.
     exact_ : bool
@@ -201,10 +206,11 @@ class AutoGPR(VariancePotential, KernelPotential):
         self.exact_ = self.n_pairs_ <= self.max_pairs
         self.noise_factor_ = 1.0
         self._set_noise(sizes)
-        if self.exact_ and (self.sigma_forces if sizes.has_forces else self.sigma_energy) is None:
-            self.noise_factor_ = self._likeliest_factor(X, y)
-            self._set_noise(sizes)
-        self.model_ = self._model().fit(X, y, sample_weight=self.weight_)
+        chosen = self._kernel()
+        if self.exact_:
+            chosen = self._choose(X, y, sizes)
+        self.model_ = self._model(chosen).fit(X, y, sample_weight=self.weight_)
+        self.kernel_ = self.model_.kernel_
         self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
         return self
 
@@ -215,23 +221,35 @@ class AutoGPR(VariancePotential, KernelPotential):
         self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
         self.sigma_stress_ = _given(self.sigma_stress, _STRESS * self.sigma_forces_)
 
-    def _likeliest_factor(self, X, y):
-        """Return the factor of the noise for which some of the labels are most likely."""
-        model = self._model()
+    def _choose(self, X, y, sizes):
+        """Set the noise, and return the kernel, for which some of the labels are most likely."""
+        kernels = _KERNELS if self.kernel is None else (self.kernel,)
+        given = self.sigma_forces if sizes.has_forces else self.sigma_energy
+        factors = _FACTORS if given is None else np.ones(1)
+        if len(kernels) == len(factors) == 1:
+            return kernels[0]
+        model = self._model(kernels[0])
         with warnings.catch_warnings(), tile_threads(1):  # else the model's own fit repeats them
             warnings.simplefilter("ignore")
             features, labels = model._prepare(X, y, self.weight_)
             some = draw_structures(labels, _LOOKED_AT, model._rng())
             features, labels = features[some], labels[some]
             residual = model._residual(features, labels)
-            return likeliest_factor(model.kernel_, features, labels, residual, _FACTORS)
+            found = []
+            for kernel in kernels:
+                bound = kernel.bind(features.blocks, features.shape[1])
+                found.append(likeliest_factor(bound, features, labels, residual, factors))
+        best = int(np.argmax([likelihood for _, likelihood in found]))
+        self.noise_factor_ = found[best][0]
+        self._set_noise(sizes)
+        return kernels[best]
 
     def _noise(self):
         # Labels are measured before their noise is known.
         levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
         return {name: 1.0 if level is None else level for name, level in levels.items()}
 
-    def _model(self):
+    def _model(self, kernel):
         """Return the regressor that the choices amount to."""
         shared = {
             "sigma_energy": self.sigma_energy_,
@@ -244,10 +262,15 @@ class AutoGPR(VariancePotential, KernelPotential):
             "random_state": self.random_state,
             "verbose": self.verbose,
         }
-        kernel = clone(self._kernel())
+        kernel = clone(kernel)
         if self.exact_:
             return GPR(kernel, n_precondition=3 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
+
+    def decompose(self, features):
+        """Return what each term contributes to the energy of each environment; see `GPR`."""
+        check_is_fitted(self)
+        return self.model_.decompose(features)
 
     def _expand(self, features, slopes):
         return self.model_._expand(features, slopes)

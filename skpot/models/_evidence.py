@@ -154,19 +154,28 @@ def likeliest_factor(kernel, features, labels, residual, factors):
         As in `training_rows`, of a few structures: the covariance is dense.
     factors : ndarray
         The candidates for c.
+
+    Returns
+    -------
+    factor : float
+        The likeliest, 1 if no label tells anything.
+    log_likelihood : float
+        For that factor, up to a constant that is the same for all kernels.
     """
     functionals = Functionals(features, labels)
     values = functionals.values(labels, residual)
     told = np.abs(values) > _ZERO
     if not told.any():
-        return 1.0
+        return 1.0, 0.0
     order = np.argsort(features.species, kind="stable")
     references = References(features.values[order], features.species[order], kernel)
     matrix = covariance(references, order, functionals, features)[np.ix_(told, told)]
     eigenvalues, vectors = eigh(matrix, overwrite_a=True, check_finite=False)
     squares = (vectors.T @ values[told]) ** 2
     total = np.maximum(eigenvalues, 0.0) + factors[:, None] ** 2
-    return float(factors[np.argmin(np.sum(squares / total + np.log(total), axis=1))])
+    deviance = np.sum(squares / total + np.log(total), axis=1)
+    best = np.argmin(deviance)
+    return float(factors[best]), -0.5 * float(deviance[best])
 
 
 def likeliest_noise(trapezoids, features, labels, residual, begin):

@@ -46,6 +46,27 @@ def test_many_features_are_searched_at_random():
     assert np.array_equal(again.matrices_, step.matrices_)
 
 
+def test_as_few_directions_as_leave_the_rest():
+    features = soap().fit_transform(sample_structures(["Si", "O"]))
+    for rest in (0.5, 1e-2, 1e-5):
+        step = PrincipalComponents(300, rest=rest).fit(features)
+        widths = []
+        for z in step.species_:
+            rows = features.values[features.species == z]
+            left = np.sum(rows**2) - np.cumsum(np.linalg.svd(rows, compute_uv=False) ** 2)
+            widths.append(
+                1 + int(np.argmax(left <= rest * np.sum((rows - rows.mean(axis=0)) ** 2)))
+            )
+        assert step.n_features_out_ == max(widths)
+        assert [np.count_nonzero(m.any(axis=0)) for m in step.matrices_] == widths
+        few = PrincipalComponents(step.n_features_out_).fit(features)
+        k = int(np.argmax(widths))
+        np.testing.assert_allclose(step.matrices_[k], few.matrices_[k], atol=1e-12)
+    assert PrincipalComponents(2, rest=1e-5).fit(features).n_features_out_ == 2
+    alike = AtomicFeatures(np.ones((3, 4)), np.array([0, 3]), np.array([1, 1, 8]))
+    assert PrincipalComponents(rest=1e-6).fit_transform(alike).values.shape == (3, 1)
+
+
 def test_promises():
     check_descriptor(make_pipeline(soap(), PrincipalComponents(5)), sample_structures(["Si", "O"]))
 

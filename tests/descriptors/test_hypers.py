@@ -119,6 +119,21 @@ def test_soap_of_known_materials():
         assert hypers["compression"] is None
 
 
+def test_accurate_cutoffs_hold_enough_neighbours():
+    def cutoff(frames):
+        return skpot.SOAP(hypers="accurate").fit(frames).hypers_["cutoff"]
+
+    silicon, copper = bulk("Si", cubic=True), bulk("Cu", cubic=True)
+    density = len(silicon) / silicon.get_volume()
+    assert cutoff([silicon]) > 1.2 * 2.6 * 2.351
+    assert density * 4 / 3 * np.pi * cutoff([silicon]) ** 3 == pytest.approx(90, abs=5)
+    assert cutoff([copper]) == pytest.approx(2.6 * 2.553, abs=0.06)  # 102 neighbours
+    molecule, boxed = ETHANOL[0], ETHANOL[0].copy()
+    boxed.set_cell([20.0] * 3)
+    boxed.pbc = True
+    assert cutoff([molecule]) == cutoff([boxed]) == 6.0
+
+
 def test_many_species_are_compressed():
     rng = np.random.default_rng(0)
     sites = 2.4 * np.argwhere(np.ones((2, 2, 2))) + rng.uniform(-0.1, 0.1, (8, 3))

@@ -8,6 +8,9 @@ from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
 from skpot.datasets import load_silicon
+from skpot.kernels import RBF, Matern
+from skpot.models._functionals import Functionals, covariance
+from skpot.models._references import References
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def test_is_the_model_that_it_chose(silicon):
         sizes = (
             {"tol": 0.1} if auto.exact_ else {"n_sparse": 50, "selection": "cur", "jitter": 1e-7}
         )
-        same = plain(auto._kernel(), **noise, **sizes).fit(features, y, auto.weight_)
+        same = plain(auto.kernel_, **noise, **sizes).fit(features, y, auto.weight_)
         got, std = auto.predict(features_test, return_std=True)
         expected, expected_std = same.predict(features_test, return_std=True)
         np.testing.assert_allclose(got.energy, expected.energy, rtol=1e-12)
@@ -145,6 +148,50 @@ def test_the_exact_model_takes_the_noise_of_a_process_with_that_noise(silicon):
 
     assert factor(1.2)[1] == pytest.approx(1.0, rel=0.15)
     assert factor(1e-3)[0] == 0.25 and factor(30.0)[0] == pytest.approx(2.0)
+
+
+def test_the_labels_choose_the_kernel_of_the_exact_model(silicon):
+    features, y, _, _ = silicon
+    few, labels = features[8:], y[8:]
+    noise = {"sigma_energy": 1e-4, "sigma_forces": 0.005, "sigma_stress": 5e-4}
+
+    def chosen(truth, **parameters):
+        drawn = sample(truth, few, labels, noise)
+        return AutoGPR(**parameters).fit(few, drawn).kernel_
+
+    rough = RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
+    assert str(chosen(RBF())) == str(RBF())
+    assert str(chosen(rough)) == str(rough)
+    assert str(chosen(rough, max_pairs=0, n_sparse=20)) == str(RBF())
+    assert str(chosen(RBF(), kernel=RBF(0.5))) == str(RBF(0.5))
+    # Where the noise is given, too.
+    assert str(chosen(rough, **noise)) == str(rough)
+
+
+def sample(kernel, features, labels, noise):
+    """Return labels drawn from the process with a kernel, and noise on them."""
+    model = GPR(kernel, **noise)
+    features, labels = model._prepare(features, labels, None)
+    functionals = Functionals(features, labels)
+    order = np.argsort(features.species, kind="stable")
+    matrix = covariance(
+        References(features.values[order], features.species[order], model.kernel_),
+        order, functionals, features,
+    )  # fmt: skip
+    rng = np.random.default_rng(1)
+    values = np.linalg.cholesky(matrix + np.eye(len(matrix))) @ rng.normal(size=len(matrix))
+    values /= functionals.scale
+    energy, forces, stress = (values[part] for part in functionals.parts)
+    forces = np.split(forces.reshape(-1, 3), features.offsets[1:-1])
+    return Targets(energy, forces, stress.reshape(-1, 6))
+
+
+def test_terms_add_up_to_the_energies(silicon):
+    features, y, features_test, _ = silicon
+    for auto in (AutoGPR(), AutoGPR(max_pairs=0, n_sparse=20)):
+        parts = auto.fit(features, y).decompose(features_test)
+        energies, _, _ = auto.evaluate(features_test)
+        np.testing.assert_allclose(sum(parts.values()), energies, rtol=1e-10)
 
 
 def test_given_noise_is_not_asked_for(silicon):
