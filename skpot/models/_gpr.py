@@ -17,7 +17,12 @@ from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
 from ._label_factors import shares
 from ._memory import plan_exact
-from ._nystrom import label_preconditioner, sparse_posterior, with_stored_jacobian
+from ._nystrom import (
+    label_preconditioner,
+    leverages,
+    sparse_posterior,
+    with_stored_jacobian,
+)
 from ._potential import Potential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
@@ -129,7 +134,7 @@ class _ExactPotential(EvidencePotential):
             with tile_threads(1):
                 if plan.store:
                     features = with_stored_jacobian(features)
-                precondition = label_preconditioner(
+                precondition, rest = label_preconditioner(
                     self.kernel_, functionals, features, plan.n_columns, self._rng(), self.verbose
                 )
                 compared = None
@@ -138,7 +143,7 @@ class _ExactPotential(EvidencePotential):
                 solution = self._iterate(
                     functionals, values, features, order, precondition, compared
                 )
-                self._keep_shares(functionals, precondition.leverages())
+                self._keep_shares(functionals, leverages(precondition, rest))
                 del precondition, compared
                 self._keep_sparse(features, labels, plan.n_references)
         a, v = functionals.fold(solution, features)
@@ -430,8 +435,8 @@ class GPR(VariancePotential, _ExactPotential):
         Number of labels learnt from.
     label_shares_ : dict of str to float
         Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
-        that the data determine, as many as the labels of this kind do. After conjugate gradients it
-        is that of the preconditioner, which leaves small parts out.
+        that the data determine, as many as the labels of this kind do. After conjugate gradients
+        what the preconditioner leaves out counts as if labels had nothing of it in common.
     n_features_in_ : int
         Number of features.
 

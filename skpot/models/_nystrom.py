@@ -63,8 +63,10 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
 
     Returns
     -------
-    LowRankInverse
+    inverse : LowRankInverse
         Labels divided by their standard deviations.
+    rest : ndarray of shape (n_labels,)
+        What the columns leave of the labels' variances, in units of the noise.
 
     References
     ----------
@@ -83,7 +85,30 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
 
         variances = label_variances(kernel, functionals, features)
         columns, _ = pivoted_columns(variances, columns_of, n, rng, floor=_FLOOR, worth=worth)
-    return LowRankInverse(columns)
+    return LowRankInverse(columns), np.maximum(variances - np.sum(columns**2, axis=1), 0.0)
+
+
+def leverages(inverse, rest):
+    r"""Return about how much of each label's prediction the label itself makes.
+
+    The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
+    i the columns leave the variance :math:`d_i`; with it independent of all others and learnt last,
+
+    .. math:: h_i = 1 - \frac{1 - h^F_i}{1 + d_i}
+
+    with :math:`h^F` the leverages of :math:`F F^T` alone.
+
+    Parameters
+    ----------
+    inverse, rest
+        See `label_preconditioner`.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,)
+        Between 0 and 1.
+    """
+    return 1.0 - (1.0 - inverse.leverages()) / (1.0 + rest)
 
 
 def _price(features):

@@ -100,6 +100,16 @@ def test_conjugate_gradients_equal_the_dense_factor(silicon, kernel, max_memory)
     assert np.abs(rough.forces_flat - a.forces_flat).max() < 0.02
 
 
+def test_shares_after_few_columns_are_near_those_of_the_dense_factor():
+    X, y = skpot.datasets.load_ethanol(return_X_y=True)[:2]
+    steps = make_pipeline(SOAP(cutoff=4.0, n_max=4, l_max=3), PrincipalComponents(60))
+    features, noise = steps.fit_transform(X[:30]), dict(sigma_energy=0.001, sigma_forces=0.05)
+    dense = GPR(solver="cholesky", **noise).fit(features, y[:30]).label_shares_
+    with pytest.warns(ConvergenceWarning):  # which shares do not wait for
+        few = GPR(solver="cg", n_precondition=150, max_iter=1, **noise).fit(features, y[:30])
+    assert few.label_shares_ == pytest.approx(dense, abs=0.1)
+
+
 def test_energies_alone_equal_the_sparse_process_on_every_environment(silicon):
     features, y, test, _ = silicon
     energies = np.asarray(y)
