@@ -26,6 +26,7 @@ _PUBLIC = {
     "PerAtom": "skpot.compose",
     "PerStructure": "skpot.compose",
     "PrincipalComponents": "skpot.compose",
+    "SpeciesCoupling": "skpot.compose",
     "SOAP": "skpot.descriptors",
     "SparseGPR": "skpot.models",
     "SparseGPRCV": "skpot.models",

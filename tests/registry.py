@@ -40,6 +40,7 @@ FEATURE_STEPS = {
     "PerAtom-selection": skpot.PerAtom(VarianceThreshold()),
     "PrincipalComponents": skpot.PrincipalComponents(2),
     "PerStructure": skpot.PerStructure(),
+    "SpeciesCoupling": skpot.SpeciesCoupling(),
     "PerStructure-affine": skpot.PerStructure(StandardScaler(), pool="mean"),
 }
 

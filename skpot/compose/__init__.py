@@ -9,6 +9,7 @@ from ._make_potential import make_potential
 from ._per_atom import PerAtom
 from ._per_structure import PerStructure
 from ._principal import PrincipalComponents
+from ._species_coupling import SpeciesCoupling
 
 __all__ = [
     "CalibratedPotential",
@@ -17,6 +18,7 @@ __all__ = [
     "PerAtom",
     "PerStructure",
     "PrincipalComponents",
+    "SpeciesCoupling",
     "distill",
     "make_potential",
     "register_jacobian",

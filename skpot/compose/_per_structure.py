@@ -120,7 +120,7 @@ class PerStructure(RowTransformer):
         return AtomicFeatures.of_structures(
             self._pooled_rows(features),
             features.offsets,
-            features.species,
+            features.numbers,
             chain,
             features.volumes,
             features.blocks,

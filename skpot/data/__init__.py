@@ -5,6 +5,7 @@ from skpot.data._checks import check_pair_distances, check_structures
 from skpot.data._derivatives import (
     JacobianBlock,
     LinearMap,
+    PadColumns,
     Pooled,
     RowMap,
     ScaleColumns,
@@ -22,6 +23,7 @@ __all__ = [
     "JacobianBlock",
     "LinearMap",
     "NeighborGraph",
+    "PadColumns",
     "Pooled",
     "RowMap",
     "ScaleColumns",

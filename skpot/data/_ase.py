@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 
+from ._elements import electronegativity
+
 NOTHING = {}
 
 
@@ -202,3 +204,12 @@ def covalent_radius(number):
     from ase.data import covalent_radii
 
     return float(covalent_radii[number])
+
+
+def alchemical_coordinates(numbers):
+    """Return Pauling's electronegativity and the covalent radius in half Å, shape (n, 2).
+
+    Gaussians of their distance are the similarity of elements of M. J. Willatt, F. Musil, M.
+    Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018).
+    """
+    return np.array([(electronegativity(z), covalent_radius(z) / 0.5) for z in numbers])

@@ -158,6 +158,31 @@ class SelectColumns(_ColumnMap):
         return rows[..., self.columns]
 
 
+class PadColumns(_ColumnMap):
+    """Further columns that do not depend on positions, after the others.
+
+    Parameters
+    ----------
+    parent : derivative chain
+        Chain of the rows without them.
+    n_features_in : int
+        How many columns these have.
+    n_more : int
+        How many follow.
+    """
+
+    def __init__(self, parent, n_features_in, n_more):
+        super().__init__(parent, n_features_in, n_more)
+        self.n_features_in = n_features_in
+        self.n_more = n_more
+
+    def _transposed(self, g):
+        return np.ascontiguousarray(g[:, : self.n_features_in])
+
+    def _applied(self, rows):
+        return np.concatenate([rows, np.zeros((*rows.shape[:-1], self.n_more))], axis=-1)
+
+
 class SpeciesMap:
     """Rows times a matrix that depends on the species of the centre.
 

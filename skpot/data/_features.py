@@ -15,10 +15,11 @@ _WRAP = (
 
 
 class StructureAtoms(NamedTuple):
-    """The atoms of structures whose feature rows are not those of atoms."""
+    """The atoms of structures, where feature rows do not say it all."""
 
     offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
     numbers: np.ndarray  # (n_atoms,) atomic numbers
+    rows_are_atoms: bool = False  # though of one species to kernels; else whole structures
 
 
 class AtomicFeatures:
@@ -37,7 +38,8 @@ class AtomicFeatures:
     offsets : ndarray of shape (n_structures + 1,)
         First row of each structure.
     species : ndarray of shape (n_environments,)
-        Atomic number of each centre; 0 for rows of whole structures.
+        Atomic number of each centre; 0 for rows of whole structures, and where environments of all
+        species are compared.
     derivatives : object, optional
         Chain of maps with `pull_back`, `push_forward`, `jacobian`, `take` and `concatenate`; see
         `skpot.data.Derivatives`. Without it only energies can be learnt.
@@ -46,8 +48,8 @@ class AtomicFeatures:
     blocks : dict of str to slice, optional
         Named groups of columns.
     atoms : StructureAtoms, optional
-        Offsets and atomic numbers of the atoms, if each row describes a whole structure; see
-        `of_structures`.
+        Offsets and atomic numbers of the atoms, if each row describes a whole structure (see
+        `of_structures`) or `species` does not tell them (see `of_one_species`).
     penalties : dict of str to sparse array, optional
         For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
 
@@ -103,6 +105,22 @@ class AtomicFeatures:
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
         return cls(values, *rows, derivatives, volumes, blocks, atoms)
 
+    def of_one_species(self):
+        """Return the same rows, to be compared whatever the species of their centres."""
+        if self.per_structure:
+            return self
+        atoms = StructureAtoms(self.offsets, self.numbers, True)
+        return AtomicFeatures(
+            self.values,
+            self.offsets,
+            np.zeros_like(self.species),
+            self.derivatives,
+            self.volumes,
+            self.blocks,
+            atoms,
+            self.penalties,
+        )
+
     def mapped(self, values, derivatives, blocks=None):
         """Return other columns, shape (n_environments, any), of the same environments.
 
@@ -135,17 +153,17 @@ class AtomicFeatures:
     @property
     def per_structure(self):
         """Whether rows belong to whole structures instead of atoms."""
-        return self.atoms is not None
+        return self.atoms is not None and not self.atoms.rows_are_atoms
 
     @property
     def atom_offsets(self):
         """First atom of each structure, shape (n_structures + 1,)."""
-        return self.atoms.offsets if self.per_structure else self.offsets
+        return self.offsets if self.atoms is None else self.atoms.offsets
 
     @property
     def numbers(self):
         """Atomic numbers of all atoms, shape (n_atoms,)."""
-        return self.atoms.numbers if self.per_structure else self.species
+        return self.species if self.atoms is None else self.atoms.numbers
 
     @property
     def shape(self):
@@ -179,9 +197,9 @@ class AtomicFeatures:
         structures = np.atleast_1d(np.arange(len(self))[key])
         rows, offsets = rows_of(structures, self.offsets)
         atoms = None
-        if self.per_structure:
+        if self.atoms is not None:
             index, atom_offsets = rows_of(structures, self.atoms.offsets)
-            atoms = StructureAtoms(atom_offsets, self.atoms.numbers[index])
+            atoms = self.atoms._replace(offsets=atom_offsets, numbers=self.atoms.numbers[index])
         return AtomicFeatures(
             self.values[rows],
             offsets,
@@ -233,11 +251,11 @@ class AtomicFeatures:
         chains = [part.derivatives for part in parts]
         rows = np.cumsum([0, *(len(part.values) for part in parts)])
         atoms = None
-        if parts[0].per_structure:
+        if parts[0].atoms is not None:
             shifts = np.cumsum([0, *(part.atoms.offsets[-1] for part in parts)])
-            atoms = StructureAtoms(
-                join_offsets([part.atoms.offsets for part in parts], shifts),
-                np.concatenate([part.atoms.numbers for part in parts]),
+            atoms = parts[0].atoms._replace(
+                offsets=join_offsets([part.atoms.offsets for part in parts], shifts),
+                numbers=np.concatenate([part.atoms.numbers for part in parts]),
             )
         return AtomicFeatures(
             np.concatenate([part.values for part in parts]),
@@ -380,6 +398,11 @@ def _refuse_mixed(parts):
         raise ValueError(
             "features of atoms and of whole structures cannot be joined; add the former up by "
             "skpot.PerStructure() first."
+        )
+    if len({part.atoms is None for part in parts}) > 1:
+        raise ValueError(
+            "features that are compared across species and others cannot be joined; put "
+            "skpot.SpeciesCoupling() after the union."
         )
 
 

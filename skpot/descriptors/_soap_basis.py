@@ -9,8 +9,8 @@ from ..core.cutoffs import radial_scaling
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.radial import grid_functions, knots, radial_functions, spline_table
-from ..data._ase import covalent_radius
-from ..data._elements import atomic_number, electronegativity
+from ..data._ase import alchemical_coordinates
+from ..data._elements import atomic_number
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
 _MAX_CENTRES = 10_000  # environments that covariances are taken from
@@ -238,10 +238,8 @@ def alchemical_weights(species, k):
     of their eigenvalues (Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018)). With
     k = n_species dot products of power spectra are those of the kernel with coupling kappa.
     """
-    chi = np.array([electronegativity(z) for z in species])
-    radii = np.array([covalent_radius(z) for z in species])
-    squared = (chi[:, None] - chi) ** 2 + ((radii[:, None] - radii) / 0.5) ** 2
-    kappa = np.exp(-0.5 * squared)
+    places = alchemical_coordinates(species)
+    kappa = np.exp(-0.5 * np.sum((places[:, None] - places) ** 2, axis=-1))
     vectors = leading(kappa, k)
     values = np.einsum("ae,ab,be->e", vectors, kappa, vectors)
     return vectors * np.sqrt(np.maximum(values, 0.0))

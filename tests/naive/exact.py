@@ -1,6 +1,7 @@
 """Exact Gaussian process on energies, forces and stress, by loops and dense algebra.
 
-The kernel acts between environments of one species; `features` is any function (numbers, positions,
+The kernel acts between environments of one species, or times `coupling(z, other)` between all;
+`features` is any function (numbers, positions,
 cell, pbc) -> (n_atoms, n_features). Covariances of derivatives come from second differences of the
 covariance of two energies, so nothing is known of the kernel but its values.
 """
@@ -45,23 +46,30 @@ def combination(features, structure, name, step=1e-3):
     return terms
 
 
-def covariance(kernel, first, second):
+def apart(z, other):
+    """The coupling of species that have nothing in common."""
+    return float(z == other)
+
+
+def covariance(kernel, first, second, coupling=apart):
     """Covariance of two labels, each (species, combination)."""
     total = 0.0
     for u, x in first[1]:
         for w, q in second[1]:
             for i, z in enumerate(first[0]):
                 for j, other in enumerate(second[0]):
-                    if z == other:
-                        total += u * w * kernel(x[i], q[j])
+                    if coupling(z, other):
+                        total += u * w * coupling(z, other) * kernel(x[i], q[j])
     return total
 
 
 class ExactGP:
     """Posterior of the exact process with dense matrices; `e0` is per atomic number."""
 
-    def __init__(self, features, kernel, e0, *, sigma_energy, sigma_forces, sigma_stress):
-        self.features, self.kernel, self.e0 = features, kernel, e0
+    def __init__(
+        self, features, kernel, e0, *, sigma_energy, sigma_forces, sigma_stress, coupling=apart
+    ):
+        self.features, self.kernel, self.e0, self.coupling = features, kernel, e0, coupling
         self.sigmas = sigma_energy, sigma_forces, sigma_stress
 
     def fit(self, structures):
@@ -79,7 +87,7 @@ class ExactGP:
                 else:
                     y.append(s.stress[name])
                     variance.append(sigma_stress**2)
-        matrix = [[covariance(self.kernel, a, b) for b in self.known] for a in self.known]
+        matrix = [[self._of(a, b) for b in self.known] for a in self.known]
         self.matrix = np.array(matrix) + np.diag(variance)
         self.y = np.array(y)
         self.alpha = np.linalg.solve(self.matrix, y)
@@ -88,6 +96,9 @@ class ExactGP:
     def predict(self, structure, name):
         """Value and variance of a label of a structure, free atoms' energies not included."""
         mine = structure.numbers, combination(self.features, structure, name)
-        row = np.array([covariance(self.kernel, mine, other) for other in self.known])
-        prior = covariance(self.kernel, mine, mine)
+        row = np.array([self._of(mine, other) for other in self.known])
+        prior = self._of(mine, mine)
         return float(row @ self.alpha), prior - float(row @ np.linalg.solve(self.matrix, row))
+
+    def _of(self, first, second):
+        return covariance(self.kernel, first, second, self.coupling)
