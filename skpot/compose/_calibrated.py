@@ -180,11 +180,10 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     def _held_out(estimator, X, y):
         """Return errors, standard deviations and species of all labels, flat, by quantity."""
         predicted, std = estimator.predict(X, return_std="all")
-        found = {}
+        found, numbers = {}, _numbers(X)
         for name in QUANTITIES:
             error, deviation = errors_and_deviations(y, predicted, std, name)
             species = np.zeros(len(error), dtype=np.int64)
-            numbers = _numbers(X)
             if name == "forces" and len(error) and numbers is not None:
                 known = np.all([side.has_forces for side in (y, predicted, std)], axis=0)
                 known = [numbers[k] for k in np.flatnonzero(known)]
