@@ -26,8 +26,7 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
     is the product of one on the other columns and one on the block: with a Gaussian
     :math:`B_{st} = \exp(-|e_s - e_t|^2 / 2\ell^2)`, with ``DotProduct(1)`` it is
     :math:`e_s \cdot e_t`, any coupling that is positive semi-definite. Its length scale is a
-    hyperparameter as any other: small ones give back species that are apart. Coupling helps where
-    frames are few and species alike.
+    hyperparameter as any other: small ones give back species that are apart.
 
     Columns must mean the same for all species: no `PrincipalComponents` before this step but
     ``PerAtom(PCA(n))``.
