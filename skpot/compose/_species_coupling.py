@@ -29,7 +29,7 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
     hyperparameter as any other: small ones give back species that are apart.
 
     Columns must mean the same for all species: no `PrincipalComponents` before this step but
-    ``PerAtom(PCA(n))``.
+    ``PerAtom(PCA(n))``; none after it either, which would mix the places with the rest.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         Raises
         ------
         ValueError
-            If rows are those of whole structures, a species has no place, or places differ in
-            length.
+            If rows are those of whole structures, a species has no place or two, or places are not
+            finite or differ in length.
         """
         require_features(self, X)
         _refuse_structures(X)
@@ -110,9 +110,16 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         places = self.places
         if places is None:
             places = dict(zip(kinds.tolist(), alchemical_coordinates(kinds), strict=True))
-        places = {atomic_number(z): np.asarray(e, dtype=float) for z, e in places.items()}
-        if len({e.shape for e in places.values()}) > 1 or any(e.ndim != 1 for e in places.values()):
+        given, places = places, {}
+        for z, e in given.items():
+            if atomic_number(z) in places:
+                raise ValueError(f"places has {SYMBOLS[atomic_number(z)]} twice.")
+            places[atomic_number(z)] = np.asarray(e, dtype=float)
+        vectors = list(places.values())
+        if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 for e in vectors):
             raise ValueError("places must be vectors of one length for all species.")
+        if not np.isfinite(vectors).all():
+            raise ValueError("places must be finite numbers.")
         missing = [SYMBOLS[z] for z in kinds if z not in places]
         if missing:
             raise ValueError(

@@ -166,6 +166,11 @@ class AtomicFeatures:
         return self.species if self.atoms is None else self.atoms.numbers
 
     @property
+    def centres(self):
+        """Atomic number of each row's centre, shape (n_environments,); 0 for whole structures."""
+        return self.species if self.per_structure else self.numbers
+
+    @property
     def shape(self):
         """(n_structures, n_features)."""
         return len(self), self.values.shape[1]

@@ -352,7 +352,7 @@ class VariancePotential(Potential):
         std = self.energies_std(features)
         edge = self._edges()
         # Of a species that e0 knows but no training structure has, everything is unknown.
-        largest = np.array([edge.get(int(z), 0.0) for z in features.species])
+        largest = np.array([edge.get(int(z), 0.0) for z in features.centres])
         return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
 
     def _edges(self):
@@ -379,8 +379,8 @@ def edge_std(process, features, jitter, limit):
     Of each species at most `limit` environments are looked at, evenly spread over the data.
     """
     edge = {}
-    for z in np.unique(features.species):
-        rows = np.flatnonzero(features.species == z)
+    for z in np.unique(features.centres):
+        rows = np.flatnonzero(features.centres == z)
         some = one_by_one(features, rows[:: -(-len(rows) // limit)])
         least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
         edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
