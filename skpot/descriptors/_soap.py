@@ -21,6 +21,7 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
 
 _PSEUDO = ("alchemical", "alchemical-pca")
+_MIXED = (*_PSEUDO, "totals")  # add densities of species
 _KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
 _DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
@@ -88,7 +89,8 @@ class SOAP(PairDescriptor):
     radial_basis : {"gto", "polynomial", "bessel", "optimal"}, default="gto"
         Gaussian-type orbitals, polynomials that vanish at the cutoff, the Laplacian's eigenstates
         in a sphere (`skpot.core.radial`), or for every pair of species and degree the n_max leading
-        principal components of the density around the atoms seen in `fit` (Goscinski et al.).
+        principal components of the density around the atoms seen in `fit` (Goscinski et al.), the
+        same for all neighbours whose species are mixed.
     radial_scaling : tuple of (float, float) or None, default=None
         r0 (Å) and exponent m of the weight 1/(1 + (r/r0)^m) that plays down far neighbours.
     cutoff_width : float, default=0.5
@@ -105,18 +107,23 @@ class SOAP(PairDescriptor):
         "alchemical" mixes species into `n_channels` pseudo-elements by similarity in the periodic
         table (Willatt, Musil, Ceriotti) and "alchemical-pca" by the principal components of the
         training set; "tensor" pairs each of `n_channels` random mixtures of channels with itself
-        (Darby et al.).
+        (Darby et al.). With as many pseudo-elements as species "alchemical" keeps all features;
+        similar species then learn from each other.
     n_channels : int, optional
         See compression and body_order. By default 2 pseudo-elements, 64 random mixtures or 4
         contracted channels.
+    alchemical_width : float, default=1.0
+        Distance at which species are no longer similar for "alchemical": differences count in
+        units of electronegativity and of 0.5 Å of covalent radius.
     random_state : int, RandomState instance or None, default=0
         Seed of the random mixtures.
     hypers : {"auto", "fast", "default", "accurate"}, optional
         Choose cutoff, n_max, l_max, sigma, radial_basis, radial_scaling, cutoff_width,
-        species_weights and compression in `fit`, from the bonds and species of the training
-        structures (`skpot.descriptors._hypers`). A parameter that differs from its default in the
-        signature is kept, so a grid over n_max goes with it; the default itself, such as n_max=8,
-        counts as not given. "auto" is "default"; None takes all parameters as given.
+        species_weights, compression, n_channels and alchemical_width in `fit`, from the bonds and
+        species of the training structures (`skpot.descriptors._hypers`). A parameter that differs
+        from its default in the signature is kept, so a grid over n_max goes with it; the default
+        itself, such as n_max=8, counts as not given. "auto" is "default"; None takes all parameters
+        as given.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -171,6 +178,8 @@ class SOAP(PairDescriptor):
         "cutoff_width",
         "species_weights",
         "compression",
+        "n_channels",
+        "alchemical_width",
     )
 
     _parameter_constraints = {
@@ -188,6 +197,7 @@ class SOAP(PairDescriptor):
         "species_weights": [dict, None],
         "compression": [StrOptions({"totals", "alchemical", "alchemical-pca", "tensor"}), None],
         "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+        "alchemical_width": [Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
         "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
@@ -213,6 +223,7 @@ class SOAP(PairDescriptor):
         species_weights=None,
         compression=None,
         n_channels=None,
+        alchemical_width=1.0,
         random_state=0,
         hypers=None,
         species=None,
@@ -234,6 +245,7 @@ class SOAP(PairDescriptor):
         self.species_weights = species_weights
         self.compression = compression
         self.n_channels = n_channels
+        self.alchemical_width = alchemical_width
         self.random_state = random_state
         self.hypers = hypers
         self.species = species
@@ -323,13 +335,14 @@ class SOAP(PairDescriptor):
             self.species_,
             cutoffs,
             basis.neighbor_weights(used.species_weights, self.species_),
+            used.compression in _MIXED,
         )
 
     def _k(self):
         """Return the number of channels that `n_channels` stands for."""
         used = self._used()
-        if self.n_channels is not None:
-            return int(self.n_channels)
+        if used.n_channels is not None:
+            return int(used.n_channels)
         if used.compression in _PSEUDO:
             return min(_DEFAULT_CHANNELS[used.compression], len(self.species_))
         return _DEFAULT_CHANNELS.get(used.compression, 0)
@@ -342,7 +355,8 @@ class SOAP(PairDescriptor):
         if used.compression == "totals":
             return basis.totals(tables)
         if used.compression == "alchemical":
-            weights = basis.alchemical_weights(self.species_, self._k())
+            width = float(used.alchemical_width)
+            weights = basis.alchemical_weights(self.species_, self._k(), width)
             return basis.pseudo_elements(weights, tables)
         if used.compression == "alchemical-pca":
             weights = basis.learnt_weights(tables, index, batch, self._k())

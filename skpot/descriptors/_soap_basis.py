@@ -30,6 +30,7 @@ class Setting(NamedTuple):
     species: np.ndarray  # (n_species,) atomic numbers
     cutoffs: np.ndarray  # (n_species, n_species) by centre and neighbour, Å
     weights: np.ndarray  # (n_species,) of neighbours
+    mixed: bool  # whether densities of species are added up
 
     @property
     def spacing(self):
@@ -215,6 +216,8 @@ def _optimal_contraction(setting, grid, batch):
                 size = max(np.trace(found[a, b, l]), np.finfo(float).tiny)
                 found[a, b, l] += 1e-6 * size / np.trace(everywhere[l]) * everywhere[l]
                 found[a, b, l] /= np.trace(found[a, b, l])
+    if setting.mixed:  # coefficients of different functions do not add up
+        found = np.repeat(found.mean(axis=1, keepdims=True), grid.n_species, axis=1)
     return leading(found, setting.n_max)
 
 
@@ -230,19 +233,27 @@ def pseudo_elements(weights, tables):
     return np.tile(np.kron(weights.T, np.eye(tables.n_max)), (tables.l_max + 1, 1, 1))
 
 
-def alchemical_weights(species, k):
+def alchemical_weights(species, k, width=1.0):
     r"""Return the weights (n_species, k) of pseudo-elements from similarity in the periodic table.
 
-    :math:`\kappa_{ab} = \exp(-(\chi_a - \chi_b)^2/2 - (r_a - r_b)^2/2 s^2)` with Pauling
-    electronegativities and covalent radii, s = 0.5 Å; its k leading eigenvectors times the roots
-    of their eigenvalues (Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018)). With
-    k = n_species dot products of power spectra are those of the kernel with coupling kappa.
+    :math:`\kappa_{ab} = \exp(-(\chi_a - \chi_b)^2/2 w^2 - (r_a - r_b)^2/2 w^2 s^2)` with Pauling
+    electronegativities and covalent radii, s = 0.5 Å and the width w; its k leading eigenvectors
+    times the roots of their eigenvalues (Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20,
+    29661 (2018)). With k = n_species dot products of power spectra are those of the kernel with
+    coupling kappa; of fewer the squares of a species' weights add up to less than one.
     """
-    places = alchemical_coordinates(species)
+    places = alchemical_coordinates(species) / width
     kappa = np.exp(-0.5 * np.sum((places[:, None] - places) ** 2, axis=-1))
     vectors = leading(kappa, k)
     values = np.einsum("ae,ab,be->e", vectors, kappa, vectors)
     return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def pseudo_elements_needed(species, width, kept):
+    """Return how many pseudo-elements keep that much of each species' squared length."""
+    squares = alchemical_weights(species, len(species), width) ** 2
+    enough = (np.cumsum(squares, axis=1) >= kept).all(axis=0)
+    return int(np.argmax(enough)) + 1 if enough.any() else len(species)
 
 
 def learnt_weights(tables, species, batch, k):

@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot.data import StructureBatch, as_batch
 from skpot.descriptors._hypers import length_scales
+from skpot.descriptors._soap_basis import alchemical_weights
 from skpot.testing import check_descriptor, sample_structures
 
 DESCRIPTORS = [
@@ -116,7 +117,7 @@ def test_soap_of_known_materials():
     assert chosen["ethanol"]["radial_scaling"][0] == pytest.approx(2.3, abs=0.2)
     for hypers in chosen.values():
         assert hypers["cutoff_width"] == hypers["cutoff"] == pytest.approx(5.2, abs=0.4)
-        assert hypers["compression"] is None
+    assert chosen["Si"]["compression"] is chosen["Cu"]["compression"] is None
 
 
 def test_accurate_cutoffs_hold_enough_neighbours():
@@ -134,14 +135,43 @@ def test_accurate_cutoffs_hold_enough_neighbours():
     assert cutoff([molecule]) == cutoff([boxed]) == 6.0
 
 
-def test_many_species_are_compressed():
+def crystal_of(*elements):
     rng = np.random.default_rng(0)
     sites = 2.4 * np.argwhere(np.ones((2, 2, 2))) + rng.uniform(-0.1, 0.1, (8, 3))
-    frames = [Atoms("HCNOSiPSCl", sites)]
-    soap = skpot.SOAP(hypers="auto").fit(frames)
-    assert soap.hypers_["compression"] == "totals"
+    return [Atoms(elements, sites[: len(elements)])]
+
+
+@pytest.mark.parametrize(
+    "elements, n_channels, width",
+    [
+        ("H C O".split(), 3, 0.5),
+        ("Li P S".split(), 3, 0.5),
+        ("In P".split(), 2, 0.5),
+        ("Cu Ag Au Ni Pd Pt".split(), 3, 0.5),  # alike
+        ("H C N O S".split(), 5, 0.5),
+        ("H C N O Si P S Cl".split(), 5, 0.7),  # all of them would be too many features
+    ],
+)
+def test_species_that_are_alike_share_pseudo_elements(elements, n_channels, width):
+    soap = skpot.SOAP(hypers="auto").fit(crystal_of(*elements))
+    used = soap.hypers_
+    assert used["compression"] == "alchemical"
+    assert (used["n_channels"], used["alchemical_width"]) == (n_channels, width)
     assert soap.n_features_out_ < 6000
+    weights = alchemical_weights(soap.species_, n_channels, width)
+    assert ((weights**2).sum(axis=1) > 0.95).all()
+
+
+def test_no_number_of_species_has_too_many_features():
+    soap = skpot.SOAP(hypers="auto", species=range(1, 37)).fit(crystal_of("H", "C"))
+    assert soap.n_features_out_ < 6000
+
+
+def test_a_compression_that_is_given_is_kept():
+    frames = crystal_of("H", "C")
     assert skpot.SOAP(hypers="auto", compression="tensor").fit(frames).n_features_out_ == 7 * 64
+    given = skpot.SOAP(hypers="auto", n_channels=1, alchemical_width=3.0).fit(frames).hypers_
+    assert (given["n_channels"], given["alchemical_width"]) == (1, 3.0)
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=repr)

@@ -108,6 +108,30 @@ def test_names_say_what_a_feature_is():
     assert present.tolist() == ["Si0 Si0 l0", "Si0 Si1 l0", "Si1 Si1 l0"]
 
 
+@pytest.mark.parametrize("width", [0.5, 1.0])
+def test_all_pseudo_elements_are_a_coupling_of_elements(width):
+    radial = SOAP(**SMALL, body_order=2, normalize=False)
+    plain = radial.fit_transform(FRAMES).values.reshape(-1, 2, 2)  # species, radial function
+    mixed = clone(radial).set_params(compression="alchemical", n_channels=2, alchemical_width=width)
+    values = mixed.fit_transform(FRAMES).values
+    # Pauling's electronegativities, and covalent radii in Å, of oxygen and silicon.
+    distance = np.hypot(3.44 - 1.90, (0.66 - 1.11) / 0.5)
+    other = np.exp(-0.5 * (distance / width) ** 2)
+    coupling = np.array([[1.0, other], [other, 1.0]])
+    expected = np.einsum("ian,ab,jbn->ij", plain, coupling, plain)
+    np.testing.assert_allclose(values @ values.T, expected, atol=1e-10 * abs(expected).max())
+
+
+@pytest.mark.parametrize("compression", ["totals", "alchemical", "alchemical-pca"])
+def test_species_that_are_mixed_have_the_same_radial_functions(compression):
+    soap = SOAP(**SMALL, radial_basis="optimal").fit(FRAMES)
+    mixed = clone(soap).set_params(compression=compression).fit(FRAMES)
+    apart, tables = soap.radial_tables_[soap.table_of_pair_], mixed.radial_tables_
+    assert abs(apart[0, 0] - apart[0, 1]).max() > 1e-3
+    of_neighbour = tables[mixed.table_of_pair_]
+    assert np.array_equal(of_neighbour[:, 0], of_neighbour[:, 1])
+
+
 def test_random_mixtures_depend_on_the_seed_alone():
     def values(seed):
         soap = SOAP(**SMALL, compression="tensor", n_channels=5, random_state=seed)
