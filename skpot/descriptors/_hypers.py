@@ -161,11 +161,11 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     Radial functions are the optimal ones, and neighbours that are hydrogen weigh 0.6. Species are
     mixed by similarity, so that those which are alike learn from each other: by as many
     pseudo-elements as keep 0.95 of each species at a width of 0.5, or at the first of the wider
-    ones at which they make no more than 6000 features. The cutoff of "accurate" grows by up to a quarter until 90
-    neighbours are within, which close-packed metals have anyhow and open crystals such as silicon
-    do not; molecules in cells with vacuum do not count. Errors on held-out training frames vary
-    little around these factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several
-    hundred frames to pay on molecules (benchmarks/README.md).
+    ones at which they make no more than 6000 features. The cutoff of "accurate" grows by up to a
+    quarter until 90 neighbours are within, which close-packed metals have anyhow and open crystals
+    such as silicon do not; molecules in cells with vacuum do not count. Errors on held-out training
+    frames vary little around these factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
+    needs several hundred frames to pay on molecules (benchmarks/README.md).
 
     Parameters
     ----------
