@@ -48,7 +48,8 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
 
     Notes
     -----
-    `skpot.compile` does not take it; the calculator runs the pipeline then.
+    `skpot.compile` takes it as the last step before a kernel that is a product of one on the block
+    "species" and one on other blocks. Each species then has a copy of all references.
 
     References
     ----------

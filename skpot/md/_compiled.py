@@ -19,6 +19,7 @@ from ._expansions import expansion_of, require_form
 from ._feature_trees import NotCompilableError, mapped_tree
 from ._leverages import graded
 from ._reductions import folded, trimmed
+from ._uncoupled import split_coupling, uncoupled
 
 
 def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
@@ -78,9 +79,16 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
             'it on, as in skpot.compile(model, X_test, dtype="float32").'
         )
     pipeline = fitted_pipeline(model)
-    tree = mapped_tree([step for _, step in pipeline.steps[:-1]])
+    steps, coupling = split_coupling([_thawed(step) for _, step in pipeline.steps[:-1]])
+    tree = mapped_tree(steps)
     regressor = _thawed(pipeline[-1])
     require_form(regressor)
+    if coupling is not None:
+        if grades:
+            raise NotCompilableError(
+                "extrapolation grades of coupled species have no compiled form."
+            )
+        regressor = uncoupled(coupling, regressor)
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
     folded_tree, regressor = folded(tree, regressor)

@@ -80,6 +80,15 @@ MODELS = {
     "mixed channels": make_pipeline(
         soap(compression="alchemical"), skpot.KernelRidge(RBF(0.7), **NOISE)
     ),
+    "coupled": make_pipeline(
+        make_union(zbl(), make_pipeline(soap(), skpot.PerAtom(PCA(5)))),
+        skpot.SpeciesCoupling(),
+        sparse(RBF().on("soap") * RBF(1.5).on("species"), baseline="zbl"),
+    ),
+    "coupled, exact": make_pipeline(
+        soap(), skpot.SpeciesCoupling(),
+        skpot.GPR(DotProduct(1).on("species") * DotProduct(2).on("soap"), **NOISE),
+    ),
     "bispectrum": make_pipeline(soap(body_order=4, n_channels=2), sparse(RBF(0.7))),
     "single features": make_pipeline(soap(dtype="float32"), sparse(DotProduct(4))),
 }  # fmt: skip
@@ -222,6 +231,12 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
             soap(), skpot.PerStructure(), skpot.SparseGPR(RBF(5.0))
         ),
         "the kernel Product": make_pipeline(soap(), sparse(RBF(1.0) * DotProduct(1))),
+        "the kernel RBF(.*) of coupled species": make_pipeline(
+            soap(), skpot.SpeciesCoupling(), sparse(RBF(1.0))
+        ),
+        "not before LinearRidge": make_pipeline(
+            soap(), skpot.SpeciesCoupling(), skpot.LinearRidge()
+        ),
     }
     for message, model in refused.items():
         model.fit(frames, y)
@@ -251,7 +266,7 @@ def test_grades_are_those_of_the_model(fitted, name):
 
 
 def test_grades_that_cannot_be_compiled(fitted):
-    for name in ("exact", "directions", "sum on blocks"):
+    for name in ("exact", "directions", "sum on blocks", "coupled"):
         with pytest.raises(skpot.md.NotCompilableError, match="extrapolation grades"):
             skpot.compile(fitted(name), grades=True)
 

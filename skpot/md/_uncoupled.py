@@ -1,0 +1,84 @@
+"""Kernel models of coupled species as models that compare environments of one species only."""
+
+import copy
+
+import numpy as np
+
+from ..compose import SpeciesCoupling
+from ..kernels import Product
+from ._feature_trees import NotCompilableError
+from ._reductions import kernel_model
+
+
+def uncoupled(coupling, regressor):
+    r"""Return a kernel model without coupling that predicts the same.
+
+    A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centres of
+    species s, the kernel k with references of all species, whose coefficients are multiplied by
+    :math:`B_{st}`. Each species gets references of its own.
+
+    Parameters
+    ----------
+    coupling : SpeciesCoupling
+        Fitted; the last step before the regressor.
+    regressor : KernelPotential or AutoGPR
+        Fitted.
+
+    Returns
+    -------
+    KernelPotential
+        Of the features without places.
+
+    Raises
+    ------
+    NotCompilableError
+        If the kernel is no product of one of the places and one of the other features.
+    """
+    model = kernel_model(regressor)
+    if model is None:
+        raise NotCompilableError(
+            f"SpeciesCoupling has a compiled form before kernel models, not before "
+            f"{type(regressor).__name__}."
+        )
+    q, alpha, vectors = model.reference_features_, model.dual_coef_, model.dual_vectors_
+    width = q.shape[1] - len(next(iter(coupling.places_.values())))
+    of_places, rest = _factors(model.kernel_, width)
+    species = np.array(sorted(coupling.places_))
+    centres = np.zeros((len(species), q.shape[1]))
+    centres[:, width:] = [coupling.places_[int(z)] for z in species]
+    factors = of_places(centres, q)  # (n_species, n_references)
+    out = copy.copy(model)
+    out.kernel_ = rest
+    out.reference_features_ = np.tile(q[:, :width], (len(species), 1))
+    out.reference_species_ = np.repeat(species, len(q))
+    out.dual_coef_ = (factors * alpha).ravel()
+    if vectors is not None:
+        scaled = factors[:, :, None] * vectors[:, :width]
+        out.dual_vectors_ = scaled.reshape(-1, width)
+    return out
+
+
+def _factors(kernel, width):
+    """Return the factors of a kernel on columns from `width` on, and on those before."""
+    if isinstance(kernel, Product):
+        for one, other in ((kernel.k1, kernel.k2), (kernel.k2, kernel.k1)):
+            if _within(one, width, np.inf) and _within(other, 0, width):
+                return one, other
+    raise NotCompilableError(
+        f"the kernel {kernel} of coupled species has no compiled form: the product of one on the "
+        'block "species" and one on other blocks has, as in RBF().on("soap") * RBF().on("species").'
+    )
+
+
+def _within(kernel, begin, end):
+    return all(
+        s.columns is not None and begin <= s.columns[0] and s.columns[1] <= end
+        for s in kernel.similarities
+    )
+
+
+def split_coupling(steps):
+    """Return the steps, and apart from them a coupling that ends them, or None."""
+    if steps and isinstance(steps[-1], SpeciesCoupling):
+        return steps[:-1], steps[-1]
+    return steps, None
