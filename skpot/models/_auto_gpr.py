@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..kernels import RBF, Matern
-from ._evidence import draw_structures, likeliest_scales
+from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
 from ._potential import KernelPotential, Potential, VariancePotential
@@ -25,8 +25,7 @@ _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no mor
 _LEAST = 1e-6  # of labels that severity is measured by
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
-# Factors of the noise, relative to that of the kernel, from which the exact model chooses.
-_RATIOS = np.geomspace(0.25, 2.0, 25)
+_FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 # Kernels, likewise: smooth, or half of it of limited smoothness at nearly the same curvature.
 _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
 _LOOKED_AT = 2000  # labels that tell which
@@ -49,12 +48,11 @@ class AutoGPR(VariancePotential, KernelPotential):
     Without forces, :math:`\sigma_E = \nu \bar e`, with :math:`\bar e` the mean absolute energy per
     atom less its median.
 
-    The exact model takes the kernel times :math:`s^2`, and all levels times s and a factor between
-    a quarter and two, for which some 2000 labels of structures drawn at random are most likely: to
-    it, noise is what the features cannot resolve, little for small molecules and much for liquids.
-    Factors beyond, which the labels of liquids would choose, make energies worse and forces no
-    better. A sparse model keeps the rule, since most of what it misses it misses for want of
-    references.
+    The exact model takes all levels times the factor, between a quarter and two, for which some
+    2000 labels of structures drawn at random are most likely: to it, noise is what the features
+    cannot resolve, little for small molecules and much for liquids. Levels beyond, which the labels
+    of liquids would choose, make energies worse and forces no better. A sparse model keeps the
+    rule, since most of what it misses it misses for want of references.
 
     Extreme structures, such as strongly compressed ones, lose weight: the severity of a
     structure is its largest of root mean square force, energy per atom above the median and
@@ -65,7 +63,6 @@ class AutoGPR(VariancePotential, KernelPotential):
     ----------
     kernel : kernel object, default=None
         From `skpot.kernels`; None stands for `RBF()`, or what the labels of the exact model choose.
-        They choose the variance of any kernel, unless the noise is given.
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
@@ -99,7 +96,7 @@ class AutoGPR(VariancePotential, KernelPotential):
     sigma_energy_, sigma_forces_, sigma_stress_ : float
         Noise in use: eV per atom, eV/Å and eV/Å^3.
     noise_factor_ : float
-        Factor of the rule that the labels chose; 1 where they were not asked.
+        Factor that the labels chose; 1 where they were not asked.
     kernel_ : kernel object
         The kernel in use.
     weight_ : ndarray of shape (n_structures,)
@@ -228,9 +225,9 @@ class AutoGPR(VariancePotential, KernelPotential):
         """Set the noise, and return the kernel, for which some of the labels are most likely."""
         kernels = _KERNELS if self.kernel is None else (self.kernel,)
         given = self.sigma_forces if sizes.has_forces else self.sigma_energy
-        if given is not None and len(kernels) == 1:
+        factors = _FACTORS if given is None else np.ones(1)
+        if len(kernels) == len(factors) == 1:
             return kernels[0]
-        candidates = (_RATIOS,) if given is None else (np.ones(1), 1.0)
         model = self._model(kernels[0])
         with warnings.catch_warnings(), tile_threads(1):  # else the model's own fit repeats them
             warnings.simplefilter("ignore")
@@ -241,11 +238,11 @@ class AutoGPR(VariancePotential, KernelPotential):
             found = []
             for kernel in kernels:
                 bound = kernel.bind(features.blocks, features.shape[1])
-                found.append(likeliest_scales(bound, features, labels, residual, *candidates))
-        best = int(np.argmax([scales.log_likelihood for scales in found]))
-        self.noise_factor_ = found[best].noise
+                found.append(likeliest_factor(bound, features, labels, residual, factors))
+        best = int(np.argmax([likelihood for _, likelihood in found]))
+        self.noise_factor_ = found[best][0]
         self._set_noise(sizes)
-        return found[best].variance * kernels[best]
+        return kernels[best]
 
     def _noise(self):
         # Labels are measured before their noise is known.

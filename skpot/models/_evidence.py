@@ -4,7 +4,6 @@ import copy
 import warnings
 from functools import partial
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgWarning, eigh
@@ -138,59 +137,45 @@ def telling(features, labels, residual):
     return counts, float(np.sum(np.log(functionals.scale[told])))
 
 
-class Scales(NamedTuple):
-    """Factors of noise and kernel, and what the labels say of them."""
-
-    noise: float  # of all noise levels
-    variance: float  # of the kernel
-    log_likelihood: float  # up to a constant that is the same for all kernels
-
-
-def likeliest_scales(kernel, features, labels, residual, ratios, variance=None):
-    r"""Return the factors of noise and kernel for which the labels are most likely.
+def likeliest_factor(kernel, features, labels, residual, factors):
+    r"""Return the factor of all noise levels for which the labels are most likely.
 
     With the eigenvalues :math:`\lambda` of the labels' covariance and their components b along its
-    eigenvectors, all in units of the noise, minus twice the log marginal likelihood of a kernel
-    times :math:`s^2` and noise levels times sc is up to a constant
+    eigenvectors, all in units of the noise, minus twice the log marginal likelihood is up to a
+    constant
 
-    .. math:: \sum_i \frac{b_i^2}{s^2 (\lambda_i + c^2)} + \log s^2 (\lambda_i + c^2)
-
-    which is least for :math:`s^2 = \frac1n \sum_i b_i^2 / (\lambda_i + c^2)`. Predictions depend
-    on c alone.
+    .. math:: \sum_i \frac{b_i^2}{\lambda_i + c^2} + \log(\lambda_i + c^2)
 
     Parameters
     ----------
     kernel : kernel object
-        The prior covariance.
+        The prior covariance, which is not scaled.
     features, labels, residual
         As in `training_rows`, of a few structures: the covariance is dense.
-    ratios : ndarray
+    factors : ndarray
         The candidates for c.
-    variance : float, optional
-        Of the kernel, :math:`s^2`, if it is not to be chosen.
 
     Returns
     -------
-    Scales
-        Factors of one if no label tells anything.
+    factor : float
+        The likeliest, 1 if no label tells anything.
+    log_likelihood : float
+        For that factor, up to a constant that is the same for all kernels.
     """
     functionals = Functionals(features, labels)
     values = functionals.values(labels, residual)
     told = np.abs(values) > _ZERO
     if not told.any():
-        return Scales(1.0, 1.0, 0.0)
+        return 1.0, 0.0
     order = np.argsort(features.species, kind="stable")
     references = References(features.values[order], features.species[order], kernel)
     matrix = covariance(references, order, functionals, features)[np.ix_(told, told)]
     eigenvalues, vectors = eigh(matrix, overwrite_a=True, check_finite=False)
     squares = (vectors.T @ values[told]) ** 2
-    total = np.maximum(eigenvalues, 0.0) + ratios[:, None] ** 2
-    fit = np.mean(squares / total, axis=1)
-    variances = fit if variance is None else np.full(len(ratios), float(variance))
-    deviance = len(squares) * (fit / variances + np.log(variances)) + np.sum(np.log(total), axis=1)
+    total = np.maximum(eigenvalues, 0.0) + factors[:, None] ** 2
+    deviance = np.sum(squares / total + np.log(total), axis=1)
     best = np.argmin(deviance)
-    scale = np.sqrt(variances[best])
-    return Scales(float(scale * ratios[best]), float(scale**2), -0.5 * float(deviance[best]))
+    return float(factors[best]), -0.5 * float(deviance[best])
 
 
 def likeliest_noise(trapezoids, features, labels, residual, begin):
