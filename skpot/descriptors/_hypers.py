@@ -158,14 +158,15 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     Radial scaling is that of Willatt, Musil, Ceriotti (Phys. Chem. Chem. Phys. 20, 29661 (2018)),
     the width agrees with the 0.3 Å with hydrogen and 0.5 Å without of the universal SOAP
     heuristics (github.com/libAtoms/universalSOAP).
-    Radial functions are the optimal ones, and neighbours that are hydrogen weigh 0.6. Species are
-    mixed by similarity, so that those which are alike learn from each other: by as many
-    pseudo-elements as keep 0.95 of each species at a width of 0.5, or at the first of the wider
-    ones at which they make no more than 6000 features. The cutoff of "accurate" grows by up to a
-    quarter until 90 neighbours are within, which close-packed metals have anyhow and open crystals
-    such as silicon do not; molecules in cells with vacuum do not count. Errors on held-out training
-    frames vary little around these factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate"
-    needs several hundred frames to pay on molecules (benchmarks/README.md).
+    Radial functions are the optimal ones, and neighbours that are hydrogen weigh 0.6. Species that
+    are alike are mixed, so that they learn from each other: by the pseudo-elements that keep 0.95
+    of each species at a width of 0.5, where these are fewer than the species; or where all species
+    would make more than 6000 features, at the first wider one at which pseudo-elements do not. The
+    cutoff of "accurate" grows by up to a quarter until 90 neighbours are within, which close-packed
+    metals have anyhow and open crystals such as silicon do not; molecules in cells with vacuum do
+    not count. Errors on held-out training frames vary little around these factors (0.17 to 0.25,
+    1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to pay on molecules
+    (benchmarks/README.md).
 
     Parameters
     ----------
@@ -196,9 +197,10 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     chosen["cutoff_width"] = float(min([used["cutoff"], *(pair_cutoffs or {}).values()]))
     if 1 in scales.species and len(scales.species) > 1:
         chosen["species_weights"] = {"H": 0.6}
-    if body_order == 3 and len(scales.species) > 1 and used["compression"] in (None, "alchemical"):
+    if body_order == 3 and used["compression"] in (None, "alchemical"):
         n, width = _pseudo_elements(scales.species, used["n_max"], used["l_max"])
-        chosen |= {"compression": "alchemical", "n_channels": n, "alchemical_width": width}
+        if n < len(scales.species):
+            chosen |= {"compression": "alchemical", "n_channels": n, "alchemical_width": width}
     return chosen
 
 
