@@ -131,6 +131,14 @@ def test_accuracy_of_the_symmetric_model():
     assert 0.0 < record["ethanol"]["mae_forces_meV_A"] < 500.0
 
 
+def test_accuracy_on_alloys():
+    records = run(FOLDER / "accuracy_alloys.py", "--quick", "--elements", "Cu,Ag,Au,Pd")
+    assert [record["mixing"] for record in records] == ["chosen", "totals", "apart"]
+    assert [record["chosen"]["n_channels"] for record in records] == [3, None, 4]
+    for record in records:
+        assert record["test"]["structures"] == 4 and record["test"]["mae_forces_eV_A"] > 0.0
+
+
 def test_uncertainty_on_published_sets(small_set):
     folder = small_set / "mlearn_Si"
     folder.mkdir()
