@@ -139,6 +139,7 @@ _DILUTE = 1.5  # a cutoff that would have to grow so much is in vacuum
 
 _WIDTHS = 0.5, 0.7, 1.0, 1.4, 2.0  # see `alchemical_weights`
 _KEPT = 0.95  # of the squared length of each species, by its pseudo-elements
+_FEWEST = 3  # pseudo-elements, however many features each makes: two do not tell H, C and O apart
 
 _SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds; sigma and r0 in bonds
     "fast": (5, 4, 4.0, 1.9, 0.2, 1.6),
@@ -161,12 +162,12 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     Radial functions are the optimal ones, and neighbours that are hydrogen weigh 0.6. Species that
     are alike are mixed, so that they learn from each other: by the pseudo-elements that keep 0.95
     of each species at a width of 0.5, where these are fewer than the species; or where all species
-    would make more than 6000 features, at the first wider one at which pseudo-elements do not. The
-    cutoff of "accurate" grows by up to a quarter until 90 neighbours are within, which close-packed
-    metals have anyhow and open crystals such as silicon do not; molecules in cells with vacuum do
-    not count. Errors on held-out training frames vary little around these factors (0.17 to 0.25,
-    1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to pay on molecules
-    (benchmarks/README.md).
+    would make more than 6000 features, at the first wider one at which pseudo-elements do not, or
+    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbours are within, which
+    close-packed metals have anyhow and open crystals such as silicon do not; molecules in cells
+    with vacuum do not count. Errors on held-out training frames vary little around these factors
+    (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to pay on
+    molecules (benchmarks/README.md).
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
 def _pseudo_elements(species, n_max, l_max):
     """Return how many pseudo-elements stand for the species, and the width of their similarity."""
     channels = int(np.sqrt(0.25 + 2.0 * _MAX_FEATURES / (l_max + 1)) - 0.5)
-    most = max(channels // n_max, 1)
+    most = max(channels // n_max, _FEWEST)
     for width in _WIDTHS:
         needed = pseudo_elements_needed(species, width, _KEPT)
         if needed <= most:

@@ -168,6 +168,13 @@ def test_species_that_differ_stay_apart(elements):
     assert soap.n_features_out_ == 7 * channels * (channels + 1) // 2
 
 
+def test_many_radial_functions_do_not_mix_species_that_differ():
+    soap = skpot.SOAP(n_max=20, hypers="auto").fit(crystal_of("H", "C", "O"))
+    assert soap.hypers_["compression"] is None
+    soap = skpot.SOAP(n_max=20, hypers="auto").fit(crystal_of("H", "C", "N", "O"))
+    assert soap.hypers_["n_channels"] == 3
+
+
 def test_no_number_of_species_has_too_many_features():
     soap = skpot.SOAP(hypers="auto", species=range(1, 37)).fit(crystal_of("H", "C"))
     assert soap.n_features_out_ < 6000
