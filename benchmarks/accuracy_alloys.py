@@ -56,10 +56,13 @@ def labelled(n, rng, elements):
 
 
 def main():
+    import warnings
+
     import numpy as np
 
     import skpot
 
+    warnings.simplefilter("ignore", UserWarning)  # energies are relative to those of the crystals
     if OPTIONS.quick:
         OPTIONS.train, OPTIONS.held, OPTIONS.preset = 8, 4, "fast"
     elements, rng = OPTIONS.elements.split(","), np.random.default_rng(OPTIONS.seed)

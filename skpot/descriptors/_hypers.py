@@ -163,11 +163,11 @@ def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cu
     are alike are mixed, so that they learn from each other: by the pseudo-elements that keep 0.95
     of each species at a width of 0.5, where these are fewer than the species; or where all species
     would make more than 6000 features, at the first wider one at which pseudo-elements do not, or
-    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbours are within, which
-    close-packed metals have anyhow and open crystals such as silicon do not; molecules in cells
-    with vacuum do not count. Errors on held-out training frames vary little around these factors
-    (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to pay on
-    molecules (benchmarks/README.md).
+    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbours are within,
+    which close-packed metals have anyhow and open crystals such as silicon do not; molecules in
+    cells with vacuum do not count. Errors on held-out training frames vary little around these
+    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to
+    pay on molecules (benchmarks/README.md).
 
     Parameters
     ----------
