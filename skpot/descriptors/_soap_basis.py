@@ -30,7 +30,7 @@ class Setting(NamedTuple):
     species: np.ndarray  # (n_species,) atomic numbers
     cutoffs: np.ndarray  # (n_species, n_species) by centre and neighbour, Å
     weights: np.ndarray  # (n_species,) of neighbours
-    mixed: bool  # whether densities of species are added up
+    mixed: bool = False  # whether densities of species are added up
 
     @property
     def spacing(self):
