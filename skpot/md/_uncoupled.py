@@ -41,7 +41,7 @@ def uncoupled(coupling, regressor):
             f"{type(regressor).__name__}."
         )
     q, alpha, vectors = model.reference_features_, model.dual_coef_, model.dual_vectors_
-    width = q.shape[1] - len(next(iter(coupling.places_.values())))
+    width = q.shape[1] - (coupling.n_features_out_ - coupling.n_features_in_)
     of_places, rest = _factors(model.kernel_, width)
     species = np.array(sorted(coupling.places_))
     centres = np.zeros((len(species), q.shape[1]))
