@@ -50,6 +50,7 @@ _SUBMODULES = {
     "data",
     "datasets",
     "descriptors",
+    "exceptions",
     "kernels",
     "md",
     "metrics",

@@ -33,6 +33,8 @@ from sklearn.utils._param_validation import (
 # Length of any X, and weights checked with scikit-learn's own messages.
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from .exceptions import InputError
+
 __all__ = [
     "HasMethods",
     "Hidden",
@@ -81,7 +83,7 @@ class NamedMetric:
     def __call__(self, y_true, y_pred, *, n_atoms=None, sample_weight=None):
         """Return the error of `y_pred`; see the function of the same name in `skpot.metrics`."""
         if self.__name__ not in METRICS:  # also guards names that come from a file
-            raise ValueError(f"{self.__name__!r} is not one of the metrics {METRICS}")
+            raise InputError(f"{self.__name__!r} is not one of the metrics {METRICS}")
         function = getattr(importlib.import_module("skpot.metrics"), self.__name__)
         options = {} if n_atoms is None else {"n_atoms": n_atoms}
         return function(y_true, y_pred, sample_weight=sample_weight, **options)

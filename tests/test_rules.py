@@ -10,6 +10,7 @@ import types
 import pytest
 
 import skpot
+from skpot import exceptions
 from tests.project import PACKAGE, ROOT, python_files, tracked_files, tree, where
 
 MAX_LINES = 500
@@ -162,3 +163,50 @@ def test_public_names_are_documented(value):
         )
         assert not returns or {"Returns", "Yields"} & set(found), "returns something undocumented"
     assert ">>>" in found.get("Examples", ""), "no runnable Examples section"
+
+
+# What Python itself or NumPy expects at a place, not what a user catches.
+PROTOCOL_ERRORS = {"AttributeError", "AssertionError", "NotImplementedError", "Exit"}
+
+
+def raised_names(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            function = node.exc.func
+            if isinstance(function, ast.Name | ast.Attribute):
+                yield node, function.id if isinstance(function, ast.Name) else function.attr
+
+
+def test_errors_are_those_of_skpot():
+    own = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
+    own |= {"BlowUp", "LimitPassed", "DivergenceError", "CommandError"}
+    offenders = [
+        f"{where(path, node)} {name}"
+        for path in python_files(PACKAGE)
+        if not path.is_relative_to(PACKAGE / "datasets" / "generate")
+        for node, name in raised_names(path)
+        if name[0].isupper() and name not in own | PROTOCOL_ERRORS
+    ]
+    assert not offenders, f"raise the errors of skpot.exceptions: {offenders}"
+
+
+def test_warnings_are_those_of_skpot():
+    own = {name for name in exceptions.__all__ if name.endswith("Warning")}
+    offenders = []
+    for path in python_files(PACKAGE):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                if not names & (own | {"InconsistentVersionWarning"}):
+                    offenders.append(where(path, node))
+    assert not offenders, f"give the warnings of skpot.exceptions: {offenders}"
+
+
+def test_every_error_is_one_of_skpot_and_one_users_expect():
+    for name in exceptions.__all__:
+        kind = getattr(exceptions, name)
+        assert issubclass(kind, exceptions.SkpotError | exceptions.SkpotWarning), name
+        if kind is not exceptions.SkpotError:
+            assert issubclass(kind, Warning) or len(
+                {ValueError, TypeError, RuntimeError, OSError, ImportError} & set(kind.__mro__)
+            ), name

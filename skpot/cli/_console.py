@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from ..exceptions import InputError, SkpotError
+
 _DEBUG = inspect.Parameter(
     "debug",
     inspect.Parameter.KEYWORD_ONLY,
@@ -24,7 +26,7 @@ _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
 
-class CommandError(Exception):
+class CommandError(SkpotError):
     """Ends a command with a message and exit code 1."""
 
 
@@ -75,7 +77,7 @@ def reading(paths):
     except Exception as error:
         if isinstance(error, OSError) and error.filename:
             raise
-        raise ValueError(f"{paths} cannot be read: {error}") from error
+        raise InputError(f"{paths} cannot be read: {error}") from error
 
 
 def say(text=""):

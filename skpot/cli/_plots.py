@@ -4,11 +4,13 @@ import os
 
 import numpy as np
 
+from ..exceptions import MissingDependencyError
+
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise ImportError(
+    raise MissingDependencyError(
         'plots need matplotlib: python -m pip install "skpot[plot]" or matplotlib'
     ) from error
 

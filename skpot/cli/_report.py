@@ -7,6 +7,7 @@ from skpot.data._elements import SYMBOLS
 from skpot.metrics import calibration_error, error_correlation, residual_report, summary
 from skpot.metrics._uncertainty import errors_and_deviations
 
+from ..exceptions import InputError
 from ._console import reading, say, title
 
 GPA = 160.21766208  # GPa in one eV/Å³
@@ -23,7 +24,7 @@ def read_file(paths, keys):
     with reading(names):
         X, y = read(paths, **keys)
     if not X:
-        raise ValueError(f"{names} holds no structures.")
+        raise InputError(f"{names} holds no structures.")
     return X, y
 
 

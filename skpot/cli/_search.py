@@ -11,6 +11,8 @@ from sklearn.model_selection import (
 )
 from tqdm import tqdm
 
+from ..exceptions import InputError
+
 
 class _Counted:
     """Scorer that moves a progress bar."""
@@ -28,19 +30,19 @@ def folds(X, n, group_key, seed):
     """Return a splitter and the group of each structure, or None."""
     if group_key is None:
         if len(X) < n:
-            raise ValueError(f"{n} folds need as many structures, there are {len(X)}.")
+            raise InputError(f"{n} folds need as many structures, there are {len(X)}.")
         return KFold(n, shuffle=True, random_state=seed), None
     missing = [i for i, atoms in enumerate(X) if group_key not in atoms.info]
     if missing:
         known = sorted({key for atoms in X for key in atoms.info}) or "nothing"
-        raise ValueError(
+        raise InputError(
             f"{len(missing)} structures (first: {missing[0]}) have no info key {group_key!r}; "
             f"what they have is {known}."
         )
     groups = np.array([str(atoms.info[group_key]) for atoms in X])
     found = len(np.unique(groups))
     if found < 2:
-        raise ValueError(f"all structures are of one group {groups[0]!r} by {group_key!r}.")
+        raise InputError(f"all structures are of one group {groups[0]!r} by {group_key!r}.")
     return GroupKFold(min(n, found)), groups
 
 

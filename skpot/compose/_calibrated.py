@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from .._base import VersionedEstimator
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context, _safe_indexing
 from ..data import AtomicFeatures, Targets
+from ..exceptions import InputError
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
 from ..models._potential import check_return_std
 
@@ -149,7 +150,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             if (told & (std > 0.0)).any():
                 held_out[name] = error[told], std[told], species[told]
         if not held_out:
-            raise ValueError("no held-out structure has a label to compare predictions with.")
+            raise InputError("no held-out structure has a label to compare predictions with.")
         self.species_factors_ = {}
         if self.method == "coverage":
             self.calibration_, self.species_factors_ = _coverage(held_out)
@@ -281,7 +282,7 @@ def _checked(y, name):
     if isinstance(y, Targets):
         return y
     if y is None:
-        raise ValueError(f"{name} requires y to be passed, but the target y is None")
+        raise InputError(f"{name} requires y to be passed, but the target y is None")
     return column_or_1d(y, dtype=float, warn=True)
 
 

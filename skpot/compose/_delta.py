@@ -9,6 +9,7 @@ from .._sklearn import HasMethods, _fit_context
 from ..data import Targets, check_structures
 from ..data._ase import labels_by
 from ..data._checks import summarize
+from ..exceptions import InputError
 
 _LABELS = ("energy", "forces", "stress")
 
@@ -125,7 +126,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
             ]
             if missing:
                 what = " and ".join(missing)
-                raise ValueError(
+                raise InputError(
                     f"{type(self._calculator()).__name__} gives no {what}, which y has: drop them, "
                     f"as in Targets(y.energy), or use a calculator with {what}."
                 )
@@ -186,7 +187,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
             if wrong:
                 problems[i] = f"{type(calculator).__name__} gives no finite {' or '.join(wrong)}"
         if problems:
-            raise ValueError(summarize(problems, len(X)))
+            raise InputError(summarize(problems, len(X)))
         return Targets(*([parts[k] for parts in labels] for k in range(3)))
 
     def _calculator(self):

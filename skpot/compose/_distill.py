@@ -13,6 +13,7 @@ from .._sklearn import HasMethods, Interval, validate_params
 from ..data import Targets, check_structures
 from ..data._checks import summarize
 from ..data._elements import SYMBOLS
+from ..exceptions import InputError, InputTypeError
 from ..metrics import energy_rmse, forces_rmse, stress_rmse
 from ..models import SparseGPR
 from ..models._rows import as_targets
@@ -118,13 +119,13 @@ def _refuse_unknown(teacher, frames):
         if unknown := {int(z) for z in atoms.numbers} - set(teacher.e0_):
             problems[i] = f"the teacher does not know {', '.join(SYMBOLS[z] for z in unknown)}"
     if problems:
-        raise ValueError(summarize(problems, len(frames)))
+        raise InputError(summarize(problems, len(frames)))
 
 
 def _held_out(frames, test_size, groups, random_state):
     """Return the indices of the frames to fit and to hold out, ascending."""
     if len(frames) < 2:
-        raise ValueError(f"distillation needs two frames or more, got {len(frames)}.")
+        raise InputError(f"distillation needs two frames or more, got {len(frames)}.")
     kind = ShuffleSplit if groups is None else GroupShuffleSplit
     check_consistent_length(frames, groups)
     split = kind(1, test_size=test_size, random_state=random_state)
@@ -135,7 +136,7 @@ def _held_out(frames, test_size, groups, random_state):
 def _require_pipeline(model):
     if not hasattr(model, "steps"):
         hint = ": take its best_estimator_" if hasattr(model, "best_estimator_") else ""
-        raise TypeError(
+        raise InputTypeError(
             "a student that uses the teacher's features needs a Pipeline as teacher, but got "
             f"{type(model).__name__}{hint}. Or give a Pipeline as student."
         )

@@ -5,6 +5,8 @@ from functools import singledispatch
 import numpy as np
 from sklearn.preprocessing import Normalizer
 
+from ..exceptions import InputTypeError
+
 
 @singledispatch
 def jacobian_of(transformer):
@@ -55,7 +57,7 @@ class UnitLength:
 
     def __init__(self, transformer):
         if transformer.norm != "l2":
-            raise TypeError(
+            raise InputTypeError(
                 f'Normalizer(norm="{transformer.norm}") has kinks, so forces would jump; use '
                 'norm="l2".'
             )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..descriptors import SOAP, ZBL
+from ..exceptions import InputError
 from ..models import AutoGPR
 from ._principal import PrincipalComponents
 
@@ -73,7 +74,7 @@ def make_potential(preset="default", species=None, *, verbose=0):
     False
     """
     if preset not in _PRESETS:
-        raise ValueError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
+        raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
     size = _PRESETS[preset]
     # A central density is a constant of each centre, which takes a share of the length that the
     # kernel compares.

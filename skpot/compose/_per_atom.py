@@ -5,6 +5,7 @@ import re
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, _fit_context
+from ..exceptions import InputTypeError
 from ._rows import RowTransformer, require_features
 
 # What scikit-learn says if y is missing; tags do not tell (SelectKBest has none).
@@ -82,7 +83,7 @@ class PerAtom(RowTransformer):
             if not _WANTS_LABELS.search(str(error)):
                 raise
             name = type(self.transformer).__name__
-            raise TypeError(
+            raise InputTypeError(
                 f"{name} needs a label for each row, but labels belong to structures, not to "
                 "atoms. Choose a step that needs none, such as VarianceThreshold or PCA, or one "
                 f"row for each structure: skpot.PerStructure({name}(...))."

@@ -122,7 +122,7 @@ class PerStructure(RowTransformer):
             features.offsets,
             features.numbers,
             chain,
-            features.volumes,
+            features.info,
             features.blocks,
         )
 

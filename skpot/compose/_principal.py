@@ -13,6 +13,7 @@ from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import Interval, _fit_context
 from ..data import SpeciesMap
 from ..data._elements import SYMBOLS
+from ..exceptions import InputError
 from ._rows import require_features
 
 _FEW = 500  # rows or columns more than asked for, up to which all directions are found
@@ -136,13 +137,13 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         check_is_fitted(self, "matrices_")
         require_features(self, X)
         if X.shape[1] != self.n_features_in_:
-            raise ValueError(
+            raise InputError(
                 f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
                 f"{self.n_features_in_}."
             )
         unknown = np.setdiff1d(X.species, self.species_)
         if len(unknown):
-            raise ValueError(
+            raise InputError(
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
                 f"{type(self).__name__} knows {', '.join(SYMBOLS[z] for z in self.species_)}. Fit "
                 "it on data that has them."

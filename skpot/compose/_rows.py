@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, clone
 
 from .._base import ContainerOutput, VersionedEstimator
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
+from ..exceptions import InputError, InputTypeError
 from ._jacobians import jacobian_of
 
 _AFFINE_TOLERANCE = 1e-8
@@ -51,7 +52,7 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
 
     def _check_width(self, features):
         if features.shape[1] != self.n_features_in_:
-            raise ValueError(
+            raise InputError(
                 f"X has {features.shape[1]} features but {type(self).__name__} was fitted with "
                 f"{self.n_features_in_}."
             )
@@ -98,7 +99,7 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
         except ValueError:  # a probe outside of what the transformer takes
             pass
         name = type(self.transformer_).__name__
-        raise TypeError(
+        raise InputTypeError(
             f"{name} is not an affine map of the rows, so its derivative is unknown. Register "
             f"it: skpot.compose.register_jacobian({name}, ...); or choose an affine step "
             "(StandardScaler, PCA, ...)."
@@ -130,7 +131,7 @@ def _blocks(n, row_bytes):
 def require_features(estimator, X):
     """Raise `TypeError` unless X is `AtomicFeatures`."""
     if not isinstance(X, AtomicFeatures):
-        raise TypeError(
+        raise InputTypeError(
             f"{type(estimator).__name__} takes AtomicFeatures, as descriptors return them, but got "
             f"{type(X).__name__}; put a descriptor such as skpot.SOAP() before it."
         )

@@ -11,6 +11,7 @@ from .._sklearn import Interval, _fit_context
 from ..data import PadColumns
 from ..data._ase import alchemical_coordinates
 from ..data._elements import SYMBOLS, atomic_number
+from ..exceptions import InputError
 from ._rows import require_features
 
 
@@ -114,16 +115,16 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         given, places = places, {}
         for z, e in given.items():
             if atomic_number(z) in places:
-                raise ValueError(f"places has {SYMBOLS[atomic_number(z)]} twice.")
+                raise InputError(f"places has {SYMBOLS[atomic_number(z)]} twice.")
             places[atomic_number(z)] = np.asarray(e, dtype=float)
         vectors = list(places.values())
         if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 for e in vectors):
-            raise ValueError("places must be vectors of one length for all species.")
+            raise InputError("places must be vectors of one length for all species.")
         if not np.isfinite(vectors).all():
-            raise ValueError("places must be finite numbers.")
+            raise InputError("places must be finite numbers.")
         missing = [SYMBOLS[z] for z in kinds if z not in places]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"places has none of {', '.join(missing)}; add them to the dictionary."
             )
         self.places_ = {z: float(self.scale) * e for z, e in places.items()}
@@ -153,14 +154,14 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         require_features(self, X)
         _refuse_structures(X)
         if X.shape[1] != self.n_features_in_:
-            raise ValueError(
+            raise InputError(
                 f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
                 f"{self.n_features_in_}."
             )
         kinds, kind = np.unique(X.numbers, return_inverse=True)
         missing = [SYMBOLS[z] for z in kinds if z not in self.places_]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"species {', '.join(missing)} did not occur in fit; give them places={{...}}."
             )
         places = np.array([self.places_[z] for z in kinds]).reshape(len(kinds), -1)[kind]
@@ -193,4 +194,4 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
 
 def _refuse_structures(X):
     if X.per_structure:
-        raise ValueError("SpeciesCoupling takes a row for each atom; put PerStructure after it.")
+        raise InputError("SpeciesCoupling takes a row for each atom; put PerStructure after it.")

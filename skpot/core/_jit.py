@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 from numba import extending
 
+from ..exceptions import CacheWarning
+
 # `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
@@ -55,7 +57,7 @@ def _decorate(function, **options):
             warnings.warn(
                 f"compiled functions cannot be cached on disk ({error}); every process will "
                 "compile anew. Set NUMBA_CACHE_DIR to a writable folder.",
-                RuntimeWarning,
+                CacheWarning,
                 stacklevel=3,
             )
         return numba.njit(**options)(function)

@@ -18,6 +18,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, types
 
+from ..exceptions import FileError, InputError, InputTypeError
 from . import _jit
 from ._arena import Arena
 from .pairs import Pairs, largest
@@ -168,7 +169,7 @@ def compiler(variable, default):
     """Return a compiler's command as a list: what the environment variable holds, or `default`."""
     command = shlex.split(os.environ.get(variable, "")) or [default]
     if shutil.which(command[0]) is None:
-        raise OSError(
+        raise FileError(
             f"no compiler: {command[0]} was not found. Install one (Debian: apt install g++) or "
             f"name it in the environment variable {variable}."
         )
@@ -222,7 +223,7 @@ def _check_cpu(cc, cpu, folder):
     (folder / "empty.c").write_text("int skpot_empty;\n")
     result = _run([*cc, flag, "-c", "empty.c", "-o", "empty.o"], folder)
     if result.returncode:
-        raise ValueError(
+        raise InputError(
             f"{cc[0]} knows no processor {cpu!r}; x86-64-v2, -v3 and -v4 are common levels "
             f"of Intel's and AMD's. It says: {_first_error(result)}"
         )
@@ -240,7 +241,7 @@ class _Layout:
         """Return the Python expression of a part of the model."""
         if isinstance(value, np.ndarray):
             if value.dtype not in _TYPES:
-                raise TypeError(
+                raise InputTypeError(
                     f"a model's arrays must be float64, float32 or int64, not {value.dtype}"
                 )
             self.arrays.append(np.ascontiguousarray(value))
@@ -260,7 +261,7 @@ class _Layout:
         if isinstance(value, float):
             text = repr(float(value))
             return text if math.isfinite(value) else f"float64({text})"
-        raise TypeError(f"a model consists of arrays, numbers and tuples, got {type(value)}")
+        raise InputTypeError(f"a model consists of arrays, numbers and tuples, got {type(value)}")
 
     def write(self, file):
         """Write the numbers of all arrays; return where each begins."""
@@ -316,7 +317,7 @@ def _link(cc, flags, folder):
     command = [*cc, *flags, "-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden"]
     result = _run([*command, *complete, "-o", "model.so", "model.c", *objects, "-lm"], folder)
     if result.returncode:
-        raise ValueError(
+        raise InputError(
             "the model's functions need more than the C library offers, or the C compiler fails. "
             f"It says: {_first_error(result)}"
         )

@@ -16,6 +16,7 @@ from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph
 from skpot.data._label_checks import check_targets
 from skpot.data._read import read
+from skpot.data._structure_info import StructureInfo, cell_volumes
 from skpot.data._targets import Targets
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "SelectColumns",
     "SpeciesMap",
     "StructureBatch",
+    "StructureInfo",
     "Targets",
     "as_batch",
+    "cell_volumes",
     "check_pair_distances",
     "check_structures",
     "check_targets",

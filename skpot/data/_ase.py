@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from ._elements import electronegativity
+from ._structure_info import cell_volumes
 
 NOTHING = {}
 
@@ -89,7 +90,7 @@ def calculator_labels(atoms):
     forces : ndarray of shape (n_atoms, 3) or None
         In eV/Å, not projected on constraints.
     stress : ndarray of shape (6,) or None
-        In eV/Å³; only asked for if all three directions are periodic.
+        In eV/Å³; only asked for where there is one, see `cell_volumes`.
     """
     from ase.calculators.calculator import PropertyNotImplementedError
 
@@ -105,8 +106,8 @@ def calculator_labels(atoms):
     energy = ask("free_energy") if forces is not None else None
     if energy is None:
         energy = ask("energy")
-    periodic = np.all(atoms.pbc) and atoms.cell.rank == 3
-    return energy, forces, ask("stress") if periodic else None
+    has_stress = np.isfinite(cell_volumes([atoms.cell.array])[0])
+    return energy, forces, ask("stress") if has_stress else None
 
 
 def labels_by(calculator, structures):

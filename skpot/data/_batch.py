@@ -5,8 +5,10 @@ import numpy as np
 from ..core.images import survey
 from ..core.neighbors import search
 from ..core.pairs import closest_squared
+from ..exceptions import StructureError
 from ._checks import MAX_IMAGES, MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
 from ._graph import NeighborGraph, rows_of
+from ._structure_info import StructureInfo, cell_volumes, digest
 
 
 class StructureBatch:
@@ -54,9 +56,20 @@ class StructureBatch:
             yield self.take(np.flatnonzero(piece == p))
 
     def volumes(self):
-        """Return the volumes in Å^3; NaN where a direction is not periodic."""
-        volume = np.abs(np.linalg.det(self.cells))
-        return np.where(self.pbc.all(axis=1), volume, np.nan)
+        """Return the volumes in Å³; NaN where there is no stress, see `cell_volumes`."""
+        return cell_volumes(self.cells)
+
+    def info(self):
+        """Return the `StructureInfo` of the structures."""
+        return StructureInfo(self.volumes(), self.pbc.all(axis=1), self.keys())
+
+    def keys(self):
+        """Return 64 bits that identify each structure as it was given, (n_structures,)."""
+        positions, cells = self.positions + 0.0, self.cells + 0.0  # the two zeros are one number
+        keys = np.empty(len(self), dtype=np.uint64)
+        for s, (a, b) in enumerate(zip(self.offsets[:-1], self.offsets[1:], strict=True)):
+            keys[s] = digest(self.numbers[a:b], positions[a:b], cells[s], self.pbc[s])
+        return keys
 
     def neighbors(self, cutoff):
         """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å), images included.
@@ -82,7 +95,7 @@ class StructureBatch:
             Whether to return shifts, an array of int32 of shape (n_pairs, 3), in cell vectors.
         """
         if not cutoff > 0.0:
-            raise ValueError(f"cutoff is {cutoff}, which must be a positive distance in Å.")
+            raise StructureError(f"cutoff is {cutoff}, which must be a positive distance in Å.")
         plan = survey(self.positions, self.cells, self.pbc, self.offsets, cutoff)
         n_images = plan.n_points / np.maximum(np.diff(self.offsets), 1)
         problems = {}
@@ -97,7 +110,7 @@ class StructureBatch:
                     "flat; take a reduced one (ase.build.niggli_reduce)"
                 )
         if problems:
-            raise ValueError(summarize(problems, len(self)))
+            raise StructureError(summarize(problems, len(self)))
         return search(plan, cutoff, with_shifts)
 
     def refuse_coincident(self, graph):

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..core.images import survey
 from ..core.neighbors import search
+from ..exceptions import InputTypeError, StructureError
 from ._ase import extract_arrays
 from ._graph import rows_of
 
@@ -43,7 +44,7 @@ def check_structures(X):
     >>> check_structures(bulk("Si"))
     Traceback (most recent call last):
     ...
-    TypeError: X is a single structure (Si2); ... put it in a list: [atoms].
+    skpot.exceptions.InputTypeError: X is a single structure (Si2); ... put it in a list: [atoms].
     """
     return check_and_extract(X)[0]
 
@@ -86,7 +87,7 @@ def check_and_extract(X, search_follows=False):
         for i, text in _close_atoms(positions, cells, pbc, offsets, skip=problems):
             problems.setdefault(i, text)
     if problems:
-        raise ValueError(summarize(problems, len(structures)))
+        raise StructureError(summarize(problems, len(structures)))
     return structures, arrays
 
 
@@ -113,7 +114,7 @@ def check_pair_distances(distances, pair_start, pair_neighbor, offsets):
         i = int(np.searchsorted(offsets, center, side="right") - 1)
         first, second = center - offsets[i], pair_neighbor[pair] - offsets[i]
         problems.setdefault(i, _close_text(first, second, distances[pair]))
-    raise ValueError(summarize(problems, len(offsets) - 1))
+    raise StructureError(summarize(problems, len(offsets) - 1))
 
 
 def summarize(problems, n):
@@ -151,29 +152,29 @@ def _as_list(X):
     """Return the structures of X in a list or say what X is instead."""
     if _is_structure(X):
         formula = X.get_chemical_formula() if hasattr(X, "get_chemical_formula") else "one"
-        raise TypeError(
+        raise InputTypeError(
             f"X is a single structure ({formula}); skpot takes several at a time, "
             "put it in a list: [atoms]."
         )
     if isinstance(X, str | bytes):
-        raise TypeError(f"X is the string {X!r}; read structures with skpot.read(path) first.")
+        raise InputTypeError(f"X is the string {X!r}; read structures with skpot.read(path) first.")
     if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype != object):
         kind = f"array of shape {X.shape} and type {X.dtype}"
         if X.dtype == object:
             kind += " (np.asarray turns structures of equal size into an array of atoms)"
-        raise TypeError(f"X is an {kind}, not a list of structures; pass list[Atoms].")
+        raise InputTypeError(f"X is an {kind}, not a list of structures; pass list[Atoms].")
     if not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-        raise TypeError(
+        raise InputTypeError(
             f"X is of type {type(X).__name__}, not a list of structures; pass list[Atoms]."
         )
     structures = list(X)
     if not structures:
-        raise ValueError("X is empty: at least one structure is needed.")
+        raise StructureError("X is empty: at least one structure is needed.")
     wrong = {
         i: f"is a {type(s).__name__}" for i, s in enumerate(structures) if not _is_structure(s)
     }
     if wrong:
-        raise TypeError(
+        raise InputTypeError(
             f"X must hold structures (ase.Atoms) only; {summarize(wrong, len(structures))}"
         )
     return structures

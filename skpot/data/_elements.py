@@ -1,5 +1,7 @@
 """Chemical symbols and electronegativities."""
 
+from ..exceptions import InputError
+
 _NAMES = (
     "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu "
     "Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba "
@@ -38,5 +40,5 @@ def atomic_number(element):
     if isinstance(element, str):
         if element in SYMBOLS:
             return SYMBOLS.index(element)
-        raise ValueError(f"no chemical element has the symbol {element!r}")
+        raise InputError(f"no chemical element has the symbol {element!r}")
     return int(element)

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..exceptions import InputError, InputTypeError
 from ._derivatives import Concatenated, SelectColumns
 from ._graph import join_offsets, rows_of
+from ._structure_info import StructureInfo
 
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
@@ -43,8 +45,8 @@ class AtomicFeatures:
     derivatives : object, optional
         Chain of maps with `pull_back`, `push_forward`, `jacobian`, `take` and `concatenate`; see
         `skpot.data.Derivatives`. Without it only energies can be learnt.
-    volumes : ndarray of shape (n_structures,), optional
-        Cell volumes in Å^3, NaN for structures that are not periodic in three directions.
+    info : StructureInfo, optional
+        Volumes, periodicity and keys of the structures.
     blocks : dict of str to slice, optional
         Named groups of columns.
     atoms : StructureAtoms, optional
@@ -69,7 +71,7 @@ class AtomicFeatures:
         offsets,
         species,
         derivatives=None,
-        volumes=None,
+        info=None,
         blocks=None,
         atoms=None,
         penalties=None,
@@ -78,15 +80,13 @@ class AtomicFeatures:
         self.offsets = offsets
         self.species = species
         self.derivatives = derivatives
-        self.volumes = np.full(len(offsets) - 1, np.nan) if volumes is None else volumes
+        self.info = StructureInfo.of_rows(values, offsets) if info is None else info
         self.blocks = {"features": slice(0, values.shape[1])} if blocks is None else blocks
         self.atoms = atoms
         self.penalties = {} if penalties is None else penalties
 
     @classmethod
-    def of_structures(
-        cls, values, atom_offsets, numbers, derivatives=None, volumes=None, blocks=None
-    ):
+    def of_structures(cls, values, atom_offsets, numbers, derivatives=None, info=None, blocks=None):
         """Return features with one row for each structure.
 
         Parameters
@@ -97,13 +97,13 @@ class AtomicFeatures:
             First atom of each structure.
         numbers : ndarray of shape (n_atoms,)
             Atomic numbers.
-        derivatives, volumes, blocks : optional
+        derivatives, info, blocks : optional
             As in the class.
         """
         n = len(values)
         atoms = StructureAtoms(atom_offsets, numbers)
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
-        return cls(values, *rows, derivatives, volumes, blocks, atoms)
+        return cls(values, *rows, derivatives, info, blocks, atoms)
 
     def of_one_species(self):
         """Return the same rows, to be compared whatever the species of their centres."""
@@ -115,7 +115,7 @@ class AtomicFeatures:
             self.offsets,
             np.zeros_like(self.species),
             self.derivatives,
-            self.volumes,
+            self.info,
             self.blocks,
             atoms,
             self.penalties,
@@ -129,7 +129,7 @@ class AtomicFeatures:
         if blocks is None and len(self.blocks) == 1:
             blocks = {name: slice(0, values.shape[1]) for name in self.blocks}
         return AtomicFeatures(
-            values, self.offsets, self.species, derivatives, self.volumes, blocks, self.atoms
+            values, self.offsets, self.species, derivatives, self.info, blocks, self.atoms
         )
 
     def select(self, columns):
@@ -166,6 +166,11 @@ class AtomicFeatures:
         return self.species if self.atoms is None else self.atoms.numbers
 
     @property
+    def volumes(self):
+        """Cell volumes in Å³, (n_structures,); NaN for structures that have no stress."""
+        return self.info.volumes
+
+    @property
     def centres(self):
         """Atomic number of each row's centre, shape (n_environments,); 0 for whole structures."""
         return self.species if self.per_structure else self.numbers
@@ -193,7 +198,7 @@ class AtomicFeatures:
 
     def __array__(self, dtype=None, copy=None):
         if not self.per_structure:
-            raise TypeError(_WRAP)
+            raise InputTypeError(_WRAP)
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __getitem__(self, key):
@@ -210,7 +215,7 @@ class AtomicFeatures:
             offsets,
             self.species[rows],
             None if self.derivatives is None else self.derivatives.take(structures),
-            self.volumes[structures],
+            self.info.take(structures),
             self.blocks,
             atoms,
             self.penalties,
@@ -234,7 +239,7 @@ class AtomicFeatures:
         _refuse_mixed(parts)
         for part in parts[1:]:
             if not np.array_equal(part.offsets, first.offsets):
-                raise ValueError("features of different structures cannot be put side by side")
+                raise InputError("features of different structures cannot be put side by side")
         edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         chains = [part.derivatives for part in parts]
         blocks, penalties = _joined_blocks(parts, edges)
@@ -243,7 +248,7 @@ class AtomicFeatures:
             first.offsets,
             first.species,
             None if any(chain is None for chain in chains) else Concatenated(chains, edges),
-            first.volumes,
+            first.info,
             blocks,
             first.atoms,
             penalties,
@@ -267,7 +272,7 @@ class AtomicFeatures:
             join_offsets([part.offsets for part in parts], rows),
             np.concatenate([part.species for part in parts]),
             None if any(c is None for c in chains) else type(chains[0]).concatenate(chains),
-            np.concatenate([part.volumes for part in parts]),
+            StructureInfo.concatenate([part.info for part in parts]),
             parts[0].blocks,
             atoms,
             parts[0].penalties,
@@ -354,7 +359,7 @@ class AtomicFeatures:
     def require_derivatives(self):
         """Return the chain; raise `ValueError` if there is none."""
         if self.derivatives is None:
-            raise ValueError(
+            raise InputError(
                 "these features carry no derivatives, so forces and stress are out of reach; "
                 "take them from a descriptor such as skpot.SOAP."
             )
@@ -400,12 +405,12 @@ def _selected_blocks(blocks, columns, n_features):
 
 def _refuse_mixed(parts):
     if len({part.per_structure for part in parts}) > 1:
-        raise ValueError(
+        raise InputError(
             "features of atoms and of whole structures cannot be joined; add the former up by "
             "skpot.PerStructure() first."
         )
     if len({part.atoms is None for part in parts}) > 1:
-        raise ValueError(
+        raise InputError(
             "features that are compared across species and others cannot be joined; put "
             "skpot.SpeciesCoupling() after the union."
         )
@@ -414,4 +419,4 @@ def _refuse_mixed(parts):
 def _refuse_shape(name, array, shape):
     """Raise `ValueError` rather than let compiled code read beyond an array."""
     if np.shape(array) != shape:
-        raise ValueError(f"{name} has shape {np.shape(array)} but must have {shape}.")
+        raise InputError(f"{name} has shape {np.shape(array)} but must have {shape}.")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..exceptions import LabelError
+
 # Voigt order of ASE: xx yy zz yz xz xy
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -11,7 +13,7 @@ def segments(forces, n):
     if forces is None:
         return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
     if len(forces) != n:
-        raise ValueError(
+        raise LabelError(
             f"got {n} energies but {len(forces)} arrays of forces; "
             "give one per structure, None where there is none"
         )
@@ -27,7 +29,7 @@ def segments(forces, n):
         parts.append(array)
         counts[i] = len(array)
     if problems:
-        raise ValueError(
+        raise LabelError(
             "forces of one structure must have shape (n_atoms, 3), or be None if missing; got "
             + "; ".join(problems[:10])
             + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
@@ -42,7 +44,7 @@ def stresses(stress, n):
     if stress is None:
         return None, has
     if len(stress) != n:
-        raise ValueError(
+        raise LabelError(
             f"got {n} energies but {len(stress)} stresses; "
             "give one per structure, None where there is none"
         )
@@ -54,7 +56,7 @@ def stresses(stress, n):
         if array.shape == (3, 3):
             array = _voigt(array, i)
         if array.shape != (6,):
-            raise ValueError(f"structure {i}: stress has shape {array.shape}, not (6,) or (3, 3)")
+            raise LabelError(f"structure {i}: stress has shape {array.shape}, not (6,) or (3, 3)")
         rows[i] = array
         has[i] = not np.isnan(array).all()
     return (rows if has.any() else None), has
@@ -76,7 +78,7 @@ def sigmas(sigma, n, name):
     array = np.array([np.nan if value is None else value for value in sigma], dtype=np.float64)
     bad = np.flatnonzero(array <= 0)
     if len(bad):
-        raise ValueError(f"{name} must be positive, got {array[bad[0]]} for structure {bad[0]}")
+        raise LabelError(f"{name} must be positive, got {array[bad[0]]} for structure {bad[0]}")
     return array
 
 
@@ -92,24 +94,24 @@ def force_sigmas(sigma, offsets):
             continue
         array = np.asarray(entry, dtype=np.float64)
         if array.shape not in ((), (count,)):
-            raise ValueError(
+            raise LabelError(
                 f"structure {i}: sigma_forces has shape {array.shape}; give a number, or one for "
                 f"each of its {count} atoms"
             )
         if (array <= 0).any():
-            raise ValueError(f"structure {i}: sigma_forces must be positive, got {array.min()}")
+            raise LabelError(f"structure {i}: sigma_forces must be positive, got {array.min()}")
         flat[offsets[i] : offsets[i + 1]] = array
     return flat
 
 
 def _same_number(values, n, name):
     if len(values) != n:
-        raise ValueError(f"got {n} energies but {len(values)} {name}; give one per structure")
+        raise LabelError(f"got {n} energies but {len(values)} {name}; give one per structure")
 
 
 def _voigt(matrix, i):
     """Return the six components of a symmetric matrix; codes print it with some noise."""
     asymmetry = np.abs(matrix - matrix.T).max()
     if asymmetry > 1e-3 + 0.01 * np.abs(matrix).max():
-        raise ValueError(f"structure {i}: the stress matrix is not symmetric:\n{matrix}")
+        raise LabelError(f"structure {i}: the stress matrix is not symmetric:\n{matrix}")
     return np.array([0.5 * (matrix[a, b] + matrix[b, a]) for a, b in _VOIGT])

@@ -8,6 +8,7 @@ from sklearn.utils import column_or_1d
 
 from skpot.data._checks import some, summarize
 from skpot.data._targets import Targets
+from skpot.exceptions import LabelError, LabelWarning
 
 BLOCKS = ("energy", "forces", "stress")
 
@@ -23,7 +24,7 @@ def check_targets(
     targets="auto",
     *,
     numbers=None,
-    volumes=None,
+    info=None,
     environments=None,
     stacklevel=2,
 ):
@@ -40,11 +41,11 @@ def check_targets(
         Atoms in each structure.
     targets : "auto" or sequence of {"energy", "forces", "stress"}, default="auto"
         Labels to use. "auto" takes what is there; named labels must be there for every structure
-        (stress for every structure with three periodic directions) and others are dropped.
+        (stress for every structure that has one) and others are dropped.
     numbers : ndarray of int of shape (n_atoms_total,), default=None
         Atomic numbers; without them no warning about composition and stress is given.
-    volumes : ndarray of shape (n_structures,), default=None
-        Cell volumes (Å³), NaN for structures that are not periodic in three directions.
+    info : StructureInfo, default=None
+        Volumes (NaN for structures that have no stress) and periodicity.
     environments : ndarray of shape (n_atoms_total or n_structures, n_columns), default=None
         Rows that are the same for structures that are the same, features for example; without
         them no warning about structures that occur twice is given.
@@ -64,7 +65,7 @@ def check_targets(
 
     Warns
     -----
-    UserWarning
+    LabelWarning
         On outliers among the forces, energies unrelated to composition, stress of the wrong unit
         or sign, structures that occur twice.
 
@@ -74,29 +75,39 @@ def check_targets(
     >>> check_targets([-1.0, float("nan")], n_atoms=[2, 2])
     Traceback (most recent call last):
     ...
-    ValueError: 1 of 2 structures cannot be used:
+    skpot.exceptions.LabelError: 1 of 2 structures cannot be used:
       structure 1: energy is nan
     """
     n_atoms = np.asarray(n_atoms, dtype=np.int64)
     labels = _as_targets(y)
     if len(labels) != len(n_atoms):
-        raise ValueError(f"y has {len(labels)} entries but X has {len(n_atoms)} structures.")
+        raise LabelError(f"y has {len(labels)} entries but X has {len(n_atoms)} structures.")
     demanded = _demanded(targets)
-    periodic = np.ones(len(labels), bool) if volumes is None else np.isfinite(volumes)
-    _raise_for_missing(labels, demanded, periodic, plain=not isinstance(y, Targets))
+    exists = np.ones(len(labels), bool) if info is None else np.isfinite(info.volumes)
+    _raise_for_missing(labels, demanded, exists, plain=not isinstance(y, Targets))
     if demanded:
         labels = _only(labels, demanded)
+    labels, without_volume = _without_empty_stress(labels, exists)
     if not (labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()):
-        raise ValueError(f"y holds no labels at all: {labels!r}")
-    _raise_for_values(labels, n_atoms)
+        raise LabelError(f"y holds no labels at all: {labels!r}")
+    _raise_for_values(labels, n_atoms, exists)
+    if len(without_volume):
+        _warn(
+            f"{len(without_volume)} structures have no cell with three independent vectors, so no "
+            f"stress, but labels of zero: structures {some(without_volume)}. These labels are "
+            "ignored.",
+            stacklevel,
+        )
 
     _warn_about_forces(labels, stacklevel)
     offsets = np.concatenate([[0], np.cumsum(n_atoms)])
     if numbers is not None:
         counts = _composition(np.asarray(numbers), offsets)
         _warn_about_energies(labels, counts, stacklevel)
-        if volumes is not None:
-            _warn_about_stress(labels, counts, np.asarray(volumes), stacklevel)
+        if info is not None:
+            # Vacuum in the cell of a slab or molecule tells nothing of how it resists pressure.
+            volumes = np.where(info.bulk, info.volumes, np.nan)
+            _warn_about_stress(labels, counts, volumes, stacklevel)
     if environments is not None:
         _warn_about_duplicates(labels, np.asarray(environments), numbers, offsets, stacklevel)
     return labels
@@ -104,7 +115,7 @@ def check_targets(
 
 def _as_targets(y):
     if y is None:
-        raise ValueError(
+        raise LabelError(
             "fit requires y to be passed, but the target y is None: give the energies (an array) "
             "or Targets of X."
         )
@@ -119,7 +130,7 @@ def _demanded(targets):
             return ()
         targets = (targets,)
     if not targets or set(targets) - set(BLOCKS):
-        raise ValueError(f'targets must be "auto" or some of {BLOCKS}, got {targets!r}')
+        raise LabelError(f'targets must be "auto" or some of {BLOCKS}, got {targets!r}')
     return tuple(targets)
 
 
@@ -133,12 +144,27 @@ def _only(labels, blocks):
     )
 
 
-def _raise_for_missing(labels, demanded, periodic, plain):
+def _without_empty_stress(labels, exists):
+    """Return labels less the zero stress of structures that have no volume, and which these are.
+
+    Programs write zeros where a structure has no stress; any other number there is refused.
+    """
+    rows = np.flatnonzero(labels.has_stress & ~exists)
+    if not len(rows):
+        return labels, rows
+    rows = rows[~labels.stress[rows].any(axis=1)]
+    stress = labels.stress.copy()
+    stress[rows] = np.nan
+    energy = np.where(labels.has_energy, labels.energy, None)
+    return labels.relabelled(energy, labels.forces, stress), rows
+
+
+def _raise_for_missing(labels, demanded, exists, plain):
     problems = []
     for block in demanded:
         missing = ~getattr(labels, f"has_{block}")
         if block == "stress":
-            missing &= periodic
+            missing &= exists
             missing |= not labels.has_stress.any()
         if missing.all():
             problems.append(f"no structure has {block}")
@@ -153,10 +179,10 @@ def _raise_for_missing(labels, demanded, periodic, plain):
             "and this regressor (TransformedTargetRegressor, VotingRegressor, StackingRegressor) "
             "has stripped the other labels"
         )
-    raise ValueError(f"targets={demanded} demands more than y holds: {'; '.join(problems)}. {hint}")
+    raise LabelError(f"targets={demanded} demands more than y holds: {'; '.join(problems)}. {hint}")
 
 
-def _raise_for_values(labels, n_atoms):
+def _raise_for_values(labels, n_atoms, exists):
     problems = {}
     for i in np.flatnonzero(labels.has_energy & ~np.isfinite(labels.energy)):
         problems.setdefault(i, []).append(f"energy is {labels.energy[i]}")
@@ -179,6 +205,10 @@ def _raise_for_values(labels, n_atoms):
     if labels.stress is not None:
         for i in np.flatnonzero(labels.has_stress & ~np.isfinite(labels.stress).all(axis=1)):
             problems.setdefault(i, []).append(f"stress is {labels.stress[i]}")
+        for i in np.flatnonzero(labels.has_stress & ~exists):
+            problems.setdefault(i, []).append(
+                f"stress is {labels.stress[i]}, but its cell has no three independent vectors"
+            )
     if not problems:
         return
     message = summarize({i: "; ".join(text) for i, text in problems.items()}, len(labels))
@@ -187,11 +217,11 @@ def _raise_for_values(labels, n_atoms):
             "\nForces must belong to the structures of X in the same order. Permuting y "
             "(permutation_test_score) needs groups=n_atoms, so that sizes stay together."
         )
-    raise ValueError(message)
+    raise LabelError(message)
 
 
 def _warn(message, stacklevel):
-    warnings.warn(message, UserWarning, stacklevel=stacklevel + 1)
+    warnings.warn(message, LabelWarning, stacklevel=stacklevel + 1)
 
 
 def _warn_about_forces(labels, stacklevel):

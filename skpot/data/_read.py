@@ -7,6 +7,7 @@ import numpy as np
 
 from skpot.data._ase import lookup, read_frames, stored_results, without_calculator
 from skpot.data._targets import Targets
+from skpot.exceptions import LabelError, LabelWarning
 
 _LABEL_WORDS = ("energy", "force", "stress", "virial")
 
@@ -62,12 +63,12 @@ def read(
     (1, Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1))
     """
     if stress_key is not None and virial_key is not None:
-        raise ValueError(
+        raise LabelError(
             f"stress_key={stress_key!r} and virial_key={virial_key!r} both name stress: give one"
         )
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
-        raise ValueError("no file to read: the list of paths is empty")
+        raise LabelError("no file to read: the list of paths is empty")
     frames = [atoms for p in paths for atoms in read_frames(p, index)]
 
     named = {"energy_key": energy_key, "forces_key": forces_key}
@@ -92,7 +93,7 @@ def read(
 def _named(frames, option, key):
     values = [lookup(atoms, key) for atoms in frames]
     if frames and all(value is None for value in values):
-        raise ValueError(
+        raise LabelError(
             f"{option}={key!r}: no frame has it. "
             f"What looks like a label there: {_label_names(frames) or 'nothing'}"
         )
@@ -114,6 +115,7 @@ def _standard_energies(frames):
         warnings.warn(
             f"{n_free} of {len(frames)} frames have a free energy besides the energy: 'energy' is "
             "taken throughout. Choose with energy_key='energy' or energy_key='free_energy'.",
+            LabelWarning,
             stacklevel=3,
         )
     return energy
@@ -131,7 +133,7 @@ def _stress_of_virial(i, atoms, virial):
         return None
     volume = atoms.cell.volume
     if volume == 0:
-        raise ValueError(f"structure {i} has a virial but no cell, so there is no stress")
+        raise LabelError(f"structure {i} has a virial but no cell, so there is no stress")
     return -_squared(np.asarray(virial, dtype=np.float64)) / volume
 
 
@@ -145,5 +147,6 @@ def _warn_unlabelled(frames):
         warnings.warn(
             f"no energies and no forces under their standard names, but there are {names}: "
             "name them with energy_key, forces_key, stress_key or virial_key",
+            LabelWarning,
             stacklevel=3,
         )

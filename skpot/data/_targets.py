@@ -6,6 +6,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 # Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
 from skpot._sklearn import array_namespace
 from skpot.data._label_blocks import force_sigmas, names, segments, sigmas, stresses
+from skpot.exceptions import LabelError
 
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
@@ -360,9 +361,9 @@ def _energies(energy):
         return energy.energy.copy(), energy.has_energy.copy()
     array = np.array(energy)
     if array.ndim != 1:
-        raise ValueError(f"energy must be a sequence of numbers, got shape {array.shape}")
+        raise LabelError(f"energy must be a sequence of numbers, got shape {array.shape}")
     if array.dtype.kind not in "biufO":
-        raise ValueError(f"energy must be real numbers, got type {array.dtype}")
+        raise LabelError(f"energy must be real numbers, got type {array.dtype}")
     if array.dtype != object:
         return array.astype(np.float64), np.ones(len(array), dtype=bool)
     has = np.array([value is not None for value in array], dtype=bool)

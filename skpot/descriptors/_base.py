@@ -16,6 +16,7 @@ from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch,
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._graph import rows_of
 from ..data._stored import push_by_jacobian
+from ..exceptions import StructureError
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
 
@@ -216,7 +217,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         chain.fill(values)
         blocks = {self._block: slice(None)}
         return AtomicFeatures(
-            values, batch.offsets, batch.numbers, chain, batch.volumes(), blocks,
+            values, batch.offsets, batch.numbers, chain, batch.info(), blocks,
             penalties=self._penalties(),
         )  # fmt: skip
 
@@ -272,7 +273,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
             structures = np.unique(np.searchsorted(batch.offsets, bad, side="right") - 1)
             names = [SYMBOLS[z] for z in np.unique(batch.numbers[bad])]
             name = type(self).__name__
-            raise ValueError(
+            raise StructureError(
                 f"species {', '.join(names)} in structures {structures[:10].tolist()}"
                 f"{' ...' if len(structures) > 10 else ''} but this {name} knows only "
                 f"{', '.join(SYMBOLS[z] for z in self.species_)}. Fit on data that has them, or "

@@ -52,8 +52,10 @@ def length_scales(batch, species):
     reach = max(2.0 * _BONDED * max(radii.values()), 4.5)
     bonded, nearest, shortest, densities = [], [], np.inf, []
     for part in batch.pieces():
-        n, volumes = np.diff(part.offsets), part.volumes()
-        densities.append(np.repeat(n / volumes, n)[np.repeat(np.isfinite(volumes), n)])
+        n = np.diff(part.offsets)
+        # Vacuum counts in the volume of a slab or molecule, so only bulk tells a density.
+        bulk = np.repeat(part.pbc.all(axis=1), n)
+        densities.append(np.repeat(n / part.volumes(), n)[bulk])
         pairs = part.neighbors(reach).pairs
         if not len(pairs.neighbor):
             continue

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import _fit_context
 from ..data import as_batch
 from ..data._elements import SYMBOLS
+from ..exceptions import StructureError
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 
 
@@ -75,7 +76,9 @@ class InverseDistances(MoleculeDescriptor):
         self.numbers_ = batch.numbers[batch.offsets[s] : batch.offsets[s + 1]].copy()
         n = len(self.numbers_)
         if n < 2:
-            raise ValueError("InverseDistances needs molecules of two atoms or more, got one atom.")
+            raise StructureError(
+                "InverseDistances needs molecules of two atoms or more, got one atom."
+            )
         self._check(batch)
         self.n_features_out_ = n * (n - 1) // 2
         return self

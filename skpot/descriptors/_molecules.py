@@ -11,6 +11,7 @@ from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
 from ..data._graph import join_offsets, rows_of
 from ..data._stored import push_by_jacobian
+from ..exceptions import StructureError
 
 
 class PairTermDerivatives:
@@ -136,7 +137,7 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
         self._check(batch)
         values, chain = self._compute(batch)
         return AtomicFeatures.of_structures(
-            values, batch.offsets, batch.numbers, chain, batch.volumes()
+            values, batch.offsets, batch.numbers, chain, batch.info()
         )
 
     def _check(self, batch):
@@ -152,4 +153,4 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
             elif problem := self._problem(numbers):
                 problems[s] = problem
         if problems:
-            raise ValueError(summarize(problems, len(batch)))
+            raise StructureError(summarize(problems, len(batch)))

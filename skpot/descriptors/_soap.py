@@ -16,6 +16,7 @@ from ..core.harmonics import legendre_coefficients
 from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
 from ..core.invariants import n_features as n_invariants
 from ..data._elements import SYMBOLS
+from ..exceptions import ParameterError
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
@@ -323,7 +324,7 @@ class SOAP(PairDescriptor):
                 f"radial_scaling={used.radial_scaling} must be (r0 in Å, exponent), both positive"
             )
         if problems:
-            raise ValueError("; ".join(problems) + ".")
+            raise ParameterError("; ".join(problems) + ".")
         return basis.Setting(
             used.radial_basis,
             used.n_max,

@@ -11,6 +11,7 @@ from ..core.harmonics import legendre_coefficients
 from ..core.radial import grid_functions, knots, radial_functions, spline_table
 from ..data._ase import alchemical_coordinates
 from ..data._elements import atomic_number
+from ..exceptions import ParameterError
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
 _MAX_CENTRES = 10_000  # environments that covariances are taken from
@@ -55,7 +56,7 @@ def pair_cutoffs(cutoff, given, species):
         numbers = [atomic_number(s) for s in pair]
         missing = [s for s, z in zip(pair, numbers, strict=True) if z not in species]
         if missing or len(numbers) != 2 or frozenset(numbers) in seen:
-            raise ValueError(
+            raise ParameterError(
                 f"pair_cutoffs has the key {pair!r}: it must be two of the species "
                 f"{species.tolist()} (atomic numbers), in either order, and occur once."
             )

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from ..exceptions import ParameterError
+
 ABSENT, OPEN = -2, -1  # in place of a column: there is none; its coefficient is zero
 
 
@@ -10,7 +12,7 @@ def knot_spacing(hypers):
     """Return the distance of the knots in Å; refuse a range that is empty."""
     cutoff, r_min, n_splines = (hypers[name] for name in ("cutoff", "r_min", "n_splines"))
     if r_min >= cutoff:
-        raise ValueError(
+        raise ParameterError(
             f"r_min={r_min} Å is not below cutoff={cutoff} Å; "
             "choose it near the shortest distance between atoms."
         )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..exceptions import ParameterError
 from ._symmetry_sets import SymmetryFunction
 
 _BOHR = 0.529177210903  # Å
@@ -49,12 +50,12 @@ def read_simple_nn(path_by_element):
     def parse(words, centre):
         kind = _SIMPLE_NN_KINDS.get(words[0])
         if kind is None:
-            raise ValueError(f"type {words[0]} is none of 2, 4 and 5")
+            raise ParameterError(f"type {words[0]} is none of 2, 4 and 5")
         if len(words) != 7:
-            raise ValueError(f"{len(words)} words, not 7")
+            raise ParameterError(f"{len(words)} words, not 7")
         indices = [int(w) for w in (words[1:2] if kind == "G2" else words[1:3])]
         if not all(1 <= k <= len(elements) for k in indices):
-            raise ValueError(
+            raise ParameterError(
                 f"neighbours {indices} are not among the {len(elements)} elements "
                 f"{', '.join(elements)}; give a file for every element"
             )
@@ -113,7 +114,7 @@ def read_n2p2(path, units="bohr"):
     ('G2', 'H', ('O',), 6.3501)
     """
     if units not in ("bohr", "angstrom"):
-        raise ValueError(f"units={units!r} is neither 'bohr' nor 'angstrom'")
+        raise ParameterError(f"units={units!r} is neither 'bohr' nor 'angstrom'")
     length = _BOHR if units == "bohr" else 1.0
     functions = []
     switch, fraction = "cosine", 0.0
@@ -123,7 +124,7 @@ def read_n2p2(path, units="bohr"):
         elif words[0] == "symfunction_short":
             functions.append(_located(place, _n2p2_function, words[1:], length))
     if not functions:
-        raise ValueError(f"{path} has no symfunction_short line")
+        raise ParameterError(f"{path} has no symfunction_short line")
     return [
         f._replace(cutoff_function=switch, cutoff_width=(1.0 - fraction) * f.cutoff)
         for f in functions
@@ -133,20 +134,20 @@ def read_n2p2(path, units="bohr"):
 def _cutoff_type(words):
     kinds = {"1": "cosine", "6": "polynomial"}
     if not words or words[0] not in kinds:
-        raise ValueError("only the cutoff types 1 (cosine) and 6 (poly2) are available")
+        raise ParameterError("only the cutoff types 1 (cosine) and 6 (poly2) are available")
     fraction = float(words[1]) if len(words) > 1 else 0.0
     if not 0.0 <= fraction < 1.0:
-        raise ValueError(f"the inner cutoff's fraction {fraction} is not in [0, 1)")
+        raise ParameterError(f"the inner cutoff's fraction {fraction} is not in [0, 1)")
     return kinds[words[0]], fraction
 
 
 def _n2p2_function(words, length):
     centre, kind, *rest = words
     if kind not in _N2P2_WORDS:
-        raise ValueError(f"type {kind} is none of {', '.join(_N2P2_WORDS)}")
+        raise ParameterError(f"type {kind} is none of {', '.join(_N2P2_WORDS)}")
     fewest, most = _N2P2_WORDS[kind]
     if not fewest <= len(rest) <= most:
-        raise ValueError(f"type {kind} takes {fewest} words after it, not {len(rest)}")
+        raise ParameterError(f"type {kind} takes {fewest} words after it, not {len(rest)}")
     n_neighbors = {"2": 1, "3": 2, "9": 2}.get(kind, 0)
     neighbors = tuple(rest[:n_neighbors]) or None
     values = [float(w) for w in rest[n_neighbors:]]
@@ -179,4 +180,4 @@ def _located(place, function, *arguments):
     try:
         return function(*arguments)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        raise ParameterError(f"{place}: {error}") from error

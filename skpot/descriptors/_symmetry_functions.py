@@ -10,6 +10,7 @@ from .._sklearn import Interval, StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import nested_tables
 from ..data._elements import SYMBOLS
+from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
 from ._symmetry_sets import automatic_set, flat_tables, resolve
@@ -165,7 +166,7 @@ class SymmetryFunctions(PairDescriptor):
             functions = automatic_set(**hypers, weighted=self.weighted)
         columns, centres = resolve(functions, self.species_, hypers["cutoff"], self.cutoff_function)
         if not columns:
-            raise ValueError(
+            raise ParameterError(
                 f"none of the {len(functions)} functions applies to the species "
                 f"{', '.join(SYMBOLS[z] for z in self.species_)}. Raise n_radial or n_angular, or "
                 "give functions=... for these species."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data._elements import SYMBOLS, atomic_number
+from ..exceptions import InputTypeError, ParameterError
 
 _RADIAL = ("G1", "G2", "G3")
 _ANGULAR = ("G4", "G5")
@@ -147,13 +148,13 @@ def resolve(functions, species, cutoff, cutoff_function):
         try:
             function = SymmetryFunction(*function)
         except TypeError as error:
-            raise TypeError(
+            raise InputTypeError(
                 f"functions[{index}] is {function!r}; give "
                 "skpot.descriptors.SymmetryFunction('G2', eta=..., shift=...)"
             ) from error
         problem = _problem(function)
         if problem:
-            raise ValueError(f"functions[{index}]: {problem} in {function}")
+            raise ParameterError(f"functions[{index}]: {problem} in {function}")
         if function.centre is None:
             mask = np.ones(len(species), dtype=bool)
         else:
@@ -161,7 +162,7 @@ def resolve(functions, species, cutoff, cutoff_function):
         own_cutoff = float(cutoff if function.cutoff is None else function.cutoff)
         width = own_cutoff if function.cutoff_width is None else float(function.cutoff_width)
         if not 0.0 < width <= own_cutoff:
-            raise ValueError(
+            raise ParameterError(
                 f"functions[{index}]: cutoff_width={width} Å must be positive and at most the "
                 f"cutoff, {own_cutoff} Å"
             )

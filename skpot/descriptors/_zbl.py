@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import Interval
 from ..core import repulsion as kernels
 from ..data._ase import covalent_radius
+from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 
 _OF_RADII = 0.7  # outer radius over the sum of covalent radii
@@ -89,7 +90,7 @@ class ZBL(PairDescriptor):
         """Choose the radii."""
         self.outer_ = self._outer(batch, index)
         if self.inner is not None and self.inner >= self.outer_.min():
-            raise ValueError(
+            raise ParameterError(
                 f"inner={self.inner} Å must be smaller than outer={self.outer_.min():.3g} Å."
             )
         inner = 0.5 * self.outer_ if self.inner is None else float(self.inner)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from .._sklearn import Interval
+from ..exceptions import ParameterError
 from ._functions import CovarianceFunction, Jet, power_of, product_of, sum_of
 
 
@@ -93,7 +94,9 @@ class Kernel(CovarianceFunction, BaseEstimator):
     def theta(self, theta):
         theta, values = np.array(theta, dtype=float), self.get_params()
         if theta.shape != self.theta.shape:
-            raise ValueError(f"theta has shape {theta.shape}; this kernel's is {self.theta.shape}")
+            raise ParameterError(
+                f"theta has shape {theta.shape}; this kernel's is {self.theta.shape}"
+            )
         begin = 0
         for h in self.hyperparameters:
             if not h.fixed:

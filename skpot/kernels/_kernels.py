@@ -8,6 +8,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._sklearn import Interval, StrOptions
 from ..core.similarity import gauss_profile, matern_profile, power_profile
+from ..exceptions import ParameterError
 from ._algebra import Kernel, Product, Scaled
 from ._functions import CovarianceFunction, Jet, Similarity
 
@@ -32,7 +33,7 @@ class _Leaf(Kernel):
     def similarity(self):
         """How rows are compared."""
         if isinstance(self.block, str):
-            raise ValueError(
+            raise ParameterError(
                 f'the kernel is on the block "{self.block}", whose columns only features know: '
                 "models find them in fit, and bind(blocks, n_features) for plain arrays."
             )
@@ -96,16 +97,16 @@ class _Leaf(Kernel):
         copy, block = clone(self), self.block
         if isinstance(block, str):
             if block not in blocks:
-                raise ValueError(
+                raise ParameterError(
                     f'{self} is on the block "{block}" but the features have the blocks '
                     f"{sorted(blocks)}."
                 )
             block = blocks[block].indices(n_features)[:2]
         elif block is not None and not (len(block) == 2 and 0 <= block[0] < block[1] <= n_features):
-            raise ValueError(f"{self} is on columns beyond those of the {n_features} features.")
+            raise ParameterError(f"{self} is on columns beyond those of the {n_features} features.")
         begin, end = (0, n_features) if block is None else block
         if np.size(getattr(self, "length_scale", 1.0)) not in (1, end - begin):
-            raise ValueError(
+            raise ParameterError(
                 f"{self} has {np.size(self.length_scale)} length scales but acts on "
                 f"{end - begin} features."
             )
@@ -172,7 +173,7 @@ class _Distance(_Leaf):
         super()._validate_params()
         lengths = np.asarray(self.length_scale, dtype=float)
         if lengths.ndim > 1 or not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ValueError(
+            raise ParameterError(
                 f"length_scale={self.length_scale!r} must be positive: one number, or one of "
                 "each feature."
             )
@@ -295,7 +296,7 @@ class Matern(_Distance):
     def _validate_params(self):
         super()._validate_params()
         if self.nu not in (2.5, 3.5, np.inf):
-            raise ValueError(
+            raise ParameterError(
                 f"nu={self.nu} of Matern must be 2.5, 3.5 or inf: of lower orders forces have "
                 "kinks or do not exist, and orders between have no closed form."
             )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..exceptions import ParameterError
 from ._algebra import Kernel
 from ._functions import CovarianceFunction, Jet
 
@@ -47,7 +48,7 @@ class Symmetrized(Kernel):
         self.kernel._validate_params()
         group = np.asarray(self.permutations)
         if group.ndim != 2 or not (np.sort(group, axis=1) == np.arange(group.shape[1])).all():
-            raise ValueError("permutations of Symmetrized must each hold every column once.")
+            raise ParameterError("permutations of Symmetrized must each hold every column once.")
 
     def _mapped(self, change):
         return Symmetrized(self.kernel._mapped(change), self.permutations)

@@ -12,7 +12,7 @@ _PUBLIC = {
     "Errors": "._compiled",
     "Guard": "._guard",
     "LimitPassed": "._guard",
-    "NotCompilableError": "._feature_trees",
+    "NotCompilableError": "skpot.exceptions",
     "compile": "._compiled",
 }
 

@@ -3,8 +3,8 @@
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..data import check_structures
+from ..exceptions import NotCompilableError
 from ._compiled import CompiledPotential, compile, evaluation_by_steps, predict_with
-from ._feature_trees import NotCompilableError
 
 
 class BatchCalculator:
@@ -48,7 +48,7 @@ class BatchCalculator:
         -------
         list of ase.Atoms
             Each with a `SinglePointCalculator` that holds energy and free_energy (eV), forces
-            (eV/Å) and, for cells periodic in three directions, stress (eV/Å^3).
+            (eV/Å) and, where a cell has three independent vectors, stress (eV/Å³).
         """
         frames = check_structures(frames)
         y = predict_with(self._evaluate, frames)

@@ -7,8 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
+from ..exceptions import NotCompilableError
 from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
-from ._feature_trees import NotCompilableError
 from ._skin import SkinnedStructure
 
 
@@ -33,8 +33,8 @@ class Calculator(AseCalculator):
     ----------
     implemented_properties : list of str
         energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
-        features of whole structures or beside another calculator), forces and stress (of cells
-        periodic in three directions), in eV and Å. Only when asked for, as in
+        features of whole structures or beside another calculator), forces and stress (where the
+        cell has three independent vectors), in eV and Å. Only when asked for, as in
         ``calc.get_property("energy_std", atoms)``: energy_std; forces_std and stress_std, which
         take many times as long as the forces; energies_std and extrapolation_grade of atoms.
         Deviations of a `CalibratedPotential` are calibrated, except those of atoms' energies,
@@ -120,8 +120,9 @@ class Calculator(AseCalculator):
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if divided:
             self.results["energies"] = energies
-        if structure.pbc.all():
-            self.results["stress"] = -virials[0] / structure.volumes()[0]
+        volume = structure.volumes()[0]
+        if np.isfinite(volume):
+            self.results["stress"] = -virials[0] / volume
         if self._delta is not None:
             self._add(self._delta.baseline([self.atoms]))
 

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from ..exceptions import InputError
 from ._frames import replace_file
 
 _PAUSE = 0.2  # s between checkpoints at least: each waits for the disk
@@ -43,16 +44,16 @@ class Checkpoint:
                 state = dict(file)
             header = json.loads(str(state["header"]))
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ValueError(f"{self.path} is no checkpoint of a run") from error
+            raise InputError(f"{self.path} is no checkpoint of a run") from error
         if not np.array_equal(state["numbers"], atoms.numbers):
-            raise ValueError(f"{self.path} is of a run of other atoms than these {len(atoms)}")
+            raise InputError(f"{self.path} is of a run of other atoms than these {len(atoms)}")
         differing = [
             f"{name} {value} (now {self._settings.get(name)})"
             for name, value in header["settings"].items()
             if value != self._settings.get(name)
         ]
         if differing:
-            raise ValueError(f"{self.path} is of a run with {', '.join(differing)}")
+            raise InputError(f"{self.path} is of a run with {', '.join(differing)}")
         atoms.set_cell(state["cell"])
         atoms.set_pbc(state["pbc"])
         atoms.set_positions(state["positions"])

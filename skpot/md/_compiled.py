@@ -15,8 +15,9 @@ from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import Targets, as_batch
 from ..data._elements import SYMBOLS
+from ..exceptions import InputError, InputTypeError, NotCompilableError
 from ._expansions import expansion_of, require_form
-from ._feature_trees import NotCompilableError, mapped_tree
+from ._feature_trees import mapped_tree
 from ._leverages import graded
 from ._reductions import folded, trimmed
 from ._uncoupled import split_coupling, uncoupled
@@ -72,9 +73,9 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     True
     """
     if dtype not in ("float64", "float32"):
-        raise ValueError(f'dtype must be "float64" or "float32", got {dtype!r}.')
+        raise InputError(f'dtype must be "float64" or "float32", got {dtype!r}.')
     if X is None and (dtype == "float32" or tolerance > 0.0):
-        raise ValueError(
+        raise InputError(
             "an approximation has an error that depends on the model: give structures to measure "
             'it on, as in skpot.compile(model, X_test, dtype="float32").'
         )
@@ -120,7 +121,7 @@ def fitted_pipeline(model):
         inner = _thawed(model.estimator_)
     if not hasattr(inner, "steps") or not hasattr(inner[-1], "evaluate"):
         hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
-        raise TypeError(
+        raise InputTypeError(
             "a potential is a fitted pipeline that ends in a skpot regressor, as in "
             f"make_pipeline(skpot.SOAP(), skpot.SparseGPR()), but got {type(model).__name__}{hint}."
         )
@@ -154,7 +155,7 @@ class Errors(NamedTuple):
 
     energy: float  # eV/atom
     forces: float  # eV/Å
-    stress: float  # eV/Å^3, of cells that are periodic in three directions
+    stress: float  # eV/Å³, where a cell has three independent vectors
 
 
 class CompiledPotential:
@@ -207,7 +208,7 @@ class CompiledPotential:
                 for z, e in zip(self.species, self.potential.e0, strict=True)
                 if not np.isnan(e)
             )
-            raise ValueError(f"species {names} did not occur in fit; this model knows {known}.")
+            raise InputError(f"species {names} did not occur in fit; this model knows {known}.")
         return index.astype(np.int64)
 
     def evaluate_pairs(self, pairs, species):
@@ -247,7 +248,7 @@ class CompiledPotential:
             If they were not compiled.
         """
         if self.graded is None:
-            raise ValueError("no extrapolation grades were compiled: skpot.compile(grades=True).")
+            raise InputError("no extrapolation grades were compiled: skpot.compile(grades=True).")
         out = np.empty(len(pairs.start) - 1)
         run_chunks(grade_range, len(out), pairs, species, self.graded, out)
         return out
@@ -297,7 +298,7 @@ class CompiledPotential:
         Returns
         -------
         Targets
-            In eV, eV/Å and (cells periodic in three directions) eV/Å^3.
+            In eV, eV/Å and (where a cell has three independent vectors) eV/Å³.
         """
         return predict_with(self.evaluate, X)
 

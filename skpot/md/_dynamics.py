@@ -9,12 +9,14 @@ from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
+from ..exceptions import EngineError, InputError, MissingDependencyError
+
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
 _LARGE = 500  # atoms up to which logged steps have an uncertainty
 
 
-class BlowUp(RuntimeError):
+class BlowUp(EngineError):
     """The run has left the range in which its numbers mean anything."""
 
 
@@ -189,13 +191,15 @@ def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
             rng=np.random.default_rng(random_state),
         )
     if ensemble != "npt":
-        raise ValueError(f"ensemble must be one of {ENSEMBLES}, got {ensemble!r}")
+        raise InputError(f"ensemble must be one of {ENSEMBLES}, got {ensemble!r}")
     if not atoms.pbc.all():
-        raise ValueError(f"npt needs three periodic directions, got pbc={atoms.pbc.tolist()}")
+        raise InputError(f"npt needs three periodic directions, got pbc={atoms.pbc.tolist()}")
     try:
         from ase.md.nose_hoover_chain import IsotropicMTKNPT
     except ImportError as error:
-        raise ImportError("npt needs a newer ASE: python -m pip install -U ase") from error
+        raise MissingDependencyError(
+            "npt needs a newer ASE: python -m pip install -U ase"
+        ) from error
     return IsotropicMTKNPT(
         atoms,
         dt,

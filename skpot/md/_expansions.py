@@ -7,10 +7,10 @@ import numpy as np
 from ..core import expansion
 from ..core.expansion import Polynomial, Sum, Term
 from ..core.products import COLUMNS, rounded
+from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
 from ..models import AutoGPR, LinearRidge
 from ..models._potential import KernelPotential
-from ._feature_trees import NotCompilableError
 
 
 def expansion_of(regressor, tree, columns, kind):

@@ -9,10 +9,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from ..compose import PerAtom, PrincipalComponents
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
 from ..descriptors._base import PairDescriptor
-
-
-class NotCompilableError(TypeError):
-    """A step or kernel has no compiled form; `predict` and the calculator work all the same."""
+from ..exceptions import NotCompilableError
 
 
 class FeatureTree(NamedTuple):

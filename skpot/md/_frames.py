@@ -9,6 +9,8 @@ import os
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+from ..exceptions import InputError
+
 # What file systems without locks say; there a second writer goes unnoticed.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -69,7 +71,7 @@ class FrameFile:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"another process is writing {self.path}") from error
+            raise InputError(f"another process is writing {self.path}") from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -84,7 +86,7 @@ class FrameFile:
                 except ValueError:
                     if not head.endswith(b"\n"):  # "1" of "12"
                         break
-                    raise ValueError(f"{self.path} is no extended XYZ file: {head!r}") from None
+                    raise InputError(f"{self.path} is no extended XYZ file: {head!r}") from None
                 last = head
                 for _ in range(n_lines):
                     last = file.readline()
@@ -96,7 +98,7 @@ class FrameFile:
     def _at_least(self, length):
         size = os.fstat(self._descriptor).st_size
         if size < length:
-            raise ValueError(
+            raise InputError(
                 f"{self.path} has {size} bytes, {length} are expected: was it changed?"
             )
         return length

@@ -7,6 +7,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ..core.pairs import closest_squared
 from ..data import as_batch
 from ..data._ase import labels_by
+from ..exceptions import EngineError, InputError
 from ._frames import FrameFile
 
 _ACTIONS = ("stop", "record", "relabel")
@@ -17,7 +18,7 @@ _QUANTITIES = {
 }
 
 
-class LimitPassed(RuntimeError):
+class LimitPassed(EngineError):
     """A run has left the limits of its `Guard`."""
 
 
@@ -107,13 +108,13 @@ class Guard:
         }
         self._limits = {name: limit for name, limit in limits.items() if limit is not None}
         if not self._limits:
-            raise ValueError(f"no limit is given; there are {', '.join(limits)}")
+            raise InputError(f"no limit is given; there are {', '.join(limits)}")
         if action not in _ACTIONS:
-            raise ValueError(f"action must be one of {_ACTIONS}, got {action!r}")
+            raise InputError(f"action must be one of {_ACTIONS}, got {action!r}")
         if action != "stop" and path is None:
-            raise ValueError(f'action "{action}" needs a path for the frames')
+            raise InputError(f'action "{action}" needs a path for the frames')
         if (action == "relabel") != (calculator is not None):
-            raise ValueError(f'action "relabel" goes with a calculator, got {calculator}')
+            raise InputError(f'action "relabel" goes with a calculator, got {calculator}')
         self.atoms = atoms
         self.action = action
         self.path = path
@@ -152,7 +153,7 @@ class Guard:
         try:
             value = np.max(atoms.calc.get_property(quantity, atoms))
         except PropertyNotImplementedError as error:
-            raise ValueError(f"this model gives no {quantity}, which {name} limits") from error
+            raise InputError(f"this model gives no {quantity}, which {name} limits") from error
         return float(value) / (len(atoms) if name == "max_energy_std" else 1)
 
     def _closest(self):

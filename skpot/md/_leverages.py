@@ -5,9 +5,9 @@ from scipy.linalg import solve_triangular
 
 from ..core.leverage import Graded, Leverage
 from ..core.products import COLUMNS, rounded
+from ..exceptions import NotCompilableError
 from ..models import AutoGPR, SparseGPR
 from ._expansions import references_term
-from ._feature_trees import NotCompilableError
 
 
 def graded(potential, regressor, tree, columns):

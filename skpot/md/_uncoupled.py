@@ -5,8 +5,8 @@ import copy
 import numpy as np
 
 from ..compose import SpeciesCoupling
+from ..exceptions import NotCompilableError
 from ..kernels import Product
-from ._feature_trees import NotCompilableError
 from ._reductions import kernel_model
 
 

@@ -1,5 +1,6 @@
 """Figures for judging uncertainty."""
 
+from ..exceptions import MissingDependencyError
 from ._uncertainty import calibration_error, reliability_curve
 
 
@@ -115,7 +116,7 @@ class ReliabilityDisplay:
         try:
             from matplotlib import pyplot
         except ImportError as error:
-            raise ImportError(
+            raise MissingDependencyError(
                 'plots need matplotlib: python -m pip install "skpot[plot]" or matplotlib'
             ) from error
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skpot.data import Targets
+from skpot.exceptions import InputError
 
 GPA = 160.21766208  # GPa in one eV/Å³
 
@@ -227,7 +228,7 @@ def _mean_abs(error, weight):
 def _aligned(y_true, y_pred):
     sides = [y if isinstance(y, Targets) else Targets(np.asarray(y)) for y in (y_true, y_pred)]
     if len(sides[0]) != len(sides[1]):
-        raise ValueError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
+        raise InputError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
     return sides
 
 
@@ -241,10 +242,10 @@ def _common(y_true, y_pred, block):
                     " A regressor predicts what it was fitted to: fit it with Targets, from "
                     "features with derivatives, and without a meta-estimator that strips them."
                 )
-            raise ValueError(f"{name} has no {block} to compare.{reason}")
+            raise InputError(f"{name} has no {block} to compare.{reason}")
     common = getattr(y_true, f"has_{block}") & getattr(y_pred, f"has_{block}")
     if not common.any():
-        raise ValueError(f"no structure has {block} in both y_true and y_pred.")
+        raise InputError(f"no structure has {block} in both y_true and y_pred.")
     return common
 
 
@@ -253,13 +254,13 @@ def _weights(sample_weight, n):
         return np.ones(n)
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (n,):
-        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n},).")
+        raise InputError(f"sample_weight has shape {weight.shape}, expected ({n},).")
     return weight
 
 
 def _finite(error, block):
     if not np.isfinite(error).all():
-        raise ValueError(f"{block} of y_true or y_pred hold NaN or infinity.")
+        raise InputError(f"{block} of y_true or y_pred hold NaN or infinity.")
     return error
 
 
@@ -269,20 +270,20 @@ def _sizes(y_true, y_pred, n_atoms, common):
     if n_atoms is not None:
         given = np.asarray(n_atoms, dtype=np.int64)
         if given.shape != (len(y_true),) or (given < 1).any():
-            raise ValueError(f"n_atoms must be {len(y_true)} positive numbers, got {n_atoms!r}")
+            raise InputError(f"n_atoms must be {len(y_true)} positive numbers, got {n_atoms!r}")
         known.append(given)
     sizes = np.max(known, axis=0)
     for other in known:
         if (wrong := np.flatnonzero((other > 0) & (other != sizes))).size:
             i = wrong[0]
-            raise ValueError(
+            raise InputError(
                 f"structure {i} has {other[i]} atoms by one and {sizes[i]} by the other of "
                 "y_true, y_pred and n_atoms; are they in the same order?"
             )
     if not sizes.any():
         return None
     if (missing := np.flatnonzero(common & (sizes == 0))).size:
-        raise ValueError(
+        raise InputError(
             f"the number of atoms of {len(missing)} structures (first: {missing[0]}) is not known, "
             "as they have no forces; pass n_atoms."
         )

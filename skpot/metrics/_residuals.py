@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ..data import check_structures
 from ..data._elements import SYMBOLS
+from ..exceptions import InputError
 from ._errors import _aligned, _finite, _sizes
 
 _UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
@@ -72,10 +73,10 @@ def residual_report(
     sigmas = {"energy": sigma_energy, "forces": sigma_forces, "stress": sigma_stress}
     for name, sigma in sigmas.items():
         if not sigma > 0:
-            raise ValueError(f"sigma_{name} must be positive, got {sigma!r}")
+            raise InputError(f"sigma_{name} must be positive, got {sigma!r}")
     parts = _residuals(y_true, y_pred, numbers, sigmas)
     if not parts:
-        raise ValueError("y_true and y_pred have no label in common, so there is nothing to report")
+        raise InputError("y_true and y_pred have no label in common, so there is nothing to report")
     total = sum(float(np.sum(part.whitened**2)) for part in parts.values()) or 1.0
 
     def record(by, name, label, chosen=slice(None)):

@@ -5,6 +5,7 @@ from scipy.special import erf
 from scipy.stats import spearmanr
 
 from skpot.data import Targets
+from skpot.exceptions import InputError
 
 QUANTITIES = ("energy", "forces", "stress")
 
@@ -145,31 +146,31 @@ def errors_and_deviations(y_true, y_pred, std, quantity):
     sides = [y if isinstance(y, Targets) else Targets(np.asarray(y)) for y in (y_true, y_pred, std)]
     if len({len(side) for side in sides}) > 1:
         sizes = ", ".join(str(len(side)) for side in sides)
-        raise ValueError(f"y_true, y_pred and std are of different lengths: {sizes}.")
+        raise InputError(f"y_true, y_pred and std are of different lengths: {sizes}.")
     common = np.all([getattr(side, f"has_{quantity}") for side in sides], axis=0)
     if not common.any():
         return np.empty(0), np.empty(0)
     name = "forces_flat" if quantity == "forces" else quantity
     label, prediction, deviation = (getattr(side[common], name) for side in sides)
     if not label.shape == prediction.shape == deviation.shape:
-        raise ValueError("forces of y_true, y_pred and std are of different numbers of atoms.")
+        raise InputError("forces of y_true, y_pred and std are of different numbers of atoms.")
     return (prediction - label).ravel(), deviation.ravel()
 
 
 def _compared(y_true, y_pred, std, quantity):
     """Return errors and deviations that can be compared, of at least one label."""
     if quantity not in QUANTITIES:
-        raise ValueError(f"quantity must be one of {QUANTITIES}, got {quantity!r}")
+        raise InputError(f"quantity must be one of {QUANTITIES}, got {quantity!r}")
     error, deviation = errors_and_deviations(y_true, y_pred, std, quantity)
     if not len(error):
         advice = "" if quantity == "energy" else '; ask predict for return_std="all"'
-        raise ValueError(f"no structure has {quantity} in all of y_true, y_pred and std{advice}.")
+        raise InputError(f"no structure has {quantity} in all of y_true, y_pred and std{advice}.")
     if not (np.isfinite(error).all() and np.isfinite(deviation).all()):
-        raise ValueError(f"{quantity} of y_true, y_pred or std hold NaN or infinity.")
+        raise InputError(f"{quantity} of y_true, y_pred or std hold NaN or infinity.")
     if not (deviation >= 0).all():
-        raise ValueError("standard deviations must not be negative.")
+        raise InputError("standard deviations must not be negative.")
     # Of free atoms that e0 gives exactly both vanish: no evidence either way.
     known = (deviation > 0) | (error != 0)
     if not known.any():
-        raise ValueError(f"all errors and standard deviations of {quantity} are zero.")
+        raise InputError(f"all errors and standard deviations of {quantity} are zero.")
     return error[known], np.maximum(deviation[known], np.finfo(float).tiny)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from ..data._elements import SYMBOLS, atomic_number
+from ..exceptions import LabelError, LabelWarning
 
 
 def composition(offsets, species, kinds):
@@ -43,7 +44,7 @@ def reference_energies(e0, features, energy, weight):
         given = {atomic_number(z): float(e) for z, e in e0.items()}
         missing = [SYMBOLS[z] for z in kinds if z not in given]
         if missing:
-            raise ValueError(
+            raise LabelError(
                 f"e0 has no energy for {', '.join(missing)}. Add it to the dictionary, or use "
                 'e0="least_squares".'
             )
@@ -53,7 +54,7 @@ def reference_energies(e0, features, energy, weight):
     if not missing and e0 in (None, "isolated"):
         return isolated, "isolated"
     if e0 == "isolated":
-        raise ValueError(
+        raise LabelError(
             f'e0="isolated" but no structure is an isolated atom of {", ".join(missing)}. Add a '
             "labelled one-atom structure of each, give the energies as e0={...}, or use "
             'e0="least_squares".'
@@ -78,7 +79,7 @@ def _least_squares(features, energy, weight, kinds):
         warnings.warn(
             "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
             "taken to have none. Give e0={...} to set it.",
-            UserWarning,
+            LabelWarning,
             stacklevel=5,
         )
         return dict.fromkeys(map(int, kinds), 0.0)
@@ -96,7 +97,7 @@ def _least_squares(features, energy, weight, kinds):
             f"the compositions determine only {rank} of {len(kinds)} reference energies; the "
             "others are a minimum-norm choice, so energies of other compositions will be off. "
             "Add isolated atoms, or give e0={...}.",
-            UserWarning,
+            LabelWarning,
             stacklevel=5,
         )
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
@@ -119,7 +120,7 @@ def split_term(features, name):
         If there is no such block, or nothing beside it.
     """
     if name not in features.blocks:
-        raise ValueError(
+        raise LabelError(
             f'baseline="{name}" but the features have the blocks {sorted(features.blocks)}. Put '
             "the descriptor of that block beside the others in a FeatureUnion, and steps such as "
             "PerAtom inside its branches: they merge blocks."
@@ -127,7 +128,7 @@ def split_term(features, name):
     columns = np.arange(features.shape[1])
     inside = np.isin(columns, columns[features.blocks[name]])
     if inside.all():
-        raise ValueError(f'baseline="{name}" leaves no features to learn from')
+        raise LabelError(f'baseline="{name}" leaves no features to learn from')
     return features.select(columns[~inside]), features.select(columns[inside])
 
 

@@ -6,11 +6,11 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy.linalg import LinAlgWarning, eigh
-from sklearn.exceptions import ConvergenceWarning
+from scipy.linalg import eigh
 from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions
+from ..exceptions import NumericalWarning
 from ..solvers import (
     DenseLikelihood,
     FactorLikelihood,
@@ -64,7 +64,7 @@ class EvidencePotential(KernelPotential):
                 "the marginal likelihood says nothing: all labels that it looked at are zero, "
                 "energies less those of the free atoms. Kernel and noise stay as they are; raise "
                 "subsample if there are others.",
-                UserWarning,
+                NumericalWarning,
                 stacklevel=4,
             )
             return
@@ -73,7 +73,7 @@ class EvidencePotential(KernelPotential):
             progress(None, "marginal likelihood", self.verbose, "evaluation") as bar,
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore", LinAlgWarning)  # kernels on the way may be singular
+            warnings.simplefilter("ignore", NumericalWarning)  # kernels on the way may be singular
 
             def likelihood_at(theta):
                 bar.update(1)
@@ -85,7 +85,7 @@ class EvidencePotential(KernelPotential):
                 f"the marginal likelihood may not be at its maximum: after {found.n_evaluations} "
                 "evaluations it still grew. Begin nearer to it, or fix some hyperparameters of "
                 'the kernel (bounds="fixed").',
-                ConvergenceWarning,
+                NumericalWarning,
                 stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
             )
         self.kernel_ = kernel.clone_with_theta(found.theta)

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from ..exceptions import NumericalWarning
 from ..kernels import RBF
 from ..selection import select_references
 from ..solvers import DivergenceError, conjugate_gradients
@@ -111,7 +111,7 @@ class _ExactPotential(EvidencePotential):
 
         Warns
         -----
-        ConvergenceWarning
+        NumericalWarning
             If `max_iter` iterations did not reach `tol`.
         """
         features, labels = self._prepare(X, y, sample_weight)
@@ -246,7 +246,7 @@ class _ExactPotential(EvidencePotential):
                 f"residual is {self.residual_:.2g} of the noise, not tol={self.tol:g}, so errors "
                 f"may be larger than they need be. Raise max_iter or n_precondition (now "
                 f"{self.n_precondition}), or the noise (sigma_energy, sigma_forces).",
-                ConvergenceWarning,
+                NumericalWarning,
                 stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
             )
         return solution.x

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from ..data import AtomicFeatures
+from ..exceptions import InputError, InputTypeError
 
 
 def as_features(estimator, X, y=None, *, reset=False):
@@ -16,13 +17,13 @@ def as_features(estimator, X, y=None, *, reset=False):
         if reset:
             estimator.n_features_in_ = X.shape[1]
         elif X.shape[1] != estimator.n_features_in_:
-            raise ValueError(
+            raise InputError(
                 f"X has {X.shape[1]} features but {type(estimator).__name__} was fitted with "
                 f"{estimator.n_features_in_}; use the same descriptor."
             )
         return X, y
     if isinstance(X, list | tuple) and len(X) and hasattr(X[0], "get_positions"):
-        raise TypeError(
+        raise InputTypeError(
             f"{type(estimator).__name__} learns from features, not from structures: put a "
             "descriptor before it, as in make_pipeline(skpot.SOAP(), skpot.SparseGPR())."
         )

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
+from ..exceptions import InputError
 from ..solvers import TriangularFactor, maximise_evidence
 from ._label_factors import FitFactor, count_labels, determined, empty_factor, shares
 from ._linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
@@ -208,12 +209,12 @@ class LinearRidge(VariancePotential):
         scales = self.alpha if isinstance(self.alpha, dict) else {}
         unknown = sorted(set(scales) - set(features.blocks))
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"alpha names the blocks {unknown} but the features have {sorted(features.blocks)}"
             )
         for name, value in scales.items():
             if not (isinstance(value, Real) and value > 0):
-                raise ValueError(f"alpha[{name!r}] must be a positive number, got {value!r}")
+                raise InputError(f"alpha[{name!r}] must be a positive number, got {value!r}")
         return scales
 
     def _terms(self):

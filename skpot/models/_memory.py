@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..exceptions import InputError
+
 _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 _FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
@@ -54,7 +56,7 @@ def plan_memory(
     # Rows exist twice while they are put together and handed to LAPACK.
     need = fixed + 2 * block + 2 * jacobian
     if need > limit:
-        raise ValueError(
+        raise InputError(
             f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
             f"{n_references} {unit.split()[0]}, {block / 1e9:.2f} GB for the rows of a structure "
             f"of {largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
@@ -95,7 +97,7 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n
         jacobian = 24.0 * p * (float(np.sum(features.neighborhood_sizes())) + 2 * n)
     if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS and dense <= limit):
         if dense > limit:
-            raise ValueError(
+            raise InputError(
                 f"the covariance of {n_labels} labels takes {dense / 1e9:.2f} GB but max_memory "
                 f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs far less.'
             )
@@ -104,7 +106,7 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n
     column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
     spare = limit - vectors
     if spare < 100 * column:
-        raise ValueError(
+        raise InputError(
             f"the fit needs at least {(vectors + 100 * column) / 1e9:.2f} GB "
             f"({vectors / 1e9:.2f} GB for the vectors of {n} environments of {p} features, "
             f"the rest for a preconditioner of 100 columns) but max_memory allows "

@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 
 from .._sklearn import Interval
+from ..exceptions import LabelError
 
 LABELS = ("energy", "forces", "stress")
 
@@ -60,12 +61,12 @@ def _levels(name, sigma, labels, labelled):
         return np.full(len(labels), float(sigma))
     for group, level in sigma.items():
         if not (isinstance(level, Real) and level > 0):
-            raise ValueError(f"{name}[{group!r}] must be a positive number, got {level!r}")
+            raise LabelError(f"{name}[{group!r}] must be a positive number, got {level!r}")
     levels = {str(group): float(level) for group, level in sigma.items()}
     other = levels.get("default", np.nan)
     if labels.groups is None:
         if "default" not in levels:
-            raise ValueError(
+            raise LabelError(
                 f"{name} is given by group, {sorted(levels)}, but y has no groups: pass "
                 'Targets(y, groups=...), as skpot.read(..., group_key="config_type") does, or '
                 f'add {name}["default"].'
@@ -74,7 +75,7 @@ def _levels(name, sigma, labels, labelled):
     found = np.array([levels.get(str(group), other) for group in labels.groups])
     without = np.isnan(found) & labelled
     if without.any():
-        raise ValueError(
+        raise LabelError(
             f"{name} has no level for the groups {sorted(set(labels.groups[without].tolist()))}; "
             f'it names {sorted(levels)}. Add them, or {name}["default"].'
         )

@@ -15,6 +15,7 @@ from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
+from ..exceptions import InputError
 from ._baseline import (
     evaluate_term,
     free_energies,
@@ -61,7 +62,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             features.n_atoms,
             self.targets,
             numbers=features.numbers,
-            volumes=features.volumes,
+            info=features.info,
             # Rows of a table may repeat; structures that do are worth a warning.
             environments=features.values if structures else None,
             stacklevel=5,  # past `fit` and scikit-learn's wrapper of it
@@ -112,7 +113,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         -------
         y : Targets, or ndarray of shape (n_samples,)
             The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
-            energies, forces and (cells periodic in three directions) stress.
+            energies, forces and (where a cell has a volume) stress.
         """
         check_is_fitted(self)
         features, _ = as_features(self, X)
@@ -190,7 +191,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _refuse_unknown(self, features):
         unknown = np.setdiff1d(features.numbers, list(self.e0_))
         if len(unknown):
-            raise ValueError(
+            raise InputError(
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
                 f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
             )
@@ -262,7 +263,7 @@ class VariancePotential(Potential):
         -------
         y : Targets, or ndarray of shape (n_samples,)
             The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
-            energies, forces and (cells periodic in three directions) stress.
+            energies, forces and (where a cell has a volume) stress.
         std : ndarray of shape (n_samples,), or Targets
             Only with `return_std`; of the model, without label noise. An array in eV for True, of
             the kind of y for "all".
@@ -369,7 +370,7 @@ class VariancePotential(Potential):
 def check_return_std(return_std):
     """Raise `ValueError` unless `return_std` is one of its values."""
     if not (isinstance(return_std, bool) or return_std == "all"):
-        raise ValueError(f'return_std must be True, False or "all", got {return_std!r}')
+        raise InputError(f'return_std must be True, False or "all", got {return_std!r}')
 
 
 def edge_std(process, features, jitter, limit):

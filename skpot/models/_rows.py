@@ -122,9 +122,9 @@ def whitened_blocks(
 
 def as_targets(energy, features, forces, virials):
     """Return predictions as `Targets`; stress only where a cell has a volume."""
-    periodic = np.isfinite(features.volumes)
+    exists = np.isfinite(features.volumes)
     stress = None
-    if periodic.any():
+    if exists.any():
         stress = np.full((len(features), 6), np.nan)
-        stress[periodic] = -virials[periodic] / features.volumes[periodic, None]
+        stress[exists] = -virials[exists] / features.volumes[exists, None]
     return Targets(energy, np.split(forces, features.atom_offsets[1:-1]), stress)

@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupKFold, ParameterGrid, check_cv
 
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from ..data import Targets
+from ..exceptions import InputError
 from ._fold_factors import FoldFactors, RowFolder, together
 from ._label_factors import count_labels
 from ._learning_curves import learning_curves
@@ -255,7 +256,7 @@ class SparseGPRCV(SparseGPR):
         for kind in LABELS:
             values = np.atleast_1d(np.asarray(getattr(self, f"sigma_{kind}"), dtype=float))
             if values.ndim != 1 or not len(values) or not (values > 0).all():
-                raise ValueError(
+                raise InputError(
                     f"sigma_{kind} must be positive numbers, got {getattr(self, f'sigma_{kind}')!r}"
                 )
             levels[kind] = values.tolist()
@@ -302,7 +303,7 @@ def _refuse_own_noise(y):
     names = [f"sigma_{kind}" for kind in LABELS] if isinstance(y, Targets) else []
     given = [name for name in names if getattr(y, name) is not None]
     if given:
-        raise ValueError(
+        raise InputError(
             f"y has noise levels of its own ({given[0]}), which no search over common levels would "
             "change. Leave them out, or search with GridSearchCV(SparseGPR(...))."
         )
@@ -324,7 +325,7 @@ def _test_sets(cv, labels, groups):
     if (seen != 1).any() or not whole or len(tests) < 2:
         odd = np.flatnonzero(seen != 1)
         where = f"; structure {odd[0]} is in {seen[odd[0]]}" if len(odd) else ""
-        raise ValueError(
+        raise InputError(
             "cv must put each structure into one fold, to be learnt from in all others, as KFold "
             f"and GroupKFold do: got {len(tests)} folds{where}. Use GridSearchCV for other schemes."
         )
@@ -358,7 +359,7 @@ def _best_of(result, scoring):
     """Return the place and the value of the best mean score."""
     name = f"mean_test_{scoring}"
     if name not in result:
-        raise ValueError(f"no structure has a label to score by scoring={scoring!r}")
+        raise InputError(f"no structure has a label to score by scoring={scoring!r}")
     index = int(np.argmax(result[name]))
     return index, float(result[name][index])
 

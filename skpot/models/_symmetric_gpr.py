@@ -5,6 +5,7 @@ from sklearn.utils import check_random_state
 
 from .._sklearn import StrOptions
 from ..data import AtomicFeatures
+from ..exceptions import InputError, InputTypeError
 from ..kernels import Matern, Symmetrized
 from ._evidence import OPTIMIZER
 from ._gpr import GPR
@@ -163,17 +164,17 @@ def _checked(permutations, numbers):
     """Return permutations that were given as an array."""
     given, n = np.asarray(permutations), len(numbers)
     if given.ndim != 2 or not (given.shape[1] == n and (np.sort(given) == np.arange(n)).all()):
-        raise ValueError(
+        raise InputError(
             f"permutations must be rows that hold each of the {n} atoms once, from 0 on."
         )
     if len(wrong := np.flatnonzero((numbers[given] != numbers).any(axis=1))):
-        raise ValueError(f"permutations[{wrong[0]}] exchanges atoms of different species.")
+        raise InputError(f"permutations[{wrong[0]}] exchanges atoms of different species.")
     return given
 
 
 def _require_molecules(X):
     if not isinstance(X, AtomicFeatures) or not X.per_structure:
-        raise TypeError(
+        raise InputTypeError(
             "SymmetricGPR learns from inverse distances of whole molecules: put the descriptor "
             "before it, as in make_pipeline(skpot.InverseDistances(), skpot.SymmetricGPR())."
         )
@@ -185,7 +186,7 @@ def _require_distances(features):
     numbers = features.numbers.reshape(-1, n) if (features.n_atoms == n).all() else None
     one = numbers is not None and (numbers == numbers[0]).all()
     if not (one and features.shape[1] == n * (n - 1) // 2 and _are_inverse_distances(features, n)):
-        raise ValueError(
+        raise InputError(
             "SymmetricGPR takes inverse distances between all atoms of one molecule as they are: "
             "the output of skpot.InverseDistances() without a step after it."
         )
@@ -209,7 +210,7 @@ def _require_invariance(kernel, orders):
         weights = np.zeros(orders.shape[1])
         s.take(weights)[...] = 1.0 if s.weights is None else s.weights
         if not np.allclose(weights[orders], weights, rtol=1e-9):
-            raise ValueError(
+            raise InputError(
                 f"{kernel} has different lengths, or blocks, for features that the permutations "
                 "of atoms exchange; one length for all is safe."
             )

@@ -14,6 +14,7 @@ import sklearn.model_selection
 
 import skpot
 from skpot._sklearn import InconsistentVersionWarning
+from skpot.exceptions import InputTypeError, ModelFileError
 
 FORMAT = 1  # of the files; a new one when an older skpot could not read them
 
@@ -88,7 +89,7 @@ def dump(model, path):
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except RecursionError:
-        raise TypeError(
+        raise InputTypeError(
             f"{type(model).__name__} holds an object that refers to itself, which no model file "
             "can: as a rule a calculator of ASE. Give DeltaRegressor a class or function that "
             "makes the calculator instead."
@@ -153,13 +154,13 @@ def load(path, trusted=()):
         except UntrustedTypesFoundException as error:
             asked = skops.io.get_untrusted_types(file=path)
             unknown = sorted(set(asked) - {_type_name(t) for t in accepted})
-            raise TypeError(
+            raise InputTypeError(
                 f"{path}, written by skpot {version}, holds types that skpot "
                 f"{skpot.__version__} does not trust: {unknown}. If they are yours, or you know "
                 f"where the file comes from, load it with trusted={unknown}."
             ) from error
         except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise ModelFileError(f"{path} is damaged: {error}") from error
     return envelope["model"]
 
 
@@ -174,21 +175,21 @@ def _peek(path):
         with zipfile.ZipFile(path) as archive:
             schema = json.loads(archive.read("schema.json"))
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{what}, or it is truncated.") from error
+        raise ModelFileError(f"{what}, or it is truncated.") from error
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{what}: {error}") from error
+        raise ModelFileError(f"{what}: {error}") from error
     try:
         content = schema["content"]
         file_format = int(content["format"]["content"])
         version = json.loads(content["skpot_version"]["content"])
         return file_format, str(version)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{what}; it may be a plain skops file (skops.io.load).") from error
+        raise ModelFileError(f"{what}; it may be a plain skops file (skops.io.load).") from error
 
 
 def _check_envelope(path, file_format, version):
     if file_format > FORMAT:
-        raise ValueError(
+        raise ModelFileError(
             f"{path} has format {file_format}, written by skpot {version}; this is skpot "
             f"{skpot.__version__}, which reads formats up to {FORMAT}. Install skpot>={version}."
         )

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..core.selection import nearest_squared
+from ..exceptions import ParameterError
 
 _SKETCH = 500  # columns of the random projection
 
@@ -131,16 +132,16 @@ def given_references(indices, species):
     """
     indices, n = np.asarray(indices), len(species)
     if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
-        raise ValueError(
+        raise ParameterError(
             "selection must name a method or be a list of indices of environments; got an array "
             f"of shape {indices.shape} and type {indices.dtype}."
         )
     wrong = indices[(indices < 0) | (indices >= n)]
     if len(wrong):
-        raise ValueError(f"selection has the index {wrong[0]} but there are {n} environments.")
+        raise ParameterError(f"selection has the index {wrong[0]} but there are {n} environments.")
     chosen, counts = np.unique(indices, return_counts=True)
     if counts.max() > 1:
-        raise ValueError(f"selection has the index {chosen[counts.argmax()]} more than once.")
+        raise ParameterError(f"selection has the index {chosen[counts.argmax()]} more than once.")
     return chosen[np.argsort(species[chosen], kind="stable")]
 
 

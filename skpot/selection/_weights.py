@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ..data import AtomicFeatures, check_structures
+from ..exceptions import InputTypeError, ParameterError
 
 _BLOCK = 512  # environments whose distances to all others are held at a time
 
@@ -58,11 +59,11 @@ def rarity_weights(features, *, width=None, sharpness=1.0):
     array([0.67, 0.67, 0.67, 1.99])
     """
     if width is not None and not width > 0:
-        raise ValueError(f"width must be positive, got {width!r}")
+        raise ParameterError(f"width must be positive, got {width!r}")
     if not sharpness >= 0:
-        raise ValueError(f"sharpness must not be negative, got {sharpness!r}")
+        raise ParameterError(f"sharpness must not be negative, got {sharpness!r}")
     if not isinstance(features, AtomicFeatures):
-        raise TypeError(
+        raise InputTypeError(
             f"features must be AtomicFeatures, the output of a descriptor, got {type(features)}"
         )
     rarity = np.empty(len(features.values))
@@ -138,16 +139,16 @@ def energy_weights(y, X, *, scale=None, floor=0.05):
     array([2.116, 0.778, 0.106])
     """
     if scale is not None and not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale!r}")
+        raise ParameterError(f"scale must be positive, got {scale!r}")
     if not 0 < floor <= 1:
-        raise ValueError(f"floor must be above 0 and at most 1, got {floor!r}")
+        raise ParameterError(f"floor must be above 0 and at most 1, got {floor!r}")
     composition, n_atoms = _compositions(X)
     energy = np.asarray(y, dtype=float)
     if energy.shape != n_atoms.shape:
-        raise ValueError(f"y has shape {energy.shape} but X has {len(n_atoms)} structures")
+        raise ParameterError(f"y has shape {energy.shape} but X has {len(n_atoms)} structures")
     known = np.isfinite(energy)
     if not known.any():
-        raise ValueError("no structure has an energy")
+        raise ParameterError("no structure has an energy")
     lowest = np.full(composition.max() + 1, np.inf)
     np.minimum.at(lowest, composition[known], (energy / n_atoms)[known])
     above = np.full(len(energy), np.inf)

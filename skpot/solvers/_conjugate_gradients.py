@@ -4,8 +4,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgWarning, cho_solve, solve_triangular
+from scipy.linalg import cho_solve, solve_triangular
 
+from ..exceptions import NumericalError, NumericalWarning
 from ._triangular import jittered_cholesky
 
 _REPLACE = 25  # iterations after which rounding errors of the residual are swept out
@@ -22,7 +23,7 @@ class Solution(NamedTuple):
     converged: bool
 
 
-class DivergenceError(ArithmeticError):
+class DivergenceError(NumericalError):
     """The matrix is, within rounding, not positive definite; the message says how it showed."""
 
 
@@ -30,7 +31,7 @@ def gram_factor(gram):
     """Return the upper triangle R with R^T R = gram, which rounding may have made indefinite."""
     with warnings.catch_warnings():
         # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
-        warnings.simplefilter("ignore", LinAlgWarning)
+        warnings.simplefilter("ignore", NumericalWarning)
         return jittered_cholesky(gram, 1e-16)[0].T
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
+from ..exceptions import NumericalError
 from ._triangular import TriangularFactor
 
 _LOG_2PI = np.log(2.0 * np.pi)
@@ -233,7 +234,7 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
             slope = likelihood.of_theta(log_noise)
         except np.linalg.LinAlgError:
             if best is None:
-                raise ValueError(_NOT_POSITIVE) from None
+                raise NumericalError(_NOT_POSITIVE) from None
             return _UNHEARD_OF - best_value, np.zeros(len(theta))
         # The first step is as long as the gradient: that of one label has a fair size.
         n = sum(likelihood.counts.values())
@@ -283,7 +284,7 @@ def best_noise(likelihood, start, gain=_PRECISE):
         log_noise = np.round(log_noise, _DIGITS)
         return log_noise, likelihood.of_noise(log_noise)[0]
     except np.linalg.LinAlgError:
-        raise ValueError(_NOT_POSITIVE) from None
+        raise NumericalError(_NOT_POSITIVE) from None
 
 
 def _most_probable(likelihood, start, gain):

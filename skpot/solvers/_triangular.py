@@ -3,7 +3,9 @@
 import warnings
 
 import numpy as np
-from scipy.linalg import LinAlgWarning, cholesky, lapack, solve_triangular
+from scipy.linalg import cholesky, lapack, solve_triangular
+
+from ..exceptions import NumericalError, NumericalWarning
 
 _PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
 
@@ -48,7 +50,7 @@ class TriangularFactor:
             n_triangular, panel, self._triangle, rows, overwrite_a=1, overwrite_b=1
         )
         if info:
-            raise RuntimeError(f"LAPACK tpqrt refused argument {-info}")
+            raise NumericalError(f"LAPACK tpqrt refused argument {-info}")
         self.n_rows += len(rows)
 
     @property
@@ -103,7 +105,7 @@ def jittered_cholesky(matrix, jitter=1e-10):
 
     Warns
     -----
-    LinAlgWarning
+    NumericalWarning
         If more than the jitter asked for was needed; says the numerical rank.
 
     Raises
@@ -126,11 +128,11 @@ def jittered_cholesky(matrix, jitter=1e-10):
                 f"the {len(matrix)} functions of the references have numerical rank {rank}; a "
                 f"relative jitter of {jitter:.0e} was added. Fewer of them (n_sparse, "
                 "n_directions) lose nothing.",
-                LinAlgWarning,
+                NumericalWarning,
                 stacklevel=3,
             )
         return factor, jitter
-    raise ValueError(
+    raise NumericalError(
         "the references' kernel matrix is not positive definite. Check the features for NaN or "
         "for a kernel that is no covariance."
     )

@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from sklearn.base import clone
 
+from ..exceptions import InputError
 from . import _structures as equivalent
 from ._compare import (
     EXACT,
@@ -56,7 +57,7 @@ def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state
     """
     unknown = set(skip) - set(_PROPERTIES)
     if unknown:
-        raise ValueError(f"unknown properties {sorted(unknown)}; known: {sorted(_PROPERTIES)}")
+        raise InputError(f"unknown properties {sorted(unknown)}; known: {sorted(_PROPERTIES)}")
     with property_named("fit"):
         fitted = clone(descriptor).fit(structures)
         features = fitted.transform(structures)

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from ..data import cell_volumes
+from ..exceptions import InputError
+
 # f'(0) = sum_k weight_k f(k h) / h + O(h^4)
 _STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -101,7 +104,7 @@ def finite_difference_stress(model, atoms, step=3e-5):
     model : fitted estimator, ASE calculator or callable
         As in `finite_difference_forces`.
     atoms : Atoms
-        A structure periodic in three directions; it is not changed.
+        A structure whose three cell vectors are independent; it is not changed.
     step : float, default=3e-5
         Strain, see `finite_difference_virial`.
 
@@ -121,12 +124,13 @@ def finite_difference_stress(model, atoms, step=3e-5):
     >>> np.allclose(finite_difference_stress(elastic, atoms), [-0.04] * 3 + [0] * 3)
     True
     """
-    if not atoms.pbc.all():
-        raise ValueError(
-            f"stress needs three periodic directions, got pbc={atoms.pbc.tolist()}; "
-            "use finite_difference_virial for open structures"
+    volume = cell_volumes([atoms.cell.array])[0]
+    if np.isnan(volume):
+        raise InputError(
+            "stress needs a cell with three independent vectors, got "
+            f"{atoms.cell.array.tolist()}; use finite_difference_virial for structures without"
         )
-    return -finite_difference_virial(model, atoms, step) / atoms.get_volume()
+    return -finite_difference_virial(model, atoms, step) / volume
 
 
 def _differentiate(model, structures, step):
@@ -144,7 +148,7 @@ def _energies(model, structures):
         energies = model(structures)
     energies = np.asarray(energies, dtype=float)
     if energies.shape != (len(structures),):
-        raise ValueError(
+        raise InputError(
             f"expected one energy for each of {len(structures)} structures, got an array of "
             f"shape {energies.shape}"
         )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.exceptions import DataConversionWarning
 
-from skpot.data import Targets, check_targets
+from skpot.data import StructureInfo, Targets, check_targets
+from skpot.exceptions import LabelError, LabelWarning
 
 RNG = np.random.default_rng()
 
@@ -86,13 +87,18 @@ def test_named_blocks_must_be_there():
         check_targets(np.zeros(2), [1, 1], "force")
 
 
-def test_stress_is_demanded_of_periodic_structures_only():
+def info(volumes, bulk=True):
+    volumes = np.asarray(volumes, dtype=float)
+    return StructureInfo(volumes, np.full(len(volumes), bulk), np.arange(len(volumes)))
+
+
+def test_stress_is_demanded_where_there_is_a_volume_only():
     y = Targets([1.0, 2.0], stress=[None, np.zeros(6)])
-    quiet(y, [1, 1], ("energy", "stress"), volumes=[np.nan, 10.0])
+    quiet(y, [1, 1], ("energy", "stress"), info=info([np.nan, 10.0]))
     with pytest.raises(ValueError, match="stress missing for structures 1"):
-        check_targets(y[::-1], [1, 1], ("energy", "stress"), volumes=[np.nan, 10.0])
+        check_targets(y[::-1], [1, 1], ("energy", "stress"), info=info([np.nan, 10.0]))
     with pytest.raises(ValueError, match="no structure has stress"):
-        check_targets(Targets([1.0]), [1], ("stress",), volumes=[np.nan])
+        check_targets(Targets([1.0]), [1], ("stress",), info=info([np.nan]))
 
 
 def caught(match, *args, **kwargs):
@@ -143,19 +149,34 @@ def pressure_curve(n=40):
 
 def test_stress_of_the_wrong_sign_or_unit():
     volumes, stress = pressure_curve()
-    options = {"numbers": np.ones(160), "volumes": volumes}
+    options = {"numbers": np.ones(160), "info": info(volumes)}
     y = np.zeros(40)
     assert not caught("stress", Targets(y, stress=stress), [4] * 40, **options)
     (text,) = caught("stress", Targets(y, stress=-stress), [4] * 40, **options)
     assert "sign looks wrong" in text
     assert caught("GPa", Targets(y, stress=160 * stress), [4] * 40, **options)
     # Too few, or of many compositions, or hardly strained: no verdict.
-    few = {"numbers": np.ones(40), "volumes": volumes[::4]}
+    few = {"numbers": np.ones(40), "info": info(volumes[::4])}
     assert not caught("sign", Targets(y[::4], stress=-stress[::4]), [4] * 10, **few)
-    many = {"numbers": np.repeat(np.arange(40) + 1, 4), "volumes": volumes}
+    many = {"numbers": np.repeat(np.arange(40) + 1, 4), "info": info(volumes)}
     assert not caught("sign", Targets(y, stress=-stress), [4] * 40, **many)
-    narrow = {"numbers": np.ones(160), "volumes": 60 + (volumes - 60) / 100}
+    narrow = {"numbers": np.ones(160), "info": info(60 + (volumes - 60) / 100)}
     assert not caught("sign", Targets(y, stress=-stress), [4] * 40, **narrow)
+    slabs = {"numbers": np.ones(160), "info": info(volumes, bulk=False)}
+    assert not caught("sign", Targets(y, stress=-stress), [4] * 40, **slabs)
+
+
+def test_stress_of_structures_without_volume():
+    y = Targets([1.0, 2.0, 3.0], stress=[np.ones(6), np.zeros(6), np.zeros(6)])
+    where = info([10.0, np.nan, 10.0])
+    with pytest.warns(LabelWarning, match="structures 1. These labels are ignored") as record:
+        labels = check_targets(y, [1, 1, 1], info=where)
+    assert len(record) == 1
+    assert labels.has_stress.tolist() == [True, False, True]
+    np.testing.assert_equal(labels.stress[[0, 2]], y.stress[[0, 2]])
+    y.stress[1, 3] = 1e-6
+    with pytest.raises(LabelError, match="structure 1: stress is .* no three independent vectors"):
+        check_targets(y, [1, 1, 1], info=where)
 
 
 def test_structures_that_occur_twice():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot import GPR, SOAP, KernelRidge, PrincipalComponents, SparseGPR, Targets
+from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct
 from skpot.solvers import DivergenceError
 from skpot.testing import check_potential, sample_structures
@@ -105,7 +105,7 @@ def test_shares_after_few_columns_are_near_those_of_the_dense_factor():
     steps = make_pipeline(SOAP(cutoff=4.0, n_max=4, l_max=3), PrincipalComponents(60))
     features, noise = steps.fit_transform(X[:30]), dict(sigma_energy=0.001, sigma_forces=0.05)
     dense = GPR(solver="cholesky", **noise).fit(features, y[:30]).label_shares_
-    with pytest.warns(ConvergenceWarning):  # which shares do not wait for
+    with pytest.warns(NumericalWarning):  # which shares do not wait for
         few = GPR(solver="cg", n_precondition=150, max_iter=1, **noise).fit(features, y[:30])
     assert few.label_shares_ == pytest.approx(dense, abs=0.1)
 
@@ -189,7 +189,7 @@ def test_sample_weight_acts_as_repetition(silicon):
 def test_too_few_iterations_are_reported(silicon):
     features, y, _, _ = silicon
     gpr = GPR(RBF(0.3), solver="cg", max_iter=1, n_precondition=5, tol=1e-8)
-    with pytest.warns(ConvergenceWarning, match="max_iter=1 iterations the residual"):
+    with pytest.warns(NumericalWarning, match="max_iter=1 iterations the residual"):
         gpr.fit(features, y)
     assert not gpr.converged_ and gpr.n_iter_ == 1 and gpr.residual_ > 1e-8
 

@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 from ase import Atoms
-from scipy.linalg import LinAlgWarning
 from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AtomicFeatures, SparseGPR, Targets, dump, load
+from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.models._gradient_references import GradientReferences, leading_directions
 from skpot.testing import check_potential, sample_structures
@@ -188,7 +188,7 @@ def test_files_keep_it(features, tmp_path):
 
 def test_dependent_functions_are_reported_with_their_rank(features):
     y = labelled(["Si", "O"], 2)[1]
-    with pytest.warns(LinAlgWarning, match="functions of the references have numerical rank 63"):
+    with pytest.warns(NumericalWarning, match="functions of the references have numerical rank 63"):
         SparseGPR(DotProduct(zeta=1), 1000, n_directions=9, jitter=1e-17).fit(features, y)
 
 

@@ -2,8 +2,11 @@
 
 import time
 
+import numpy as np
 from ase.calculators.socketio import SocketClient, SocketClosed
 
+from ...data import cell_volumes
+from ...exceptions import EngineError
 from .._calculator import Calculator
 
 _PAUSE = 0.2  # s between attempts to connect
@@ -50,7 +53,8 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
     client = _connect(unix, host, port, patience)
     n_evaluations = 0
     try:
-        for _ in client.irun(atoms, use_stress=bool(atoms.pbc.all())):
+        has_stress = bool(np.isfinite(cell_volumes([atoms.cell.array])[0]))
+        for _ in client.irun(atoms, use_stress=has_stress):
             n_evaluations += 1
     except (ConnectionResetError, BrokenPipeError, SocketClosed):
         pass  # how some servers end
@@ -67,7 +71,7 @@ def _connect(unix, host, port, patience):
             return SocketClient(host=host, port=port, unixsocket=unix)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if time.monotonic() > deadline:
-                raise ConnectionError(
+                raise EngineError(
                     f"no server at {where} within {patience:g} s: start i-PI first, with the same "
                     "address in <ffsocket>"
                 ) from error

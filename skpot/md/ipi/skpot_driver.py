@@ -15,6 +15,7 @@ In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
 # i-PI loads this file by its path, so that it belongs to no package.
 import numpy as np
 
+from skpot.exceptions import InputError
 from skpot.md._batch_calculator import BatchCalculator
 from skpot.md._dynamics import read_structure
 from skpot.persistence import load
@@ -60,7 +61,7 @@ class SkpotDriver:
         for vectors, positions in zip(cell, pos, strict=True):
             frame = self._template.copy()
             if len(positions) != len(frame):
-                raise ValueError(
+                raise InputError(
                     f"i-PI has {len(positions)} atoms, the template {len(frame)}: name the file "
                     "that i-PI starts from"
                 )

@@ -7,6 +7,7 @@ import numpy as np
 from ...core.pairs import closest_squared, scatter
 from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
+from ...exceptions import InputError
 from .._compiled import compile
 from ._domain import Domain, GhostForces
 
@@ -87,7 +88,7 @@ def as_potential(model, grades=False):
     if not hasattr(model, "evaluate_pairs"):
         return compile(model, grades=grades)
     if grades and getattr(model, "graded", None) is None:
-        raise ValueError(
+        raise InputError(
             "grade_every needs grades that the potential was not compiled with: pass the fitted "
             "pipeline, or skpot.compile(model, grades=True)"
         )
@@ -98,20 +99,20 @@ def check_engine(lmp):
     """Refuse what cannot work; return the communicator of several ranks or None."""
     units, style = lmp.extract_global("units"), lmp.extract_global("pair_style")
     if units != "metal":
-        raise ValueError(f"LAMMPS has units {units}; a model is in eV and Å: use units metal")
+        raise InputError(f"LAMMPS has units {units}; a model is in eV and Å: use units metal")
     if not lmp.extract_setting("box_exist"):
-        raise ValueError("LAMMPS has no box yet; attach after read_data or create_box")
+        raise InputError("LAMMPS has no box yet; attach after read_data or create_box")
     if style not in ("none", "zero"):
-        raise ValueError(
+        raise InputError(
             f"LAMMPS has pair_style {style}; attach sets its own and cannot stand beside another"
         )
     if not lmp.has_style("fix", "external"):
-        raise ValueError("this LAMMPS has no fix external: build it with the package MISC")
+        raise InputError("this LAMMPS has no fix external: build it with the package MISC")
     if lmp.extract_setting("world_size") == 1:
         return None
     comm = lmp.get_mpi_comm()
     if comm is None:
-        raise ValueError("several MPI ranks need mpi4py: python -m pip install mpi4py")
+        raise InputError("several MPI ranks need mpi4py: python -m pip install mpi4py")
     return comm
 
 
@@ -119,13 +120,13 @@ def check_species(lmp, species, potential):
     """Return the atomic number of each type, from 1 on."""
     n_types = lmp.extract_setting("ntypes")
     if isinstance(species, str) or len(species) != n_types:
-        raise ValueError(
+        raise InputError(
             f"species must name the element of each of the {n_types} atom types, got {species!r}"
         )
     numbers = np.array([0, *(atomic_number(name) for name in species)])
     unknown = np.setdiff1d(numbers[1:], potential.species)
     if len(unknown):
-        raise ValueError(
+        raise InputError(
             f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this model "
             f"knows {', '.join(SYMBOLS[z] for z in potential.species)}"
         )
@@ -188,7 +189,7 @@ class _External:
         pairs = self._domain.pairs(self._potential.cutoff)
         closest = closest_squared(pairs.vector)
         if not closest >= MIN_DISTANCE**2:
-            raise ValueError(f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart")
+            raise InputError(f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart")
         return pairs
 
     def _evaluate(self, pairs):

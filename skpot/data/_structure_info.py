@@ -1,0 +1,77 @@
+"""What is known of whole structures, and the one decision on which of them have a stress."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+# Sine-like volume of the unit cell vectors below which they count as dependent.
+_FLAT = 1e-6
+
+
+class StructureInfo(NamedTuple):
+    """What models need to know of structures beside their features, one entry for each.
+
+    `volumes` says where a stress exists, and nothing else in the package decides that: see
+    `cell_volumes`. `keys` identify structures by what was given, so that choices made by them do
+    not depend on the order of structures or on rounding errors of anything computed.
+    """
+
+    volumes: np.ndarray  # (n_structures,) in Å³; NaN where there is no stress
+    bulk: np.ndarray  # (n_structures,) of bool: periodic in three directions
+    keys: np.ndarray  # (n_structures,) of uint64
+
+    def take(self, structures):
+        """Return the entries of some structures."""
+        return StructureInfo(*(block[structures] for block in self))
+
+    @staticmethod
+    def concatenate(parts):
+        """Return the entries of several parts, one after the other."""
+        return StructureInfo(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @staticmethod
+    def of_rows(values, offsets):
+        """Return what there is to say of structures of which nothing but feature rows is known."""
+        n = len(offsets) - 1
+        rows = np.ascontiguousarray(values) + 0.0  # the two zeros are one number
+        keys = [digest(rows[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        return StructureInfo(
+            np.full(n, np.nan), np.zeros(n, dtype=bool), np.array(keys, dtype=np.uint64)
+        )
+
+
+def cell_volumes(cells):
+    """Return the volumes of cells, and with them which structures have a stress.
+
+    Stress is the derivative of the energy by strain over the volume. It exists wherever the three
+    cell vectors are independent, whatever the periodic directions: a slab has one in a cell with
+    vacuum, as in ASE's calculators.
+
+    Parameters
+    ----------
+    cells : array-like of shape (n_structures, 3, 3)
+        Cell vectors in rows (Å).
+
+    Returns
+    -------
+    ndarray of shape (n_structures,)
+        In Å³; NaN where a vector is zero or the three are linearly dependent.
+
+    Examples
+    --------
+    >>> cell_volumes([[[2, 0, 0], [0, 2, 0], [0, 0, 2]], [[2, 0, 0], [0, 2, 0], [0, 0, 0]]])
+    array([ 8., nan])
+    """
+    cells = np.asarray(cells, dtype=np.float64)
+    volumes = np.abs(np.linalg.det(cells))
+    lengths = np.sqrt((cells**2).sum(axis=2)).prod(axis=1)
+    return np.where(volumes > _FLAT * lengths, volumes, np.nan)
+
+
+def digest(*arrays):
+    """Return 64 bits that identify the numbers in arrays, the same on every machine."""
+    state = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        state.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)))
+    return int.from_bytes(state.digest(), "little")
