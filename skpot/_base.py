@@ -1,5 +1,6 @@
-"""Mixins of every estimator: a version stamp, and containers instead of arrays as output."""
+"""Mixins of every estimator: fits that succeed or change nothing, a version stamp, containers."""
 
+import functools
 import warnings
 
 from sklearn.base import TransformerMixin
@@ -8,11 +9,49 @@ from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning
 
 
+def all_or_nothing(method):
+    """Return the method so that it changes its estimator at once, when it has succeeded.
+
+    The method works on a copy, whose attributes the estimator then takes over in one step. After
+    any error or interrupt the estimator is what it was before, and other threads never see half of
+    a fit. The copy is shallow: methods replace attributes and do not write into them. A `fit` finds
+    no fitted attributes of an earlier one.
+    """
+    anew = method.__name__ != "partial_fit"
+
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        copy = object.__new__(type(self))
+        copy.__dict__ = _unfitted(self) if anew else dict(vars(self))
+        result = method(copy, *args, **kwargs)
+        self.__dict__ = copy.__dict__
+        return self if result is copy else result
+
+    return wrapper
+
+
+def _unfitted(estimator):
+    """Return the attributes of an estimator without those that a fit sets."""
+    parameters = estimator.get_params(deep=False)
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name in parameters or not name.endswith("_")
+    }
+
+
 class VersionedEstimator:
     """Stamp pickles with the version of skpot and warn when another version reads them.
 
-    scikit-learn does this for its own estimators only. To be placed left of `BaseEstimator`.
+    scikit-learn does this for its own estimators only. Methods that fit are all or nothing; see
+    `all_or_nothing`. To be placed left of `BaseEstimator`.
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in ("fit", "partial_fit", "fit_transform"):
+            if name in vars(cls):
+                setattr(cls, name, all_or_nothing(vars(cls)[name]))
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skpot_version": __version__}

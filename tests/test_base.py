@@ -116,3 +116,43 @@ def test_named_metrics_are_the_functions_of_metrics():
     assert NamedMetric("energy_mae")([1.0], [3.0], n_atoms=[2]) == 1.0
     with pytest.raises(ValueError, match="'system' is not one of the metrics"):
         NamedMetric("system")([0], [0])
+
+
+class Adder(VersionedEstimator, BaseEstimator):
+    """Sums what it is given, and fails in between if told to."""
+
+    def __init__(self, fail=None):
+        self.fail = fail
+
+    def fit(self, X, y=None):
+        assert not hasattr(self, "total_")
+        self.total_ = 0.0
+        return self.partial_fit(X)
+
+    def partial_fit(self, X, y=None):
+        self.total_ = self.total_ + sum(X)
+        if self.fail is not None:
+            raise self.fail
+        self.n_ = getattr(self, "n_", 0) + len(X)
+        return self
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError, SystemExit])
+def test_a_method_that_fails_changes_nothing(error):
+    adder = Adder(error)
+    with pytest.raises(error):
+        adder.fit([1])
+    assert vars(adder) == {"fail": error}
+    adder.set_params(fail=None)
+    assert adder.fit([1, 2]) is adder and adder.partial_fit([3]) is adder
+    before = dict(vars(adder.set_params(fail=error)))
+    for method in (adder.fit, adder.partial_fit):
+        with pytest.raises(error):
+            method([4])
+        assert vars(adder) == before and (adder.total_, adder.n_) == (6.0, 3)
+
+
+def test_a_fit_begins_anew_and_keeps_what_is_no_result_of_a_fit():
+    adder = Adder().fit([1, 2])
+    adder.stale_, adder._note = True, "kept"
+    assert vars(adder.fit([5])) == {"fail": None, "_note": "kept", "total_": 5.0, "n_": 1}

@@ -80,7 +80,7 @@ def _least_squares(features, energy, weight, kinds):
             "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
             "taken to have none. Give e0={...} to set it.",
             LabelWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return dict.fromkeys(map(int, kinds), 0.0)
     counts = composition(features.atom_offsets, features.numbers, kinds)[used]
@@ -98,7 +98,7 @@ def _least_squares(features, energy, weight, kinds):
             "others are a minimum-norm choice, so energies of other compositions will be off. "
             "Add isolated atoms, or give e0={...}.",
             LabelWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
 

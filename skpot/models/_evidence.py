@@ -65,7 +65,7 @@ class EvidencePotential(KernelPotential):
                 "energies less those of the free atoms. Kernel and noise stay as they are; raise "
                 "subsample if there are others.",
                 NumericalWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
             return
         likelihood_of = self._likelihoods(features, labels, some)
@@ -86,11 +86,11 @@ class EvidencePotential(KernelPotential):
                 "evaluations it still grew. Begin nearer to it, or fix some hyperparameters of "
                 'the kernel (bounds="fixed").',
                 NumericalWarning,
-                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
+                stacklevel=5,  # past `fit` and the two wrappers of it
             )
         self.kernel_ = kernel.clone_with_theta(found.theta)
         scales = np.exp(found.log_noise).tolist()
-        self.noise_scale_ |= dict(zip(counts, scales, strict=True))
+        self.noise_scale_ = self.noise_scale_ | dict(zip(counts, scales, strict=True))
         self.log_marginal_likelihood_ = found.log_likelihood + logarithm
 
     def _rescaled(self, labels):

@@ -247,7 +247,7 @@ class _ExactPotential(EvidencePotential):
                 f"may be larger than they need be. Raise max_iter or n_precondition (now "
                 f"{self.n_precondition}), or the noise (sigma_energy, sigma_forces).",
                 NumericalWarning,
-                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
+                stacklevel=5,  # past `fit` and the two wrappers of it
             )
         return solution.x
 

@@ -65,7 +65,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             info=features.info,
             # Rows of a table may repeat; structures that do are worth a warning.
             environments=features.values if structures else None,
-            stacklevel=5,  # past `fit` and scikit-learn's wrapper of it
+            stacklevel=6,  # past `fit` and the two wrappers of it
         )
         weight = _check_sample_weight(
             sample_weight, features, dtype=np.float64, ensure_non_negative=True

@@ -238,6 +238,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         self.edge_std_ = self._edge_of(features)
         return self
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Learn from further structures; the first call is a fit.
 
@@ -270,8 +271,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
         labels = self._rescaled(labels)
         self._fold(features, labels, TriangularFactor(self.posterior_factor_, self.target_column_))
         # What was the edge before is known better now: it was no less.
-        for z, std in self._edge_of(features).items():
-            self.edge_std_[z] = max(std, self.edge_std_[z])
+        edge = {z: max(std, self.edge_std_[z]) for z, std in self._edge_of(features).items()}
+        self.edge_std_ = self.edge_std_ | edge
         return self
 
     def leave_one_out(self, X, y, sample_weight=None):
@@ -390,8 +391,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
         ):  # fmt: skip
             for kind, rows in parts:
                 fit.fold(kind, rows)
-        for kind, n in counts.items():
-            self.n_labels_[kind] = self.n_labels_.get(kind, 0) + n
+        self.n_labels_ = self.n_labels_ | {
+            kind: self.n_labels_.get(kind, 0) + n for kind, n in counts.items()
+        }
         apart = fit.trapezoids()
         if adjust:
             self.log_marginal_likelihood_, self.noise_scale_ = likeliest_noise(

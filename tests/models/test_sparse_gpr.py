@@ -290,7 +290,7 @@ def test_rounding_is_not_amplified():
 
 
 @pytest.mark.parametrize("kinds", [3, 1], ids=["all labels", "energies first"])
-def test_partial_fit_equals_a_fit_to_all(kinds):
+def test_partial_fit_equals_a_fit_to_all(kinds, monkeypatch):
     X, y = labelled(["Si"])
     X, y = X[::-1], y[::-1]  # isolated atoms first, so that e0 does not depend on what comes later
     features = SOAP(**SMALL).fit_transform(X)
@@ -303,11 +303,14 @@ def test_partial_fit_equals_a_fit_to_all(kinds):
         assert grown.partial_fit(x, labels, weight[begin : begin + len(x)]) is grown
         begin += len(x)
     whole = clone(grown)
-    whole._choose_references = lambda features: vars(whole).update(
-        reference_features_=grown.reference_features_,
-        reference_species_=grown.reference_species_,
-        reference_directions_=None,
-        direction_counts_=None,
+    references = {
+        "reference_features_": grown.reference_features_,
+        "reference_species_": grown.reference_species_,
+        "reference_directions_": None,
+        "direction_counts_": None,
+    }
+    monkeypatch.setattr(
+        SparseGPR, "_choose_references", lambda model, features: vars(model).update(references)
     )
     whole.fit(features, np.concatenate([first, y[7:]]), weight)
     a, std_a = grown.predict(features, return_std=True)
