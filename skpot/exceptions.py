@@ -29,6 +29,7 @@ __all__ = [
     "NumericalError",
     "NumericalWarning",
     "ParameterError",
+    "ServerError",
     "SkpotError",
     "SkpotWarning",
     "StructureError",
@@ -74,6 +75,10 @@ class NotCompilableError(InputTypeError):
 
 class EngineError(SkpotError, RuntimeError):
     """A simulation, or the program that runs it, cannot go on."""
+
+
+class ServerError(SkpotError, ConnectionError):
+    """The program that asks for forces, or is asked for them, cannot be reached."""
 
 
 class FileError(SkpotError, OSError):

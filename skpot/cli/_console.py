@@ -23,7 +23,7 @@ _DEBUG = inspect.Parameter(
 _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"}
 
 # What a user can cause or repair. Anything else is a defect of skpot and shows its traceback.
-_EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError)
+_EXPECTED = (SkpotError, ValueError, TypeError, OSError, ImportError, MemoryError)
 
 
 class CommandError(SkpotError):
@@ -42,7 +42,7 @@ def command(function):
                 warnings.showwarning = _show_warning
             try:
                 return function(*args, **kwargs)
-            except (CommandError, *_EXPECTED) as error:
+            except _EXPECTED as error:
                 if debug:
                     raise
                 _fail(error)

@@ -6,7 +6,7 @@ import numpy as np
 from ase.calculators.socketio import SocketClient, SocketClosed
 
 from ...data import cell_volumes
-from ...exceptions import EngineError
+from ...exceptions import ServerError
 from .._calculator import Calculator
 
 _PAUSE = 0.2  # s between attempts to connect
@@ -38,7 +38,7 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
 
     Raises
     ------
-    ConnectionError
+    ServerError
         If there is no server.
 
     Examples
@@ -71,7 +71,7 @@ def _connect(unix, host, port, patience):
             return SocketClient(host=host, port=port, unixsocket=unix)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if time.monotonic() > deadline:
-                raise EngineError(
+                raise ServerError(
                     f"no server at {where} within {patience:g} s: start i-PI first, with the same "
                     "address in <ffsocket>"
                 ) from error
