@@ -25,6 +25,7 @@ __all__ = [
     "LabelWarning",
     "MissingDependencyError",
     "ModelFileError",
+    "ModelFileNotFoundError",
     "NotCompilableError",
     "NumericalError",
     "NumericalWarning",
@@ -63,6 +64,10 @@ class ParameterError(InputError):
 
 class ModelFileError(InputError):
     """A model file is damaged, is no model file, or holds what must not be loaded."""
+
+
+class ModelFileNotFoundError(FileNotFoundError, ModelFileError):
+    """There is no model file of that name."""
 
 
 class NumericalError(SkpotError, ValueError):

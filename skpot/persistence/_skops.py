@@ -3,10 +3,9 @@
 import functools
 import importlib
 import inspect
-import json
+import io
 import os
 import pkgutil
-import uuid
 import warnings
 import zipfile
 
@@ -14,9 +13,12 @@ import sklearn.model_selection
 
 import skpot
 from skpot._sklearn import InconsistentVersionWarning
-from skpot.exceptions import InputTypeError, ModelFileError
+from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundError
 
-FORMAT = 1  # of the files; a new one when an older skpot could not read them
+from ._archive import check_content, read_seal, reading, seal
+from ._whole_files import sweep, whole_file
+
+FORMAT = 2  # of the files; a new one when an older skpot could not read them
 
 # Subpackages whose classes may be part of a fitted model.
 _PARTS = (
@@ -52,12 +54,15 @@ def dump(model, path):
     model : estimator
         A fitted estimator, pipeline or search.
     path : str or Path
-        The file, by custom with the suffix ".skops". An existing one is replaced.
+        The file, by custom with the suffix ".skops". An existing one is replaced, with its
+        permissions kept.
 
     Raises
     ------
     TypeError
         If the model holds what such a file cannot, such as a calculator of ASE.
+    OSError
+        If the file cannot be written.
 
     See Also
     --------
@@ -76,27 +81,32 @@ def dump(model, path):
     >>> bool(loaded.predict([[2.0]]) == model.predict([[2.0]]))
     True
     """
-    import skops.io
+    content = _archive_of(model)
+    with whole_file(path) as file:
+        file.write(content)
 
-    target = os.path.realpath(path)  # replacing a link would leave its file behind
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+
+def _archive_of(model):
+    """Return the content of a model's file."""
+    import skops.io
+    from skops.io.exceptions import UnsupportedTypeException
+
+    buffer = io.BytesIO()
     envelope = {"format": FORMAT, "skpot_version": skpot.__version__, "model": model}
     try:
-        with open(temporary, "xb") as file:
-            skops.io.dump(envelope, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        skops.io.dump(envelope, buffer)
     except RecursionError:
         raise InputTypeError(
             f"{type(model).__name__} holds an object that refers to itself, which no model file "
             "can: as a rule a calculator of ASE. Give DeltaRegressor a class or function that "
             "makes the calculator instead."
         ) from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    except UnsupportedTypeException as error:
+        raise InputTypeError(
+            f"{type(model).__name__} holds what no model file can: {error}"
+        ) from error
+    seal(buffer, FORMAT, skpot.__version__)
+    return buffer.getbuffer()
 
 
 def load(path, trusted=()):
@@ -117,8 +127,9 @@ def load(path, trusted=()):
 
     Raises
     ------
-    ValueError
-        If the file is damaged, no skpot model, or of a newer format.
+    ModelFileError
+        If the file is damaged, was changed, is no skpot model, or of another format. It is a
+        ValueError, and where there is no file also a FileNotFoundError.
     TypeError
         If the file asks for types that are not trusted.
 
@@ -137,61 +148,60 @@ def load(path, trusted=()):
     >>> skpot.load("nothing.skops")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: [Errno 2] No such file or directory: 'nothing.skops'
+    skpot.exceptions.ModelFileNotFoundError: [Errno 2] No such file or directory: 'nothing.skops'
     """
+    path = os.fspath(path)
+    sweep(path)
+    with reading(path), _opened(path) as file:
+        with zipfile.ZipFile(file) as archive:
+            found = read_seal(path, archive)
+            _check_origin(path, found)
+            check_content(path, archive, found)
+        return _build(path, file, found, trusted)
+
+
+def _opened(path):
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise ModelFileNotFoundError(error.errno, error.strerror, path) from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _build(path, file, found, trusted):
+    """Return the model of a file whose content is as it was written."""
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    path = os.fspath(path)
-    file_format, version = _peek(path)
-    _check_envelope(path, file_format, version)
     accepted = [*trusted_types(), *trusted]
     with warnings.catch_warnings():
-        # The envelope has spoken for all of our estimators; scikit-learn's own still speak.
+        # The seal has spoken for all of our estimators; scikit-learn's own still speak.
         warnings.filterwarnings("ignore", ".* of skpot from version", InconsistentVersionWarning)
         try:
-            envelope = skops.io.load(path, trusted=accepted)
+            return skops.io.load(file, trusted=accepted)["model"]
         except UntrustedTypesFoundException as error:
-            asked = skops.io.get_untrusted_types(file=path)
+            asked = skops.io.get_untrusted_types(file=file)
             unknown = sorted(set(asked) - {_type_name(t) for t in accepted})
             raise InputTypeError(
-                f"{path}, written by skpot {version}, holds types that skpot "
+                f"{path}, written by skpot {found.skpot_version}, holds types that skpot "
                 f"{skpot.__version__} does not trust: {unknown}. If they are yours, or you know "
                 f"where the file comes from, load it with trusted={unknown}."
             ) from error
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ModelFileError(f"{path} is damaged: {error}") from error
-    return envelope["model"]
 
 
 def _type_name(value):
     return value if isinstance(value, str) else f"{value.__module__}.{value.__qualname__}"
 
 
-def _peek(path):
-    """Return format and version of a file without building anything from it."""
-    what = f"{path} is no model written by skpot.dump"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            schema = json.loads(archive.read("schema.json"))
-    except zipfile.BadZipFile as error:
-        raise ModelFileError(f"{what}, or it is truncated.") from error
-    except (KeyError, ValueError) as error:
-        raise ModelFileError(f"{what}: {error}") from error
-    try:
-        content = schema["content"]
-        file_format = int(content["format"]["content"])
-        version = json.loads(content["skpot_version"]["content"])
-        return file_format, str(version)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{what}; it may be a plain skops file (skops.io.load).") from error
-
-
-def _check_envelope(path, file_format, version):
-    if file_format > FORMAT:
+def _check_origin(path, found):
+    """Refuse formats of other versions, and warn of other versions."""
+    version = found.skpot_version
+    if found.format != FORMAT:
+        advice = f"Install skpot>={version}" if found.format > FORMAT else "Fit the model again"
         raise ModelFileError(
-            f"{path} has format {file_format}, written by skpot {version}; this is skpot "
-            f"{skpot.__version__}, which reads formats up to {FORMAT}. Install skpot>={version}."
+            f"{path} has format {found.format}, written by skpot {version}; this is skpot "
+            f"{skpot.__version__}, which reads format {FORMAT}. {advice}."
         )
     if version.split(".")[:2] != skpot.__version__.split(".")[:2]:
         warnings.warn(

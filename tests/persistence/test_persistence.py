@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import pickle
@@ -17,7 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 import skpot
 from skpot.kernels import RBF
-from skpot.persistence import TRUSTED_TYPES, dump, load
+from skpot.persistence import FORMAT, TRUSTED_TYPES, dump, load
+from skpot.persistence._archive import seal
 from tests.toy import PairRidge, clusters, morse
 
 TOY = ["tests.toy.PairRidge"]
@@ -39,9 +41,11 @@ def path(tmp_path):
     return tmp_path / "model.skops"
 
 
-def write(path, model="anything", **envelope):
-    envelope = {"format": 1, "skpot_version": skpot.__version__, "model": model} | envelope
-    skops.io.dump(envelope, path)
+def write(path, model="anything", file_format=FORMAT, version=skpot.__version__):
+    buffer = io.BytesIO()
+    skops.io.dump({"format": file_format, "skpot_version": version, "model": model}, buffer)
+    seal(buffer, file_format, version)
+    path.write_bytes(buffer.getvalue())
 
 
 def test_round_trip(model, path):
@@ -129,7 +133,7 @@ def test_truncated_files(model, path, kept):
     dump(model, path)
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
-    with pytest.raises(ValueError, match="model.skops is no model written by.*truncated"):
+    with pytest.raises(ValueError, match="model.skops is damaged or no model file"):
         load(path)
 
 
@@ -147,7 +151,7 @@ def test_damaged_files(path):
 
 def test_other_files(model, path):
     path.write_bytes(pickle.dumps(model))
-    with pytest.raises(ValueError, match="no model written by skpot.dump"):
+    with pytest.raises(ValueError, match="damaged or no model file"):
         load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme", "hello")
@@ -165,17 +169,17 @@ def test_other_files(model, path):
 
 
 def test_newer_formats_are_refused(path):
-    write(path, format=2, skpot_version="9.1.0")
-    with pytest.raises(ValueError, match="format 2, written by skpot 9.1.0.*skpot>=9.1.0"):
+    write(path, file_format=FORMAT + 1, version="9.1.0")
+    with pytest.raises(ValueError, match="format 3, written by skpot 9.1.0.*skpot>=9.1.0"):
         load(path)
 
 
 def test_other_versions(path, monkeypatch):
-    write(path, skpot_version="0.0.9")
+    write(path, version="0.0.9")
     with pytest.warns(InconsistentVersionWarning, match="0.0.9.*0.1.0") as found:
         assert load(path) == "anything"
     assert found[0].filename == __file__
-    write(path, skpot_version="0.1.99")
+    write(path, version="0.1.99")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load(path) == "anything"

@@ -1,0 +1,199 @@
+"""The archive that a model file is, and what is checked before anything is made of its content.
+
+Beside what skops writes stands a seal: format and version, the size of all members and a checksum
+of their content. Members are stored as they are, so that an archive holds no more than its size.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from ..exceptions import ModelFileError, SkpotError
+
+SEAL = "skpot.json"  # the member
+SCHEMA = "schema.json"  # of skops: the objects, with names of members for their arrays
+
+_SEAL_BYTES = 4096  # at most
+_PIECE = 1 << 20  # bytes read at a time
+_UNPACKED = 20  # times the size of a file that packed arrays within may take, or
+_UNPACKED_BYTES = 64e6
+
+
+class Seal(NamedTuple):
+    """What a model file says of itself."""
+
+    format: int
+    skpot_version: str
+    size: int  # bytes of the other members
+    checksum: str
+
+
+def seal(buffer, file_format, version):
+    """Add the seal to an archive.
+
+    Parameters
+    ----------
+    buffer : binary file
+        What skops has written.
+    file_format : int
+        Of the content.
+    version : str
+        Of skpot.
+    """
+    with zipfile.ZipFile(buffer, "a") as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        checksum = _checksum(archive, file_format, version)
+        text = json.dumps(Seal(file_format, version, size, checksum)._asdict())
+        archive.writestr(SEAL, text)
+
+
+@contextlib.contextmanager
+def reading(path):
+    """Turn whatever goes wrong in a block that reads a model file into an error that names it."""
+    try:
+        yield
+    except (SkpotError, Warning):  # a warning is an error if its filter says so
+        raise
+    except MemoryError as error:
+        raise ModelFileError(f"{path} holds more than the memory.") from error
+    except Exception as error:  # a damaged file makes any kind of error in what reads it
+        told = str(error) or type(error).__name__
+        raise ModelFileError(f"{path} is damaged or no model file: {told}") from error
+
+
+def read_seal(path, archive):
+    """Return the seal of an archive whose members are as large as it says.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    archive : ZipFile
+        Its content.
+    """
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise ModelFileError(f"{path} is damaged: two of its members have one name.")
+    packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
+    if packed or any(m.file_size != m.compress_size for m in members):
+        raise ModelFileError(
+            f"{path} is no model written by skpot.dump: its members {packed[:3]} are compressed."
+        )
+    if SEAL not in names:
+        raise ModelFileError(f"{path} is no model written by skpot.dump: {_without_seal(archive)}")
+    found = _parse_seal(path, archive)
+    size = sum(member.file_size for member in members if member.filename != SEAL)
+    if size != found.size:
+        raise ModelFileError(
+            f"{path} is damaged or was changed: it declares {found.size} bytes, but holds {size}."
+        )
+    return found
+
+
+def _parse_seal(path, archive):
+    if archive.getinfo(SEAL).file_size > _SEAL_BYTES:
+        raise ModelFileError(f"{path} is no model written by skpot.dump: its seal is too large.")
+    try:
+        content = json.loads(archive.read(SEAL))
+        return Seal(
+            int(content["format"]),
+            str(content["skpot_version"]),
+            int(content["size"]),
+            str(content["checksum"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: its seal cannot be read ({error}).") from error
+
+
+def _without_seal(archive):
+    """Return what an archive without a seal may be."""
+    try:
+        if archive.getinfo(SCHEMA).file_size > _UNPACKED_BYTES:
+            return "its seal is missing."
+        content = json.loads(archive.read(SCHEMA))["content"]
+        version = json.loads(content["skpot_version"]["content"])
+    except KeyError as error:
+        if error.args[0] == "skpot_version":
+            return "it may be a plain skops file (skops.io.load)."
+        return "it is another kind of archive."
+    except (TypeError, ValueError):
+        return "it is another kind of archive."
+    return (
+        f"it has no seal, which files of early development versions of skpot ({version}) lack. "
+        "Fit the model again and dump it with this version."
+    )
+
+
+def check_content(path, archive, found):
+    """Refuse an archive whose content was changed, or whose arrays are larger than it.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    archive : ZipFile
+        Its content.
+    found : Seal
+        Its seal.
+    """
+    if _checksum(archive, found.format, found.skpot_version) != found.checksum:
+        raise ModelFileError(
+            f"{path} is damaged or was changed after skpot.dump wrote it: its content does not "
+            "agree with its checksum."
+        )
+    limit = max(_UNPACKED_BYTES, _UNPACKED * found.size)
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            if member.filename.endswith(".npy"):
+                _check_array(path, member, file)
+            elif member.filename.endswith(".npz"):
+                _check_packed(path, member, file, limit)
+
+
+def _checksum(archive, file_format, version):
+    """Return the checksum of the members but the seal, whatever their order."""
+    digest = hashlib.blake2b(f"{file_format} {version}".encode(), digest_size=32)
+    for name in sorted(set(archive.namelist()) - {SEAL}):
+        digest.update(f"\n{name} {archive.getinfo(name).file_size}\n".encode())
+        with archive.open(name) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _check_array(path, member, file):
+    """Refuse an array whose header promises another size than it has."""
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ModelFileError(f"{path} is damaged: {member.filename} has NumPy's format {version}.")
+    shape, _, dtype = readers[version](file)
+    size = file.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or size != member.file_size:
+        raise ModelFileError(
+            f"{path} is damaged: {member.filename} promises an array {shape} of {dtype}, but has "
+            f"{member.file_size} bytes."
+        )
+
+
+def _check_packed(path, member, file, limit):
+    """Do the same for compressed arrays, of a sparse matrix."""
+    with zipfile.ZipFile(io.BytesIO(file.read())) as packed:
+        if sum(inner.file_size for inner in packed.infolist()) > limit:
+            raise ModelFileError(
+                f"{path} holds {member.filename}, whose arrays unpack to more than {limit:.0f} "
+                "bytes."
+            )
+        for inner in packed.infolist():
+            with packed.open(inner) as array:
+                _check_array(path, inner, array)
