@@ -260,7 +260,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     def _mapped(self, name, std, factor=None):
         if name not in self.calibration_:
             return std
-        if self.method != "isotonic":
+        if self.calibration_[name].ndim == 1:
             common, noise = self.calibration_[name]
             return np.hypot((common if factor is None else factor) * std, noise)
         x, y = self.calibration_[name].T

@@ -156,7 +156,7 @@ def _student(model, student):
     student = clone(student)
     handed = {"e0": {SYMBOLS[z]: e for z, e in getattr(teacher, "e0_", {}).items()} or None}
     if not hasattr(student, "steps"):
-        handed["baseline"] = getattr(teacher, "baseline", None)
+        handed["baseline"] = getattr(teacher, "baseline_", None)
         # A copy: fitting the teacher again would pull the features from under the student.
         student = Pipeline([*copy.deepcopy(model.steps[:-1]), ("student", student)])
     last = student[-1]

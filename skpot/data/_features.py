@@ -139,7 +139,7 @@ class AtomicFeatures:
         """
         chain = self.derivatives
         if chain is not None:
-            chain = SelectColumns(chain, columns, self.values.shape[1])
+            chain = _selected_chain(chain, columns, self.values.shape[1])
         blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
         selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
         place = np.full(self.values.shape[1], -1)
@@ -389,6 +389,23 @@ def _joined_blocks(parts, edges):
             if name in part.penalties:
                 penalties[unique] = part.penalties[name]
     return blocks, penalties
+
+
+def _selected_chain(chain, columns, n_features):
+    """Return the chain of some columns, without parts of the features that have none of them."""
+    if isinstance(chain, Concatenated):
+        part = np.searchsorted(chain.edges, columns, side="right") - 1
+        used = np.unique(part)
+        widths = np.diff(chain.edges)[used]
+        edges = np.concatenate([[0], np.cumsum(widths)])
+        place = np.searchsorted(used, part)
+        columns = columns - chain.edges[part] + edges[place]
+        n_features = int(edges[-1])
+        parts = [chain.parts[k] for k in used]
+        chain = parts[0] if len(parts) == 1 else Concatenated(parts, edges)
+    if len(columns) == n_features and (columns == np.arange(n_features)).all():
+        return chain
+    return SelectColumns(chain, columns, n_features)
 
 
 def _selected_blocks(blocks, columns, n_features):

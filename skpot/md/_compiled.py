@@ -135,13 +135,13 @@ def _thawed(estimator):
 
 def _columns(regressor, pipeline, tree):
     """Return the columns that the regressor compares, a slice, and those of its baseline."""
-    if getattr(regressor, "baseline", None) is None:
+    if getattr(regressor, "baseline_", None) is None:
         return slice(0, tree.width), np.empty(0, dtype=np.int64)
     features = transformed(pipeline, [Atoms(numbers=tree.species[:1])])
-    begin, end, _ = features.blocks[regressor.baseline].indices(tree.width)
+    begin, end, _ = features.blocks[regressor.baseline_].indices(tree.width)
     if 0 < begin and end < tree.width:
         raise NotCompilableError(
-            f'the baseline "{regressor.baseline}" has columns on both sides; put it first in its '
+            f'the baseline "{regressor.baseline_}" has columns on both sides; put it first in its '
             "FeatureUnion."
         )
     if (tree.scale[begin:end] != 1.0).any() or tree.shift[begin:end].any():

@@ -28,7 +28,7 @@ def folded(tree, regressor):
     """
     model = kernel_model(regressor)
     node = tree.node
-    if model is None or model.baseline is not None or not isinstance(node, Mapped):
+    if model is None or model.baseline_ is not None or not isinstance(node, Mapped):
         return tree, regressor
     plain = not node.constant.any() and not tree.shift.any() and (tree.scale == 1.0).all()
     plain &= all(

@@ -140,16 +140,18 @@ def evaluate_term(term):
 
 def subtract_term(labels, term):
     """Return labels less the energies, forces and stress of a term; missing ones stay missing."""
-    n = len(labels)
     energies = np.add.reduceat(term.values.sum(axis=1), term.offsets[:-1])
-    energy = [labels.energy[s] - energies[s] if labels.has_energy[s] else None for s in range(n)]
-    if not (labels.has_forces.any() or labels.has_stress.any()):
+    energy = np.where(labels.has_energy, labels.energy - energies, None)
+    has_forces, has_stress = labels.has_forces, labels.has_stress
+    if not (has_forces.any() or has_stress.any()):
         return labels.relabelled(energy)
     _, own_forces, virials = evaluate_term(term)
-    own_forces = np.split(own_forces, term.atom_offsets[1:-1])
-    forces = [labels.forces[s] - own_forces[s] if labels.has_forces[s] else None for s in range(n)]
-    stress = [
-        labels.stress[s] + virials[s] / term.volumes[s] if labels.has_stress[s] else None
-        for s in range(n)
-    ]
+    forces = None
+    if has_forces.any():
+        own = np.split(own_forces, term.atom_offsets[1:-1])
+        pairs = zip(labels.forces, own, strict=True)
+        forces = [None if given is None else given - part for given, part in pairs]
+    stress = None
+    if has_stress.any():  # NaN where there is no label
+        stress = labels.stress + virials / term.volumes[:, None]
     return labels.relabelled(energy, forces, stress)

@@ -61,13 +61,11 @@ def leave_out(references, covariance_factor, posterior, target, features, labels
 def less(y, energy, forces, stress):
     """Return labels less errors, as `leave_out` returns them; what is missing stays so."""
     y = y if isinstance(y, Targets) else Targets(np.asarray(y, dtype=float))
-    n = range(len(y))
-    energy = [y.energy[s] - energy[s] if y.has_energy[s] else None for s in n]
-    if y.forces is not None:
-        forces = [y.forces[s] - forces[s] if y.has_forces[s] else None for s in n]
-    else:
-        forces = None
-    return y.relabelled(energy, forces, None if y.stress is None else y.stress - stress)
+    given, stress = y.forces, None if y.stress is None else y.stress - stress
+    if given is not None:
+        pairs = zip(given, forces, strict=True)
+        given = [None if known is None else known - error for known, error in pairs]
+    return y.relabelled(np.where(y.has_energy, y.energy - energy, None), given, stress)
 
 
 def _without_own(posterior, rows, error, owner):

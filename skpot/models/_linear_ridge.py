@@ -168,11 +168,12 @@ class LinearRidge(VariancePotential):
             `alpha` names a block that is not there; if `max_memory` cannot be met.
         """
         features, labels = self._prepare(X, y, sample_weight)
+        self.degree_ = int(self.degree)
         penalty = penalty_of(
-            features, self.degree, self._scales(features), self.penalty == "smooth"
+            features, self.degree_, self._scales(features), self.penalty == "smooth"
         )
         self.n_columns_in_ = features.shape[1]
-        self.coef_columns_ = active_columns(features, penalty, self.degree)
+        self.coef_columns_ = active_columns(features, penalty, self.degree_)
         self.penalty_factors_ = penalty_factors(penalty, self.coef_columns_)
         terms = self._terms()
         self.n_labels_ = count_labels(labels)
@@ -218,7 +219,7 @@ class LinearRidge(VariancePotential):
         return scales
 
     def _terms(self):
-        return LinearTerms(self.coef_columns_, self.n_columns_in_, self.degree)
+        return LinearTerms(self.coef_columns_, self.n_columns_in_, self.degree_)
 
     def _choose_strength(self, trapezoid, sigma, weight):
         self.noise_scale_, self.log_marginal_likelihood_ = 1.0, np.nan

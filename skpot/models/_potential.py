@@ -5,6 +5,7 @@ derivatives as such, a vector each: `reference_features_`, `reference_species_`,
 `dual_vectors_`.
 """
 
+import copy
 from numbers import Real
 
 import numpy as np
@@ -55,28 +56,12 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         The labels have all of their noise levels, weights included. Without `reset` the estimator
         is fitted already and the input is more of the same.
         """
-        features, y = as_features(self, X, y, reset=reset)
-        structures = features.derivatives is not None
-        labels = check_targets(
-            y,
-            features.n_atoms,
-            self.targets,
-            numbers=features.numbers,
-            info=features.info,
-            # Rows of a table may repeat; structures that do are worth a warning.
-            environments=features.values if structures else None,
-            stacklevel=6,  # past `fit` and the two wrappers of it
-        )
-        weight = _check_sample_weight(
-            sample_weight, features, dtype=np.float64, ensure_non_negative=True
-        )
+        if reset:
+            self.baseline_ = self.baseline
+        self.label_settings_ = copy.deepcopy(self._label_settings())
+        features, labels = self._read(X, y, sample_weight, reset)
         if reset:
             self.returns_targets_ = isinstance(y, Targets)
-        features, term = self._parts(features)
-        if term is not None:
-            labels = subtract_term(labels, term)
-        labels = with_noise(labels, weight, **self._noise())
-        if reset:
             self.e0_, self.e0_source_ = reference_energies(
                 self.e0, features, labels.energy, labels.sigma_energy**-2.0
             )
@@ -85,16 +70,42 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             self._refuse_unknown(features)
         return features, labels
 
+    def _read(self, X, y, sample_weight, reset=False):
+        """Return the features to learn from, and labels as the settings of the fit have them."""
+        settings = dict(self.label_settings_)
+        features, y = as_features(self, X, y, reset=reset)
+        structures = features.derivatives is not None
+        labels = check_targets(
+            y,
+            features.n_atoms,
+            settings.pop("targets"),
+            numbers=features.numbers,
+            info=features.info,
+            # Rows of a table may repeat; structures that do are worth a warning.
+            environments=features.values if structures else None,
+            stacklevel=7,  # past `fit` and the two wrappers of it
+        )
+        weight = _check_sample_weight(
+            sample_weight, features, dtype=np.float64, ensure_non_negative=True
+        )
+        features, term = self._parts(features)
+        if term is not None:
+            labels = subtract_term(labels, term)
+        return features, with_noise(labels, weight, **settings)
+
     def _begin(self, features):
         """Set what a fit needs to know of the features."""
 
+    def _label_settings(self):
+        """Return which labels count, and the noise levels of those that y says nothing of."""
+        return {"targets": self.targets} | self._noise()
+
     def _noise(self):
-        """Return the noise levels of labels that y says nothing of."""
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
         """Return the features to learn from, and those of the baseline or None."""
-        return (features, None) if self.baseline is None else split_term(features, self.baseline)
+        return (features, None) if self.baseline_ is None else split_term(features, self.baseline_)
 
     def _residual(self, features, labels):
         """Return the energies (n_structures,) less those of the free atoms."""
@@ -174,7 +185,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         self._refuse_unknown(features)
         parts = {"free_atoms": free_energies(self.e0_, features)}
         if term is not None:
-            parts[self.baseline] = term.values.sum(axis=1)
+            parts[self.baseline_] = term.values.sum(axis=1)
         for name, kernel in self.kernel_.terms().items():
             references = References(self.reference_features_, self.reference_species_, kernel)
             parts[name], _ = references.expand(

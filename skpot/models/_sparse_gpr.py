@@ -307,7 +307,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
         the rows of one label.
         """
         check_is_fitted(self)
-        features, labels = self._prepare(X, y, sample_weight, reset=False)
+        features, labels = self._read(X, y, sample_weight)
+        self._refuse_unknown(features)
         labels = self._rescaled(labels)
         labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress = (
             # Labels without weight have rows too, of no influence.

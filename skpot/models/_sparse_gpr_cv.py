@@ -172,7 +172,7 @@ class SparseGPRCV(SparseGPR):
     n_directions = 0  # which directions are best depends on the kernel, which is searched
 
     def _noise(self):
-        """Return the levels chosen; unit noise before, which the factors are made with."""
+        # Those chosen; unit noise before, which the factors are made with.
         names = [f"sigma_{kind}" for kind in LABELS]
         chosen = getattr(self, "best_params_", dict.fromkeys(names, 1.0))
         return {name: chosen[name] for name in names}
@@ -202,7 +202,6 @@ class SparseGPRCV(SparseGPR):
             As `SparseGPR.fit`; if noise is given in y; if folds do not divide the structures; if no
             fold has labels to score.
         """
-        vars(self).pop("best_params_", None)
         _refuse_own_noise(y)
         settings = self._settings()
         features, labels = self._prepare(X, y, sample_weight)
@@ -243,6 +242,7 @@ class SparseGPRCV(SparseGPR):
         """Become the model of the best setting."""
         self.best_score_, self.best_index_ = best.score, best.index
         self.best_params_ = self.cv_results_["params"][best.index]
+        self.label_settings_ = self._label_settings()
         self.kernel_, self.covariance_factor_ = best.kernel, best.covariance_factor
         self.jitter_, self.learning_curves_ = best.jitter, best.curves
         if self.verbose:
