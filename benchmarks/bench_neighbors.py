@@ -108,8 +108,8 @@ def bench_refresh(name, batch, n_pairs, rates):
     start, cell = batch.positions, batch.cells[0]
 
     def refresh():
-        structure.move(start + rng.normal(scale=0.01, size=start.shape), cell)
-        return structure.neighbors(OPTIONS.cutoff)
+        positions = start + rng.normal(scale=0.01, size=start.shape)
+        return structure.moved(positions, cell, OPTIONS.skin).neighbors(OPTIONS.cutoff)
 
     _, timing = measure(refresh, OPTIONS.rounds)
     floor = against_floor(timing, 26.0 * candidates, 32.0 * (candidates + n_pairs), rates)

@@ -1,5 +1,8 @@
 """Fitted pipelines as ASE calculators."""
 
+import threading
+from typing import NamedTuple
+
 import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
@@ -7,9 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
-from ..exceptions import NotCompilableError
+from ..exceptions import InputError, NotCompilableError, NumericalError, ParameterError
 from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
+from ._parameters import flag, number
 from ._skin import SkinnedStructure
+from ._snapshot import snapshot
+
+_LARGEST_SKIN = 20.0  # Å; beyond, the search itself takes longer than it saves
 
 
 class Calculator(AseCalculator):
@@ -20,11 +27,12 @@ class Calculator(AseCalculator):
     model : Pipeline, CalibratedPotential, DeltaRegressor or CompiledPotential
         Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`; or such a
         pipeline with calibrated standard deviations, or beside another calculator; or what
-        `skpot.compile` made of one, which has no standard deviations.
+        `skpot.compile` made of one, which has no standard deviations. It is used as it is now:
+        fitting it again, or setting its parameters, changes no results.
     skin : float, default=0.7
         Width in Å by which neighbours are searched further than the cutoff, so that the search
-        is repeated only after atoms or cell have moved enough to matter. Results do not depend
-        on it.
+        is repeated only after atoms or cell have moved enough to matter; 0 searches at every
+        step. Results do not depend on it.
     uncertainty : bool, default=False
         Whether results always hold `energy_std`, the standard deviation of the total energy in eV.
         It takes longer than the forces. Asking for the property computes it in any case.
@@ -39,6 +47,9 @@ class Calculator(AseCalculator):
         take many times as long as the forces; energies_std and extrapolation_grade of atoms.
         Deviations of a `CalibratedPotential` are calibrated, except those of atoms' energies,
         which have no labels.
+    results : dict
+        Of the last structure that was evaluated; empty after one that was refused. Arrays in it
+        cannot be written to; `get_property` returns copies.
     compiled_ : CompiledPotential or None
         What computes energies, forces and stress (see `skpot.compile`); None if a step of the
         model has no compiled form, and the pipeline itself does.
@@ -62,35 +73,93 @@ class Calculator(AseCalculator):
 
     def __init__(self, model, *, skin=0.7, uncertainty=False):
         super().__init__()
-        self._delta = self._calibration = None
-        inner = model
-        while isinstance(inner, DeltaRegressor | CalibratedPotential):
-            check_is_fitted(inner)
-            if isinstance(inner, DeltaRegressor):
-                self._delta = inner
-            else:
-                self._calibration = inner
-            inner = inner.estimator_
-        self.model = model
-        self.skin = float(skin)
+        self._lock = threading.RLock()
+        self._last = None
+        self.skin = skin
         self.uncertainty = uncertainty
-        self._structure = self._features = None
+        self._model = model
+        self._delta, self._calibration, inner = _unwrapped(model)
         if isinstance(inner, CompiledPotential):
-            self.compiled_, self._pipeline = inner, None
+            self._compiled, self._pipeline = inner, None
             return
         self._pipeline = fitted_pipeline(inner)
         try:
-            self.compiled_ = compile(self._pipeline)
+            self._compiled = compile(self._pipeline)
         except NotCompilableError:
-            self.compiled_ = None
+            self._compiled = None
+
+    model = property(lambda self: self._model)
+    compiled_ = property(lambda self: self._compiled)
+
+    @property
+    def skin(self):
+        """Width in Å by which neighbours are searched further than the cutoff."""
+        return self._skin
+
+    @skin.setter
+    def skin(self, value):
+        self._skin = _PARAMETERS["skin"](value)
+
+    @property
+    def uncertainty(self):
+        """Whether results always hold `energy_std`."""
+        return self._uncertainty
+
+    @uncertainty.setter
+    def uncertainty(self, value):
+        self._uncertainty = _PARAMETERS["uncertainty"](value)
+
+    def set(self, **parameters):
+        """Set `skin` or `uncertainty`; return those that changed, as ASE's calculators do."""
+        if unknown := parameters.keys() - _PARAMETERS.keys():
+            raise ParameterError(
+                f"this calculator has no parameters {', '.join(sorted(unknown))}; it has "
+                f"{' and '.join(_PARAMETERS)}."
+            )
+        for name, value in parameters.items():
+            _PARAMETERS[name](value)
+        changed = {name: v for name, v in parameters.items() if v != getattr(self, name)}
+        for name, value in changed.items():
+            setattr(self, name, value)
+        return changed
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._lock = threading.RLock()
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """Return a property; see `ase.calculators.calculator.Calculator.get_property`."""
+        if atoms is None and self.atoms is None:
+            raise InputError(f"{name} of which atoms? This calculator has seen none yet.")
+        with self._lock:  # between computing and reading, no other thread may come in
+            try:
+                return super().get_property(name, atoms, allow_calculation)
+            finally:
+                if not self.results:  # the atoms were refused
+                    self.atoms = None
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """Evaluate the model; see `ase.calculators.calculator.Calculator.calculate`."""
-        super().calculate(atoms, properties, system_changes)
-        if system_changes or not self.results:
-            self._move(system_changes)
-            self._evaluate()
-        self._add_uncertainty(properties)
+        """Evaluate the model; see `ase.calculators.calculator.Calculator.calculate`.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms, optional
+            The structure; None takes the last one.
+        properties : list of str
+            What is needed; energies, forces and stress are always there.
+        system_changes : list of str
+            For the interface: the structure is compared with that of the results.
+        """
+        atoms = self.atoms if atoms is None else atoms
+        with self._lock:
+            if not self.results or self.check_state(atoms):
+                last = self._evaluated(atoms)
+            else:
+                last = self._last._replace(results=self.results)
+            self._take_over(atoms.copy(), self._with_deviations(last, properties))
 
     def check_state(self, atoms, tol=0.0):
         """Return which of positions, numbers, cell and pbc differ from those of the results.
@@ -102,92 +171,142 @@ class Calculator(AseCalculator):
         tol : float
             For the interface: any difference counts.
         """
-        if self.atoms is None:
+        if self._last is None:
             return list(all_changes)
-        return [name for name in _STATE if not _same(name, self.atoms, atoms)]
+        of = self._last.structure
+        state = {
+            "positions": (of.positions, atoms.positions),
+            "numbers": (of.numbers, atoms.numbers),
+            "cell": (of.cells[0], atoms.cell.array),
+            "pbc": (of.pbc[0], atoms.pbc),
+        }
+        return [name for name, (a, b) in state.items() if not np.array_equal(a, b)]
 
-    def _evaluate(self):
-        """Set energies, forces and stress of the structure."""
-        structure, divided = self._structure, True
-        if self.compiled_ is not None:
-            energies, forces, virials = self.compiled_.evaluate(structure, self._species)
-            self._features = None
+    def _take_over(self, atoms, evaluation):
+        """Set the state; if that is interrupted there are no results."""
+        self.results = {}
+        self._last, self.atoms = evaluation, atoms
+        for value in evaluation.results.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        self.results = evaluation.results
+
+    def _structure(self, atoms):
+        """Return atoms with the neighbour lists of the last ones where these serve, and species."""
+        last = self._last
+        if last is not None and not {"numbers", "pbc"} & set(self.check_state(atoms)):
+            structure = last.structure.moved(atoms.positions, atoms.cell.array, self.skin)
+            return structure, last.species
+        structure = SkinnedStructure(as_batch([atoms], search_follows=True), self.skin)
+        if self._compiled is None:
+            return structure, None
+        return structure, self._compiled.species_index(structure.numbers)
+
+    def _evaluated(self, atoms):
+        """Return energies, forces and stress of atoms, as an `_Evaluation`."""
+        structure, species = self._structure(atoms)
+        features, divided = None, True
+        if self._compiled is not None:
+            energies, forces, virials = self._compiled.evaluate(structure, species)
         else:
-            self._features = transformed(self._pipeline, structure)
-            energies, forces, virials = self._pipeline[-1].evaluate(self._features)
-            divided = not self._features.per_structure
+            features = transformed(self._pipeline, structure)
+            energies, forces, virials = self._pipeline[-1].evaluate(features)
+            divided = not features.per_structure
         energy = float(energies.sum())
-        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        results = {"energy": energy, "free_energy": energy, "forces": forces}
         if divided:
-            self.results["energies"] = energies
+            results["energies"] = energies
         volume = structure.volumes()[0]
         if np.isfinite(volume):
-            self.results["stress"] = -virials[0] / volume
+            results["stress"] = -virials[0] / volume
         if self._delta is not None:
-            self._add(self._delta.baseline([self.atoms]))
+            results = _added(results, self._delta.baseline([atoms]))
+        if not np.isfinite(results["energy"]) or not np.isfinite(forces).all():
+            raise NumericalError(
+                f"the energy of these {len(forces)} atoms is {results['energy']} eV and forces "
+                f"reach {np.abs(forces).max()} eV/Å: they are too far from what the model learnt."
+            )
+        return _Evaluation(structure, species, features, results)
 
-    def _add(self, base):
-        """Add the results of another calculator; leave out what it does not give."""
-        self.results.pop("energies", None)  # few calculators divide theirs
-        self.results["energy"] += float(base.energy[0])
-        self.results["free_energy"] = self.results["energy"]
-        for name, others in (("forces", base.forces), ("stress", base.stress)):
-            if others is None:
-                self.results.pop(name, None)
-            elif name in self.results:
-                self.results[name] = self.results[name] + others[0]
-
-    def _add_uncertainty(self, properties):
-        """Add what is asked for of the last structure."""
+    def _with_deviations(self, last, properties):
+        """Return an evaluation with standard deviations and grades that are asked for."""
         wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
+        if not wanted - last.results.keys():
+            return last
         if self._pipeline is None:
-            if "extrapolation_grade" in wanted and self.compiled_.graded is not None:
-                pairs = self._structure.neighbors(self.compiled_.cutoff).pairs
-                grades = self.compiled_.grade_pairs(pairs, self._species)
-                self.results["extrapolation_grade"] = grades
-            return
-        regressor = self._pipeline[-1]
-        if not wanted or not hasattr(regressor, "energy_std"):
-            return
-        if self._features is None:
-            self._features = transformed(self._pipeline, self._structure)
-        features = self._features
+            return last._replace(results=last.results | self._grades(last, wanted))
+        if not hasattr(self._pipeline[-1], "energy_std"):
+            return last
+        if last.features is None:
+            last = last._replace(features=transformed(self._pipeline, last.structure))
+        return last._replace(results=last.results | self._deviations(last.features, wanted))
+
+    def _grades(self, last, wanted):
+        """Return extrapolation grades of a compiled potential, if it has them."""
+        if "extrapolation_grade" not in wanted or self._compiled.graded is None:
+            return {}
+        pairs = last.structure.neighbors(self._compiled.cutoff).pairs
+        return {"extrapolation_grade": self._compiled.grade_pairs(pairs, last.species)}
+
+    def _deviations(self, features, wanted):
+        """Return what a regressor knows of its errors."""
+        regressor, results = self._pipeline[-1], {}
         if {"forces_std", "stress_std"} & wanted:
-            std = self._calibrated(regressor.predict_std(features))
-            self.results["energy_std"] = float(std.energy[0])
-            self.results["forces_std"] = std.forces[0]
+            std = self._calibrated(regressor.predict_std(features), features)
+            results["energy_std"] = float(std.energy[0])
+            results["forces_std"] = std.forces[0]
             if std.stress is not None:
-                self.results["stress_std"] = std.stress[0]
+                results["stress_std"] = std.stress[0]
         elif "energy_std" in wanted:
-            std = self._calibrated(regressor.energy_std(features))
-            self.results["energy_std"] = float(std[0])
+            std = self._calibrated(regressor.energy_std(features), features)
+            results["energy_std"] = float(std[0])
         if not features.per_structure:
-            if "energies_std" in wanted:
-                self.results["energies_std"] = regressor.energies_std(features)
-            if "extrapolation_grade" in wanted:
-                self.results["extrapolation_grade"] = regressor.extrapolation_grade(features)
+            for name in ("energies_std", "extrapolation_grade"):
+                if name in wanted:
+                    results[name] = getattr(regressor, name)(features)
+        return results
 
-    def _calibrated(self, std):
-        if self._calibration is None:
-            return std
-        return self._calibration.calibrate(std, self._features)
+    def _calibrated(self, std, features):
+        return std if self._calibration is None else self._calibration.calibrate(std, features)
 
-    def _move(self, system_changes):
-        """Take the atoms over; check all of them if species or pbc are new."""
-        atoms = self.atoms
-        if self._structure is None or {"numbers", "pbc"} & set(system_changes):
-            self._structure = SkinnedStructure(as_batch([atoms], search_follows=True), self.skin)
-            if self.compiled_ is not None:
-                self._species = self.compiled_.species_index(self._structure.numbers)
+
+class _Evaluation(NamedTuple):
+    """Results and what they were made from; arrays are no one else's."""
+
+    structure: SkinnedStructure
+    species: np.ndarray | None  # (n_atoms,) as the compiled potential counts them
+    features: object  # AtomicFeatures, or None where they were not needed
+    results: dict
+
+
+def _unwrapped(model):
+    """Return the `DeltaRegressor` and the `CalibratedPotential` around a model, and what is inside.
+
+    They are as the model is now, whatever becomes of it.
+    """
+    delta, calibration, inner = None, None, snapshot(model)
+    while isinstance(inner, DeltaRegressor | CalibratedPotential):
+        check_is_fitted(inner)
+        if isinstance(inner, DeltaRegressor):
+            delta = inner
         else:
-            self._structure.move(atoms.positions, atoms.cell.array)
+            calibration = inner
+        inner = inner.estimator_
+    return delta, calibration, inner
 
 
-def _same(name, a, b):
-    if name == "cell":
-        return np.array_equal(a.cell.array, b.cell.array)
-    return np.array_equal(getattr(a, name), getattr(b, name))
+def _added(results, base):
+    """Return results with those of another calculator added, without what it does not give."""
+    energy = results["energy"] + float(base.energy[0])
+    added = {"energy": energy, "free_energy": energy}  # few calculators divide theirs among atoms
+    for name, others in (("forces", base.forces), ("stress", base.stress)):
+        if others is not None and name in results:
+            added[name] = results[name] + others[0]
+    return added
 
 
-_STATE = ("positions", "numbers", "cell", "pbc")  # what energies depend on
+_PARAMETERS = {
+    "skin": lambda value: number("skin", value, low=0.0, high=_LARGEST_SKIN, unit="Å"),
+    "uncertainty": lambda value: flag("uncertainty", value),
+}
 _DEVIATIONS = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}

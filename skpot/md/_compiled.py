@@ -17,9 +17,11 @@ from ..data import Targets, as_batch
 from ..data._elements import SYMBOLS
 from ..exceptions import InputError, InputTypeError, NotCompilableError
 from ._expansions import expansion_of, require_form
-from ._feature_trees import mapped_tree
+from ._feature_trees import mapped_tree, require_width
 from ._leverages import graded
+from ._parameters import choice, flag, number
 from ._reductions import folded, trimmed
+from ._tables import check_tables, checked_pairs, checked_species
 from ._uncoupled import split_coupling, uncoupled
 
 
@@ -72,8 +74,10 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     >>> bool(potential.errors_.energy < 1e-9)
     True
     """
-    if dtype not in ("float64", "float32"):
-        raise InputError(f'dtype must be "float64" or "float32", got {dtype!r}.')
+    choice("dtype", dtype, ("float64", "float32"))
+    flag("grades", grades)
+    tolerance = number("tolerance", tolerance, low=0.0, unit="eV/Å and eV/atom")
+    X = None if X is None else as_batch(X)
     if X is None and (dtype == "float32" or tolerance > 0.0):
         raise InputError(
             "an approximation has an error that depends on the model: give structures to measure "
@@ -84,6 +88,9 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     tree = mapped_tree(steps)
     regressor = _thawed(pipeline[-1])
     require_form(regressor)
+    if coupling is not None:
+        require_width(coupling, tree.width)
+    require_width(regressor, tree.width if coupling is None else coupling.n_features_out_)
     if coupling is not None:
         if grades:
             raise NotCompilableError(
@@ -96,18 +103,18 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
     if folded_tree is not tree:
         tree, columns = folded_tree, slice(0, folded_tree.width)
 
-    def build(regressor):
-        terms = expansion_of(regressor, tree, columns, np.dtype(dtype))
+    def build(candidate):
+        terms = expansion_of(candidate, tree, columns, np.dtype(dtype))
         potential = Potential(tree.node, terms, tree.width, e0, baseline)
-        return CompiledPotential(potential, tree.species, tree.cutoff)
+        # For grades all references count.
+        extra = graded(potential, regressor, tree, columns) if grades else None
+        return CompiledPotential(potential, tree.species, tree.cutoff, extra)
 
-    def accepts(regressor):
-        errors = build(regressor).compare(pipeline, X)
+    def accepts(candidate):
+        errors = build(candidate).compare(pipeline, X)
         return max(errors.energy, errors.forces) <= tolerance
 
     compiled = build(trimmed(regressor, accepts) if tolerance > 0.0 else regressor)
-    if grades:  # for these all references count
-        compiled.graded = graded(compiled.potential, regressor, tree, columns)
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
     return compiled
@@ -159,7 +166,7 @@ class Errors(NamedTuple):
 
 
 class CompiledPotential:
-    """A potential as one function of pairs; made by `compile`.
+    """A potential as one function of pairs; made by `compile`, and the same from then on.
 
     Parameters
     ----------
@@ -180,10 +187,17 @@ class CompiledPotential:
     """
 
     def __init__(self, potential, species, cutoff, graded=None):
-        self.potential = potential
-        self.species = species
-        self.cutoff = cutoff
-        self.graded = graded
+        self._species = np.array(species, dtype=np.int64)
+        self._species.flags.writeable = False
+        self._cutoff = number("cutoff", cutoff, above=0.0, unit="Å")
+        check_tables(potential, len(self._species))
+        self._potential, self._graded = potential, graded
+        self._known = ~np.isnan(potential.e0)
+
+    potential = property(lambda self: self._potential)
+    species = property(lambda self: self._species)
+    cutoff = property(lambda self: self._cutoff)
+    graded = property(lambda self: self._graded)
 
     def __repr__(self):
         names = "".join(SYMBOLS[z] for z in self.species)
@@ -203,11 +217,7 @@ class CompiledPotential:
         unknown = (self.species[index] != numbers) | np.isnan(self.potential.e0[index])
         if unknown.any():
             names = ", ".join(SYMBOLS[z] for z in np.unique(numbers[unknown]))
-            known = ", ".join(
-                SYMBOLS[z]
-                for z, e in zip(self.species, self.potential.e0, strict=True)
-                if not np.isnan(e)
-            )
+            known = ", ".join(SYMBOLS[z] for z in self.species[self._known])
             raise InputError(f"species {names} did not occur in fit; this model knows {known}.")
         return index.astype(np.int64)
 
@@ -228,7 +238,14 @@ class CompiledPotential:
             In eV.
         gradient : ndarray of shape (n_pairs, 3)
             dE_i/dr_ij in eV/Å.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If arrays do not fit each other, vectors are not finite, or a pair is closer than two
+            atoms can be.
         """
+        pairs, species = checked_pairs(pairs, species, self._known)
         energies = np.empty(len(pairs.start) - 1)
         gradient = np.empty((len(pairs.neighbor), 3))
         self._run(pairs, species, energies, gradient)
@@ -249,6 +266,7 @@ class CompiledPotential:
         """
         if self.graded is None:
             raise InputError("no extrapolation grades were compiled: skpot.compile(grades=True).")
+        pairs, species = checked_pairs(pairs, species, self._known)
         out = np.empty(len(pairs.start) - 1)
         run_chunks(grade_range, len(out), pairs, species, self.graded, out)
         return out
@@ -277,7 +295,10 @@ class CompiledPotential:
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         batch = as_batch(batch, search_follows=True)
-        species = self.species_index(batch.numbers) if species is None else species
+        if species is None:
+            species = self.species_index(batch.numbers)
+        else:
+            species = checked_species(species, self._known, len(batch.numbers))
         graph = batch.neighbors(self.cutoff)
         energies = np.empty(graph.n_atoms)
         gradient = borrow((len(graph.pairs.neighbor), 3))

@@ -9,7 +9,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from ..compose import PerAtom, PrincipalComponents
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
 from ..descriptors._base import PairDescriptor
-from ..exceptions import NotCompilableError
+from ..exceptions import InputError, NotCompilableError
 
 
 class FeatureTree(NamedTuple):
@@ -92,7 +92,18 @@ def _union(union):
     return tree
 
 
+def require_width(step, width):
+    """Refuse a fitted step that saw another number of columns than it gets."""
+    if step.n_features_in_ != width:
+        raise InputError(
+            f"{type(step).__name__} was fitted with {step.n_features_in_} features but gets "
+            f"{width}: was a step before it fitted again on its own? Fit the whole pipeline."
+        )
+
+
 def _map(tree, step):
+    if isinstance(step, PrincipalComponents | PerAtom):
+        require_width(step, tree.width)
     if isinstance(step, PrincipalComponents):
         known = np.isin(tree.species, step.species_)
         maps = np.zeros((len(tree.species), *step.matrices_.shape[1:]))

@@ -5,6 +5,7 @@ import numpy as np
 from ..core.images import complete_cell
 from ..core.pairs import Pairs, filter_pairs
 from ..data import NeighborGraph, StructureBatch
+from ..exceptions import StructureError
 
 
 class SkinnedStructure(StructureBatch):
@@ -29,19 +30,39 @@ class SkinnedStructure(StructureBatch):
     Attributes
     ----------
     n_searches : int
-        How often the neighbours were searched.
+        How often the neighbours were searched, for the structures it was moved from too.
     """
 
     def __init__(self, batch, skin):
         super().__init__(batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets)
         self.skin = skin
-        self.n_searches = 0
-        self._lists = {}
+        self._lists = _Lists()
 
-    def move(self, positions, cell):
-        """Take new positions (n_atoms, 3) and cell (3, 3); species and pbc stay."""
-        self.positions = positions
-        self.cells = cell[None]
+    @property
+    def n_searches(self):
+        return self._lists.n_searches
+
+    def moved(self, positions, cell, skin):
+        """Return the structure at other positions, which has the lists of this one.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n_atoms, 3)
+            In Å; copied.
+        cell : ndarray of shape (3, 3)
+            Cell vectors as rows, in Å; copied.
+        skin : float
+            In Å; lists made with another one are not taken along.
+        """
+        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+            raise StructureError("positions or cell are not finite.")
+        batch = StructureBatch(
+            np.array(positions), self.numbers, np.array(cell)[None], self.pbc, self.offsets
+        )
+        other = SkinnedStructure(batch, skin)
+        if skin == self.skin:
+            other._lists = self._lists
+        return other
 
     def neighbors(self, cutoff):
         """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å)."""
@@ -60,7 +81,7 @@ class SkinnedStructure(StructureBatch):
         return graph
 
     def _search(self, cutoff):
-        self.n_searches += 1
+        self._lists.n_searches += 1
         candidates, shift = self.search(cutoff + self.skin, with_shifts=True)
         return candidates, shift, self.positions, self.cells[0]
 
@@ -75,6 +96,12 @@ class SkinnedStructure(StructureBatch):
         moved = self.positions - positions
         largest = np.sqrt(np.max(np.einsum("ij,ij->i", moved, moved)))
         return (cutoff + self.skin) * smallest - 2.0 * largest >= cutoff
+
+
+class _Lists(dict):
+    """Candidates by cutoff, with the structure they were searched in."""
+
+    n_searches = 0
 
 
 def _completed(cell, pbc):

@@ -1,0 +1,64 @@
+"""Checks of single parameters, with one message for each kind of mistake."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from ..exceptions import InputTypeError, ParameterError
+
+
+def number(name, value, low=None, above=None, high=None, unit=""):
+    """Return a finite number as a float; refuse others.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    value : object
+        What was passed.
+    low, high : float, optional
+        Smallest and largest value allowed.
+    above : float, optional
+        The number must be larger.
+    unit : str
+        For the message.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
+    sound = np.isfinite(value)
+    sound &= low is None or value >= low
+    sound &= above is None or value > above
+    sound &= high is None or value <= high
+    if not sound:
+        bounds = [
+            f"{text} {bound:g}"
+            for text, bound in (("at least", low), ("above", above), ("at most", high))
+            if bound is not None
+        ]
+        wanted = " and ".join(["finite", *bounds]) + (f" ({unit})" if unit else "")
+        raise ParameterError(f"{name} must be {wanted}, got {value!r}.")
+    return float(value)
+
+
+def whole(name, value, low=None, high=None):
+    """Return an integer as an int; refuse others. See `number`."""
+    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
+        raise InputTypeError(
+            f"{name} must be a whole number, got {value!r} ({type(value).__name__})."
+        )
+    number(name, value, low=low, high=high)
+    return int(value)
+
+
+def flag(name, value):
+    """Return True or False; refuse others, of which many that are true mean the opposite."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputTypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def choice(name, value, known):
+    """Return a name that is among the known ones; refuse others."""
+    if not isinstance(value, str) or value not in known:
+        raise ParameterError(f"{name} must be one of {tuple(known)}, got {value!r}.")
+    return value

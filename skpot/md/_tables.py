@@ -1,0 +1,178 @@
+"""What must hold before compiled functions are entered: they read wherever indices say."""
+
+from functools import singledispatch
+
+import numpy as np
+
+from ..core.expansion import Polynomial, Sum, Term
+from ..core.feature_rows import Beside, Leaf, Mapped, Selected
+from ..core.pairs import Pairs, closest_squared
+from ..data._checks import MIN_DISTANCE
+from ..exceptions import InputError, InputTypeError, StructureError
+
+
+def checked_pairs(pairs, species, known):
+    """Return pairs and species as compiled functions take them; refuse what does not fit.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        See `CompiledPotential.evaluate_pairs`.
+    species : array-like of int of shape (n_atoms,)
+        Indices of species.
+    known : ndarray of bool of shape (n_species,)
+        Which species have an energy.
+    """
+    start, neighbor = _integers("start", pairs.start), _integers("neighbor", pairs.neighbor)
+    species = checked_species(species, known)
+    n_centers, n_pairs = len(start) - 1, len(neighbor)
+    if n_centers < 0 or start[0] != 0 or start[-1] != n_pairs or (np.diff(start) < 0).any():
+        raise InputError(f"start does not divide {n_pairs} pairs among centres, in order.")
+    if n_centers > len(species):
+        raise InputError(f"there are {n_centers} centres, but species of {len(species)} atoms.")
+    _refuse_outside("neighbor", neighbor, len(species), "atoms")
+    return Pairs(start, neighbor, _vectors(pairs.vector, n_pairs)), species
+
+
+def checked_species(species, known, n_atoms=None):
+    """Return indices of species as compiled functions take them; refuse what does not fit."""
+    species = _integers("species", species)
+    if n_atoms is not None and len(species) != n_atoms:
+        raise InputError(f"species of {len(species)} atoms are given for {n_atoms} atoms.")
+    _refuse_outside("species", species, len(known), "species")
+    if not known.all() and not known[species].all():
+        bad = np.unique(species[~known[species]]).tolist()
+        raise InputError(f"species of index {bad} did not occur in fit.")
+    return species
+
+
+def _integers(name, array):
+    array = np.asarray(array)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InputTypeError(
+            f"{name} must be a row of integers, got shape {array.shape} and type {array.dtype}."
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _vectors(array, n_pairs):
+    array = np.asarray(array)
+    if array.shape != (n_pairs, 3) or array.dtype.kind not in "fiu":
+        raise InputTypeError(
+            f"vector must be numbers of shape {(n_pairs, 3)}, one row for each neighbor, got shape "
+            f"{array.shape} and type {array.dtype}."
+        )
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise StructureError("vectors of pairs are not finite.")
+    closest = np.sqrt(closest_squared(array))
+    if closest < MIN_DISTANCE:
+        raise StructureError(f"two atoms meet: a pair is {closest:.3g} Å apart.")
+    return array
+
+
+def _refuse_outside(name, index, size, things):
+    if len(index) and (index.min() < 0 or index.max() >= size):
+        raise InputError(
+            f"{name} has indices from {index.min()} to {index.max()}, but there are {size} {things}."
+        )
+
+
+def check_tables(potential, n_species):
+    """Refuse a `Potential` whose arrays do not fit each other; they are read without checks."""
+    width = _width(potential.features, n_species)
+    _require("columns of features", width == potential.width)
+    _require("energies of free atoms", potential.e0.shape == (n_species,))
+    columns = potential.baseline
+    _require("baseline", not len(columns) or (columns.min() >= 0 and columns.max() < width))
+    _check_expansion(potential.expansion, n_species, width)
+
+
+def _require(what, fits):
+    if not fits:
+        raise InputError(
+            f"the {what} of this model do not fit the rest of it: was a step fitted again on its "
+            "own, or its parameters or arrays changed? Fit the whole pipeline."
+        )
+
+
+@singledispatch
+def _width(node, n_species):
+    """Return the number of columns of a tree of `core.feature_rows`."""
+    raise InputTypeError(f"{type(node).__name__} is no tree of features.")
+
+
+@_width.register
+def _(node: Leaf, n_species):
+    return node.width
+
+
+@_width.register
+def _(node: Beside, n_species):
+    left, right = _width(node.left, n_species), _width(node.right, n_species)
+    _require("columns side by side", left == node.n_left)
+    return left + right
+
+
+@_width.register
+def _(node: Mapped, n_species):
+    n_in, n_out = _width(node.inner, n_species), len(node.constant)
+    (z, rows, n), (z_back, rows_back, n_back) = node.forward.shape, node.back.shape
+    fits = (z, n, z_back, n_back) == (n_species, n_in, n_species, n_out)
+    _require("linear maps", fits and rows >= n_out and rows_back >= n_in)
+    return n_out
+
+
+@_width.register
+def _(node: Selected, n_species):
+    n_in, columns = _width(node.inner, n_species), node.columns
+    fits = n_in == node.n_inner and (
+        not len(columns) or (columns.min() >= 0 and columns.max() < n_in)
+    )
+    _require("selected columns", fits)
+    return len(columns)
+
+
+@singledispatch
+def _check_expansion(term, n_species, width):
+    """Refuse a term of `core.expansion` that reads beyond rows of `width` columns, or its own."""
+    raise InputTypeError(f"{type(term).__name__} is no expansion.")
+
+
+@_check_expansion.register
+def _(term: Sum, n_species, width):
+    _check_expansion(term.left, n_species, width)
+    _check_expansion(term.right, n_species, width)
+
+
+@_check_expansion.register
+def _(term: Term, n_species, width):
+    _check_scaling(term, n_species, width)
+    n, first = len(term.scale), term.first
+    _require("origins", term.origin.shape == (n_species, n))
+    ordered = len(first) == n_species + 1 and first[0] == 0 and (np.diff(first) >= 0).all()
+    _require("numbers of references", ordered)
+    total = first[-1]
+    _require(
+        "references",
+        all(len(a) == total for a in (term.alpha, term.constant, term.offset))
+        and term.rows.size >= total * n
+        and term.columns.size >= total * n
+        and term.vector_rows.size in (0, term.rows.size)
+        and term.vector_columns.size == (term.columns.size if term.vector_rows.size else 0),
+    )
+
+
+@_check_expansion.register
+def _(term: Polynomial, n_species, width):
+    _check_scaling(term, n_species, width)
+    n, shape = len(term.scale), term.quadratic.shape
+    _require("linear forms", term.linear.shape == (n_species, n))
+    fits = shape[0] == n_species and shape[2] == n and (shape[1] == 0 or shape[1] >= n)
+    _require("quadratic forms", fits)
+
+
+def _check_scaling(term, n_species, width):
+    n = len(term.scale)
+    _require("columns of references", 0 <= term.begin and term.begin + n <= width)
+    _require("shifts", term.shift.shape == (n_species, n))
