@@ -74,7 +74,7 @@ def _vectors(array, n_pairs):
 def _refuse_outside(name, index, size, things):
     if len(index) and (index.min() < 0 or index.max() >= size):
         raise InputError(
-            f"{name} has indices from {index.min()} to {index.max()}, but there are {size} {things}."
+            f"{name} has indices {index.min()} ... {index.max()}, but there are {size} {things}."
         )
 
 
