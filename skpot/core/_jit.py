@@ -9,13 +9,12 @@ threads.
 import functools
 import os
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 from numba import extending
 
-from ..exceptions import CacheWarning
+from ._code_cache import CodeCache, warn_once
 
 # `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -33,7 +32,6 @@ _INNER = {"no_cpython_wrapper": True}
 # so can allocate nothing (the compiler refuses), and must not return arrays: nobody owned them.
 _BARE = {"_nrt": False}
 
-_cache_warned = False
 _forked = False
 
 
@@ -47,20 +45,13 @@ os.register_at_fork(after_in_child=_mark_fork)
 
 
 def _decorate(function, **options):
-    global _cache_warned
     options = _OPTIONS | {"nogil": True} | options
+    compiled = numba.njit(**options)(function)
     try:
-        return numba.njit(cache=True, **options)(function)
+        compiled._cache = CodeCache(function)  # as cache=True would set Numba's own
     except RuntimeError as error:  # neither the package nor the home folder is writable
-        if not _cache_warned:
-            _cache_warned = True
-            warnings.warn(
-                f"compiled functions cannot be cached on disk ({error}); every process will "
-                "compile anew. Set NUMBA_CACHE_DIR to a writable folder.",
-                CacheWarning,
-                stacklevel=3,
-            )
-        return numba.njit(**options)(function)
+        warn_once(error)
+    return compiled
 
 
 def _wrappers(function):

@@ -97,29 +97,3 @@ def test_importing_skpot_compiles_and_loads_nothing():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
-
-
-def test_without_a_place_for_the_cache_it_warns_once_and_works(tmp_path):
-    code = """
-    import warnings, numba.core.caching as caching
-    from numba import njit
-    class Nowhere(caching.CacheImpl):
-        _locator_classes = []
-        def reduce(self, data): ...
-        def rebuild(self, target, payload): ...
-        def check_cachable(self, cres): ...
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        import numba.core.dispatcher as dispatcher
-        dispatcher.FunctionCache = lambda f: (_ for _ in ()).throw(RuntimeError("no locator"))
-        from skpot.core import _jit
-        def double(x):
-            return 2 * x
-        print(_jit.jit(double)(4), _jit.jit(lambda x: x + 1)(4))
-    print(sum("NUMBA_CACHE_DIR" in str(w.message) for w in seen))
-    """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr[-1500:]
-    assert result.stdout.split() == ["8", "5", "1"]
