@@ -38,6 +38,47 @@ __all__ = [
 ]
 
 
+class _OneCause(str):
+    """A message that equals every other message of the same cause."""
+
+    def __new__(cls, cause, text):
+        self = super().__new__(cls, text)
+        self.cause = cause
+        return self
+
+    def __eq__(self, other):
+        return self.cause == other.cause if isinstance(other, _OneCause) else NotImplemented
+
+    def __hash__(self):
+        return hash(self.cause)
+
+    def __getnewargs__(self):
+        return self.cause, str(self)
+
+
+def one_cause(cause, text):
+    """Return the message of a warning that is to be shown once, whatever numbers are in it.
+
+    Python shows a warning once for each place and message. Indices and figures make the message
+    another one in every fold of a cross-validation, though the cause is one; with this, the first
+    is shown and the others count as the same. Filters work as ever: "always" shows all, "error"
+    raises, and patterns see the whole text.
+
+    Parameters
+    ----------
+    cause : str
+        What is warned of.
+    text : str
+        The message.
+
+    Returns
+    -------
+    message : str
+        To be passed to `warnings.warn`.
+    """
+    return _OneCause(cause, text)
+
+
 class SkpotError(Exception):
     """Base of all errors that skpot raises."""
 

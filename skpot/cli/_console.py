@@ -75,8 +75,10 @@ def reading(paths):
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.filename:
-            raise
+        if type(error) is InputError or (isinstance(error, OSError) and error.filename):
+            raise  # it names the file
+        if isinstance(error, SkpotError):
+            raise type(error)(f"{paths}: {error}") from error
         raise InputError(f"{paths} cannot be read: {error}") from error
 
 

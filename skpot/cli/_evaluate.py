@@ -42,8 +42,8 @@ def evaluate(
     )
 
     potential = load(model)
-    X, y = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
-    describe(f"test: {' '.join(map(str, test))}", X, y)
+    X, y, report = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
+    describe(f"test: {' '.join(map(str, test))}", X, y, report)
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
         raise CommandError(f"{' '.join(map(str, test))} holds no labels to compare with.")
     y_pred, std = predict_with_std(potential, X)

@@ -92,7 +92,7 @@ def fit(
     from ._search import cross_validated, folds, searched
 
     keys = label_keys(energy_key, forces_key, stress_key, virial_key)
-    X, y = read_file(train, keys)
+    X, y, report = read_file(train, keys)
     given = {"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "sigma": sigma}
     chosen = chosen_hypers(X, hypers.value, given)
     model = make_pipeline(
@@ -107,10 +107,10 @@ def fit(
         ),
     )
     candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-    describe(f"train: {' '.join(map(str, train))}", X, y)
+    describe(f"train: {' '.join(map(str, train))}", X, y, report)
     if test:
-        X_test, y_test = read_file(test, keys)
-        describe(f"test: {' '.join(map(str, test))}", X_test, y_test)
+        X_test, y_test, report = read_file(test, keys)
+        describe(f"test: {' '.join(map(str, test))}", X_test, y_test, report)
 
     if candidates or cv is not None:
         splitter, groups = folds(X, cv or 5, group_key, seed)

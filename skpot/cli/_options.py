@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 ModelFile = Annotated[Path, typer.Argument(help="Model written by skpot fit or skpot.dump.")]
-EnergyKey = Annotated[str | None, typer.Option(help="Name of total energies (eV) in the file.")]
+EnergyKey = Annotated[
+    str | None,
+    typer.Option(help="Name of total energies (eV) in the file, where it is not the usual one."),
+]
 ForcesKey = Annotated[str | None, typer.Option(help="Name of forces (eV/Å).")]
 StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å^3, tension positive).")]
 VirialKey = Annotated[str | None, typer.Option(help="Name of virials (eV), instead of stress.")]

@@ -19,17 +19,17 @@ _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
 def read_file(paths, keys):
-    """Read labelled structures from files."""
+    """Read labelled structures from files; return also what was used as labels."""
     names = " ".join(map(str, paths))
     with reading(names):
-        X, y = read(paths, **keys)
+        X, y, report = read(paths, **keys, return_report=True)
     if not X:
         raise InputError(f"{names} holds no structures.")
-    return X, y
+    return X, y, report
 
 
-def describe(name, X, y):
-    """Print what a data set holds."""
+def describe(name, X, y, report=None):
+    """Print what a data set holds, and if there is a report which labels were read."""
     n_atoms = np.array([len(atoms) for atoms in X])
     species = np.unique(np.concatenate([atoms.numbers for atoms in X]))
     sizes = f"{n_atoms.min()}" if n_atoms.min() == n_atoms.max() else _range(n_atoms, "d", " to ")
@@ -45,6 +45,9 @@ def describe(name, X, y):
     if y.has_stress.any():
         stress = GPA * y.stress[y.has_stress]
         say(f"  stress   {y.has_stress.sum():5d} frames   {_range(stress, '.1f')} GPa")
+    for head, uses in (("read", report.used), ("not read", report.unused)) if report else ():
+        for use in uses:
+            say(_wrapped(f"{use.kind}: {use}", f"  {head:9}"))
     kinds = kinds_of(X)
     if kinds is not None:
         names, counts = np.unique(kinds, return_counts=True)

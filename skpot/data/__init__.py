@@ -15,6 +15,7 @@ from skpot.data._derivatives import (
 from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph
 from skpot.data._label_checks import check_targets
+from skpot.data._label_report import LabelReport, LabelUse
 from skpot.data._read import read
 from skpot.data._structure_info import StructureInfo, cell_volumes
 from skpot.data._targets import Targets
@@ -22,6 +23,8 @@ from skpot.data._targets import Targets
 __all__ = [
     "AtomicFeatures",
     "JacobianBlock",
+    "LabelReport",
+    "LabelUse",
     "LinearMap",
     "NeighborGraph",
     "PadColumns",

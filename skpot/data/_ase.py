@@ -1,10 +1,14 @@
 """Everything the data layer asks of ASE: reading files, labels of calculators, plain arrays."""
 
+import contextlib
 import io
 import os
+import re
+from typing import NamedTuple
 
 import numpy as np
 
+from ..exceptions import InputError, LabelError
 from ._elements import electronegativity
 from ._structure_info import cell_volumes
 
@@ -26,16 +30,62 @@ def read_frames(path, index=":"):
     frames : list[Atoms]
         With their calculators, which hold the labels.
     """
-    from ase.io.formats import filetype, get_compression, open_with_compression, read
-
     path = os.fspath(path)
+    frames = []
+    try:
+        for atoms in _frames(path, index):
+            frames.append(atoms)
+    except Exception as error:  # some formats raise their own kinds
+        if isinstance(error, OSError) and error.filename:
+            raise
+        where = f", frame {len(frames)}" if frames else ""
+        raise InputError(f"{path}{where} cannot be read: {error!r}") from error
+    return frames
+
+
+def _frames(path, index):
+    """Yield structures, so that an error tells after how many it came."""
+    from ase.io.formats import filetype, get_compression, iread, open_with_compression
+
+    kind = filetype(path)
+    if kind in ("db", "json"):
+        return _rows(path, index)
     source, options = path, {"do_not_split_by_at_sign": True}
-    if get_compression(path)[1] and filetype(path) == "extxyz":
-        # This reader jumps back and forth, which costs a decompression each time.
-        with open_with_compression(path) as file:
-            source, options = io.StringIO(file.read()), {"format": "extxyz"}
-    frames = read(source, index=index, **options)
-    return frames if isinstance(frames, list) else [frames]
+    if kind == "extxyz":
+        options |= {"format": kind, "properties_parser": _header}
+        if get_compression(path)[1]:
+            # This reader jumps back and forth, which costs a decompression each time.
+            with open_with_compression(path) as file:
+                source = io.StringIO(file.read())
+    return iread(source, index=index, **options)
+
+
+def _rows(path, index):
+    """Yield the structures of a database with their key-value pairs and data, which ASE drops."""
+    from ase.db import connect
+    from ase.io.formats import string2index
+
+    with contextlib.suppress(ValueError):  # a query stays one
+        index = string2index(index) if isinstance(index, str) else index
+    with connect(path, serial=True) as database:
+        rows = list(database.select(index if isinstance(index, str) else None))
+    if not isinstance(index, str):
+        rows = rows[index] if isinstance(index, slice) else [rows[index]]
+    for row in rows:
+        atoms = row.toatoms()
+        atoms.info = dict(row.key_value_pairs) | ({"data": row.data} if row.data else {})
+        yield atoms
+
+
+def _header(line):
+    """Parse a header of extended XYZ; stress and virials may have other than nine numbers."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    try:
+        return key_val_str_to_dict(line)
+    except ValueError:
+        renamed = re.sub(r"(?<!\S)(stress|virial)(?=\s|=|$)", r"\1:", line)
+        return {name.removesuffix(":"): v for name, v in key_val_str_to_dict(renamed).items()}
 
 
 def stored_results(atoms):
@@ -54,6 +104,13 @@ def stored_results(atoms):
     return getattr(atoms.calc, "results", None) or NOTHING
 
 
+def places(atoms):
+    """Return where a structure as read may have labels: dictionaries, by what they are."""
+    nested = {name: atoms.info.get(name) for name in ("key_value_pairs", "data")}  # of databases
+    found = {"info": atoms.info, "arrays": atoms.arrays, "results": stored_results(atoms)}
+    return found | {name: value for name, value in nested.items() if isinstance(value, dict)}
+
+
 def lookup(atoms, key):
     """Return what a file calls `key`.
 
@@ -62,17 +119,32 @@ def lookup(atoms, key):
     atoms : Atoms
         A structure as read.
     key : str
-        Searched in `atoms.info`, `atoms.arrays` and the results of the calculator.
+        Searched in `atoms.info`, `atoms.arrays`, the results of the calculator, and the key-value
+        pairs and data of databases.
 
     Returns
     -------
     value : object
         None if there is no such key.
     """
-    for place in (atoms.info, atoms.arrays, stored_results(atoms)):
+    for place in places(atoms).values():
         if key in place:
             return place[key]
     return None
+
+
+class CalculatorLabels(NamedTuple):
+    """What the calculator of a structure says; each is None where it says nothing."""
+
+    energy: float | None  # eV
+    free_energy: float | None  # eV, the one that forces derive from
+    forces: np.ndarray | None  # (n_atoms, 3), eV/Å, not projected on constraints
+    stress: np.ndarray | None  # (6,), eV/Å³
+
+    def consistent(self):
+        """Return the energy that is consistent with the forces, forces and stress."""
+        free = self.forces is not None and self.free_energy is not None
+        return self.free_energy if free else self.energy, self.forces, self.stress
 
 
 def calculator_labels(atoms):
@@ -85,14 +157,24 @@ def calculator_labels(atoms):
 
     Returns
     -------
-    energy : float or None
-        In eV; the one that is consistent with the forces if there are two.
-    forces : ndarray of shape (n_atoms, 3) or None
-        In eV/Å, not projected on constraints.
-    stress : ndarray of shape (6,) or None
-        In eV/Å³; only asked for where there is one, see `cell_volumes`.
+    labels : CalculatorLabels
+        Stress is only asked for where there is one, see `cell_volumes`; what was stored with the
+        structure is returned there, too.
+
+    Raises
+    ------
+    LabelError
+        If results are stored, but of another structure than this one has become. Moves by lattice
+        vectors, and of all atoms together, change no label.
     """
     from ase.calculators.calculator import PropertyNotImplementedError
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    if atoms.calc is None:
+        return CalculatorLabels(None, None, None, None)
+    if isinstance(atoms.calc, SinglePointCalculator):
+        _refuse_stale(atoms)
+        return CalculatorLabels(*map(atoms.calc.results.get, CalculatorLabels._fields))
 
     def ask(name):
         try:
@@ -100,14 +182,32 @@ def calculator_labels(atoms):
         except PropertyNotImplementedError:
             return None
 
-    if atoms.calc is None:
-        return None, None, None
     forces = ask("forces")
-    energy = ask("free_energy") if forces is not None else None
-    if energy is None:
-        energy = ask("energy")
+    free = ask("free_energy") if forces is not None else None
     has_stress = np.isfinite(cell_volumes([atoms.cell.array])[0])
-    return energy, forces, ask("stress") if has_stress else None
+    return CalculatorLabels(ask("energy"), free, forces, ask("stress") if has_stress else None)
+
+
+def _refuse_stale(atoms):
+    """Raise LabelError if stored results belong to another structure."""
+    changes = set(atoms.calc.check_state(atoms))
+    if changes == {"positions"} and _same_but_for_lattice(atoms, atoms.calc.atoms):
+        return
+    if changes:
+        raise LabelError(
+            f"has changed ({', '.join(sorted(changes))}) since the results of its calculator were "
+            "stored, so that they are no labels of it: compute them again, or take the calculator "
+            "off (atoms.calc = None)"
+        )
+
+
+def _same_but_for_lattice(atoms, other):
+    """Whether atoms differ by one common shift and by lattice vectors only."""
+    moves = atoms.positions - other.positions
+    moves = moves - moves[0]
+    cell, pbc = atoms.cell.complete().array, atoms.pbc
+    shifts = np.round(moves @ np.linalg.pinv(cell)) * pbc
+    return np.abs(moves - shifts @ cell).max() < 1e-8
 
 
 def labels_by(calculator, structures):
@@ -123,8 +223,8 @@ def labels_by(calculator, structures):
     Returns
     -------
     labels : list of (float or None, ndarray or None, ndarray or None)
-        Energy, forces and stress of each structure, as in `calculator_labels`. Errors of the
-        calculator carry a note that names the structure.
+        Energy, forces and stress of each structure; the energy is the one that is consistent with
+        the forces if there are two. Errors of the calculator carry a note that names the structure.
     """
     labels = []
     for i, atoms in enumerate(structures):
@@ -133,7 +233,7 @@ def labels_by(calculator, structures):
         if hasattr(calculator, "reset"):  # rounding errors of a neighbour list's history
             calculator.reset()
         try:
-            labels.append(calculator_labels(atoms))
+            labels.append(calculator_labels(atoms).consistent())
         except Exception as error:
             error.add_note(f"raised by {type(calculator).__name__} for structure {i}")
             raise

@@ -1,11 +1,81 @@
 """What users give as labels, groups and noise of structures, as arrays."""
 
+import numbers
+
 import numpy as np
 
 from ..exceptions import LabelError
+from ._checks import summarize
 
 # Voigt order of ASE: xx yy zz yz xz xy
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+def energies(values):
+    """Return energies (n,), NaN where there is none, and which are there (n,)."""
+    plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
+    if not hasattr(values, "__len__") or (isinstance(values, np.ndarray) and values.ndim != 1):
+        raise LabelError(f"energy must be a sequence of numbers, got shape {np.shape(values)}")
+    if plain and values.dtype.kind in "iuf":
+        return values.astype(np.float64), np.ones(len(values), dtype=bool)
+    numbers_ = _each(number, values, "energy")
+    has = np.array([value is not None for value in numbers_], dtype=bool)
+    return np.array([np.nan if v is None else v for v in numbers_], dtype=np.float64), has
+
+
+def number(value):
+    """Return one real number as a float, or None for what stands for a missing one."""
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return float(value)
+    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":  # pandas.NA
+        return None
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise LabelError(f"is {value!r}, not a number")
+    if isinstance(value, numbers.Number) and not isinstance(value, numbers.Real):
+        if isinstance(value, numbers.Complex):
+            raise LabelError(f"is {value!r}, not a real number")
+        return float(value)
+    array = real_array(value)
+    if array.size != 1:
+        raise LabelError(f"has shape {array.shape}, not one number")
+    return None if np.ma.is_masked(value) else float(array.reshape(()))
+
+
+def real_array(value):
+    """Return real numbers as an array of float64, NaN where they are masked or None."""
+    array = np.ma.asarray(value) if isinstance(value, np.ma.MaskedArray) else _array(value)
+    if array.dtype == object:
+        odd = [v for v in array.ravel() if v is not None and not _is_real(v)]
+        if odd:
+            raise LabelError(f"holds {odd[0]!r}, which is no real number")
+    elif array.dtype.kind not in "iuf":
+        text = repr(value)
+        raise LabelError(f"is {text if len(text) < 50 else array.dtype}, not real numbers")
+    return np.ma.filled(array.astype(np.float64), np.nan)
+
+
+def _array(value):
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise LabelError(f"is no array of numbers ({error})") from None
+
+
+def _is_real(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _each(convert, values, name):
+    """Convert the entries of all structures; refuse all that cannot be, in one message."""
+    converted, problems = [], {}
+    for i, value in enumerate(values):
+        try:
+            converted.append(convert(value))
+        except LabelError as error:
+            problems[i] = f"{name} {error}"
+    if problems:
+        raise LabelError(summarize(problems, len(values)))
+    return converted
 
 
 def segments(forces, n):
@@ -17,25 +87,27 @@ def segments(forces, n):
             f"got {n} energies but {len(forces)} arrays of forces; "
             "give one per structure, None where there is none"
         )
-    parts, counts = [], np.zeros(n, dtype=np.int64)
-    problems = []
-    for i, entry in enumerate(forces):
-        if entry is None:
-            continue
-        array = np.asarray(entry, dtype=np.float64)
-        if array.ndim != 2 or array.shape[1] != 3 or not len(array):
-            problems.append(f"structure {i}: {array.shape}")
-            continue
-        parts.append(array)
-        counts[i] = len(array)
-    if problems:
-        raise LabelError(
-            "forces of one structure must have shape (n_atoms, 3), or be None if missing; got "
-            + "; ".join(problems[:10])
-            + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-        )
+    arrays = _each(_forces, forces, "forces")
+    counts = np.array([0 if array is None else len(array) for array in arrays], dtype=np.int64)
+    parts = [array for array in arrays if array is not None]
     flat = np.concatenate(parts) if parts else np.empty((0, 3))
     return flat, np.concatenate([[0], np.cumsum(counts)])
+
+
+def _forces(entry):
+    if _is_missing(entry):
+        return None
+    array = real_array(entry)
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array):
+        raise LabelError(f"have shape {array.shape}, not (n_atoms, 3); None where there are none")
+    return array
+
+
+def _is_missing(entry):
+    """Whether an array is not there, or has all of its numbers masked."""
+    if isinstance(entry, np.ma.MaskedArray):
+        return bool(np.ma.getmaskarray(entry).all())
+    return entry is None or type(entry).__name__ == "NAType"
 
 
 def stresses(stress, n):
@@ -49,17 +121,22 @@ def stresses(stress, n):
             "give one per structure, None where there is none"
         )
     rows = np.full((n, 6), np.nan)
-    for i, entry in enumerate(stress):
-        if entry is None:
-            continue
-        array = np.asarray(entry, dtype=np.float64)
-        if array.shape == (3, 3):
-            array = _voigt(array, i)
-        if array.shape != (6,):
-            raise LabelError(f"structure {i}: stress has shape {array.shape}, not (6,) or (3, 3)")
-        rows[i] = array
-        has[i] = not np.isnan(array).all()
+    for i, array in enumerate(_each(_stress, stress, "stress")):
+        if array is not None:
+            rows[i] = array
+            has[i] = not np.isnan(array).all()
     return (rows if has.any() else None), has
+
+
+def _stress(entry):
+    if _is_missing(entry):
+        return None
+    array = real_array(entry)
+    if array.shape == (3, 3):
+        array = _voigt(array)
+    if array.shape != (6,):
+        raise LabelError(f"has shape {array.shape}, not (6,) or (3, 3)")
+    return array
 
 
 def names(groups, n):
@@ -75,7 +152,8 @@ def sigmas(sigma, n, name):
     if sigma is None:
         return None
     _same_number(sigma, n, name)
-    array = np.array([np.nan if value is None else value for value in sigma], dtype=np.float64)
+    values = _each(number, sigma, name)
+    array = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     bad = np.flatnonzero(array <= 0)
     if len(bad):
         raise LabelError(f"{name} must be positive, got {array[bad[0]]} for structure {bad[0]}")
@@ -88,11 +166,11 @@ def force_sigmas(sigma, offsets):
         return None
     _same_number(sigma, len(offsets) - 1, "sigma_forces")
     flat = np.full(offsets[-1], np.nan)
-    for i, entry in enumerate(sigma):
+    arrays = _each(lambda entry: None if _is_missing(entry) else real_array(entry), sigma, "noise")
+    for i, array in enumerate(arrays):
         count = offsets[i + 1] - offsets[i]
-        if entry is None or not count:
+        if array is None or not count:
             continue
-        array = np.asarray(entry, dtype=np.float64)
         if array.shape not in ((), (count,)):
             raise LabelError(
                 f"structure {i}: sigma_forces has shape {array.shape}; give a number, or one for "
@@ -109,9 +187,9 @@ def _same_number(values, n, name):
         raise LabelError(f"got {n} energies but {len(values)} {name}; give one per structure")
 
 
-def _voigt(matrix, i):
+def _voigt(matrix):
     """Return the six components of a symmetric matrix; codes print it with some noise."""
     asymmetry = np.abs(matrix - matrix.T).max()
     if asymmetry > 1e-3 + 0.01 * np.abs(matrix).max():
-        raise LabelError(f"structure {i}: the stress matrix is not symmetric:\n{matrix}")
+        raise LabelError(f"is a matrix that is not symmetric:\n{matrix}")
     return np.array([0.5 * (matrix[a, b] + matrix[b, a]) for a, b in _VOIGT])

@@ -5,11 +5,17 @@ import warnings
 
 import numpy as np
 
-from skpot.data._ase import lookup, read_frames, stored_results, without_calculator
+from skpot.data._ase import lookup, read_frames, without_calculator
+from skpot.data._checks import summarize
+from skpot.data._label_blocks import real_array
+from skpot.data._label_columns import Column, choose, choose_stress, label_columns, options
+from skpot.data._label_report import LabelReport, ranges
+from skpot.data._label_values import one_kind_of_energy, without_empty_stress
+from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
-from skpot.exceptions import LabelError, LabelWarning
+from skpot.exceptions import LabelError, LabelWarning, StructureError
 
-_LABEL_WORDS = ("energy", "force", "stress", "virial")
+_SIX = "six numbers, read as xx yy zz yz xz xy"
 
 
 def read(
@@ -21,11 +27,20 @@ def read(
     stress_key=None,
     virial_key=None,
     group_key=None,
+    return_report=False,
 ):
     """Read labelled structures from files of any format ASE knows.
 
     The labels go into the targets and leave the structures: their calculators are taken off. What
     else the file says about a structure stays in its `info` and `arrays`.
+
+    Labels are found under the names that ASE reads as results ("energy", "forces", "stress") and
+    under others that can mean nothing else: "force", "virial", "virials", "free_energy",
+    "total_energy", each with or without REF, DFT, ref, dft and the like before or after it, in
+    upper or lower case ("REF_energy", "dft_forces"). If two of them disagree, or some frames have
+    one and some the other, `LabelError` says what to type. What looks like a label but is not used
+    is told by a `LabelWarning`: predictions of other models ("MACE_energy") above all. Energies of
+    single atoms ("energies", "local_energy") are no labels.
 
     Parameters
     ----------
@@ -35,12 +50,15 @@ def read(
         Frames of each file, as in `ase.io.read`: 0, "-10:", "::5", ...
     energy_key, forces_key, stress_key, virial_key : str or None, default=None
         The names under which the file keeps total energies (eV), forces (eV/Å), stress (eV/Å³,
-        tension positive) or virials (eV, minus stress times volume; converted to stress). None
-        means the standard results "energy", "forces" and "stress" as ASE reads them. If a file
-        has the free energy too, the one forces derive from, for every energy, it is preferred.
+        tension positive) or virials (eV, minus stress times volume; converted to stress), where
+        there is a choice. Stress and virials have nine numbers, or six in the order xx yy zz yz
+        xz xy. If a file has the free energy too, the one forces derive from, for every energy, it
+        is preferred.
     group_key : str or None, default=None
         The name under which the file keeps what each structure belongs to, "config_type" for
         example; it becomes the `groups` of the targets.
+    return_report : bool, default=False
+        Whether to return which names were used for which frames, and which were not.
 
     Returns
     -------
@@ -48,6 +66,22 @@ def read(
         The structures.
     y : Targets
         Their labels, any of them missing where the file has none.
+    report : LabelReport
+        Only with `return_report`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    LabelError
+        If it is not clear which names are the labels; if a label is no number, or is a stress or
+        virial that is not zero where the cell has no three independent vectors. Frames are
+        counted over all files.
+
+    Warns
+    -----
+    LabelWarning
+        If something looks like a label and is not used.
 
     Examples
     --------
@@ -70,55 +104,148 @@ def read(
     if not paths:
         raise LabelError("no file to read: the list of paths is empty")
     frames = [atoms for p in paths for atoms in read_frames(p, index)]
+    _refuse_misspelt(frames)
 
-    named = {"energy_key": energy_key, "forces_key": forces_key}
-    named |= {"stress_key": stress_key, "virial_key": virial_key}
-    found = {option: _named(frames, option, key) for option, key in named.items() if key}
-    energies = found.get("energy_key") or _standard_energies(frames)
-    forces = found.get("forces_key") or [stored_results(a).get("forces") for a in frames]
-    if "virial_key" in found:
-        virials = enumerate(zip(frames, found["virial_key"]))
-        stresses = [_stress_of_virial(i, atoms, virial) for i, (atoms, virial) in virials]
-    else:
-        stresses = found.get("stress_key") or [stored_results(a).get("stress") for a in frames]
-        stresses = [_squared(stress) for stress in stresses]
-
-    groups = _named(frames, "group_key", group_key) if group_key else None
-    targets = Targets(energies, forces, stresses, groups=groups)
-    if frames and not (targets.has_energy.any() or targets.has_forces.any()):
-        _warn_unlabelled(frames)
-    return [without_calculator(atoms) for atoms in frames], targets
+    given = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
+    given = {kind: _named(frames, kind, key) for kind, key in given.items() if key}
+    labels = _Labels(frames, label_columns(frames), given)
+    groups = None
+    if group_key:
+        groups = _values(frames, "group_key", group_key)
+    targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
+    report = labels.report()
+    _warn_about_unused(report)
+    X = [without_calculator(atoms) for atoms in frames]
+    return (X, targets, report) if return_report else (X, targets)
 
 
-def _named(frames, option, key):
+def _refuse_misspelt(frames):
+    """Refuse headers that ASE reads past: it would lose the cell, or the columns of labels."""
+    problems = {}
+    for i, atoms in enumerate(frames):
+        for name in atoms.info:
+            proper = str(name).capitalize()
+            if proper in ("Lattice", "Properties") and name != proper:
+                problems[i] = f"has {name!r} in its header, which is only understood as {proper!r}"
+    if problems:
+        raise StructureError(summarize(problems, len(frames)))
+
+
+def _values(frames, option, key):
     values = [lookup(atoms, key) for atoms in frames]
     if frames and all(value is None for value in values):
+        names = sorted({column.name for column in label_columns(frames)})
         raise LabelError(
-            f"{option}={key!r}: no frame has it. "
-            f"What looks like a label there: {_label_names(frames) or 'nothing'}"
+            f"{option}={key!r}: no frame has it. What looks like a label there: "
+            f"{names or 'nothing'}"
         )
     return values
 
 
-def _standard_energies(frames):
-    """Return energies of one kind for all frames: two kinds would differ by their zero."""
-    results = [stored_results(atoms) for atoms in frames]
-    energy = [r.get("energy") for r in results]
-    free = [r.get("free_energy") for r in results]
-    if all(e is None for e in energy):
-        return free
-    n_free = sum(f is not None for f in free)
-    covered = all(f is not None for e, f in zip(energy, free) if e is not None)
-    if covered and any("forces" in r for r in results):
-        return free
-    if n_free and not covered:
-        warnings.warn(
-            f"{n_free} of {len(frames)} frames have a free energy besides the energy: 'energy' is "
-            "taken throughout. Choose with energy_key='energy' or energy_key='free_energy'.",
-            LabelWarning,
-            stacklevel=3,
+def _named(frames, kind, key):
+    """Return the column that the user named."""
+    values = enumerate(_values(frames, f"{kind}_key", key))
+    return Column(kind, "label", key, False, {i: v for i, v in values if v is not None})
+
+
+class _Labels:
+    """The labels of frames, out of columns that are found there or named (`given`, by kind)."""
+
+    def __init__(self, frames, columns, given):
+        self.frames = frames
+        self.columns = columns
+        self.given = given
+        self.used = []
+
+    def _found(self, kind):
+        return [c for c in self.columns if c.kind == kind and c.role == "label"]
+
+    def _chosen(self, kind):
+        return self.given.get(kind) or choose(self._found(kind))
+
+    def _use(self, column, note=""):
+        if column is None:
+            return [None] * len(self.frames)
+        self.used.append(column.use(note))
+        return column.listed(len(self.frames))
+
+    def energies(self):
+        """Return the energies, of one kind throughout."""
+        if "energy" in self.given:
+            return self._use(self.given["energy"])
+        free = choose(self._found("free energy"))
+        energy = choose(self._found("energy"), alternative=free)
+        if energy is None or free is None:
+            return self._use(energy or free)
+        n = len(self.frames)
+        values = one_kind_of_energy(
+            energy.listed(n),
+            free_values := free.listed(n),
+            self._chosen("forces") is not None,
+            (energy.name, free.name),
+            stacklevel=4,
         )
-    return energy
+        return self._use(free if values is free_values else energy)
+
+    def forces(self):
+        """Return the forces."""
+        return self._use(self._chosen("forces"))
+
+    def stresses(self):
+        """Return the stress, from virials where there are such."""
+        if "stress" in self.given or "virial" in self.given:
+            column = self.given.get("stress") or self.given["virial"]
+        else:
+            stress, virial = self._chosen("stress"), self._chosen("virial")
+            column = choose_stress(stress, virial, self._stress)
+        if column is None:
+            return self._use(None)
+        six = any(np.size(value) == 6 for value in column.values.values())
+        notes = ["virial over volume"] * (column.kind == "virial") + [_SIX] * (
+            six and not column.standard
+        )
+        values = without_empty_stress(self.frames, self._use(column, "; ".join(notes)), 4)
+        if column.kind == "stress":
+            return [_squared(value) for value in values]
+        return [
+            None if value is None else self._of_virial(i, value) for i, value in enumerate(values)
+        ]
+
+    def _of_virial(self, i, virial):
+        try:
+            return -_squared(real_array(virial)) / cell_volumes([self.frames[i].cell.array])[0]
+        except LabelError as error:
+            raise LabelError(f"structure {i}: virial {error}") from None
+
+    def _stress(self, column, i):
+        """Return the stress (6,) of an entry, or None."""
+        value = column.values[i]
+        if column.kind == "virial":
+            value = self._of_virial(i, value)
+        return Targets([None], stress=[_squared(value)]).stress[0]
+
+    def report(self):
+        """Return what was used and what was not."""
+        used = {(use.name, use.frames) for use in self.used}
+        kinds = {use.kind: use for use in self.used}
+        unused = []
+        for column in self.columns:
+            use = column.use("")
+            if (use.name, use.frames) not in used:
+                unused.append(self._unused(column, kinds.get(use.kind)))
+        return LabelReport(len(self.frames), self.used, unused)
+
+    def _unused(self, column, instead):
+        if column.use("").kind in {kind.replace("virial", "stress") for kind in self.given}:
+            return column.use("another was named")
+        if column.role == "of atoms":
+            missing = set(column.values) - set(instead.frames if instead else ())
+            return column.use("of single atoms", looked_for=bool(missing))
+        if column.role == "misfit":
+            return column.use("not of the size of such a label", looked_for=True)
+        if column.role == "other":
+            return column.use("no name of reference labels", looked_for=True)
+        return column.use(f"{instead.name!r} is used")
 
 
 def _squared(stress):
@@ -128,25 +255,13 @@ def _squared(stress):
     return stress
 
 
-def _stress_of_virial(i, atoms, virial):
-    if virial is None:
-        return None
-    volume = atoms.cell.volume
-    if volume == 0:
-        raise LabelError(f"structure {i} has a virial but no cell, so there is no stress")
-    return -_squared(np.asarray(virial, dtype=np.float64)) / volume
-
-
-def _label_names(frames):
-    names = {n for atoms in frames for n in (*atoms.info, *atoms.arrays, *stored_results(atoms))}
-    return sorted(n for n in names if any(word in str(n).lower() for word in _LABEL_WORDS))
-
-
-def _warn_unlabelled(frames):
-    if names := _label_names(frames):
+def _warn_about_unused(report):
+    told = [use for use in report.unused if use.looked_for]
+    if told:
+        names = ", ".join(f"{u.name!r} (frames {ranges(u.frames)}: {u.note})" for u in told)
         warnings.warn(
-            f"no energies and no forces under their standard names, but there are {names}: "
-            "name them with energy_key, forces_key, stress_key or virial_key",
+            f"what looks like labels is not used: {names}. If it should be, name it: "
+            f"{options([Column(u.kind, '', u.name, False, {}) for u in told])}.",
             LabelWarning,
             stacklevel=3,
         )

@@ -5,8 +5,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 # Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
 from skpot._sklearn import array_namespace
-from skpot.data._label_blocks import force_sigmas, names, segments, sigmas, stresses
-from skpot.exceptions import LabelError
+from skpot.data._label_blocks import energies, force_sigmas, names, segments, sigmas, stresses
 
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
@@ -40,7 +39,8 @@ class Targets(NDArrayOperatorsMixin):
     Parameters
     ----------
     energy : sequence of n_structures floats or None, or Targets
-        Total energies (eV); None where there is none. Targets give all labels that do not follow.
+        Total energies (eV); None where there is none, which masked entries and `pandas.NA` are
+        too. Targets give all labels that do not follow.
     forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
         Forces (eV/Å); None where there are none. A row of NaN is an atom without a label.
     stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
@@ -109,7 +109,9 @@ class Targets(NDArrayOperatorsMixin):
             sigma_energy = energy.sigma_energy if sigma_energy is None else sigma_energy
             sigma_forces = energy.sigma_forces if sigma_forces is None else sigma_forces
             sigma_stress = energy.sigma_stress if sigma_stress is None else sigma_stress
-        self.energy, self.has_energy = _energies(energy)
+            self.energy, self.has_energy = energy.energy.copy(), energy.has_energy.copy()
+        else:
+            self.energy, self.has_energy = energies(energy)
         n = len(self.energy)
         self.forces_flat, self.force_offsets = segments(forces, n)
         self.stress, self.has_stress = stresses(stress, n)
@@ -154,16 +156,25 @@ class Targets(NDArrayOperatorsMixin):
     def from_atoms(cls, structures):
         """Ask the calculators of structures for their labels.
 
-        Stored results are used as they are; a live calculator computes what it can.
+        Stored results are used as they are; a live calculator computes what it can. Of two kinds
+        of energy, the one that is consistent with the forces is taken if all structures have it.
 
         Parameters
         ----------
         structures : list[Atoms]
-            Structures with a calculator each (one may serve several).
+            Structures with a calculator each (one may serve several); labels are missing where
+            there is none.
 
         Returns
         -------
         targets : Targets
+
+        Raises
+        ------
+        LabelError
+            If results were stored and the structure has changed since, other than by lattice
+            vectors or a shift of all atoms; if a calculator fails; if there is a stress that is
+            not zero where the cell has no three independent vectors.
 
         Examples
         --------
@@ -174,10 +185,9 @@ class Targets(NDArrayOperatorsMixin):
         >>> Targets.from_atoms([atoms])
         Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1)
         """
-        from skpot.data._ase import calculator_labels
+        from skpot.data._calculator_labels import labels_of_calculators
 
-        labels = [calculator_labels(atoms) for atoms in structures]
-        return cls(*([label[i] for label in labels] for i in range(3)))
+        return cls(*labels_of_calculators(structures, stacklevel=3))
 
     # What NumPy and scikit-learn ask of an array.
 
@@ -354,21 +364,6 @@ def _plain(value):
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return value
-
-
-def _energies(energy):
-    if isinstance(energy, Targets):
-        return energy.energy.copy(), energy.has_energy.copy()
-    array = np.array(energy)
-    if array.ndim != 1:
-        raise LabelError(f"energy must be a sequence of numbers, got shape {array.shape}")
-    if array.dtype.kind not in "biufO":
-        raise LabelError(f"energy must be real numbers, got type {array.dtype}")
-    if array.dtype != object:
-        return array.astype(np.float64), np.ones(len(array), dtype=bool)
-    has = np.array([value is not None for value in array], dtype=bool)
-    values = [np.nan if value is None else float(value) for value in array]
-    return np.array(values, dtype=np.float64), has
 
 
 def _block(part, name, absent):

@@ -139,6 +139,23 @@ def test_named_labels(folder):
     assert result.exit_code == 0, result.output
 
 
+def test_what_was_read_is_told(folder):
+    frames = copper(6)
+    for atoms in frames[:4]:
+        atoms.info["MACE_energy"] = 1.0
+    ase.io.write(folder / "told.xyz", frames)
+    result = run("evaluate", folder / "model.skpot", folder / "told.xyz")
+    assert result.exit_code == 0, result.output
+    assert "read     energy: 'energy' in 6 frames, 0-5" in result.output
+    assert "not read energy: 'MACE_energy' in 4 frames, 0-3" in result.output
+    assert result.output.count("warning: ") == 1 and "--energy-key MACE_energy" in result.output
+    for atoms in frames:
+        atoms.info["REF_energy"] = 1.0
+    ase.io.write(folder / "told.xyz", frames)
+    result = run("evaluate", folder / "model.skpot", folder / "told.xyz")
+    assert result.exit_code == 1 and "--energy-key REF_energy" in result.output
+
+
 def test_evaluate_agrees_with_the_metrics(folder):
     plot = folder / "parity.png"
     result = run("evaluate", folder / "model.skpot", folder / "test.xyz", "--plot", plot)

@@ -11,6 +11,7 @@ from ase.constraints import FixAtoms
 from ase.io import write
 
 from skpot.data import Targets, read
+from skpot.exceptions import LabelWarning
 
 RNG = np.random.default_rng(5)
 STRESS = np.array([1.0, 2.0, 3.0, 0.4, 0.5, 0.6]) * 1e-2
@@ -80,15 +81,18 @@ def test_named_keys(labelled, tmp_path):
         atoms.info["dft_virial"] = virials[-1]
     del labelled[1].info["dft_energy"]
     write(tmp_path / "a.xyz", labelled, format="extxyz")
-    X, y = read(tmp_path / "a.xyz", energy_key="dft_energy", forces_key="dft_forces")
+    keys = {"energy_key": "dft_energy", "forces_key": "dft_forces"}
+    X, y = read(tmp_path / "a.xyz", **keys, stress_key="stress")
     np.testing.assert_array_equal(y.has_energy, [True, False, True])
     assert y.energy[2] == 12.0 and (y.forces[2] == 2.0).all()
-    np.testing.assert_allclose(y.stress[0], STRESS)  # not named: the standard one
+    np.testing.assert_allclose(y.stress[0], STRESS)
     for key in ("stress_key", "virial_key"):
-        _, y = read(tmp_path / "a.xyz", **{key: f"dft_{key.split('_')[0]}"})
+        _, y = read(tmp_path / "a.xyz", **keys, **{key: f"dft_{key.split('_')[0]}"})
         np.testing.assert_allclose(y.stress, [[1e-3, 2e-3, 3e-3, 0, 0, 0]] * 3, rtol=1e-6)
-    _, y = read(tmp_path / "a.xyz", energy_key="energy")
+    keys = {"energy_key": "energy", "forces_key": "forces", "stress_key": "stress"}
+    _, y = read(tmp_path / "a.xyz", **keys)
     np.testing.assert_allclose(y.energy, [-1, -2, -3])
+    np.testing.assert_array_equal(y.has_stress, [True, False, False])
 
 
 def test_groups_of_frames(labelled, tmp_path):
@@ -110,7 +114,7 @@ def test_key_that_is_nowhere(labelled, tmp_path):
 def test_virial_needs_a_cell_and_excludes_stress(tmp_path):
     atoms = Atoms("H2", [[0, 0, 0], [0, 0, 1]], info={"w": np.eye(3)})
     write(tmp_path / "a.xyz", atoms, format="extxyz")
-    with pytest.raises(ValueError, match="structure 0 has a virial but no cell"):
+    with pytest.raises(ValueError, match="structure 0: has a stress or virial.* no cell"):
         read(tmp_path / "a.xyz", virial_key="w")
     with pytest.raises(ValueError, match="give one"):
         read(tmp_path / "a.xyz", virial_key="w", stress_key="s")
@@ -123,10 +127,11 @@ def test_unlabelled_files(tmp_path):
         X, y = read(tmp_path / "plain.xyz")
     assert len(X) == 1 and not y.has_energy.any()
     atoms = frame()
-    atoms.info["REF_energy"] = 1.0
+    atoms.info["MACE_energy"] = 1.0
     write(tmp_path / "named.xyz", atoms, format="extxyz")
-    with pytest.warns(UserWarning, match="REF_energy.*energy_key"):
-        read(tmp_path / "named.xyz")
+    with pytest.warns(LabelWarning, match="MACE_energy.*energy_key"):
+        _, y = read(tmp_path / "named.xyz")
+    assert not y.has_energy.any()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import joblib
 import numpy as np
@@ -30,6 +32,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import resample, shuffle
 
 from skpot.data import Targets
+from skpot.exceptions import LabelError
 from skpot.metrics import forces_rmse
 from tests.project import ROOT
 from tests.toy import PairRidge, clusters, morse
@@ -106,13 +109,16 @@ def test_the_input_is_copied():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([[1.0, 2.0]],), r"sequence of numbers, got shape \(1, 2\)"),
+        (([[1.0, 2.0]],), r"structure 0: energy has shape \(2,\), not one number"),
+        ((np.ones((1, 2)),), r"sequence of numbers, got shape \(1, 2\)"),
         ((3.0,), r"got shape \(\)"),
-        (([1j],), "real numbers, got type complex128"),
-        ((["a"],), "real numbers, got type <U1"),
         (([1.0, 2.0], [np.zeros((2, 3))]), "2 energies but 1 arrays of forces"),
-        (([1.0], [np.zeros(6)]), r"\(n_atoms, 3\).*structure 0: \(6,\)"),
-        (([1.0], [np.zeros((0, 3))]), r"structure 0: \(0, 3\)"),
+        (([1.0], [np.zeros(6)]), r"structure 0: forces have shape \(6,\), not \(n_atoms, 3\)"),
+        (([1.0], [np.zeros((0, 3))]), r"structure 0: forces have shape \(0, 3\)"),
+        (([1.0], ["abc"]), "structure 0: forces is 'abc', not real numbers"),
+        (([1.0], [[[1, 2, 3], [4, 5]]]), "structure 0: forces is no array of numbers"),
+        (([1.0], [np.ones((2, 3), bool)]), "structure 0: forces .*not real numbers"),
+        (([1.0], None, [["1"] * 6]), "structure 0: stress .*not real numbers"),
         (([1.0, 2.0], None, np.zeros((1, 6))), "2 energies but 1 stresses"),
         (([1.0], None, [np.zeros(5)]), r"structure 0: stress has shape \(5,\)"),
         (([1.0], None, [[[1, 9, 0], [0, 1, 0], [0, 0, 1]]]), "not symmetric"),
@@ -121,6 +127,49 @@ def test_the_input_is_copied():
 def test_wrong_shapes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Targets(*arguments)
+
+
+class NAType:
+    """Stands for `pandas.NA`, which is known by the name of its type."""
+
+
+@pytest.mark.parametrize("container", [list, tuple, np.array, "object"])
+@pytest.mark.parametrize(
+    "odd", ["-5.0 eV", "-5.0", "None", "", b"-1", True, np.True_, 1j, [1.0, 2.0], [], {}], ids=repr
+)
+def test_what_is_no_energy_is_refused_where_it_is(container, odd):
+    values = np.empty(3, dtype=object)
+    values[:] = [-4.9, odd, -5.1]
+    if container is np.array:
+        if not np.isscalar(odd) or isinstance(odd, str | bytes | bool | np.bool_):
+            pytest.skip("NumPy makes numbers of it, all text, or nothing")
+        values = np.array([-4.9, odd, -5.1])
+    elif container != "object":
+        values = container(values)
+    with pytest.raises(LabelError, match="structure 1: energy (is|has|holds) "):
+        Targets(values)
+
+
+def test_numbers_of_other_kinds_are_energies():
+    values = [np.float32(1), np.int64(2), [3.0], np.array([4.0]), np.array(5), Fraction(6)]
+    y = Targets(values)
+    np.testing.assert_array_equal(y.energy, [1, 2, 3, 4, 5, 6])
+    assert y.has_energy.all() and Targets([Decimal(7)]).energy[0] == 7
+
+
+def test_masked_entries_are_missing():
+    energy = np.ma.array([1.0, 99.0, 3.0], mask=[False, True, False])
+    forces = np.ma.array(np.ones((3, 2, 3)), mask=np.zeros((3, 2, 3), bool))
+    forces[0] = np.ma.masked
+    forces[1, 1] = np.ma.masked
+    stress = np.ma.array(np.ones((3, 6)), mask=np.repeat([[1], [0], [0]], 6, axis=1))
+    y = Targets(energy, forces, stress)
+    assert y.has_energy.tolist() == [True, False, True] and np.isnan(y.energy[1])
+    assert y.has_forces.tolist() == [False, True, True]
+    np.testing.assert_array_equal(y.forces[1], [[1, 1, 1], [np.nan] * 3])  # one atom is not known
+    assert y.has_stress.tolist() == [False, True, True]
+    assert Targets([1.0, NAType()]).has_energy.tolist() == [True, False]
+    assert not Targets([1.0], [NAType()], [NAType()]).has_forces.any()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""Which of the columns of a file are the labels: one for each kind, or an error that says why."""
+
+import functools
+import shlex
+from typing import NamedTuple
+
+import numpy as np
+
+from ..exceptions import LabelError
+from ._ase import places
+from ._label_blocks import number, real_array
+from ._label_names import label_kind
+from ._label_report import LabelUse, ranges
+
+_OPTIONS = {
+    "energy": "energy_key",
+    "free energy": "energy_key",
+    "forces": "forces_key",
+    "stress": "stress_key",
+    "virial": "virial_key",
+}
+# Numbers in files are rounded: what agrees to this, relative and absolute, is the same label.
+_SAME = {"energy": (1e-8, 1e-5), "forces": (1e-4, 1e-4), "stress": (1e-3, 1e-6)}
+_SAME["free energy"] = _SAME["energy"]
+_SAME["virial"] = (1e-3, 1e-4)
+
+
+class Column(NamedTuple):
+    """The values that a file has under one name."""
+
+    kind: str
+    role: str
+    name: str
+    standard: bool  # whether ASE reads it as a result of a calculator
+    values: dict  # by frame
+
+    def listed(self, n):
+        """Return the values of all frames, None where there is none."""
+        return [self.values.get(i) for i in range(n)]
+
+    def use(self, note, looked_for=False):
+        """Return the entry of the report."""
+        kind = {"free energy": "energy", "virial": "stress"}.get(self.kind, self.kind)
+        return LabelUse(kind, self.name, tuple(self.values), note, looked_for)
+
+
+def label_columns(frames):
+    """Return all columns with names that look like labels and values that could be some."""
+    columns = {}
+    known = functools.lru_cache(maxsize=None)(label_kind)
+    for i, atoms in enumerate(frames):
+        for place, names in places(atoms).items():
+            for name, value in names.items():
+                kind, role = known(str(name))
+                if kind is not None and value is not None:
+                    key = str(name), place == "results", place == "arrays"
+                    if key not in columns:
+                        columns[key] = Column(kind, role, key[0], key[1], {})
+                    columns[key].values.setdefault(i, value)
+    found = []
+    for (_, standard, by_atom), column in columns.items():
+        if by_atom and "energy" in column.kind:
+            column = column._replace(role="of atoms")
+        if standard or column.role == "of atoms" or _could_be(column, frames):
+            found.append(column)
+        elif column.role == "label":
+            found.append(column._replace(role="misfit"))
+    return found
+
+
+def _could_be(column, frames):
+    """Whether any value has the size of such a label; what should be an energy is refused later."""
+    return any(_fits(column, value, len(frames[i])) for i, value in column.values.items())
+
+
+def _fits(column, value, n_atoms):
+    if "energy" in column.kind:
+        return column.role == "label" or _is_number(value)
+    shape = np.shape(value)
+    return shape == (n_atoms, 3) if column.kind == "forces" else np.prod(shape) in (6, 9)
+
+
+def _is_number(value):
+    try:
+        return number(value) is not None
+    except LabelError:
+        return False
+
+
+def choose(columns, alternative=None):
+    """Return the one column that has the labels of a kind, None if there is none.
+
+    Parameters
+    ----------
+    columns : list of Column
+        Of one kind.
+    alternative : Column, default=None
+        Whose values the others may have as well.
+
+    Raises
+    ------
+    LabelError
+        If two differ, or some frames have their label in one and some in another.
+    """
+    if not columns:
+        return None
+    columns = sorted(columns, key=lambda c: (not c.standard, c.name))
+    covered = set().union(*(column.values for column in columns))
+    whole = [column for column in columns if len(column.values) == len(covered)]
+    if not whole:
+        raise LabelError(_mixed(columns))
+    chosen = whole[0]
+    for other in columns:
+        for i in other.values:
+            if not (_agree(chosen, other, i) or (alternative and _agree(alternative, other, i))):
+                raise LabelError(_differ(chosen, other, i))
+    return chosen
+
+
+def _agree(one, other, i):
+    if i not in one.values:
+        return False
+    try:
+        a, b = (_flat(column.values[i]) for column in (one, other))
+    except LabelError:  # text: the same text, to be refused when it is converted
+        return one is other
+    relative, absolute = _SAME[one.kind]
+    return a.shape == b.shape and np.allclose(
+        a, b, rtol=0.0, atol=absolute + relative * np.abs(a).max(initial=0.0), equal_nan=True
+    )
+
+
+def _flat(value):
+    """Return a label as one row, a stress as six numbers."""
+    array = real_array(value).ravel()
+    return array[[0, 4, 8, 5, 2, 1]] if array.size == 9 else array
+
+
+def choose_stress(stress, virial, as_stress):
+    """Return the column of stress or of virials that has all there is, None if there is none.
+
+    `as_stress` (column, frame) returns the stress (6,) of an entry, or None.
+    """
+    if stress is None or virial is None:
+        return stress or virial
+    if stress.values.keys() >= virial.values.keys():
+        chosen = stress
+    elif virial.values.keys() >= stress.values.keys():
+        chosen = virial
+    else:
+        raise LabelError(_mixed([stress, virial]))
+    relative, absolute = _SAME["stress"]
+    for i in stress.values.keys() & virial.values.keys():
+        a, b = as_stress(stress, i), as_stress(virial, i)
+        if a is None or b is None:
+            continue
+        if np.abs(a - b).max() > absolute + relative * np.abs(a).max():
+            raise LabelError(
+                _differ(stress, virial, i)
+                + " By the virial and the volume, the stress would be "
+                + f"{b} eV/Å³."
+            )
+    return chosen
+
+
+def options(columns):
+    """Return what to type so that one of the columns is used, in Python and in the shell."""
+    keys = list(dict.fromkeys((_OPTIONS[c.kind], c.name) for c in columns))
+    python = " or ".join(f'{option}="{name}"' for option, name in keys)
+    shell = " or ".join(f"--{o.replace('_', '-')} {shlex.quote(name)}" for o, name in keys)
+    return f"{python} (in the shell: {shell})"
+
+
+def _named(column):
+    return f"{column.name!r} (frames {ranges(sorted(column.values))})"
+
+
+def _mixed(columns):
+    kind = columns[0].kind
+    return (
+        f"some frames have {kind} under one name and some under another: "
+        + " and ".join(map(_named, columns))
+        + f". Name the one to use: {options(columns)}. To use both, read the parts one by one and "
+        "join their targets with np.concatenate."
+    )
+
+
+def _differ(chosen, other, i):
+    a, b = (np.array2string(np.asarray(c.values[i]), threshold=12) for c in (chosen, other))
+    name = "" if chosen.name != other.name else " in the calculator and in info or arrays"
+    return (
+        f"{_named(chosen)} and {_named(other)} both look like {chosen.kind}{name}, but differ, "
+        f"first in frame {i}: {a} and {b}. Name the one to use: {options([chosen, other])}."
+    )

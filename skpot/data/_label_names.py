@@ -1,0 +1,70 @@
+"""What the names of a file's columns and keys say: labels, other programs' predictions, or neither.
+
+A name is read without regard to case and separators, as a sequence of known words: "REF_energy",
+"dftEnergy" and "energy_dft" are reference energies. A name that means a label but has another word
+in it, such as "MACE_energy", is taken for nobody knows what: it is told and not used.
+"""
+
+import re
+
+# What each kind of label is called; "free" is the energy that forces derive from.
+_NOUNS = {
+    "free energy": ("freeenergy",),
+    "energy": ("energy", "etot", "toten"),
+    "forces": ("forces", "force"),
+    "stress": ("stress",),
+    "virial": ("virials", "virial"),
+}
+# Words that say no more than that it is the reference.
+_REFERENCE = ("reference", "ref", "dft", "qm", "abinitio", "target", "label")
+_REFERENCE_OF_ENERGY = (*_REFERENCE, "total", "tot", "potential", "pot")
+
+# Energies and stresses of atoms, which add up to a label in some programs only.
+_OF_ATOMS = re.compile(
+    r"energies|stresses|(local|atomic|atom|peratom|site).*(energy|stress|virial)"
+    r"|(energy|stress|virial).*(local|atomic|peratom|site)"
+)
+# How well something is known or counted, or how it is written, is no label either.
+_ABOUT_LABELS = re.compile(
+    r"sigma|weight|std|stdev|deviation|variance|uncertainty|error|rmse|mae|mask|unit|shift|scale"
+    r"|type|method|converge|tolerance|threshold|cutoff|kinetic|fermi|temperature"
+)
+_LOOKS_LIKE = (("free energy", "freeenergy"), ("energy", "energy"), ("forces", "force"))
+_LOOKS_LIKE += (("stress", "stress"), ("virial", "virial"))
+
+
+def _pattern(kind):
+    words = _REFERENCE_OF_ENERGY if "energy" in kind else _REFERENCE
+    words, nouns = "|".join(words), "|".join(_NOUNS[kind])
+    return re.compile(f"(?:{words})*(?:{nouns})(?:{words})*")
+
+
+_LABELS = {kind: _pattern(kind) for kind in _NOUNS}
+
+
+def label_kind(name):
+    """Return what a name means.
+
+    Parameters
+    ----------
+    name : str
+        Of a column or key.
+
+    Returns
+    -------
+    kind : {"energy", "free energy", "forces", "stress", "virial"} or None
+        None if it has nothing to do with labels.
+    role : {"label", "of atoms", "other"} or None
+        Whether it is a reference label; a quantity of single atoms, which is none; or something
+        else, such as the prediction of another model.
+    """
+    plain = re.sub(r"[\W_]+", "", str(name)).lower()
+    for kind, pattern in _LABELS.items():
+        if pattern.fullmatch(plain):
+            return kind, "label"
+    kind = next((kind for kind, word in _LOOKS_LIKE if word in plain), None)
+    if kind is None and _OF_ATOMS.search(plain):
+        kind = "energy"  # "energies" is all that has no such word in it
+    if kind is None or _ABOUT_LABELS.search(plain):
+        return None, None
+    return kind, "of atoms" if _OF_ATOMS.search(plain) else "other"

@@ -1,0 +1,65 @@
+"""What was read from files as labels, and what looked like a label and was not used."""
+
+from typing import NamedTuple
+
+_MAX_RANGES = 6
+
+
+class LabelUse(NamedTuple):
+    """Labels of one name in a file."""
+
+    kind: str  # "energy", "forces" or "stress"
+    name: str
+    frames: tuple  # of int, which frames have it
+    note: str  # how it was read, or why it was not used
+    looked_for: bool = True  # whether a user would expect to hear that it was not used
+
+    def __str__(self):
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.name!r} in {len(self.frames)} frames, {ranges(self.frames)}{note}"
+
+
+class LabelReport:
+    """What `skpot.read` used as labels, and what looked like a label and was not used.
+
+    Attributes
+    ----------
+    n_frames : int
+        How many structures were read.
+    used, unused : list of LabelUse
+        Each has `kind` ("energy", "forces" or "stress"), `name`, `frames` (indices) and `note`.
+
+    Examples
+    --------
+    >>> from skpot.data import LabelReport, LabelUse
+    >>> used = [LabelUse("energy", "REF_energy", (0, 1, 2), "")]
+    >>> unused = [LabelUse("energy", "MACE_energy", (0, 2), "no name of reference labels")]
+    >>> print(LabelReport(3, used, unused))
+    used      energy: 'REF_energy' in 3 frames, 0-2
+    not used  energy: 'MACE_energy' in 2 frames, 0, 2 (no name of reference labels)
+    """
+
+    def __init__(self, n_frames, used, unused):
+        self.n_frames = n_frames
+        self.used = used
+        self.unused = unused
+
+    def __str__(self):
+        lines = [f"used      {use.kind}: {use}" for use in self.used]
+        lines += [f"not used  {use.kind}: {use}" for use in self.unused]
+        return "\n".join(lines) or "no labels, and nothing that looks like one"
+
+    def __repr__(self):
+        return f"LabelReport(n_frames={self.n_frames}, used={self.used}, unused={self.unused})"
+
+
+def ranges(frames):
+    """Return sorted indices as text: "0-9, 12"."""
+    groups = []
+    for i in frames:
+        if groups and groups[-1][1] == i - 1:
+            groups[-1][1] = i
+        else:
+            groups.append([i, i])
+    text = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in groups[:_MAX_RANGES])
+    return text + (", ..." if len(groups) > _MAX_RANGES else "")

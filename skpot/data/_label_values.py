@@ -1,0 +1,99 @@
+"""Rules for labels that hold wherever they come from: files or calculators."""
+
+import warnings
+
+import numpy as np
+
+from ..exceptions import LabelError, LabelWarning
+from ._checks import some, summarize
+from ._label_blocks import number
+from ._structure_info import cell_volumes
+
+
+def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy"), stacklevel=2):
+    """Return energies of one kind for all structures: two kinds would differ by their zero.
+
+    Parameters
+    ----------
+    energy, free : list of (object or None), one for each structure
+        Energies, and the free energies that forces derive from.
+    has_forces : bool
+        Whether there are forces at all.
+    names : (str, str)
+        What the two are called.
+    stacklevel : int
+        Of the warning; 2 is the caller.
+
+    Returns
+    -------
+    values : list of (object or None)
+        One of the two.
+    """
+    if all(e is None for e in energy):
+        return free
+    n_free = sum(f is not None for f in free)
+    covered = all(f is not None for e, f in zip(energy, free, strict=True) if e is not None)
+    if covered and has_forces:
+        return free
+    if not covered and any(map(_differ, energy, free)):
+        warnings.warn(
+            f"{n_free} of {len(free)} frames have a free energy ({names[1]!r}) besides the energy: "
+            f"{names[0]!r} is taken throughout. When reading files, choose with "
+            f"energy_key={names[0]!r} or energy_key={names[1]!r}.",
+            LabelWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return energy
+
+
+def _differ(energy, free):
+    try:
+        energy, free = number(energy), number(free)
+    except LabelError:  # to be refused with all others, by whoever converts them
+        return False
+    return None not in (energy, free) and abs(energy - free) > 1e-6
+
+
+def without_empty_stress(structures, stresses, stacklevel=2):
+    """Return stresses where structures have one; zeros elsewhere are left out with one warning.
+
+    Parameters
+    ----------
+    structures : list[Atoms]
+        Structures.
+    stresses : list of (array-like or None)
+        Stress or virial, in any unit.
+    stacklevel : int
+        Of the warning; 2 is the caller.
+
+    Returns
+    -------
+    stresses : list of (array-like or None)
+
+    Raises
+    ------
+    LabelError
+        If one is not zero where the cell has no three independent vectors.
+    """
+    rows = [i for i, stress in enumerate(stresses) if stress is not None]
+    if not rows:
+        return stresses
+    volumes = cell_volumes([structures[i].cell.array for i in rows])
+    absent = [i for i, volume in zip(rows, volumes, strict=True) if np.isnan(volume)]
+    problems = {
+        i: f"has a stress or virial, {np.ravel(stresses[i])}, but no cell with three independent "
+        "vectors, so there is no stress"
+        for i in absent
+        if np.any(stresses[i])
+    }
+    if problems:
+        raise LabelError(summarize(problems, len(structures)))
+    if absent:
+        warnings.warn(
+            f"{len(absent)} structures have no cell with three independent vectors, so no stress, "
+            f"but labels of zero: structures {some(absent)}. These labels are ignored.",
+            LabelWarning,
+            stacklevel=stacklevel + 1,
+        )
+    absent = set(absent)
+    return [None if i in absent else stress for i, stress in enumerate(stresses)]
