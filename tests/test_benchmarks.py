@@ -52,6 +52,13 @@ def test_fit_benchmark():
     assert memory["peak_mb"] >= memory["imports_mb"] > 0.0
 
 
+def test_small_frames_benchmark():
+    records = run(FOLDER / "bench_small_frames.py", "--quick")
+    exponents = {r["task"]: r["exponent"] for r in records if "exponent" in r}
+    assert exponents["evaluate"] < 1.3 and "fit" in exponents  # a few hundred frames: mostly set-up
+    assert records[-1]["over_compiled"] > 0.0
+
+
 def test_search_benchmark():
     (record,) = run(FOLDER / "bench_sparse_gpr_cv.py", "--quick")
     assert record["folds"] == 5 and record["settings"] == 20

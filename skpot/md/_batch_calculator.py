@@ -1,10 +1,15 @@
 """Many structures at once."""
 
+import copy
+
+from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ..data import check_structures
+from ..data import StructureBatch
+from ..data._checks import check_and_extract
 from ..exceptions import NotCompilableError
 from ._compiled import CompiledPotential, compile, evaluation_by_steps, predict_with
+from ._snapshot import snapshot
 
 
 class BatchCalculator:
@@ -16,7 +21,8 @@ class BatchCalculator:
     Parameters
     ----------
     model : Pipeline, CalibratedPotential or CompiledPotential
-        Fitted.
+        Fitted. It is used as it is now: fitting it again, or setting its parameters, changes no
+        results.
 
     Examples
     --------
@@ -34,7 +40,7 @@ class BatchCalculator:
             compiled = model if isinstance(model, CompiledPotential) else compile(model)
             self._evaluate = compiled.evaluate
         except NotCompilableError:
-            self._evaluate = evaluation_by_steps(model)
+            self._evaluate = evaluation_by_steps(snapshot(model))
 
     def evaluate(self, frames):
         """Return copies of structures that carry the results.
@@ -50,13 +56,24 @@ class BatchCalculator:
             Each with a `SinglePointCalculator` that holds energy and free_energy (eV), forces
             (eV/Å) and, where a cell has three independent vectors, stress (eV/Å³).
         """
-        frames = check_structures(frames)
-        y = predict_with(self._evaluate, frames)
-        out = [atoms.copy() for atoms in frames]
-        for s, atoms in enumerate(out):
-            energy = float(y.energy[s])
-            results = {"energy": energy, "free_energy": energy, "forces": y.forces[s]}
-            if y.has_stress[s]:
-                results["stress"] = y.stress[s]
-            atoms.calc = SinglePointCalculator(atoms, **results)
-        return out
+        frames, arrays = check_and_extract(frames, search_follows=True)
+        y = predict_with(self._evaluate, StructureBatch(*arrays))
+        # Lists, since each look at a block of labels makes all of its parts anew.
+        stress = [None] * len(frames) if y.stress is None else y.stress
+        blocks = zip(frames, y.energy.tolist(), y.forces, stress, y.has_stress, strict=True)
+        return [_labelled(atoms.copy(), *labels) for atoms, *labels in blocks]
+
+
+def _labelled(atoms, energy, forces, stress, has_stress):
+    """Return a structure with results of its own."""
+    results = {"energy": energy, "free_energy": energy, "forces": forces.copy()}
+    if has_stress:
+        results["stress"] = stress.copy()
+    # Copied, since making one takes as long as all the rest.
+    atoms.calc = calculator = copy.copy(_EMPTY)
+    calculator.parameters, calculator.results = _EMPTY.parameters.copy(), results
+    calculator.atoms = atoms.copy()
+    return atoms
+
+
+_EMPTY = SinglePointCalculator(Atoms())
