@@ -3,10 +3,12 @@
 import functools
 import warnings
 
+import numpy as np
 from sklearn.base import TransformerMixin
 
 from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning
+from skpot.exceptions import NumericalError
 
 
 def all_or_nothing(method):
@@ -15,7 +17,8 @@ def all_or_nothing(method):
     The method works on a copy, whose attributes the estimator then takes over in one step. After
     any error or interrupt the estimator is what it was before, and other threads never see half of
     a fit. The copy is shallow: methods replace attributes and do not write into them. A `fit` finds
-    no fitted attributes of an earlier one.
+    no fitted attributes of an earlier one. Results that are not finite are an error: the arithmetic
+    on the way does not warn.
     """
     anew = method.__name__ != "partial_fit"
 
@@ -23,7 +26,12 @@ def all_or_nothing(method):
     def wrapper(self, *args, **kwargs):
         copy = object.__new__(type(self))
         copy.__dict__ = _unfitted(self) if anew else dict(vars(self))
-        result = method(copy, *args, **kwargs)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                result = method(copy, *args, **kwargs)
+            except np.linalg.LinAlgError as error:
+                raise NumericalError(f"{type(self).__name__} cannot be fitted: {error}.") from error
+        _refuse_not_finite(copy)
         self.__dict__ = copy.__dict__
         return self if result is copy else result
 
@@ -40,12 +48,32 @@ def _unfitted(estimator):
     }
 
 
+def _refuse_not_finite(estimator):
+    """Raise `NumericalError` if a fit ended with a result that is not finite."""
+    for name, value in vars(estimator).items():
+        if name.endswith("_") and name not in estimator._may_be_missing and not _finite(value):
+            raise NumericalError(
+                f"the fit of {type(estimator).__name__} has no finite result ({name}): labels, "
+                "features, noise levels or other parameters are too large or too small."
+            )
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, float | np.ndarray) and np.asarray(value).dtype.kind == "f":
+        return bool(np.isfinite(value).all())
+    return True
+
+
 class VersionedEstimator:
     """Stamp pickles with the version of skpot and warn when another version reads them.
 
     scikit-learn does this for its own estimators only. Methods that fit are all or nothing; see
     `all_or_nothing`. To be placed left of `BaseEstimator`.
     """
+
+    _may_be_missing = ()  # fitted attributes in which NaN stands for what is not known
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

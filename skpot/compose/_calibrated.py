@@ -1,5 +1,6 @@
 """Standard deviations made to agree with errors on data that were not learnt from."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from .._base import VersionedEstimator
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context, _safe_indexing
 from ..data import AtomicFeatures, Targets
-from ..exceptions import InputError
+from ..exceptions import InputError, SkpotWarning
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
 from ..models._potential import check_return_std
 
@@ -135,13 +136,15 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             parts = [self._held_out(self.estimator_, X, y)]
         else:
             self.estimator_ = clone(self.estimator).fit(X, y)  # first: it knows what X may be
-            parts = [
-                self._held_out(
-                    clone(self.estimator).fit(_safe_indexing(X, train), y[train]),
-                    _safe_indexing(X, test), y[test],
-                )
-                for train, test in self._splits(X, y, groups)
-            ]  # fmt: skip
+            with warnings.catch_warnings():  # it has warned of all there is to warn of
+                warnings.simplefilter("ignore", SkpotWarning)
+                parts = [
+                    self._held_out(
+                        clone(self.estimator).fit(_safe_indexing(X, train), y[train]),
+                        _safe_indexing(X, test), y[test],
+                    )
+                    for train, test in self._splits(X, y, groups)
+                ]  # fmt: skip
         held_out = {}
         for name in QUANTITIES:
             error, std, species = map(np.concatenate, zip(*(p[name] for p in parts), strict=True))

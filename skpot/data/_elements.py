@@ -1,5 +1,7 @@
 """Chemical symbols and electronegativities."""
 
+from numbers import Integral
+
 from ..exceptions import InputError
 
 _NAMES = (
@@ -41,4 +43,6 @@ def atomic_number(element):
         if element in SYMBOLS:
             return SYMBOLS.index(element)
         raise InputError(f"no chemical element has the symbol {element!r}")
-    return int(element)
+    if isinstance(element, Integral) and 0 <= element < len(SYMBOLS):
+        return int(element)
+    raise InputError(f"a chemical element is a symbol or an atomic number, got {element!r}")

@@ -13,6 +13,8 @@ from ._algebra import Kernel, Product, Scaled
 from ._functions import CovarianceFunction, Jet, Similarity
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
+_EXTENT = 1e-50, 1e50  # of lengths and variances, whose squares are finite and not zero
+_MAX_ZETA = 10_000
 _BOUNDS = [tuple, list, StrOptions({"fixed"})]
 
 
@@ -28,6 +30,15 @@ class _Leaf(Kernel):
         "block": [str, tuple, None],
         "variance_bounds": _BOUNDS,
     }
+
+    def _validate_params(self):
+        super()._validate_params()
+        block = self.block
+        if isinstance(block, tuple) and [isinstance(c, Integral) for c in block] != [True, True]:
+            raise ParameterError(f"block={block!r} must be a name or two integers.")
+        for name in self._free:
+            _require_extent(name, getattr(self, name))
+            _require_bounds(f"{name}_bounds", getattr(self, f"{name}_bounds"))
 
     @property
     def similarity(self):
@@ -113,6 +124,31 @@ class _Leaf(Kernel):
         return copy.set_params(block=block)
 
 
+def _require_extent(name, value):
+    """Raise `ParameterError` unless a hyperparameter is positive, within what floats can square."""
+    values = np.asarray(value)
+    fair = values.dtype.kind in "iuf" and values.ndim < 2 and values.size
+    if not fair or not ((values > _EXTENT[0]) & (values < _EXTENT[1])).all():
+        several = ": one number, or one of each feature" if name == "length_scale" else ""
+        low, high = _EXTENT
+        raise ParameterError(f"{name}={value!r} must be between {low:g} and {high:g}{several}.")
+
+
+def _require_bounds(name, value):
+    """Raise `ParameterError` unless bounds are "fixed" or pairs of ascending positive numbers."""
+    if isinstance(value, str):
+        return
+    bounds = np.asarray(value, dtype=object)
+    pairs = bounds.shape[-1:] == (2,) and bounds.ndim < 3
+    if not pairs or not all(
+        isinstance(lo, Real) and isinstance(hi, Real) and 0 < lo <= hi < np.inf
+        for lo, hi in bounds.reshape(-1, 2)
+    ):
+        raise ParameterError(
+            f'{name}={value!r} must be "fixed", or a lower and an upper bound above zero.'
+        )
+
+
 class DotProduct(_Leaf):
     r"""Power of the dot product, the usual companion of the normalised SOAP.
 
@@ -146,7 +182,7 @@ class DotProduct(_Leaf):
     _centred = False
     _free = ("variance",)
     _parameter_constraints = _Leaf._parameter_constraints | {
-        "zeta": [Interval(Integral, 1, None, closed="left")],
+        "zeta": [Interval(Integral, 1, _MAX_ZETA, closed="both")],
     }
 
     def __init__(self, zeta=4, variance=1.0, *, block=None, variance_bounds=(1e-5, 1e5)):
@@ -168,15 +204,6 @@ class _Distance(_Leaf):
         "length_scale": [_POSITIVE, "array-like"],
         "length_scale_bounds": _BOUNDS,
     }
-
-    def _validate_params(self):
-        super()._validate_params()
-        lengths = np.asarray(self.length_scale, dtype=float)
-        if lengths.ndim > 1 or not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ParameterError(
-                f"length_scale={self.length_scale!r} must be positive: one number, or one of "
-                "each feature."
-            )
 
     def _weights(self):
         if np.ndim(self.length_scale) == 0:

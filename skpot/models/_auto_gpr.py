@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..kernels import RBF, Matern
+from ..solvers import refuse_not_finite
 from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
@@ -201,6 +202,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
         sizes = _sizes(features, labels, self._residual(features, labels), weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
+        refuse_not_finite(self.weight_, "the weight that labels give structures")
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs

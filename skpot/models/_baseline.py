@@ -1,11 +1,13 @@
 """What is known before the fit: energies of free atoms, and a term that is not fitted."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 
 from ..data._elements import SYMBOLS, atomic_number
-from ..exceptions import LabelError, LabelWarning
+from ..exceptions import LabelError, LabelWarning, ParameterError
+from ._finite import LARGEST
 
 
 def composition(offsets, species, kinds):
@@ -41,7 +43,7 @@ def reference_energies(e0, features, energy, weight):
     """
     kinds = np.unique(features.numbers)
     if isinstance(e0, dict):
-        given = {atomic_number(z): float(e) for z, e in e0.items()}
+        given = _given_energies(e0)
         missing = [SYMBOLS[z] for z in kinds if z not in given]
         if missing:
             raise LabelError(
@@ -60,6 +62,13 @@ def reference_energies(e0, features, energy, weight):
             'e0="least_squares".'
         )
     return _least_squares(features, energy, weight, kinds), "least_squares"
+
+
+def _given_energies(e0):
+    wrong = {z: e for z, e in e0.items() if not (isinstance(e, Real) and abs(e) < LARGEST)}
+    if wrong:
+        raise ParameterError(f"e0 must give energies in eV, as numbers; got {wrong!r}")
+    return {atomic_number(z): float(e) for z, e in e0.items()}
 
 
 def _isolated(features, energy):

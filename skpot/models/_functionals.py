@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..solvers import refuse_not_finite
 from ._noise import LABELS, labelled_atoms, noise_of_rows
 
 
@@ -49,7 +50,9 @@ class Functionals:
         forces = forces[~np.isnan(forces).all(axis=1)].ravel()
         if len(self.stress):
             stress = labels.stress[self.stress].ravel()
-        return self.scale * np.concatenate([residual[self.energy], forces, stress])
+        values = self.scale * np.concatenate([residual[self.energy], forces, stress])
+        refuse_not_finite(values, "a label over its noise")
+        return values
 
     def gather(self, energies, forces, virials):
         """Return predictions of the labels from those of all structures, shape (n_labels,)."""
@@ -139,22 +142,23 @@ def covariance(references, order, functionals, features, row_limit=24):
         Symmetric; of the labels divided by their standard deviations.
     """
     n = len(functionals)
-    if not functionals.derivatives:
+    if functionals.derivatives:
+        matrix = np.zeros((n, n))
+        batches = list(label_batches(functionals, features, row_limit))
+        for k, left in enumerate(batches):
+            for right in batches[: k + 1]:
+                block = label_covariance(references.kernel, left, right)
+                matrix[np.ix_(left[0], right[0])] = block
+                matrix[np.ix_(right[0], left[0])] = block.T
+    else:
         sums = np.zeros((len(features), len(features.values)))
         references.sums(features, sums)
         sums[:, order] = sums.copy()
         sums = np.add.reduceat(sums, features.offsets[:-1], axis=1)[:, functionals.energy]
         matrix = sums[functionals.energy]
-        return matrix * functionals.scale[:, None] * functionals.scale
-    matrix = np.zeros((n, n))
-    batches = list(label_batches(functionals, features, row_limit))
-    for k, left in enumerate(batches):
-        for right in batches[: k + 1]:
-            block = label_covariance(references.kernel, left, right)
-            matrix[np.ix_(left[0], right[0])] = block
-            matrix[np.ix_(right[0], left[0])] = block.T
     matrix *= functionals.scale[:, None]
     matrix *= functionals.scale
+    refuse_not_finite(matrix, "the covariance of the labels over their noise")
     return matrix
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
 from sklearn.utils import check_random_state
 
-from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..exceptions import NumericalWarning
 from ..kernels import RBF
 from ..selection import select_references
@@ -15,6 +15,7 @@ from ..solvers import DivergenceError, conjugate_gradients
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
+from ._input import IsKernel
 from ._label_factors import shares
 from ._memory import plan_exact
 from ._nystrom import (
@@ -38,7 +39,7 @@ class _ExactPotential(EvidencePotential):
     _default_kernel = RBF
 
     _parameter_constraints = Potential._parameter_constraints | {
-        "kernel": [HasMethods(["bind", "with_curvature"]), None],
+        "kernel": [IsKernel(["bind", "with_curvature"]), None],
         **OPTIMIZER,
         "solver": [StrOptions({"auto", "cholesky", "cg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],

@@ -3,8 +3,21 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from .._sklearn import HasMethods
 from ..data import AtomicFeatures
 from ..exceptions import InputError, InputTypeError
+from ._finite import refuse_features
+
+
+class IsKernel(HasMethods):
+    """Constraint of parameters that take a kernel, by the methods that the estimator calls."""
+
+    def is_satisfied_by(self, val):
+        """Return whether it is a kernel, and not a class of kernels."""
+        return not isinstance(val, type) and super().is_satisfied_by(val)
+
+    def __str__(self):
+        return "a kernel of skpot.kernels, such as skpot.kernels.RBF()"
 
 
 def as_features(estimator, X, y=None, *, reset=False):
@@ -21,6 +34,7 @@ def as_features(estimator, X, y=None, *, reset=False):
                 f"X has {X.shape[1]} features but {type(estimator).__name__} was fitted with "
                 f"{estimator.n_features_in_}; use the same descriptor."
             )
+        refuse_features(X)
         return X, y
     if isinstance(X, list | tuple) and len(X) and hasattr(X[0], "get_positions"):
         raise InputTypeError(
@@ -32,4 +46,6 @@ def as_features(estimator, X, y=None, *, reset=False):
     else:
         X, y = validate_data(estimator, X, y, dtype=np.float64, reset=reset, y_numeric=True)
     n = len(X)
-    return AtomicFeatures(X, np.arange(n + 1), np.zeros(n, dtype=np.int64)), y
+    features = AtomicFeatures(X, np.arange(n + 1), np.zeros(n, dtype=np.int64))
+    refuse_features(features)
+    return features, y

@@ -111,6 +111,8 @@ class LinearRidge(VariancePotential):
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 
+    _may_be_missing = ("log_marginal_likelihood_",)
+
     _parameter_constraints = Potential._parameter_constraints | {
         "alpha": [StrOptions({"evidence"}), Interval(Real, 0, None, closed="neither"), dict],
         "penalty": [StrOptions({"smooth", "ridge"})],

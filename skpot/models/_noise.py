@@ -5,7 +5,9 @@ from numbers import Real
 import numpy as np
 
 from .._sklearn import Interval
+from ..data._checks import summarize
 from ..exceptions import LabelError
+from ._finite import LARGEST
 
 LABELS = ("energy", "forces", "stress")
 
@@ -48,7 +50,29 @@ def with_noise(labels, weight, sigma_energy, sigma_forces, sigma_stress):
     labels.sigma_energy = _own(labels.sigma_energy, energy) * spread
     labels.sigma_forces_flat = _own(labels.sigma_forces_flat, forces[owner]) * spread[owner]
     labels.sigma_stress = _own(labels.sigma_stress, stress) * spread
+    _refuse_extremes(labels, owner)
     return labels
+
+
+def _refuse_extremes(labels, owner):
+    """Raise `LabelError` for noise by which nothing can be divided in double precision."""
+    structures, problems = np.arange(len(labels)), {}
+    known = ~np.isnan(labels.forces_flat).all(axis=1)
+    for kind, sigma, which in (
+        ("energy", labels.sigma_energy[labels.has_energy], structures[labels.has_energy]),
+        ("forces", labels.sigma_forces_flat[known], owner[known]),
+        ("stress", labels.sigma_stress[labels.has_stress], structures[labels.has_stress]),
+    ):
+        # Infinite noise takes a label out, as no weight does.
+        wrong = ~(sigma > 1.0 / LARGEST) | ((sigma >= LARGEST) & np.isfinite(sigma))
+        for s, level in zip(which[wrong], sigma[wrong], strict=True):
+            problems.setdefault(
+                int(s),
+                f"the noise of its {kind}, over the root of its weight, is {level:.3g}: too far "
+                "from 1 to compute with",
+            )
+    if problems:
+        raise LabelError(summarize(problems, len(labels)))
 
 
 def _own(given, level):
@@ -60,7 +84,7 @@ def _levels(name, sigma, labels, labelled):
     if not isinstance(sigma, dict):
         return np.full(len(labels), float(sigma))
     for group, level in sigma.items():
-        if not (isinstance(level, Real) and level > 0):
+        if not (isinstance(level, Real) and 0 < level < np.inf):
             raise LabelError(f"{name}[{group!r}] must be a positive number, got {level!r}")
     levels = {str(group): float(level) for group, level in sigma.items()}
     other = levels.get("default", np.nan)

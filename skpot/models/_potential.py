@@ -85,9 +85,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             environments=features.values if structures else None,
             stacklevel=7,  # past `fit` and the two wrappers of it
         )
-        weight = _check_sample_weight(
-            sample_weight, features, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = _weights(sample_weight, features)
         features, term = self._parts(features)
         if term is not None:
             labels = subtract_term(labels, term)
@@ -206,6 +204,16 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
                 f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
             )
+
+
+def _weights(sample_weight, features):
+    """Return the weight of each structure, shape (n_structures,)."""
+    try:
+        return _check_sample_weight(
+            sample_weight, features, dtype=np.float64, ensure_non_negative=True
+        )
+    except ValueError as error:
+        raise InputError(f"sample_weight cannot be used: {error}") from None
 
 
 class KernelPotential(Potential):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..data import Targets
+from ._finite import refuse_rows
 from ._noise import labelled_atoms
 from ._progress import progress
 from ._threads import tile_threads
@@ -111,6 +112,7 @@ def whitened_blocks(
             references, features[part], labels[part], residual[part], jacobian_bytes, map_tiles
         ):
             references.whiten(rows, factor)
+            refuse_rows(kind, rows, labels[part], part.start)
             yield kind, rows
 
     with tile_threads(m) as map_tiles, progress(len(features), description, verbose) as bar:

@@ -7,13 +7,15 @@ from scipy.linalg import solve_triangular
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..data._elements import atomic_number
+from ..exceptions import ParameterError
 from ..kernels import DotProduct
 from ..selection import given_references, select_references
 from ..solvers import TriangularFactor
 from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
 from ._gradient_references import leading_directions, references_with
+from ._input import IsKernel
 from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
@@ -162,7 +164,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
     _default_kernel = DotProduct
 
     _parameter_constraints = Potential._parameter_constraints | {
-        "kernel": [HasMethods(["bind", "with_slope"]), None],
+        "kernel": [IsKernel(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"}), "array-like"],
         "n_directions": [Interval(Integral, 0, None, closed="left")],
@@ -363,9 +365,15 @@ class SparseGPR(VariancePotential, EvidencePotential):
         )
 
     def _numbers_of_references(self):
-        if isinstance(self.n_sparse, dict):
-            return {atomic_number(z): n for z, n in self.n_sparse.items()}
-        return self.n_sparse
+        if not isinstance(self.n_sparse, dict):
+            return self.n_sparse
+        wrong = {z: n for z, n in self.n_sparse.items() if not (isinstance(n, Integral) and n > 0)}
+        if wrong or not self.n_sparse:
+            raise ParameterError(
+                "n_sparse must give positive integers by chemical symbol, got "
+                f"{wrong or self.n_sparse!r}"
+            )
+        return {atomic_number(z): int(n) for z, n in self.n_sparse.items()}
 
     def _solve(self, features, labels):
         references = self._references()

@@ -7,10 +7,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, ParameterGrid, check_cv
 
-from .._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
-from ..exceptions import InputError
+from ..exceptions import InputError, NumericalError, ParameterError
+from ._finite import LARGEST
 from ._fold_factors import FoldFactors, RowFolder, together
+from ._input import IsKernel
 from ._label_factors import count_labels
 from ._learning_curves import learning_curves
 from ._memory import plan_memory
@@ -118,8 +120,10 @@ class SparseGPRCV(SparseGPR):
     6
     """
 
+    _may_be_missing = ("cv_results_", "learning_curves_")
+
     _parameter_constraints = Potential._parameter_constraints | {
-        "kernel": [HasMethods(["bind", "with_slope"]), None],
+        "kernel": [IsKernel(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"})],
         "kernel_params": [dict, list, None],
@@ -215,8 +219,7 @@ class SparseGPRCV(SparseGPR):
         scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
         base, tried, best = self._kernel(), [], _Best()
         for params in ParameterGrid(self.kernel_params or {}):
-            kernel = clone(base).set_params(**params)
-            kernel._validate_params()
+            kernel = _with_params(base, params)
             self.kernel_ = kernel.bind(features.blocks, features.shape[1])
             self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
             factors = self._fold_rows(features, labels, folds, len(settings))
@@ -254,12 +257,12 @@ class SparseGPRCV(SparseGPR):
         """Return all combinations of noise levels, as dictionaries by kind of label."""
         levels = {}
         for kind in LABELS:
-            values = np.atleast_1d(np.asarray(getattr(self, f"sigma_{kind}"), dtype=float))
-            if values.ndim != 1 or not len(values) or not (values > 0).all():
-                raise InputError(
-                    f"sigma_{kind} must be positive numbers, got {getattr(self, f'sigma_{kind}')!r}"
-                )
-            levels[kind] = values.tolist()
+            given = getattr(self, f"sigma_{kind}")
+            values = np.atleast_1d(np.asarray(given))
+            numbers = values.ndim == 1 and len(values) and values.dtype.kind in "iuf"
+            if not numbers or not ((values > 1.0 / LARGEST) & (values < LARGEST)).all():
+                raise ParameterError(f"sigma_{kind} must be positive numbers, got {given!r}")
+            levels[kind] = values.astype(float).tolist()
         return list(ParameterGrid(levels))
 
     def _fold_rows(self, features, labels, folds, n_settings):
@@ -284,6 +287,15 @@ class SparseGPRCV(SparseGPR):
                     fold.fold(kind, rows)
             factors.add(fold)
         return factors
+
+
+def _with_params(kernel, params):
+    try:
+        kernel = clone(kernel).set_params(**params)
+    except ValueError as error:
+        raise ParameterError(f"kernel_params={params!r} does not fit the kernel: {error}") from None
+    kernel._validate_params()
+    return kernel
 
 
 class _Best(NamedTuple):
@@ -360,7 +372,12 @@ def _best_of(result, scoring):
     name = f"mean_test_{scoring}"
     if name not in result:
         raise InputError(f"no structure has a label to score by scoring={scoring!r}")
-    index = int(np.argmax(result[name]))
+    if not np.isfinite(result[name]).any():
+        raise NumericalError(
+            f"no setting has a finite score {scoring!r}: labels, features or parameters of the "
+            "kernel are too large or too small."
+        )
+    index = int(np.nanargmax(result[name]))
     return index, float(result[name][index])
 
 

@@ -4,6 +4,7 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ..core._jit import n_threads
@@ -30,7 +31,9 @@ def tile_threads(n_tiles):
         if n_tiles < 2:
             yield map
             return
-        with ThreadPoolExecutor(min(available, n_tiles)) as pool:
+        # Threads count the same numerical errors as their caller.
+        begin = functools.partial(np.seterr, **np.geterr())
+        with ThreadPoolExecutor(min(available, n_tiles), initializer=begin) as pool:
             yield pool.map
 
 

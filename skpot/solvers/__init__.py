@@ -9,7 +9,7 @@ from ._marginal_likelihood import (
     maximise_likelihood,
 )
 from ._pivoted_cholesky import pivoted_columns
-from ._triangular import TriangularFactor, jittered_cholesky
+from ._triangular import TriangularFactor, jittered_cholesky, refuse_not_finite
 
 __all__ = [
     "DenseLikelihood",
@@ -25,4 +25,5 @@ __all__ = [
     "maximise_evidence",
     "maximise_likelihood",
     "pivoted_columns",
+    "refuse_not_finite",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
 from ..exceptions import NumericalError, NumericalWarning
-from ._triangular import jittered_cholesky
+from ._triangular import jittered_cholesky, refuse_not_finite
 
 _REPLACE = 25  # iterations after which rounding errors of the residual are swept out
 _RISE = 1e-3  # relative, of what falls at every step but for rounding
@@ -114,6 +114,7 @@ def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None)
     >>> s.converged, bool(np.allclose(A @ s.x, b))
     (True, True)
     """
+    refuse_not_finite(b, "the right-hand side")
     size = np.linalg.norm(b)
     if size == 0.0:
         return Solution(np.zeros_like(b), 0.0, 0, True)

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import minimize_scalar
 
+from ._triangular import refuse_not_finite
+
 _GRID = 200  # strengths that are tried before the best is refined; there may be several maxima
 
 
@@ -60,6 +62,7 @@ def maximise_evidence(trapezoid, n_rows):
     >>> bool(abs(found.noise_scale - 2.0) < 0.1), bool(abs(found.alpha - 16.0) < 5.0)
     (True, True)
     """
+    refuse_not_finite(trapezoid, "the least-squares system")
     rows, target = trapezoid[:, :-1], trapezoid[:, -1]
     left, singular, _ = svd(rows, full_matrices=False)
     along = (left.T @ target) ** 2

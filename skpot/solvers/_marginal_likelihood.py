@@ -7,7 +7,7 @@ from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
 from ..exceptions import NumericalError
-from ._triangular import TriangularFactor
+from ._triangular import TriangularFactor, refuse_not_finite
 
 _LOG_2PI = np.log(2.0 * np.pi)
 _NOISE_WIDTH = np.log(10.0)  # of the prior of noise levels, which decides where labels are few
@@ -232,9 +232,10 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
             start = np.zeros(n_kinds) if best is None else best[1]
             value, log_noise = _most_probable(likelihood, start, _PRECISE)
             slope = likelihood.of_theta(log_noise)
-        except np.linalg.LinAlgError:
+            refuse_not_finite([value, *slope], "the marginal likelihood")
+        except (np.linalg.LinAlgError, NumericalError) as error:
             if best is None:
-                raise NumericalError(_NOT_POSITIVE) from None
+                raise _named(error) from None
             return _UNHEARD_OF - best_value, np.zeros(len(theta))
         # The first step is as long as the gradient: that of one label has a fair size.
         n = sum(likelihood.counts.values())
@@ -283,8 +284,12 @@ def best_noise(likelihood, start, gain=_PRECISE):
         _, log_noise = _most_probable(likelihood, start, gain)
         log_noise = np.round(log_noise, _DIGITS)
         return log_noise, likelihood.of_noise(log_noise)[0]
-    except np.linalg.LinAlgError:
-        raise NumericalError(_NOT_POSITIVE) from None
+    except np.linalg.LinAlgError as error:
+        raise _named(error) from None
+
+
+def _named(error):
+    return error if isinstance(error, NumericalError) else NumericalError(_NOT_POSITIVE)
 
 
 def _most_probable(likelihood, start, gain):

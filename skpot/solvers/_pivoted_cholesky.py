@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from ._triangular import refuse_not_finite
+
 _BLOCKS = 10  # in which columns are drawn; more of them choose better and pass over data more often
 
 
@@ -53,6 +55,7 @@ def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0, worth=None):
     (True, [0, 1])
     """
     rest = np.array(diagonal, dtype=float)
+    refuse_not_finite(rest, "the variance of the labels")
     rounding = np.finfo(float).eps * len(rest) * rest.max(initial=0.0)
     least = max(float(floor), rounding)
     n = min(int(n), len(rest))

@@ -10,6 +10,15 @@ from ..exceptions import NumericalError, NumericalWarning
 _PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
 
 
+def refuse_not_finite(array, what):
+    """Raise `NumericalError` if an array holds NaN or infinity; `what` says what it is."""
+    if not np.isfinite(array).all():
+        raise NumericalError(
+            f"{what} holds numbers that are not finite. Features, labels, noise levels or "
+            "parameters of the kernel are too large or too small."
+        )
+
+
 class TriangularFactor:
     r"""Streamed QR of a tall least-squares system.
 
@@ -45,6 +54,7 @@ class TriangularFactor:
     def _eliminate(self, rows, n_triangular):
         if not len(rows):
             return
+        refuse_not_finite(rows, "a row of the least-squares system")
         panel = min(_PANEL, len(self._triangle))
         self._triangle, _, _, info = lapack.dtpqrt(
             n_triangular, panel, self._triangle, rows, overwrite_a=1, overwrite_b=1
@@ -113,6 +123,7 @@ def jittered_cholesky(matrix, jitter=1e-10):
     ValueError
         If even a jitter of 1e-4 does not make the matrix positive definite.
     """
+    refuse_not_finite(matrix, "the covariance of the references")
     scale = float(np.mean(np.diag(matrix))) or 1.0
     asked = jitter
     while jitter <= 1e-4:
@@ -133,6 +144,6 @@ def jittered_cholesky(matrix, jitter=1e-10):
             )
         return factor, jitter
     raise NumericalError(
-        "the references' kernel matrix is not positive definite. Check the features for NaN or "
-        "for a kernel that is no covariance."
+        "the references' kernel matrix is not positive definite: the kernel is no covariance, or "
+        "its values span too many orders of magnitude."
     )
