@@ -24,7 +24,8 @@ def register_jacobian(transformer_type, factory):
     factory : callable
         Takes the fitted transformer and returns a picklable object with `vjp(rows, g)`, the product
         of g (n_rows, n_out) with each row's Jacobian, shape (n_rows, n_in); and `jvp(rows, v)`, the
-        Jacobian times v (n_rows, k, n_in), shape (n_rows, k, n_out).
+        Jacobian times v (n_rows, k, n_in), shape (n_rows, k, n_out). If it has an attribute
+        `jumps_at_zero` that is true, features that vanish for atoms without neighbors are refused.
 
     Examples
     --------
@@ -54,6 +55,8 @@ class UnitLength:
     transformer : Normalizer
         With `norm="l2"`.
     """
+
+    jumps_at_zero = True
 
     def __init__(self, transformer):
         if transformer.norm != "l2":

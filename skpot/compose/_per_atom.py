@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, _fit_context
 from ..exceptions import InputTypeError
-from ._rows import RowTransformer, require_features
+from ._rows import RowTransformer
 
 # What scikit-learn says if y is missing; tags do not tell (SelectKBest has none).
 _WANTS_LABELS = re.compile(r"requires y\b|target y is None|required .*argument: 'y'")
@@ -75,10 +75,9 @@ class PerAtom(RowTransformer):
         TypeError
             If the transformer is neither affine nor registered, or needs labels.
         """
-        require_features(self, X)
-        self.n_features_in_ = X.shape[1]
+        self._begin(X)
         try:
-            self._fit_rows(X.values)
+            self._fit_rows(X.values, X.origin)
         except (TypeError, ValueError) as error:
             if not _WANTS_LABELS.search(str(error)):
                 raise
@@ -88,6 +87,8 @@ class PerAtom(RowTransformer):
                 "atoms. Choose a step that needs none, such as VarianceThreshold or PCA, or one "
                 f"row for each structure: skpot.PerStructure({name}(...))."
             ) from error
+        content, zero_stays = self._content()
+        self._set_origin(X, *content, zero_stays=zero_stays)
         return self
 
     def transform(self, X):
@@ -104,8 +105,7 @@ class PerAtom(RowTransformer):
             Of the same environments, with the map appended to the derivative chain.
         """
         check_is_fitted(self, "transformer_")
-        require_features(self, X)
-        self._check_width(X)
+        self._accept(X)
         return self._transformed(X)
 
     def get_feature_names_out(self, input_features=None):

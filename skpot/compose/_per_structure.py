@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import HasMethods, StrOptions, _fit_context
 from ..data import AtomicFeatures, Pooled
-from ._rows import RowTransformer, require_features
+from ._rows import RowTransformer
 
 
 class PerStructure(RowTransformer):
@@ -30,6 +30,8 @@ class PerStructure(RowTransformer):
         The fitted copy.
     matrix_, columns_ : ndarray or None
         Its linear part, or what a selector keeps; see `PerAtom`.
+    mean_ : bool
+        Whether rows are averaged.
     n_features_in_, n_features_out_ : int
         Number of features before and after.
 
@@ -76,14 +78,21 @@ class PerStructure(RowTransformer):
         TypeError
             If the transformer is neither affine nor registered.
         """
-        require_features(self, X)
-        self.n_features_in_ = self.n_features_out_ = X.shape[1]
+        self._begin(X)
+        self.n_features_out_ = X.shape[1]
+        self.mean_ = self.pool == "mean"
         self.transformer_ = self.matrix_ = self.columns_ = None
+        content, zero_stays = (), True
         if self.transformer is not None:
             energies = None if y is None else np.asarray(y, dtype=float)
             if energies is not None and not np.isfinite(energies).all():
                 energies = None  # most steps have no use for them, the others will say so
-            self._fit_rows(self._pooled_rows(X), energies)
+            self._fit_rows(self._pooled_rows(X), X.origin, energies)
+            content, zero_stays = self._content()
+        if self.transformer_ is None and X.per_structure:  # these pass through
+            self.origin_ = X.origin and tuple(X.origin)
+        else:
+            self._set_origin(X, self.mean_, *content, zero_stays=zero_stays)
         return self
 
     def transform(self, X):
@@ -100,8 +109,7 @@ class PerStructure(RowTransformer):
             With one row for each structure and the derivative chain extended.
         """
         check_is_fitted(self, "n_features_in_")
-        require_features(self, X)
-        self._check_width(X)
+        self._accept(X)
         pooled = self._pooled(X)
         return pooled if self.transformer_ is None else self._transformed(pooled)
 
@@ -109,14 +117,14 @@ class PerStructure(RowTransformer):
         if features.per_structure:
             return features.values
         rows = np.add.reduceat(features.values, features.offsets[:-1])
-        return rows / features.n_rows[:, None] if self.pool == "mean" else rows
+        return rows / features.n_rows[:, None] if self.mean_ else rows
 
     def _pooled(self, features):
         if features.per_structure:
             return features
         chain = features.derivatives
         if chain is not None:
-            chain = Pooled(chain, features.offsets, self.pool == "mean", features.shape[1])
+            chain = Pooled(chain, features.offsets, self.mean_, features.shape[1])
         return AtomicFeatures.of_structures(
             self._pooled_rows(features),
             features.offsets,
@@ -124,6 +132,7 @@ class PerStructure(RowTransformer):
             chain,
             features.info,
             features.blocks,
+            self._origin(),
         )
 
     def get_feature_names_out(self, input_features=None):

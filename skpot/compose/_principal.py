@@ -4,23 +4,21 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import Interval, _fit_context
 from ..data import SpeciesMap
 from ..data._elements import SYMBOLS
 from ..exceptions import InputError
-from ._rows import require_features
+from ._rows import FeatureStep
 
 _FEW = 500  # rows or columns more than asked for, up to which all directions are found
 _RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
 
 
-class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
+class PrincipalComponents(FeatureStep):
     r"""Project environments on the leading directions of their own species.
 
     For each species of the centre, rows are multiplied by the leading right singular vectors of
@@ -78,12 +76,6 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         self.rest = rest
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Find the directions.
@@ -99,8 +91,7 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         -------
         self : PrincipalComponents
         """
-        require_features(self, X)
-        self.n_features_in_ = X.shape[1]
+        self._begin(X)
         most = min(int(self.n_components), X.shape[1])
         self.species_ = np.unique(X.species)
         rng = check_random_state(self.random_state)
@@ -114,6 +105,7 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         self.matrices_ = np.zeros((len(found), X.shape[1], self.n_features_out_))
         for matrix, (directions, _) in zip(self.matrices_, found, strict=True):
             matrix[:, : directions.shape[1]] = directions
+        self._set_origin(X, self.species_, self.matrices_)
         return self
 
     def transform(self, X):
@@ -135,12 +127,7 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
             If a species was not seen in `fit`.
         """
         check_is_fitted(self, "matrices_")
-        require_features(self, X)
-        if X.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
-                f"{self.n_features_in_}."
-            )
+        self._accept(X)
         unknown = np.setdiff1d(X.species, self.species_)
         if len(unknown):
             raise InputError(
@@ -152,7 +139,8 @@ class PrincipalComponents(ContainerOutput, VersionedEstimator, BaseEstimator):
         chain = X.derivatives
         if chain is not None:
             chain = SpeciesMap(chain, kinds, self.matrices_, X.offsets)
-        return X.mapped(SpeciesMap.apply(X.values, kinds, self.matrices_), chain)
+        values = SpeciesMap.apply(X.values, kinds, self.matrices_)
+        return X.mapped(values, chain, origin=self._origin())
 
     def fit_transform(self, X, y=None):
         """Find the directions and project the same rows; see `fit` and `transform`."""

@@ -1,10 +1,12 @@
-"""A scikit-learn transformer on rows of features, and the derivative it has."""
+"""Steps from features to features: a scikit-learn transformer on rows, and its derivative."""
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from .._base import ContainerOutput, VersionedEstimator
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
+from ..data._origin import Origin, joined, learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._jacobians import jacobian_of
 
@@ -12,23 +14,56 @@ _AFFINE_TOLERANCE = 1e-8
 _BLOCK_BYTES = 8e6  # rows put through a transformer at a time while its derivative is found out
 
 
-class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
+class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
+    """What steps from features to features share: they know the features they were fitted on."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = True
+        return tags
+
+    def _begin(self, X):
+        """Refuse what are no features; note their width and origin."""
+        require_features(self, X)
+        self.n_features_in_ = X.shape[1]
+        learn_origin(self, X)
+
+    def _accept(self, X):
+        """Refuse what are not features such as those of `fit`."""
+        require_features(self, X)
+        if X.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
+                f"{self.n_features_in_}."
+            )
+        refuse_other_origin(self, X)
+
+    def _set_origin(self, X, *content, zero_stays=True):
+        """Set the origin of what comes out, given what determines the fitted step."""
+        name = type(self).__name__
+        origin = joined(name, [X.origin], *content, zero_stays=zero_stays)
+        self.origin_ = None if origin is None else tuple(origin)
+
+    def _origin(self):
+        return None if self.origin_ is None else Origin(*self.origin_)
+
+
+class RowTransformer(FeatureStep):
     """What `PerAtom` and `PerStructure` share: fit a transformer on rows, apply it as a link.
 
     A subclass has the parameter `transformer`.
     """
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
-
-    def _fit_rows(self, rows, *labels):
+    def _fit_rows(self, rows, origin, *labels):
         """Fit a copy of the transformer and find its derivative."""
         self.transformer_ = clone(self.transformer).fit(rows, *labels)
         self.n_features_out_ = self._apply(rows[:1]).shape[1]
         self.matrix_ = self.columns_ = None
-        if jacobian_of(self.transformer_) is not None:
+        derivative = jacobian_of(self.transformer_)
+        if derivative is not None:
+            if origin is not None and origin.vanishing:
+                _refuse_jump(self, derivative)
             return
         self.columns_ = self._selection(rows)
         if self.columns_ is None:
@@ -48,14 +83,20 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
         else:
             link = ScaleColumns if self.matrix_.ndim == 1 else LinearMap
             chain = link(chain, self.matrix_)
-        return features.mapped(values, chain)
+        return features.mapped(values, chain, origin=self._origin())
 
-    def _check_width(self, features):
-        if features.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {features.shape[1]} features but {type(self).__name__} was fitted with "
-                f"{self.n_features_in_}."
-            )
+    def _content(self):
+        """Return what determines the map of rows, and whether it takes a row of zeros to itself."""
+        zero = np.zeros((1, self.n_features_in_))
+        if self.columns_ is not None:
+            return (self.columns_,), True
+        if self.matrix_ is not None:
+            constant = self._apply(zero)
+            return (self.matrix_, constant), not constant.any()
+        try:
+            return (joblib.hash(self.transformer_),), not self._apply(zero).any()
+        except ValueError:  # a row of zeros is not in its range
+            return (joblib.hash(self.transformer_),), False
 
     def _apply(self, rows):
         values = self.transformer_.transform(rows)
@@ -119,6 +160,18 @@ class RowTransformer(ContainerOutput, VersionedEstimator, BaseEstimator):
             if not error <= _AFFINE_TOLERANCE * size:
                 return False
         return True
+
+
+def _refuse_jump(step, derivative):
+    """Raise if a map of rows jumps at rows of zeros, which occur."""
+    if getattr(derivative, "jumps_at_zero", False):
+        name = type(step.transformer).__name__
+        raise InputError(
+            f"{type(step).__name__}({name}()) would make energies jump where the last neighbor of "
+            "an atom leaves the cutoff: the features of an atom without neighbors are zero, and "
+            "these have no direction. Take a step that is smooth there, such as StandardScaler(), "
+            "or features that do not vanish: SOAP with central_weight > 0."
+        )
 
 
 def _blocks(n, row_bytes):

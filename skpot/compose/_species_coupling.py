@@ -3,19 +3,17 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import Interval, _fit_context
-from ..data import PadColumns
+from ..data import AtomicFeatures, PadColumns
 from ..data._ase import alchemical_coordinates
 from ..data._elements import SYMBOLS, atomic_number
 from ..exceptions import InputError
-from ._rows import require_features
+from ._rows import FeatureStep
 
 
-class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
+class SpeciesCoupling(FeatureStep):
     r"""Let kernels compare environments of different species.
 
     Kernel models compare environments whose centres are of one species. After this step they
@@ -79,12 +77,6 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         self.places = places
         self.scale = scale
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Find the places of the species.
@@ -106,8 +98,8 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
             If rows are those of whole structures, a species has no place or two, or places are not
             finite or differ in length.
         """
-        require_features(self, X)
         _refuse_structures(X)
+        self._begin(X)
         kinds = np.unique(X.numbers)
         places = self.places
         if places is None:
@@ -128,8 +120,9 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
                 f"places has none of {', '.join(missing)}; add them to the dictionary."
             )
         self.places_ = {z: float(self.scale) * e for z, e in places.items()}
-        self.n_features_in_ = X.shape[1]
         self.n_features_out_ = X.shape[1] + self._n_dimensions()
+        apart = all(e.any() for e in self.places_.values())
+        self._set_origin(X, self.places_, zero_stays=not apart)
         return self
 
     def transform(self, X):
@@ -151,13 +144,8 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
             If a species has no place.
         """
         check_is_fitted(self, "places_")
-        require_features(self, X)
         _refuse_structures(X)
-        if X.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
-                f"{self.n_features_in_}."
-            )
+        self._accept(X)
         kinds, kind = np.unique(X.numbers, return_inverse=True)
         missing = [SYMBOLS[z] for z in kinds if z not in self.places_]
         if missing:
@@ -172,7 +160,9 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
         # A block may be open: all columns, of which there will be more.
         blocks = {name: slice(*block.indices(width)[:2]) for name, block in X.blocks.items()}
         blocks["species"] = slice(width, width + places.shape[1])
-        return X.mapped(np.hstack([X.values, places]), chain, blocks).of_one_species()
+        coupled = X.mapped(np.hstack([X.values, places]), chain, blocks).of_one_species()
+        coupled.origin = self._origin()
+        return coupled
 
     def get_feature_names_out(self, input_features=None):
         """Return the names that come in, and those of the places.
@@ -193,5 +183,5 @@ class SpeciesCoupling(ContainerOutput, VersionedEstimator, BaseEstimator):
 
 
 def _refuse_structures(X):
-    if X.per_structure:
+    if isinstance(X, AtomicFeatures) and X.per_structure:
         raise InputError("SpeciesCoupling takes a row for each atom; put PerStructure after it.")

@@ -42,6 +42,21 @@ def polynomial_switch(r, cutoff, width):
     return 1.0 - x * x * x * (x * (6.0 * x - 15.0) + 10.0), -30.0 * y * y / width
 
 
+@jit
+def tanh_switch(r, cutoff):
+    r"""Return the hyperbolic switch, twice differentiable at the cutoff, and its derivative.
+
+    .. math:: f_c(r) = \tanh^3(1 - r/r_c), \quad r < r_c
+
+    and 0 beyond: at distance 0 it is 0.44, not 1. Of Behler, J. Chem. Phys. 134, 074106 (2011),
+    eq. 5; cutoff type 2 of n2p2, where there is no inner cutoff either. All lengths in Å.
+    """
+    if r >= cutoff:
+        return 0.0, 0.0
+    t = math.tanh(1.0 - r / cutoff)
+    return t * t * t, -3.0 / cutoff * t * t * (1.0 - t * t)
+
+
 def radial_scaling(r, r0, exponent):
     r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)` that plays down far neighbours.
 

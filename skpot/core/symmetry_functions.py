@@ -22,15 +22,17 @@ import numpy as np
 
 from ._arena import arena, floats, integers, matrix, padded, release
 from ._jit import array_jit, inline_jit, inner_jit, jit
-from .cutoffs import cosine_switch, polynomial_switch
+from .cutoffs import cosine_switch, polynomial_switch, tanh_switch
 from .elementary import fast_exp
 from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
 
 @inline_jit
-def _switch(r, cutoff, width, polynomial):
-    if polynomial == 1.0:
+def _switch(r, cutoff, width, kind):
+    if kind == 1.0:
         return polynomial_switch(r, cutoff, width)
+    if kind == 2.0:
+        return tanh_switch(r, cutoff)
     return cosine_switch(r, cutoff, width)
 
 

@@ -45,7 +45,7 @@ class Angles(NamedTuple):
 class SymmetryTables(NamedTuple):
     """A set of functions."""
 
-    switches: np.ndarray  # (n_switches, 3) cutoff and width in Å, 1 for polynomial
+    switches: np.ndarray  # (n_switches, 3) cutoff, width in Å, kind: cosine, polynomial or tanh
     radial_factors: Factors
     radial: RadialTerms
     angular_factors: Factors

@@ -7,6 +7,7 @@ import numpy as np
 from ..exceptions import InputError, InputTypeError
 from ._derivatives import Concatenated, SelectColumns
 from ._graph import join_offsets, rows_of
+from ._origin import joined
 from ._structure_info import StructureInfo
 
 _WRAP = (
@@ -54,6 +55,9 @@ class AtomicFeatures:
         `of_structures`) or `species` does not tell them (see `of_one_species`).
     penalties : dict of str to sparse array, optional
         For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
+    origin : Origin, optional
+        Digest of what made the features. Regressors refuse features of another origin than those
+        they have learnt from; None is not known.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class AtomicFeatures:
         blocks=None,
         atoms=None,
         penalties=None,
+        origin=None,
     ):
         self.values = values
         self.offsets = offsets
@@ -84,9 +89,19 @@ class AtomicFeatures:
         self.blocks = {"features": slice(0, values.shape[1])} if blocks is None else blocks
         self.atoms = atoms
         self.penalties = {} if penalties is None else penalties
+        self.origin = origin
 
     @classmethod
-    def of_structures(cls, values, atom_offsets, numbers, derivatives=None, info=None, blocks=None):
+    def of_structures(
+        cls,
+        values,
+        atom_offsets,
+        numbers,
+        derivatives=None,
+        info=None,
+        blocks=None,
+        origin=None,
+    ):
         """Return features with one row for each structure.
 
         Parameters
@@ -97,13 +112,13 @@ class AtomicFeatures:
             First atom of each structure.
         numbers : ndarray of shape (n_atoms,)
             Atomic numbers.
-        derivatives, info, blocks : optional
+        derivatives, info, blocks, origin : optional
             As in the class.
         """
         n = len(values)
         atoms = StructureAtoms(atom_offsets, numbers)
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
-        return cls(values, *rows, derivatives, info, blocks, atoms)
+        return cls(values, *rows, derivatives, info, blocks, atoms, origin=origin)
 
     def of_one_species(self):
         """Return the same rows, to be compared whatever the species of their centres."""
@@ -119,17 +134,26 @@ class AtomicFeatures:
             self.blocks,
             atoms,
             self.penalties,
+            joined("one species", [self.origin]),
         )
 
-    def mapped(self, values, derivatives, blocks=None):
+    def mapped(self, values, derivatives, blocks=None, origin=None):
         """Return other columns, shape (n_environments, any), of the same environments.
 
-        A single block keeps its name; several are merged unless `blocks` are given.
+        A single block keeps its name; several are merged unless `blocks` are given. Without
+        `origin`, that of the result is not known.
         """
         if blocks is None and len(self.blocks) == 1:
             blocks = {name: slice(0, values.shape[1]) for name in self.blocks}
         return AtomicFeatures(
-            values, self.offsets, self.species, derivatives, self.info, blocks, self.atoms
+            values,
+            self.offsets,
+            self.species,
+            derivatives,
+            self.info,
+            blocks,
+            self.atoms,
+            origin=origin,
         )
 
     def select(self, columns):
@@ -141,7 +165,9 @@ class AtomicFeatures:
         if chain is not None:
             chain = _selected_chain(chain, columns, self.values.shape[1])
         blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
-        selected = self.mapped(np.ascontiguousarray(self.values[:, columns]), chain, blocks)
+        origin = joined("select", [self.origin], np.asarray(columns))
+        values = np.ascontiguousarray(self.values[:, columns])
+        selected = self.mapped(values, chain, blocks, origin)
         place = np.full(self.values.shape[1], -1)
         place[columns] = np.arange(len(columns))
         for name, penalty in self.penalties.items():  # those of whole blocks still hold
@@ -219,6 +245,7 @@ class AtomicFeatures:
             self.blocks,
             atoms,
             self.penalties,
+            self.origin,
         )
 
     def __array_function__(self, func, types, args, kwargs):
@@ -252,12 +279,14 @@ class AtomicFeatures:
             blocks,
             first.atoms,
             penalties,
+            joined("beside", [part.origin for part in parts]),
         )
 
     @staticmethod
     def vstack(parts):
         """Return the structures of several parts one after the other."""
         _refuse_mixed(parts)
+        _refuse_other_columns(parts)
         chains = [part.derivatives for part in parts]
         rows = np.cumsum([0, *(len(part.values) for part in parts)])
         atoms = None
@@ -276,6 +305,7 @@ class AtomicFeatures:
             parts[0].blocks,
             atoms,
             parts[0].penalties,
+            parts[0].origin,
         )
 
     @property
@@ -430,6 +460,17 @@ def _refuse_mixed(parts):
         raise InputError(
             "features that are compared across species and others cannot be joined; put "
             "skpot.SpeciesCoupling() after the union."
+        )
+
+
+def _refuse_other_columns(parts):
+    if len({part.shape[1] for part in parts}) > 1:
+        widths = [part.shape[1] for part in parts]
+        raise InputError(f"features of different widths cannot follow each other, got {widths}.")
+    if len({part.origin for part in parts}) > 1:
+        raise InputError(
+            "features of different descriptors, or of one that was fitted again in between, cannot "
+            "follow each other; compute them all by the same fitted descriptor."
         )
 
 

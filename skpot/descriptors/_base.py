@@ -15,12 +15,20 @@ from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._graph import rows_of
+from ..data._origin import Origin, content_digest
 from ..data._stored import push_by_jacobian
 from ..exceptions import StructureError
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
 
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
+
+
+def lone_atoms(species):
+    """Return a batch of one free atom of each of the species."""
+    n = len(species)
+    cells, pbc = np.zeros((n, 3, 3)), np.zeros((n, 3), dtype=bool)
+    return StructureBatch(np.zeros((n, 3)), species, cells, pbc, np.arange(n + 1))
 
 
 class PairDerivatives:
@@ -121,7 +129,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
     """Transformer whose features depend on each atom's neighbours within a radius.
 
     A subclass has parameters `species` and `cache`, and defines what stands below this docstring.
-    It reads the parameters named in `_chosen` from `hypers_` only.
+    It reads the parameters named in `_chosen` from `hypers_` only, and after `fit` no others: what
+    `_tables`, `_radius` and names of features need are fitted attributes.
     """
 
     dtype = "float64"  # of the features; a parameter where a subclass makes it one
@@ -129,6 +138,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
     _block = None  # name of its columns in `AtomicFeatures.blocks`
     _chosen = ()  # names of the parameters that `hypers` may choose
     _itemized = "hypers_"
+    _needs_neighbors = True  # whether there is nothing to learn where atoms have none
 
     hypers = None  # a parameter where there are lengths to choose
 
@@ -179,7 +189,11 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         self.species_ = self._find_species(batch)
         index = self._species_index(batch)  # refuses what `species` leaves out
         self.hypers_ = choose(self, self._rules, batch)
+        self.dtype_ = str(self.dtype)
         self._learn(batch, index)
+        if self._needs_neighbors:
+            self._refuse_lonely(batch)
+        self.origin_ = self._find_origin()
         if hasattr(self, "smoothness_penalty"):
             penalty = self.smoothness_penalty(to_cutoff=True)
             self.penalty_ = {name: getattr(penalty, name) for name in _CSR}
@@ -213,12 +227,12 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
     def _compute(self, batch):
         species = self._species_index(batch)
         chain = self._derivatives(batch.neighbors(self._radius()), species, self._tables())
-        values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype)
+        values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype_)
         chain.fill(values)
         blocks = {self._block: slice(None)}
         return AtomicFeatures(
             values, batch.offsets, batch.numbers, chain, batch.info(), blocks,
-            penalties=self._penalties(),
+            penalties=self._penalties(), origin=Origin(*self.origin_),
         )  # fmt: skip
 
     def _penalties(self):
@@ -229,17 +243,35 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         n = self.n_features_out_
         return {self._block: sp.csr_array(arrays, shape=(n, n))}
 
-    def _hyperparameters(self):
-        """Return as bytes all that determines the features of a structure."""
-        held = {"cache", "hypers", *self._chosen}
-        parameters = [(k, v) for k, v in sorted(self.get_params().items()) if k not in held]
-        parameters += sorted(self.hypers_.items())
-        learnt = getattr(self, "fingerprint_", None)
-        return repr([type(self).__name__, *parameters, self.species_.tolist(), learnt]).encode()
+    def _find_origin(self):
+        """Return what `Origin` holds: digest of the fitted state, and what lone atoms' rows are."""
+        content = self.species_, self._tables(), self.dtype_
+        return content_digest(type(self).__name__, *content), self._vanishing()
+
+    def _vanishing(self):
+        """Return whether an atom of some species has a row of zeros if it has no neighbors."""
+        rows = np.empty((len(self.species_), self.n_features_out_))
+        batch = lone_atoms(self.species_)
+        graph, index = batch.neighbors(self._radius()), np.arange(len(rows))
+        self._derivatives(graph, index, self._tables()).fill(rows)
+        return bool((rows == 0.0).all(axis=1).any())
+
+    def _refuse_lonely(self, batch):
+        """Raise `StructureError` if atoms could have neighbors, but no atom has one."""
+        radius, n = self._radius(), np.diff(batch.offsets)
+        if (n == 1).all() and not batch.pbc.any():
+            return
+        if all(not len(piece.neighbors(radius).pairs.neighbor) for piece in batch.pieces(1000)):
+            raise StructureError(
+                f"no atom of the {len(batch)} structures has a neighbor within the cutoff of "
+                f"{radius:.3g} Å, so that all features of this {type(self).__name__} are constant. "
+                "Raise the cutoff above the shortest distance of the data, or check their unit of "
+                "length, which is Å."
+            )
 
     def _compute_cached(self, batch):
-        hyper = self._hyperparameters()
-        keys = [structure_key(hyper, batch, s) for s in range(len(batch))]
+        origin = self.origin_[0].encode()
+        keys = [structure_key(origin, batch, s) for s in range(len(batch))]
         parts = [descriptor_cache.get(key) for key in keys]
         missing = [s for s, part in enumerate(parts) if part is None]
         if len(missing) == len(batch):

@@ -105,8 +105,10 @@ class CoulombMatrix(MoleculeDescriptor):
         largest = int(np.diff(batch.offsets).max())
         n = largest if self.n_atoms_max is None else int(self.n_atoms_max)
         self.n_atoms_max_ = n
+        self.permutation_ = str(self.permutation)
         self._check(batch)
-        self.n_features_out_ = n * (n + 1) // 2 if self.permutation == "none" else n
+        self.n_features_out_ = n * (n + 1) // 2 if self.permutation_ == "none" else n
+        self._set_origin(n, self.permutation_)
         return self
 
     def _problem(self, numbers):
@@ -127,7 +129,7 @@ class CoulombMatrix(MoleculeDescriptor):
         rows[structure, column[place, place]] = 0.5 * charges**2.4
         chain = PairTermDerivatives(batch.positions, batch.offsets, charges, column, rows.shape[1])
         chain.fill(rows)
-        if self.permutation == "none":
+        if self.permutation_ == "none":
             return rows, chain
         values, _ = eigensystem(rows, n)
         return values, RowMap(chain, rows, np.arange(len(batch) + 1), Spectrum(n))
@@ -142,7 +144,7 @@ class CoulombMatrix(MoleculeDescriptor):
         """
         check_is_fitted(self, "n_features_out_")
         n = self.n_atoms_max_
-        if self.permutation == "none":
+        if self.permutation_ == "none":
             names = [f"{i}-{j}" for i in range(n) for j in range(i, n)]
         else:
             names = [f"eigenvalue{k}" for k in range(n)]

@@ -81,6 +81,7 @@ class InverseDistances(MoleculeDescriptor):
             )
         self._check(batch)
         self.n_features_out_ = n * (n - 1) // 2
+        self._set_origin(self.numbers_)
         return self
 
     def _problem(self, numbers):

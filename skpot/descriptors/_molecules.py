@@ -10,6 +10,7 @@ from ..core._jit import run_chunks
 from ..data import AtomicFeatures, JacobianBlock, as_batch
 from ..data._checks import summarize
 from ..data._graph import join_offsets, rows_of
+from ..data._origin import Origin, content_digest
 from ..data._stored import push_by_jacobian
 from ..exceptions import StructureError
 
@@ -97,8 +98,13 @@ class PairTermDerivatives:
 class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
     """Transformer to one row for each molecule, in open boundaries.
 
-    A subclass sets `n_features_out_` in `fit` and defines what stands below this docstring.
+    A subclass sets `n_features_out_` and the origin in `fit` and defines what stands below this
+    docstring.
     """
+
+    def _set_origin(self, *content):
+        """Set what `Origin` holds; there are no atoms without neighbors in a molecule."""
+        self.origin_ = content_digest(type(self).__name__, *content), False
 
     def _problem(self, numbers):
         """Return why a molecule of these atoms does not fit in, or None."""
@@ -137,7 +143,7 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
         self._check(batch)
         values, chain = self._compute(batch)
         return AtomicFeatures.of_structures(
-            values, batch.offsets, batch.numbers, chain, batch.info()
+            values, batch.offsets, batch.numbers, chain, batch.info(), origin=Origin(*self.origin_)
         )
 
     def _check(self, batch):

@@ -3,7 +3,6 @@
 import weakref
 from numbers import Integral, Real
 
-import joblib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +23,7 @@ from ._hypers import HYPERS, soap_hypers
 _PSEUDO = ("alchemical", "alchemical-pca")
 _MIXED = (*_PSEUDO, "totals")  # add densities of species
 _KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
+_LEAST_CENTRAL = 0.05  # weight below which environments change direction at a distance of nothing
 _DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
 
@@ -276,12 +276,28 @@ class SOAP(PairDescriptor):
         self.centre_ = tables.centre
         self.spacing_ = tables.spacing
         self.l_max_ = setting.l_max
+        self.body_order_ = int(self.body_order)
+        self.normalized_ = bool(self.normalize)
         self.mix_ = self._mixing(tables, index, batch)
-        if self.body_order == 4:
+        if self.body_order_ == 4:
             _, first, terms, weight = bispectrum_terms(self._k(), setting.l_max)
             self.bispectrum_ = {"first": first, "index": terms, "weight": weight}
-        self.fingerprint_ = joblib.hash([self.radial_tables_, self.mix_])  # for the cache
         self.n_features_out_ = soap.n_features(self._tables())
+        if self.normalized_:
+            self._refuse_jump()
+
+    def _refuse_jump(self):
+        """Raise if unit length would make features jump where the last neighbor leaves."""
+        weights = basis.neighbor_weights(self._used().species_weights, self.species_)
+        least = float(self.central_weight) * float(weights.min())
+        if least < _LEAST_CENTRAL or self._vanishing():
+            raise ParameterError(
+                f"normalize=True takes a central atom's own density, but central_weight="
+                f"{self.central_weight} (times the species' own weight) makes it {least:.3g}: the "
+                "features of an atom would jump where its last neighbor leaves the cutoff, as "
+                "nothing has no direction. Choose normalize=False, or a central_weight of at least "
+                f"{_LEAST_CENTRAL} for all species."
+            )
 
     def _rules(self, preset, scales, given):
         return soap_hypers(preset, scales, given, self.body_order, self.density, self.pair_cutoffs)
@@ -370,9 +386,9 @@ class SOAP(PairDescriptor):
         """Return the products that are taken of the (mixed) channels."""
         used = self._used()
         n = len(self.species_) * used.n_max if self.mix_ is None else self.mix_.shape[1]
-        if self.body_order == 2:
+        if self.body_order_ == 2:
             return Linear(n, self.l_max_)
-        if self.body_order == 4:
+        if self.body_order_ == 4:
             return Bispectrum(n, self.l_max_, **self.bispectrum_)
         if used.compression == "totals":
             return Rectangle(n, self.l_max_, n - used.n_max)
@@ -396,7 +412,7 @@ class SOAP(PairDescriptor):
         )
         mix = np.empty((0, 0, 0)) if self.mix_ is None else np.ascontiguousarray(self.mix_)
         back = np.ascontiguousarray(np.swapaxes(mix, 1, 2))
-        mixing = soap.Mixing(mix, back, bool(self.normalize))
+        mixing = soap.Mixing(mix, back, self.normalized_)
         product = self._product()
         n_features = int(n_invariants(product))
         return soap.SoapTables(density, mixing, product, n_features, np.empty((0, 0)))
@@ -420,9 +436,9 @@ class SOAP(PairDescriptor):
         if used.compression in _PSEUDO:
             elements = [f"pseudo{e}:" for e in range(self._k())]
         channels = [f"{a}{n}" for a in elements for n in radial]
-        if self.body_order == 2:
+        if self.body_order_ == 2:
             names = channels
-        elif self.body_order == 4:
+        elif self.body_order_ == 4:
             labels = bispectrum_terms(self._k(), self.l_max_)[0]
             names = [" ".join(f"{k}l{l}" for k, l in label) for label in labels]
         elif used.compression == "tensor":

@@ -77,19 +77,22 @@ def read_simple_nn(path_by_element):
     return functions
 
 
-def read_n2p2(path, units="bohr"):
-    """Read the `symfunction_short` and `cutoff_type` lines of an n2p2 settings file (`input.nn`).
+def read_n2p2(path, units=None):
+    r"""Read the `symfunction_short` and `cutoff_type` lines of an `input.nn` of n2p2.
 
     Types 2, 3, 9, 12 and 13 are G2, G4, G5 and the weighted G2 and G4. Other lines are ignored.
     Words and formulas are those of n2p2's sources (CompPhysVienna/n2p2, src/libnnp:
-    SymFncExp*.h for the functions, the enumeration of CutoffFunction.h, from 0, for cutoff_type).
+    SymFncExp*.h for the functions, the enumeration of CutoffFunction.h, from 0, for cutoff_type): 1
+    is the cosine, 2 is :math:`\tanh^3(1 - r/r_c)`, which takes no notice of an inner cutoff, and 6
+    is the polynomial. A file with more than one cutoff_type line is refused.
 
     Parameters
     ----------
     path : path
         The file.
-    units : {"bohr", "angstrom"}, default="bohr"
-        Unit of length in the file, which is the one of the data it was made for.
+    units : {"bohr", "angstrom"}
+        Unit of length in the file, which is the one of the data it was made for; the file does not
+        say it, so it has to be given.
 
     Returns
     -------
@@ -99,8 +102,8 @@ def read_n2p2(path, units="bohr"):
     Raises
     ------
     ValueError
-        If a line cannot be understood, or asks for what skpot does not have; the message names
-        file and line.
+        If no units are given, a line cannot be understood, or asks for what skpot does not have;
+        the message names file and line.
 
     Examples
     --------
@@ -109,22 +112,32 @@ def read_n2p2(path, units="bohr"):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "input.nn")
     ...     _ = path.write_text("symfunction_short H 2 O 0.5 0.0 12.0")
-    ...     [function] = read_n2p2(path)
+    ...     [function] = read_n2p2(path, units="bohr")
     >>> function.kind, function.centre, function.neighbors, round(function.cutoff, 4)
     ('G2', 'H', ('O',), 6.3501)
     """
-    if units not in ("bohr", "angstrom"):
+    if units not in (None, "bohr", "angstrom"):
         raise ParameterError(f"units={units!r} is neither 'bohr' nor 'angstrom'")
     length = _BOHR if units == "bohr" else 1.0
-    functions = []
+    functions, seen = [], None
     switch, fraction = "cosine", 0.0
     for place, words in _lines(path, "#!"):
         if words[0] == "cutoff_type":
+            if seen is not None:
+                raise ParameterError(f"{place}: cutoff_type once more, after {seen}")
+            seen = place
             switch, fraction = _located(place, _cutoff_type, words[1:])
         elif words[0] == "symfunction_short":
             functions.append(_located(place, _n2p2_function, words[1:], length))
     if not functions:
         raise ParameterError(f"{path} has no symfunction_short line")
+    if units is None:
+        largest = max(f.cutoff for f in functions)
+        raise ParameterError(
+            f'{path} does not say its unit of length: give units="bohr" (the largest cutoff, '
+            f'{largest:g}, is {largest * _BOHR:.3f} Å then) or units="angstrom" ({largest:g} Å); '
+            "it is the unit of the data that the file was made for."
+        )
     return [
         f._replace(cutoff_function=switch, cutoff_width=(1.0 - fraction) * f.cutoff)
         for f in functions
@@ -132,13 +145,16 @@ def read_n2p2(path, units="bohr"):
 
 
 def _cutoff_type(words):
-    kinds = {"1": "cosine", "6": "polynomial"}
+    kinds = {"1": "cosine", "2": "tanh", "6": "polynomial"}
     if not words or words[0] not in kinds:
-        raise ParameterError("only the cutoff types 1 (cosine) and 6 (poly2) are available")
+        raise ParameterError(
+            "only the cutoff types 1 (cosine), 2 (tanh^3) and 6 (poly2) are available, got "
+            f"{' '.join(words) or 'none'}"
+        )
     fraction = float(words[1]) if len(words) > 1 else 0.0
     if not 0.0 <= fraction < 1.0:
         raise ParameterError(f"the inner cutoff's fraction {fraction} is not in [0, 1)")
-    return kinds[words[0]], fraction
+    return kinds[words[0]], 0.0 if kinds[words[0]] == "tanh" else fraction
 
 
 def _n2p2_function(words, length):

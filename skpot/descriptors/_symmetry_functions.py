@@ -1,6 +1,5 @@
 """Atom-centred symmetry functions as a transformer."""
 
-import pickle
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..data._elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
-from ._symmetry_sets import automatic_set, flat_tables, resolve
+from ._symmetry_sets import SWITCHES, automatic_set, flat_tables, resolve
 
 
 class SymmetryDerivatives(PairDerivatives):
@@ -72,9 +71,9 @@ class SymmetryFunctions(PairDescriptor):
         Powers of the automatic set, at least 1.
     weighted : bool, default=False
         Make the automatic set of weighted functions.
-    cutoff_function : {"cosine", "polynomial"}, default="cosine"
-        :math:`\tfrac12 [1 + \cos(\pi r/r_c)]` or :math:`1 - x^3 (6 x^2 - 15 x + 10)` with
-        :math:`x = r/r_c`, of functions that name none.
+    cutoff_function : {"cosine", "polynomial", "tanh"}, default="cosine"
+        :math:`\tfrac12 [1 + \cos(\pi x)]`, :math:`1 - x^3 (6 x^2 - 15 x + 10)` or
+        :math:`\tanh^3(1 - x)` with :math:`x = r/r_c`, of functions that name none.
     hypers : {"auto", "fast", "default", "accurate"}, optional
         Choose cutoff, n_radial, n_angular and zetas in `fit` from the bonds of the training
         structures. A parameter that differs from its default in the signature is kept. "auto" is
@@ -127,7 +126,7 @@ class SymmetryFunctions(PairDescriptor):
         "functions": ["array-like", None],
         "zetas": ["array-like"],
         "weighted": ["boolean"],
-        "cutoff_function": [StrOptions({"cosine", "polynomial"})],
+        "cutoff_function": [StrOptions(set(SWITCHES))],
         "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],
@@ -184,9 +183,6 @@ class SymmetryFunctions(PairDescriptor):
 
     def _tables(self):
         return nested_tables(self.terms_)
-
-    def _hyperparameters(self):
-        return pickle.dumps((type(self).__name__, self.species_, self.terms_))
 
     def get_feature_names_out(self, input_features=None):
         """Return names such as "G2 O eta=0.5 shift=2 rc=6".

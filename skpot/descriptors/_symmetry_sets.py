@@ -18,7 +18,7 @@ _PARAMETERS = {  # that a kind depends on
     "G4": ("eta", "shift", "zeta", "lambda_"),
     "G5": ("eta", "shift", "zeta", "lambda_"),
 }
-_SWITCHES = ("cosine", "polynomial")
+SWITCHES = ("cosine", "polynomial", "tanh")  # as core.symmetry_tables numbers them
 _LARGEST_POWER = 64  # beyond, repeated multiplication loses digits that `pow` keeps
 
 
@@ -46,10 +46,11 @@ class SymmetryFunction(NamedTuple):
         Wave number of G3 in 1/Å.
     cutoff : float or None, default=None
         In Å; None takes that of the descriptor.
-    cutoff_function : {"cosine", "polynomial"} or None, default=None
+    cutoff_function : {"cosine", "polynomial", "tanh"} or None, default=None
         None takes that of the descriptor.
     cutoff_width : float or None, default=None
-        Width in Å over which the cutoff function goes from 1 to 0; None is all of the cutoff.
+        Width in Å over which the cutoff function goes from 1 to 0; None is all of the cutoff, and
+        all that "tanh" can have.
     weighted : bool, default=False
         Sum over neighbours of all species with their atomic numbers (for pairs, products of them)
         as weights.
@@ -102,7 +103,7 @@ class Column(NamedTuple):
     lambda_: float
     kappa: float
     cutoff: float
-    polynomial: bool
+    switch: int  # index in `SWITCHES`
     width: float
 
     def name(self, digits):
@@ -110,8 +111,8 @@ class Column(NamedTuple):
         parts = [self.kind, "-".join(SYMBOLS[z] for z in self.neighbors) or "weighted"]
         parts += [f"{k.strip('_')}={getattr(self, k):.{digits}g}" for k in _PARAMETERS[self.kind]]
         parts.append(f"rc={self.cutoff:.{digits}g}")
-        if self.polynomial:
-            parts.append("poly")
+        if self.switch:
+            parts.append(SWITCHES[self.switch][:4])
         if self.width != self.cutoff:
             parts.append(f"width={self.width:.{digits}g}")
         return " ".join(parts)
@@ -128,7 +129,7 @@ def resolve(functions, species, cutoff, cutoff_function):
         Atomic numbers, ascending.
     cutoff : float
         In Å, of functions that name none.
-    cutoff_function : {"cosine", "polynomial"}
+    cutoff_function : {"cosine", "polynomial", "tanh"}
         Of functions that name none.
 
     Returns
@@ -170,14 +171,18 @@ def resolve(functions, species, cutoff, cutoff_function):
         parameters = [
             float(getattr(function, name)) if name in used else 0.0 for name in Column._fields[2:7]
         ]
-        polynomial = (function.cutoff_function or cutoff_function) == "polynomial"
+        switch = SWITCHES.index(function.cutoff_function or cutoff_function)
+        if SWITCHES[switch] == "tanh" and width != own_cutoff:
+            raise ParameterError(
+                f"functions[{index}]: cutoff_function='tanh' has no cutoff_width, got {width} Å"
+            )
         for neighbors in _neighbors(function, species):
             column = Column(
                 function.kind,
                 neighbors,
                 *parameters,
                 own_cutoff,
-                polynomial,
+                switch,
                 width,
             )
             found[column] = found.get(column, False) | mask
@@ -196,8 +201,8 @@ def _problem(function):
             return f"{name}={value!r} is not a finite number"
     if function.cutoff is not None and not function.cutoff > 0.0:
         return f"cutoff={function.cutoff} is not positive"
-    if function.cutoff_function not in (*_SWITCHES, None):
-        return f"cutoff_function={function.cutoff_function!r} is none of {', '.join(_SWITCHES)}"
+    if function.cutoff_function not in (*SWITCHES, None):
+        return f"cutoff_function={function.cutoff_function!r} is none of {', '.join(SWITCHES)}"
     if function.eta < 0.0:
         return f"eta={function.eta} is negative"
     if function.zeta < 1.0:
@@ -230,7 +235,7 @@ def _neighbors(function, species):
 
 def flat_tables(columns, centres, species):
     """Return as a dictionary what `core.symmetry_tables.nested_tables` takes."""
-    switches = sorted({(c.cutoff, c.width, float(c.polynomial)) for c in columns})
+    switches = sorted({(c.cutoff, c.width, float(c.switch)) for c in columns})
     radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]
     angular = [k for k, c in enumerate(columns) if c.kind in _ANGULAR]
     radial_factors, radial_of = _factors([columns[k] for k in radial], switches)
@@ -296,7 +301,7 @@ def _factors(columns, switches):
     """Return the distinct radial factors of some columns, and which each column has."""
     keys = [
         (
-            switches.index((c.cutoff, c.width, float(c.polynomial))),
+            switches.index((c.cutoff, c.width, float(c.switch))),
             c.eta,
             c.shift,
             c.kappa,

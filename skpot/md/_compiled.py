@@ -1,5 +1,6 @@
 """Fitted pipelines as one function from pairs to energies and pair gradients."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,10 @@ from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import Targets, as_batch
 from ..data._elements import SYMBOLS
+from ..data._origin import refuse_other_origin
 from ..exceptions import InputError, InputTypeError, NotCompilableError
 from ._expansions import expansion_of, require_form
-from ._feature_trees import mapped_tree, require_width
+from ._feature_trees import mapped_tree, origin_of, require_width
 from ._leverages import graded
 from ._parameters import choice, flag, number
 from ._reductions import folded, trimmed
@@ -84,9 +86,11 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
             'it on, as in skpot.compile(model, X_test, dtype="float32").'
         )
     pipeline = fitted_pipeline(model)
-    steps, coupling = split_coupling([_thawed(step) for _, step in pipeline.steps[:-1]])
-    tree = mapped_tree(steps)
     regressor = _thawed(pipeline[-1])
+    steps = [_thawed(step) for _, step in pipeline.steps[:-1]]
+    refuse_other_origin(regressor, SimpleNamespace(origin=origin_of(steps)))
+    steps, coupling = split_coupling(steps)
+    tree = mapped_tree(steps)
     require_form(regressor)
     if coupling is not None:
         require_width(coupling, tree.width)

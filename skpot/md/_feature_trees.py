@@ -1,5 +1,6 @@
 """Fitted steps before the regressor as what `skpot.core.feature_rows` evaluates."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..compose import PerAtom, PrincipalComponents
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
+from ..data._origin import Origin, joined, refuse_other_origin
 from ..descriptors._base import PairDescriptor
 from ..exceptions import InputError, NotCompilableError
 
@@ -44,6 +46,33 @@ def feature_tree(step):
     if isinstance(step, FeatureUnion):
         return _union(step)
     raise _refusal(step)
+
+
+def origin_of(steps):
+    """Return the `Origin` of what fitted steps make, one after the other; None if not known.
+
+    Raises
+    ------
+    InputError
+        If a step was fitted on features that the steps before it do not make any more.
+    """
+    origin = None
+    for step in map(_thawed, steps):
+        if step in (None, "passthrough"):
+            continue
+        refuse_other_origin(step, SimpleNamespace(origin=origin))
+        origin = _made_by(step)
+    return origin
+
+
+def _made_by(step):
+    if isinstance(step, Pipeline):
+        return origin_of([s for _, s in step.steps])
+    if isinstance(step, FeatureUnion):
+        parts = [s for _, s in step.transformer_list if s not in (None, "drop", "passthrough")]
+        return joined("beside", [origin_of([part]) for part in parts])
+    made = getattr(step, "origin_", None)
+    return made and Origin(*made)
 
 
 def mapped_tree(steps):

@@ -5,6 +5,7 @@ from sklearn.utils.validation import validate_data
 
 from .._sklearn import HasMethods
 from ..data import AtomicFeatures
+from ..data._origin import learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._finite import refuse_features
 
@@ -26,26 +27,35 @@ def as_features(estimator, X, y=None, *, reset=False):
     An array of shape (n_samples, n_features) becomes one environment for each row, without
     derivatives and of no species (atomic number 0), so that regressors also serve ordinary tables.
     """
-    if isinstance(X, AtomicFeatures):
-        if reset:
-            estimator.n_features_in_ = X.shape[1]
-        elif X.shape[1] != estimator.n_features_in_:
-            raise InputError(
-                f"X has {X.shape[1]} features but {type(estimator).__name__} was fitted with "
-                f"{estimator.n_features_in_}; use the same descriptor."
-            )
-        refuse_features(X)
-        return X, y
-    if isinstance(X, list | tuple) and len(X) and hasattr(X[0], "get_positions"):
+    if not isinstance(X, AtomicFeatures):
+        refuse_structures(estimator, X)
+        if y is None:
+            X = validate_data(estimator, X, dtype=np.float64, reset=reset)
+        else:
+            X, y = validate_data(estimator, X, y, dtype=np.float64, reset=reset, y_numeric=True)
+        n = len(X)
+        X = AtomicFeatures(X, np.arange(n + 1), np.zeros(n, dtype=np.int64))
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+        learn_origin(estimator, X)
+    elif X.shape[1] != estimator.n_features_in_:
+        raise InputError(
+            f"X has {X.shape[1]} features but {type(estimator).__name__} was fitted with "
+            f"{estimator.n_features_in_}; use the same descriptor."
+        )
+    else:
+        refuse_other_origin(estimator, X)
+    refuse_features(X)
+    return X, y
+
+
+def refuse_structures(estimator, X):
+    """Raise `InputTypeError` if X is a structure, or any sequence of structures."""
+    first = X
+    if hasattr(X, "__len__") and hasattr(X, "__iter__") and not hasattr(X, "get_positions"):
+        first = next(iter(X), None)
+    if hasattr(first, "get_positions"):
         raise InputTypeError(
             f"{type(estimator).__name__} learns from features, not from structures: put a "
             "descriptor before it, as in make_pipeline(skpot.SOAP(), skpot.SparseGPR())."
         )
-    if y is None:
-        X = validate_data(estimator, X, dtype=np.float64, reset=reset)
-    else:
-        X, y = validate_data(estimator, X, y, dtype=np.float64, reset=reset, y_numeric=True)
-    n = len(X)
-    features = AtomicFeatures(X, np.arange(n + 1), np.zeros(n, dtype=np.int64))
-    refuse_features(features)
-    return features, y

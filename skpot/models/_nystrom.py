@@ -33,9 +33,8 @@ def with_stored_jacobian(features):
             values[rows], atom[rows], strain[lo:hi] = block.values, block.atom, block.strain
             start[lo + 1 : hi + 1] = start[lo] + block.start[1:]
     stored = JacobianBlock(start, atom[: start[-1]], values[: start[-1]], strain)
-    return features.mapped(
-        features.values, StoredJacobian(stored, features.offsets, features.atom_offsets)
-    )
+    chain = StoredJacobian(stored, features.offsets, features.atom_offsets)
+    return features.mapped(features.values, chain, origin=features.origin)
 
 
 def label_preconditioner(kernel, functionals, features, n, rng, verbose):

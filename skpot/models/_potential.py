@@ -16,6 +16,7 @@ from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
+from ..data._origin import refuse_other_origin
 from ..exceptions import InputError
 from ._baseline import (
     evaluate_term,
@@ -155,6 +156,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         check_is_fitted(self)
+        refuse_other_origin(self, features)
         features, term = self._parts(features)
         energies, g = self._environments(features, slopes=True)
         forces, virials = features.pull_back(g)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from skpot.core.cutoffs import cosine_switch, polynomial_switch
+from skpot.core.cutoffs import cosine_switch, polynomial_switch, tanh_switch
 from skpot.core.elementary import fast_exp, quarter_turn
 
 
@@ -34,3 +34,14 @@ def test_switches_fall_from_one_to_zero_with_their_derivative(switch):
         assert 0.0 < value < 1.0
         assert slope == pytest.approx(numerical, abs=1e-9)
     assert switch(3.5, 5.0, 3.0)[0] == pytest.approx(0.5)
+
+
+def test_the_hyperbolic_switch_vanishes_with_two_derivatives():
+    assert tanh_switch(5.0, 5.0) == (0.0, 0.0) == tanh_switch(6.0, 5.0)
+    for r in np.linspace(0.1, 4.999, 23):
+        value, slope = tanh_switch(r, 5.0)
+        assert value == pytest.approx(np.tanh(1 - r / 5.0) ** 3, rel=1e-14)
+        numerical = (tanh_switch(r + 1e-6, 5.0)[0] - tanh_switch(r - 1e-6, 5.0)[0]) / 2e-6
+        assert slope == pytest.approx(numerical, abs=1e-9)
+    value, slope = tanh_switch(5.0 - 1e-3, 5.0)
+    assert abs(value) < 1e-11 and abs(slope) < 1e-7  # as the cube and the square of 2e-4

@@ -200,8 +200,8 @@ def test_given_parameters_are_kept():
     assert soap.hypers_["cutoff"] == soap.hypers_["cutoff_width"] == 3.5
     assert soap.hypers_["radial_scaling"] == (2, 3)
     assert soap.get_params()["radial_scaling"] == [2, 3]
-    basis = skpot.PairBasis(cutoff=1.2, hypers="auto").fit(SILICON)
-    assert basis.hypers_["r_min"] < basis.hypers_["cutoff"] == 1.2
+    basis = skpot.PairBasis(cutoff=2.5, hypers="auto").fit(SILICON)
+    assert basis.hypers_["r_min"] < basis.hypers_["cutoff"] == 2.5
     soap = skpot.SOAP(n_max=np.int64(3), hypers="auto").fit(SILICON)
     assert type(soap.hypers_["n_max"]) is int
 

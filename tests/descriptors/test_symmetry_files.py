@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from skpot import SymmetryFunctions
 from skpot.descriptors import SymmetryFunction, read_n2p2, read_simple_nn
@@ -90,7 +91,7 @@ def test_n2p2_in_bohr_has_the_same_values_on_lengths_in_bohr(settings):
     for atoms in larger:
         atoms.set_cell(atoms.cell / BOHR)
         atoms.positions /= BOHR
-    bohr = SymmetryFunctions(functions=read_n2p2(settings)).fit_transform(X)
+    bohr = SymmetryFunctions(functions=read_n2p2(settings, "bohr")).fit_transform(X)
     angstrom = SymmetryFunctions(functions=read_n2p2(settings, "angstrom")).fit_transform(larger)
     assert bohr.values.any()
     np.testing.assert_allclose(bohr.values, angstrom.values, rtol=1e-10, atol=1e-12)
@@ -123,7 +124,9 @@ def test_bad_lines_of_simple_nn(params, line, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cutoff_type 2", "input.nn, line 1: only the cutoff types 1"),
+        ("cutoff_type 3", r"input.nn, line 1: only the cutoff types 1 .* got 3"),
+        ("cutoff_type", "input.nn, line 1: only the cutoff types 1 .* got none"),
+        ("cutoff_type 1\ncutoff_type 2", "line 2: cutoff_type once more, after .*line 1"),
         ("cutoff_type 1 1.5", r"fraction 1.5 is not in \[0, 1\)"),
         ("symfunction_short H 20 O 1 2 3", "type 20 is none of 2, 3, 9, 12, 13"),
         ("symfunction_short H 2 O 0.5 12.0", "type 2 takes 4 words after it, not 3"),
@@ -137,6 +140,23 @@ def test_bad_lines_of_n2p2(settings, line, message):
         read_n2p2(settings)
 
 
+@pytest.mark.parametrize(("units", "cutoff"), [("bohr", 6.0 * BOHR), ("angstrom", 6.0)])
+def test_the_hyperbolic_cutoff_of_n2p2(tmp_path, units, cutoff):
+    path = tmp_path / "input.nn"
+    path.write_text(
+        "cutoff_type 2 0.5  # n2p2 takes no notice of an inner cutoff of this type\n"
+        "symfunction_short H 2 H 0.0 0.0 6.0\nsymfunction_short H 3 H H 0.0 1.0 1.0 6.0\n"
+    )
+    r = 2.0
+    triangle = Atoms("H3", [[0, 0, 0], [r, 0, 0], [0.5 * r, 0.75**0.5 * r, 0]])
+    descriptor = SymmetryFunctions(functions=read_n2p2(path, units))
+    f = np.tanh(1 - r / cutoff) ** 3
+    values = descriptor.fit_transform([triangle]).values
+    np.testing.assert_allclose(values, np.tile([2 * f, 1.5 * f**3], (3, 1)), rtol=1e-12)
+
+
 def test_units_of_n2p2(settings):
+    with pytest.raises(ValueError, match=r"unit of length: give units=\"bohr\" .* 12, is 6.350 Å"):
+        read_n2p2(settings)
     with pytest.raises(ValueError, match="units='pm'"):
         read_n2p2(settings, units="pm")

@@ -8,7 +8,9 @@ from tests.naive.neighbors import neighbor_list
 
 
 def cutoff_function(r, cutoff, kind="cosine", width=None):
-    """1 up to cutoff - width, then half a cosine or a polynomial of degree 5 to 0."""
+    """1 up to cutoff - width, then half a cosine or a polynomial of degree 5 to 0; or tanh^3."""
+    if kind == "tanh":
+        return math.tanh(1 - r / cutoff) ** 3 if r < cutoff else 0.0
     width = cutoff if width is None else width
     x = (r - (cutoff - width)) / width
     if x <= 0:

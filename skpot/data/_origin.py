@@ -1,0 +1,85 @@
+"""What made features, so that those of different making are not mixed up."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from ..exceptions import InputError
+
+
+class Origin(NamedTuple):
+    """The descriptor and the steps that made features, as they were fitted."""
+
+    key: str  # digest of all that determines the features of a structure
+    vanishing: bool  # whether the row of an atom without neighbors is zero
+
+
+def content_digest(*content):
+    """Return a short digest of arrays, numbers, strings and (named) tuples and dicts of these."""
+    digest = hashlib.blake2b(digest_size=12)
+    _feed(digest, content)
+    return digest.hexdigest()
+
+
+def _feed(digest, value):
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        digest.update(f"{value.dtype.str}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).data.cast("B") if value.size else b"")
+    elif isinstance(value, list | tuple | np.ndarray):
+        name = type(value).__name__ if hasattr(value, "_fields") else ""
+        digest.update(f"{name}({len(value)}".encode())
+        for item in value:
+            _feed(digest, item)
+    elif isinstance(value, dict):
+        _feed(digest, sorted(value.items()))
+    else:
+        plain = value.item() if isinstance(value, np.generic) else value
+        digest.update(f"{plain!r};".encode())
+
+
+def joined(step, origins, *content, zero_stays=True):
+    """Return the `Origin` of what a step makes of features of other origins.
+
+    Parameters
+    ----------
+    step : str
+        Name of the step.
+    origins : sequence of Origin or None
+        Of what it is applied to; one that is not known makes the result not known.
+    content
+        What determines the step; see `content_digest`.
+    zero_stays : bool, default=True
+        Whether the step makes rows of zeros of such rows.
+    """
+    if any(origin is None for origin in origins):
+        return None
+    vanishing = bool(zero_stays) and all(origin.vanishing for origin in origins)
+    return Origin(content_digest(step, [origin.key for origin in origins], *content), vanishing)
+
+
+def learn_origin(estimator, features):
+    """Note in `features_origin_` what made the features that an estimator is fitted on."""
+    estimator.features_origin_ = None if features.origin is None else features.origin.key
+
+
+def refuse_other_origin(estimator, features):
+    """Raise `InputError` if features were made otherwise than those that an estimator has learnt.
+
+    An estimator that has learnt from features of unknown making takes any.
+    """
+    learnt = getattr(estimator, "features_origin_", None)
+    if learnt is None or (features.origin is not None and features.origin.key == learnt):
+        return
+    name = type(estimator).__name__
+    if features.origin is None:
+        raise InputError(
+            f"these features do not tell what made them, but this {name} was fitted on features "
+            "of a descriptor, and others of the same width would give wrong numbers; compute them "
+            "by the same descriptor, as in model.predict(structures) with a pipeline."
+        )
+    raise InputError(
+        f"these features come from a descriptor, or steps after it, that differ from those that "
+        f"this {name} was fitted on: they have other parameters, or were fitted again since (a fit "
+        "of the pipeline that was interrupted does that too). Fit the whole pipeline again."
+    )
