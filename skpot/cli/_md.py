@@ -34,7 +34,9 @@ def md(
     timestep: Annotated[float, Option(min=1e-6, help="fs")] = 1.0,
     ensemble: Annotated[Ensemble, Option(help="What is held.")] = Ensemble.nvt,
     pressure: Annotated[float, Option(help="GPa, for npt.")] = 0.0,
-    output: Annotated[Path, Option("-o", "--output", help="Extended XYZ.")] = Path("traj.xyz"),
+    output: Annotated[
+        Path, Option("-o", "--output", help="Extended XYZ: a file .xyz or .extxyz.")
+    ] = Path("traj.xyz"),
     log_interval: Annotated[int, Option(min=1, help="Steps between lines and frames.")] = 10,
     repeat: Annotated[
         tuple[int, int, int], Option(min=1, help="Supercell of the start structure.")
@@ -61,6 +63,13 @@ def md(
     killed, the same command with --restart goes on from there, and begins if there is nothing.
     Limits are looked at with each line; beyond one the run stops.
     """
+    from skpot.md._frames import TrajectoryFile, require_xyz
+
+    for path in (output, record):
+        if path is not None:
+            require_xyz(path)
+    if record is not None and record.resolve() == output.resolve():
+        raise CommandError(f"--record and --output are one file, {output}: name another.")
     saved = Path(f"{output}.checkpoint")
     continued = restart and saved.exists()
     if not continued:
@@ -70,15 +79,22 @@ def md(
                 f"{saved} is left from a run that was stopped; add --restart to go on, or --force "
                 "to begin anew."
             )
+    from skpot.exceptions import FileError
     from skpot.md import Calculator, Guard, LimitPassed
     from skpot.md._checkpoint import Checkpoint
-    from skpot.md._dynamics import BlowUp, read_structure, run, thermalise
-    from skpot.md._frames import TrajectoryFile
+    from skpot.md._dynamics import BlowUp, check_settings, run, thermalise
     from skpot.persistence import load
 
+    check_settings(steps, str(ensemble), temperature, pressure, timestep, log_interval, seed)
+    limits = {
+        "max_temperature": max_temperature,
+        "min_distance": min_distance,
+        "max_grade": max_grade,
+        "max_energy_std": max_energy_std,
+        "max_forces_std": max_forces_std,
+    }
     calculator = Calculator(load(model))
-    with reading(start):
-        atoms = read_structure(start).repeat(repeat)
+    atoms = _start(start, repeat)
     atoms.calc = calculator
     settings = {
         "ensemble": str(ensemble),
@@ -88,31 +104,26 @@ def md(
         "log interval": log_interval,
     }
     checkpoint = Checkpoint(saved, settings)
-    if continued:
-        length = checkpoint.load(atoms)
-        velocities = f"and state of step {checkpoint.step} from {saved}"
-    else:
-        length = None
-        checkpoint.remove()
-        velocities = "at random" if thermalise(atoms, temperature, seed) else f"from {start}"
-    limits = {
-        "max_temperature": max_temperature,
-        "min_distance": min_distance,
-        "max_grade": max_grade,
-        "max_energy_std": max_energy_std,
-        "max_forces_std": max_forces_std,
-    }
     guard = None
     if record is not None or any(limit is not None for limit in limits.values()):
         action = "stop" if record is None else "record"
         guard = Guard(atoms, **limits, action=action, path=record)
+    length = checkpoint.load(atoms) if continued else None
+    _require_start(atoms, str(ensemble), guard, saved if continued else start, model)
+    if checkpoint.step > steps:
+        raise CommandError(f"{saved} is of step {checkpoint.step} already: give more --steps.")
+    if continued:
+        velocities = f"and state of step {checkpoint.step} from {saved}"
+    else:
+        checkpoint.remove()
+        velocities = "at random" if thermalise(atoms, temperature, seed) else f"from {start}"
     kind = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
     title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {kind}")
     say(f"  velocities {velocities}")
     say(HEADER)
     began = time.perf_counter()
     try:
-        with TrajectoryFile(output, length) as trajectory:
+        with TrajectoryFile(output, length, checkpoint.tail) as trajectory:
             trace = run(
                 atoms,
                 steps,
@@ -133,6 +144,10 @@ def md(
             f"the run blew up at {error}. {kept}Try a smaller --timestep, a relaxed start, or fit "
             "to structures like those it went through."
         ) from error
+    except FileError as error:
+        raise CommandError(
+            f"{error.filename}: {error.strerror}. Make room and add --restart to go on."
+        ) from error
     except LimitPassed as error:
         raise CommandError(f"the run was stopped: {error}. {output} ends there.") from error
     except KeyboardInterrupt:
@@ -146,6 +161,31 @@ def md(
     if ensemble is Ensemble.nve and trace.time:
         lasted = trace.time[-1] - trace.time[0]
         say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {lasted:g} ps")
+
+
+def _start(path, repeat):
+    """Read the structure to start from and return a supercell of it."""
+    from skpot.md._dynamics import read_structure
+
+    with reading(path):
+        atoms = read_structure(path)
+    for axis, n, vector in zip("abc", repeat, atoms.cell.array, strict=True):
+        if n > 1 and not vector.any():
+            raise CommandError(f"{path} has no cell vector {axis} to repeat {n} times along.")
+    return atoms.repeat(repeat)
+
+
+def _require_start(atoms, ensemble, guard, where, model):
+    """Refuse a structure that the model cannot be used for; then it is not the run that fails."""
+    from skpot.exceptions import InputError, NumericalError
+    from skpot.md._dynamics import check_start
+
+    try:
+        check_start(atoms, ensemble)
+        if guard is not None:
+            guard.look()
+    except (InputError, NumericalError) as error:
+        raise CommandError(f"no run of {where} with {model}: {error}") from error
 
 
 HEADER = (

@@ -1,6 +1,7 @@
 """What is known of whole structures, and the one decision on which of them have a stress."""
 
 import hashlib
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -73,5 +74,7 @@ def digest(*arrays):
     """Return 64 bits that identify the numbers in arrays, the same on every machine."""
     state = hashlib.blake2b(digest_size=8)
     for array in arrays:
-        state.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)))
+        if not (sys.byteorder == "little" and array.dtype.isnative):
+            array = array.astype(array.dtype.newbyteorder("<"))
+        state.update(np.ascontiguousarray(array))
     return int.from_bytes(state.digest(), "little")

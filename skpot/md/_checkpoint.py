@@ -1,10 +1,10 @@
 """The state of a run, in a file from which it goes on."""
 
+import hashlib
 import io
 import json
 import os
 import time
-import zipfile
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ..exceptions import InputError
 from ._frames import replace_file
 
 _PAUSE = 0.2  # s between checkpoints at least: each waits for the disk
+# Differences from the energy and forces of a saved state, where they are computed again, that
+# rounding makes: beyond, another model does. eV per atom and eV/Å.
+_SAME_ENERGY, _SAME_FORCES = 1e-6, 1e-4
 
 
 class Checkpoint:
@@ -28,25 +31,27 @@ class Checkpoint:
     ----------
     step : int
         Steps done before, 0 unless a file was loaded.
+    tail : str or None
+        What the trajectory ended with then, see `FrameFile`.
     """
 
     def __init__(self, path, settings):
         self.path = os.fspath(path)
         self._settings = json.loads(json.dumps(settings))
-        self._state = None
+        self._state = self.tail = None
         self.step = 0
         self._last = -np.inf
 
     def load(self, atoms):
-        """Read the file and put atoms where they were; return bytes of the trajectory."""
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                state = dict(file)
-            header = json.loads(str(state["header"]))
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise InputError(f"{self.path} is no checkpoint of a run") from error
-        if not np.array_equal(state["numbers"], atoms.numbers):
+        """Read the file and put atoms where they were; return bytes of the trajectory.
+
+        Nothing is changed if the file is damaged, or of another run or model.
+        """
+        header, arrays = self._read()
+        if not np.array_equal(arrays["numbers"], atoms.numbers):
             raise InputError(f"{self.path} is of a run of other atoms than these {len(atoms)}")
+        if not np.array_equal(arrays["masses"], atoms.get_masses()):
+            raise InputError(f"{self.path} is of a run of atoms with other masses")
         differing = [
             f"{name} {value} (now {self._settings.get(name)})"
             for name, value in header["settings"].items()
@@ -54,23 +59,63 @@ class Checkpoint:
         ]
         if differing:
             raise InputError(f"{self.path} is of a run with {', '.join(differing)}")
-        atoms.set_cell(state["cell"])
-        atoms.set_pbc(state["pbc"])
-        atoms.set_positions(state["positions"])
-        atoms.set_momenta(state["momenta"])
-        self._state, self.step = header | {"arrays": state}, header["step"]
+        if atoms.calc is not None:
+            trial = atoms.copy()
+            trial.calc = atoms.calc
+            _put(trial, arrays)
+            self._require_model(trial, header["energy"], arrays["forces"])
+        _put(atoms, arrays)
+        self._state, self.step = header | {"arrays": arrays}, header["step"]
+        self.tail = header["tail"]
         return header["length"]
+
+    def _read(self):
+        """Return header and arrays of the file as they were written."""
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = dict(file)
+            found, header = str(arrays.pop("digest")), str(arrays.pop("header"))
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: there is no such checkpoint") from error
+        except Exception as error:  # of zip files, compression, arrays and texts
+            raise InputError(
+                f"{self.path} is no checkpoint of a run, or damaged ({type(error).__name__})"
+            ) from error
+        if found != _digest(header, arrays):
+            raise InputError(f"{self.path} is not as it was written: it is damaged or was changed")
+        return json.loads(header), arrays
+
+    def _require_model(self, atoms, energy, forces):
+        moved = abs(atoms.get_potential_energy() - energy) / len(atoms)
+        turned = np.abs(atoms.get_forces() - forces).max()
+        if not (moved <= _SAME_ENERGY and turned <= _SAME_FORCES):
+            raise InputError(
+                f"{self.path} is of a run with another model: for the same atoms this one gives "
+                f"an energy that differs by {moved:.3g} eV/atom, and forces by {turned:.3g} eV/Å"
+            )
 
     def restore(self, dynamics):
         """Put the integrator where it was, if a state has been loaded; return whether one has."""
         if self._state is None:
             return False
+        arrays = self._state["arrays"]
+        values = [
+            (part, key, getattr(part, key), arrays.get(f"{name}.{key}"))
+            for name, part in _parts(dynamics).items()
+            for key in _variables(part)
+        ]
+        odd = [key for _, key, old, new in values if new is None or np.shape(old) != new.shape]
+        generator = getattr(dynamics, "rng", None)
+        if odd or (generator is None) != (self._state["random"] is None):
+            raise InputError(
+                f"{self.path} has no {', '.join(odd) or 'random numbers'} of this integrator: was "
+                "it written with another version of ASE?"
+            )
+        if generator is not None:
+            generator.bit_generator.state = self._state["random"]
+        for part, key, _, new in values:
+            setattr(part, key, new[()])
         dynamics.nsteps = self.step
-        for name, part in _parts(dynamics).items():
-            for key in _variables(part):
-                setattr(part, key, self._state["arrays"][f"{name}.{key}"][()])
-        if self._state["random"] is not None:
-            dynamics.rng.bit_generator.state = self._state["random"]
         return True
 
     def save(self, dynamics, trajectory, force=False):
@@ -93,24 +138,27 @@ class Checkpoint:
             "settings": self._settings,
             "step": dynamics.nsteps,
             "length": trajectory.sync(),
+            "tail": trajectory.tail(),
             "random": None if generator is None else generator.bit_generator.state,
+            "energy": float(atoms.get_potential_energy()),
         }
         arrays = {
-            f"{name}.{key}": getattr(part, key)
+            f"{name}.{key}": np.asarray(getattr(part, key))
             for name, part in _parts(dynamics).items()
             for key in _variables(part)
         }
-        data = io.BytesIO()
-        np.savez(
-            data,
-            header=np.array(json.dumps(header)),
-            numbers=atoms.numbers,
-            pbc=atoms.pbc,
-            cell=atoms.cell.array,
-            positions=atoms.positions,
-            momenta=atoms.get_momenta(),
-            **arrays,
-        )
+        arrays |= {
+            "numbers": atoms.numbers,
+            "masses": atoms.get_masses(),
+            "pbc": atoms.pbc,
+            "cell": atoms.cell.array,
+            "positions": atoms.positions,
+            "momenta": atoms.get_momenta(),
+            "forces": atoms.get_forces(),
+        }
+        text, data = json.dumps(header), io.BytesIO()
+        digest = np.array(_digest(text, arrays))
+        np.savez(data, header=np.array(text), digest=digest, **arrays)
         replace_file(self.path, data.getvalue())
         self._last = time.monotonic()
 
@@ -118,6 +166,24 @@ class Checkpoint:
         """Delete the file: the run is complete."""
         if os.path.exists(self.path):
             os.unlink(self.path)
+
+
+def _put(atoms, arrays):
+    """Move atoms and cell to a state; constraints keep nothing back."""
+    atoms.set_cell(arrays["cell"], apply_constraint=False)
+    atoms.set_pbc(arrays["pbc"])
+    atoms.set_positions(arrays["positions"], apply_constraint=False)
+    atoms.set_momenta(arrays["momenta"], apply_constraint=False)
+
+
+def _digest(header, arrays):
+    """Return what changes when anything in a checkpoint does."""
+    state = hashlib.blake2b(header.encode(), digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
 
 
 def _parts(dynamics):

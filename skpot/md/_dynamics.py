@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase import units
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.io import read
 from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
-from ..exceptions import EngineError, InputError, MissingDependencyError
+from ..data import cell_volumes, check_structures
+from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
+from ._parameters import choice, number, whole
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
@@ -47,7 +50,7 @@ class Trace:
         self.total.append((potential + atoms.get_kinetic_energy()) / n)
         self.temperature.append(atoms.get_temperature())
         self.energy_std.append(_energy_std(atoms) / n)
-        self.volume.append(atoms.cell.volume / n if atoms.cell.rank == 3 else np.nan)
+        self.volume.append(cell_volumes([atoms.cell.array])[0] / n)
 
 
 def _energy_std(atoms):
@@ -106,7 +109,7 @@ def run(
         Number of steps, those before the checkpoint included.
     ensemble : {"nve", "nvt", "npt"}, default="nve"
         Velocity Verlet; with stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126,
-        014101 (2007)); or isotropic Martyna-Tobias-Klein.
+        014101 (2007)); or isotropic Martyna-Tobias-Klein, for three periodic directions.
     temperature : float, default=300.0
         In K; also sets what counts as blown up.
     pressure : float, default=0.0
@@ -134,18 +137,30 @@ def run(
 
     Raises
     ------
+    ValueError
+        If a parameter makes no sense, or no run can begin with these atoms, for example because
+        the model does not know a species.
     BlowUp
         If an energy is not finite, atoms meet or the temperature leaves all bounds.
     LimitPassed
         By the guard.
     """
+    check_settings(steps, ensemble, temperature, pressure, timestep, interval, random_state)
+    check_start(atoms, ensemble)
     trace = Trace() if trace is None else trace
     started = trace.time[-1] if trace.time else 0.0
     limit = 10.0 * max(temperature, atoms.get_temperature()) + 1000.0
-    dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
+    try:
+        dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        raise InputError(f"ASE's integrator for {ensemble} refuses these atoms: {error}") from error
     continued = bool(trace.time)
     if checkpoint is not None:
         continued |= checkpoint.restore(dynamics)
+    if dynamics.nsteps > steps:
+        raise InputError(
+            f"{dynamics.nsteps} steps are done already, more than the {steps} asked for"
+        )
 
     def watch():
         step = dynamics.nsteps
@@ -166,16 +181,79 @@ def run(
         if guard is not None:
             guard()
 
-    dynamics.attach(watch, interval=1)
     # Matrices of a few hundred rows gain nothing from BLAS threads and much from their absence.
     blas_threads = 1 if len(atoms) < 500 else None
-    try:
-        with threadpool_limits(blas_threads, user_api="blas"):
-            dynamics.run(steps - dynamics.nsteps)
-    except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
-        # The checks of structures: not finite, or two atoms at one place.
-        raise BlowUp(f"step {dynamics.nsteps}: {error}") from error
+    with threadpool_limits(blas_threads, user_api="blas"):
+        for _ in _steps(dynamics, steps - dynamics.nsteps):
+            watch()
     return trace
+
+
+def _steps(dynamics, n):
+    """Yield at the first step of a run, and after each of n steps that succeeds."""
+    first, states = dynamics.nsteps, dynamics.irun(n)
+    while True:
+        try:
+            next(states)
+        except StopIteration:
+            return
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            # The checks of structures: not finite, or two atoms at one place.
+            raise BlowUp(f"step {dynamics.nsteps + 1}: {error}") from error
+        if dynamics.nsteps > first or first == 0:
+            yield
+
+
+def check_settings(steps, ensemble, temperature, pressure, timestep, interval, random_state):
+    """Refuse parameters of `run` that make no sense."""
+    whole("steps", steps, low=0)
+    choice("ensemble", ensemble, ENSEMBLES)
+    number("temperature", temperature, low=0.0, unit="K")
+    if ensemble != "nve":  # a thermostat rescales velocities that are there
+        number(f"temperature of {ensemble}", temperature, above=0.0, unit="K")
+    number("pressure", pressure, unit="GPa")
+    number("timestep", timestep, above=0.0, unit="fs")
+    whole("interval", interval, low=1)
+    whole("random_state", random_state, low=0)
+
+
+def check_start(atoms, ensemble):
+    """Refuse atoms with which no run can begin: then it is not the run that goes wrong.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With calculator and velocities. Energy and forces are computed.
+    ensemble : str
+        "npt" needs three periodic directions and stress.
+    """
+    check_structures([atoms])
+    if atoms.calc is None:
+        raise InputError("atoms have no calculator: atoms.calc = skpot.Calculator(model)")
+    masses, momenta = atoms.get_masses(), atoms.get_momenta()
+    if not (np.isfinite(masses) & (masses > 0.0)).all():
+        raise InputError(f"masses must be positive, got {masses.min():g} u")
+    if not np.isfinite(momenta).all():
+        raise InputError("velocities of the start structure are not finite")
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    if not (np.isfinite(energy) and np.isfinite(forces).all()):
+        raise NumericalError(f"the start structure has an energy of {energy} eV, or such forces")
+    if ensemble == "npt":
+        _check_barostat(atoms)
+
+
+def _check_barostat(atoms):
+    if not atoms.pbc.all():
+        raise InputError(
+            f"npt needs three periodic directions, got pbc={atoms.pbc.tolist()}: it scales all "
+            "cell vectors alike, and the pressure would be that of the vacuum. Use nvt, with a "
+            "cell relaxed before (ase.filters.FrechetCellFilter with mask), or in Python "
+            "ase.md.nptberendsen.Inhomogeneous_NPTBerendsen, which leaves directions out."
+        )
+    try:
+        atoms.get_stress()
+    except PropertyNotImplementedError as error:
+        raise InputError("npt needs stress, which this calculator does not give") from error
 
 
 def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
@@ -190,10 +268,6 @@ def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
             taut=THERMOSTAT_TIME * units.fs,
             rng=np.random.default_rng(random_state),
         )
-    if ensemble != "npt":
-        raise InputError(f"ensemble must be one of {ENSEMBLES}, got {ensemble!r}")
-    if not atoms.pbc.all():
-        raise InputError(f"npt needs three periodic directions, got pbc={atoms.pbc.tolist()}")
     try:
         from ase.md.nose_hoover_chain import IsotropicMTKNPT
     except ImportError as error:

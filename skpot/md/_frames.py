@@ -3,16 +3,29 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import io
 import os
 
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from ..exceptions import InputError
+from ..exceptions import FileError, InputError
 
 # What file systems without locks say; there a second writer goes unnoticed.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_SUFFIXES = (".xyz", ".extxyz")
+_TAIL = 1 << 16  # bytes before the end by which a file of frames is recognized
+
+
+def require_xyz(path):
+    """Refuse a name that programs would take for another format than extended XYZ."""
+    suffix = os.path.splitext(os.fspath(path))[1]
+    if suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"{path} would be read as another format: frames are written as extended XYZ, to a "
+            f"file {' or '.join(_SUFFIXES)}. `ase convert run.xyz run.traj` makes others of it."
+        )
 
 
 class FrameFile:
@@ -27,6 +40,11 @@ class FrameFile:
         The file; it is made if it does not exist.
     length : int, optional
         Bytes to keep; None keeps all whole frames.
+    tail : str, optional
+        What `tail` returned when there were `length` bytes; a file that does not have it there
+        any more is refused.
+    begin : int, default=0
+        Bytes that are known to be whole frames, if there are so many.
 
     Attributes
     ----------
@@ -34,12 +52,16 @@ class FrameFile:
         Bytes of whole frames.
     """
 
-    def __init__(self, path, length=None):
+    def __init__(self, path, length=None, tail=None, begin=0):
         self.path = os.fspath(path)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._lock()
-            self.length = self._whole() if length is None else self._at_least(length)
+            if length is None:
+                length = self._whole(begin)
+            else:
+                require_beginning(self.path, length, tail)
+            self.length = length
             os.ftruncate(self._descriptor, self.length)
         except BaseException:
             self.close()
@@ -54,14 +76,23 @@ class FrameFile:
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
-        except BaseException:
+        except BaseException as error:
             os.ftruncate(self._descriptor, self.length)
+            if isinstance(error, OSError):
+                raise unwritten(self.path, error) from error
             raise
         self.length += size
 
     def sync(self):
         """Have the frames written to the disk itself."""
-        os.fsync(self._descriptor)
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise unwritten(self.path, error) from error
+
+    def tail(self):
+        """Return a digest of the last bytes."""
+        return _tail(self.path, self.length)
 
     def close(self):
         """Close the file, which lets others write it."""
@@ -76,10 +107,11 @@ class FrameFile:
             if error.errno not in _NO_LOCKS:
                 raise
 
-    def _whole(self):
+    def _whole(self, begin):
         """Return the bytes up to the end of the last whole frame."""
-        end = 0
+        end = begin if os.fstat(self._descriptor).st_size >= begin else 0
         with open(self.path, "rb") as file:
+            file.seek(end)
             while head := file.readline():
                 try:
                     n_lines = int(head) + 1
@@ -95,13 +127,27 @@ class FrameFile:
                 end = file.tell()
         return end
 
-    def _at_least(self, length):
-        size = os.fstat(self._descriptor).st_size
-        if size < length:
-            raise InputError(
-                f"{self.path} has {size} bytes, {length} are expected: was it changed?"
-            )
-        return length
+
+def require_beginning(path, length, tail=None):
+    """Refuse a file that does not begin with the frames that were written there."""
+    size = os.path.getsize(path)
+    if size < length:
+        raise InputError(f"{path} has {size} bytes, {length} are expected: was it changed?")
+    if tail is not None and _tail(path, length) != tail:
+        raise InputError(
+            f"{path} does not hold the frames that were written there: was it changed?"
+        )
+
+
+def _tail(path, length):
+    with open(path, "rb") as file:
+        file.seek(max(length - _TAIL, 0))
+        return hashlib.blake2b(file.read(min(length, _TAIL)), digest_size=16).hexdigest()
+
+
+def unwritten(path, error):
+    """Return the error that says which file the system could not write, and what remains."""
+    return FileError(error.errno, f"{error.strerror}; what was written before is kept", path)
 
 
 class TrajectoryFile:
@@ -113,8 +159,9 @@ class TrajectoryFile:
     ----------
     path : str or Path
         The file; an existing one is replaced when this is closed.
-    length : int, optional
-        Bytes of an earlier run to keep and continue; None begins anew.
+    length, tail : optional
+        Bytes of an earlier run to keep and continue, and their end, see `FrameFile`; None begins
+        anew.
 
     Attributes
     ----------
@@ -122,12 +169,16 @@ class TrajectoryFile:
         Frames written, without those of an earlier run.
     """
 
-    def __init__(self, path, length=None):
+    def __init__(self, path, length=None, tail=None):
+        require_xyz(path)
         self.path = os.fspath(path)
         self._part = f"{self.path}.part"
-        if length is not None and not os.path.exists(self._part):
-            os.replace(self.path, self._part)  # that run ended in order
-        self._file = FrameFile(self._part, 0 if length is None else length)
+        if length is not None and not os.path.exists(self._part):  # that run ended in order
+            if not os.path.exists(self.path):
+                raise InputError(f"{self.path} and {self._part} are gone, with the frames so far")
+            require_beginning(self.path, length, tail)
+            os.replace(self.path, self._part)
+        self._file = FrameFile(self._part, 0 if length is None else length, tail)
         self.n_frames = 0
 
     def write(self, atoms, trace):
@@ -146,6 +197,10 @@ class TrajectoryFile:
         self._file.sync()
         return self._file.length
 
+    def tail(self):
+        """Return a digest of the last bytes."""
+        return self._file.tail()
+
     def __enter__(self):
         return self
 
@@ -162,11 +217,16 @@ class TrajectoryFile:
 def replace_file(path, data):
     """Write bytes to a file, whole or not at all."""
     temporary = f"{os.fspath(path)}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise unwritten(os.fspath(path), error) from error
     folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some file systems sync no folders

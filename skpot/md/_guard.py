@@ -1,14 +1,16 @@
 """Limits in a run: stop, record or label where the model leaves what it knows."""
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..core.pairs import closest_squared
 from ..data import as_batch
 from ..data._ase import labels_by
-from ..exceptions import EngineError, InputError
-from ._frames import FrameFile
+from ..exceptions import EngineError, InputError, InputTypeError
+from ._frames import FrameFile, require_xyz
+from ._parameters import choice, number
 
 _ACTIONS = ("stop", "record", "relabel")
 _QUANTITIES = {
@@ -47,9 +49,9 @@ class Guard:
         on; or append it with the labels of `calculator` and go on, so that
         ``model.partial_fit`` can learn from it.
     path : str or Path, optional
-        Extended XYZ to append frames to. With "stop" the last frame goes there too. Frames are
-        whole even if the run is killed; without labels, predictions are not among what
-        `skpot.read` takes for labels.
+        Extended XYZ (.xyz or .extxyz) to append frames to. With "stop" the last frame goes there
+        too. Frames are whole even if the run is killed; without labels, predictions are not among
+        what `skpot.read` takes for labels.
     calculator : ase.calculators.calculator.Calculator, optional
         For "relabel".
 
@@ -106,25 +108,38 @@ class Guard:
             "max_grade": max_grade,
             "max_forces_std": max_forces_std,
         }
-        self._limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self._limits = {
+            name: number(name, limit, above=0.0)
+            for name, limit in limits.items()
+            if limit is not None
+        }
         if not self._limits:
             raise InputError(f"no limit is given; there are {', '.join(limits)}")
-        if action not in _ACTIONS:
-            raise InputError(f"action must be one of {_ACTIONS}, got {action!r}")
+        if not isinstance(atoms, Atoms):
+            raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
+        choice("action", action, _ACTIONS)
         if action != "stop" and path is None:
             raise InputError(f'action "{action}" needs a path for the frames')
         if (action == "relabel") != (calculator is not None):
             raise InputError(f'action "relabel" goes with a calculator, got {calculator}')
+        if path is not None:
+            require_xyz(path)
         self.atoms = atoms
         self.action = action
         self.path = path
         self.calculator = calculator
         self.values = {}
         self.n_recorded = 0
+        self._recorded_bytes = 0
+
+    def look(self):
+        """Find out what is limited, without acting; return and keep it as `values`."""
+        self.values = {name: self._measure(name) for name in self._limits}
+        return self.values
 
     def __call__(self):
         """Look at the atoms and act."""
-        self.values = {name: self._measure(name) for name in self._limits}
+        self.look()
         passed = [
             f"{name} {limit:g} is passed: {self.values[name]:.4g}"
             for name, limit in self._limits.items()
@@ -150,6 +165,8 @@ class Guard:
         if name == "min_distance":
             return self._closest()
         quantity = _QUANTITIES[name]
+        if atoms.calc is None:
+            raise InputError(f"{name} limits {quantity}, but atoms have no calculator")
         try:
             value = np.max(atoms.calc.get_property(quantity, atoms))
         except PropertyNotImplementedError as error:
@@ -172,10 +189,11 @@ class Guard:
             frame.calc = SinglePointCalculator(
                 frame, **{name: label for name, label in labels.items() if label is not None}
             )
-        file = FrameFile(self.path)
+        file = FrameFile(self.path, begin=self._recorded_bytes)
         try:
             file.append(frame)
             file.sync()
         finally:
             file.close()
         self.n_recorded += 1
+        self._recorded_bytes = file.length

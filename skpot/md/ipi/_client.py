@@ -3,11 +3,13 @@
 import time
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.socketio import SocketClient, SocketClosed
 
 from ...data import cell_volumes
-from ...exceptions import ServerError
+from ...exceptions import InputError, InputTypeError, ServerError
 from .._calculator import Calculator
+from .._parameters import number, whole
 
 _PAUSE = 0.2  # s between attempts to connect
 
@@ -39,7 +41,9 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
     Raises
     ------
     ServerError
-        If there is no server.
+        If there is no server, or it does not keep to the protocol.
+    ValueError
+        If the model does not know the species, or the server has other atoms.
 
     Examples
     --------
@@ -48,27 +52,57 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
 
         skpot.md.ipi.run_client(skpot.load("model.skpot"), atoms, unix="silicon")
     """
+    patience = number("patience", patience, low=0.0, unit="s")
+    whole("port", port, low=1, high=65535)
+    if not isinstance(atoms, Atoms):
+        raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
     atoms = atoms.copy()
-    atoms.calc = Calculator(model, uncertainty=False)
-    client = _connect(unix, host, port, patience)
+    atoms.calc = Calculator(model)
+    if atoms.calc.compiled_ is not None:
+        atoms.calc.compiled_.species_index(atoms.numbers)  # refuses unknown ones before the server
+    client = _connect(len(atoms), unix, host, port, patience)
     n_evaluations = 0
     try:
-        has_stress = bool(np.isfinite(cell_volumes([atoms.cell.array])[0]))
-        for _ in client.irun(atoms, use_stress=has_stress):
+        for _ in client.irun(atoms, use_stress=True):
             n_evaluations += 1
     except (ConnectionResetError, BrokenPipeError, SocketClosed):
         pass  # how some servers end
+    except (KeyError, AssertionError) as error:
+        raise ServerError(f"the server does not keep to i-PI's protocol: {error}") from error
     finally:
         client.close()
     return n_evaluations
 
 
-def _connect(unix, host, port, patience):
+class _Client(SocketClient):
+    """Refuses other atoms; sends the virial wherever the server's cell has a volume."""
+
+    def __init__(self, n_atoms, **where):
+        super().__init__(**where)
+        receive = self.protocol.recvposdata
+
+        def received():
+            cell, inverse, positions = receive()
+            if len(positions) != n_atoms:
+                raise InputError(
+                    f"the server has {len(positions)} atoms, the start structure {n_atoms}: name "
+                    "the file that i-PI starts from"
+                )
+            return cell, inverse, positions
+
+        self.protocol.recvposdata = received
+
+    def calculate(self, atoms, use_stress):
+        has_stress = bool(np.isfinite(cell_volumes([atoms.cell.array])[0]))
+        return super().calculate(atoms, has_stress)
+
+
+def _connect(n_atoms, unix, host, port, patience):
     where = f"unix socket {unix}" if unix is not None else f"{host}:{port}"
     deadline = time.monotonic() + patience
     while True:
         try:
-            return SocketClient(host=host, port=port, unixsocket=unix)
+            return _Client(n_atoms, host=host, port=port, unixsocket=unix)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if time.monotonic() > deadline:
                 raise ServerError(
@@ -76,3 +110,5 @@ def _connect(unix, host, port, patience):
                     "address in <ffsocket>"
                 ) from error
             time.sleep(_PAUSE)
+        except OSError as error:
+            raise ServerError(f"{where} cannot be reached: {error}") from error

@@ -57,6 +57,8 @@ class SkpotDriver:
         """
         if not isinstance(cell, list):
             return self([cell], [pos])[0]
+        if len(cell) != len(pos):
+            raise InputError(f"i-PI sent {len(cell)} cells for {len(pos)} sets of positions")
         frames = []
         for vectors, positions in zip(cell, pos, strict=True):
             frame = self._template.copy()
