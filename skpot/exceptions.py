@@ -14,6 +14,9 @@ Stop at the first warning about labels, and show no others:
 ...     warnings.simplefilter("error", LabelWarning)
 """
 
+import sys
+import warnings
+
 __all__ = [
     "CacheWarning",
     "EngineError",
@@ -36,47 +39,6 @@ __all__ = [
     "StructureError",
     "StructureWarning",
 ]
-
-
-class _OneCause(str):
-    """A message that equals every other message of the same cause."""
-
-    def __new__(cls, cause, text):
-        self = super().__new__(cls, text)
-        self.cause = cause
-        return self
-
-    def __eq__(self, other):
-        return self.cause == other.cause if isinstance(other, _OneCause) else NotImplemented
-
-    def __hash__(self):
-        return hash(self.cause)
-
-    def __getnewargs__(self):
-        return self.cause, str(self)
-
-
-def one_cause(cause, text):
-    """Return the message of a warning that is to be shown once, whatever numbers are in it.
-
-    Python shows a warning once for each place and message. Indices and figures make the message
-    another one in every fold of a cross-validation, though the cause is one; with this, the first
-    is shown and the others count as the same. Filters work as ever: "always" shows all, "error"
-    raises, and patterns see the whole text.
-
-    Parameters
-    ----------
-    cause : str
-        What is warned of.
-    text : str
-        The message.
-
-    Returns
-    -------
-    message : str
-        To be passed to `warnings.warn`.
-    """
-    return _OneCause(cause, text)
 
 
 class SkpotError(Exception):
@@ -157,3 +119,70 @@ class EngineWarning(SkpotWarning):
 
 class CacheWarning(SkpotWarning):
     """Something could not be kept for later, so that it will be computed again."""
+
+
+def warn_once(cause, message, category):
+    """Warn at the line of the user's code that is running, once for each cause.
+
+    Python shows a warning once for each line and message. In a cross-validation that fails twice:
+    indices and figures make each fold's message another one, and scikit-learn enters
+    `warnings.catch_warnings`, after which Python has forgotten what it has shown. Here the line is
+    that of whoever called skpot, scikit-learn or joblib, and the cause counts instead of the
+    message. Filters work as ever: "always" shows all, "error" raises.
+
+    Parameters
+    ----------
+    cause : str
+        What is warned of.
+    message : str
+        With all figures.
+    category : type
+        A subclass of `SkpotWarning`.
+    """
+    frame = _user_frame(sys._getframe(1))
+    where = frame.f_code.co_filename, frame.f_lineno
+    module = frame.f_globals.get("__name__", "<unknown>")
+    registry = frame.f_globals.get("__warningregistry__")
+    if not isinstance(registry, _Registry):
+        registry = frame.f_globals["__warningregistry__"] = _Registry(registry or {})
+    if _action(message, category, module, where[1]) in ("default", "module", "once"):
+        # Who records warnings (`catch_warnings(record=True)`) begins with an empty record.
+        shown = cause, category, where, getattr(warnings, "_showwarnmsg_impl", None)
+        if shown in registry.shown:
+            return
+        registry.shown.add(shown)
+    warnings.warn_explicit(message, category, *where, module, registry)
+
+
+class _Registry(dict):
+    """Python's record of warnings shown by a module; Python empties it, but not what is `shown`."""
+
+    def __init__(self, entries):
+        super().__init__(entries)
+        self.shown = set()
+
+
+_LIBRARIES = ("skpot", "sklearn", "joblib", "concurrent", "multiprocessing", "threading")
+_LIBRARIES += ("contextlib", "functools")
+
+
+def _user_frame(frame):
+    """Return the innermost frame of other code than these libraries'; the last if there is none."""
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _LIBRARIES:
+            break
+        frame = frame.f_back
+    return frame
+
+
+def _action(text, category, module, line):
+    """Return what Python's filters do with a warning."""
+    for action, message, kind, origin, where in warnings.filters:
+        if issubclass(category, kind) and where in (0, line):
+            if _matches(message, text) and _matches(origin, module):
+                return action
+    return warnings.defaultaction
+
+
+def _matches(pattern, text):
+    return pattern is None or (pattern == text if isinstance(pattern, str) else pattern.match(text))

@@ -63,7 +63,7 @@ class PairRidge(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     def fit(self, X, y, sample_weight=None):
         X = check_structures(X)
-        labels = check_targets(y, [len(atoms) for atoms in X], self.targets, stacklevel=3)
+        labels = check_targets(y, [len(atoms) for atoms in X], self.targets)
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)
         energy, _ = self._rows(X)
         rows, values = [energy * weight[:, None]], [labels.energy * weight]

@@ -1,21 +1,24 @@
 """What labels must satisfy before a model is fitted to them, and what looks like a mistake."""
 
-import hashlib
-import warnings
-
 import numpy as np
 from sklearn.utils import column_or_1d
 
 from skpot.data._checks import some, summarize
+from skpot.data._label_warnings import (
+    composition,
+    warn_about_duplicates,
+    warn_about_energies,
+    warn_about_forces,
+    warn_about_stress,
+)
 from skpot.data._targets import Targets
-from skpot.exceptions import LabelError, LabelWarning
+from skpot.exceptions import LabelError, LabelWarning, warn_once
 
 BLOCKS = ("energy", "forces", "stress")
 
-_LARGE_FORCE = 50.0  # eV/Å
-_ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
-_LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
-_GPA = 160.21766208  # GPa in eV/Å³
+# Beyond these no number is one of eV and Å: all electrons of the heaviest element are bound by
+# 1.5e6 eV, and its nuclei repel each other with 2e6 eV/Å when they are 0.3 Å apart.
+_LARGEST = {"energy": 1e7, "forces": 1e7, "stress": 1e7}  # eV per atom, eV/Å, eV/Å³
 
 
 def check_targets(
@@ -25,13 +28,13 @@ def check_targets(
     *,
     numbers=None,
     info=None,
-    environments=None,
-    stacklevel=2,
+    keys=None,
 ):
     """Check labels against structures and return them as `Targets`.
 
     Everything that makes a fit impossible is reported in one error, with structure indices; what
-    is merely suspicious is a warning each.
+    is merely suspicious is a warning for each cause, shown once for each line of the user's code:
+    a cross-validation tells it once.
 
     Parameters
     ----------
@@ -43,14 +46,13 @@ def check_targets(
         Labels to use. "auto" takes what is there; named labels must be there for every structure
         (stress for every structure that has one) and others are dropped.
     numbers : ndarray of int of shape (n_atoms_total,), default=None
-        Atomic numbers; without them no warning about composition and stress is given.
+        Atomic numbers; without them no warning about composition and stress is given, and numbers
+        of any size are taken.
     info : StructureInfo, default=None
         Volumes (NaN for structures that have no stress) and periodicity.
-    environments : ndarray of shape (n_atoms_total or n_structures, n_columns), default=None
-        Rows that are the same for structures that are the same, features for example; without
-        them no warning about structures that occur twice is given.
-    stacklevel : int, default=2
-        Of the warnings; 2 is the caller.
+    keys : ndarray of shape (n_structures,), default=None
+        What identifies the structures, such as `StructureInfo.keys`; without them no warning about
+        structures that occur twice is given.
 
     Returns
     -------
@@ -60,8 +62,8 @@ def check_targets(
     Raises
     ------
     ValueError
-        On labels that are not finite, forces for another number of atoms, labels that `targets`
-        demands and y lacks, no labels at all.
+        On labels that are not finite or too large to be in eV and Å, forces for another number of
+        atoms, labels that `targets` demands and y lacks, no labels at all.
 
     Warns
     -----
@@ -90,26 +92,28 @@ def check_targets(
     labels, without_volume = _without_empty_stress(labels, exists)
     if not (labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()):
         raise LabelError(f"y holds no labels at all: {labels!r}")
-    _raise_for_values(labels, n_atoms, exists)
+    of_atoms = numbers is not None and np.all(np.asarray(numbers) > 0)
+    _raise_for_values(labels, n_atoms, exists, _LARGEST if of_atoms else {})
     if len(without_volume):
-        _warn(
+        warn_once(
+            "stress without volume",
             f"{len(without_volume)} structures have no cell with three independent vectors, so no "
             f"stress, but labels of zero: structures {some(without_volume)}. These labels are "
             "ignored.",
-            stacklevel,
+            LabelWarning,
         )
 
-    _warn_about_forces(labels, stacklevel)
-    offsets = np.concatenate([[0], np.cumsum(n_atoms)])
+    warn_about_forces(labels)
     if numbers is not None:
-        counts = _composition(np.asarray(numbers), offsets)
-        _warn_about_energies(labels, counts, stacklevel)
+        offsets = np.concatenate([[0], np.cumsum(n_atoms)])
+        counts = composition(np.asarray(numbers), offsets)
+        warn_about_energies(labels, counts)
         if info is not None:
             # Vacuum in the cell of a slab or molecule tells nothing of how it resists pressure.
             volumes = np.where(info.bulk, info.volumes, np.nan)
-            _warn_about_stress(labels, counts, volumes, stacklevel)
-    if environments is not None:
-        _warn_about_duplicates(labels, np.asarray(environments), numbers, offsets, stacklevel)
+            warn_about_stress(labels, counts, volumes)
+    if keys is not None:
+        warn_about_duplicates(labels, np.asarray(keys))
     return labels
 
 
@@ -121,7 +125,10 @@ def _as_targets(y):
         )
     if isinstance(y, Targets):
         return y
-    return Targets(np.asarray(column_or_1d(y, warn=True), dtype=np.float64))
+    if not isinstance(y, list | tuple):  # which NumPy would make text or numbers of
+        flat = column_or_1d(y, warn=True)
+        y = np.ma.ravel(y) if isinstance(y, np.ma.MaskedArray) else flat
+    return Targets(y)
 
 
 def _demanded(targets):
@@ -182,7 +189,7 @@ def _raise_for_missing(labels, demanded, exists, plain):
     raise LabelError(f"targets={demanded} demands more than y holds: {'; '.join(problems)}. {hint}")
 
 
-def _raise_for_values(labels, n_atoms, exists):
+def _raise_for_values(labels, n_atoms, exists, largest):
     problems = {}
     for i in np.flatnonzero(labels.has_energy & ~np.isfinite(labels.energy)):
         problems.setdefault(i, []).append(f"energy is {labels.energy[i]}")
@@ -209,6 +216,8 @@ def _raise_for_values(labels, n_atoms, exists):
             problems.setdefault(i, []).append(
                 f"stress is {labels.stress[i]}, but its cell has no three independent vectors"
             )
+    for i, text in _too_large(labels, n_atoms, largest):
+        problems.setdefault(i, []).append(text)
     if not problems:
         return
     message = summarize({i: "; ".join(text) for i, text in problems.items()}, len(labels))
@@ -220,113 +229,21 @@ def _raise_for_values(labels, n_atoms, exists):
     raise LabelError(message)
 
 
-def _warn(message, stacklevel):
-    warnings.warn(message, LabelWarning, stacklevel=stacklevel + 1)
-
-
-def _warn_about_forces(labels, stacklevel):
-    owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
-    magnitude = np.sqrt((labels.forces_flat**2).sum(axis=1))
-    known = ~np.isnan(magnitude)
-    owners, magnitude = owners[known], magnitude[known]
-    if not len(magnitude):
-        return
-    # Perfect crystals have no forces at all: they say nothing about the usual size.
-    usual = magnitude[magnitude > 0.01]
-    robust = 1.4826 * np.median(usual) if len(usual) else 0.0
-    odd, deviations = _ODD_FORCE
-    limit = min(_LARGE_FORCE, max(odd, deviations * robust))
-    # Many above the limit are another kind of structure, not outliers.
-    if len(np.unique(owners[magnitude > limit])) > 0.02 * labels.has_forces.sum() + 1:
-        limit = _LARGE_FORCE
-    outliers = magnitude > limit
-    if outliers.any():
-        structures = np.unique(owners[outliers])
-        _warn(
-            f"{outliers.sum()} atoms have forces above {limit:.3g} eV/Å, up to "
-            f"{magnitude.max():.3g} eV/Å, where {np.median(magnitude):.3g} eV/Å is usual: "
-            f"structures {some(structures)}. A few such atoms can dominate a fit; check them, "
-            "drop them or give them a larger noise.",
-            stacklevel + 1,
-        )
-
-
-def _composition(numbers, offsets):
-    """Count the atoms of each species, (n_structures, n_species)."""
-    species, index = np.unique(numbers, return_inverse=True)
-    counts = np.zeros((len(offsets) - 1, len(species)))
-    np.add.at(counts, (np.repeat(np.arange(len(counts)), np.diff(offsets)), index), 1.0)
-    return counts
-
-
-def _warn_about_energies(labels, counts, stacklevel):
-    rows = np.flatnonzero(labels.has_energy)
-    energy, counts = labels.energy[rows], counts[rows]
-    sizes = counts.sum(axis=1)
-    if len(rows) < 10 or sizes.max() < 1.5 * sizes.min() or not np.ptp(energy):
-        return  # too few, or too alike, to tell
-    residual = energy - counts @ np.linalg.lstsq(counts, energy, rcond=None)[0]
-    explained = 1.0 - (residual**2).sum() / ((energy - energy.mean()) ** 2).sum()
-    if explained < 0.5:
-        _warn(
-            f"composition explains {max(explained, 0.0):.0%} of the variance of the energies, of "
-            f"structures of {sizes.min():.0f} to {sizes.max():.0f} atoms; for total energies it is "
-            "nearly all. Energies per atom, or a mix of units or of codes?",
-            stacklevel + 1,
-        )
-
-
-def _warn_about_stress(labels, counts, volumes, stacklevel):
-    rows = np.flatnonzero(labels.has_stress & np.isfinite(volumes))
-    if not len(rows):
-        return
-    stress = labels.stress[rows]
-    large = np.abs(stress).max(axis=1) > _LARGE_STRESS
-    if large.mean() > 0.25:
-        _warn(
-            f"{large.sum()} of {len(rows)} stresses exceed {_LARGE_STRESS} eV/Å³ "
-            f"({_GPA * _LARGE_STRESS:.0f} GPa), up to {np.abs(stress).max():.3g}: stress in GPa "
-            "or kbar, or a virial in eV (skpot.read has virial_key for these)?",
-            stacklevel + 1,
-        )
-    sizes = counts[rows].sum(axis=1)
-    fractions = np.round(counts[rows] / sizes[:, None], 6)
-    volume, mean = volumes[rows] / sizes, stress[:, :3].mean(axis=1)
-    group = np.unique(fractions, axis=0, return_inverse=True)[1].ravel()
-    for g in range(group.max() + 1):
-        v, s = volume[group == g], mean[group == g]
-        if len(v) < 20 or np.ptp(v) < 0.02 * v.mean() or not np.ptp(s):
+def _too_large(labels, n_atoms, largest):
+    """Yield structures and texts where finite labels are beyond what is possible."""
+    owner = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
+    blocks = {
+        "energy": (np.arange(len(labels)), labels.energy / n_atoms, "eV per atom"),
+        "forces": (owner, np.abs(labels.forces_flat).max(axis=1, initial=0.0), "eV/Å"),
+    }
+    if labels.stress is not None:
+        rows = np.arange(len(labels))
+        blocks["stress"] = rows, np.abs(labels.stress).max(axis=1), "eV/Å³"
+    for block, limit in largest.items():
+        if block not in blocks:
             continue
-        correlation = np.corrcoef(v, s)[0, 1]
-        if correlation < -0.7:
-            _warn(
-                f"stress falls with volume (correlation {correlation:.2f} in {len(v)} structures "
-                "of one composition): the sign looks wrong. Tension is positive, as in ASE; VASP "
-                "and others print pressure.",
-                stacklevel + 1,
-            )
-            return
-
-
-def _warn_about_duplicates(labels, environments, numbers, offsets, stacklevel):
-    seen, pairs = {}, []
-    whole = len(environments) == len(offsets) - 1
-    for i, (a, b) in enumerate(zip(offsets[:-1], offsets[1:])):
-        rows = environments[i : i + 1] if whole else environments[a:b]
-        key = hashlib.blake2b(np.ascontiguousarray(rows), digest_size=16)
-        if numbers is not None:
-            key.update(np.ascontiguousarray(numbers[a:b]))
-        first = seen.setdefault((b - a, key.digest()), i)
-        if first != i:
-            pairs.append((first, i))
-    if not pairs:
-        return
-    first, second = np.array(pairs).T
-    differ = np.abs(labels.energy[first] - labels.energy[second]) > 1e-6  # NaN: not known
-    _warn(
-        f"{len(pairs)} structures occur twice (the same environments throughout): "
-        + some([f"{i} = {j}" for i, j in pairs])
-        + (f"; {differ.sum()} of them with another energy" if differ.any() else "")
-        + ". In a cross-validation they leak from training to test unless they share a group.",
-        stacklevel + 1,
-    )
+        owners, values, unit = blocks[block]
+        bad = np.flatnonzero((np.abs(values) > limit) & np.isfinite(values))
+        for i, k in zip(*np.unique(owners[bad], return_index=True), strict=True):
+            value = values[bad[k]]
+            yield i, f"{block} of {value:.3g} {unit} cannot be: is the label damaged?"

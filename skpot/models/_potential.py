@@ -83,8 +83,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             numbers=features.numbers,
             info=features.info,
             # Rows of a table may repeat; structures that do are worth a warning.
-            environments=features.values if structures else None,
-            stacklevel=7,  # past `fit` and the two wrappers of it
+            keys=features.info.keys if structures else None,
         )
         weight = _weights(sample_weight, features)
         features, term = self._parts(features)

@@ -2,8 +2,14 @@ import warnings
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from sklearn.exceptions import DataConversionWarning
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 
+from skpot import SOAP, SparseGPR
 from skpot.data import StructureInfo, Targets, check_targets
 from skpot.exceptions import LabelError, LabelWarning
 
@@ -126,18 +132,91 @@ def test_crystals_do_not_make_outliers_of_liquids():
     assert not caught("forces", Targets(np.zeros(100), forces), [3] * 100)
 
 
-def test_energies_unrelated_to_composition():
-    sizes = RNG.integers(4, 40, size=50)
-    numbers = RNG.choice([1, 8], size=sizes.sum())
+@pytest.fixture(scope="module")
+def molecules():
+    """Total energies of 50 molecules of 4 to 39 atoms H and O, sizes, numbers."""
+    rng = np.random.default_rng(2)
+    sizes = rng.integers(4, 40, size=50)
+    numbers = rng.choice([1, 8], size=sizes.sum())
     owner = np.repeat(np.arange(50), sizes)
-    total = np.bincount(owner, np.where(numbers == 1, -13.6, -430.0)) + RNG.normal(size=50)
-    assert not caught("composition", total, sizes, numbers=numbers)
-    (text,) = caught("composition", total / sizes**1.2, sizes, numbers=numbers)
-    assert "4 to 39 atoms" in text and "per atom" in text
-    mixed = np.where(np.arange(50) % 2 == 0, total / 27.2, total)
-    assert caught("composition", mixed, sizes, numbers=numbers)
-    # One size: nothing can be said.
+    total = np.bincount(owner, np.where(numbers == 1, -13.6, -430.0)) + rng.normal(size=50)
+    return total, sizes, numbers
+
+
+@pytest.fixture(scope="module")
+def alloys():
+    """Energies by EMT, which composition does not explain, of 60 alloys; sizes, numbers."""
+    rng = np.random.default_rng(3)
+    energies, sizes, numbers = [], [], []
+    for _ in range(60):
+        atoms = bulk("Cu", cubic=True, a=rng.uniform(3.55, 3.95)) * rng.integers(1, 3, 3)
+        atoms.symbols = rng.choice(["Cu", "Au", "Ni"], len(atoms))
+        atoms.rattle(rng.choice([0.01, 0.2]), rng=rng)
+        atoms.calc = EMT()
+        energies.append(atoms.get_potential_energy())
+        sizes.append(len(atoms))
+        numbers.append(atoms.numbers)
+    return np.array(energies), np.array(sizes), np.concatenate(numbers)
+
+
+UNITS = {"Hartree": 27.2114, "Rydberg": 13.6057, "kcal/mol": 1 / 23.0605, "kJ/mol": 1 / 96.4853}
+
+
+def test_total_energies_are_no_matter(molecules, alloys):
+    for total, sizes, numbers in (molecules, alloys):
+        for shift in (0.0, -3.5):
+            y = total + shift * sizes
+            assert not caught("composition", y, sizes, numbers=numbers)
+            few = slice(0, 9), numbers[: sizes[:9].sum()]
+            assert not caught("composition", y[few[0]], sizes[:9], numbers=few[1])
+    # One size: nothing can be said. Nor of energies that are zero on average, or zero.
     assert not caught("composition", RNG.normal(size=50), [3] * 50, numbers=np.ones(150))
+    sizes = RNG.integers(2, 30, 50)
+    for energy in (RNG.normal(size=50) * sizes, RNG.normal(size=50) * sizes**0.5, np.zeros(50)):
+        assert not caught("composition", energy, sizes, numbers=np.ones(sizes.sum()))
+
+
+def test_free_atoms_among_crystals_are_no_matter():
+    sizes = np.where(np.arange(40) % 4 == 0, 1, 8)
+    y = np.where(sizes == 1, -0.19, -3.74 * 8) + RNG.normal(0, 0.1, 40)
+    assert not caught("composition", y, sizes, numbers=np.full(sizes.sum(), 13))
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.5])
+def test_energies_per_atom(molecules, alloys, shift):
+    for total, sizes, numbers in (molecules, alloys):
+        if not shift and total is alloys[0]:
+            continue  # a cohesive energy near zero is as good a number per atom
+        total = total + shift * sizes
+        (text,) = caught("composition", total / sizes, sizes, numbers=numbers)
+        assert "as energies per atom. " in text and f"{sizes.min()} to {sizes.max()} atoms" in text
+        for every in (2, 7):
+            some = np.arange(len(sizes)) % every == 0
+            for mixed in (
+                np.where(some, total / sizes, total),
+                np.where(some, total, total / sizes),
+            ):
+                (text,) = caught("composition", mixed, sizes, numbers=numbers)
+                assert "per atom in some structures" in text
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("every", [2, 5, 9])
+def test_mixes_of_units(molecules, alloys, unit, every):
+    for (total, sizes, numbers), shift in ((molecules, 0.0), (alloys, -3.5)):
+        total = total + shift * sizes
+        some = np.arange(len(sizes)) % every == 0
+        for rows in (some, ~some):
+            mixed = np.where(rows, total / UNITS[unit], total)
+            (text,) = caught("composition", mixed, sizes, numbers=numbers)
+            assert f"energies in {unit} in some structures" in text
+
+
+def test_mixes_of_codes(alloys):
+    total, sizes, numbers = alloys
+    y = np.where(np.arange(60) % 3 == 0, total - 4000.0 * sizes, total - 5.0 * sizes)
+    (text,) = caught("composition", y, sizes, numbers=numbers)
+    assert "those of one composition differ by more than 20 eV per atom" in text
 
 
 def pressure_curve(n=40):
@@ -180,22 +259,74 @@ def test_stress_of_structures_without_volume():
 
 
 def test_structures_that_occur_twice():
-    rows = RNG.normal(size=(8, 3))
-    rows[6:] = rows[:2]
-    y = np.array([1.0, 2.0, 3.0, 1.5])
-    (text,) = caught("twice", y, [2] * 4, environments=rows)
-    assert "1 structures" in text and "0 = 3" in text and "1 of them with another energy" in text
-    assert not caught("twice", y, [2] * 4, environments=rows, numbers=[1, 1, 1, 1, 1, 1, 1, 2])
-    assert not caught("twice", y, [2, 2, 2, 2], environments=rows + np.arange(8)[:, None])
+    y = np.array([1.0, 2.0, 3.0, 1.5, 2.0])
+    (text,) = caught("twice", y, [2] * 5, keys=[7, 8, 9, 7, 8])
+    assert "2 structures occur twice: 0 = 3, 1 = 4; 1 of them with another energy" in text
+    assert not caught("twice", y, [2] * 5, keys=np.arange(5))
+    assert not caught("twice", y, [2] * 5)
+
+
+def test_structures_without_neighbors_do_not_occur_twice():
+    far = [Atoms("Ar2", [[0, 0, 0], [0, 0, r]]) for r in (8.0, 9.0, 10.0)]
+    features = SOAP(cutoff=3.0, n_max=2, l_max=1).fit_transform([*far, far[1].copy()])
+    rows = features.values.reshape(4, -1)
+    assert np.array_equal(rows[0], rows[2])
+    (text,) = caught("twice", -np.arange(4.0), [2] * 4, keys=features.info.keys)
+    assert "1 structures occur twice: 1 = 3" in text
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        SparseGPR(n_sparse=2).fit(features[:3], Targets([-1.0, -1.5, -1.7]))
+    assert not any("twice" in str(w.message) for w in found)
 
 
 def test_warnings_point_at_the_caller():
     with pytest.warns(UserWarning) as found:
-        check_targets(np.zeros(2), [1, 1], environments=np.zeros((2, 1)))
+        check_targets(np.zeros(2), [1, 1], keys=[1, 1])
     assert found[0].filename == __file__
 
 
-def test_duplicates_among_rows_of_structures():
-    rows = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
-    with pytest.warns(UserWarning, match="1 structures occur twice.*0 = 2"):
-        check_targets([-2.0, -3.0, -2.0], [2, 3, 2], environments=rows)
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([-1.0, 1e300], "energy of 5e\\+299 eV per atom cannot be"),
+        ([-1.0, -1e9], "energy of -5e\\+08 eV per atom cannot be"),
+        (Targets([0.0, 0.0], [None, [[0, 0, 0], [0, 1e200, 0]]]), "forces of 1e\\+200 eV/Å"),
+        (Targets([0.0, 0.0], None, [None, [0, 0, 0, 0, -1e9, 0]]), "stress of 1e\\+09 eV/Å³"),
+    ],
+)
+def test_numbers_that_are_none_of_eV(y, message):
+    with pytest.raises(LabelError, match=f"1 of 2(.|\n)*structure 1: {message}"):
+        check_targets(y, [2, 2], numbers=[1] * 4)
+    quiet(y, [2, 2], numbers=[0] * 4) if isinstance(y, list) else None  # rows of a table
+
+
+@pytest.mark.parametrize("odd", ["-5.0 eV", "3.0", True, [1.0, 2.0], 1j])
+def test_what_is_no_number_is_named(odd):
+    for y in ([-4.9, odd], (-4.9, odd)):
+        with pytest.raises(LabelError, match="structure 1: energy "):
+            check_targets(y, [1, 1])
+
+
+def test_masks_and_none_are_missing_energies():
+    for y in (np.ma.array([1.0, 9.0], mask=[0, 1]), [1.0, None], (1.0, np.ma.masked)):
+        labels = check_targets(y, [1, 1])
+        assert labels.has_energy.tolist() == [True, False]
+    column = np.ma.array([[1.0], [9.0]], mask=[[0], [1]])
+    with pytest.warns(DataConversionWarning):
+        assert check_targets(column, [1, 1]).has_energy.tolist() == [True, False]
+
+
+def test_a_cross_validation_warns_once():
+    rng = np.random.default_rng(0)
+    X = [Atoms("Ar2", [[0, 0, 0], [0, 0, r]]) for r in rng.uniform(2.5, 3.0, 40)]
+    X += [atoms.copy() for atoms in X[:20]]
+    forces = rng.normal(size=(60, 2, 3))
+    forces[::6] = 1e4
+    y = Targets(rng.normal(size=60), forces)
+    model = make_pipeline(SOAP(cutoff=4.0, n_max=2, l_max=1), SparseGPR(n_sparse=4))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        cross_val_score(model, X, y, cv=4)
+    texts = [str(w.message) for w in found if issubclass(w.category, LabelWarning)]
+    assert sum("occur twice" in text for text in texts) == 1
+    assert sum("forces above" in text for text in texts) == 1

@@ -1,0 +1,117 @@
+"""What looks like a mistake in labels that can be used."""
+
+import numpy as np
+
+from skpot.data._checks import some
+from skpot.data._energy_units import suspected_units
+from skpot.exceptions import LabelWarning, warn_once
+
+_LARGE_FORCE = 50.0  # eV/Å
+_ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
+_LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
+_GPA = 160.21766208  # GPa in eV/Å³
+
+
+def warn_about_forces(labels):
+    """Warn of forces far above the usual ones."""
+    owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
+    magnitude = np.sqrt((labels.forces_flat**2).sum(axis=1))
+    known = ~np.isnan(magnitude)
+    owners, magnitude = owners[known], magnitude[known]
+    if not len(magnitude):
+        return
+    # Perfect crystals have no forces at all: they say nothing about the usual size.
+    usual = magnitude[magnitude > 0.01]
+    robust = 1.4826 * np.median(usual) if len(usual) else 0.0
+    odd, deviations = _ODD_FORCE
+    limit = min(_LARGE_FORCE, max(odd, deviations * robust))
+    # Many above the limit are another kind of structure, not outliers.
+    if len(np.unique(owners[magnitude > limit])) > 0.02 * labels.has_forces.sum() + 1:
+        limit = _LARGE_FORCE
+    outliers = magnitude > limit
+    if outliers.any():
+        structures = np.unique(owners[outliers])
+        warn_once(
+            "outliers among the forces",
+            f"{outliers.sum()} atoms have forces above {limit:.3g} eV/Å, up to "
+            f"{magnitude.max():.3g} eV/Å, where {np.median(magnitude):.3g} eV/Å is usual: "
+            f"structures {some(structures)}. A few such atoms can dominate a fit; check them, "
+            "drop them or give them a larger noise.",
+            LabelWarning,
+        )
+
+
+def composition(numbers, offsets):
+    """Count the atoms of each species, (n_structures, n_species)."""
+    species, index = np.unique(numbers, return_inverse=True)
+    counts = np.zeros((len(offsets) - 1, len(species)))
+    np.add.at(counts, (np.repeat(np.arange(len(counts)), np.diff(offsets)), index), 1.0)
+    return counts
+
+
+def warn_about_energies(labels, counts):
+    """Warn of energies per atom, or of a mix of units; `counts` (n_structures, n_species)."""
+    rows = np.flatnonzero(labels.has_energy)
+    suspicion = suspected_units(labels.energy[rows], counts[rows])
+    if suspicion:
+        sizes = counts[rows].sum(axis=1)
+        warn_once(
+            "units of energies",
+            f"the energies of structures of {sizes.min():.0f} to {sizes.max():.0f} atoms look odd: "
+            f"{suspicion}. Labels are total energies in eV, all from one code and of one kind.",
+            LabelWarning,
+        )
+
+
+def warn_about_stress(labels, counts, volumes):
+    """Warn of stress of another unit or sign; `volumes` are NaN where nothing can be said."""
+    rows = np.flatnonzero(labels.has_stress & np.isfinite(volumes))
+    if not len(rows):
+        return
+    stress = labels.stress[rows]
+    large = np.abs(stress).max(axis=1) > _LARGE_STRESS
+    if large.mean() > 0.25:
+        warn_once(
+            "unit of stress",
+            f"{large.sum()} of {len(rows)} stresses exceed {_LARGE_STRESS} eV/Å³ "
+            f"({_GPA * _LARGE_STRESS:.0f} GPa), up to {np.abs(stress).max():.3g}: stress in GPa "
+            "or kbar, or a virial in eV (skpot.read has virial_key for these)?",
+            LabelWarning,
+        )
+    sizes = counts[rows].sum(axis=1)
+    fractions = np.round(counts[rows] / sizes[:, None], 6)
+    volume, mean = volumes[rows] / sizes, stress[:, :3].mean(axis=1)
+    group = np.unique(fractions, axis=0, return_inverse=True)[1].ravel()
+    for g in range(group.max() + 1):
+        v, s = volume[group == g], mean[group == g]
+        if len(v) < 20 or np.ptp(v) < 0.02 * v.mean() or not np.ptp(s):
+            continue
+        correlation = np.corrcoef(v, s)[0, 1]
+        if correlation < -0.7:
+            warn_once(
+                "sign of stress",
+                f"stress falls with volume (correlation {correlation:.2f} in {len(v)} structures "
+                "of one composition): the sign looks wrong. Tension is positive, as in ASE; VASP "
+                "and others print pressure.",
+                LabelWarning,
+            )
+            return
+
+
+def warn_about_duplicates(labels, keys):
+    """Warn of structures that are the same as they were given; `keys` (n_structures,)."""
+    first = np.unique(keys, return_index=True, return_inverse=True)
+    first = first[1][first[2].ravel()]
+    second = np.flatnonzero(first != np.arange(len(keys)))
+    if not len(second):
+        return
+    first = first[second]
+    differ = np.abs(labels.energy[first] - labels.energy[second]) > 1e-6  # NaN: not known
+    warn_once(
+        "structures that occur twice",
+        f"{len(second)} structures occur twice: "
+        + some([f"{i} = {j}" for i, j in zip(first, second, strict=True)])
+        + (f"; {differ.sum()} of them with another energy" if differ.any() else "")
+        + ". In a cross-validation they leak from training to test unless they share a group.",
+        LabelWarning,
+    )
