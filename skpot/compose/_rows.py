@@ -10,7 +10,7 @@ from ..data._origin import Origin, joined, learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._jacobians import jacobian_of
 
-_AFFINE_TOLERANCE = 1e-8
+_AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out
 _BLOCK_BYTES = 8e6  # rows put through a transformer at a time while its derivative is found out
 
 
@@ -57,6 +57,7 @@ class RowTransformer(FeatureStep):
 
     def _fit_rows(self, rows, origin, *labels):
         """Fit a copy of the transformer and find its derivative."""
+        rows = np.asarray(rows, dtype=float)  # single precision hides what is affine
         self.transformer_ = clone(self.transformer).fit(rows, *labels)
         self.n_features_out_ = self._apply(rows[:1]).shape[1]
         self.matrix_ = self.columns_ = None
@@ -79,6 +80,7 @@ class RowTransformer(FeatureStep):
         elif self.columns_ is not None:
             chain = SelectColumns(chain, self.columns_, rows.shape[1])
         elif self.matrix_ is None:
+            rows = np.asarray(rows, dtype=float)
             chain = RowMap(chain, rows, features.offsets, jacobian_of(self.transformer_))
         else:
             link = ScaleColumns if self.matrix_.ndim == 1 else LinearMap
@@ -99,10 +101,11 @@ class RowTransformer(FeatureStep):
             return (joblib.hash(self.transformer_),), False
 
     def _apply(self, rows):
-        values = self.transformer_.transform(rows)
-        if hasattr(values, "toarray"):
-            values = values.toarray()
-        return np.asarray(values, dtype=float)
+        return np.asarray(self._raw(rows), dtype=float)
+
+    def _raw(self, rows):
+        values = self.transformer_.transform(np.asarray(rows, dtype=float))
+        return values.toarray() if hasattr(values, "toarray") else np.asarray(values)
 
     def _names(self, input_features):
         """Return the transformer's feature names, or numbered ones."""
@@ -149,6 +152,8 @@ class RowTransformer(FeatureStep):
     def _agrees(self, rows, origin, scale, constant, linear):
         """Return whether constant + linear(x - origin) is the transformer, on the data and off."""
         # Two points in no special direction: data may span too little to tell a wrong map.
+        single = self._raw(rows[:1]).dtype == np.float32
+        tolerance = _SINGLE_TOLERANCE if single else _AFFINE_TOLERANCE
         random = np.random.default_rng(0).uniform(-scale, scale, (2, len(origin)))
         blocks = [origin + random]
         blocks += [rows[part] for part in _blocks(len(rows), 8 * max(len(origin), len(constant)))]
@@ -157,7 +162,7 @@ class RowTransformer(FeatureStep):
             expected = constant + linear(block - origin)
             error = np.abs(self._apply(block) - expected).max()  # NaN must not be lost
             size = max(size, float(np.abs(expected).max()))
-            if not error <= _AFFINE_TOLERANCE * size:
+            if not error <= tolerance * size:
                 return False
         return True
 

@@ -6,7 +6,14 @@ from ..core.images import survey
 from ..core.neighbors import search
 from ..core.pairs import closest_squared
 from ..exceptions import StructureError
-from ._checks import MAX_IMAGES, MIN_DISTANCE, check_and_extract, check_pair_distances, summarize
+from ._checks import (
+    MAX_IMAGES,
+    MIN_DISTANCE,
+    Given,
+    check_and_extract,
+    check_pair_distances,
+    summarize,
+)
 from ._graph import NeighborGraph, rows_of
 from ._structure_info import StructureInfo, cell_volumes, digest
 
@@ -26,14 +33,17 @@ class StructureBatch:
         Which cell vectors are periodic.
     offsets : ndarray of shape (n_structures + 1,)
         First atom of each structure.
+    given : Given, optional
+        Where the structures stand in what was passed, for messages, if they are a part of it.
     """
 
-    def __init__(self, positions, numbers, cells, pbc, offsets):
+    def __init__(self, positions, numbers, cells, pbc, offsets, given=None):
         self.positions = positions
         self.numbers = numbers
         self.cells = cells
         self.pbc = pbc
         self.offsets = offsets
+        self.given = given
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -41,12 +51,14 @@ class StructureBatch:
     def take(self, structures):
         """Return the batch of some structures."""
         rows, offsets = rows_of(structures, self.offsets)
+        given = Given(np.arange(len(self)), len(self)) if self.given is None else self.given
         return StructureBatch(
             self.positions[rows],
             self.numbers[rows],
             self.cells[structures],
             self.pbc[structures],
             offsets,
+            given._replace(index=given.index[structures]),
         )
 
     def pieces(self, n_atoms=20_000):
@@ -110,7 +122,7 @@ class StructureBatch:
                     "flat; take a reduced one (ase.build.niggli_reduce)"
                 )
         if problems:
-            raise StructureError(summarize(problems, len(self)))
+            raise StructureError(summarize(problems, len(self), self.given))
         return search(plan, cutoff, with_shifts)
 
     def refuse_coincident(self, graph):
@@ -118,7 +130,7 @@ class StructureBatch:
         pairs = graph.pairs
         if closest_squared(pairs.vector) < MIN_DISTANCE**2:
             distances = np.linalg.norm(pairs.vector, axis=1)
-            check_pair_distances(distances, pairs.start, pairs.neighbor, self.offsets)
+            check_pair_distances(distances, pairs.start, pairs.neighbor, self.offsets, self.given)
 
 
 def as_batch(X, search_follows=False):

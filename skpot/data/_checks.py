@@ -1,5 +1,7 @@
 """What a list of structures must satisfy before anything is computed from it."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..core.images import survey
@@ -91,7 +93,7 @@ def check_and_extract(X, search_follows=False):
     return structures, arrays
 
 
-def check_pair_distances(distances, pair_start, pair_neighbor, offsets):
+def check_pair_distances(distances, pair_start, pair_neighbor, offsets, given=None):
     """Refuse pairs of atoms closer than 0.1 Å; for whoever has a neighbour list at hand.
 
     Parameters
@@ -104,6 +106,8 @@ def check_pair_distances(distances, pair_start, pair_neighbor, offsets):
         The other atom of each pair, counted over all structures.
     offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns atoms `offsets[i]:offsets[i + 1]`.
+    given : Given, optional
+        Where the structures stand in what was passed, if that was more.
     """
     close = np.flatnonzero(distances < MIN_DISTANCE)
     if not len(close):
@@ -114,10 +118,17 @@ def check_pair_distances(distances, pair_start, pair_neighbor, offsets):
         i = int(np.searchsorted(offsets, center, side="right") - 1)
         first, second = center - offsets[i], pair_neighbor[pair] - offsets[i]
         problems.setdefault(i, _close_text(first, second, distances[pair]))
-    raise StructureError(summarize(problems, len(offsets) - 1))
+    raise StructureError(summarize(problems, len(offsets) - 1, given))
 
 
-def summarize(problems, n):
+class Given(NamedTuple):
+    """Where structures stand in what was passed, of which they are a part."""
+
+    index: np.ndarray  # (n_structures,)
+    n: int  # number of structures that were passed
+
+
+def summarize(problems, n, given=None):
     """Return one message for the problems of many structures.
 
     Parameters
@@ -126,11 +137,15 @@ def summarize(problems, n):
         What is wrong, by structure.
     n : int
         Number of structures.
+    given : Given, optional
+        Where these structures stand in what was passed.
 
     Returns
     -------
     message : str
     """
+    if given is not None:
+        problems, n = {int(given.index[i]): text for i, text in problems.items()}, given.n
     lines = [f"{len(problems)} of {n} structures cannot be used:"]
     lines += [f"structure {i}: {problems[i]}" for i in sorted(problems)[:_MAX_SHOWN]]
     if len(problems) > _MAX_SHOWN:
@@ -159,10 +174,14 @@ def _as_list(X):
     if isinstance(X, str | bytes):
         raise InputTypeError(f"X is the string {X!r}; read structures with skpot.read(path) first.")
     if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype != object):
-        kind = f"array of shape {X.shape} and type {X.dtype}"
-        if X.dtype == object:
-            kind += " (np.asarray turns structures of equal size into an array of atoms)"
-        raise InputTypeError(f"X is an {kind}, not a list of structures; pass list[Atoms].")
+        raise InputTypeError(
+            f"X is an array of shape {X.shape} and type {X.dtype}, not a list of structures; "
+            + _why_array(X)
+        )
+    if hasattr(X, "__next__"):
+        raise InputTypeError(
+            f"X is a {type(X).__name__}, which can be gone through only once; pass list(X)."
+        )
     if not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
         raise InputTypeError(
             f"X is of type {type(X).__name__}, not a list of structures; pass list[Atoms]."
@@ -178,6 +197,21 @@ def _as_list(X):
             f"X must hold structures (ase.Atoms) only; {summarize(wrong, len(structures))}"
         )
     return structures
+
+
+def _why_array(X):
+    """Return what to do instead of passing an array that holds no structures, or not in a row."""
+    first = X.ravel()[0] if X.dtype == object and X.size else None
+    if _is_structure(first):
+        return "it holds structures, but not in one row: pass X.ravel()."
+    if hasattr(first, "symbol"):
+        return (
+            "NumPy makes an array of atoms of structures of equal size. If you passed a list of "
+            "structures, a meta-estimator of scikit-learn made an array of it, as "
+            "BaggingRegressor and permutation_importance do; take one that only indexes X, such "
+            "as skpot.Committee or GridSearchCV."
+        )
+    return "pass list[Atoms]."
 
 
 def _by_structure(atoms, offsets):

@@ -303,6 +303,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         if not known.all():
             bad = np.flatnonzero(~known)
             structures = np.unique(np.searchsorted(batch.offsets, bad, side="right") - 1)
+            if batch.given is not None:
+                structures = batch.given.index[structures]
             names = [SYMBOLS[z] for z in np.unique(batch.numbers[bad])]
             name = type(self).__name__
             raise StructureError(

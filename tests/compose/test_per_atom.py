@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skpot import SOAP, PerAtom
+from skpot import SOAP, PerAtom, PerStructure
 from skpot.compose import _rows
 from skpot.data import _derivatives
 from skpot.testing import check_descriptor, sample_structures
@@ -206,3 +206,31 @@ def test_the_wider_jacobian_before_the_map_is_never_held_at_once(
     assert sum(asked) == 6 and max(asked) < 6
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+
+
+def _doubled_in_single_precision(rows):
+    return (2 * rows).astype(np.float32)
+
+
+@pytest.mark.parametrize("wrapper", [PerAtom, PerStructure])
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        StandardScaler(),
+        PCA(2),
+        VarianceThreshold(1e-4),
+        FunctionTransformer(_doubled_in_single_precision),
+    ],
+    ids=str,
+)
+def test_features_in_single_precision(wrapper, transformer):
+    X = sample_structures()[:3]
+    double = SOAP(3.0, 2, 1, normalize=False).fit_transform(X)
+    single = SOAP(3.0, 2, 1, normalize=False, dtype="float32").fit_transform(X)
+    expected = wrapper(transformer).fit(double).transform(double)
+    features = wrapper(transformer).fit(single).transform(single)
+    size = np.abs(expected.values).max()
+    np.testing.assert_allclose(features.values, expected.values, atol=1e-5 * size)
+    g = np.ones_like(features.values)
+    for mine, other in zip(features.pull_back(g), expected.pull_back(g), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-4 * np.abs(other).max())

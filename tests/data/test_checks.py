@@ -9,7 +9,7 @@ from ase.build import bulk, fcc111, graphene, molecule
 from ase.io import Trajectory
 
 from skpot import SOAP
-from skpot.data import check_pair_distances, check_structures
+from skpot.data import as_batch, check_pair_distances, check_structures
 from tests.project import ROOT
 
 
@@ -186,3 +186,39 @@ def test_close_pairs_of_a_neighbour_list():
         check_pair_distances(np.array([0.01, 2.0]), start, neighbor, offsets)
     with pytest.raises(ValueError, match="from its own periodic image"):
         check_pair_distances(np.array([1.0, 0.01]), start, neighbor, offsets)
+
+
+def test_what_is_no_list_is_named_for_what_it_is():
+    X = [bulk("Si"), bulk("Ge")]
+    column = np.empty((2, 1), dtype=object)
+    column[:, 0] = X
+    for wrong, message in (
+        (column, r"shape \(2, 1\) .* pass X.ravel\(\)"),
+        (np.asarray(X, dtype=object), "meta-estimator of scikit-learn .* BaggingRegressor"),
+        (iter(X), r"list_iterator, which can be gone through only once; pass list\(X\)"),
+        ((atoms for atoms in X), r"generator, .* pass list\(X\)"),
+        (np.zeros((2, 3)), r"shape \(2, 3\) and type float64, .* pass list\[Atoms\]"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            check_structures(wrong)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_structures_are_named_by_their_place_in_what_was_passed(cache):
+    X = [bulk("Si") for _ in range(5)]
+    for atoms, length in zip(X, (5.2, 5.3, 5.4, 5.5, 5.6), strict=True):
+        atoms.set_cell(atoms.cell * (length / 5.43), scale_atoms=True)
+    soap = SOAP(3.0, 2, 1, cache=cache).fit(X)
+    soap.transform(X[:4])  # cached, if there is one
+    close = Atoms("Si2", [[0, 0, 0], [0, 0, 0.05]])
+    flat = Atoms("Si", cell=np.diag([1.0, 1.0, 1e-4]), pbc=True)
+    for bad, message in (
+        (close, "structure 4: atoms 0 and 1 are 0.05 Å apart"),
+        (flat, "structure 4: .* images of its cell"),
+        (bulk("Ge"), r"species Ge in structures \[4\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            soap.transform([*X[:4], bad])
+    pieces = list(as_batch([*X, close], search_follows=True).pieces(4))
+    with pytest.raises(ValueError, match="1 of 6 structures .*\n *structure 5: atoms"):
+        pieces[-1].take([0]).neighbors(3.0)
