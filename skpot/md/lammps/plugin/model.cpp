@@ -2,9 +2,48 @@
 
 #include <dlfcn.h>
 
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
 namespace skpot {
 
 static constexpr int64_t ABI = SKPOT_ABI;    // of the functions, given by the build
+
+static uint32_t crc32(const std::string &bytes, size_t n)
+{
+  std::array<uint32_t, 256> table;
+  for (uint32_t k = 0; k < 256; k++) {
+    table[k] = k;
+    for (int bit = 0; bit < 8; bit++)
+      table[k] = (table[k] >> 1) ^ (table[k] & 1 ? 0xEDB88320u : 0u);
+  }
+  uint32_t sum = 0xFFFFFFFFu;
+  for (size_t i = 0; i < n; i++)
+    sum = table[(sum ^ static_cast<unsigned char>(bytes[i])) & 0xFFu] ^ (sum >> 8);
+  return ~sum;
+}
+
+// Whether a file ends with the seal that skpot/core/aot.py puts on a library, and is what was
+// sealed. A damaged one may end the process when it is loaded, so this comes first.
+static std::string check_seal(const std::string &file)
+{
+  static const std::string mark = "skpotsum";
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return "it cannot be read";
+  const std::string bytes((std::istreambuf_iterator<char>(stream)),
+                          std::istreambuf_iterator<char>());
+  const size_t length = mark.size() + 8;
+  const size_t n = bytes.size() < length ? 0 : bytes.size() - length;
+  if (!n || bytes.compare(n, mark.size(), mark) != 0)
+    return "it is not a library of skpot, or the end of it is missing: export the model again";
+  char expected[9];
+  snprintf(expected, sizeof expected, "%08x", static_cast<unsigned>(crc32(bytes, n)));
+  if (bytes.compare(n + mark.size(), 8, expected) != 0)
+    return "the file is damaged: export the model again";
+  return "";
+}
 
 std::string Model::open(const std::string &path)
 {
@@ -18,6 +57,8 @@ std::string Model::load(const std::string &path)
 {
   // A name without a slash would be looked for among the system's libraries.
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
+  const std::string problem = check_seal(file);
+  if (!problem.empty()) return problem;
   handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return std::string(dlerror()) + "; was it exported on another kind of machine?";
 

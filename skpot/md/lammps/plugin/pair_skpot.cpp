@@ -1,12 +1,14 @@
 #include "pair_skpot.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
 #include "force.h"
+#include "group.h"
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -117,6 +119,7 @@ void PairSkpot::compute(int eflag, int vflag)
   const int n_all = atom->nlocal + atom->nghost;
   species.resize(BLOCK + n_all);
   for (int j = 0; j < n_all; j++) species[BLOCK + j] = species_of_type[atom->type[j]];
+  if (neighbor->ago == 0 && (neighbor->exclude || neighbor->includegroup)) refuse_missing_pairs();
   if (grade_flag) grades.assign(std::max(atom->nlocal, 1), 0.0);
   for (int first = 0; first < list->inum; first += BLOCK) {
     const int n = std::min(BLOCK, list->inum - first);
@@ -128,16 +131,69 @@ void PairSkpot::compute(int eflag, int vflag)
   if (vflag_fdotr) virial_fdotr_compute();
 }
 
+// An atom that is not in group all is not there: fix gcmc and fix widom take atoms out on trial by
+// moving them to a group of their own, which they exclude from all pairs.
+bool PairSkpot::is_there(int i) const
+{
+  return atom->mask[i] & 1;
+}
+
+// Stops if settings of neigh_modify keep pairs of this model out of the list. Fixes may change them
+// when a run begins, and atoms may change groups, so this is seen with every new list.
+void PairSkpot::refuse_missing_pairs()
+{
+  const std::string what = missing_pairs();
+  int missing = !what.empty(), any_missing = 0;
+  MPI_Allreduce(&missing, &any_missing, 1, MPI_INT, MPI_MAX, world);
+  if (any_missing)
+    error->all(FLERR, "pair_style skpot needs all pairs within its cutoff, but neigh_modify {} "
+               "takes some away: undo it (neigh_modify exclude none, neigh_modify include all)",
+               missing ? what : "exclude or include");
+}
+
+std::string PairSkpot::missing_pairs() const
+{
+  const auto name = [this](int g) { return std::string(group->names[g]); };
+  const int include = neighbor->includegroup;
+  if (include && any_atom([=](int i) { return !(atom->mask[i] & group->bitmask[include]); }))
+    return "include " + name(include);
+  if (!neighbor->exclude) return "";
+  for (int k = 0; k < neighbor->nex_type; k++) {
+    const int a = neighbor->ex1_type[k], b = neighbor->ex2_type[k];
+    if (species_of_type[a] != NONE && species_of_type[b] != NONE)
+      return "exclude type " + std::to_string(a) + " " + std::to_string(b);
+  }
+  const auto in_group = [this](int bit) {
+    return any_atom([=](int i) { return atom->mask[i] & bit; });
+  };
+  for (int k = 0; k < neighbor->nex_group; k++)
+    if (in_group(neighbor->ex1_bit[k]) && in_group(neighbor->ex2_bit[k]))
+      return "exclude group " + name(neighbor->ex1_group[k]) + " " + name(neighbor->ex2_group[k]);
+  for (int k = 0; k < neighbor->nex_mol; k++)
+    if (in_group(neighbor->ex_mol_bit[k]))
+      return "exclude molecule " + name(neighbor->ex_mol_group[k]);
+  return "";
+}
+
+// Whether a condition holds for any atom, owned or ghost, that is there and that the model knows.
+template <class Condition> bool PairSkpot::any_atom(Condition condition) const
+{
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++)
+    if (species[BLOCK + i] != NONE && is_there(i) && condition(i)) return true;
+  return false;
+}
+
 // Writes the rows of n centres, from the list's entry `first` on: neighbours within the cutoff.
 void PairSkpot::gather(int first, int n)
 {
   double **x = atom->x;
   const double limit = model.cutoff * model.cutoff;
+  double closest = limit;
   int64_t p = 0, longest = 0;
   for (int c = 0; c < n; c++) {
     const int i = list->ilist[first + c];
     const int *row = list->firstneigh[i];
-    const int length = list->numneigh[i];
+    const int length = is_there(i) ? list->numneigh[i] : 0;
     reserve_pairs(p + length);
     int64_t *index = neighbors.data();
     double *r = vector.data();
@@ -153,12 +209,18 @@ void PairSkpot::gather(int first, int n)
       r[3 * p] = dx;
       r[3 * p + 1] = dy;
       r[3 * p + 2] = dz;
-      p += dx * dx + dy * dy + dz * dz < limit;
+      const double squared = dx * dx + dy * dy + dz * dz;
+      closest = std::min(closest, squared);
+      p += squared < limit;
     }
     longest = std::max(longest, p - start[c]);
   }
   start[n] = p;
   reserve_work(longest);
+  if (closest < SKPOT_MIN_DISTANCE * SKPOT_MIN_DISTANCE)
+    error->one(FLERR, "pair_style skpot: two atoms meet, a pair is {:.3g} Angstrom apart; check "
+               "the structure and the time step, or give Monte Carlo moves an overlap_cutoff",
+               std::sqrt(closest));
 }
 
 void PairSkpot::evaluate(int n)
@@ -177,6 +239,7 @@ void PairSkpot::scatter(int first, int n)
   const bool sum_virial = vflag_global && !vflag_fdotr;
   for (int c = 0; c < n; c++) {
     const int i = list->ilist[first + c];
+    if (!is_there(i)) continue;
     if (eflag_global) eng_vdwl += energies[c];
     if (eflag_atom) eatom[i] += energies[c];
     double f_x = 0.0, f_y = 0.0, f_z = 0.0;

@@ -5,6 +5,7 @@
 #define SKPOT_PAIR_SKPOT_H
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "model.h"
@@ -43,6 +44,10 @@ class PairSkpot : public LAMMPS_NS::Pair {
   std::vector<double> vector, gradient, energies, work;
   int64_t longest_row = 0;    // that `work` is long enough for
 
+  bool is_there(int i) const;
+  void refuse_missing_pairs();
+  std::string missing_pairs() const;
+  template <class Condition> bool any_atom(Condition condition) const;
   void gather(int first, int n);
   void evaluate(int n);
   void scatter(int first, int n);
