@@ -16,6 +16,7 @@ from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundError
 
 from ._archive import check_content, read_seal, reading, seal
+from ._fitted import check_model
 from ._whole_files import sweep, whole_file
 
 FORMAT = 2  # of the files; a new one when an older skpot could not read them
@@ -36,6 +37,7 @@ _PARTS = (
 _FOREIGN = (
     "numpy.ma.MaskedArray",
     "numpy.ma.core.MaskedArray",
+    "scipy.sparse._csr.csr_array",  # penalties of features that exact models keep
     "sklearn.metrics._scorer._MultimetricScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
@@ -61,6 +63,8 @@ def dump(model, path):
     ------
     TypeError
         If the model holds what such a file cannot, such as a calculator of ASE.
+    ValueError
+        If parts of the model do not agree with each other, so that `load` would refuse it.
     OSError
         If the file cannot be written.
 
@@ -81,6 +85,7 @@ def dump(model, path):
     >>> bool(loaded.predict([[2.0]]) == model.predict([[2.0]]))
     True
     """
+    check_model(model, type(model).__name__)
     content = _archive_of(model)
     with whole_file(path) as file:
         file.write(content)
@@ -157,7 +162,9 @@ def load(path, trusted=()):
             found = read_seal(path, archive)
             _check_origin(path, found)
             check_content(path, archive, found)
-        return _build(path, file, found, trusted)
+        model = _build(path, file, found, trusted)
+        check_model(model, path)
+    return model
 
 
 def _opened(path):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skpot
+from skpot.exceptions import SkpotError
 from skpot.kernels import RBF
 from skpot.persistence import FORMAT
 from skpot.persistence._archive import SCHEMA, SEAL, seal
@@ -156,3 +158,33 @@ def edited_schema(content, change):
     schema = json.loads(content[SCHEMA])
     change(schema)
     return content | {SCHEMA: json.dumps(schema).encode()}
+
+
+def survive(paths, trials, seed):
+    """Load and use sealed files with edits; print what became of each, before it might kill."""
+    rng = np.random.default_rng(seed)
+    for path in map(Path, paths):
+        content = members(path)
+        expected = numbers_of(skpot.load(path))
+        for _ in range(trials):
+            changed, told = edited(content, rng)
+            print(f"{path.stem}: {told!r}", end=" ", flush=True)
+            write(path.with_suffix(".edited"), changed, sealed=True)
+            print(_fate(path.with_suffix(".edited"), expected), flush=True)
+
+
+def _fate(path, expected):
+    try:
+        model = skpot.load(path)
+    except SkpotError:
+        return "REFUSED"
+    try:
+        found = numbers_of(model)
+        last = getattr(model, "steps", [[None]])[-1][-1]
+        if hasattr(last, "predict_std"):
+            last.predict_std(model[:-1].transform(STRUCTURES))
+    except Exception as error:
+        return f"RAISED {type(error).__name__} {error}"
+    if found.shape == expected.shape and np.allclose(found, expected, rtol=1e-9, atol=0.0):
+        return "SAME"
+    return "NAN" if not np.isfinite(found).all() else "OTHER"
