@@ -4,7 +4,7 @@ A description is a kind and dimensions, ``"float M P"``. Capital letters stand f
 wherever they occur in one object, ``C+1`` for one more, ``*`` for any; without dimensions it is a
 single value. Kinds:
 
-- ``float``: double precision, finite; ``real``: either precision; ``int``
+- ``float``: double precision, finite; ``real``: either precision; ``finite``: and any shape; ``int``
 - ``index<M``: integers from 0 to below M; ``edges<M``: integers that rise from 0 to M
 - ``species``: atomic numbers, not descending; ``elements``: ascending
 - ``count``: an integer that is the dimension itself; ``flag``: true or false
@@ -44,7 +44,7 @@ _ROWS = {
     "n_features_in_": "count P",
     "n_features_out_": "count Q",
     "columns_": "index<P Q",
-    "matrix_": "any",
+    "matrix_": "finite",
 }
 _PAIRS = {"species_": "elements S", "n_features_out_": "count P", "hypers_": "any"}
 
