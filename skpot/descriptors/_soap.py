@@ -146,6 +146,18 @@ class SOAP(PairDescriptor):
     n_features_out_ : int
         (l_max + 1) K (K + 1) / 2 with K = n_species n_max, unless compressed.
 
+    Notes
+    -----
+    Every pair of unlike channels is there once, times :math:`\sqrt 2`. Numbers of other programs,
+    with ``normalize=False`` here: featomic's power spectrum is this one times
+    :math:`(\pi\sigma^2)^{-3/2} (-1)^l`, with the :math:`\sqrt 2` between unlike species only, its
+    radial spectrum this one times :math:`(\pi\sigma^2)^{-3/4}`, and its max_radial n_max - 1.
+    dscribe's is this one times :math:`\pi\sqrt 8`, but it has no cutoff function and counts atoms
+    beyond the cutoff, whose Gaussians reach inside. "gto" and quippy integrate the density over the
+    half line, "polynomial" and "bessel" end at the cutoff: converged kernels differ by 2e-3 to
+    6e-3. Eight radial functions of quippy are another basis, with errors of the kernel of 1e-2
+    where these have 3e-3, so that models differ by some 5 % in their errors without a reason.
+
     References
     ----------
     A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013).

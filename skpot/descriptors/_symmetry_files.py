@@ -84,7 +84,8 @@ def read_n2p2(path, units=None):
     Words and formulas are those of n2p2's sources (CompPhysVienna/n2p2, src/libnnp:
     SymFncExp*.h for the functions, the enumeration of CutoffFunction.h, from 0, for cutoff_type): 1
     is the cosine, 2 is :math:`\tanh^3(1 - r/r_c)`, which takes no notice of an inner cutoff, and 6
-    is the polynomial. A file with more than one cutoff_type line is refused.
+    is the polynomial. A file with more than one cutoff_type line is refused, and so are the compact
+    functions, types 20 to 25.
 
     Parameters
     ----------

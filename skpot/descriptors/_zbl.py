@@ -57,6 +57,12 @@ class ZBL(PairDescriptor):
     n_features_out_ : int
         1.
 
+    Notes
+    -----
+    Below the inner radius forces are those of LAMMPS's ``pair_style zbl``, with its screening
+    length of 0.46850 Å. Between the radii programs differ by 30 to 40 %: here a quintic polynomial
+    multiplies the energy, NEP multiplies it by a cosine, LAMMPS adds a polynomial.
+
     References
     ----------
     J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Matter (1985).
@@ -67,7 +73,7 @@ class ZBL(PairDescriptor):
     >>> from skpot import ZBL
     >>> close = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 0.5]])
     >>> float(ZBL(outer=1.5).fit_transform([close]).values.sum())
-    470.55
+    470.49
     """
 
     _derivatives = ZBLDerivatives

@@ -94,6 +94,13 @@ class LinearRidge(VariancePotential):
     n_features_in_, n_columns_in_ : int
         Number of features, and of those that are not a baseline.
 
+    Notes
+    -----
+    With ``penalty="ridge"``, energies alone and one sigma of all of them, coefficients are those of
+    scikit-learn's `Ridge` with ``alpha * sigma**2``, and with "evidence" those of its
+    `BayesianRidge`, whose ``lambda_`` is ``alpha_ / noise_scale_**2``; both without an intercept:
+    `e0` is fitted first and takes its place.
+
     References
     ----------
     M. A. Wood, A. P. Thompson, J. Chem. Phys. 148, 241721 (2018), for degree 2; S. R. Xie, M. Rupp,

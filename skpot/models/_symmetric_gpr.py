@@ -73,6 +73,12 @@ class SymmetricGPR(GPR):
     residual_, n_iter_, converged_, n_rows_, n_features_in_
         See `GPR`.
 
+    Notes
+    -----
+    Trained on forces with a `Matern` kernel of nu = 2.5 this is sGDML, whose sigma is the length
+    scale and whose lambda gives ``sigma_forces**2 = lambda * variance / n_permutations``. With its
+    constraints on energies, ``sigma_energy * sqrt(n_atoms) = sigma_forces`` in eV and eV/Å.
+
     References
     ----------
     S. Chmiela, H. E. Sauceda, K.-R. Müller, A. Tkatchenko, Nat. Commun. 9, 3887 (2018), for the

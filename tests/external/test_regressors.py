@@ -5,6 +5,7 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as others
 from sklearn.linear_model import BayesianRidge, Ridge
+from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot import kernels
@@ -14,7 +15,7 @@ FREE = {0: 0.0}  # the energy of a free atom of the one kind that rows of an arr
 PAIRS = {
     "RBF": (kernels.RBF(1.3, 0.7), 0.7 * others.RBF(1.3)),
     "Matern": (kernels.Matern(1.3, 2.5, 0.7), 0.7 * others.Matern(1.3, nu=2.5)),
-    "DotProduct": (kernels.DotProduct(1, 0.7), 0.7 * others.DotProduct(0.0)),
+    "DotProduct": (kernels.DotProduct(1, 0.7), 0.7 * others.DotProduct(0.0, "fixed")),
 }
 
 
@@ -68,7 +69,9 @@ def test_sparse_gpr_is_the_projected_process(rows):
     def projected(points):
         return np.linalg.solve(factor, theirs(X[chosen], points)).T
 
-    process = GaussianProcessRegressor(others.DotProduct(0.0), alpha=SIGMA**2, optimizer=None)
+    process = GaussianProcessRegressor(
+        others.DotProduct(0.0, "fixed"), alpha=SIGMA**2, optimizer=None
+    )
     mean, std = process.fit(projected(X), y).predict(projected(other), return_std=True)
     left = theirs.diag(other) - (projected(other) ** 2).sum(axis=1)
     found = model.predict(other, return_std=True)
@@ -94,3 +97,33 @@ def test_evidence_is_that_of_bayesian_ridge(rows):
     assert model.alpha_ / scale**2 == pytest.approx(ridge.lambda_, rel=1e-6)
     assert (SIGMA * scale) ** -2 == pytest.approx(ridge.alpha_, rel=1e-6)
     np.testing.assert_allclose(model.coef_, ridge.coef_, rtol=1e-7)
+
+
+# sgdml 1.0.3, sigma 10, lambda 1e-10, trained on forces of the first 20 molecules of the bundled
+# ethanol: forces (eV/Å) on the heavy atoms of its first test structure, and the exchanges it found.
+OF_SGDML = [
+    [-3.412973216, 3.078500028, 0.836336551],
+    [-1.366616972, 4.382607576, -3.323144188],
+    [0.189007914, 2.527443407, 1.371839578],
+]
+EXCHANGES = ["012345678", "012354687", "012354768", "012354876", "012345867", "012345786"]
+
+
+def test_symmetric_gpr_is_sgdml():
+    X, y, X_test, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    molecules = slice(3, 23)  # behind the free atoms
+    variance = 1000.0
+    model = make_pipeline(
+        skpot.InverseDistances(),
+        skpot.SymmetricGPR(
+            kernels.Matern(10.0, 2.5, variance),
+            sigma_forces=np.sqrt(1e-10 * variance / 6.0),  # of six exchanges
+            targets=("forces",),
+            solver="cholesky",
+            e0=dict.fromkeys("CHO", 0.0),
+        ),
+    ).fit(X[molecules], y[molecules])
+    found = {"".join(map(str, row)) for row in model[-1].permutations_}
+    assert found == set(EXCHANGES)
+    forces = model.predict(X_test[:1]).forces[0]
+    np.testing.assert_allclose(forces[:3], OF_SGDML, rtol=0, atol=1e-6)
