@@ -6,6 +6,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 # Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
 from skpot._sklearn import array_namespace
 from skpot.data._label_blocks import energies, force_sigmas, names, segments, sigmas, stresses
+from skpot.data._stripped import tell_of_stripping
 
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
@@ -204,6 +205,8 @@ class Targets(NDArrayOperatorsMixin):
         return iter(self.energy)
 
     def __array__(self, dtype=None, copy=None):
+        if len(self.forces_flat) or self.stress is not None:
+            tell_of_stripping()
         if copy is False:
             return np.asarray(self.energy, dtype=dtype)
         return np.array(self.energy, dtype=dtype)  # a copy: writing to it must not change labels

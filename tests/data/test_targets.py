@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.inspection import permutation_importance
 from sklearn.metrics import PredictionErrorDisplay, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -32,7 +35,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import resample, shuffle
 
 from skpot.data import Targets
-from skpot.exceptions import LabelError
+from skpot.exceptions import LabelError, LabelWarning
 from skpot.metrics import forces_rmse
 from tests.project import ROOT
 from tests.toy import PairRidge, clusters, morse
@@ -133,21 +136,23 @@ class NAType:
     """Stands for `pandas.NA`, which is known by the name of its type."""
 
 
-@pytest.mark.parametrize("container", [list, tuple, np.array, "object"])
+@pytest.mark.parametrize("container", [list, tuple, np.ma.array, "object"])
 @pytest.mark.parametrize(
     "odd", ["-5.0 eV", "-5.0", "None", "", b"-1", True, np.True_, 1j, [1.0, 2.0], [], {}], ids=repr
 )
 def test_what_is_no_energy_is_refused_where_it_is(container, odd):
     values = np.empty(3, dtype=object)
     values[:] = [-4.9, odd, -5.1]
-    if container is np.array:
-        if not np.isscalar(odd) or isinstance(odd, str | bytes | bool | np.bool_):
-            pytest.skip("NumPy makes numbers of it, all text, or nothing")
-        values = np.array([-4.9, odd, -5.1])
-    elif container != "object":
+    if container != "object":
         values = container(values)
     with pytest.raises(LabelError, match="structure 1: energy (is|has|holds) "):
         Targets(values)
+
+
+@pytest.mark.parametrize("values", [["-4.9", "x"], [True, False], [1j, 2.0]], ids=repr)
+def test_arrays_of_what_is_no_energy(values):
+    with pytest.raises(LabelError, match="structure 0: energy is "):
+        Targets(np.array(values))
 
 
 def test_numbers_of_other_kinds_are_energies():
@@ -400,9 +405,35 @@ def test_pipeline_with_memory_keys_on_forces(tmp_path):
 
 
 def test_meta_estimators_that_strip_forces_are_noticed():
-    TransformedTargetRegressor(PairRidge()).fit(X, Y)  # energies only, as nothing was demanded
+    for wrap in (
+        TransformedTargetRegressor,
+        lambda model: VotingRegressor([("a", model)]),
+        lambda model: GridSearchCV(TransformedTargetRegressor(model), {"check_inverse": [False]}),
+    ):
+        with pytest.warns(LabelWarning, match="Regressor passes on the energies of y only"):
+            wrap(PairRidge()).fit(X, Y)  # energies only, as nothing was demanded
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LabelWarning)
+            wrap(PairRidge()).fit(X, Y.energy)  # nothing is lost
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LabelWarning)
+        make_pipeline(FunctionTransformer(), PairRidge()).fit(X, Y)
+        GridSearchCV(PairRidge(), {"width": [0.3, 0.5]}, cv=3).fit(X, Y)
     with pytest.raises(ValueError, match="TransformedTargetRegressor"):
         TransformedTargetRegressor(PairRidge(targets=("energy", "forces"))).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda X, y: BaggingRegressor(PairRidge(), n_estimators=2).fit(X, y),
+        lambda X, y: permutation_importance(PairRidge().fit(X, y), X, y),
+    ],
+)
+def test_functions_for_tables_say_why_they_cannot_take_structures(function):
+    rows = [i for i, atoms in enumerate(X) if len(atoms) == 3]
+    with pytest.raises(TypeError, match="permutation_importance.*Committee"):
+        function([X[i] for i in rows], Y[rows])
 
 
 def test_routed_weights_and_groups():
