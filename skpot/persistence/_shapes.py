@@ -4,7 +4,8 @@ A description is a kind and dimensions, ``"float M P"``. Capital letters stand f
 wherever they occur in one object, ``C+1`` for one more, ``*`` for any; without dimensions it is a
 single value. Kinds:
 
-- ``float``: double precision, finite; ``real``: either precision; ``finite``: and any shape; ``int``
+- ``float``: double precision, finite; ``real``: either precision; ``finite``: in any shape
+- ``int``: of eight bytes
 - ``index<M``: integers from 0 to below M; ``edges<M``: integers that rise from 0 to M
 - ``species``: atomic numbers, not descending; ``elements``: ascending
 - ``count``: an integer that is the dimension itself; ``flag``: true or false
