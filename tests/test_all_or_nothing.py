@@ -12,16 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skpot
 from tests import registry
-from tests.test_contract import (  # noqa: F401
-    assert_identical,
-    features,
-    ids,
-    input_of,
-    labels_of,
-    output,
-    structures,
-    targets,
-)
+from tests.test_contract import assert_identical, ids, input_of, labels_of, output
 
 N_POINTS = 10
 SOURCES = str(Path(skpot.__file__).parent)
@@ -69,7 +60,7 @@ def others_of(targets):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", ids(registry.ESTIMATORS))
-def test_an_interrupted_fit_changes_nothing(estimator, structures, features, targets):  # noqa: F811
+def test_an_interrupted_fit_changes_nothing(estimator, structures, features, targets):
     X = input_of(estimator, structures, features)
     y = labels_of(estimator, targets)
     X2, y2 = X[::-1], others_of(y)[::-1]
@@ -94,7 +85,7 @@ UPDATED = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", ids(UPDATED))
-def test_an_update_that_fails_changes_nothing(estimator, features, targets):  # noqa: F811
+def test_an_update_that_fails_changes_nothing(estimator, features, targets):
     first, more = (features[:6], targets[:6]), (features[6:9], targets[6:9])
     model, other = clone(estimator).fit(*first), clone(estimator).fit(*first)
     state = joblib.hash(model)
@@ -107,7 +98,7 @@ def test_an_update_that_fails_changes_nothing(estimator, features, targets):  # 
     assert_identical(output(model.partial_fit(*more), features), output(other, features))
 
 
-def bad_updates(features, targets):  # noqa: F811
+def bad_updates(features, targets):
     """Yield what no update can learn from."""
     nan = features.values.copy()
     nan[-1, 0] = np.nan

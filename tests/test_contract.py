@@ -20,7 +20,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skpot
 from skpot import kernels, persistence
-from skpot.testing import sample_structures
 from tests import registry
 
 ALL = registry.ESTIMATORS | registry.KERNELS
@@ -29,25 +28,6 @@ TRANSFORMERS = registry.DESCRIPTORS | registry.MOLECULAR | registry.FEATURE_STEP
 
 def ids(mapping):
     return [pytest.param(value, id=name) for name, value in mapping.items()]
-
-
-@pytest.fixture(scope="module")
-def structures():
-    return [atoms for seed in range(3) for atoms in sample_structures(random_state=seed)]
-
-
-@pytest.fixture(scope="module")
-def targets(structures):
-    rng = np.random.default_rng(0)
-    return skpot.Targets(
-        [-4.0 * len(atoms) + rng.normal() for atoms in structures],
-        [rng.normal(size=(len(atoms), 3)) for atoms in structures],
-    )
-
-
-@pytest.fixture(scope="module")
-def features(structures):
-    return registry.DESCRIPTORS["SOAP"].fit_transform(structures)
 
 
 @functools.cache

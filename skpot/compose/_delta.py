@@ -39,6 +39,8 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
     ----------
     estimator_ : estimator
         The fitted estimator.
+    calculator_ : ase.calculators.calculator.Calculator or callable
+        What was given to `fit` as `calculator`.
 
     See Also
     --------
@@ -116,7 +118,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         """
         X = check_structures(X)
         check_consistent_length(X, y)
-        self._made = None
+        self.calculator_, self._made = self.calculator, None
         base = self.baseline(X)
         if isinstance(y, Targets):
             missing = [
@@ -191,10 +193,11 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         return Targets(*([parts[k] for parts in labels] for k in range(3)))
 
     def _calculator(self):
-        if hasattr(self.calculator, "get_property") and not isinstance(self.calculator, type):
-            return self.calculator
+        calculator = getattr(self, "calculator_", self.calculator)
+        if hasattr(calculator, "get_property") and not isinstance(calculator, type):
+            return calculator
         if getattr(self, "_made", None) is None:
-            self._made = self.calculator()
+            self._made = calculator()
         return self._made
 
 

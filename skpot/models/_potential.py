@@ -177,7 +177,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         dict of str to ndarray of shape (n_environments,)
             In eV: "free_atoms", the baseline under its name if there is one, and the summands of
             the kernel by the names of their parameters, such as "kernel__k1"; "kernel" if it is no
-            sum. They add up to the energies of `evaluate`.
+            sum, "features" if the model has none. They add up to the energies of `evaluate`.
         """
         check_is_fitted(self)
         features, term = self._parts(features)
@@ -185,12 +185,11 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         parts = {"free_atoms": free_energies(self.e0_, features)}
         if term is not None:
             parts[self.baseline_] = term.values.sum(axis=1)
-        for name, kernel in self.kernel_.terms().items():
-            references = References(self.reference_features_, self.reference_species_, kernel)
-            parts[name], _ = references.expand(
-                features.values, features.species, self.dual_coef_, self.dual_vectors_, False
-            )
-        return parts
+        return parts | self._learnt_parts(features)
+
+    def _learnt_parts(self, features):
+        """Return the energies of environments that the terms of the model add to these, by name."""
+        return {"features": self._expand(features, slopes=False)[0]}
 
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
@@ -257,6 +256,15 @@ class KernelPotential(Potential):
         return self._references().expand(
             features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
         )
+
+    def _learnt_parts(self, features):
+        parts = {}
+        for name, kernel in self.kernel_.terms().items():
+            references = References(self.reference_features_, self.reference_species_, kernel)
+            parts[name], _ = references.expand(
+                features.values, features.species, self.dual_coef_, self.dual_vectors_, False
+            )
+        return parts
 
     def _references(self):
         return References(self.reference_features_, self.reference_species_, self.kernel_)

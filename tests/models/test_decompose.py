@@ -62,6 +62,15 @@ def test_each_term_is_what_its_kernel_makes_of_the_coefficients(silicon):
     np.testing.assert_allclose(parts["zbl"], test.values[:, test.blocks["zbl"]].sum(axis=1))
 
 
+@pytest.mark.parametrize("degree", [1, 2])
+def test_linear_models_have_one_term(silicon, degree):
+    features, y, test = silicon
+    model = skpot.LinearRidge(0.1, degree=degree, baseline="zbl").fit(features, y)
+    parts = model.decompose(test)
+    assert set(parts) == {"free_atoms", "zbl", "features"}
+    np.testing.assert_allclose(sum(parts.values()), model.evaluate(test)[0], rtol=1e-12)
+
+
 def test_molecules_and_refusals():
     X, y, _, _ = skpot.datasets.load_ethanol(return_X_y=True)
     X, y = X[-6:], y[-6:]
