@@ -10,6 +10,9 @@ from ..core.pairs import Pairs, closest_squared
 from ..data._checks import MIN_DISTANCE
 from ..exceptions import InputError, InputTypeError, StructureError
 
+# Other arrays are copied: compiling for their layout takes much longer.
+_COMPILED = ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]
+
 
 def checked_pairs(pairs, species, known):
     """Return pairs and species as compiled functions take them; refuse what does not fit.
@@ -52,7 +55,7 @@ def _integers(name, array):
         raise InputTypeError(
             f"{name} must be a row of integers, got shape {array.shape} and type {array.dtype}."
         )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.require(array, np.int64, _COMPILED)
 
 
 def _vectors(array, n_pairs):
@@ -62,7 +65,7 @@ def _vectors(array, n_pairs):
             f"vector must be numbers of shape {(n_pairs, 3)}, one row for each neighbor, got shape "
             f"{array.shape} and type {array.dtype}."
         )
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = np.require(array, np.float64, _COMPILED)
     if not np.isfinite(array).all():
         raise StructureError("vectors of pairs are not finite.")
     closest = np.sqrt(closest_squared(array))
