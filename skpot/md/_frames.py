@@ -201,6 +201,10 @@ class TrajectoryFile:
         """Return a digest of the last bytes."""
         return self._file.tail()
 
+    def close(self):
+        """Close the file of the frames so far, which stays what it is."""
+        self._file.close()
+
     def __enter__(self):
         return self
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
+from skpot.exceptions import InputError, SkpotError
 from skpot.md._dynamics import BlowUp, Trace, run, thermalise
 from skpot.md._frames import TrajectoryFile
 
@@ -82,10 +84,85 @@ def test_a_run_without_frames_leaves_the_old_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_npt_needs_a_periodic_cell():
+def test_npt_needs_a_periodic_cell_and_stress():
     atoms = copper()
+    with pytest.raises(ValueError, match="ensemble must be one of"):
+        run(atoms, 1, ensemble="nvpt")
     atoms.pbc = [True, True, False]
     with pytest.raises(ValueError, match="three periodic directions"):
         run(atoms, 1, ensemble="npt")
-    with pytest.raises(ValueError, match="ensemble must be one of"):
-        run(atoms, 1, ensemble="nvpt")
+    atoms.pbc = True
+    atoms.calc = WithoutStress()
+    with pytest.raises(ValueError, match="npt needs stress"):
+        run(atoms, 1, ensemble="npt")
+
+
+class WithoutStress(EMT):
+    implemented_properties = ["energy", "free_energy", "forces"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1, "1", None, True])
+@pytest.mark.parametrize(
+    "name", ["temperature", "timestep", "pressure", "steps", "interval", "random_state"]
+)
+def test_parameters_that_make_no_sense_are_refused(name, value):
+    if name == "pressure" and value == -1:
+        return  # tension
+    atoms = copper()
+    positions, settings = atoms.positions.copy(), {"steps": 2} | {name: value}
+    with pytest.raises(SkpotError, match=name):
+        run(atoms, **settings)
+    np.testing.assert_array_equal(atoms.positions, positions)
+
+
+@pytest.mark.parametrize("name", ["timestep", "interval"])
+def test_parameters_that_must_not_be_zero(name):
+    with pytest.raises(ValueError, match=name):
+        run(copper(), 1, **{name: 0})
+    for ensemble in ("nvt", "npt"):
+        with pytest.raises(ValueError, match=f"temperature of {ensemble}"):
+            run(copper(), 1, ensemble=ensemble, temperature=0.0)
+    run(copper(), 1, temperature=0.0)
+
+
+def with_(change):
+    atoms = copper()
+    change(atoms)
+    return atoms
+
+
+STARTS = {
+    "no calculator": (lambda a: setattr(a, "calc", None), "have no calculator"),
+    "velocities": (lambda a: a.arrays["momenta"].__setitem__(3, np.nan), "velocities"),
+    "masses": (lambda a: a.set_masses(np.zeros(len(a))), "masses must be positive"),
+    "positions": (lambda a: a.positions.__setitem__(3, np.nan), "positions are not finite"),
+    "coincident": (lambda a: a.positions.__setitem__(3, a.positions[2]), "entered twice"),
+    "cell": (lambda a: a.set_cell([5, 5, 0]), "is zero"),
+    "fixed": (
+        lambda a: (a.set_constraint(FixAtoms(range(len(a)))), a.set_momenta(a.get_momenta())),
+        "integrator for nvt refuses",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_start_that_cannot_be_used_is_no_blow_up(name):
+    change, message = STARTS[name]
+    with pytest.raises(SkpotError, match=message) as caught:
+        run(with_(change), 5, ensemble="nvt")
+    assert not isinstance(caught.value, BlowUp)
+
+
+@pytest.mark.parametrize("kind", ["guard", "trajectory", "on_step"])
+def test_errors_of_observers_are_no_blow_ups(kind):
+    def fail(*args):
+        raise InputError("of the observer")
+
+    observer = type("Observer", (), {"__call__": fail, "write": fail})()
+    with pytest.raises(InputError, match="of the observer"):
+        run(copper(), 5, interval=1, **{kind: observer})
+
+
+def test_what_goes_wrong_between_steps_is_a_blow_up():
+    with pytest.raises(BlowUp, match="step [1-9]"):
+        run(copper(), 50, timestep=400.0)

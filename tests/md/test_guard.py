@@ -1,5 +1,7 @@
 """Runs that leave what the model knows."""
 
+import os
+
 import ase.io
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from ase.md.verlet import VelocityVerlet
 from sklearn.pipeline import make_pipeline
 
 import skpot
+from skpot.exceptions import SkpotError
 from skpot.md import Guard, LimitPassed
 from skpot.md._dynamics import thermalise
+from skpot.md._frames import FrameFile
 
 
 def labelled(n, rattle=0.05, first=0):
@@ -146,11 +150,46 @@ def test_what_is_not_finite_stops_whatever_the_action(model, tmp_path):
         ({"max_grade": 1.0, "action": "record"}, "needs a path"),
         ({"max_grade": 1.0, "action": "relabel", "path": "x"}, "goes with a calculator"),
         ({"max_grade": 1.0, "calculator": EMT()}, "goes with a calculator"),
+        ({"max_grade": 1.0, "action": "record", "path": "far.traj"}, "as another format"),
+        ({"atoms": [bulk("Cu")], "max_grade": 1.0}, "must be ase.Atoms"),
     ],
 )
 def test_wrong_settings_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        Guard(bulk("Cu"), **options)
+    with pytest.raises((ValueError, TypeError), match=message):
+        Guard(**{"atoms": bulk("Cu")} | options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0, "1", True])
+@pytest.mark.parametrize(
+    "name", ["max_energy_std", "max_forces_std", "max_grade", "max_temperature", "min_distance"]
+)
+def test_limits_must_be_positive_numbers(name, value):
+    with pytest.raises(SkpotError, match=name):
+        Guard(bulk("Cu"), **{name: value})
+
+
+def test_atoms_without_a_calculator_have_nothing_to_limit():
+    with pytest.raises(ValueError, match="no calculator"):
+        Guard(bulk("Cu"), max_grade=1.0)()
+
+
+def test_recording_reads_only_what_is_new(model, tmp_path, monkeypatch):
+    read = []
+    whole = FrameFile._whole
+
+    def counting(self, begin):
+        read.append(os.path.getsize(self.path) - begin)
+        return whole(self, begin)
+
+    monkeypatch.setattr(FrameFile, "_whole", counting)
+    path = tmp_path / "far.xyz"
+    guard = Guard(copper(model), min_distance=3.0, action="record", path=path)
+    for _ in range(4):
+        guard()
+    assert read == [0, 0, 0, 0] and len(ase.io.read(path, ":")) == 4
+    path.unlink()  # someone took them away
+    guard()
+    assert len(ase.io.read(path, ":")) == 1
 
 
 def test_a_model_without_uncertainty_has_no_grade():

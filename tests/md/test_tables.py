@@ -76,7 +76,9 @@ SAME = {
         np.repeat(p.start, 2)[::2], np.repeat(p.neighbor, 2)[::2], np.repeat(p.vector, 2, 1)[:, ::2]
     ),
     "column by column": lambda p: p._replace(vector=np.asfortranarray(p.vector)),
-    "read only": lambda p: Pairs(*(np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape) for a in p)),
+    "read only": lambda p: Pairs(
+        *(np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape) for a in p)
+    ),
     "lists": lambda p: Pairs(*(a.tolist() for a in p)),
 }
 
