@@ -56,6 +56,19 @@ def closest_squared(vector):
 
 
 @jit
+def closest_by_size(pairs, radii):
+    """Return the smallest squared length of pairs, in Å² and in units of both radii (n_atoms,)."""
+    closest, relative = np.inf, np.inf
+    for i in range(len(radii)):
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
+            squared = x * x + y * y + z * z
+            closest = min(closest, squared)
+            relative = min(relative, squared / (radii[i] + radii[pairs.neighbor[p]]) ** 2)
+    return closest, relative
+
+
+@jit
 def scatter(pairs, atom_structure, pair_gradient, forces, virials):
     """Add the forces -dE/dr and virials -dE/d(strain) of all pairs; one fixed order."""
     for i in range(len(pairs.start) - 1):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..exceptions import InputError, LabelError
-from ._elements import electronegativity
+from ._elements import covalent_radius, electronegativity
 from ._structure_info import cell_volumes
 
 NOTHING = {}
@@ -298,13 +298,6 @@ def extract_arrays(structures):
         pbc,
         offsets,
     )
-
-
-def covalent_radius(number):
-    """Return the covalent radius of an element in Å (Cordero et al., Dalton Trans. 2832 (2008))."""
-    from ase.data import covalent_radii
-
-    return float(covalent_radii[number])
 
 
 def alchemical_coordinates(numbers):

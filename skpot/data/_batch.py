@@ -4,15 +4,18 @@ import numpy as np
 
 from ..core.images import survey
 from ..core.neighbors import search
-from ..core.pairs import closest_squared
+from ..core.pairs import closest_by_size
 from ..exceptions import StructureError
 from ._checks import (
-    MAX_IMAGES,
+    CROWDED,
     MIN_DISTANCE,
     Given,
     check_and_extract,
     check_pair_distances,
+    radii_of,
     summarize,
+    too_many_images,
+    warn_of_crowded,
 )
 from ._graph import NeighborGraph, rows_of
 from ._structure_info import StructureInfo, cell_volumes, digest
@@ -44,6 +47,7 @@ class StructureBatch:
         self.pbc = pbc
         self.offsets = offsets
         self.given = given
+        self._of_numbers = None  # radii, kept for molecular dynamics
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -89,7 +93,7 @@ class StructureBatch:
         Raises
         ------
         ValueError
-            If two atoms are closer than 0.1 Å, positions are not finite, a cell is so flat that
+            If two atoms are closer than 0.3 Å, positions are not finite, a cell is so flat that
             its images cannot be counted, or the cutoff is not positive.
         """
         graph = NeighborGraph(self.search(cutoff)[0], self.offsets)
@@ -109,28 +113,28 @@ class StructureBatch:
         if not cutoff > 0.0:
             raise StructureError(f"cutoff is {cutoff}, which must be a positive distance in Å.")
         plan = survey(self.positions, self.cells, self.pbc, self.offsets, cutoff)
-        n_images = plan.n_points / np.maximum(np.diff(self.offsets), 1)
-        problems = {}
-        for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
-            if np.isnan(n_images[s]):
-                problems[s] = (
-                    "positions or cell are not finite or beyond 10^7 Å, or the cell is singular"
-                )
-            else:
-                problems[s] = (
-                    f"{n_images[s]:.2g} images of its cell are within {cutoff} Å: the cell is too "
-                    "flat; take a reduced one (ase.build.niggli_reduce)"
-                )
+        problems = dict(too_many_images(plan, cutoff))
         if problems:
             raise StructureError(summarize(problems, len(self), self.given))
         return search(plan, cutoff, with_shifts)
 
     def refuse_coincident(self, graph):
-        """Raise `ValueError` if two atoms of a graph are closer than 0.1 Å."""
+        """Raise `StructureError` if atoms of a graph are closer than 0.3 Å, warn if they are close.
+
+        What is close is the same as in `check_structures`.
+        """
         pairs = graph.pairs
-        if closest_squared(pairs.vector) < MIN_DISTANCE**2:
+        closest, relative = closest_by_size(pairs, self._radii())
+        if closest < MIN_DISTANCE**2:
             distances = np.linalg.norm(pairs.vector, axis=1)
             check_pair_distances(distances, pairs.start, pairs.neighbor, self.offsets, self.given)
+        if relative < CROWDED**2:
+            warn_of_crowded(pairs, self.numbers, self.offsets, self.given)
+
+    def _radii(self):
+        if self._of_numbers is None or self._of_numbers[0] is not self.numbers:
+            self._of_numbers = self.numbers, radii_of(self.numbers)
+        return self._of_numbers[1]
 
 
 def as_batch(X, search_follows=False):

@@ -6,11 +6,18 @@ import numpy as np
 
 from ..core.images import survey
 from ..core.neighbors import search
-from ..exceptions import InputTypeError, StructureError
+from ..exceptions import InputTypeError, StructureError, StructureWarning, warn_once
 from ._ase import extract_arrays
+from ._elements import SYMBOLS, covalent_radius
 from ._graph import rows_of
 
-MIN_DISTANCE = 0.1  # Å; closer atoms are one atom entered twice
+# Closer atoms are one atom entered twice, a cell too small, or positions in another unit. Nobody
+# computes labels there: pseudopotentials overlap completely, and dimers for the repulsion at short
+# range begin at 0.35 Å (H2), or at half the sum of the covalent radii.
+MIN_DISTANCE = 0.3  # Å
+# Of the sum of covalent radii: below it a structure is most likely wrong, but a repulsive baseline
+# can be fitted. The closest atoms in published sets are at 0.48 (iron under compression).
+CROWDED = 0.4
 MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
 _MAX_SHOWN = 10
 
@@ -35,7 +42,13 @@ def check_structures(X):
     ValueError
         If X is empty or a structure is: no atoms, numbers that are no atomic numbers, positions or
         cell not finite, a periodic direction without a cell vector or with dependent ones, two
-        atoms (or an atom and a periodic image of another) closer than 0.1 Å.
+        atoms (or an atom and a periodic image of another) closer than 0.3 Å, a cell so flat or
+        small that its images cannot be counted.
+
+    Warns
+    -----
+    StructureWarning
+        If atoms are closer than 0.4 times the sum of their covalent radii.
 
     Examples
     --------
@@ -90,11 +103,13 @@ def check_and_extract(X, search_follows=False):
             problems.setdefault(i, text)
     if problems:
         raise StructureError(summarize(problems, len(structures)))
+    if not search_follows:
+        _look_for_crowded(*arrays)
     return structures, arrays
 
 
 def check_pair_distances(distances, pair_start, pair_neighbor, offsets, given=None):
-    """Refuse pairs of atoms closer than 0.1 Å; for whoever has a neighbour list at hand.
+    """Refuse pairs of atoms closer than 0.3 Å; for whoever has a neighbour list at hand.
 
     Parameters
     ----------
@@ -250,10 +265,9 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
     usable = np.setdiff1d(np.arange(len(cells)), list(skip))
     atoms, begin = rows_of(usable, offsets)
     plan = survey(positions[atoms], cells[usable], pbc[usable], begin, MIN_DISTANCE)
-    n_images = plan.n_points / np.maximum(np.diff(begin), 1)
-    hopeless = usable[~(n_images < MAX_IMAGES)]
-    if len(hopeless):  # the neighbour search will say why
-        yield from _close_atoms(positions, cells, pbc, offsets, [*skip, *hopeless])
+    if hopeless := dict(too_many_images(plan, MIN_DISTANCE)):
+        yield from ((int(usable[k]), text) for k, text in hopeless.items())
+        yield from _close_atoms(positions, cells, pbc, offsets, [*skip, *usable[list(hopeless)]])
         return
     pairs, _ = search(plan, MIN_DISTANCE)
     centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.start))
@@ -261,3 +275,70 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
         k = int(np.searchsorted(begin, centre[p], side="right") - 1)
         first, second = centre[p] - begin[k], pairs.neighbor[p] - begin[k]
         yield int(usable[k]), _close_text(first, second, np.linalg.norm(pairs.vector[p]))
+
+
+def too_many_images(plan, cutoff):
+    """Yield structures and texts where a survey says that neighbors cannot be looked for."""
+    n_images = plan.n_points / np.maximum(np.diff(plan.offsets), 1)
+    for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
+        if np.isnan(n_images[s]):
+            yield (
+                int(s),
+                "positions or cell are not finite or beyond 10^7 Å, or the cell is singular",
+            )
+        else:
+            yield (
+                int(s),
+                f"{n_images[s]:.2g} images of its cell are within {cutoff} Å: the cell is too flat "
+                "or too small; take a reduced one (ase.build.niggli_reduce)",
+            )
+
+
+def radii_of(numbers):
+    """Return the covalent radii (Å) of atoms."""
+    species, index = np.unique(numbers, return_inverse=True)
+    return np.array([covalent_radius(int(z)) for z in species])[index]
+
+
+def _look_for_crowded(positions, numbers, cells, pbc, offsets):
+    """Warn of atoms that are closer than they should be; the structures are sound otherwise."""
+    radii = radii_of(numbers)
+    reach = 2.0 * CROWDED * radii.max()
+    plan = survey(positions, cells, pbc, offsets, reach)
+    if not any(too_many_images(plan, reach)):
+        warn_of_crowded(search(plan, reach)[0], numbers, offsets)
+
+
+def warn_of_crowded(pairs, numbers, offsets, given=None):
+    """Warn of pairs of atoms closer than `CROWDED` times the sum of their covalent radii.
+
+    Parameters
+    ----------
+    pairs : core.pairs.Pairs
+        Pairs of all structures.
+    numbers : ndarray of int of shape (n_atoms_total,)
+        Atomic numbers.
+    offsets : ndarray of int of shape (n_structures + 1,)
+        Structure i owns atoms `offsets[i]:offsets[i + 1]`.
+    given : Given, optional
+        Where the structures stand in what was passed, if that was more.
+    """
+    radii = radii_of(numbers)
+    center = np.repeat(np.arange(len(numbers)), np.diff(pairs.start))
+    distance = np.sqrt(np.einsum("pa,pa->p", pairs.vector, pairs.vector))
+    close = np.flatnonzero(distance < CROWDED * (radii[center] + radii[pairs.neighbor]))
+    if not len(close):
+        return
+    owners, first = np.unique(
+        np.searchsorted(offsets, center[close], side="right") - 1, return_index=True
+    )
+    index = owners if given is None else given.index[owners]
+    p = close[first[0]]
+    elements = "-".join(SYMBOLS[numbers[i]] for i in (center[p], pairs.neighbor[p]))
+    warn_once(
+        "crowded atoms",
+        f"{len(owners)} structures have atoms closer than {CROWDED} times the sum of their "
+        f"covalent radii, such as {elements} at {distance[p]:.3g} Å in structure {index[0]}: "
+        f"structures {some(index)}. Are positions and cell right, and in Å?",
+        StructureWarning,
+    )

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval
 from ..core import repulsion as kernels
-from ..data._ase import covalent_radius
+from ..data._elements import covalent_radius
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 

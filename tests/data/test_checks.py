@@ -1,15 +1,19 @@
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, graphene, molecule
 from ase.io import Trajectory
+from sklearn.pipeline import make_pipeline
 
-from skpot import SOAP
-from skpot.data import as_batch, check_pair_distances, check_structures
+import skpot
+from skpot import SOAP, SparseGPR
+from skpot.data import Targets, as_batch, check_pair_distances, check_structures
+from skpot.exceptions import StructureError, StructureWarning
 from tests.project import ROOT
 
 
@@ -85,6 +89,10 @@ def broken(atoms, **changes):
         (pair(0.05), r"atoms 0 and 1 are 0.05 Å apart"),
         (pair(4.95, cell=[5, 5, 5], pbc=True), r"atoms 0 and 1 are 0.05 Å apart"),
         (pair(4.95, cell=[0, 0, 5], pbc=[0, 0, 1]), r"atoms 0 and 1 are 0.05 Å apart"),
+        (pair(0.29), r"atoms 0 and 1 are 0.29 Å apart"),
+        (Atoms("Cs", cell=[0.29, 9, 9], pbc=True), r"atom 0 is 0.29 Å from its own periodic image"),
+        (Atoms("H", cell=[0.2] * 3, pbc=True), r"atom 0 is 0.2.* Å from its own periodic image"),
+        (Atoms("H", cell=[1e-3] * 3, pbc=True), "images of its cell .* too small"),
     ],
 )
 def test_problems_are_found_where_they_are(atoms, message):
@@ -121,11 +129,11 @@ def test_close_atoms_against_all_distances(pbc):
         atoms = Atoms("H12", rng.uniform(-9, 9, (12, 3)), cell=cell, pbc=pbc)
         shift = rng.integers(-2, 3, 3) * np.array(pbc) @ cell
         step = rng.normal(size=3)
-        step *= rng.uniform(0.05, 0.15) / np.linalg.norm(step)
+        step *= rng.uniform(0.15, 0.45) / np.linalg.norm(step)
         atoms.positions[7] = atoms.positions[3] + step + shift
         structures.append(atoms)
         distances = atoms.get_all_distances(mic=True)
-        if distances[np.triu_indices(12, 1)].min() < 0.1:
+        if distances[np.triu_indices(12, 1)].min() < 0.3:
             expected.add(i)
     assert 10 < len(expected) < 50
     for i, atoms in enumerate(structures):
@@ -181,7 +189,7 @@ print(len(check_structures([atoms])))
 def test_close_pairs_of_a_neighbour_list():
     start, neighbor = np.array([0, 0, 1, 2, 2]), np.array([3, 2])
     offsets = np.array([0, 1, 4])
-    check_pair_distances(np.array([0.2, 0.1]), start, neighbor, offsets)
+    check_pair_distances(np.array([0.4, 0.3]), start, neighbor, offsets)
     with pytest.raises(ValueError, match=r"1 of 2(.|\n)*structure 1: atoms 0 and 2 are 0.01 Å"):
         check_pair_distances(np.array([0.01, 2.0]), start, neighbor, offsets)
     with pytest.raises(ValueError, match="from its own periodic image"):
@@ -222,3 +230,40 @@ def test_structures_are_named_by_their_place_in_what_was_passed(cache):
     pieces = list(as_batch([*X, close], search_follows=True).pieces(4))
     with pytest.raises(ValueError, match="1 of 6 structures .*\n *structure 5: atoms"):
         pieces[-1].take([0]).neighbors(3.0)
+
+
+WAYS = {
+    "check_structures": check_structures,
+    "neighbors": lambda X: as_batch(X, search_follows=True).neighbors(3.0),
+    "descriptor": lambda X: SOAP(cutoff=3.0, n_max=2, l_max=1).fit_transform(X),
+    "matrix": lambda X: skpot.CoulombMatrix().fit_transform(X),
+}
+
+
+@pytest.fixture(scope="module")
+def calculator():
+    X = [pair(r) for r in (0.5, 0.7, 0.9, 1.1)]
+    model = make_pipeline(SOAP(cutoff=3.0, n_max=2, l_max=1), SparseGPR(n_sparse=4))
+    return skpot.Calculator(model.fit(X, Targets(-np.arange(4.0))))
+
+
+@pytest.mark.parametrize("way", [*WAYS, "calculator"])
+def test_one_rule_of_what_is_too_close(way, calculator):
+    def evaluate(X):
+        return WAYS[way](X) if way in WAYS else calculator.get_potential_energy(X[0])
+
+    for distance in (0.0, 0.2, 0.299):
+        with pytest.raises(StructureError, match="structure 0: atoms 0 and 1 are .* Å apart"):
+            evaluate([pair(distance)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate([pair(0.301)])  # H2 of a scan of its energy
+        if way != "calculator":
+            evaluate([Atoms("Fe2", [[0, 0, 0], [0, 0, 1.28]])])
+    if way != "calculator":
+        wrong = [pair(), Atoms("CsH", [[0, 0, 0], [0, 0, 0.9]])]
+        with pytest.warns(
+            StructureWarning, match="Cs-H at 0.9 Å in structure 1: structures 1. "
+        ) as w:
+            evaluate(wrong)
+        assert len(w) == 1
