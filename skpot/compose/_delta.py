@@ -9,6 +9,7 @@ from .._sklearn import HasMethods, _fit_context
 from ..data import Targets, check_structures
 from ..data._ase import labels_by
 from ..data._checks import summarize
+from ..data._structure_info import cell_volumes
 from ..exceptions import InputError
 
 _LABELS = ("energy", "forces", "stress")
@@ -119,7 +120,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         X = check_structures(X)
         check_consistent_length(X, y)
         self.calculator_, self._made = self.calculator, None
-        base = self.baseline(X)
+        base = _with_empty_stress(self.baseline(X), X)
         if isinstance(y, Targets):
             missing = [
                 block
@@ -199,6 +200,16 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         if getattr(self, "_made", None) is None:
             self._made = calculator()
         return self._made
+
+
+def _with_empty_stress(base, X):
+    """Return labels with a stress of zero where none exists, so that others judge labels there."""
+    exists = np.isfinite(cell_volumes([atoms.cell.array for atoms in X]))
+    if exists.all():
+        return base
+    stress = np.full((len(X), 6), np.nan) if base.stress is None else base.stress.copy()
+    stress[~exists] = 0.0
+    return base.relabelled(base.energy, base.forces, stress)
 
 
 def _combined(y, base, sign):

@@ -21,7 +21,7 @@ def refuse_features(features):
     raise StructureError(summarize(problems, len(features)))
 
 
-def refuse_rows(kind, rows, labels, begin):
+def refuse_rows(kind, rows, labels, members):
     """Raise `NumericalError` for training rows that are not finite.
 
     Parameters
@@ -32,8 +32,8 @@ def refuse_rows(kind, rows, labels, begin):
         Rows of all labels of this kind, in order.
     labels : Targets
         Those of the structures that the rows belong to.
-    begin : int
-        Index of the first of them.
+    members : ndarray of int of shape (n_structures,)
+        What the user calls these.
     """
     if np.isfinite(rows).all():
         return
@@ -44,7 +44,7 @@ def refuse_rows(kind, rows, labels, begin):
         "stress": np.flatnonzero(labels.has_stress),
     }[kind]
     owner = np.repeat(owner, len(rows) // len(owner))
-    first = begin + owner[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]
+    first = members[owner[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]]
     raise NumericalError(
         f"the {kind} of structure {first} cannot be learnt from: what the model would be of it, or "
         "the label over its noise, is not finite. Its features or their derivatives, the label, "

@@ -80,7 +80,7 @@ def training_rows(references, features, labels, residual, jacobian_bytes, map_ti
 
 
 def whitened_blocks(
-    references, factor, features, labels, residual, plan, verbose, description="fit"
+    references, factor, features, labels, residual, plan, verbose, description="fit", members=None
 ):
     """Yield ranges of structures, and their rows in coefficients whose prior is the unit matrix.
 
@@ -96,6 +96,8 @@ def whitened_blocks(
         1 shows a progress bar.
     description : str, default="fit"
         Its name.
+    members : ndarray of int of shape (n_structures,), optional
+        What the user calls the structures, for messages; by default their order.
 
     Yields
     ------
@@ -106,13 +108,14 @@ def whitened_blocks(
     """
     m = len(references)
     block_bytes, jacobian_bytes = plan
+    members = np.arange(len(features)) if members is None else members
 
     def rows_of(part, map_tiles):
         for kind, rows in training_rows(
             references, features[part], labels[part], residual[part], jacobian_bytes, map_tiles
         ):
             references.whiten(rows, factor)
-            refuse_rows(kind, rows, labels[part], part.start)
+            refuse_rows(kind, rows, labels[part], members[part])
             yield kind, rows
 
     with tile_threads(m) as map_tiles, progress(len(features), description, verbose) as bar:

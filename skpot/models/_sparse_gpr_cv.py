@@ -281,7 +281,7 @@ class SparseGPRCV(SparseGPR):
             name = f"fold {k + 1} of {len(folds)}"
             for _, parts in whitened_blocks(
                 references, self.covariance_factor_, x, own, residual[members], plan,
-                self.verbose, name,
+                self.verbose, name, members,
             ):  # fmt: skip
                 for kind, rows in parts:
                     fold.fold(kind, rows)
