@@ -68,8 +68,8 @@ class StructureBatch:
     def pieces(self, n_atoms=20_000):
         """Yield the structures in batches of about `n_atoms`, in order: bounds what is held."""
         piece = np.cumsum(np.diff(self.offsets)) // n_atoms
-        for p in np.unique(piece):
-            yield self.take(np.flatnonzero(piece == p))
+        for structures in np.split(np.arange(len(self)), np.flatnonzero(np.diff(piece)) + 1):
+            yield self.take(structures)
 
     def volumes(self):
         """Return the volumes in Å³; NaN where there is no stress, see `cell_volumes`."""

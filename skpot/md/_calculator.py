@@ -4,13 +4,20 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from sklearn.utils.validation import check_is_fitted
 
 from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
-from ..exceptions import InputError, NotCompilableError, NumericalError, ParameterError
+from ..exceptions import (
+    InputError,
+    InputTypeError,
+    NotCompilableError,
+    NumericalError,
+    ParameterError,
+)
 from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
 from ._parameters import flag, number
 from ._skin import SkinnedStructure
@@ -132,8 +139,7 @@ class Calculator(AseCalculator):
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """Return a property; see `ase.calculators.calculator.Calculator.get_property`."""
-        if atoms is None and self.atoms is None:
-            raise InputError(f"{name} of which atoms? This calculator has seen none yet.")
+        _require_atoms(self.atoms if atoms is None else atoms)
         with self._lock:  # between computing and reading, no other thread may come in
             try:
                 return super().get_property(name, atoms, allow_calculation)
@@ -154,6 +160,8 @@ class Calculator(AseCalculator):
             For the interface: the structure is compared with that of the results.
         """
         atoms = self.atoms if atoms is None else atoms
+        _require_atoms(atoms)
+        properties = [properties] if isinstance(properties, str) else properties
         with self._lock:
             if not self.results or self.check_state(atoms):
                 last = self._evaluated(atoms)
@@ -268,6 +276,13 @@ class Calculator(AseCalculator):
 
     def _calibrated(self, std, features):
         return std if self._calibration is None else self._calibration.calibrate(std, features)
+
+
+def _require_atoms(atoms):
+    if atoms is None:
+        raise InputError("results of which atoms? This calculator has evaluated none.")
+    if not isinstance(atoms, Atoms):
+        raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
 
 
 class _Evaluation(NamedTuple):

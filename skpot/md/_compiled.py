@@ -23,7 +23,7 @@ from ._feature_trees import mapped_tree, origin_of, require_width
 from ._leverages import graded
 from ._parameters import choice, flag, number
 from ._reductions import folded, trimmed
-from ._tables import check_tables, checked_pairs, checked_species
+from ._tables import check_tables, checked_pairs, checked_species, integers
 from ._uncoupled import split_coupling, uncoupled
 
 
@@ -217,10 +217,12 @@ class CompiledPotential:
 
     def species_index(self, numbers):
         """Return the index in `species` of atomic numbers; refuse unknown ones."""
+        numbers = integers("numbers", numbers)
         index = np.minimum(np.searchsorted(self.species, numbers), len(self.species) - 1)
-        unknown = (self.species[index] != numbers) | np.isnan(self.potential.e0[index])
+        unknown = (self.species[index] != numbers) | ~self._known[index]
         if unknown.any():
-            names = ", ".join(SYMBOLS[z] for z in np.unique(numbers[unknown]))
+            bad = np.unique(numbers[unknown]).tolist()
+            names = ", ".join(SYMBOLS[z] if 0 <= z < len(SYMBOLS) else str(z) for z in bad)
             known = ", ".join(SYMBOLS[z] for z in self.species[self._known])
             raise InputError(f"species {names} did not occur in fit; this model knows {known}.")
         return index.astype(np.int64)

@@ -18,6 +18,7 @@ _QUANTITIES = {
     "max_grade": "extrapolation_grade",
     "max_forces_std": "forces_std",
 }
+_HIGHEST = {"min_distance": 20.0}  # Å; all pairs within are looked for
 
 
 class LimitPassed(EngineError):
@@ -43,7 +44,7 @@ class Guard:
     max_temperature : float, optional
         In K.
     min_distance : float, optional
-        Least distance of two atoms, in Å.
+        Least distance of two atoms, in Å; at most 20.
     action : {"stop", "record", "relabel"}, default="stop"
         What to do when a limit is passed: raise `LimitPassed`; append the frame to a file and go
         on; or append it with the labels of `calculator` and go on, so that
@@ -109,7 +110,7 @@ class Guard:
             "max_forces_std": max_forces_std,
         }
         self._limits = {
-            name: number(name, limit, above=0.0)
+            name: number(name, limit, above=0.0, high=_HIGHEST.get(name))
             for name, limit in limits.items()
             if limit is not None
         }

@@ -26,7 +26,9 @@ def checked_pairs(pairs, species, known):
     known : ndarray of bool of shape (n_species,)
         Which species have an energy.
     """
-    start, neighbor = _integers("start", pairs.start), _integers("neighbor", pairs.neighbor)
+    if not all(hasattr(pairs, name) for name in Pairs._fields):
+        raise InputTypeError(f"pairs must have {', '.join(Pairs._fields)}, got {type(pairs)}.")
+    start, neighbor = integers("start", pairs.start), integers("neighbor", pairs.neighbor)
     species = checked_species(species, known)
     n_centers, n_pairs = len(start) - 1, len(neighbor)
     if n_centers < 0 or start[0] != 0 or start[-1] != n_pairs or (np.diff(start) < 0).any():
@@ -39,7 +41,7 @@ def checked_pairs(pairs, species, known):
 
 def checked_species(species, known, n_atoms=None):
     """Return indices of species as compiled functions take them; refuse what does not fit."""
-    species = _integers("species", species)
+    species = integers("species", species)
     if n_atoms is not None and len(species) != n_atoms:
         raise InputError(f"species of {len(species)} atoms are given for {n_atoms} atoms.")
     _refuse_outside("species", species, len(known), "species")
@@ -49,7 +51,8 @@ def checked_species(species, known, n_atoms=None):
     return species
 
 
-def _integers(name, array):
+def integers(name, array):
+    """Return a row of integers as compiled functions take it; refuse others."""
     array = np.asarray(array)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InputTypeError(

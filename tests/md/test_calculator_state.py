@@ -242,8 +242,11 @@ def test_what_cannot_be_set(copper_models):
     for name in ("model", "compiled_"):
         with pytest.raises(AttributeError):
             setattr(calc, name, None)
-    with pytest.raises(ValueError, match="of which atoms"):
-        calc.get_property("energy")
+    for use in (calc.get_property, lambda name, *atoms: calc.calculate(*atoms, [name])):
+        with pytest.raises(ValueError, match="of which atoms"):
+            use("energy", None)
+        with pytest.raises(TypeError, match="atoms must be ase.Atoms, got list"):
+            use("energy", good())
 
 
 def test_a_calculator_can_be_pickled(copper_models):

@@ -98,6 +98,16 @@ def test_species_of_structures_are_checked_too(potential):
             potential.evaluate([atoms], species)
 
 
+def test_atomic_numbers_are_checked(potential):
+    assert potential.species_index([29, 29]).tolist() == [0, 0]
+    for numbers in (29, ["Cu"], [47], [200], [-1], [29.0], [[29]]):
+        with pytest.raises(SkpotError):
+            potential.species_index(numbers)
+    for pairs in (None, (1, 2, 3)):
+        with pytest.raises(TypeError, match="pairs must have start, neighbor, vector"):
+            potential.evaluate_pairs(pairs, SPECIES)
+
+
 def test_a_species_without_an_energy_is_refused(potential, pairs):
     unknown = potential.potential._replace(e0=np.array([np.nan]))
     with pytest.raises(SkpotError, match="did not occur in fit"):
