@@ -9,16 +9,18 @@ from scipy.special import erf
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
-from sklearn.model_selection import GroupKFold, KFold, check_cv
+from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from .._base import VersionedEstimator
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context, _safe_indexing
 from ..data import AtomicFeatures, Targets
+from ..data._order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
 from ..models._potential import check_return_std
+from ..selection._folds import content_splits
 
 _FOLDS = 2
 _CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry
@@ -64,9 +66,10 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     cv : int, cross-validation splitter, iterable or None, default=None
         How data are held out of an estimator that is to be fitted: errors are those of each fold
         by a fit to the others, and the estimator that predicts is fitted to all. An integer is a
-        number of folds, of whole groups where `fit` is given groups. None stands for two, drawn at
-        random: deviations are asked for off the data, and a model that knows most of them is seldom
-        wrong on the rest.
+        number of folds, of whole groups where `fit` is given groups, else at random, by the content
+        of structures and not their order; lone atoms are learnt from in all of them. None stands
+        for two: deviations are asked for off the data, and a model that knows most of them is
+        seldom wrong on the rest.
 
     Attributes
     ----------
@@ -167,13 +170,8 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
 
     def _splits(self, X, y, groups):
         """Yield structures to learn from, and those to compare with."""
-        cv = self.cv
-        if cv is None and groups is None:
-            cv = KFold(_FOLDS, shuffle=True, random_state=0)
-        elif groups is not None and (cv is None or isinstance(cv, Integral)):
-            cv = GroupKFold(cv or _FOLDS)
         numbers = _numbers(X)
-        for train, test in check_cv(cv).split(X, np.asarray(y), groups):
+        for train, test in _folds(self.cv, X, y, groups):
             if numbers is not None:  # of other species the model refuses to say anything
                 known = np.unique(np.concatenate([numbers[k] for k in train]))
                 test = np.array([k for k in test if np.isin(numbers[k], known).all()], dtype=int)
@@ -278,6 +276,26 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     def n_features_in_(self):
         """Number of features, where the estimator takes features."""
         return self.estimator_.n_features_in_
+
+
+def _folds(cv, X, y, groups):
+    """Return structures to learn from and to compare with; lone atoms are always learnt from."""
+    if cv is not None and not isinstance(cv, Integral):
+        return check_cv(cv).split(X, np.asarray(y), groups)
+    splits = content_splits(cv, _FOLDS, canonical_order(content_keys(X), y), groups)
+    lone = np.flatnonzero(_are_lone_atoms(X))  # without them e0 would be another
+    return [(np.union1d(train, lone), test[~np.isin(test, lone)]) for train, test in splits]
+
+
+def _are_lone_atoms(X):
+    if isinstance(X, AtomicFeatures):
+        if X.derivatives is None:
+            return np.zeros(len(X), dtype=bool)
+        return (X.n_atoms == 1) & (X.neighborhood_sizes()[X.offsets[:-1]] == 1)
+    numbers = _numbers(X)
+    if numbers is None:
+        return np.zeros(len(X), dtype=bool)
+    return np.array([len(z) == 1 and not np.any(atoms.pbc) for z, atoms in zip(numbers, X)])
 
 
 def _checked(y, name):

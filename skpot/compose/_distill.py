@@ -10,9 +10,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._sklearn import HasMethods, Interval, validate_params
-from ..data import Targets, check_structures
+from ..data import Targets, as_batch, check_structures
 from ..data._checks import summarize
 from ..data._elements import SYMBOLS
+from ..data._order import canonical_order
 from ..exceptions import InputError, InputTypeError
 from ..metrics import energy_rmse, forces_rmse, stress_rmse
 from ..models import SparseGPR
@@ -54,7 +55,8 @@ def distill(model, frames, student=None, *, test_size=0.1, groups=None, random_s
         the kernel of the teacher, 1000 references and small noise. Where they are None, `e0` and,
         behind the teacher's steps, `baseline` become those of the teacher.
     test_size : float, default=0.1
-        Share of the frames that are held out.
+        Share of the frames that are held out, at random but for those with a species that no other
+        frame has.
     groups : array-like of shape (n_frames,), default=None
         Frames of one group, such as a trajectory, are held out together.
     random_state : int, RandomState or None, default=0
@@ -129,8 +131,27 @@ def _held_out(frames, test_size, groups, random_state):
     kind = ShuffleSplit if groups is None else GroupShuffleSplit
     check_consistent_length(frames, groups)
     split = kind(1, test_size=test_size, random_state=random_state)
-    train, test = next(split.split(np.zeros(len(frames)), groups=groups))
-    return np.sort(train), np.sort(test)
+    order = canonical_order(as_batch(frames).keys())
+    groups = np.arange(len(frames)) if groups is None else np.asarray(groups)
+    _, test = next(split.split(np.zeros(len(frames)), groups=groups[order]))
+    test = _with_known_species(frames, order[np.sort(test)], groups)
+    if not len(test):
+        raise InputError(
+            "no frame can be held out: each has a species that no other has. Give more frames."
+        )
+    return np.setdiff1d(np.arange(len(frames)), test), np.sort(test)
+
+
+def _with_known_species(frames, test, groups):
+    """Return frames to hold out, less groups with a species that no other frame has."""
+    species = [set(atoms.numbers.tolist()) for atoms in frames]
+    known = set().union(*(species[s] for s in np.setdiff1d(np.arange(len(frames)), test)))
+    learnt = set()
+    for s in test:
+        if not species[s] <= known and groups[s] not in learnt:
+            learnt.add(groups[s])
+            known.update(*(species[k] for k in np.flatnonzero(groups == groups[s])))
+    return np.array([s for s in test if groups[s] not in learnt], dtype=np.int64)
 
 
 def _require_pipeline(model):

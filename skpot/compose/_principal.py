@@ -3,18 +3,20 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _fit_context
 from ..data import SpeciesMap
 from ..data._elements import SYMBOLS
+from ..data._order import environment_order
 from ..exceptions import InputError
+from ..solvers import gram, rows_times, serial_blas
 from ._rows import FeatureStep
 
 _FEW = 500  # rows or columns more than asked for, up to which all directions are found
+_MORE, _STEPS = 10, 5  # columns beyond those asked for, and iterations, of a random projection
 _RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
 
 
@@ -95,9 +97,10 @@ class PrincipalComponents(FeatureStep):
         most = min(int(self.n_components), X.shape[1])
         self.species_ = np.unique(X.species)
         rng = check_random_state(self.random_state)
+        order = environment_order(X)  # so that sums have one order, whatever that of the data
         found = [
-            _scaled_directions(np.asarray(X.values[X.species == z], float), most, self.rest, rng)
-            for z in self.species_
+            _scaled_directions(np.asarray(X.values[rows], float), most, self.rest, rng)
+            for rows in (order[X.species[order] == z] for z in self.species_)
         ]
         self.kept_ = np.array([kept for _, kept in found])
         widest = max(1, *(directions.shape[1] for directions, _ in found))
@@ -139,7 +142,12 @@ class PrincipalComponents(FeatureStep):
         chain = X.derivatives
         if chain is not None:
             chain = SpeciesMap(chain, kinds, self.matrices_, X.offsets)
-        values = SpeciesMap.apply(X.values, kinds, self.matrices_)
+        values = np.empty((len(X.values), self.n_features_out_))
+        order = environment_order(X)
+        # The last bits of a product depend on where in it a row stands.
+        for kind, matrix in enumerate(self.matrices_):
+            rows = order[kinds[order] == kind]
+            values[rows] = rows_times(X.values[rows], matrix)
         return X.mapped(values, chain, origin=self._origin())
 
     def fit_transform(self, X, y=None):
@@ -173,8 +181,7 @@ def _scaled_directions(rows, n, rest, rng):
 def _leading(rows, n, rng):
     """Return squared singular values, descending, and right singular vectors as columns."""
     if min(rows.shape) > 2 * n + _FEW:
-        _, singular, transposed = randomized_svd(rows, n, n_iter=4, random_state=rng)
-        squares, vectors = singular**2, transposed.T
+        squares, vectors = _leading_at_random(rows, n, rng)
     else:
         squares, vectors = _leading_exactly(rows, n)
     keep = squares > _RANK * max(squares[0], np.finfo(float).tiny)
@@ -187,9 +194,26 @@ def _leading(rows, n, rng):
 
 def _leading_exactly(rows, n):
     short = len(rows) < rows.shape[1]
-    gram = rows @ rows.T if short else rows.T @ rows
-    squares, vectors = eigh(gram, subset_by_index=[max(0, len(gram) - n), len(gram) - 1])
-    squares, vectors = squares[::-1], vectors[:, ::-1]
+    products = gram(rows.T if short else rows)
+    squares, vectors = _last_eigenvectors(products, n)
     if short:
         vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
     return squares, vectors
+
+
+def _leading_at_random(rows, n, rng):
+    """Do the same by subspace iteration from a random projection, n_rows n_features n per step."""
+    basis = rng.normal(size=(rows.shape[1], n + _MORE))
+    for _ in range(_STEPS):
+        basis = rows_times(rows.T, rows_times(rows, basis))
+        with serial_blas():
+            basis, _ = qr(basis, mode="economic")
+    squares, turned = _last_eigenvectors(gram(rows_times(rows, basis)), n)
+    return squares, basis @ turned
+
+
+def _last_eigenvectors(matrix, n):
+    with serial_blas():
+        size = len(matrix)
+        squares, vectors = eigh(matrix, subset_by_index=[max(0, size - n), size - 1])
+    return squares[::-1], vectors[:, ::-1]

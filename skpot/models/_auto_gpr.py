@@ -1,6 +1,7 @@
 """Gaussian process that chooses its noise, weights and kind of solution from the labels."""
 
 import warnings
+from math import fsum
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -9,14 +10,14 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
+from ..data._order import drawn_seed
 from ..kernels import RBF, Matern
-from ..solvers import refuse_not_finite
+from ..solvers import refuse_not_finite, serial_blas
 from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
 from ._potential import KernelPotential, Potential, VariancePotential
 from ._sparse_gpr import SparseGPR
-from ._threads import tile_threads
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
@@ -231,10 +232,11 @@ class AutoGPR(VariancePotential, KernelPotential):
         if len(kernels) == len(factors) == 1:
             return kernels[0]
         model = self._model(kernels[0])
-        with warnings.catch_warnings(), tile_threads(1):  # else the model's own fit repeats them
+        with warnings.catch_warnings(), serial_blas():  # else the model's own fit repeats them
             warnings.simplefilter("ignore")
             features, labels = model._prepare(X, y, self.weight_)
-            some = draw_structures(labels, _LOOKED_AT, model._rng())
+            seed = drawn_seed(self.random_state)
+            some = draw_structures(features, labels, _LOOKED_AT, seed)
             features, labels = features[some], labels[some]
             residual = model._residual(features, labels)
             found = []
@@ -323,7 +325,8 @@ def _sizes(features, labels, residual, weight):
 
 
 def _mean(values, weight):
-    return np.sum(weight * values) / max(np.sum(weight), np.finfo(float).tiny)
+    # Sums without rounding errors do not depend on the order.
+    return fsum(weight * values) / max(fsum(weight), np.finfo(float).tiny)
 
 
 def _quantile(values, q, weight):

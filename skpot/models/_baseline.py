@@ -1,13 +1,17 @@
 """What is known before the fit: energies of free atoms, and a term that is not fitted."""
 
 import warnings
+from math import fsum
 from numbers import Real
 
 import numpy as np
 
 from ..data._elements import SYMBOLS, atomic_number
+from ..data._order import canonical_order
 from ..exceptions import LabelError, LabelWarning, ParameterError
 from ._finite import LARGEST
+
+_TINY = np.finfo(float).tiny
 
 
 def composition(offsets, species, kinds):
@@ -18,28 +22,27 @@ def composition(offsets, species, kinds):
     return counts
 
 
-def reference_energies(e0, features, energy, weight):
+def reference_energies(e0, features, labels):
     """Return the energy of one atom of each species and where it comes from.
 
     Parameters
     ----------
     e0 : None, "isolated", "least_squares" or dict
         Given energies (eV, keyed by symbol or atomic number); or those of structures with a single
-        atom and no neighbour; or a least-squares fit by composition. None takes the first of
-        isolated and least_squares that the data allow.
+        atom and no neighbor; or a least-squares fit by composition. None takes isolated atoms
+        where there are any, and fits the energies of the other species to what these leave.
     features : AtomicFeatures
         Structures.
-    energy : ndarray of shape (n_structures,)
-        Total energies in eV, NaN where not labelled.
-    weight : ndarray of shape (n_structures,)
-        Weights of the least-squares fit.
+    labels : Targets
+        Total energies in eV, NaN where not labeled, and their noise.
 
     Returns
     -------
     energies : dict of int to float
         By atomic number, in eV.
-    source : {"given", "isolated", "least_squares"}
-        What they are.
+    source : str
+        "given", "isolated" or "least_squares"; or which species have which, as in
+        "isolated (H, O), least_squares (C)".
     """
     kinds = np.unique(features.numbers)
     if isinstance(e0, dict):
@@ -51,17 +54,22 @@ def reference_energies(e0, features, energy, weight):
                 'e0="least_squares".'
             )
         return given, "given"
-    isolated = _isolated(features, energy)
-    missing = [SYMBOLS[z] for z in kinds if z not in isolated]
-    if not missing and e0 in (None, "isolated"):
+    weight = labels.sigma_energy**-2.0
+    isolated = {}
+    if e0 != "least_squares":
+        isolated = _isolated(features, labels.energy, weight)
+    missing = [int(z) for z in kinds if z not in isolated]
+    if not missing:
         return isolated, "isolated"
     if e0 == "isolated":
         raise LabelError(
-            f'e0="isolated" but no structure is an isolated atom of {", ".join(missing)}. Add a '
-            "labelled one-atom structure of each, give the energies as e0={...}, or use "
-            'e0="least_squares".'
+            'e0="isolated" but no structure is an isolated atom of '
+            f"{', '.join(SYMBOLS[z] for z in missing)}. Add a labeled one-atom structure of each, "
+            'give the energies as e0={...}, or use e0="least_squares".'
         )
-    return _least_squares(features, energy, weight, kinds), "least_squares"
+    order = canonical_order(features.info.keys, labels)  # of sums
+    fitted = _least_squares(features, labels.energy, weight, kinds, isolated, order)
+    return isolated | fitted, _sources(isolated, fitted)
 
 
 def _given_energies(e0):
@@ -71,33 +79,49 @@ def _given_energies(e0):
     return {atomic_number(z): float(e) for z, e in e0.items()}
 
 
-def _isolated(features, energy):
-    """Return mean energies of one-atom structures without neighbours."""
+def _sources(isolated, fitted):
+    if not isolated:
+        return "least_squares"
+    parts = {"isolated": isolated, "least_squares": fitted}
+    return ", ".join(
+        f"{source} ({', '.join(SYMBOLS[z] for z in sorted(energies))})"
+        for source, energies in parts.items()
+    )
+
+
+def _isolated(features, energy, weight):
+    """Return mean energies of one-atom structures without neighbors, own images included."""
     if features.derivatives is None:
         return {}
-    alone = (features.n_atoms == 1) & np.isfinite(energy)
+    alone = (features.n_atoms == 1) & np.isfinite(energy) & (weight > 0)
     free = features.neighborhood_sizes()[features.offsets[:-1][alone]] == 1
     species = features.numbers[features.atom_offsets[:-1][alone]][free]
     energies = energy[alone][free]
-    return {int(z): float(energies[species == z].mean()) for z in np.unique(species)}
+    return {int(z): fsum(energies[species == z]) / np.sum(species == z) for z in np.unique(species)}
 
 
-def _least_squares(features, energy, weight, kinds):
-    used = np.isfinite(energy) & (weight > 0)
-    if not used.any():
+def _least_squares(features, energy, weight, kinds, known, order):
+    """Return the energies of the kinds that are not known, from what the known ones leave."""
+    used = order[(np.isfinite(energy) & (weight > 0))[order]]
+    unknown = ~np.isin(kinds, list(known))
+    if not len(used):
         warnings.warn(
             "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
             "taken to have none. Give e0={...} to set it.",
             LabelWarning,
             stacklevel=6,
         )
-        return dict.fromkeys(map(int, kinds), 0.0)
-    counts = composition(features.atom_offsets, features.numbers, kinds)[used]
-    root = np.sqrt(weight[used])
+        return dict.fromkeys(map(int, kinds[unknown]), 0.0)
+    counts = composition(features.atom_offsets, features.numbers, kinds)
+    energy = energy - counts[:, ~unknown] @ [known[int(z)] for z in kinds[~unknown]]
+    kinds, counts = kinds[unknown], counts[:, unknown]
+    used = used[counts[used].sum(axis=1) > 0]
+    energy, weight, counts = energy[used], weight[used], counts[used]
+    root = np.sqrt(weight)
     # Centred on the mean energy per atom, so that what the compositions leave open is shared evenly
     # instead of falling to whichever species comes first.
-    mean = np.sum(weight[used] * energy[used]) / np.sum(weight[used] * counts.sum(axis=1))
-    target = energy[used] - mean * counts.sum(axis=1)
+    mean = np.sum(weight * energy) / max(np.sum(weight * counts.sum(axis=1)), _TINY)
+    target = energy - mean * counts.sum(axis=1)
     solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
     # Features of whole structures serve one molecule at a time: how its energy divides is moot.
     moot = features.per_structure and (counts == counts[:1]).all()

@@ -7,10 +7,11 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions
+from ..data._order import canonical_order, drawn_seed, keyed_uniform
 from ..exceptions import NumericalWarning
+from ..selection._rare import rare_first, structure_kinds
 from ..solvers import (
     DenseLikelihood,
     FactorLikelihood,
@@ -18,6 +19,8 @@ from ..solvers import (
     best_noise,
     jittered_cholesky,
     maximise_likelihood,
+    serial_blas,
+    tile_threads,
 )
 from ._functionals import Functionals, covariance
 from ._label_factors import count_labels
@@ -27,7 +30,6 @@ from ._potential import KernelPotential
 from ._progress import progress
 from ._references import References
 from ._rows import blocks, training_rows
-from ._threads import tile_threads
 
 _ZERO = 1e-3  # labels below, in units of their noise, say nothing of it
 _GAIN = 1e-8  # relative gain of the likelihood that ends the search for the final noise
@@ -55,8 +57,7 @@ class EvidencePotential(KernelPotential):
         self.log_marginal_likelihood_ = None
         if self.optimizer is None:
             return
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        some = draw_structures(labels, self.subsample, rng)
+        some = draw_structures(features, labels, self.subsample, drawn_seed(self.random_state))
         kernel, few, few_labels = self.kernel_, features[some], labels[some]
         counts, logarithm = telling(few, few_labels, self._residual(few, few_labels))
         if not counts:
@@ -70,6 +71,7 @@ class EvidencePotential(KernelPotential):
             return
         likelihood_of = self._likelihoods(features, labels, some)
         with (
+            serial_blas(),  # the search would make much of rounding errors
             progress(None, "marginal likelihood", self.verbose, "evaluation") as bar,
             warnings.catch_warnings(),
         ):
@@ -103,18 +105,39 @@ class EvidencePotential(KernelPotential):
         return labels
 
 
-def draw_structures(labels, n_labels, rng):
-    """Return structures of about as many labels, in ascending order; at least one.
+def draw_structures(features, labels, n_labels, seed):
+    """Return structures of about as many labels, at least one, in the canonical order.
 
-    Those without weight are no candidates.
+    Those without weight are no candidates. However few labels are wanted, each species that has any
+    is there; so are all kinds of structures, of a species ratio and a group, as far as they fit
+    into a quarter of the number.
     """
     first, counts = labels.force_offsets[:-1], np.diff(labels.force_offsets)
     known = np.concatenate([[0], np.cumsum(~np.isnan(labels.forces_flat).all(axis=1))])
     sizes = labels.has_energy + 3 * (known[first + counts] - known[first]) + 6 * labels.has_stress
     weightless = np.isinf(labels.sigma_energy) | np.isinf(labels.sigma_stress)
-    order = rng.permutation(np.flatnonzero(~weightless & (sizes > 0)))
+    canonical = canonical_order(features.info.keys, labels)
+    order = canonical[(~weightless & (sizes > 0))[canonical]]
+    order = order[np.argsort(keyed_uniform(features.info.keys[order], seed), kind="stable")]
     n = np.searchsorted(np.cumsum(sizes[order]), n_labels, side="right")
-    return np.sort(order[: max(1, n)])
+    order = rare_first(order, structure_kinds(features, labels.groups), n // 4)
+    order, least = _with_all_species(order, features)
+    n = np.searchsorted(np.cumsum(sizes[order]), n_labels, side="right")
+    return canonical[np.isin(canonical, order[: max(1, least, n)])]
+
+
+def _with_all_species(order, features):
+    """Return an order that begins with structures of all species, and how many these are."""
+    structure = np.repeat(np.arange(len(features)), features.n_atoms)
+    place = np.full(len(features), len(order))
+    place[order] = np.arange(len(order))
+    ahead = {}
+    for z in np.unique(features.numbers):
+        nearest = int(place[structure[features.numbers == z]].min())
+        if nearest < len(order):
+            ahead[nearest] = None
+    ahead = np.sort(list(ahead)).astype(int)
+    return np.concatenate([order[ahead], np.delete(order, ahead)]), len(ahead)
 
 
 def telling(features, labels, residual):
@@ -245,8 +268,7 @@ def _sparse_likelihood(references, features, labels, residual, max_memory, jitte
     n_triangles = len(counts) * (1 + len(derivatives)) + len(derivatives)
     block_bytes, jacobian_bytes = plan_memory(max_memory, features, labels, m, n_triangles)
     with tile_threads(m) as map_tiles:
-        for lo, hi in blocks(features, labels, m + 1, block_bytes / len(sources)):
-            part = slice(lo, hi)
+        for part in blocks(features, labels, m + 1, block_bytes / len(sources)):
             few = features[part], labels[part], residual[part], jacobian_bytes, map_tiles
             for rows in zip(*(training_rows(source, *few) for source in sources), strict=True):
                 kind, rows = rows[0][0], [of_kind for _, of_kind in rows]

@@ -5,13 +5,14 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
-from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions, _fit_context
+from ..data._order import canonical_order, drawn_seed, environment_keys
 from ..exceptions import NumericalWarning
 from ..kernels import RBF
 from ..selection import select_references
-from ..solvers import DivergenceError, conjugate_gradients
+from ..selection._rare import structure_kinds
+from ..solvers import DivergenceError, conjugate_gradients, serial_blas
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
@@ -27,7 +28,6 @@ from ._nystrom import (
 from ._potential import Potential, VariancePotential, edge_std
 from ._progress import progress
 from ._references import References
-from ._threads import tile_threads
 from ._variance import ExactProcess, SparseProcess
 
 _JITTER = 1e-10  # of the references of standard deviations, which need not be exact
@@ -132,7 +132,7 @@ class _ExactPotential(EvidencePotential):
         else:
             # Serial BLAS: its threads would change the order of sums, and with it the iteration
             # that is the last one.
-            with tile_threads(1):
+            with serial_blas():
                 if plan.store:
                     features = with_stored_jacobian(features)
                 precondition, rest = label_preconditioner(
@@ -152,6 +152,14 @@ class _ExactPotential(EvidencePotential):
         self.dual_vectors_ = None if v is None else v[order]
         self.n_rows_ = len(functionals)
         return self
+
+    def _prepare(self, X, y, sample_weight, reset=True):
+        # Everything is held anyway, so that a copy in the canonical order is no burden.
+        features, labels = super()._prepare(X, y, sample_weight, reset)
+        order = canonical_order(features.info.keys, labels)
+        if (np.diff(order) == 1).all():
+            return features, labels
+        return features[order], labels[order]
 
     def _likelihoods(self, features, labels, some):
         features, labels = features[some], labels[some]
@@ -187,7 +195,7 @@ class _ExactPotential(EvidencePotential):
         )
 
     def _rng(self):
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        return np.random.default_rng(drawn_seed(self.random_state))
 
     def _keep_shares(self, functionals, leverages):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
@@ -205,7 +213,10 @@ class _ExactPotential(EvidencePotential):
             directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
         share = n / (1 + directions) / total
         n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
-        chosen = select_references(features.values, features.species, n, "random", self._rng())
+        chosen = select_references(
+            features.values, features.species, n, "random", self._rng(), environment_keys(features),
+            np.repeat(structure_kinds(features), features.n_rows),
+        )  # fmt: skip
         along = None, None
         if directions:
             along = leading_directions(features, chosen, self.kernel_, directions)
@@ -421,8 +432,9 @@ class GPR(VariancePotential, _ExactPotential):
         Of the labels that `optimizer` looked at, with what it chose; None without it.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
-    e0_source_ : {"given", "isolated", "least_squares"}
-        Where these come from.
+    e0_source_ : str
+        Where these come from: "given", "isolated" or "least_squares", or which species have which,
+        as in "isolated (H, O), least_squares (C)".
     edge_std_ : dict of int to float, or None
         Largest standard deviation (eV) of a training environment's energy, by atomic number: where
         `extrapolation_grade` is 1. After a dense fit None until the grade is first asked for.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data._derivatives import chunks
-from ._threads import tile_threads
+from ..solvers import tile_threads
 from ._variance import prior_derivative_variance, prior_variance
 
 _ROWS = 256  # environments that are treated together, unless one structure has more

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import Targets
+from ..data._graph import rows_of
 from ._noise import labelled_atoms, noise_of_rows
 from ._rows import whitened_blocks
 
@@ -41,20 +42,17 @@ def leave_out(references, covariance_factor, posterior, target, features, labels
         rows = np.concatenate([block for _, block in kinds])
         inside, n_atoms = labels[part], features.n_atoms[part]
         atoms, _ = labelled_atoms(inside, n_atoms)
-        atoms = features.atom_offsets[part.start] + atoms
-        has_energy, has_stress = (
-            np.flatnonzero(inside.has_energy),
-            np.flatnonzero(inside.has_stress),
-        )
-        owner = [has_energy + part.start, np.repeat(structure_of[atoms], 3)]
-        owner = np.concatenate([*owner, np.repeat(has_stress + part.start, 6)])
+        atoms = rows_of(part, features.atom_offsets)[0][atoms]
+        has_energy, has_stress = part[inside.has_energy], part[inside.has_stress]
+        owner = [has_energy, np.repeat(structure_of[atoms], 3)]
+        owner = np.concatenate([*owner, np.repeat(has_stress, 6)])
         error = rows[:, m] - rows[:, :m] @ solution
         error = noise_of_rows(inside, n_atoms) * _without_own(posterior, rows[:, :m], error, owner)
         edges = np.cumsum([len(has_energy), 3 * len(atoms)])
         of_energy, of_forces, of_stress = np.split(error, edges)
-        energy[has_energy + part.start] = of_energy
+        energy[has_energy] = of_energy
         forces[atoms] = of_forces.reshape(-1, 3)
-        stress[has_stress + part.start] = of_stress.reshape(-1, 6)
+        stress[has_stress] = of_stress.reshape(-1, 6)
     return energy, np.split(forces, features.atom_offsets[1:-1]), stress
 
 

@@ -80,8 +80,9 @@ class LinearRidge(VariancePotential):
         labels; sample weights count as repetitions.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
-    e0_source_ : {"given", "isolated", "least_squares"}
-        Where these come from.
+    e0_source_ : str
+        Where these come from: "given", "isolated" or "least_squares", or which species have which,
+        as in "isolated (H, O), least_squares (C)".
     edge_std_ : dict of int to float
         Largest standard deviation (eV) of a training environment's energy; see `SparseGPR`.
     n_rows_ : int

@@ -4,11 +4,10 @@ import numpy as np
 
 from ..data import JacobianBlock
 from ..data._stored import StoredJacobian
-from ..solvers import LowRankInverse, gram_factor, pivoted_columns
+from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
 from ._label_columns import label_columns, label_variances
 from ._progress import progress
 from ._rows import whitened_blocks
-from ._threads import tile_threads
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
 _FLOOR = 1.0  # rest of the labels' variance, over that of their noise, that needs no column

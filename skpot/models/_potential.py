@@ -16,8 +16,10 @@ from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
+from ..data._order import environment_order
 from ..data._origin import refuse_other_origin
 from ..exceptions import InputError
+from ..selection._rare import rare_first, structure_kinds
 from ._baseline import (
     evaluate_term,
     free_energies,
@@ -63,9 +65,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         features, labels = self._read(X, y, sample_weight, reset)
         if reset:
             self.returns_targets_ = isinstance(y, Targets)
-            self.e0_, self.e0_source_ = reference_energies(
-                self.e0, features, labels.energy, labels.sigma_energy**-2.0
-            )
+            self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels)
             self._begin(features)
         else:
             self._refuse_unknown(features)
@@ -405,12 +405,14 @@ def edge_std(process, features, jitter, limit):
     """Return the largest standard deviation of an environment's energy, by species.
 
     What K_MM was given as jitter, if any, is below what variances resolve: it is the least of them.
-    Of each species at most `limit` environments are looked at, evenly spread over the data.
+    Of each species at most `limit` environments are looked at, the same in any order of the data,
+    with some of each kind of structures as far as they fit into a quarter.
     """
-    edge = {}
+    edge, order = {}, environment_order(features)
+    kinds = np.repeat(structure_kinds(features), features.n_rows)
     for z in np.unique(features.centres):
-        rows = np.flatnonzero(features.centres == z)
-        some = one_by_one(features, rows[:: -(-len(rows) // limit)])
+        rows = order[features.centres[order] == z]
+        some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
         least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
         edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
     return edge

@@ -8,8 +8,7 @@ from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_rows, add_segments
 from ..data import AtomicFeatures
-from ..solvers import jittered_cholesky
-from ._threads import tile_threads
+from ..solvers import jittered_cholesky, tile_threads
 
 TILE = 256  # columns a matrix product makes at a time; the product then stays in cache
 _MEMBERS = 256  # environments that `expand` treats together

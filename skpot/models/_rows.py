@@ -3,26 +3,32 @@
 import numpy as np
 
 from ..data import Targets
+from ..data._order import canonical_order
+from ..solvers import tile_threads
 from ._finite import refuse_rows
 from ._noise import labelled_atoms
 from ._progress import progress
-from ._threads import tile_threads
 
 
 def blocks(features, labels, n_columns, max_bytes):
-    """Yield ranges of structures whose rows fit in `max_bytes`, or single structures."""
+    """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
+
+    They come in the canonical order, so that sums over blocks do not depend on that of the data;
+    nothing is copied but the block at hand.
+    """
+    order = canonical_order(features.info.keys, labels)
     # Force rows are made for all atoms of a block, labelled or not.
     derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
     rows = 1 + (3 * features.n_atoms + 6) * bool(derivative)
     limit = max_bytes / (8.0 * n_columns)
     begin, total = 0, 0
-    for s, count in enumerate(rows):
+    for s, count in enumerate(rows[order]):
         if s > begin and total + count > limit:
-            yield begin, s
+            yield order[begin:s]
             begin, total = s, 0
         total += count
     if begin < len(rows):
-        yield begin, len(rows)
+        yield order[begin:]
 
 
 def training_rows(references, features, labels, residual, jacobian_bytes, map_tiles):
@@ -82,7 +88,7 @@ def training_rows(references, features, labels, residual, jacobian_bytes, map_ti
 def whitened_blocks(
     references, factor, features, labels, residual, plan, verbose, description="fit", members=None
 ):
-    """Yield ranges of structures, and their rows in coefficients whose prior is the unit matrix.
+    """Yield structures, and their rows in coefficients whose prior is the unit matrix.
 
     Parameters
     ----------
@@ -101,8 +107,8 @@ def whitened_blocks(
 
     Yields
     ------
-    part : slice
-        Structures.
+    part : ndarray of int
+        Structures; see `blocks`.
     rows : iterator of (str, ndarray of shape (n_rows, n_references + 1))
         As from `training_rows`; to be used before the next block is asked for.
     """
@@ -119,10 +125,9 @@ def whitened_blocks(
             yield kind, rows
 
     with tile_threads(m) as map_tiles, progress(len(features), description, verbose) as bar:
-        for lo, hi in blocks(features, labels, m + 1, block_bytes):
-            part = slice(lo, hi)
+        for part in blocks(features, labels, m + 1, block_bytes):
             yield part, rows_of(part, map_tiles)
-            bar.update(hi - lo)
+            bar.update(len(part))
 
 
 def as_targets(energy, features, forces, virials):

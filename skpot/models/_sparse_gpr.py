@@ -1,5 +1,6 @@
 """Sparse Gaussian process regression on energies, forces and stress."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,10 +9,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data._elements import atomic_number
-from ..exceptions import ParameterError
+from ..data._elements import SYMBOLS, atomic_number
+from ..data._order import drawn_seed, environment_keys
+from ..exceptions import NumericalWarning, ParameterError
 from ..kernels import DotProduct
 from ..selection import given_references, select_references
+from ..selection._rare import structure_kinds
 from ..solvers import TriangularFactor
 from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
 from ._gradient_references import leading_directions, references_with
@@ -58,7 +61,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
         From `skpot.kernels`; None stands for `DotProduct(zeta=4)`.
     n_sparse : int or dict, default=1000
         Number of reference environments, shared equally between the species as far as they
-        have distinct ones; or the number for each species, keyed by symbol.
+        have distinct ones, but one of each at least; or the number for each species, keyed by
+        symbol, which must name all.
     selection : {"cur", "fps", "random"} or array-like of int, default="cur"
         How references are chosen, species by species: by leverage, farthest point, or at random;
         or the environments themselves, as rows of the features of all structures (`n_sparse` has
@@ -77,8 +81,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
     sigma_stress : float or dict, default=5e-4
         Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
-        Energy of a free atom of each species. None takes isolated atoms if the data have one of
-        each species, else a least-squares fit by composition; a dict gives them (eV, by symbol).
+        Energy of a free atom of each species. None takes those of isolated atoms, of no neighbor
+        within the cutoff, and for species without one a least-squares fit by composition to what
+        is left; a dict gives them all (eV, by symbol).
     baseline : str or None, default=None
         Name of a block of features that are energies in eV and enter with coefficient one, such as
         "zbl" for `ZBL` in a `FeatureUnion` beside a descriptor; kernels compare the other blocks.
@@ -123,8 +128,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
         Of all labels, with what `optimizer` chose; None without it.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
-    e0_source_ : {"given", "isolated", "least_squares"}
-        Where these come from.
+    e0_source_ : str
+        Where these come from: "given", "isolated" or "least_squares", or which species have which,
+        as in "isolated (H, O), least_squares (C)".
     edge_std_ : dict of int to float
         Largest standard deviation (eV) of a training environment's energy, by atomic number: where
         `extrapolation_grade` is 1.
@@ -241,7 +247,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         """
         features, labels = self._prepare(X, y, sample_weight)
         self._optimise(features, labels)
-        self._choose_references(features)
+        self._choose_references(features, labels)
         self._solve(features, labels)
         self.edge_std_ = self._edge_of(features)
         return self
@@ -334,16 +340,25 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
     def _likelihoods(self, features, labels, some):
         few, few_labels = features[some], labels[some]
-        self._choose_references(few if isinstance(self.selection, str) else features)
+        chosen_from = (few, few_labels) if isinstance(self.selection, str) else (features, labels)
+        self._choose_references(*chosen_from)
         return sparse_likelihoods(
             self._references(), few, few_labels, self._residual(few, few_labels),
             self.max_memory, self.jitter,
         )  # fmt: skip
 
-    def _choose_references(self, features):
-        chosen = self._selected(features)
+    def _choose_references(self, features, labels):
+        chosen = self._selected(features, labels)
         self.reference_features_ = features.values[chosen].astype(float)  # may be float32
         self.reference_species_ = features.species[chosen]
+        missing = np.setdiff1d(features.species, self.reference_species_)
+        if len(missing):
+            warnings.warn(
+                f"there are no references of {', '.join(SYMBOLS[z] for z in missing)}: the model "
+                "knows nothing of these atoms but the energy of free ones.",
+                NumericalWarning,
+                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
+            )
         self._choose_directions(features, chosen)
 
     def _choose_directions(self, features, chosen):
@@ -353,13 +368,17 @@ class SparseGPR(VariancePotential, EvidencePotential):
                 features, chosen, self.kernel_, self.n_directions
             )
 
-    def _selected(self, features):
+    def _selected(self, features, labels):
+        keys = environment_keys(features)
         if not isinstance(self.selection, str):
-            return given_references(self.selection, features.species)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+            chosen = given_references(self.selection, features.species)
+            return chosen[np.lexsort([keys[chosen], features.species[chosen]])]
+        kinds = structure_kinds(features, labels.groups)
         return select_references(
-            features.values, features.species, self._numbers_of_references(), self.selection, rng
-        )
+            features.values, features.species, self._numbers_of_references(), self.selection,
+            np.random.default_rng(drawn_seed(self.random_state)), keys,
+            np.repeat(kinds, features.n_rows),
+        )  # fmt: skip
 
     def _references(self):
         return references_with(
@@ -460,6 +479,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
         check_is_fitted(self)
         size = n_samples, len(self.posterior_factor_)
         noise = check_random_state(random_state).standard_normal(size)
+        # Rows of a triangle by QR may have either sign; with that taken off, draws are the same.
+        noise = noise * np.where(np.diag(self.posterior_factor_) < 0.0, -1.0, 1.0)
         whitened = solve_triangular(self.posterior_factor_, noise.T)
         return solve_triangular(self.covariance_factor_, whitened, lower=True, trans="T")
 

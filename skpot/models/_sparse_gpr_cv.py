@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, ParameterGrid, check_cv
+from sklearn.model_selection import ParameterGrid, check_cv
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
+from ..data._order import canonical_order
 from ..exceptions import InputError, NumericalError, ParameterError
+from ..selection._folds import content_splits
 from ._finite import LARGEST
 from ._fold_factors import FoldFactors, RowFolder, together
 from ._input import IsKernel
@@ -22,6 +24,7 @@ from ._rows import whitened_blocks
 from ._sparse_gpr import SparseGPR
 
 _LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
+_FOLDS = 5
 _SCORERS = {kind: f"neg_{kind}_rmse" for kind in LABELS}
 
 
@@ -53,9 +56,9 @@ class SparseGPRCV(SparseGPR):
     sigma_stress : float or sequence of floats, default=5e-4
         Levels of the stress' noise to try, in eV/Å^3.
     cv : int, splitter or iterable, default=5
-        Folds, each structure in one of them: a number, of consecutive structures or of whole
-        groups if there are groups; a splitter of scikit-learn; or pairs of training and test
-        indices.
+        Folds, each structure in one of them: a number, of structures at random, by their content
+        and not their order, or of whole groups if there are groups; a splitter of scikit-learn, or
+        pairs of training and test indices, which go by the order of the structures.
     scoring : {"neg_energy_rmse", "neg_forces_rmse", "neg_stress_rmse"}, default=None
         What to choose by, the mean over the folds; see `skpot.metrics`. None takes the errors of
         the forces, or if there are none of the energies.
@@ -210,10 +213,10 @@ class SparseGPRCV(SparseGPR):
         settings = self._settings()
         features, labels = self._prepare(X, y, sample_weight)
         folds = _test_sets(
-            self.cv, labels, getattr(y, "groups", None) if groups is None else groups
+            self.cv, features, labels, getattr(y, "groups", None) if groups is None else groups
         )
         self.n_splits_ = len(folds)
-        self._choose_references(features)
+        self._choose_references(features, labels)
         self.n_labels_ = count_labels(labels)
         settings = _distinct(settings, self.n_labels_)
         scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
@@ -321,13 +324,15 @@ def _refuse_own_noise(y):
         )
 
 
-def _test_sets(cv, labels, groups):
-    """Return the structures of each fold; every structure is in one."""
+def _test_sets(cv, features, labels, groups):
+    """Return the structures of each fold, in the canonical order; every structure is in one."""
     n = len(labels)
-    if groups is not None and (cv is None or isinstance(cv, Integral)):
-        cv = GroupKFold(5 if cv is None else cv)
-    splits = list(check_cv(cv).split(np.zeros(n), labels.energy, groups))
-    tests = [np.sort(np.arange(n)[test]) for _, test in splits]
+    order = canonical_order(features.info.keys, labels)
+    if cv is None or isinstance(cv, Integral):
+        splits = content_splits(cv, _FOLDS, order, groups)
+    else:
+        splits = list(check_cv(cv).split(np.zeros(n), labels.energy, groups))
+    tests = [order[np.isin(order, np.arange(n)[test])] for _, test in splits]
     seen = np.zeros(n, dtype=int)
     for test in tests:
         seen[test] += 1

@@ -1,7 +1,6 @@
 """Exact Gaussian process of a molecule, symmetric in its like atoms."""
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .._sklearn import StrOptions
 from ..data import AtomicFeatures
@@ -161,8 +160,7 @@ class SymmetricGPR(GPR):
 
     def _group(self, matrices, numbers):
         if isinstance(self.permutations, str):
-            rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-            return find_permutations(matrices, numbers, rng)
+            return find_permutations(matrices, numbers, self._rng())
         return generated_group(_checked(self.permutations, numbers), len(numbers))
 
 

@@ -1,18 +1,26 @@
 """Which environments represent the data, species by species."""
 
 import hashlib
+from numbers import Integral
 
 import numpy as np
 from scipy.linalg import eigh
 
 from ..core.selection import nearest_squared
+from ..data._elements import SYMBOLS
+from ..data._order import keyed_uniform
+from ..data._structure_info import digest
 from ..exceptions import ParameterError
+from ..solvers import gram, rows_times, serial_blas
+from ._rare import rare_first
 
 _SKETCH = 500  # columns of the random projection
 
 
 def farthest_points(rows, n, rng):
     """Return indices of `n` rows, each farthest from those before it.
+
+    Of rows that are equally far, to rounding, the first is taken.
 
     Parameters
     ----------
@@ -32,14 +40,19 @@ def farthest_points(rows, n, rng):
     ----------
     Y. Eldar et al., IEEE Trans. Image Process. 6, 1305 (1997).
     """
+    return _farthest(rows, n, int(rng.integers(len(rows))))
+
+
+def _farthest(rows, n, first):
     norms = np.einsum("ij,ij->i", rows, rows)
     nearest = np.full(len(rows), np.inf)
     # Rounding of norms - 2 overlap makes duplicates look this far apart.
     duplicate = 1e-12 * max(float(norms.max(initial=0.0)), 1e-300)
-    chosen = [int(rng.integers(len(rows)))]
+    chosen = [first]
     while len(chosen) < n:
         last = chosen[-1]
-        winner = int(nearest_squared(norms, rows @ rows[last], norms[last], nearest))
+        overlap = rows @ rows[last]
+        winner = int(nearest_squared(norms, overlap, norms[last], nearest, 1e-2 * duplicate))
         if nearest[winner] <= duplicate:
             break
         chosen.append(winner)
@@ -68,26 +81,41 @@ def leverage_sample(rows, n, rng):
     ndarray of int
         Ascending.
     """
+    leverage = _leverages(rows, rng)
+    return np.sort(_by_weight(leverage, rng.random(len(rows)))[:n])
+
+
+def _leverages(rows, rng):
     if rows.shape[1] > _SKETCH:
-        rows = rows @ rng.normal(size=(rows.shape[1], _SKETCH))
-    values, vectors = eigh(rows.T @ rows)
+        rows = rows_times(rows, rng.normal(size=(rows.shape[1], _SKETCH)))
+    with serial_blas():
+        values, vectors = eigh(gram(rows))
     keep = values > 1e-10 * values[-1]
-    basis = rows @ (vectors[:, keep] / np.sqrt(values[keep]))
-    leverage = np.einsum("ij,ij->i", basis, basis)
-    # Efraimidis & Spirakis: the largest u^(1/w) are a weighted sample without replacement.
-    keys = np.log(rng.random(len(rows))) / np.maximum(leverage, 1e-300)
-    return np.sort(np.argpartition(-keys, n - 1)[:n])
+    basis = rows_times(rows, vectors[:, keep] / np.sqrt(values[keep]))
+    return np.einsum("ij,ij->i", basis, basis)
 
 
-_METHODS = {
-    "fps": farthest_points,
-    "cur": leverage_sample,
-    "random": lambda rows, n, rng: np.sort(rng.choice(len(rows), n, replace=False)),
-}
+def _by_weight(weights, uniform):
+    """Return all indices in the order of a sample without replacement.
+
+    Efraimidis & Spirakis: the largest u^(1/w) are a weighted sample.
+    """
+    return np.argsort(-np.log(uniform) / np.maximum(weights, 1e-300), kind="stable")
 
 
-def select_references(values, species, n_sparse, method, rng):
+def _preferred(rows, n, method, uniform, rng):
+    """Return indices of rows in the order in which a method would take them, at least n."""
+    if method == "fps":
+        return _farthest(rows, n, int(np.argmin(uniform)))
+    weights = _leverages(rows, rng) if method == "cur" else np.ones(len(rows))
+    return _by_weight(weights, uniform)
+
+
+def select_references(values, species, n_sparse, method, rng, keys=None, kinds=None):
     """Return indices of the reference environments, grouped by ascending species.
+
+    With `keys` the choice and its order do not depend on the order of the environments. Samples
+    have environments of all kinds, as far as they fit into a quarter of the number.
 
     Parameters
     ----------
@@ -96,23 +124,60 @@ def select_references(values, species, n_sparse, method, rng):
     species : ndarray of shape (n_environments,)
         Atomic numbers.
     n_sparse : int or dict of int to int
-        Number for each species, or in total: then all species get the same share, and what a
-        species with few distinct environments cannot use goes to the others.
+        Number for each species, or in total: then all species get the same share, at least one,
+        and what a species with few distinct environments cannot use goes to the others.
     method : {"fps", "cur", "random"}
         How to choose.
     rng : numpy.random.Generator
-        Source of randomness.
+        Draws the seed.
+    keys : ndarray of uint64 of shape (n_environments,), optional
+        Numbers that identify the environments; by default made of `values`.
+    kinds : ndarray of int of shape (n_environments,), optional
+        Which kind of structure each belongs to.
+
+    Raises
+    ------
+    ValueError
+        If a dict does not name all species, or its numbers are none.
     """
-    kinds = np.unique(species)
-    candidates = {z: _distinct(values, np.flatnonzero(species == z)) for z in kinds}
+    seed = int(rng.integers(2**31))
+    if keys is None:
+        keys = np.array([digest(row) for row in values + 0.0], dtype=np.uint64)
+    members = {int(z): np.flatnonzero(species == z) for z in np.unique(species)}
+    _check_numbers(n_sparse, members)
+    candidates = {
+        z: _distinct(values, rows[np.argsort(keys[rows], kind="stable")])
+        for z, rows in members.items()
+    }
     share = _shares({z: len(rows) for z, rows in candidates.items()}, n_sparse)
     chosen = []
-    for z in kinds:
-        rows = candidates[z]
-        if share[z] < len(rows):
-            rows = rows[_METHODS[method](values[rows], share[z], rng)]
+    for z, rows in candidates.items():
+        n = share[z]
+        if n < len(rows):
+            uniform = keyed_uniform(keys[rows], seed)
+            best = _preferred(values[rows], n, method, uniform, np.random.default_rng(seed))
+            if kinds is not None and method != "fps":  # which is drawn to what is rare
+                best = rare_first(best, kinds[rows], n // 4)
+            rows = rows[np.sort(best[:n])]
         chosen.append(rows)
     return np.concatenate(chosen)
+
+
+def _check_numbers(n_sparse, species):
+    """Raise `ValueError` unless there is a number for each species."""
+    if not isinstance(n_sparse, dict):
+        return
+    for z, n in n_sparse.items():
+        if isinstance(n, bool) or not (isinstance(n, Integral) and n >= 0):
+            raise ParameterError(
+                f"n_sparse[{SYMBOLS[z]!r}] must be a number of references, got {n!r}."
+            )
+    if missing := [SYMBOLS[z] for z in species if z not in n_sparse]:
+        raise ParameterError(
+            f"n_sparse has no number for {', '.join(missing)}, which the training set has: without "
+            "references all of their environments would be alike. Add them, or give one number "
+            "for all species."
+        )
 
 
 def given_references(indices, species):
@@ -159,8 +224,8 @@ def _distinct(values, rows):
 
 def _shares(available, n_sparse):
     if isinstance(n_sparse, dict):
-        return {z: min(n, n_sparse.get(int(z), 0)) for z, n in available.items()}
-    share, left = {}, int(n_sparse)
+        return {z: min(n, n_sparse[z]) for z, n in available.items()}
+    share, left = {}, max(int(n_sparse), len(available))
     for rank, (z, n) in enumerate(sorted(available.items(), key=lambda item: (item[1], item[0]))):
         share[z] = min(n, left // (len(available) - rank))
         left -= share[z]

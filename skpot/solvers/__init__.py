@@ -2,6 +2,7 @@
 
 from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients, gram_factor
 from ._evidence import Evidence, maximise_evidence
+from ._gram import gram, rows_times
 from ._marginal_likelihood import (
     DenseLikelihood,
     FactorLikelihood,
@@ -9,6 +10,7 @@ from ._marginal_likelihood import (
     maximise_likelihood,
 )
 from ._pivoted_cholesky import pivoted_columns
+from ._threads import serial_blas, tile_threads
 from ._triangular import TriangularFactor, jittered_cholesky, refuse_not_finite
 
 __all__ = [
@@ -20,10 +22,14 @@ __all__ = [
     "TriangularFactor",
     "best_noise",
     "conjugate_gradients",
+    "gram",
     "gram_factor",
     "jittered_cholesky",
     "maximise_evidence",
     "maximise_likelihood",
     "pivoted_columns",
     "refuse_not_finite",
+    "rows_times",
+    "serial_blas",
+    "tile_threads",
 ]

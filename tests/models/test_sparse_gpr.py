@@ -266,7 +266,8 @@ def test_references_can_be_given():
     X, y = labelled(["Si"])
     features = SOAP(**SMALL).fit_transform(X)
     gpr = SparseGPR(selection=np.array([9, 2, 4])).fit(features, y)
-    np.testing.assert_array_equal(gpr.reference_features_, features.values[[2, 4, 9]])
+    found = [np.flatnonzero((features.values == q).all(axis=1))[0] for q in gpr.reference_features_]
+    assert sorted(found) == [2, 4, 9]  # in an order that is not that of the structures
     assert clone(gpr).fit(features, y).predict(features).energy.shape == (len(X),)
 
 
@@ -310,7 +311,7 @@ def test_partial_fit_equals_a_fit_to_all(kinds, monkeypatch):
         "direction_counts_": None,
     }
     monkeypatch.setattr(
-        SparseGPR, "_choose_references", lambda model, features: vars(model).update(references)
+        SparseGPR, "_choose_references", lambda model, *_: vars(model).update(references)
     )
     whole.fit(features, np.concatenate([first, y[7:]]), weight)
     a, std_a = grown.predict(features, return_std=True)

@@ -33,7 +33,7 @@ def data():
 class FixedReferences(SparseGPR):
     """SparseGPR that is given its references."""
 
-    def _choose_references(self, features):
+    def _choose_references(self, features, labels):
         self.reference_features_, self.reference_species_ = self.given
         self.reference_directions_ = self.direction_counts_ = None
 
@@ -81,7 +81,7 @@ def test_equals_one_fit_for_each_fold_and_setting(data, weighted):
 
 def test_learning_curves_are_those_of_fits_to_less(data):
     features, y, groups = data
-    search = SparseGPRCV(n_sparse=24, cv=4, **GRID).fit(features, y)
+    search = SparseGPRCV(n_sparse=24, cv=KFold(4), **GRID).fit(features, y)
     curves = search.learning_curves_
     folds = [test for _, test in KFold(4).split(groups)]
     assert curves["structures"]["number"].tolist() == [

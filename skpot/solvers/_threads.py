@@ -27,7 +27,7 @@ def tile_threads(n_tiles):
     if available == 1:
         yield map
         return
-    with _controller().limit(limits=1, user_api="blas"):
+    with serial_blas():
         if n_tiles < 2:
             yield map
             return
@@ -35,6 +35,11 @@ def tile_threads(n_tiles):
         begin = functools.partial(np.seterr, **np.geterr())
         with ThreadPoolExecutor(min(available, n_tiles), initializer=begin) as pool:
             yield pool.map
+
+
+def serial_blas():
+    """Return a context in which BLAS has one thread, so that its sums have one order."""
+    return _controller().limit(limits=1, user_api="blas")
 
 
 @functools.cache

@@ -1,0 +1,112 @@
+"""An order of structures, and numbers to choose by, that follow from content alone."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ._ase import extract_arrays
+from ._batch import StructureBatch
+from ._features import AtomicFeatures
+from ._graph import rows_of
+from ._structure_info import digest
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+
+_LABELS = (
+    "energy",
+    "forces_flat",
+    "stress",
+    "sigma_energy",
+    "sigma_forces_flat",
+    "sigma_stress",
+)
+
+
+def canonical_order(keys, labels=None):
+    """Return the order of structures in which every fit goes through them.
+
+    Sums and choices made in it are the same, to the last bit, whatever the order of the input.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64 of shape (n_structures,)
+        See `StructureInfo`.
+    labels : Targets or ndarray of shape (n_structures,), optional
+        Which of equal structures comes first.
+
+    Returns
+    -------
+    ndarray of int of shape (n_structures,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> canonical_order(np.array([7, 3, 7], dtype=np.uint64), np.array([2.0, 0.0, 1.0])).tolist()[0]
+    1
+    """
+    order = np.argsort(keys, kind="stable")
+    equal = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    if labels is None or not len(equal):
+        return order
+    second = np.zeros(len(keys), dtype=np.uint64)
+    for s in np.unique(order[np.concatenate([equal, equal + 1])]):
+        second[s] = _label_key(labels[[s]])
+    return np.lexsort([second, keys])
+
+
+def _label_key(label):
+    blocks = [getattr(label, name, None) for name in _LABELS]
+    known = [np.asarray(block, dtype=float) + 0.0 for block in blocks if block is not None]
+    return digest(*(known or [np.asarray(label, dtype=float) + 0.0]))
+
+
+def content_keys(X):
+    """Return 64 bits for each entry of what regressors accept as X; see `StructureInfo`.
+
+    Entries of another kind than `AtomicFeatures`, structures and rows of numbers have none, so that
+    their place stands for them.
+    """
+    if isinstance(X, AtomicFeatures):
+        return X.info.keys
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        return np.array([digest(row + 0.0) for row in X], dtype=np.uint64)
+    if len(X) and all(hasattr(atoms, "positions") for atoms in X):
+        return StructureBatch(*extract_arrays(X)).keys()
+    return np.arange(len(X), dtype=np.uint64)
+
+
+def environment_keys(features):
+    """Return 64 bits for each feature row, of its structure and its place in it."""
+    place = np.arange(len(features.values)) - np.repeat(features.offsets[:-1], features.n_rows)
+    return mixed(np.repeat(features.info.keys, features.n_rows), place)
+
+
+def environment_order(features):
+    """Return the feature rows in the canonical order of their structures."""
+    return rows_of(canonical_order(features.info.keys), features.offsets)[0]
+
+
+def mixed(keys, numbers):
+    """Return keys (n,) of uint64 for pairs of a key and a number that is no less than zero.
+
+    The finalizer of splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014): all bits of the
+    input decide on every bit of the result.
+    """
+    with np.errstate(over="ignore"):
+        x = np.asarray(keys, dtype=np.uint64)
+        x = x + (np.asarray(numbers).astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        for shift, factor in zip(_SHIFTS[:2], _FACTORS, strict=True):
+            x = (x ^ (x >> shift)) * factor
+        return x ^ (x >> _SHIFTS[2])
+
+
+def keyed_uniform(keys, seed):
+    """Return a number between 0 and 1, both excluded, for each key; others for another seed."""
+    bits = mixed(keys, np.full(len(keys), seed)) >> np.uint64(11)
+    return (bits + 0.5) * 2.0**-53
+
+
+def drawn_seed(random_state):
+    """Return an integer below 2^31 that an int, a RandomState or None stands for."""
+    return int(check_random_state(random_state).randint(2**31))

@@ -1,0 +1,53 @@
+"""Folds that follow from the content of structures, not from their order."""
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, KFold
+
+from ..exceptions import ParameterError
+
+
+def content_splits(n_folds, default, order, groups):
+    """Return the structures to learn from and to compare with, fold by fold.
+
+    Parameters
+    ----------
+    n_folds : int or None
+        Number of folds; None stands for `default`, or as many as there are groups if those are
+        fewer.
+    default : int
+        See there.
+    order : ndarray of int of shape (n_structures,)
+        The canonical order, which is a random one: folds are consecutive parts of it.
+    groups : array-like of shape (n_structures,) or None
+        Structures of one group stay together. With None for the number of folds, one group for
+        all is none.
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+
+    Raises
+    ------
+    ValueError
+        If there are more folds than structures or groups.
+    """
+    n, what = len(order), "structures"
+    if groups is not None:
+        groups = np.asarray(groups)
+        n_groups = len(np.unique(groups))
+        if n_folds is None and n_groups == 1:
+            groups = None
+        else:
+            n, what = n_groups, "groups"
+    if n_folds is None:
+        n_folds = max(2, min(default, n) if groups is not None else default)
+    if n_folds > n:
+        raise ParameterError(
+            f"{n_folds} folds need as many {what}, but there are {n}: lower cv"
+            + (", or give other groups." if what == "groups" else ".")
+        )
+    if groups is None:
+        splits = KFold(n_folds).split(order)
+    else:
+        splits = GroupKFold(n_folds).split(order, groups=groups[order])
+    return [(order[train], order[test]) for train, test in splits]

@@ -1,0 +1,60 @@
+"""What keeps rare structures in where only some are taken."""
+
+import numpy as np
+
+
+def structure_kinds(features, groups=None):
+    """Return a number for each structure, equal where group and atoms of all species are.
+
+    Parameters
+    ----------
+    features : AtomicFeatures
+        Structures.
+    groups : array-like of shape (n_structures,), optional
+        Their groups.
+
+    Returns
+    -------
+    ndarray of int of shape (n_structures,)
+        Which numbers there are does not depend on the order.
+    """
+    counts = composition_counts(features.numbers, features.atom_offsets)
+    kinds = [np.unique(counts, axis=0, return_inverse=True)[1].ravel()]
+    if groups is not None:
+        kinds.append(np.unique(np.asarray(groups), return_inverse=True)[1].ravel())
+    return np.unique(np.stack(kinds), axis=1, return_inverse=True)[1].ravel()
+
+
+def composition_counts(numbers, offsets):
+    """Return how many atoms of each species structures have, (n_structures, n_species)."""
+    kinds, kind = np.unique(numbers, return_inverse=True)
+    structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    flat = np.bincount(structure * len(kinds) + kind, minlength=(len(offsets) - 1) * len(kinds))
+    return flat.reshape(-1, len(kinds))
+
+
+def rare_first(order, kinds, most):
+    """Return an order in which the first of each kind come first.
+
+    Parameters
+    ----------
+    order : ndarray of int of shape (n,)
+        Items, in the order of preference.
+    kinds : ndarray of int
+        The kind of each item.
+    most : int
+        Of how many kinds at most; those with the fewest items.
+
+    Returns
+    -------
+    ndarray of int of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rare_first(np.arange(5), np.array([0, 0, 0, 1, 0]), 2).tolist()
+    [0, 3, 1, 2, 4]
+    """
+    _, first, counts = np.unique(kinds[order], return_index=True, return_counts=True)
+    ahead = np.sort(first[np.lexsort([first, counts])][:most])
+    return np.concatenate([order[ahead], np.delete(order, ahead)])
