@@ -32,6 +32,7 @@ from ._references import References
 from ._rows import blocks, training_rows
 
 _ZERO = 1e-3  # labels below, in units of their noise, say nothing of it
+_SEARCH_BYTES = 4e6  # of rows and Jacobians, while a likelihood is made
 _GAIN = 1e-8  # relative gain of the likelihood that ends the search for the final noise
 
 # What the regressors take as optimizer and subsample.
@@ -266,7 +267,9 @@ def _sparse_likelihood(references, features, labels, residual, max_memory, jitte
     sums = {kind: TriangularFactor(np.zeros((m, m))) for kind in counts}
     products = {kind: np.zeros((len(derivatives), m, m + 1)) for kind in counts}
     n_triangles = len(counts) * (1 + len(derivatives)) + len(derivatives)
-    block_bytes, jacobian_bytes = plan_memory(max_memory, features, labels, m, n_triangles)
+    # The search makes much of rounding errors, so that blocks are small enough for any memory.
+    plan = plan_memory(max_memory, features, labels, m, n_triangles)
+    block_bytes, jacobian_bytes = (min(n_bytes, _SEARCH_BYTES) for n_bytes in plan)
     with tile_threads(m) as map_tiles:
         for part in blocks(features, labels, m + 1, block_bytes / len(sources)):
             few = features[part], labels[part], residual[part], jacobian_bytes, map_tiles

@@ -1,8 +1,12 @@
 """Labels as linear functionals of the energy, all at once: what exact models are made of."""
 
+from itertools import product
+
 import numpy as np
 
+from ..data._derivatives import chunks
 from ..solvers import refuse_not_finite
+from ._memory import ROW_LIMIT
 from ._noise import LABELS, labelled_atoms, noise_of_rows
 
 
@@ -120,7 +124,7 @@ def kernel_product(references, order, functionals, features, z, compared=None):
     return functionals.observe(u, gradient, features)
 
 
-def covariance(references, order, functionals, features, row_limit=24):
+def covariance(references, order, functionals, features, batch_bytes=np.inf):
     """Return the covariance matrix of all labels, dense.
 
     Parameters
@@ -133,8 +137,8 @@ def covariance(references, order, functionals, features, row_limit=24):
         The labels.
     features : AtomicFeatures
         Structures.
-    row_limit : int, default=24
-        Environments that are treated together, unless one structure has more.
+    batch_bytes : float, default=inf
+        For what labels are functions of, twice; what does not fit is made again and again.
 
     Returns
     -------
@@ -144,12 +148,10 @@ def covariance(references, order, functionals, features, row_limit=24):
     n = len(functionals)
     if functionals.derivatives:
         matrix = np.zeros((n, n))
-        batches = list(label_batches(functionals, features, row_limit))
-        for k, left in enumerate(batches):
-            for right in batches[: k + 1]:
-                block = label_covariance(references.kernel, left, right)
-                matrix[np.ix_(left[0], right[0])] = block
-                matrix[np.ix_(right[0], left[0])] = block.T
+        for left, right in _pairs_of_batches(functionals, features, batch_bytes):
+            block = label_covariance(references.kernel, left, right)
+            matrix[np.ix_(left[0], right[0])] = block
+            matrix[np.ix_(right[0], left[0])] = block.T
     else:
         sums = np.zeros((len(features), len(features.values)))
         references.sums(features, sums)
@@ -162,7 +164,25 @@ def covariance(references, order, functionals, features, row_limit=24):
     return matrix
 
 
-def label_batches(functionals, features, row_limit=24):
+def _pairs_of_batches(functionals, features, batch_bytes):
+    """Yield all pairs of batches of labels, see `label_batches`; each batch with itself too."""
+    ranges = list(_batches(features.offsets, ROW_LIMIT))
+    sizes = [
+        8.0 * features.shape[1] * float(features.offsets[hi] - features.offsets[lo])
+        * len(functionals.within(lo, hi, features.atom_offsets))
+        for lo, hi in ranges
+    ]  # fmt: skip
+    parts = [ranges[begin:end] for begin, end in chunks(sizes, batch_bytes)]
+    for i, part in enumerate(parts):
+        lefts = [_batch(functionals, features, *some) for some in part]
+        for k, left in enumerate(lefts):
+            yield from ((left, right) for right in lefts[: k + 1])
+        for other in parts[:i]:
+            rights = [_batch(functionals, features, *some) for some in other]
+            yield from product(lefts, rights)
+
+
+def label_batches(functionals, features, row_limit=ROW_LIMIT):
     """Yield labels of a few structures each, as `label_covariance` takes them.
 
     Yields

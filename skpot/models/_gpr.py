@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
+from scipy.linalg import blas, cho_solve, lapack
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data._order import canonical_order, drawn_seed, environment_keys
@@ -12,7 +12,7 @@ from ..exceptions import NumericalWarning
 from ..kernels import RBF
 from ..selection import select_references
 from ..selection._rare import structure_kinds
-from ..solvers import DivergenceError, conjugate_gradients, serial_blas
+from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
 from ._gradient_references import leading_directions, references_with
@@ -128,7 +128,7 @@ class _ExactPotential(EvidencePotential):
             self.n_precondition, len(self.kernel_.similarities),
         )  # fmt: skip
         if plan.dense:
-            solution = self._solve_dense(functionals, values, features, order)
+            solution = self._solve_dense(functionals, values, features, order, plan.batch_bytes)
         else:
             # Serial BLAS: its threads would change the order of sums, and with it the iteration
             # that is the last one.
@@ -169,20 +169,25 @@ class _ExactPotential(EvidencePotential):
             references, order, features, labels, self._residual(features, labels), self.max_memory
         )
 
-    def _solve_dense(self, functionals, values, features, order):
+    def _solve_dense(self, functionals, values, features, order, batch_bytes):
         """Return the coefficients of all labels by a Cholesky factor."""
-        matrix = covariance(self._references(), order, functionals, features)
+        matrix = covariance(self._references(), order, functionals, features, batch_bytes)
         matrix[np.diag_indices_from(matrix)] += 1.0
-        try:
-            factor = cholesky(matrix, lower=True, check_finite=False)
-        except LinAlgError as error:
-            raise self._too_little_noise(f"there is no Cholesky factor: {error}") from None
-        solution = cho_solve((factor, True), values)
-        self.residual_ = float(_rms(matrix @ solution - values))
+        diagonal = np.diag(matrix).copy()
+        # In place: one triangle becomes the factor, the other stays what the matrix was.
+        factor, wrong = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+        if wrong:
+            what = f"there is no Cholesky factor: minor {wrong} of the covariance is not positive"
+            raise self._too_little_noise(what)
+        solution = cho_solve((factor, True), values, check_finite=False)
+        image = blas.dsymv(1.0, factor, solution, lower=0)
+        image += (diagonal - np.diag(factor)) * solution
+        self.residual_ = float(_rms(image - values))
         self.n_iter_ = 1
         self.converged_ = True
-        inverse, _ = lapack.dtrtri(factor, lower=1)
-        self._keep_shares(functionals, 1.0 - np.sum(np.tril(inverse) ** 2, axis=0))
+        for k in range(1, len(factor)):
+            factor[:k, k] = 0.0
+        self._keep_shares(functionals, 1.0 - inverse_diagonal(factor))
         self._keep_dense(factor, functionals, features)
         return solution
 
@@ -308,18 +313,18 @@ class KernelRidge(_ExactPotential):
         Labels that `optimizer` looks at: those of structures drawn at random until there are as
         many. The covariance of these is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
-        A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
+        A dense factor, or conjugate gradients. "auto" takes the factor of at most 3000 labels.
     tol : float, default=0.1
         Residual at which conjugate gradients end, in units of the noise.
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
         Labels whose covariances with all labels make the preconditioner, drawn at random by how
-        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
-        take about half the iterations.
+        much of their variance the others leave. Twice as many take about half the iterations.
     max_memory : float or None, default=None
-        Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
-        if there is room for them, else features are differentiated anew in each iteration.
+        Bytes the fit may use; None stands for nine tenths of the memory that is free. Jacobians are
+        held if there is room for them, else features are differentiated anew in each iteration. The
+        model does not depend on it: what cannot be fitted within is an error.
     random_state : int, RandomState or None, default=0
         Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
@@ -397,18 +402,18 @@ class GPR(VariancePotential, _ExactPotential):
         Labels that `optimizer` looks at: those of structures drawn at random until there are as
         many. The covariance of these is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
-        A dense factor, or conjugate gradients. "auto" takes the factor of few labels.
+        A dense factor, or conjugate gradients. "auto" takes the factor of at most 3000 labels.
     tol : float, default=0.1
         Residual at which conjugate gradients end, in units of the noise.
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
         Labels whose covariances with all labels make the preconditioner, drawn at random by how
-        much of their variance the others leave; fewer where `max_memory` asks for it. Twice as many
-        take about half the iterations.
+        much of their variance the others leave. Twice as many take about half the iterations.
     max_memory : float or None, default=None
-        Bytes the fit may use; None stands for half of the memory that is free. Jacobians are held
-        if there is room for them, else features are differentiated anew in each iteration.
+        Bytes the fit may use; None stands for nine tenths of the memory that is free. Jacobians are
+        held if there is room for them, else features are differentiated anew in each iteration. The
+        model does not depend on it: what cannot be fitted within is an error.
     random_state : int, RandomState or None, default=0
         Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0

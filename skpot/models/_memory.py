@@ -1,23 +1,20 @@
-"""How much memory a fit takes, and what block sizes keep it below a limit."""
+"""How much memory a fit takes, and what block sizes keep it below a limit.
 
-import os
+What is fitted, and by which solver, follows from the data alone.
+"""
+
 from typing import NamedTuple
 
 import numpy as np
 
 from ..exceptions import InputError
+from ._free_memory import available_memory
 
 _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 _FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
-
-
-def available_memory():
-    """Return the bytes of memory that are free now, or 4e9 where the system does not say."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 4e9
+_FEASIBLE = 0.9  # of the memory that is free, where nothing is said and there is no choice
+ROW_LIMIT = 24  # environments whose labels are treated together, unless a structure has more
 
 
 def plan_memory(
@@ -71,9 +68,10 @@ def plan_memory(
 
 
 class ExactPlan(NamedTuple):
-    """How an exact model is solved within the memory there is."""
+    """How an exact model is solved. Memory decides what is held, and nothing else."""
 
     dense: bool  # by a Cholesky factor of the covariance of all labels
+    batch_bytes: float  # for what labels are functions of, while the covariance is made
     n_columns: int  # of the preconditioner
     n_references: int  # of the sparse model of deviations, their derivatives included
     store: bool  # whether Jacobians are held
@@ -81,45 +79,54 @@ class ExactPlan(NamedTuple):
 
 
 def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n_similarities=1):
-    """Decide on the solver of an exact model.
+    """Decide on the solver of an exact model by the number of labels, and what to hold by memory.
 
     Raises
     ------
     ValueError
         If `max_memory` does not allow it; the message says what would fit.
     """
-    limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
+    limit = _FEASIBLE * available_memory() if max_memory is None else float(max_memory)
+    if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS):
+        return _plan_dense(limit, features, n_labels, derivatives)
     n, p = features.values.shape
-    dense = 20.0 * n_labels**2
     jacobian = 0.0
     if derivatives:
-        dense += float(np.sum(8.0 * (7 + 3 * features.n_atoms) * features.n_rows * p))
         jacobian = 24.0 * p * (float(np.sum(features.neighborhood_sizes())) + 2 * n)
-    if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS and dense <= limit):
-        if dense > limit:
-            raise InputError(
-                f"the covariance of {n_labels} labels takes {dense / 1e9:.2f} GB but max_memory "
-                f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs far less.'
-            )
-        return ExactPlan(True, 0, 0, False, False)
     vectors = 64.0 * n * p  # features, vectors, gradients and their copies
-    column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
-    spare = limit - vectors
-    if spare < 100 * column:
-        raise InputError(
-            f"the fit needs at least {(vectors + 100 * column) / 1e9:.2f} GB "
-            f"({vectors / 1e9:.2f} GB for the vectors of {n} environments of {p} features, "
-            f"the rest for a preconditioner of 100 columns) but max_memory allows "
-            f"{limit / 1e9:.2f} GB. Use fewer features (PerAtom(PCA(...))) or skpot.SparseGPR."
-        )
-    n_columns = min(n_columns, int(0.7 * spare / column))
     if derivatives and features.per_structure:
         n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
     n_references = min(max(1, n_columns // 2), n)
     n_columns = min(n_columns, n_labels)
-    spare -= n_columns * column
+    column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
+    spare = limit - vectors - n_columns * column
+    if spare < 0:
+        fits = int(0.9 * (limit - vectors) / column)
+        fewer = f"n_precondition={fits} (AutoGPR: a third of it as n_sparse), " if fits > 0 else ""
+        raise InputError(
+            f"the fit needs at least {(limit - spare) / 1e9:.2f} GB "
+            f"({vectors / 1e9:.2f} GB for the vectors of {n} environments of {p} features, "
+            f"the rest for a preconditioner of {n_columns} columns) but max_memory allows "
+            f"{limit / 1e9:.2f} GB. Use {fewer}fewer features (PerAtom(PCA(...))) or "
+            "skpot.SparseGPR."
+        )
     store = derivatives and jacobian <= 0.8 * spare
     _, counts = np.unique(features.species, return_counts=True)
     compared = 8.0 * n_similarities * float(np.sum(counts.astype(float) ** 2))
     compare = derivatives and compared <= 0.8 * (spare - store * jacobian)
-    return ExactPlan(False, n_columns, n_references, store, compare)
+    return ExactPlan(False, 0.0, n_columns, n_references, store, compare)
+
+
+def _plan_dense(limit, features, n_labels, derivatives):
+    matrix, batch = 10.0 * n_labels**2, 0.0  # and part of its factor again
+    if derivatives:
+        rows = np.maximum(features.n_rows, ROW_LIMIT)  # environments that are treated together
+        batch = float(np.max(8.0 * (7 + 3 * features.n_atoms) * rows * features.shape[1]))
+    need = matrix + 3.0 * batch
+    if need > limit:
+        raise InputError(
+            f"the covariance of {n_labels} labels takes {need / 1e9:.2f} GB but max_memory "
+            f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs less of many labels, or '
+            "skpot.SparseGPR."
+        )
+    return ExactPlan(True, (limit - matrix - batch) / 2.0, 0, 0, False, False)

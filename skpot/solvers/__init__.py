@@ -11,7 +11,7 @@ from ._marginal_likelihood import (
 )
 from ._pivoted_cholesky import pivoted_columns
 from ._threads import serial_blas, tile_threads
-from ._triangular import TriangularFactor, jittered_cholesky, refuse_not_finite
+from ._triangular import TriangularFactor, inverse_diagonal, jittered_cholesky, refuse_not_finite
 
 __all__ = [
     "DenseLikelihood",
@@ -24,6 +24,7 @@ __all__ = [
     "conjugate_gradients",
     "gram",
     "gram_factor",
+    "inverse_diagonal",
     "jittered_cholesky",
     "maximise_evidence",
     "maximise_likelihood",

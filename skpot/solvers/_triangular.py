@@ -147,3 +147,29 @@ def jittered_cholesky(matrix, jitter=1e-10):
         "the references' kernel matrix is not positive definite: the kernel is no covariance, or "
         "its values span too many orders of magnitude."
     )
+
+
+def inverse_diagonal(factor, step=256):
+    """Return the diagonal of the inverse of L L^T, with few columns of L^-1 held at a time.
+
+    Parameters
+    ----------
+    factor : ndarray of shape (n, n)
+        L, lower triangular.
+    step : int, default=256
+        How many columns.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    n = len(factor)
+    diagonal = np.empty(n)
+    for begin in range(0, n, step):
+        end = min(n, begin + step)
+        # What stands above is zero, but parts of a triangle are copied.
+        top = begin if 2 * begin > n else 0
+        columns = np.eye(n - top, end - begin, k=top - begin)
+        inverse = solve_triangular(factor[top:, top:], columns, lower=True, check_finite=False)
+        diagonal[begin:end] = np.sum(inverse**2, axis=0)
+    return diagonal
