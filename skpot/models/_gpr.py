@@ -7,21 +7,20 @@ import numpy as np
 from scipy.linalg import blas, cho_solve, lapack
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data._order import canonical_order, drawn_seed, environment_keys
+from ..data._order import canonical_order, drawn_seed
 from ..exceptions import NumericalWarning
 from ..kernels import RBF
-from ..selection import select_references
-from ..selection._rare import structure_kinds
 from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
 from ._functionals import Functionals, covariance, kernel_product
-from ._gradient_references import leading_directions, references_with
+from ._gradient_references import references_with
 from ._input import IsKernel
 from ._label_factors import shares
 from ._memory import plan_exact
 from ._nystrom import (
     label_preconditioner,
     leverages,
+    random_references,
     sparse_posterior,
     with_stored_jacobian,
 )
@@ -204,33 +203,6 @@ class _ExactPotential(EvidencePotential):
 
     def _keep_shares(self, functionals, leverages):
         self.label_shares_ = shares(functionals.by_kind(leverages), self.verbose)
-
-    def _sparse_model(self, features, n):
-        """Return random references and the Cholesky factor of their covariance.
-
-        Rows of whole structures are few and have many labels each. Where there is room for more
-        than all of them, fewer references with all of their derivatives do better.
-        """
-        kinds, counts = np.unique(features.species, return_counts=True)
-        # In proportion, unlike a sparse model's: all environments count alike in the system.
-        total, directions = counts.sum(), 0
-        if n > total:
-            directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
-        share = n / (1 + directions) / total
-        n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
-        chosen = select_references(
-            features.values, features.species, n, "random", self._rng(), environment_keys(features),
-            np.repeat(structure_kinds(features), features.n_rows),
-        )  # fmt: skip
-        along = None, None
-        if directions:
-            along = leading_directions(features, chosen, self.kernel_, directions)
-        references = references_with(
-            features.values[chosen], features.species[chosen], self.kernel_, *along
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nearly equal references do no harm here
-            return references, references.cholesky(_JITTER)[0]
 
     def _iterate(self, functionals, values, features, order, precondition, compared):
         """Return the coefficients of all labels by conjugate gradients."""
@@ -484,7 +456,10 @@ class GPR(VariancePotential, _ExactPotential):
         self.edge_std_ = None
 
     def _keep_sparse(self, features, labels, n):
-        references, self.covariance_factor_ = self._sparse_model(features, n)
+        references = random_references(features, self.kernel_, n, self._rng())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nearly equal references do no harm here
+            self.covariance_factor_, _ = references.cholesky(_JITTER)
         self.posterior_factor_ = sparse_posterior(
             references, self.covariance_factor_, features, labels, self.verbose
         )

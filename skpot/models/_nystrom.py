@@ -3,8 +3,12 @@
 import numpy as np
 
 from ..data import JacobianBlock
+from ..data._order import environment_keys
 from ..data._stored import StoredJacobian
+from ..selection import select_references
+from ..selection._rare import structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
+from ._gradient_references import leading_directions, references_with
 from ._label_columns import label_columns, label_variances
 from ._progress import progress
 from ._rows import whitened_blocks
@@ -117,6 +121,40 @@ def _price(features):
     if features.derivatives is not None:
         near = float(np.mean(features.neighborhood_sizes()))
     return _SLOWNESS * near * (pairs / n + n) / (pairs + 2.0 * near * n)
+
+
+def random_references(features, kernel, n, rng):
+    """Return random references of a sparse model.
+
+    Rows of whole structures are few and have many labels each. Where there is room for more than
+    all of them, fewer references with all of their derivatives do better.
+
+    Parameters
+    ----------
+    features : AtomicFeatures
+        The structures.
+    kernel : kernel object
+        See `skpot.kernels`.
+    n : int
+        How many coefficients.
+    rng : numpy.random.Generator
+        Draws the references.
+    """
+    kinds, counts = np.unique(features.species, return_counts=True)
+    # In proportion, unlike a sparse model's: all environments count alike in the system.
+    total, directions = counts.sum(), 0
+    if n > total:
+        directions = min(features.shape[1], max(1, 3 * int(features.n_atoms.max()) - 6))
+    share = n / (1 + directions) / total
+    n = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
+    chosen = select_references(
+        features.values, features.species, n, "random", rng, environment_keys(features),
+        np.repeat(structure_kinds(features), features.n_rows),
+    )  # fmt: skip
+    along = None, None
+    if directions:
+        along = leading_directions(features, chosen, kernel, directions)
+    return references_with(features.values[chosen], features.species[chosen], kernel, *along)
 
 
 def sparse_posterior(references, covariance_factor, features, labels, verbose):
