@@ -4,6 +4,7 @@ A worker runs in its own process, with a peer's Python or with skpot's. It does 
 lines and ends; gap.py and descriptors.py start workers in alternation.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,12 +30,37 @@ def read_systems(folder):
     return systems
 
 
+def facts(frames):
+    """Return what programs must agree on before their times are compared."""
+    return {
+        "n_atoms": sum(len(atoms) for atoms in frames),
+        "periodic": sorted({int(atoms.pbc.sum()) for atoms in frames}),
+        "n_species": len({z for atoms in frames for z in atoms.numbers.tolist()}),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def refuse_other_facts(first, second, what):
+    """Stop if two programs did not do the same work on the same structures."""
+    for key in ("n_atoms", "periodic", "n_species", "threads"):
+        if first[key] != second[key]:
+            sys.exit(f"{what}: {key} is {second[key]} where skpot has {first[key]}")
+
+
 def report(quantity, frames, job, rounds, **more):
-    """Time a job and print microseconds of CPU for each atom."""
-    n = sum(len(atoms) for atoms in frames)
+    """Time a job and print microseconds of CPU for each atom, and what was done."""
+    about = facts(frames)
     _, timing = measure(job, rounds)
-    per_atom = {"us_per_atom": timing["cpu_s"] / n * 1e6}
-    emit({"quantity": quantity, **timing, **per_atom, "peak_mb": peak_mb(), **more})
+    about["us_per_atom"] = timing["cpu_s"] / about["n_atoms"] * 1e6
+    emit({"quantity": quantity, **timing, **about, "peak_mb": peak_mb(), **more})
+
+
+def size_of(rows):
+    """Return the number of features and the root of the sum of squares of all values."""
+    import numpy as np
+
+    rows = np.asarray(rows)
+    return {"n_features": rows.shape[1], "norm": float(np.linalg.norm(rows))}
 
 
 def rmse(errors):

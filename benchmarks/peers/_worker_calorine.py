@@ -38,6 +38,8 @@ def predict(system, rounds, radial, angular):
             atoms.calc = calculator
             return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 
+        if not all(np.isfinite(part).all() for part in evaluate(frames[0].copy())):
+            sys.exit("the random potential has no finite energy, forces or stress")
         step = potential_step(frames[0].copy(), evaluate)
         report(f"NEP, {radial} and {angular} Å", frames, step, int(rounds))
 

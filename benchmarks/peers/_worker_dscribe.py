@@ -5,11 +5,12 @@ Its analytic gradients exist for open boundaries only, so periodic systems have 
 
 import sys
 
-from _work import emit, read_systems, report
+from _work import emit, read_systems, report, size_of
 
 
 def soap(folder, rounds):
     """Values, and gradients by positions of systems without periodic boundaries."""
+    import numpy as np
     from dscribe.descriptors import SOAP
 
     for name, frames in read_systems(folder).items():
@@ -27,13 +28,16 @@ def soap(folder, rounds):
             for atoms in frames:
                 descriptor.derivatives(atoms, method="analytical", attach=True)
 
-        report("values", frames, values, int(rounds), system=name)
+        size = size_of(np.concatenate([descriptor.create(atoms) for atoms in frames]))
+        report("values", frames, values, int(rounds), system=name, **size)
         if not periodic:
-            report("values+gradients", frames, gradients, min(3, int(rounds)), system=name)
+            rounds_ = min(3, int(rounds))
+            report("values+gradients", frames, gradients, rounds_, system=name, **size)
 
 
 def symmetry_functions(folder, rounds):
     """Values of 8 G2 for each species and 8 G4 for each pair of species."""
+    import numpy as np
     from _work import G2, G4
     from dscribe.descriptors import ACSF
 
@@ -48,7 +52,10 @@ def symmetry_functions(folder, rounds):
             for atoms in frames:
                 descriptor.create(atoms)
 
-        report("values", frames, values, int(rounds), system=name)
+        rows = np.concatenate([descriptor.create(atoms) for atoms in frames])
+        # It has G1 too, before the G2 of each species.
+        rows = np.delete(rows, np.arange(len(species)) * (1 + len(G2)), axis=1)
+        report("values", frames, values, int(rounds), system=name, **size_of(rows))
 
 
 def version():

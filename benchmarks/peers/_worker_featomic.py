@@ -3,9 +3,12 @@
 Needs a Python with featomic, metatensor and ase.
 """
 
+import math
 import sys
 
-from _work import emit, read_systems, report
+from _work import emit, read_systems, report, size_of
+
+WIDTH = 0.5  # Å
 
 
 def soap(folder, rounds):
@@ -14,7 +17,7 @@ def soap(folder, rounds):
 
     calculator = SoapPowerSpectrum(
         cutoff={"radius": 5.0, "smoothing": {"type": "ShiftedCosine", "width": 0.5}},
-        density={"type": "Gaussian", "width": 0.5},
+        density={"type": "Gaussian", "width": WIDTH},
         basis={
             "type": "TensorProduct",
             "max_angular": 6,
@@ -32,8 +35,10 @@ def soap(folder, rounds):
             for atoms in frames:  # one frame at a time: all at once would be held in memory
                 calculator.compute([atoms], gradients=by)
 
-        report("values", frames, values, int(rounds), system=name)
-        report("values+gradients", frames, gradients, min(3, int(rounds)), system=name)
+        size = size_of(values().block().values)
+        size["norm"] *= (math.pi * WIDTH**2) ** 1.5  # its Gaussians integrate to one
+        report("values", frames, values, int(rounds), system=name, **size)
+        report("values+gradients", frames, gradients, min(3, int(rounds)), system=name, **size)
 
 
 def version():

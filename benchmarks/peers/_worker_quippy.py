@@ -2,7 +2,7 @@
 
 import sys
 
-from _work import emit, potential_step, read_systems, report, rmse
+from _work import emit, potential_step, read_systems, report, rmse, size_of
 
 
 def predict(path, test, system, rounds):
@@ -13,6 +13,7 @@ def predict(path, test, system, rounds):
 
     potential = Potential("", param_filename=path)
     energy, forces, stress = [], [], []
+    labels = dict.fromkeys(("energy", "forces", "stress"), 0)
     for atoms in read(test, ":"):
         bare = atoms.copy()
         bare.info.clear()
@@ -23,9 +24,12 @@ def predict(path, test, system, rounds):
         energy.append((found["energy"] - atoms.info["dft_energy"]) / len(atoms))
         forces.append(found["forces"] - atoms.arrays["dft_forces"])
         stress.append(voigt[[0, 5, 4, 5, 1, 3, 4, 3, 2]] - expected.ravel())
+        for kind, count in zip(labels, (1, 3 * len(atoms), 6), strict=True):
+            labels[kind] += count
     emit(
         {
             "quantity": "errors",
+            "labels": labels,
             "energy_meV_atom": 1e3 * rmse(energy),
             "forces_eV_A": rmse(forces),
             "stress_GPa": 160.21766 * rmse(stress),
@@ -42,6 +46,7 @@ def predict(path, test, system, rounds):
 
 def soap(folder, rounds):
     """Values and position gradients of SOAP on all systems."""
+    import numpy as np
     from quippy.descriptors import Descriptor
 
     for name, frames in read_systems(folder).items():
@@ -60,8 +65,9 @@ def soap(folder, rounds):
             for atoms in frames:
                 descriptor.calc(atoms, grad=True)
 
-        report("values", frames, values, int(rounds), system=name)
-        report("values+gradients", frames, gradients, min(3, int(rounds)), system=name)
+        size = size_of(np.concatenate([descriptor.calc_descriptor(atoms) for atoms in frames]))
+        report("values", frames, values, int(rounds), system=name, **size)
+        report("values+gradients", frames, gradients, min(3, int(rounds)), system=name, **size)
 
 
 def version():

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from _work import G2, G4, emit, peak_mb, potential_step, read_systems, report, rmse
+from _work import G2, G4, emit, peak_mb, potential_step, read_systems, report, rmse, size_of
 
 KEYS = {"energy_key": "dft_energy", "forces_key": "dft_forces", "virial_key": "dft_virial"}
 
@@ -42,6 +42,11 @@ def predict(path, test, system, rounds):
     emit(
         {
             "quantity": "errors",
+            "labels": {
+                "energy": int(np.isfinite(p.energy - y.energy).sum()),
+                "forces": int(sum(np.isfinite(f).sum() for f in y.forces)),
+                "stress": int(np.isfinite(y.stress).sum()),
+            },
             "energy_meV_atom": 1e3 * rmse([(p.energy - y.energy) / n]),
             "forces_eV_A": rmse([a - b for a, b in zip(p.forces, y.forces)]),
             "stress_GPa": 160.21766 * rmse([_full(p.stress) - _full(y.stress)]),
@@ -75,8 +80,9 @@ def compiled(path, system, rounds):
             atoms.calc = calculator
             return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 
+        energy = evaluate(frames[0].copy())[0] / len(frames[0])
         step = potential_step(frames[0].copy(), evaluate)
-        report(quantity, frames, step, int(rounds))
+        report(quantity, frames, step, int(rounds), energy=energy)
 
 
 def export(path, library):
@@ -113,6 +119,9 @@ def symmetry_functions(folder, rounds):
 
 def _descriptor(folder, rounds, descriptor):
     import numpy as np
+    from sklearn.base import clone
+
+    import skpot
 
     for name, frames in read_systems(folder).items():
         features = descriptor.fit_transform(frames)
@@ -130,10 +139,15 @@ def _descriptor(folder, rounds, descriptor):
         def values(frames=frames, descriptor=descriptor):
             descriptor.transform(frames)
 
+        # Peers do not divide SOAP vectors by their length.
+        plain = clone(descriptor)
+        if isinstance(descriptor, skpot.SOAP):
+            plain.set_params(normalize=False)
+        size = size_of(plain.fit_transform(frames).values)
         for quantity, job in [
             ("values", values), ("values+gradients", gradients), ("values+pull-back", pull_back),
         ]:  # fmt: skip
-            report(quantity, frames, job, int(rounds), system=name)
+            report(quantity, frames, job, int(rounds), system=name, **size)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from statistics import median
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from _common import arguments, emit, json_lines, machine, run_child, versions  # noqa: E402
+from peers._work import refuse_other_facts  # noqa: E402
 
 OPTIONS = arguments(
     __doc__,
@@ -35,6 +36,33 @@ COUNTERPARTS = {
     "soap": {"values+pull-back": "values+gradients"},
     "symmetry_functions": {"values+pull-back": "values"},
 }
+# Columns of SOAP for s species: pairs of channels, each once; featomic has both orders within a
+# species, in place of a factor of the root of two, and quippy a last column of its own.
+N_FEATURES = {
+    "skpot": lambda s: 7 * 8 * s * (8 * s + 1) // 2,
+    "dscribe": lambda s: 7 * 8 * s * (8 * s + 1) // 2,
+    "quippy": lambda s: 7 * 8 * s * (8 * s + 1) // 2 + 1,
+    "featomic": lambda s: 7 * 64 * s * (s + 1) // 2,
+}
+# Peers whose values are skpot's but for factors. quippy's basis is another one and normalized, and
+# dscribe's SOAP has no cutoff function: it counts atoms beyond the cutoff too.
+SAME_VALUES = {("soap", "featomic"), ("symmetry_functions", "dscribe")}
+
+
+def check_alike(ours, peer, what):
+    """Stop unless skpot and a peer computed the same functions of the same atoms."""
+    refuse_other_facts(ours, peer, what)
+    for name, record in {"skpot": ours, OPTIONS.peer: peer}.items():
+        s = record["n_species"]
+        wanted = 8 * s + 8 * s * (s + 1) // 2
+        if OPTIONS.descriptor == "soap":
+            wanted = N_FEATURES[name](s)
+        if record["n_features"] != wanted:
+            sys.exit(f"{what}: {name} has {record['n_features']} features instead of {wanted}")
+    if (OPTIONS.descriptor, OPTIONS.peer) in SAME_VALUES:
+        ratio = peer["norm"] / ours["norm"]
+        if abs(ratio - 1.0) > 1e-5:
+            sys.exit(f"{what}: the peer's values are {ratio} times as large, others are computed")
 
 
 def run(python, worker, folder):
@@ -66,6 +94,8 @@ def main(folder):
         for name, results in runs.items():
             key = system, quantity if name == "skpot" else other
             if key in results[0]:
+                if name != "skpot":
+                    check_alike(runs["skpot"][0][system, quantity], results[0][key], system)
                 figures[name] = median(r[key]["us_per_atom"] for r in results)
         record = {"bench": f"{OPTIONS.descriptor} peers", "system": system, "quantity": quantity}
         record["us_per_atom"] = figures

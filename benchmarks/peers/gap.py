@@ -20,6 +20,7 @@ from statistics import median
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from _common import arguments, emit, json_lines, machine, run_child, versions  # noqa: E402
+from peers._work import refuse_other_facts  # noqa: E402
 
 OPTIONS = arguments(
     __doc__,
@@ -36,9 +37,9 @@ DATA = Path(OPTIONS.data).resolve()
 TRAIN, TEST = DATA / f"{OPTIONS.name}_train100.xyz", DATA / f"{OPTIONS.name}_test.xyz"
 
 
-def labels_given():
-    """Count the labels of the training file by their kind."""
-    lines = TRAIN.read_text(encoding="utf-8").splitlines()
+def labels_given(path):
+    """Count the labels of a file by their kind."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     found = dict.fromkeys(("energy", "forces", "stress"), 0)
     row = 0
     while row < len(lines):
@@ -58,12 +59,16 @@ def labels_of_gap_fit(output):
     return {kind: int(match.group(1)) if match else None for kind, match in found.items()}
 
 
-def check_labels(program, read):
-    """Stop if a program learns from other labels than it was given."""
-    given = labels_given()
-    emit({"bench": "gap", "program": program, "quantity": "labels", "read": read, "given": given})
+def check_labels(program, read, path):
+    """Stop if a program learns from, or is tested on, other labels than a file has."""
+    given = labels_given(path)
+    about = {"bench": "gap", "program": program, "quantity": "labels", "file": path.name}
+    emit(about | {"read": read, "given": given})
     if read != given:
-        sys.exit(f"{program} has read {read} of {given}: this is no comparison of like with like")
+        sys.exit(
+            f"{program} has read {read} of {path.name}, which has {given}: this is no comparison "
+            "of like with like"
+        )
 
 
 def gap_fit(model):
@@ -89,7 +94,7 @@ def gap_fit(model):
         "rnd_seed=1",
     ]
     output, used = run_child(command, OPTIONS.threads, cwd=model.parent)
-    check_labels("gap_fit", labels_of_gap_fit(output))
+    check_labels("gap_fit", labels_of_gap_fit(output), TRAIN)
     return used
 
 
@@ -97,13 +102,15 @@ def skpot_fit(model):
     worker = [sys.executable, HERE / "_worker_skpot.py", "fit"]
     output, used = run_child([*worker, TRAIN, OPTIONS.references, model], OPTIONS.threads)
     inside = json_lines(output)[-1]
-    check_labels("skpot", inside["labels"])
+    check_labels("skpot", inside["labels"], TRAIN)
     return used | {"fit_call_cpu_s": inside["cpu_s"], "before_mb": inside["before_mb"]}
 
 
 def predictions(python, worker, model, rounds):
     command = [python, HERE / worker, "predict", model, TEST, SYSTEM, rounds]
-    return {r.pop("quantity"): r for r in json_lines(run_child(command, OPTIONS.threads)[0])}
+    found = {r.pop("quantity"): r for r in json_lines(run_child(command, OPTIONS.threads)[0])}
+    check_labels(worker, found["errors"].pop("labels"), TEST)
+    return found
 
 
 def version(python, worker):
@@ -144,6 +151,7 @@ def main(folder):
     gap = predictions(OPTIONS.peer_python, "_worker_quippy.py", folder / "gap.xml", rounds)
     gap["fit"] = middle(theirs)
     evaluation = "energy+forces+stress"
+    refuse_other_facts(skpot[evaluation], gap[evaluation], "quippy")
     ratios = {
         "fit CPU": ratio(gap, skpot, "fit", "cpu_s"),
         "fit memory": ratio(gap, skpot, "fit", "peak_mb"),

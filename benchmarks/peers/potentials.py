@@ -16,6 +16,7 @@ from statistics import median
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from _common import arguments, emit, json_lines, machine, run_child, versions  # noqa: E402
+from peers._work import refuse_other_facts  # noqa: E402
 
 OPTIONS = arguments(
     __doc__,
@@ -57,8 +58,19 @@ def jobs(folder):
     return out
 
 
+def check_alike(records):
+    """Stop unless all programs had the same atoms, and skpot and its library the same energy."""
+    ours = records["skpot"]
+    for name, record in records.items():
+        refuse_other_facts(ours, record, name)
+    difference = records["skpot in LAMMPS"]["energy"] - ours["energy"]
+    if abs(difference) > 1e-6:
+        sys.exit(f"the exported model's energy differs by {difference} eV per atom")
+    emit({"bench": "potentials", "quantity": "energy per atom", "difference": difference})
+
+
 def main(folder):
-    found = {}
+    found, records = {}, {}
     commands = jobs(folder)
     for _ in range(1 if OPTIONS.quick else OPTIONS.repeats):
         for name, command in commands.items():
@@ -66,6 +78,8 @@ def main(folder):
                 if "us_per_atom" in record:
                     quantity = "GAP" if name == "GAP" else record["quantity"]
                     found.setdefault(quantity, []).append(record["us_per_atom"])
+                    records[quantity] = record
+    check_alike(records)
     figures = {name: median(values) for name, values in found.items()}
     ours = figures["skpot"]
     emit(
