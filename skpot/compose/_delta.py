@@ -9,6 +9,7 @@ from .._sklearn import HasMethods, _fit_context
 from ..data import Targets, check_structures
 from ..data._ase import labels_by
 from ..data._checks import summarize
+from ..data._label_checks import targets_of
 from ..data._structure_info import cell_volumes
 from ..exceptions import InputError
 
@@ -135,7 +136,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
                 )
             y = _combined(y, base, -1.0)
         else:
-            y = np.asarray(y, dtype=float) - base.energy
+            y = targets_of(y, len(X)).energy - base.energy
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         return self
 

@@ -39,7 +39,9 @@ def read_frames(path, index=":"):
         if isinstance(error, OSError) and error.filename:
             raise
         where = f", frame {len(frames)}" if frames else ""
-        raise InputError(f"{path}{where} cannot be read: {error!r}") from error
+        raise InputError(
+            f"{path}{where} cannot be read: {type(error).__name__}: {error}"
+        ) from error
     return frames
 
 

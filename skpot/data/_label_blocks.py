@@ -25,20 +25,29 @@ def energies(values):
 
 def number(value):
     """Return one real number as a float, or None for what stands for a missing one."""
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+    if isinstance(value, float):
         return float(value)
     if value is None or value is np.ma.masked or type(value).__name__ == "NAType":  # pandas.NA
         return None
-    if isinstance(value, str | bytes | bool | np.bool_):
+    if isinstance(value, bool | np.bool_):
+        raise LabelError(f"is {value}, not a number; ASE reads so a name without a value")
+    if isinstance(value, str | bytes):
         raise LabelError(f"is {value!r}, not a number")
-    if isinstance(value, numbers.Number) and not isinstance(value, numbers.Real):
-        if isinstance(value, numbers.Complex):
-            raise LabelError(f"is {value!r}, not a real number")
-        return float(value)
+    if isinstance(value, numbers.Number):
+        return _float(value)
     array = real_array(value)
     if array.size != 1:
         raise LabelError(f"has shape {array.shape}, not one number")
     return None if np.ma.is_masked(value) else float(array.reshape(()))
+
+
+def _float(value):
+    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
+        raise LabelError(f"is {value!r}, not a real number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise LabelError("is an integer beyond all floating-point numbers") from None
 
 
 def real_array(value):

@@ -81,9 +81,7 @@ def check_targets(
       structure 1: energy is nan
     """
     n_atoms = np.asarray(n_atoms, dtype=np.int64)
-    labels = _as_targets(y)
-    if len(labels) != len(n_atoms):
-        raise LabelError(f"y has {len(labels)} entries but X has {len(n_atoms)} structures.")
+    labels = targets_of(y, len(n_atoms))
     demanded = _demanded(targets)
     exists = np.ones(len(labels), bool) if info is None else np.isfinite(info.volumes)
     _raise_for_missing(labels, demanded, exists, plain=not isinstance(y, Targets))
@@ -117,18 +115,21 @@ def check_targets(
     return labels
 
 
-def _as_targets(y):
+def targets_of(y, n):
+    """Return what was passed as y as `Targets`; refuse what is no energies of `n` structures."""
     if y is None:
         raise LabelError(
             "fit requires y to be passed, but the target y is None: give the energies (an array) "
             "or Targets of X."
         )
-    if isinstance(y, Targets):
-        return y
-    if not isinstance(y, list | tuple):  # which NumPy would make text or numbers of
-        flat = column_or_1d(y, warn=True)
-        y = np.ma.ravel(y) if isinstance(y, np.ma.MaskedArray) else flat
-    return Targets(y)
+    if not isinstance(y, Targets):
+        if not isinstance(y, list | tuple):  # which NumPy would make text or numbers of
+            flat = column_or_1d(y, warn=True)
+            y = np.ma.ravel(y) if isinstance(y, np.ma.MaskedArray) else flat
+        y = Targets(y)
+    if len(y) != n:
+        raise LabelError(f"y has {len(y)} entries but X has {n} structures.")
+    return y
 
 
 def _demanded(targets):

@@ -111,7 +111,7 @@ def choose(columns, alternative=None):
         raise LabelError(_mixed(columns))
     chosen = whole[0]
     for other in columns:
-        for i in other.values:
+        for i in () if other is chosen else other.values:
             if not (_agree(chosen, other, i) or (alternative and _agree(alternative, other, i))):
                 raise LabelError(_differ(chosen, other, i))
     return chosen

@@ -1,5 +1,6 @@
 """Rules for labels that hold wherever they come from: files or calculators."""
 
+import shlex
 import warnings
 
 import numpy as np
@@ -31,19 +32,34 @@ def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy")
     """
     if all(e is None for e in energy):
         return free
-    n_free = sum(f is not None for f in free)
-    covered = all(f is not None for e, f in zip(energy, free, strict=True) if e is not None)
-    if covered and has_forces:
+    pairs = list(zip(energy, free, strict=True))
+    free_whole = all(f is not None for e, f in pairs if e is not None)
+    energy_whole = all(e is not None for e, f in pairs if f is not None)
+    if free_whole and (has_forces or not energy_whole):
         return free
-    if not covered and any(map(_differ, energy, free)):
+    if not energy_whole:
+        only = [[i for i, pair in enumerate(pairs) if pair[k] is None] for k in (1, 0)]
+        raise LabelError(
+            f"some structures have {names[0]!r} only ({some(only[0])}) and others {names[1]!r} "
+            f"only ({some(only[1])}), which differ by their zero. When reading files, name one: "
+            + _energy_options(*names)
+        )
+    if not free_whole and any(map(_differ, energy, free)):
         warnings.warn(
-            f"{n_free} of {len(free)} frames have a free energy ({names[1]!r}) besides the energy: "
-            f"{names[0]!r} is taken throughout. When reading files, choose with "
-            f"energy_key={names[0]!r} or energy_key={names[1]!r}.",
+            f"{sum(f is not None for f in free)} of {len(free)} frames have a free energy "
+            f"({names[1]!r}) besides the energy: {names[0]!r} is taken throughout. When reading "
+            "files, choose by " + _energy_options(*names),
             LabelWarning,
             stacklevel=stacklevel + 1,
         )
     return energy
+
+
+def _energy_options(*names):
+    """Return what to type so that energies of one of these names are used."""
+    python = " or ".join(f'energy_key="{name}"' for name in names)
+    shell = " or ".join(f"--energy-key {shlex.quote(name)}" for name in names)
+    return f"{python} (in the shell: {shell})."
 
 
 def _differ(energy, free):

@@ -226,7 +226,7 @@ def _mean_abs(error, weight):
 
 
 def _aligned(y_true, y_pred):
-    sides = [y if isinstance(y, Targets) else Targets(np.asarray(y)) for y in (y_true, y_pred)]
+    sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred)]
     if len(sides[0]) != len(sides[1]):
         raise InputError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
     return sides

@@ -143,7 +143,7 @@ def errors_and_deviations(y_true, y_pred, std, quantity):
     std : ndarray of shape (n_labels,)
         Their standard deviations.
     """
-    sides = [y if isinstance(y, Targets) else Targets(np.asarray(y)) for y in (y_true, y_pred, std)]
+    sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred, std)]
     if len({len(side) for side in sides}) > 1:
         sizes = ", ".join(str(len(side)) for side in sides)
         raise InputError(f"y_true, y_pred and std are of different lengths: {sizes}.")

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ..data import AtomicFeatures, check_structures
+from ..data._label_checks import targets_of
 from ..exceptions import InputTypeError, ParameterError
 
 _BLOCK = 512  # environments whose distances to all others are held at a time
@@ -143,9 +144,7 @@ def energy_weights(y, X, *, scale=None, floor=0.05):
     if not 0 < floor <= 1:
         raise ParameterError(f"floor must be above 0 and at most 1, got {floor!r}")
     composition, n_atoms = _compositions(X)
-    energy = np.asarray(y, dtype=float)
-    if energy.shape != n_atoms.shape:
-        raise ParameterError(f"y has shape {energy.shape} but X has {len(n_atoms)} structures")
+    energy = targets_of(y, len(n_atoms)).energy
     known = np.isfinite(energy)
     if not known.any():
         raise ParameterError("no structure has an energy")

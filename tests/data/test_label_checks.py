@@ -267,15 +267,15 @@ def test_structures_that_occur_twice():
 
 
 def test_structures_without_neighbors_do_not_occur_twice():
-    far = [Atoms("Ar2", [[0, 0, 0], [0, 0, r]]) for r in (8.0, 9.0, 10.0)]
-    features = SOAP(cutoff=3.0, n_max=2, l_max=1).fit_transform([*far, far[1].copy()])
-    rows = features.values.reshape(4, -1)
-    assert np.array_equal(rows[0], rows[2])
-    (text,) = caught("twice", -np.arange(4.0), [2] * 4, keys=features.info.keys)
-    assert "1 structures occur twice: 1 = 3" in text
+    X = [Atoms("Ar2", [[0, 0, 0], [0, 0, r]]) for r in (2.0, 8.0, 9.0, 10.0, 9.0)]
+    features = SOAP(cutoff=3.0, n_max=2, l_max=1).fit_transform(X)
+    rows = features.values.reshape(5, -1)
+    assert np.array_equal(rows[1], rows[3])
+    (text,) = caught("twice", -np.arange(5.0), [2] * 5, keys=features.info.keys)
+    assert "1 structures occur twice: 2 = 4" in text
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        SparseGPR(n_sparse=2).fit(features[:3], Targets([-1.0, -1.5, -1.7]))
+        SparseGPR(n_sparse=2).fit(features[:4], Targets([-2.0, -1.0, -1.5, -1.7]))
     assert not any("twice" in str(w.message) for w in found)
 
 

@@ -1,5 +1,6 @@
 """Which labels are found in files: none is lost, and none is taken for another, in silence."""
 
+import time
 import warnings
 
 import numpy as np
@@ -366,3 +367,24 @@ def test_one_kind_of_energy_of_calculators():
     del frames[1].calc.results["free_energy"]
     with pytest.warns(LabelWarning, match="1 of 2 frames have a free energy"):
         assert Targets.from_atoms(frames).energy.tolist() == [-1.0, -1.0]
+
+
+def test_energies_of_either_kind_are_not_mixed(reading):
+    with pytest.raises(
+        LabelError, match=r"'energy' only \(0\) and others 'free_energy' only \(1\)"
+    ):
+        reading(text("energy=-1"), text("free_energy=-2"))
+    y, report, _ = reading(text("energy=-1 free_energy=-1.5"), text("free_energy=-2"))
+    assert y.energy.tolist() == [-1.5, -2.0] and report.used[0].name == "free_energy"
+    assert report.unused[0].note == "'free_energy' is used"
+    frames = [stored(), stored(free_energy=-1.5)]
+    del frames[1].calc.results["energy"]
+    with pytest.raises(LabelError, match="energy_key"):
+        Targets.from_atoms(frames)
+
+
+def test_reading_is_linear_in_the_frames(reading):
+    frames = [text("energy=-1 REF_energy=-1 MACE_energy=2", "forces")] * 500
+    start = time.perf_counter()
+    reading(*frames)
+    assert (time.perf_counter() - start) / len(frames) < 2e-3  # about 0.3 ms, most of it ASE's

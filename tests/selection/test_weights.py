@@ -71,7 +71,7 @@ def test_energy_weights_compare_like_with_like():
         (lambda f: rarity_weights(f, sharpness=-1.0), "sharpness must not be negative"),
         (lambda f: energy_weights([0.0, 1.0], f, scale=-1.0), "scale must be positive"),
         (lambda f: energy_weights([0.0, 1.0], f, floor=0.0), "floor must be above 0"),
-        (lambda f: energy_weights([0.0], f), "y has shape"),
+        (lambda f: energy_weights([0.0], f), "y has 1 entries but X has"),
         (lambda f: energy_weights(Targets([None, None]), f), "no structure has an energy"),
     ],
 )
