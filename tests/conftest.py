@@ -8,12 +8,12 @@ from skpot.testing import sample_structures
 from tests import registry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def structures():
     return [atoms for seed in range(3) for atoms in sample_structures(random_state=seed)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def targets(structures):
     rng = np.random.default_rng(0)
     return skpot.Targets(
@@ -22,6 +22,6 @@ def targets(structures):
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def features(structures):
     return registry.DESCRIPTORS["SOAP"].fit_transform(structures)

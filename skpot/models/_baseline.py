@@ -1,6 +1,5 @@
 """What is known before the fit: energies of free atoms, and a term that is not fitted."""
 
-import warnings
 from math import fsum
 from numbers import Real
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._order import canonical_order
-from ..exceptions import LabelError, LabelWarning, ParameterError
+from ..exceptions import LabelError, LabelWarning, ParameterError, warn_once
 from ._finite import LARGEST
 
 _TINY = np.finfo(float).tiny
@@ -105,11 +104,11 @@ def _least_squares(features, energy, weight, kinds, known, order):
     used = order[(np.isfinite(energy) & (weight > 0))[order]]
     unknown = ~np.isin(kinds, list(known))
     if not len(used):
-        warnings.warn(
+        warn_once(
+            "no energies",
             "no structure has an energy, so the zero of the energy is arbitrary: free atoms are "
             "taken to have none. Give e0={...} to set it.",
             LabelWarning,
-            stacklevel=6,
         )
         return dict.fromkeys(map(int, kinds[unknown]), 0.0)
     counts = composition(features.atom_offsets, features.numbers, kinds)
@@ -126,19 +125,21 @@ def _least_squares(features, energy, weight, kinds, known, order):
     # Features of whole structures serve one molecule at a time: how its energy divides is moot.
     moot = features.per_structure and (counts == counts[:1]).all()
     if rank < len(kinds) and not moot:
-        warnings.warn(
+        warn_once(
+            "reference energies not determined",
             f"the compositions determine only {rank} of {len(kinds)} reference energies; the "
             "others are a minimum-norm choice, so energies of other compositions will be off. "
             "Add isolated atoms, or give e0={...}.",
             LabelWarning,
-            stacklevel=6,
         )
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
 
 
 def free_energies(e0, features):
     """Return the energy of the free atoms of each feature row, in eV; NaN where not known."""
-    energies = np.array([e0.get(int(z), np.nan) for z in features.numbers])
+    table = np.full(len(SYMBOLS), np.nan)
+    table[list(e0)] = list(e0.values())
+    energies = table[features.numbers]
     if features.per_structure:
         return np.add.reduceat(energies, features.atom_offsets[:-1])
     return energies

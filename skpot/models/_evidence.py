@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 from .._sklearn import Interval, StrOptions
 from ..data._order import canonical_order, drawn_seed, keyed_uniform
-from ..exceptions import NumericalWarning
+from ..exceptions import NumericalWarning, warn_once
 from ..selection._rare import rare_first, structure_kinds
 from ..solvers import (
     DenseLikelihood,
@@ -62,12 +62,12 @@ class EvidencePotential(KernelPotential):
         kernel, few, few_labels = self.kernel_, features[some], labels[some]
         counts, logarithm = telling(few, few_labels, self._residual(few, few_labels))
         if not counts:
-            warnings.warn(
+            warn_once(
+                "silent likelihood",
                 "the marginal likelihood says nothing: all labels that it looked at are zero, "
                 "energies less those of the free atoms. Kernel and noise stay as they are; raise "
                 "subsample if there are others.",
                 NumericalWarning,
-                stacklevel=5,
             )
             return
         likelihood_of = self._likelihoods(features, labels, some)
@@ -84,12 +84,12 @@ class EvidencePotential(KernelPotential):
 
             found = maximise_likelihood(likelihood_at, kernel.theta, kernel.bounds, len(counts))
         if not found.converged:
-            warnings.warn(
+            warn_once(
+                "likelihood not at its maximum",
                 f"the marginal likelihood may not be at its maximum: after {found.n_evaluations} "
                 "evaluations it still grew. Begin nearer to it, or fix some hyperparameters of "
                 'the kernel (bounds="fixed").',
                 NumericalWarning,
-                stacklevel=5,  # past `fit` and the two wrappers of it
             )
         self.kernel_ = kernel.clone_with_theta(found.theta)
         scales = np.exp(found.log_noise).tolist()

@@ -8,7 +8,7 @@ from scipy.linalg import blas, cho_solve, lapack
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data._order import canonical_order, drawn_seed
-from ..exceptions import NumericalWarning
+from ..exceptions import NumericalWarning, warn_once
 from ..kernels import RBF
 from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
 from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
@@ -230,13 +230,13 @@ class _ExactPotential(EvidencePotential):
         self.n_iter_ = max(1, solution.n_iter)
         self.converged_ = solution.converged
         if not self.converged_:
-            warnings.warn(
+            warn_once(
+                "not converged",
                 f"the model is not converged: after max_iter={self.max_iter} iterations the "
                 f"residual is {self.residual_:.2g} of the noise, not tol={self.tol:g}, so errors "
                 f"may be larger than they need be. Raise max_iter or n_precondition (now "
                 f"{self.n_precondition}), or the noise (sigma_energy, sigma_forces).",
                 NumericalWarning,
-                stacklevel=5,  # past `fit` and the two wrappers of it
             )
         return solution.x
 

@@ -198,8 +198,9 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return energies + free_energies(self.e0_, features), g
 
     def _refuse_unknown(self, features):
-        unknown = np.setdiff1d(features.numbers, list(self.e0_))
-        if len(unknown):
+        known = np.isin(features.numbers, list(self.e0_))
+        if not known.all():
+            unknown = np.unique(features.numbers[~known])
             raise InputError(
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
                 f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."

@@ -1,6 +1,5 @@
 """Sparse Gaussian process regression on energies, forces and stress."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data._elements import SYMBOLS, atomic_number
 from ..data._order import drawn_seed, environment_keys
-from ..exceptions import NumericalWarning, ParameterError
+from ..exceptions import NumericalWarning, ParameterError, warn_once
 from ..kernels import DotProduct
 from ..selection import given_references, select_references
 from ..selection._rare import structure_kinds
@@ -353,11 +352,11 @@ class SparseGPR(VariancePotential, EvidencePotential):
         self.reference_species_ = features.species[chosen]
         missing = np.setdiff1d(features.species, self.reference_species_)
         if len(missing):
-            warnings.warn(
+            warn_once(
+                "species without references",
                 f"there are no references of {', '.join(SYMBOLS[z] for z in missing)}: the model "
                 "knows nothing of these atoms but the energy of free ones.",
                 NumericalWarning,
-                stacklevel=4,  # past `fit` and scikit-learn's wrapper of it
             )
         self._choose_directions(features, chosen)
 

@@ -1,5 +1,6 @@
 """Sparse Gaussian process regression that chooses its noise and kernel by cross-validation."""
 
+import warnings
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from sklearn.model_selection import ParameterGrid, check_cv
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
 from ..data._order import canonical_order
-from ..exceptions import InputError, NumericalError, ParameterError
+from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
 from ..selection._folds import content_splits
 from ._finite import LARGEST
 from ._fold_factors import FoldFactors, RowFolder, together
@@ -224,7 +225,9 @@ class SparseGPRCV(SparseGPR):
         for params in ParameterGrid(self.kernel_params or {}):
             kernel = _with_params(base, params)
             self.kernel_ = kernel.bind(features.blocks, features.shape[1])
-            self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
+            with warnings.catch_warnings():  # of kernels that may not be chosen
+                warnings.simplefilter("ignore", NumericalWarning)
+                self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
             factors = self._fold_rows(features, labels, folds, len(settings))
             scores = [factors.scores(k, settings) for k in range(len(folds))]
             tried.append(_results(scores, settings, params))
@@ -241,6 +244,8 @@ class SparseGPRCV(SparseGPR):
                 )  # fmt: skip
         self.cv_results_ = _joined(tried)
         self._keep_best(best, scoring)
+        if self.jitter_ > self.jitter:
+            self._references().cholesky(self.jitter)  # warns, of the kernel chosen
         self.edge_std_ = self._edge_of(features)
         return self
 

@@ -1,11 +1,9 @@
 """Least squares by a triangular factor into which blocks of rows are folded."""
 
-import warnings
-
 import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
 
-from ..exceptions import NumericalError, NumericalWarning
+from ..exceptions import NumericalError, NumericalWarning, warn_once
 
 _PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
 
@@ -135,12 +133,12 @@ def jittered_cholesky(matrix, jitter=1e-10):
         if jitter > asked:
             rounding = len(matrix) * np.finfo(float).eps
             rank = int(np.sum(np.linalg.eigvalsh(matrix) > max(asked, rounding) * scale))
-            warnings.warn(
+            warn_once(
+                "jitter",
                 f"the {len(matrix)} functions of the references have numerical rank {rank}; a "
                 f"relative jitter of {jitter:.0e} was added. Fewer of them (n_sparse, "
                 "n_directions) lose nothing.",
                 NumericalWarning,
-                stacklevel=3,
             )
         return factor, jitter
     raise NumericalError(

@@ -69,7 +69,7 @@ def test_nuclei_that_meet_repel_whatever_was_learnt():
     X, y = skpot.datasets.load_silicon(return_X_y=True)[:2]
     plain = make_pipeline(skpot.SOAP(**SOAP), SparseGPR(n_sparse=30)).fit(X[:15], y[:15])
     safe = make_pipeline(union(), SparseGPR(n_sparse=30, baseline="zbl")).fit(X[:15], y[:15])
-    pairs = [Atoms("Si2", positions=[[0, 0, 0], [0, 0, r]]) for r in (0.4, 0.3, 0.2)]
+    pairs = [Atoms("Si2", positions=[[0, 0, 0], [0, 0, r]]) for r in (0.5, 0.4, 0.31)]
     plain_energies, safe_energies = plain.predict(pairs).energy, safe.predict(pairs).energy
     assert (np.diff(safe_energies) > 100.0).all()
     assert abs(np.diff(plain_energies)).max() < 100.0  # a kernel model knows of no nuclei
