@@ -12,7 +12,9 @@ def attach(lmp, model, *, species):
     """Let a fitted model be the pair style ``mliap unified`` of a LAMMPS simulation.
 
     As `skpot.md.lammps.attach`, which needs no build of one's own. Per-atom energies and virials,
-    hybrid styles and several ranks are LAMMPS's own business here.
+    hybrid styles and several ranks are LAMMPS's own business here. ML-IAP does not tell which atoms
+    or pairs were left out: ``neigh_modify exclude``, and ``fix gcmc`` which makes use of it, are
+    not for this style.
 
     Parameters
     ----------

@@ -42,11 +42,23 @@ def exported(tmp_path_factory):
     return model, folder / "model.so", result.output
 
 
+def slab():
+    """Two layers of the oxide, periodic in their plane only."""
+    atoms = rattled(oxide(), 8)
+    cell = atoms.cell.array
+    cell[2] = [0.0, 0.0, cell[2, 2] + 12.0]
+    atoms.set_cell(cell)
+    atoms.positions[:, 2] += 6.0
+    atoms.pbc = [True, True, False]
+    return atoms
+
+
 STRUCTURES = {
     "silicon": lambda: rattled(bulk("Si", cubic=True) * (3, 2, 2)),
     "primitive": lambda: rattled(bulk("Si") * (2, 1, 1)),
     "ethanol": lambda: load_ethanol().X_test[-1],
     "oxide": lambda: rattled(oxide(), 9),
+    "slab": slab,
 }
 
 
@@ -70,7 +82,9 @@ dump_modify grades sort id format float %.17g
     np.testing.assert_allclose(frame.energies.sum(), predicted.energy[0], rtol=1e-10)
     np.testing.assert_allclose(frame.forces, predicted.forces[0], rtol=0, atol=1e-9)
     np.testing.assert_allclose(frame.virials.sum(axis=0), result.virial[0], rtol=0, atol=1e-9)
-    if atoms.pbc.all():
+    if atoms.cell.rank == 3:  # a slab in a cell with vacuum too
+        atoms.calc = skpot.Calculator(model)
+        np.testing.assert_allclose(atoms.get_stress(), predicted.stress[0], rtol=0, atol=1e-10)
         virial = -predicted.stress[0] * atoms.get_volume()
         np.testing.assert_allclose(result.virial[0], virial, rtol=0, atol=1e-8)
     grades = np.loadtxt((tmp_path / "grades.txt").read_text().splitlines()[9:])[:, 1]

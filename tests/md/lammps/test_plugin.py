@@ -281,6 +281,8 @@ WRONG = {
         {"arguments": "mdoel.so"},
         "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
     ),
+    "folder": ({"arguments": "/tmp"}, "/tmp cannot be used: it is not a file that can be read"),
+    "device": ({"arguments": "/dev/zero"}, "cannot be used: it is not a file that can be read"),
     "arguments": ({"arguments": "{path} 5.0"}, "nothing else, got 2 arguments"),
     "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: it is not a library of skpot"),
     "another library": ({"arguments": "other.so"}, "it is not a library of skpot"),

@@ -1,11 +1,10 @@
 #include "model.h"
 
 #include <dlfcn.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 namespace skpot {
 
@@ -25,15 +24,25 @@ static uint32_t crc32(const std::string &bytes, size_t n)
   return ~sum;
 }
 
+static bool read(const std::string &file, std::string &bytes)
+{
+  struct stat about;
+  if (stat(file.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return false;
+  FILE *stream = fopen(file.c_str(), "rb");
+  if (!stream) return false;
+  bytes.resize(about.st_size);
+  const bool whole = fread(&bytes[0], 1, bytes.size(), stream) == bytes.size();
+  fclose(stream);
+  return whole;
+}
+
 // Whether a file ends with the seal that skpot/core/aot.py puts on a library, and is what was
 // sealed. A damaged one may end the process when it is loaded, so this comes first.
 static std::string check_seal(const std::string &file)
 {
   static const std::string mark = "skpotsum";
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return "it cannot be read";
-  const std::string bytes((std::istreambuf_iterator<char>(stream)),
-                          std::istreambuf_iterator<char>());
+  std::string bytes;
+  if (!read(file, bytes)) return "it is not a file that can be read";
   const size_t length = mark.size() + 8;
   const size_t n = bytes.size() < length ? 0 : bytes.size() - length;
   if (!n || bytes.compare(n, mark.size(), mark) != 0)
