@@ -18,7 +18,7 @@ from ._checks import (
     warn_of_crowded,
 )
 from ._graph import NeighborGraph, rows_of
-from ._structure_info import StructureInfo, cell_volumes, digest
+from ._structure_info import StructureInfo, cell_volumes, structure_keys
 
 
 class StructureBatch:
@@ -81,11 +81,7 @@ class StructureBatch:
 
     def keys(self):
         """Return 64 bits that identify each structure as it was given, (n_structures,)."""
-        positions, cells = self.positions + 0.0, self.cells + 0.0  # the two zeros are one number
-        keys = np.empty(len(self), dtype=np.uint64)
-        for s, (a, b) in enumerate(zip(self.offsets[:-1], self.offsets[1:], strict=True)):
-            keys[s] = digest(self.numbers[a:b], positions[a:b], cells[s], self.pbc[s])
-        return keys
+        return structure_keys(self.positions, self.numbers, self.cells, self.pbc, self.offsets)
 
     def neighbors(self, cutoff):
         """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å), images included.

@@ -70,6 +70,49 @@ def cell_volumes(cells):
     return np.where(volumes > _FLAT * lengths, volumes, np.nan)
 
 
+def structure_keys(positions, numbers, cells, pbc, offsets):
+    """Return 64 bits that identify each structure as it was given, the same on every machine.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_atoms, 3)
+        In Å.
+    numbers : ndarray of shape (n_atoms,)
+        Atomic numbers.
+    cells : ndarray of shape (n_structures, 3, 3)
+        Cell vectors in rows (Å).
+    pbc : ndarray of bool of shape (n_structures, 3)
+        Periodic directions.
+    offsets : ndarray of shape (n_structures + 1,)
+        First atom of each structure.
+
+    Returns
+    -------
+    ndarray of uint64 of shape (n_structures,)
+        Which depend on the order of atoms, but not on other structures.
+    """
+    n = len(cells)
+    of_atoms = np.column_stack([numbers.astype(np.uint64), _bits(positions)])
+    of_cells = np.column_stack([_bits(cells.reshape(n, 9)), pbc.astype(np.uint64)])
+    place = np.arange(len(positions)) - np.repeat(offsets[:-1], np.diff(offsets))
+    atoms = _mixed(of_atoms + _mixed(4 * place[:, None] + np.arange(4))).sum(axis=1)
+    total = _mixed(of_cells + _mixed(np.arange(12) - 12)).sum(axis=1)
+    return _mixed(total + np.add.reduceat(atoms, offsets[:-1]))
+
+
+def _bits(numbers):
+    """Return the bits of floats as integers; the two zeros are one number."""
+    return (np.asarray(numbers, dtype=np.float64) + 0.0).view(np.uint64)
+
+
+def _mixed(words):
+    """Return 64-bit words of which each bit depends on all bits of those given (splitmix64)."""
+    words = words.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
 def digest(*arrays):
     """Return 64 bits that identify the numbers in arrays, the same on every machine."""
     state = hashlib.blake2b(digest_size=8)

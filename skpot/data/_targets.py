@@ -131,6 +131,29 @@ class Targets(NDArrayOperatorsMixin):
         self.groups = self.sigma_energy = self.sigma_forces_flat = self.sigma_stress = None
         return self
 
+    @classmethod
+    def predicted(cls, energy, forces, offsets, stress):
+        """Return predictions, arrays as they are kept here, without a look at each structure.
+
+        Parameters
+        ----------
+        energy : ndarray of shape (n_structures,)
+            In eV.
+        forces : ndarray of shape (n_atoms, 3)
+            In eV/Å.
+        offsets : ndarray of int of shape (n_structures + 1,)
+            First atom of each structure.
+        stress : ndarray of shape (n_structures, 6)
+            In eV/Å³; rows of NaN where there is none.
+
+        Returns
+        -------
+        targets : Targets
+        """
+        has_stress = ~np.isnan(stress).all(axis=1)
+        has_energy = np.ones(len(energy), dtype=bool)
+        return cls._from_blocks(energy, has_energy, forces, offsets, stress, has_stress)
+
     def relabelled(self, energy, forces=None, stress=None):
         """Return other labels of the same structures, with the same groups and noise.
 

@@ -344,16 +344,17 @@ class CompiledPotential:
 
 def predict_with(evaluate, X):
     """Return `Targets` of structures by a function like `CompiledPotential.evaluate`, in pieces."""
-    energy, forces, stress = [], [], []
-    for piece in as_batch(X, search_follows=True).pieces():
-        atoms, f, virials = evaluate(piece)
+    batch = as_batch(X, search_follows=True)
+    energy, forces, virials = [], [], []
+    for piece in batch.pieces():
+        atoms, f, w = evaluate(piece)
         # Feature rows may belong to whole structures.
         rows = piece.offsets if len(atoms) == piece.offsets[-1] else np.arange(len(piece) + 1)
         energy.append(np.add.reduceat(atoms, rows[:-1]))
-        forces += np.split(f, piece.offsets[1:-1])
-        stress.append(-virials / piece.volumes()[:, None])
-    stress = [None if np.isnan(s[0]) else s for s in np.concatenate(stress)]
-    return Targets(np.concatenate(energy), forces, stress)
+        forces.append(f)
+        virials.append(w)
+    stress = -np.concatenate(virials) / batch.volumes()[:, None]
+    return Targets.predicted(np.concatenate(energy), np.concatenate(forces), batch.offsets, stress)
 
 
 def evaluation_by_steps(model):

@@ -132,9 +132,5 @@ def whitened_blocks(
 
 def as_targets(energy, features, forces, virials):
     """Return predictions as `Targets`; stress only where a cell has a volume."""
-    exists = np.isfinite(features.volumes)
-    stress = None
-    if exists.any():
-        stress = np.full((len(features), 6), np.nan)
-        stress[exists] = -virials[exists] / features.volumes[exists, None]
-    return Targets(energy, np.split(forces, features.atom_offsets[1:-1]), stress)
+    stress = -virials / features.volumes[:, None]
+    return Targets.predicted(energy, forces, features.atom_offsets, stress)
