@@ -32,7 +32,9 @@ def md(
     temperature: Annotated[float, Option(min=0.0, help="K")] = 300.0,
     steps: Annotated[int, Option(min=1)] = 1000,
     timestep: Annotated[float, Option(min=1e-6, help="fs")] = 1.0,
-    ensemble: Annotated[Ensemble, Option(help="What is held.")] = Ensemble.nvt,
+    ensemble: Annotated[
+        Ensemble, Option(help="What is held; npt is for three periodic directions.")
+    ] = Ensemble.nvt,
     pressure: Annotated[float, Option(help="GPa, for npt.")] = 0.0,
     output: Annotated[
         Path, Option("-o", "--output", help="Extended XYZ: a file .xyz or .extxyz.")
@@ -122,8 +124,9 @@ def md(
     say(f"  velocities {velocities}")
     say(HEADER)
     began = time.perf_counter()
+    trajectory = TrajectoryFile(output, length, checkpoint.tail)
     try:
-        with TrajectoryFile(output, length, checkpoint.tail) as trajectory:
+        with trajectory:
             trace = run(
                 atoms,
                 steps,

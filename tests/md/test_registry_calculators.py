@@ -1,0 +1,41 @@
+"""The calculator of every regressor: a slab's stress, and what comes after a refusal."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+import skpot
+from skpot.exceptions import SkpotError
+from tests.md.conftest import slab, training_set
+from tests.md.test_stress import by_differences
+from tests.registry import REGRESSORS
+
+
+@pytest.fixture(scope="module")
+def data():
+    return training_set()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_a_slab_has_a_stress_and_a_refusal_changes_nothing(name, data):
+    X, y = data
+    soap = skpot.SOAP(cutoff=3.5, n_max=2, l_max=1, species=["Cu", "Ag"])
+    model = make_pipeline(soap, clone(REGRESSORS[name])).fit(X, y)
+    calculator, atoms = skpot.Calculator(model), X[-1].copy()
+    expected = model.predict([atoms])
+    alloy = atoms.copy()
+    alloy.symbols[0] = "Ag"
+    broken = slab()
+    broken.positions[1] = broken.positions[0]
+    for wrong in (alloy, broken, alloy):
+        with pytest.raises(SkpotError):
+            calculator.get_property("energy", wrong)
+    found = calculator.get_property("stress", atoms)
+    np.testing.assert_allclose(found, expected.stress[0], atol=1e-8)
+    np.testing.assert_allclose(
+        calculator.get_property("forces", atoms), expected.forces[0], atol=1e-8
+    )
+    numeric = by_differences(lambda a: calculator.get_property("energy", a), atoms)
+    np.testing.assert_allclose(found, numeric, atol=1e-6 * np.abs(numeric).max() + 1e-9)
