@@ -1,6 +1,8 @@
 """Many structures at once."""
 
+import contextlib
 import copy
+import gc
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -61,7 +63,20 @@ class BatchCalculator:
         # Lists, since each look at a block of labels makes all of its parts anew.
         stress = [None] * len(frames) if y.stress is None else y.stress
         blocks = zip(frames, y.energy.tolist(), y.forces, stress, y.has_stress, strict=True)
-        return [_labelled(atoms.copy(), *labels) for atoms, *labels in blocks]
+        with _no_collection():
+            return [_labelled(atoms.copy(), *labels) for atoms, *labels in blocks]
+
+
+@contextlib.contextmanager
+def _no_collection():
+    """Keep the garbage collector from looking at all frames ever more often while they are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _labelled(atoms, energy, forces, stress, has_stress):

@@ -132,6 +132,10 @@ def fitted_pipeline(model):
         inner = _thawed(model.estimator_)
     if not hasattr(inner, "steps") or not hasattr(inner[-1], "evaluate"):
         hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
+        if hasattr(inner, "steps"):
+            hint = f" that ends in {type(inner[-1]).__name__}"
+            if isinstance(inner[-1], CalibratedPotential):
+                hint += ", which belongs around the pipeline: CalibratedPotential(make_pipeline())"
         raise InputTypeError(
             "a potential is a fitted pipeline that ends in a skpot regressor, as in "
             f"make_pipeline(skpot.SOAP(), skpot.SparseGPR()), but got {type(model).__name__}{hint}."

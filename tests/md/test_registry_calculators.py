@@ -17,12 +17,20 @@ def data():
     return training_set()
 
 
+def pipeline(name):
+    soap = skpot.SOAP(cutoff=3.5, n_max=2, l_max=1, species=["Cu", "Ag"])
+    regressor = clone(REGRESSORS[name])
+    if isinstance(regressor, skpot.CalibratedPotential):  # stands around a pipeline
+        return regressor.set_params(estimator=make_pipeline(soap, regressor.estimator))
+    return make_pipeline(soap, regressor)
+
+
+# Sums of kernels take long to compile; tests/md/test_compile.py has one.
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", sorted(REGRESSORS.keys() - {"SparseGPR-sum"}))
 def test_a_slab_has_a_stress_and_a_refusal_changes_nothing(name, data):
     X, y = data
-    soap = skpot.SOAP(cutoff=3.5, n_max=2, l_max=1, species=["Cu", "Ag"])
-    model = make_pipeline(soap, clone(REGRESSORS[name])).fit(X, y)
+    model = pipeline(name).fit(X, y)
     calculator, atoms = skpot.Calculator(model), X[-1].copy()
     expected = model.predict([atoms])
     alloy = atoms.copy()
