@@ -11,11 +11,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import HasMethods, Interval, StrOptions, _fit_context, _safe_indexing
 from ..data import AtomicFeatures, Targets
+from ..data._label_checks import targets_of
 from ..data._order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
@@ -132,7 +133,8 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         ValueError
             If no held-out structure has a label to compare with.
         """
-        y = _checked(y, type(self).__name__)
+        labels = targets_of(y, len(X))
+        y = labels if isinstance(y, Targets) or not labels.has_energy.all() else labels.energy
         X, _, groups = indexable(X, y, groups)
         if isinstance(self.estimator, FrozenEstimator):
             self.estimator_ = self.estimator
@@ -296,15 +298,6 @@ def _are_lone_atoms(X):
     if numbers is None:
         return np.zeros(len(X), dtype=bool)
     return np.array([len(z) == 1 and not np.any(atoms.pbc) for z, atoms in zip(numbers, X)])
-
-
-def _checked(y, name):
-    """Return y as Targets or as a float array of one dimension."""
-    if isinstance(y, Targets):
-        return y
-    if y is None:
-        raise InputError(f"{name} requires y to be passed, but the target y is None")
-    return column_or_1d(y, dtype=float, warn=True)
 
 
 def _numbers(X):

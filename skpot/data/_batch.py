@@ -89,7 +89,7 @@ class StructureBatch:
         Raises
         ------
         ValueError
-            If two atoms are closer than 0.3 Å, positions are not finite, a cell is so flat that
+            If two atoms are closer than 0.32 Å, positions are not finite, a cell is so flat that
             its images cannot be counted, or the cutoff is not positive.
         """
         graph = NeighborGraph(self.search(cutoff)[0], self.offsets)
@@ -115,7 +115,7 @@ class StructureBatch:
         return search(plan, cutoff, with_shifts)
 
     def refuse_coincident(self, graph):
-        """Raise `StructureError` if atoms of a graph are closer than 0.3 Å, warn if they are close.
+        """Raise `StructureError` if two atoms are closer than 0.32 Å, and warn of close ones.
 
         What is close is the same as in `check_structures`.
         """

@@ -14,7 +14,7 @@ from ._graph import rows_of
 # Closer atoms are one atom entered twice, a cell too small, or positions in another unit. Nobody
 # computes labels there: pseudopotentials overlap completely, and dimers for the repulsion at short
 # range begin at 0.35 Å (H2), or at half the sum of the covalent radii.
-MIN_DISTANCE = 0.3  # Å
+MIN_DISTANCE = 0.32  # Å, 0.6 Bohr
 # Of the sum of covalent radii: below it a structure is most likely wrong, but a repulsive baseline
 # can be fitted. The closest atoms in published sets are at 0.48 (iron under compression).
 CROWDED = 0.4
@@ -42,7 +42,7 @@ def check_structures(X):
     ValueError
         If X is empty or a structure is: no atoms, numbers that are no atomic numbers, positions or
         cell not finite, a periodic direction without a cell vector or with dependent ones, two
-        atoms (or an atom and a periodic image of another) closer than 0.3 Å, a cell so flat or
+        atoms (or an atom and a periodic image of another) closer than 0.32 Å, a cell so flat or
         small that its images cannot be counted.
 
     Warns
@@ -109,7 +109,7 @@ def check_and_extract(X, search_follows=False):
 
 
 def check_pair_distances(distances, pair_start, pair_neighbor, offsets, given=None):
-    """Refuse pairs of atoms closer than 0.3 Å; for whoever has a neighbour list at hand.
+    """Refuse pairs of atoms closer than 0.32 Å; for whoever has a neighbour list at hand.
 
     Parameters
     ----------

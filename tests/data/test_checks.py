@@ -89,9 +89,9 @@ def broken(atoms, **changes):
         (pair(0.05), r"atoms 0 and 1 are 0.05 Å apart"),
         (pair(4.95, cell=[5, 5, 5], pbc=True), r"atoms 0 and 1 are 0.05 Å apart"),
         (pair(4.95, cell=[0, 0, 5], pbc=[0, 0, 1]), r"atoms 0 and 1 are 0.05 Å apart"),
-        (pair(0.29), r"atoms 0 and 1 are 0.29 Å apart"),
-        (Atoms("Cs", cell=[0.29, 9, 9], pbc=True), r"atom 0 is 0.29 Å from its own periodic image"),
-        (Atoms("H", cell=[0.2] * 3, pbc=True), r"atom 0 is 0.2.* Å from its own periodic image"),
+        (pair(0.3), r"atoms 0 and 1 are 0.3 Å apart"),
+        (Atoms("Cs", cell=[0.3, 9, 9], pbc=True), r"atom 0 is 0.3 Å from its own periodic image"),
+        (Atoms("H", cell=[0.3] * 3, pbc=True), r"atom 0 is 0.3.* Å from its own periodic image"),
         (Atoms("H", cell=[1e-3] * 3, pbc=True), "images of its cell .* too small"),
     ],
 )
@@ -133,7 +133,7 @@ def test_close_atoms_against_all_distances(pbc):
         atoms.positions[7] = atoms.positions[3] + step + shift
         structures.append(atoms)
         distances = atoms.get_all_distances(mic=True)
-        if distances[np.triu_indices(12, 1)].min() < 0.3:
+        if distances[np.triu_indices(12, 1)].min() < 0.32:
             expected.add(i)
     assert 10 < len(expected) < 50
     for i, atoms in enumerate(structures):
@@ -189,7 +189,7 @@ print(len(check_structures([atoms])))
 def test_close_pairs_of_a_neighbour_list():
     start, neighbor = np.array([0, 0, 1, 2, 2]), np.array([3, 2])
     offsets = np.array([0, 1, 4])
-    check_pair_distances(np.array([0.4, 0.3]), start, neighbor, offsets)
+    check_pair_distances(np.array([0.4, 0.33]), start, neighbor, offsets)
     with pytest.raises(ValueError, match=r"1 of 2(.|\n)*structure 1: atoms 0 and 2 are 0.01 Å"):
         check_pair_distances(np.array([0.01, 2.0]), start, neighbor, offsets)
     with pytest.raises(ValueError, match="from its own periodic image"):
@@ -252,12 +252,12 @@ def test_one_rule_of_what_is_too_close(way, calculator):
     def evaluate(X):
         return WAYS[way](X) if way in WAYS else calculator.get_potential_energy(X[0])
 
-    for distance in (0.0, 0.2, 0.299):
+    for distance in (0.0, 0.2, 0.3, 0.319):
         with pytest.raises(StructureError, match="structure 0: atoms 0 and 1 are .* Å apart"):
             evaluate([pair(distance)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evaluate([pair(0.301)])  # H2 of a scan of its energy
+        evaluate([pair(0.35)])  # H2 of a scan of its energy
         if way != "calculator":
             evaluate([Atoms("Fe2", [[0, 0, 0], [0, 0, 1.28]])])
     if way != "calculator":
