@@ -133,7 +133,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         ValueError
             If no held-out structure has a label to compare with.
         """
-        labels = targets_of(y, len(X))
+        labels = targets_of(y)
         y = labels if isinstance(y, Targets) or not labels.has_energy.all() else labels.energy
         X, _, groups = indexable(X, y, groups)
         if isinstance(self.estimator, FrozenEstimator):

@@ -115,7 +115,7 @@ def check_targets(
     return labels
 
 
-def targets_of(y, n):
+def targets_of(y, n=None):
     """Return what was passed as y as `Targets`; refuse what is no energies of `n` structures."""
     if y is None:
         raise LabelError(
@@ -127,7 +127,7 @@ def targets_of(y, n):
             flat = column_or_1d(y, warn=True)
             y = np.ma.ravel(y) if isinstance(y, np.ma.MaskedArray) else flat
         y = Targets(y)
-    if len(y) != n:
+    if n is not None and len(y) != n:
         raise LabelError(f"y has {len(y)} entries but X has {n} structures.")
     return y
 
