@@ -11,10 +11,13 @@ from ..core.harmonics import legendre_coefficients
 from ..core.radial import grid_functions, knots, radial_functions, spline_table
 from ..data._ase import alchemical_coordinates
 from ..data._elements import atomic_number
+from ..data._graph import rows_of
+from ..data._order import canonical_order
 from ..exceptions import ParameterError
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
 _MAX_CENTRES = 10_000  # environments that covariances are taken from
+_LEAST_CENTRES = 500  # of each species, however rare
 _BLOCK = 256  # environments held at a time
 
 
@@ -147,7 +150,8 @@ def covariances(tables, species, batch, of_blocks):
     species : ndarray of shape (n_atoms,)
         Index of each atom's species.
     batch : StructureBatch
-        The structures; environments are taken evenly from at most 10 000.
+        The structures, in any order; at most 10 000 environments are looked at, and of each
+        species 500 if it has them.
     of_blocks : bool
         Whether only blocks of like neighbour species are wanted.
 
@@ -161,9 +165,9 @@ def covariances(tables, species, batch, of_blocks):
     n_channels = n_species * n_max
     shape = (n_species, n_max, n_max) if of_blocks else (n_channels, n_channels)
     out = np.zeros((n_species, l_max + 1, *shape))
-    n_centres = min(len(species), _MAX_CENTRES)
-    chosen = np.unique(np.linspace(0, len(species) - 1, n_centres).astype(np.int64))
-    first = 0
+    order = canonical_order(batch.keys())
+    species, batch = species[rows_of(order, batch.offsets)[0]], batch.take(order)
+    chosen, first = _looked_at(species), 0
     for piece in batch.pieces():
         last = first + len(piece.numbers)
         centres = chosen[(first <= chosen) & (chosen < last)] - first
@@ -173,6 +177,17 @@ def covariances(tables, species, batch, of_blocks):
             _add_products(block, graph.pairs, species[first:last], tables, out)
         first = last
     return out
+
+
+def _looked_at(species):
+    """Return the environments that covariances are taken from, ascending."""
+    evenly = [(np.arange(len(species)), _MAX_CENTRES)]
+    evenly += [(np.flatnonzero(species == a), _LEAST_CENTRES) for a in np.unique(species)]
+    parts = [
+        members[np.linspace(0, len(members) - 1, min(len(members), most)).astype(np.int64)]
+        for members, most in evenly
+    ]
+    return np.unique(np.concatenate(parts))
 
 
 def _add_products(centres, pairs, species, tables, out):

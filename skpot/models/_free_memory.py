@@ -37,7 +37,7 @@ def _machine(root):
 def _control_groups(root):
     """Yield what is left to the groups of the process and to all above them."""
     for line in _lines(root / "proc/self/cgroup"):
-        _, kinds, path = line.split(":", 2)
+        _, kinds, path = (*line.split(":", 2), "none", "")[:3]
         if kinds and "memory" not in kinds.split(","):
             continue
         # Inside a container the path may be that outside; its own group is then the topmost.
