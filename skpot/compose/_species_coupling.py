@@ -70,7 +70,7 @@ class SpeciesCoupling(FeatureStep):
 
     _parameter_constraints = {
         "places": [dict, None],
-        "scale": [Interval(Real, 0, None, closed="neither")],
+        "scale": [Interval(Real, 1e-6, 1e6, closed="both")],
     }
 
     def __init__(self, places=None, *, scale=1.0):
@@ -108,9 +108,9 @@ class SpeciesCoupling(FeatureStep):
         for z, e in given.items():
             if atomic_number(z) in places:
                 raise InputError(f"places has {SYMBOLS[atomic_number(z)]} twice.")
-            places[atomic_number(z)] = np.asarray(e, dtype=float)
+            places[atomic_number(z)] = _as_place(z, e)
         vectors = list(places.values())
-        if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 for e in vectors):
+        if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 or not e.size for e in vectors):
             raise InputError("places must be vectors of one length for all species.")
         if not np.isfinite(vectors).all():
             raise InputError("places must be finite numbers.")
@@ -180,6 +180,15 @@ class SpeciesCoupling(FeatureStep):
 
     def _n_dimensions(self):
         return len(next(iter(self.places_.values())))
+
+
+def _as_place(species, place):
+    try:
+        return np.asarray(place, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"places has {place!r} for {species!r}, which is no vector of numbers."
+        ) from None
 
 
 def _refuse_structures(X):

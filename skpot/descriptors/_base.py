@@ -13,13 +13,14 @@ from ..core._jit import run_chunks
 from ..core._scratch import borrow, give_back
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
-from ..data._elements import SYMBOLS, atomic_number
+from ..data._elements import SYMBOLS
 from ..data._graph import rows_of
 from ..data._origin import Origin, content_digest
 from ..data._stored import push_by_jacobian
 from ..exceptions import StructureError
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
+from ._limits import named_species, refuse_truth_values
 
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
@@ -185,6 +186,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         ValueError
             If parameters contradict each other, or species are not among those named.
         """
+        refuse_truth_values(self)
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
         index = self._species_index(batch)  # refuses what `species` leaves out
@@ -294,7 +296,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         """Return the atomic numbers named in `species`, or else those of the batch."""
         if self.species is None:
             return np.unique(batch.numbers)
-        return np.unique([atomic_number(s) for s in self.species])
+        return named_species(self.species)
 
     def _species_index(self, batch):
         """Return each atom's index in `species_`; refuse unknown ones."""

@@ -1,13 +1,12 @@
 """The Coulomb matrix of a molecule as a transformer."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions, _fit_context
+from .._sklearn import StrOptions, _fit_context
 from ..core.spectrum import eigensystem, eigenvalue_jvp, eigenvalue_vjp, triangle_columns
 from ..data import RowMap, as_batch
+from ._limits import count, refuse_truth_values
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 
 
@@ -79,7 +78,7 @@ class CoulombMatrix(MoleculeDescriptor):
 
     _parameter_constraints = {
         "permutation": [StrOptions({"eigenspectrum", "none"})],
-        "n_atoms_max": [Interval(Integral, 1, None, closed="left"), None],
+        "n_atoms_max": [*count(1, 2000), None],
     }
 
     def __init__(self, permutation="eigenspectrum", *, n_atoms_max=None):
@@ -101,6 +100,7 @@ class CoulombMatrix(MoleculeDescriptor):
         -------
         self : CoulombMatrix
         """
+        refuse_truth_values(self)
         batch = as_batch(X)
         largest = int(np.diff(batch.offsets).max())
         n = largest if self.n_atoms_max is None else int(self.n_atoms_max)

@@ -1,15 +1,14 @@
 """B-splines of interatomic distances as a transformer."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions
+from .._sklearn import StrOptions
 from ..core import pair_basis as kernels
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
+from ._limits import LENGTH, LENGTH_OR_ZERO, count
 from ._splines import OPEN, difference_penalty, knot_spacing, second_differences
 
 
@@ -97,9 +96,9 @@ class PairBasis(PairDescriptor):
     _block = "pair_basis"
 
     _parameter_constraints = {
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
-        "n_splines": [Interval(Integral, 4, None, closed="left")],
-        "r_min": [Interval(Real, 0, None, closed="left")],
+        "cutoff": LENGTH,
+        "n_splines": count(4, 1000),
+        "r_min": LENGTH_OR_ZERO,
         "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],

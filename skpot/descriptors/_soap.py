@@ -1,12 +1,11 @@
 """SOAP vectors as a transformer."""
 
 import weakref
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions
+from .._sklearn import StrOptions
 from ..core import soap
 from ..core._scratch import give_back
 from ..core.bispectrum import bispectrum_terms
@@ -19,6 +18,7 @@ from ..exceptions import ParameterError
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
+from ._limits import LENGTH, between, count, refuse_width
 
 _PSEUDO = ("alchemical", "alchemical-pca")
 _MIXED = (*_PSEUDO, "totals")  # add densities of species
@@ -196,21 +196,21 @@ class SOAP(PairDescriptor):
     )
 
     _parameter_constraints = {
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
-        "n_max": [Interval(Integral, 1, None, closed="left")],
-        "l_max": [Interval(Integral, 0, 15, closed="both")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "body_order": [Interval(Integral, 2, 4, closed="both")],
+        "cutoff": LENGTH,
+        "n_max": count(1, 100),
+        "l_max": count(0, 15),
+        "sigma": between(0.01, 10),
+        "body_order": count(2, 4),
         "density": [StrOptions({"gaussian", "delta"})],
         "radial_basis": [StrOptions({"gto", "polynomial", "bessel", "optimal"})],
         "radial_scaling": [tuple, list, None],
-        "cutoff_width": [Interval(Real, 0, None, closed="neither")],
+        "cutoff_width": between(0.01, 100),
         "pair_cutoffs": [dict, None],
-        "central_weight": [Interval(Real, 0, None, closed="left")],
+        "central_weight": between(0, 1000),
         "species_weights": [dict, None],
         "compression": [StrOptions({"totals", "alchemical", "alchemical-pca", "tensor"}), None],
-        "n_channels": [Interval(Integral, 1, None, closed="left"), None],
-        "alchemical_width": [Interval(Real, 0, None, closed="neither")],
+        "n_channels": [*count(1, 10_000), None],
+        "alchemical_width": between(1e-3, 1e3),
         "random_state": ["random_state"],
         "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
@@ -312,6 +312,7 @@ class SOAP(PairDescriptor):
             )
 
     def _rules(self, preset, scales, given):
+        basis.pair_cutoffs(scales.bond, self.pair_cutoffs, self.species_)  # refuses what is none
         return soap_hypers(preset, scales, given, self.body_order, self.density, self.pair_cutoffs)
 
     def _setting(self):
@@ -319,9 +320,7 @@ class SOAP(PairDescriptor):
         used = self._used()
         problems = []
         cutoffs = basis.pair_cutoffs(used.cutoff, self.pair_cutoffs, self.species_)
-        if not cutoffs.min() > 0.0 or not np.isfinite(cutoffs).all():
-            problems.append(f"pair_cutoffs={self.pair_cutoffs} must be positive lengths in Å")
-        elif used.cutoff_width > cutoffs.min():
+        if used.cutoff_width > cutoffs.min():
             problems.append(
                 f"cutoff_width={used.cutoff_width} Å exceeds cutoff={cutoffs.min()} Å; use at most "
                 "the cutoff itself"
@@ -345,15 +344,10 @@ class SOAP(PairDescriptor):
                 f"n_channels={self._k()} are more than the {len(self.species_) * used.n_max} "
                 "channels of all species and radial functions"
             )
-        if used.radial_scaling is not None and not (
-            len(used.radial_scaling) == 2 and min(used.radial_scaling) > 0
-        ):
-            problems.append(
-                f"radial_scaling={used.radial_scaling} must be (r0 in Å, exponent), both positive"
-            )
+        problems += basis.scaling_problems(used.radial_scaling)
         if problems:
             raise ParameterError("; ".join(problems) + ".")
-        return basis.Setting(
+        setting = basis.Setting(
             used.radial_basis,
             used.n_max,
             0 if self.body_order == 2 else used.l_max,
@@ -366,6 +360,27 @@ class SOAP(PairDescriptor):
             basis.neighbor_weights(used.species_weights, self.species_),
             used.compression in _MIXED,
         )
+        basis.refuse_large(setting)
+        refuse_width(
+            self._expected_width(setting),
+            f"n_max={used.n_max}, l_max={setting.l_max} and {len(self.species_)} species",
+        )
+        return setting
+
+    def _expected_width(self, setting):
+        """Return about how many features there will be."""
+        k = len(self.species_) * setting.n_max
+        if self.body_order == 2:
+            return k
+        if self.body_order == 4:
+            return (self._k() * (setting.l_max + 1)) ** 3 / 12
+        if self._used().compression == "totals":
+            return (setting.l_max + 1) * k * setting.n_max
+        if self._used().compression == "tensor":
+            return (setting.l_max + 1) * self._k()
+        if self._used().compression in _PSEUDO:
+            k = self._k() * setting.n_max
+        return (setting.l_max + 1) * k * k / 2
 
     def _k(self):
         """Return the number of channels that `n_channels` stands for."""

@@ -1,5 +1,6 @@
 """What `SOAP` learns or tabulates in `fit`: radial functions of species pairs, mixed channels."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,12 @@ from ..data._elements import atomic_number
 from ..data._graph import rows_of
 from ..data._order import canonical_order
 from ..exceptions import ParameterError
+from ._limits import number_for
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
 _MAX_CENTRES = 10_000  # environments that covariances are taken from
 _LEAST_CENTRES = 500  # of each species, however rare
+_TABLE_BYTES, _TABLE_STEPS = 4e9, 4e9  # of radial functions; some ten seconds to make them
 _BLOCK = 256  # environments held at a time
 
 
@@ -56,8 +59,8 @@ def pair_cutoffs(cutoff, given, species):
     out = np.full((len(species), len(species)), float(cutoff))
     seen = set()
     for pair, value in (given or {}).items():
-        numbers = [atomic_number(s) for s in pair]
-        missing = [s for s, z in zip(pair, numbers, strict=True) if z not in species]
+        numbers = [atomic_number(s) for s in pair] if isinstance(pair, tuple) else []
+        missing = [z for z in numbers if z not in species]
         if missing or len(numbers) != 2 or frozenset(numbers) in seen:
             raise ParameterError(
                 f"pair_cutoffs has the key {pair!r}: it must be two of the species "
@@ -65,7 +68,7 @@ def pair_cutoffs(cutoff, given, species):
             )
         seen.add(frozenset(numbers))
         a, b = np.searchsorted(species, numbers)
-        out[a, b] = out[b, a] = float(value)
+        out[a, b] = out[b, a] = number_for("pair_cutoffs", pair, value, 0.1, 100.0)
     return out
 
 
@@ -74,15 +77,46 @@ def neighbor_weights(given, species):
     out = np.ones(len(species))
     for symbol, value in (given or {}).items():
         number = atomic_number(symbol)
+        weight = number_for("species_weights", symbol, value, 0.0, 1000.0)
         if number in species:
-            out[np.searchsorted(species, number)] = float(value)
+            out[np.searchsorted(species, number)] = weight
     return out
+
+
+def scaling_problems(scaling):
+    """Return in a list what is wrong with `radial_scaling`, which may be None."""
+    if scaling is None:
+        return []
+    numbers = [v for v in scaling if isinstance(v, Real) and not isinstance(v, bool)]
+    if len(numbers) == len(scaling) == 2:
+        if 0.1 <= numbers[0] <= 100.0 and 0.0 < numbers[1] <= 30.0:
+            return []
+    return [
+        f"radial_scaling={scaling} must be (r0 in Å, exponent), both positive, r0 from 0.1 to 100 "
+        "and the exponent up to 30"
+    ]
+
+
+def refuse_large(setting):
+    """Raise `ParameterError` if tables of radial functions would fill the memory."""
+    cutoff = float(setting.cutoffs.max())
+    n_knots = cutoff / setting.spacing
+    n_max = max(setting.n_max, _N_GRID) if setting.basis == "optimal" else setting.n_max
+    pairs = len(setting.species) ** 2 if setting.basis == "optimal" else 1
+    steps = 0.0 if setting.sigma is None else 100.0 + 8.0 * cutoff / setting.sigma  # of Bessel's
+    n_bytes = 16.0 * pairs * n_knots * n_max * (setting.l_max + 1)
+    if n_bytes > _TABLE_BYTES or 200 * n_knots * steps > _TABLE_STEPS:
+        raise ParameterError(
+            f"sigma={setting.sigma} Å is too small for a cutoff of {setting.cutoffs.max():g} Å: "
+            f"tables of radial functions need {n_knots:.2g} knots. Raise sigma, or lower the "
+            "cutoff, n_max or l_max."
+        )
 
 
 def density_tables(setting, batch):
     """Tabulate the radial functions; those of the optimal basis are learnt from the batch."""
     if setting.basis != "optimal":
-        return _tables(setting, _radial_values, setting.n_max)
+        return _refuse_unstable(_tables(setting, _radial_values, setting.n_max), setting)
     grid = _tables(setting, _grid_values, _N_GRID)
     contraction = _optimal_contraction(setting, grid, batch)
     n_species = len(setting.species)
@@ -96,13 +130,24 @@ def density_tables(setting, batch):
         )
         radial.append(contracted.reshape(*shape[:2], -1))
         centre.append(grid.centre[which] @ contraction[a, b, 0])
-    return grid._replace(
+    tables = grid._replace(
         radial=np.array(radial),
         of_pair=np.arange(len(pairs)).reshape(n_species, n_species),
         cutoff=setting.cutoffs.ravel(),
         centre=np.array(centre),
         n_max=setting.n_max,
     )
+    return _refuse_unstable(tables, setting)
+
+
+def _refuse_unstable(tables, setting):
+    """Return the tables; raise `ParameterError` if they are not finite."""
+    if not np.isfinite(tables.radial).all() or not np.isfinite(tables.centre).all():
+        raise ParameterError(
+            f"radial functions of n_max={setting.n_max}, sigma={setting.sigma} Å and a cutoff of "
+            f"{setting.cutoffs.max():g} Å are not finite in double precision; lower n_max."
+        )
+    return tables
 
 
 def _radial_values(r, setting, cutoff):

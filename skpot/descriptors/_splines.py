@@ -7,6 +7,8 @@ from ..exceptions import ParameterError
 
 ABSENT, OPEN = -2, -1  # in place of a column: there is none; its coefficient is zero
 
+_CLOSEST = 1e-3  # Å, of knots: splines between closer ones are steps
+
 
 def knot_spacing(hypers):
     """Return the distance of the knots in Å; refuse a range that is empty."""
@@ -16,7 +18,13 @@ def knot_spacing(hypers):
             f"r_min={r_min} Å is not below cutoff={cutoff} Å; "
             "choose it near the shortest distance between atoms."
         )
-    return (float(cutoff) - float(r_min)) / int(n_splines)
+    spacing = (float(cutoff) - float(r_min)) / int(n_splines)
+    if spacing < _CLOSEST:
+        raise ParameterError(
+            f"n_splines={n_splines} between r_min={r_min} Å and cutoff={cutoff} Å put knots "
+            f"{spacing:.2g} Å apart; they must be {_CLOSEST} Å apart at least."
+        )
+    return spacing
 
 
 def second_differences(columns, axis):

@@ -1,18 +1,17 @@
 """Atom-centred symmetry functions as a transformer."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions
+from .._sklearn import StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import nested_tables
 from ..data._elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
-from ._symmetry_sets import SWITCHES, automatic_set, flat_tables, resolve
+from ._limits import LENGTH, count
+from ._symmetry_sets import SWITCHES, automatic_set, check_powers, flat_tables, resolve
 
 
 class SymmetryDerivatives(PairDerivatives):
@@ -120,9 +119,9 @@ class SymmetryFunctions(PairDescriptor):
     _chosen = ("cutoff", "n_radial", "n_angular", "zetas")
 
     _parameter_constraints = {
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
-        "n_radial": [Interval(Integral, 0, None, closed="left")],
-        "n_angular": [Interval(Integral, 0, None, closed="left")],
+        "cutoff": LENGTH,
+        "n_radial": count(0, 1000),
+        "n_angular": count(0, 100),
         "functions": ["array-like", None],
         "zetas": ["array-like"],
         "weighted": ["boolean"],
@@ -160,6 +159,7 @@ class SymmetryFunctions(PairDescriptor):
     def _learn(self, batch, index):
         """Tabulate the functions."""
         hypers = self.hypers_
+        check_powers(hypers["zetas"])
         functions = self.functions
         if functions is None:
             functions = automatic_set(**hypers, weighted=self.weighted)

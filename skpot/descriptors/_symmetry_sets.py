@@ -19,6 +19,8 @@ _PARAMETERS = {  # that a kind depends on
     "G5": ("eta", "shift", "zeta", "lambda_"),
 }
 SWITCHES = ("cosine", "polynomial", "tanh")  # as core.symmetry_tables numbers them
+_LONGEST = 100.0  # Å
+_HIGHEST_POWER = 500  # (1 + lambda cos)^zeta would overflow
 _LARGEST_POWER = 64  # beyond, repeated multiplication loses digits that `pow` keeps
 
 
@@ -74,6 +76,16 @@ class SymmetryFunction(NamedTuple):
     cutoff_function: str | None = None
     cutoff_width: float | None = None
     weighted: bool = False
+
+
+def check_powers(zetas):
+    """Raise `ParameterError` unless all are powers that an automatic set can have."""
+    if np.ndim(zetas) != 1 or not all(
+        isinstance(zeta, Real) and 1.0 <= zeta <= _HIGHEST_POWER for zeta in zetas
+    ):
+        raise ParameterError(
+            f"zetas={zetas!r} must be numbers from 1 to {_HIGHEST_POWER}, such as (1, 4, 16)."
+        )
 
 
 def automatic_set(cutoff, n_radial, n_angular, zetas, weighted):
@@ -197,16 +209,20 @@ def _problem(function):
         return f"kind={function.kind!r} is none of {', '.join(_RADIAL + _ANGULAR)}"
     numbers = {k: getattr(function, k) for k in ("eta", "shift", "zeta", "lambda_", "kappa")}
     for name, value in numbers.items():
-        if not isinstance(value, Real) or not np.isfinite(value):
+        if not isinstance(value, Real) or not np.isfinite(value) or isinstance(value, bool):
             return f"{name}={value!r} is not a finite number"
-    if function.cutoff is not None and not function.cutoff > 0.0:
-        return f"cutoff={function.cutoff} is not positive"
+    for name in ("cutoff", "cutoff_width"):
+        length = getattr(function, name)
+        if length is not None and (not isinstance(length, Real) or not 0.0 < length <= _LONGEST):
+            return f"{name}={length} is not positive or beyond {_LONGEST:g} Å"
     if function.cutoff_function not in (*SWITCHES, None):
         return f"cutoff_function={function.cutoff_function!r} is none of {', '.join(SWITCHES)}"
     if function.eta < 0.0:
         return f"eta={function.eta} is negative"
     if function.zeta < 1.0:
         return f"zeta={function.zeta} is below 1, where forces are not finite"
+    if function.zeta > _HIGHEST_POWER:
+        return f"zeta={function.zeta} is above {_HIGHEST_POWER}, where powers overflow"
     if abs(function.lambda_) > 1.0:
         return f"lambda_={function.lambda_} is not between -1 and 1"
     wanted = 1 if function.kind in _RADIAL else 2

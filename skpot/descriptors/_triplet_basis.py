@@ -1,15 +1,14 @@
 """Products of B-splines of the sides of triangles of atoms as a transformer."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, StrOptions
+from .._sklearn import StrOptions
 from ..core import triplet_basis as kernels
 from ..data._elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
+from ._limits import LENGTH, LENGTH_OR_ZERO, count, refuse_width
 from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
 
 
@@ -99,9 +98,9 @@ class TripletBasis(PairDescriptor):
     _block = "triplet_basis"
 
     _parameter_constraints = {
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
-        "n_splines": [Interval(Integral, 4, 64, closed="both")],
-        "r_min": [Interval(Real, 0, None, closed="left")],
+        "cutoff": LENGTH,
+        "n_splines": count(4, 64),
+        "r_min": LENGTH_OR_ZERO,
         "hypers": [StrOptions(set(HYPERS)), None],
         "species": ["array-like", None],
         "cache": ["boolean"],
@@ -120,6 +119,9 @@ class TripletBasis(PairDescriptor):
     def _learn(self, batch, index):
         """Give every column its place."""
         self.spacing_ = knot_spacing(self.hypers_)
+        n, n_splines = len(self.species_), self.hypers_["n_splines"]
+        # Two thirds of the pairs of sides allow so many third ones, those of like neighbors half.
+        refuse_width(n * n**2 / 2 * n_splines**3 / 2, f"n_splines={n_splines} and {n} species")
         allowed = kernels.allowed_runs(
             float(self.hypers_["cutoff"]), float(self.hypers_["r_min"]), self.hypers_["n_splines"]
         )

@@ -1,15 +1,13 @@
 """Repulsion of nuclei as a transformer."""
 
-from numbers import Real
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval
 from ..core import repulsion as kernels
 from ..data._elements import covalent_radius
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
+from ._limits import LENGTH, LENGTH_OR_ZERO
 
 _OF_RADII = 0.7  # outer radius over the sum of covalent radii
 _OF_DATA = 0.95  # outer radius over the shortest distance seen
@@ -81,8 +79,8 @@ class ZBL(PairDescriptor):
     _needs_neighbors = False  # atoms of sound data are farther apart than it reaches
 
     _parameter_constraints = {
-        "outer": [Interval(Real, 0, None, closed="neither"), None],
-        "inner": [Interval(Real, 0, None, closed="left"), None],
+        "outer": [*LENGTH, None],
+        "inner": [*LENGTH_OR_ZERO, None],
         "species": ["array-like", None],
         "cache": ["boolean"],
     }

@@ -52,7 +52,7 @@ def as_features(estimator, X, y=None, *, reset=False):
 def refuse_structures(estimator, X):
     """Raise `InputTypeError` if X is a structure, or any sequence of structures."""
     first = X
-    if hasattr(X, "__len__") and hasattr(X, "__iter__") and not hasattr(X, "get_positions"):
+    if isinstance(X, list | tuple) or getattr(X, "dtype", None) is np.dtype(object):
         first = next(iter(X), None)
     if hasattr(first, "get_positions"):
         raise InputTypeError(

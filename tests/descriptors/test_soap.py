@@ -176,7 +176,7 @@ def test_not_fitted():
     [
         ({"cutoff": 3.0, "cutoff_width": 4.0}, "cutoff_width=4.* exceeds cutoff=3"),
         ({"pair_cutoffs": {("Si", "O"): 0.3}}, "cutoff_width=0.5 Å exceeds cutoff=0.3"),
-        ({"pair_cutoffs": {("Si", "O"): -1.0}}, "must be positive lengths"),
+        ({"pair_cutoffs": {("Si", "O"): -1.0}}, "pair_cutoffs has -1.0 for"),
         ({"pair_cutoffs": {("Si", "C"): 3.0}}, r"key \('Si', 'C'\)"),
         ({"pair_cutoffs": {("Si", "O"): 3.0, ("O", "Si"): 3.1}}, "occur once"),
         ({"density": "delta", "radial_basis": "optimal"}, 'made for density="gaussian"'),

@@ -1,0 +1,61 @@
+"""Bounds of parameters: beyond them lie typing errors, units that are not Å, and full memories."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from .._sklearn import Interval
+from ..data._elements import atomic_number
+from ..exceptions import ParameterError
+
+LENGTH = [Interval(Real, 0, 100, closed="right")]  # Å
+LENGTH_OR_ZERO = [Interval(Real, 0, 100, closed="both")]  # Å
+_MOST_FEATURES = 10**7  # 80 MB for each atom
+
+
+def count(lowest, highest):
+    """Return the constraint of a number of things."""
+    return [Interval(Integral, lowest, highest, closed="both")]
+
+
+def between(lowest, highest):
+    """Return the constraint of a number within bounds, these included."""
+    return [Interval(Real, lowest, highest, closed="both")]
+
+
+def refuse_truth_values(estimator):
+    """Raise `ParameterError` where a parameter that counts or measures is True or False."""
+    for name, constraints in type(estimator)._parameter_constraints.items():
+        value = getattr(estimator, name)
+        numeric = any(isinstance(c, Interval) for c in constraints)
+        if numeric and isinstance(value, bool | np.bool_):
+            raise ParameterError(f"{name}={value} must be a number.")
+
+
+def refuse_width(n_features, because):
+    """Raise `ParameterError` if there are more columns than memory holds for many atoms."""
+    if n_features > _MOST_FEATURES:
+        raise ParameterError(
+            f"{because} make {n_features:.2g} features of each atom, more than the most that are "
+            f"taken, {_MOST_FEATURES:.0g}."
+        )
+
+
+def named_species(species):
+    """Return ascending atomic numbers of species given by symbol or number."""
+    if isinstance(species, str | dict) or np.ndim(species) != 1 or not len(species):
+        raise ParameterError(
+            f"species={species!r} must be a list of chemical symbols or atomic numbers, such as "
+            '["H", "O"], with one at least.'
+        )
+    return np.unique([atomic_number(s) for s in species])
+
+
+def number_for(name, key, value, lowest, highest):
+    """Return a value of a dictionary as a float; refuse what is no number within bounds."""
+    plain = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not plain or not lowest <= value <= highest:
+        raise ParameterError(
+            f"{name} has {value!r} for {key!r}: it must be a number from {lowest:g} to {highest:g}."
+        )
+    return float(value)
