@@ -59,7 +59,9 @@ class _Walk:
             self._visit_items(dict(enumerate(value.ravel())), name, "[{}]")
         elif hasattr(value, "__dict__") and not isinstance(value, type):
             self._check(value, vars(value), name)
-            self._visit_items(vars(value), name)
+            # Estimators may write attributes in another form, such as dictionaries by pairs.
+            written = value.__getstate__() if isinstance(value, BaseEstimator) else vars(value)
+            self._visit_items(written, name)
 
     def _visit_dict(self, value, name):
         wrong = [key for key in value if not isinstance(key, _KEYS) or isinstance(key, bool)]
