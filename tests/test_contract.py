@@ -233,7 +233,11 @@ class OnRows:
         return tags
 
     def fit(self, X, y=None):
-        return super().fit(self._convert(validate_data(self, X, dtype=float)), y)
+        rows = validate_data(self, X, dtype=float)
+        learnt = {k: v for k, v in vars(self).items() if k.endswith("_in_")}  # the fit is anew
+        super().fit(self._convert(rows), y)
+        vars(self).update(learnt)
+        return self
 
     def transform(self, X):
         check_is_fitted(self)
