@@ -43,7 +43,8 @@ def content_splits(n_folds, default, order, groups):
         n_folds = max(2, min(default, n) if groups is not None else default)
     if n_folds > n:
         raise ParameterError(
-            f"{n_folds} folds need as many {what}, but there are {n}: lower cv"
+            f"{n_folds} folds need as many {what}, but there are {n} (n_samples={len(order)}): "
+            "lower cv"
             + (", or give other groups." if what == "groups" else ".")
         )
     if groups is None:
