@@ -13,7 +13,8 @@ from ._structure_info import StructureInfo
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
     "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
-    "or add the rows of each structure up by skpot.PerStructure() before it."
+    "or add the rows of each structure up by skpot.PerStructure() before it. An ensemble of models "
+    "is skpot.Committee, not BaggingRegressor."
 )
 
 
