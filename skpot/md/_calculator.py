@@ -161,7 +161,7 @@ class Calculator(AseCalculator):
         """
         atoms = self.atoms if atoms is None else atoms
         _require_atoms(atoms)
-        properties = [properties] if isinstance(properties, str) else properties
+        properties = [properties] if isinstance(properties, str) else properties or []
         with self._lock:
             if not self.results or self.check_state(atoms):
                 last = self._evaluated(atoms)

@@ -1,5 +1,6 @@
 """The state of a run, in a file from which it goes on."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -164,8 +165,9 @@ class Checkpoint:
 
     def remove(self):
         """Delete the file: the run is complete."""
-        if os.path.exists(self.path):
-            os.unlink(self.path)
+        for path in (self.path, f"{self.path}.tmp"):  # which a killed process may have left
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 def _put(atoms, arrays):

@@ -212,6 +212,14 @@ def test_a_full_disk_names_the_file_and_the_run_goes_on_later(left, monkeypatch)
     np.testing.assert_allclose(times, [0.0, 0.005, 0.01, 0.015, 0.02])
 
 
+def test_nothing_of_a_killed_write_stays(left):
+    state, path = left
+    state.with_name("state.tmp").write_bytes(b"half")
+    go_on(state, path, copper())
+    Checkpoint(state, SETTINGS).remove()
+    assert [p.name for p in path.parent.iterdir()] == ["x.xyz"]
+
+
 def test_a_file_that_cannot_be_replaced_stays(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(FileError, match="what was written before is kept"):
