@@ -15,9 +15,10 @@ from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import Targets, as_batch
+from ..data._checks import summarize
 from ..data._elements import SYMBOLS
 from ..data._origin import refuse_other_origin
-from ..exceptions import InputError, InputTypeError, NotCompilableError
+from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
 from ._expansions import expansion_of, require_form
 from ._feature_trees import mapped_tree, origin_of, require_width
 from ._leverages import graded
@@ -357,8 +358,21 @@ def predict_with(evaluate, X):
         energy.append(np.add.reduceat(atoms, rows[:-1]))
         forces.append(f)
         virials.append(w)
+    energy, forces = np.concatenate(energy), np.concatenate(forces)
+    _require_finite(energy, forces, batch.offsets)
     stress = -np.concatenate(virials) / batch.volumes()[:, None]
-    return Targets.predicted(np.concatenate(energy), np.concatenate(forces), batch.offsets, stress)
+    return Targets.predicted(energy, forces, batch.offsets, stress)
+
+
+def _require_finite(energy, forces, offsets):
+    """Refuse results that are no numbers, with the structures they are of."""
+    broken = np.logical_or.reduceat(~np.isfinite(forces).all(axis=1), offsets[:-1])
+    problems = {
+        int(s): f"its energy is {energy[s]} eV, and forces are finite: {not broken[s]}"
+        for s in np.flatnonzero(~np.isfinite(energy) | broken)
+    }
+    if problems:
+        raise NumericalError(summarize(problems, len(energy)))
 
 
 def evaluation_by_steps(model):

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.exceptions import SkpotError
-from skpot.md import BatchCalculator
+from skpot.md import BatchCalculator, CompiledPotential
 from tests.md.conftest import slab, training_set
 
 MODELS = ["compiled", "by steps", "delta"]
@@ -275,7 +275,20 @@ def test_a_batch_is_refused_as_a_whole_and_results_are_copies(copper_models, nam
         assert frame.calc.atoms == frame and frame.calc.atoms is not frame
 
 
-def test_energies_that_are_not_finite_are_an_error():
+def test_energies_of_a_model_that_are_not_finite(copper_models):
+    sound = skpot.compile(copper_models["compiled"])
+    broken = sound.potential._replace(e0=np.array([np.inf]))
+    broken = CompiledPotential(broken, sound.species, sound.cutoff)
+    with pytest.raises(SkpotError, match="energy of these 4 atoms is inf"):
+        skpot.Calculator(broken).get_property("forces", good()[1])
+    for use in (broken.predict, BatchCalculator(broken).evaluate):
+        with pytest.raises(
+            SkpotError, match="6 of 6 structures.*\n.*structure 0: its energy is inf"
+        ):
+            use(good())
+
+
+def test_energies_of_another_calculator_that_are_not_finite():
     class Overflow(EMT):
         def calculate(self, *args):
             super().calculate(*args)
