@@ -14,7 +14,7 @@ from sklearn.preprocessing import Normalizer
 import skpot
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def copper_models():
     """A compiled model, one that runs by its steps, and one beside another calculator."""
     X, y = training_set()
