@@ -223,7 +223,7 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
     ("args", "part"),
     [
         (["evaluate", "none.skpot", "{d}/test.xyz"], "none.skpot: No such file"),
-        (["evaluate", "{d}/test.xyz", "{d}/test.xyz"], "no model written by skpot.dump"),
+        (["evaluate", "{d}/test.xyz", "{d}/test.xyz"], "damaged or no model file"),
         (["evaluate", "{d}/model.skpot", "none.xyz"], "none.xyz: No such file"),
         (["evaluate", "{d}/model.skpot", "{d}/broken.xyz"], "broken.xyz cannot be read"),
         (["evaluate", "{d}/model.skpot", "{d}/bare.xyz"], "no labels"),
