@@ -11,6 +11,10 @@ from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import NumericalError
 
 
+_COPY = "_is_copy"  # marks what a method works on
+_OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
+
+
 def all_or_nothing(method):
     """Return the method so that it changes its estimator at once, when it has succeeded.
 
@@ -24,14 +28,18 @@ def all_or_nothing(method):
 
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
-        copy = object.__new__(type(self))
-        copy.__dict__ = _unfitted(self) if anew else dict(vars(self))
+        copy, inner = object.__new__(type(self)), _COPY in vars(self)
+        # A subclass may have set something before it calls the fit of its base.
+        copy.__dict__ = _unfitted(self) if anew and not inner else dict(vars(self))
+        vars(copy)[_COPY] = True
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 result = method(copy, *args, **kwargs)
             except np.linalg.LinAlgError as error:
                 raise NumericalError(f"{type(self).__name__} cannot be fitted: {error}.") from error
         _refuse_not_finite(copy)
+        if not inner:
+            del vars(copy)[_COPY]
         self.__dict__ = copy.__dict__
         return self if result is copy else result
 
@@ -44,7 +52,7 @@ def _unfitted(estimator):
     return {
         name: value
         for name, value in vars(estimator).items()
-        if name in parameters or not name.endswith("_")
+        if name in parameters or name in _OF_INPUT or not name.endswith("_")
     }
 
 

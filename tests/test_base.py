@@ -152,6 +152,22 @@ def test_a_method_that_fails_changes_nothing(error):
         assert vars(adder) == before and (adder.total_, adder.n_) == (6.0, 3)
 
 
+class Doubled(Adder):
+    """Sets something before and after the fit of its base."""
+
+    def fit(self, X, y=None):
+        self.factor_ = 2
+        super().fit([self.factor_ * x for x in X])
+        self.offset_ = self.factor_ + self.n_
+        return self
+
+
+def test_subclasses_may_set_something_before_their_base_fits():
+    model = Doubled()
+    assert model.fit([1, 2]) is model
+    assert vars(model) == {"fail": None, "factor_": 2, "total_": 6.0, "n_": 2, "offset_": 4}
+
+
 def test_a_fit_begins_anew_and_keeps_what_is_no_result_of_a_fit():
     adder = Adder().fit([1, 2])
     adder.stale_, adder._note = True, "kept"
