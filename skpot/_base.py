@@ -10,7 +10,6 @@ from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import NumericalError
 
-
 _COPY = "_is_copy"  # marks what a method works on
 _OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
 

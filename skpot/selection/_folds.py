@@ -44,8 +44,7 @@ def content_splits(n_folds, default, order, groups):
     if n_folds > n:
         raise ParameterError(
             f"{n_folds} folds need as many {what}, but there are {n} (n_samples={len(order)}): "
-            "lower cv"
-            + (", or give other groups." if what == "groups" else ".")
+            "lower cv" + (", or give other groups." if what == "groups" else ".")
         )
     if groups is None:
         splits = KFold(n_folds).split(order)
