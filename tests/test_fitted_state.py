@@ -78,6 +78,30 @@ def test_parameters_set_after_the_fit_change_nothing(name):
             np.testing.assert_array_equal(a, b, err_msg=parameter)
 
 
+@pytest.mark.parametrize("name", registry.DESCRIPTORS)
+def test_kernels_are_not_entered_with_arrays_that_do_not_agree(name):
+    X = input_of(name)
+    descriptor = clone(STEPS[name]).set_params(cache=False).fit(X)
+    descriptor.transform(X)
+    arrays = {k: v for k, v in vars(descriptor).items() if isinstance(v, np.ndarray) and v.size}
+    tables = vars(descriptor).get("terms_", {})
+    for key, value in [*arrays.items(), *tables.items(), ("n_features_out_", 3)]:
+        if key == "species_" or np.ndim(value) == 0 and key != "n_features_out_":
+            continue
+        broken = clone(descriptor)
+        broken.__dict__ = dict(vars(descriptor))
+        changed = value[: len(value) // 2] if np.ndim(value) else value
+        if key in arrays or key == "n_features_out_":
+            setattr(broken, key, changed)
+        else:
+            broken.terms_ = tables | {key: changed}
+        try:
+            broken.transform(X)
+        except InputError:
+            continue
+        raise AssertionError(f"{key} was halved, and nobody noticed")
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_the_same_content_has_the_same_origin_and_other_content_another(name):
     X = input_of(name)

@@ -21,6 +21,7 @@ from ..exceptions import StructureError
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
 from ._limits import named_species, refuse_truth_values
+from ._table_sizes import checked
 
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
@@ -228,7 +229,8 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
 
     def _compute(self, batch):
         species = self._species_index(batch)
-        chain = self._derivatives(batch.neighbors(self._radius()), species, self._tables())
+        tables = checked(self._tables(), len(self.species_), self.n_features_out_)
+        chain = self._derivatives(batch.neighbors(self._radius()), species, tables)
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype_)
         chain.fill(values)
         blocks = {self._block: slice(None)}

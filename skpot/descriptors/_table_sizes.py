@@ -1,0 +1,115 @@
+"""Whether tables fit each other: compiled kernels read wherever sizes and indices say."""
+
+from functools import singledispatch
+
+import numpy as np
+
+from ..core.invariants import Bispectrum
+from ..core.pair_basis import PairTables
+from ..core.repulsion import RepulsionTables
+from ..core.soap import SoapTables
+from ..core.symmetry_tables import SymmetryTables
+from ..core.triplet_basis import TripletTables
+from ..exceptions import InputError
+
+
+def checked(tables, n_species, n_features):
+    """Return the tables of a fitted descriptor; refuse those whose sizes do not agree.
+
+    Raises
+    ------
+    InputError
+        If fitted attributes were changed, so that kernels would read beyond arrays.
+    """
+    try:
+        sound = _agree(tables, n_species, n_features)
+    except (ValueError, IndexError, TypeError):  # arrays without elements, or of other dimensions
+        sound = False
+    if not sound:
+        raise InputError(
+            f"the fitted attributes of this descriptor ({type(tables).__name__}) do not agree with "
+            "each other: were they changed after fit? Fit it again."
+        )
+    return tables
+
+
+@singledispatch
+def _agree(tables, n_species, n_features):
+    raise NotImplementedError(type(tables).__name__)
+
+
+def _within(index, n):
+    return not index.size or (index.min() >= 0 and index.max() < n)
+
+
+@_agree.register
+def _(tables: SoapTables, n_species, n_features):
+    density, (forward, back, _), product = tables.density, tables.mixing, tables.product
+    degrees, channels = density.l_max + 1, n_species * density.n_max
+    n_tables, n_knots = density.radial.shape[:2]
+    reach = density.cutoff.max() / density.spacing
+    mixed = channels if not len(forward) else forward.shape[1]
+    terms = product.index if isinstance(product, Bispectrum) else np.empty(0, dtype=np.int64)
+    return (
+        density.n_species == n_species
+        and density.radial.shape == (n_tables, n_knots, 2, degrees * density.n_max)
+        and density.of_pair.shape == (n_species, n_species)
+        and _within(density.of_pair, n_tables)
+        and density.cutoff.shape == (n_tables,)
+        and density.centre.shape == (n_tables, density.n_max)
+        and reach + 2 <= n_knots
+        and forward.shape in ((0, 0, 0), (degrees, mixed, channels))
+        and back.shape == (len(forward), *forward.shape[:0:-1])
+        and (product.n_channels, product.l_max) == (mixed, density.l_max)
+        and _within(terms, degrees**2 * mixed)
+        and tables.n_features == n_features
+    )
+
+
+@_agree.register
+def _(tables: PairTables, n_species, n_features):
+    last = tables.column.max() + tables.n_splines
+    shapes = tables.column.shape == (n_species, n_species)
+    return shapes and tables.column.min() >= 0 and last <= tables.n_columns == n_features
+
+
+@_agree.register
+def _(tables: TripletTables, n_species, n_features):
+    start = tables.centre_start
+    return (
+        tables.base.shape == (n_species**3 * tables.n_splines**2,)
+        and start.shape == (n_species + 1,)
+        and start[0] == 0
+        and start[-1] == n_features
+        and bool((np.diff(start) >= 0).all())
+        and tables.base.max() < n_features
+    )
+
+
+@_agree.register
+def _(tables: SymmetryTables, n_species, n_features):
+    radial, angular = tables.radial, tables.angular
+    rows = tables.radial_factors, tables.angular_factors, tables.angles
+    return (
+        all(len({len(field) for field in fields}) == 1 for fields in rows)
+        and tables.n_species == n_species
+        and tables.n_columns == n_features
+        and radial.start.shape == (n_species**2 + 1,)
+        and angular.start.shape == (n_species**3 + 1,)
+        and angular.closed.shape == (n_species**3,)
+        and radial.start[-1] == len(radial.column) == len(radial.factor) == len(radial.weight)
+        and angular.start[-1] == len(angular.column) == len(angular.factor)
+        and angular.start[-1] == len(angular.weight) == len(angular.angle)
+        and _within(radial.column, n_features)
+        and _within(angular.column, n_features)
+        and _within(radial.factor, len(tables.radial_factors.switch))
+        and _within(angular.factor, len(tables.angular_factors.switch))
+        and _within(angular.angle, len(tables.angles.slope))
+        and _within(tables.radial_factors.switch, len(tables.switches))
+        and _within(tables.angular_factors.switch, len(tables.switches))
+    )
+
+
+@_agree.register
+def _(tables: RepulsionTables, n_species, n_features):
+    return n_features == 1 and all(a.shape == (n_species, n_species) for a in tables)
