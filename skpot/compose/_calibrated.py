@@ -9,7 +9,6 @@ from scipy.special import erf
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
-from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,7 +20,7 @@ from ..data._order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
 from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
 from ..models._potential import check_return_std
-from ..selection._folds import content_splits
+from ..selection._folds import content_splits, given_splits
 
 _FOLDS = 2
 _CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry
@@ -283,7 +282,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
 def _folds(cv, X, y, groups):
     """Return structures to learn from and to compare with; lone atoms are always learnt from."""
     if cv is not None and not isinstance(cv, Integral):
-        return check_cv(cv).split(X, np.asarray(y), groups)
+        return given_splits(cv, len(X), np.asarray(y), groups)
     splits = content_splits(cv, _FOLDS, canonical_order(content_keys(X), y), groups)
     lone = np.flatnonzero(_are_lone_atoms(X))  # without them e0 would be another
     return [(np.union1d(train, lone), test[~np.isin(test, lone)]) for train, test in splits]

@@ -5,9 +5,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from .._base import ContainerOutput, VersionedEstimator
+from .._sklearn import InvalidParameterError
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
 from ..data._origin import Origin, joined, learn_origin, refuse_other_origin
-from ..exceptions import InputError, InputTypeError
+from ..exceptions import InputError, InputTypeError, SkpotError
 from ._jacobians import jacobian_of
 
 _AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out
@@ -58,7 +59,7 @@ class RowTransformer(FeatureStep):
     def _fit_rows(self, rows, origin, *labels):
         """Fit a copy of the transformer and find its derivative."""
         rows = np.asarray(rows, dtype=float)  # single precision hides what is affine
-        self.transformer_ = clone(self.transformer).fit(rows, *labels)
+        self.transformer_ = self._fit_transformer(rows, *labels)
         self.n_features_out_ = self._apply(rows[:1]).shape[1]
         self.matrix_ = self.columns_ = None
         derivative = jacobian_of(self.transformer_)
@@ -86,6 +87,17 @@ class RowTransformer(FeatureStep):
             link = ScaleColumns if self.matrix_.ndim == 1 else LinearMap
             chain = link(chain, self.matrix_)
         return features.mapped(values, chain, origin=self._origin())
+
+    def _fit_transformer(self, rows, *labels):
+        try:
+            return clone(self.transformer).fit(rows, *labels)
+        except (SkpotError, InvalidParameterError):
+            raise
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{type(self).__name__} cannot fit its {type(self.transformer).__name__} to these "
+                f"{len(rows)} rows of {rows.shape[1]} features: {error}"
+            ) from error
 
     def _content(self):
         """Return what determines the map of rows, and whether it takes a row of zeros to itself."""

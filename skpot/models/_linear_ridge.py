@@ -233,7 +233,7 @@ class LinearRidge(VariancePotential):
 
     def _choose_strength(self, trapezoid, sigma, weight):
         self.noise_scale_, self.log_marginal_likelihood_ = 1.0, np.nan
-        self.alpha_ = 1.0 if isinstance(self.alpha, dict) else self.alpha
+        self.alpha_ = float(self.alpha) if isinstance(self.alpha, Real) else 1.0
         if self.alpha != "evidence":
             return
         told = np.isfinite(sigma)  # labels without weight say nothing

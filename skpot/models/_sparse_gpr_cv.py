@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import ParameterGrid, check_cv
+from sklearn.model_selection import ParameterGrid
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
 from ..data._order import canonical_order
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
-from ..selection._folds import content_splits
+from ..selection._folds import content_splits, given_splits
 from ._finite import LARGEST
 from ._fold_factors import FoldFactors, RowFolder, together
 from ._input import IsKernel
@@ -336,7 +336,7 @@ def _test_sets(cv, features, labels, groups):
     if cv is None or isinstance(cv, Integral):
         splits = content_splits(cv, _FOLDS, order, groups)
     else:
-        splits = list(check_cv(cv).split(np.zeros(n), labels.energy, groups))
+        splits = given_splits(cv, n, labels.energy, groups)
     tests = [order[np.isin(order, np.arange(n)[test])] for _, test in splits]
     seen = np.zeros(n, dtype=int)
     for test in tests:

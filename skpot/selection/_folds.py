@@ -1,7 +1,7 @@
 """Folds that follow from the content of structures, not from their order."""
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import GroupKFold, KFold, check_cv
 
 from ..exceptions import ParameterError
 
@@ -51,3 +51,34 @@ def content_splits(n_folds, default, order, groups):
     else:
         splits = GroupKFold(n_folds).split(order, groups=groups[order])
     return [(order[train], order[test]) for train, test in splits]
+
+
+def given_splits(cv, n, y, groups):
+    """Return the folds of a splitter, or of a sequence, that a user gives.
+
+    Parameters
+    ----------
+    cv : splitter or iterable
+        As scikit-learn takes it.
+    n : int
+        Number of structures.
+    y : ndarray of shape (n,)
+        Energies.
+    groups : array-like of shape (n,) or None
+        As in `content_splits`.
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+
+    Raises
+    ------
+    ValueError
+        If that is no splitter, or one that cannot split these structures.
+    """
+    index = np.arange(n)
+    try:
+        splits = check_cv(cv).split(np.zeros((n, 1)), y, groups)
+        return [(index[train], index[test]) for train, test in splits]
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ParameterError(f"cv={cv!r} gives no folds of {n} structures: {error}") from error
