@@ -1,27 +1,28 @@
-"""Notice meta-estimators that make a plain array of `Targets`, so that forces are lost inside."""
+"""Notice estimators of scikit-learn that make a plain array of `Targets`: forces are lost there."""
 
 import sys
 
 from skpot.exceptions import LabelWarning, warn_once
 
-_INSIDE = ("estimator", "estimators", "regressor")  # what a meta-estimator calls what it fits
+_HAND_ON = ("steps", "refit")  # attributes of pipelines and searches, which pass y on as it is
 
 
 def tell_of_stripping():
-    """Warn if the energies are being taken out of `Targets` by a meta-estimator of scikit-learn.
+    """Warn if a regressor of scikit-learn is taking the energies out of `Targets`.
 
     Many functions make an array of y, to look at its type or to score it, and take nothing away
-    from anybody. The `fit` of a meta-estimator that does so has only the energies to pass on.
+    from anybody. The `fit` of a regressor that does so learns the energies only, and if it is a
+    meta-estimator has only them to pass on.
     """
     owner = _fitting(sys._getframe(1))
-    if owner is None or hasattr(owner, "refit") or not type(owner).__module__.startswith("sklearn"):
-        return  # searches pass y on as it is
-    name = type(owner).__name__
-    if any(hasattr(owner, inside) for inside in _INSIDE):
+    if not type(owner).__module__.startswith("sklearn.") or not hasattr(owner, "predict"):
+        return
+    if not any(hasattr(owner, name) for name in _HAND_ON):
+        name = type(owner).__name__
         warn_once(
             f"labels stripped by {name}",
-            f"{name} passes on the energies of y only: its forces, stress, groups and noise are "
-            "not learnt. Fit without it, or use skpot.Committee for an ensemble.",
+            f"{name} takes the energies of y only: its forces, stress, groups and noise are not "
+            "learnt. Fit a regressor of skpot without it, or use skpot.Committee for an ensemble.",
             LabelWarning,
         )
 

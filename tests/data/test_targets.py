@@ -13,6 +13,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.inspection import permutation_importance
+from sklearn.linear_model import Ridge
 from sklearn.metrics import PredictionErrorDisplay, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -29,7 +30,7 @@ from sklearn.model_selection import (
     validation_curve,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import resample, shuffle
 
 from skpot.data import Targets
@@ -363,13 +364,18 @@ def test_meta_estimators_that_strip_forces_are_noticed():
         lambda model: VotingRegressor([("a", model)]),
         lambda model: GridSearchCV(TransformedTargetRegressor(model), {"check_inverse": [False]}),
     ):
-        with pytest.warns(LabelWarning, match="Regressor passes on the energies of y only"):
+        with pytest.warns(LabelWarning, match="Regressor takes the energies of y only"):
             wrap(PairRidge()).fit(X, Y)  # energies only, as nothing was demanded
         with warnings.catch_warnings():
             warnings.simplefilter("error", LabelWarning)
             wrap(PairRidge()).fit(X, Y.energy)  # nothing is lost
+    table = np.arange(len(Y))[:, None]
+    with pytest.warns(LabelWarning, match="Ridge takes the energies of y only"):
+        make_pipeline(StandardScaler(), Ridge()).fit(table, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error", LabelWarning)
+        StandardScaler().fit(table, Y)
+        make_pipeline(StandardScaler(), Ridge()).fit(table, Targets(Y.energy))  # nothing to lose
         make_pipeline(FunctionTransformer(), PairRidge()).fit(X, Y)
         GridSearchCV(PairRidge(), {"width": [0.3, 0.5]}, cv=3).fit(X, Y)
     with pytest.raises(ValueError, match="TransformedTargetRegressor"):
