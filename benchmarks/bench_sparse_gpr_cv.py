@@ -37,14 +37,15 @@ def main():
     search, search_s = cpu(lambda: skpot.SparseGPRCV(n_sparse=m, **levels).fit(features, y))
     # One fold by its rows, with the same references: those of its own structures would be others.
     train, test = next(KFold(5).split(np.zeros(len(y))))
-    model = skpot.SparseGPR(n_sparse=m, e0=search.e0_)
+
+    class OfSearch(skpot.SparseGPR):
+        def _choose_references(self, *_):
+            self.reference_features_ = search.reference_features_
+            self.reference_species_ = search.reference_species_
+            self.reference_directions_ = self.direction_counts_ = None
+
     params = search.cv_results_["params"][7]
-    model.set_params(**params)._choose_references = lambda _: vars(model).update(
-        reference_features_=search.reference_features_,
-        reference_species_=search.reference_species_,
-        reference_directions_=None,
-        direction_counts_=None,
-    )
+    model = OfSearch(n_sparse=m, e0=search.e0_).set_params(**params)
     error = forces_rmse(y[test], model.fit(features[train], y[train]).predict(features[test]))
     score = -search.cv_results_["split0_test_neg_forces_rmse"][7]
     emit(
