@@ -34,9 +34,12 @@ def main():
     levels = dict(sigma_energy=[5e-4, 1e-3, 2e-3, 4e-3], sigma_forces=[0.02, 0.05, 0.1, 0.2, 0.4])
     skpot.SparseGPRCV(n_sparse=10, cv=2).fit(features[:4], y[:4])  # compiles
     model, fit_s = cpu(lambda: skpot.SparseGPR(n_sparse=m).fit(features, y))
-    search, search_s = cpu(lambda: skpot.SparseGPRCV(n_sparse=m, **levels).fit(features, y))
+    folds = KFold(5)  # as the structures stand
+    search, search_s = cpu(
+        lambda: skpot.SparseGPRCV(n_sparse=m, cv=folds, **levels).fit(features, y)
+    )
     # One fold by its rows, with the same references: those of its own structures would be others.
-    train, test = next(KFold(5).split(np.zeros(len(y))))
+    train, test = next(folds.split(np.zeros(len(y))))
 
     class OfSearch(skpot.SparseGPR):
         def _choose_references(self, *_):
