@@ -184,6 +184,11 @@ class LinearRidge(VariancePotential):
         )
         self.n_columns_in_ = features.shape[1]
         self.coef_columns_ = active_columns(features, penalty, self.degree_)
+        if not any(len(columns) for columns in self.coef_columns_.values()):
+            raise InputError(
+                "all features are zero, so there is nothing to learn from: no atom has a neighbor "
+                "within the cutoff of the descriptor, or not two where it describes triplets."
+            )
         self.penalty_factors_ = penalty_factors(penalty, self.coef_columns_)
         terms = self._terms()
         self.n_labels_ = count_labels(labels)

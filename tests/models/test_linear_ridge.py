@@ -213,3 +213,10 @@ def test_bad_settings_are_refused(options, message):
     X, y = labelled()
     with pytest.raises(ValueError, match=message):
         LinearRidge(**options).fit(small_union().fit_transform(X), y)
+
+
+def test_features_that_are_all_zero_are_refused():
+    dimers = [Atoms("Si2", [[0, 0, 0], [0, 0, r]]) for r in (2.0, 2.2, 2.4)]
+    triplets = TripletBasis(3.0, 4).fit_transform(dimers)
+    with pytest.raises(ValueError, match="all features are zero.* cutoff"):
+        LinearRidge().fit(triplets, np.arange(3.0))
