@@ -1,5 +1,6 @@
 """Linear and quadratic ridge regression on energies, forces and stress."""
 
+from math import fsum
 from numbers import Integral, Real
 
 import numpy as np
@@ -243,10 +244,10 @@ class LinearRidge(VariancePotential):
             return
         told = np.isfinite(sigma)  # labels without weight say nothing
         sigma, weight = sigma[told], weight[told]
-        found = maximise_evidence(trapezoid, float(weight.sum()))
+        found = maximise_evidence(trapezoid, fsum(weight))
         self.alpha_, self.noise_scale_ = found.alpha, found.noise_scale
         # A weight stands for so many labels of the noise that holds without it.
-        logarithms = np.sum(weight * np.log(sigma * np.sqrt(weight)))
+        logarithms = fsum(weight * np.log(sigma * np.sqrt(weight)))
         self.log_marginal_likelihood_ = float(found.log_likelihood - logarithms)
 
     def _expand(self, features, slopes):

@@ -143,12 +143,11 @@ def select_references(values, species, n_sparse, method, rng, keys=None, kinds=N
     seed = int(rng.integers(2**31))
     if keys is None:
         keys = np.array([digest(row) for row in values + 0.0], dtype=np.uint64)
-    members = {int(z): np.flatnonzero(species == z) for z in np.unique(species)}
+    # One that occurs in structures of several kinds is of the first of them.
+    order = np.argsort(keys, kind="stable") if kinds is None else np.lexsort([kinds, keys])
+    members = {int(z): order[species[order] == z] for z in np.unique(species)}
     _check_numbers(n_sparse, members)
-    candidates = {
-        z: _distinct(values, rows[np.argsort(keys[rows], kind="stable")])
-        for z, rows in members.items()
-    }
+    candidates = {z: _distinct(values, rows) for z, rows in members.items()}
     share = _shares({z: len(rows) for z, rows in candidates.items()}, n_sparse)
     chosen = []
     for z, rows in candidates.items():
