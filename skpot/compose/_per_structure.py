@@ -34,6 +34,9 @@ class PerStructure(RowTransformer):
         Whether rows are averaged.
     n_features_in_, n_features_out_ : int
         Number of features before and after.
+    origin_ : tuple of (str, bool), or None
+        Digest of the step and of what made its features, if that is known, and whether rows of
+        atoms without neighbors are zero. Features of another origin are refused.
 
     Examples
     --------

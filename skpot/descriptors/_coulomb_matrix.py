@@ -60,6 +60,9 @@ class CoulombMatrix(MoleculeDescriptor):
         Number of atoms padded to.
     n_features_out_ : int
         n_atoms_max_, or n_atoms_max_ (n_atoms_max_ + 1) / 2 without permutation.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
 
     References
     ----------

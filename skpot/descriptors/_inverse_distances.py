@@ -26,6 +26,9 @@ class InverseDistances(MoleculeDescriptor):
         Atomic numbers of the molecule.
     n_features_out_ : int
         n_atoms (n_atoms - 1) / 2.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
 
     References
     ----------

@@ -66,6 +66,9 @@ class PairBasis(PairDescriptor):
         The numbers in use: cutoff, n_splines, r_min.
     n_features_out_ : int
         n_splines n_species (n_species + 1) / 2.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
     spacing_ : float
         Distance h of the knots in Å.
     penalty_ : dict of str to ndarray

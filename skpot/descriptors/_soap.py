@@ -145,6 +145,9 @@ class SOAP(PairDescriptor):
         How channels of species and radial functions are mixed.
     n_features_out_ : int
         (l_max + 1) K (K + 1) / 2 with K = n_species n_max, unless compressed.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
 
     Notes
     -----

@@ -92,6 +92,9 @@ class SymmetryFunctions(PairDescriptor):
     n_features_out_ : int
         Number of columns. Functions that differ in nothing but the centre share one; it is 0 at
         centres that do not have the function.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
     radius_ : float
         Largest cutoff among the functions, in Å.
 

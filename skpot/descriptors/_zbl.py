@@ -54,6 +54,9 @@ class ZBL(PairDescriptor):
         The radii in use, in Å.
     n_features_out_ : int
         1.
+    origin_ : tuple of (str, bool)
+        Digest of all that determines the features, and whether those of an atom without neighbors
+        are zero. Regressors refuse features of another origin than those they have learnt from.
 
     Notes
     -----
