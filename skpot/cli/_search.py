@@ -5,12 +5,12 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
-    KFold,
     ParameterGrid,
     cross_val_predict,
 )
 from tqdm import tqdm
 
+from ..data._order import content_keys, keyed_uniform
 from ..exceptions import InputError
 
 
@@ -27,11 +27,18 @@ class _Counted:
 
 
 def folds(X, n, group_key, seed):
-    """Return a splitter and the group of each structure, or None."""
+    """Return a splitter and the group of each structure.
+
+    Without a key the groups are random folds, which follow from the seed and from the structures,
+    not from their order.
+    """
     if group_key is None:
         if len(X) < n:
             raise InputError(f"{n} folds need as many structures, there are {len(X)}.")
-        return KFold(n, shuffle=True, random_state=seed), None
+        order = np.argsort(keyed_uniform(content_keys(X), seed), kind="stable")
+        fold = np.empty(len(X), dtype=np.int64)
+        fold[order] = np.arange(len(X)) % n
+        return GroupKFold(n), fold
     missing = [i for i, atoms in enumerate(X) if group_key not in atoms.info]
     if missing:
         known = sorted({key for atoms in X for key in atoms.info}) or "nothing"

@@ -283,7 +283,7 @@ class KernelRidge(_ExactPotential):
         of each kind of noise, within 100. None takes them as they are.
     subsample : int, default=1000
         Labels that `optimizer` looks at: those of structures drawn at random until there are as
-        many. The covariance of these is dense, whatever the solver.
+        many, but with all species among them. Their covariance is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         A dense factor, or conjugate gradients. "auto" takes the factor of at most 3000 labels.
     tol : float, default=0.1
@@ -372,7 +372,7 @@ class GPR(VariancePotential, _ExactPotential):
         of each kind of noise, within 100. None takes them as they are.
     subsample : int, default=1000
         Labels that `optimizer` looks at: those of structures drawn at random until there are as
-        many. The covariance of these is dense, whatever the solver.
+        many, but with all species among them. Their covariance is dense, whatever the solver.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         A dense factor, or conjugate gradients. "auto" takes the factor of at most 3000 labels.
     tol : float, default=0.1

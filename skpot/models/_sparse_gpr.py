@@ -65,7 +65,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
     selection : {"cur", "fps", "random"} or array-like of int, default="cur"
         How references are chosen, species by species: by leverage, farthest point, or at random;
         or the environments themselves, as rows of the features of all structures (`n_sparse` has
-        no meaning then).
+        no meaning then). Samples have environments of structures of all compositions and groups of
+        y, as far as these fit into a quarter of them. Choices go by keys made of the structures,
+        and do not depend on their order.
     n_directions : int, default=0
         Derivatives of its kernel that each reference has beside the kernel itself, along the
         directions in which its features change most as atoms move. Coefficients are then
@@ -94,7 +96,8 @@ class SparseGPR(VariancePotential, EvidencePotential):
         of each kind of noise, within 100. None takes them as they are.
     subsample : int, default=2000
         Labels that `optimizer` looks at: those of structures drawn at random until there are as
-        many. References are chosen among them; the fit that follows uses all.
+        many, but with all species among them. References are chosen among these structures; the fit
+        that follows uses all.
     jitter : float, default=1e-10
         Added to the diagonal of K_MM, relative to its mean; escalates with a warning.
     max_memory : float or None, default=None
