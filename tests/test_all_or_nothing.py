@@ -26,8 +26,10 @@ class Interrupt:
         self.n, self.error, self.count = n, error, 0
 
     def __call__(self, frame, event, arg):
-        code = frame.f_code  # generators are called to be closed too, where errors are ignored
-        counts = code.co_filename.startswith(SOURCES) and not code.co_flags & CO_GENERATOR
+        code, caller = frame.f_code, frame.f_back.f_code.co_filename
+        counts = code.co_filename.startswith(SOURCES)
+        # Where generators are closed and objects finalized, Python ignores errors.
+        counts &= not code.co_flags & CO_GENERATOR and not caller.endswith("weakref.py")
         if event == "call" and counts:
             self.count += 1
             if self.count == self.n:
