@@ -254,11 +254,14 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
 
     def _vanishing(self):
         """Return whether an atom of some species has a row of zeros if it has no neighbors."""
+        return bool((self._lone_rows(self._tables()) == 0.0).all(axis=1).any())
+
+    def _lone_rows(self, tables):
+        """Return the features of an atom of each species without neighbors."""
         rows = np.empty((len(self.species_), self.n_features_out_))
-        batch = lone_atoms(self.species_)
-        graph, index = batch.neighbors(self._radius()), np.arange(len(rows))
-        self._derivatives(graph, index, self._tables()).fill(rows)
-        return bool((rows == 0.0).all(axis=1).any())
+        graph = lone_atoms(self.species_).neighbors(self._radius())
+        self._derivatives(graph, np.arange(len(rows)), tables).fill(rows)
+        return rows
 
     def _refuse_lonely(self, batch):
         """Raise `StructureError` if atoms could have neighbors, but no atom has one."""

@@ -24,6 +24,7 @@ _PSEUDO = ("alchemical", "alchemical-pca")
 _MIXED = (*_PSEUDO, "totals")  # add densities of species
 _KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
 _LEAST_CENTRAL = 0.05  # weight below which environments change direction at a distance of nothing
+_LEAST_MIXED = 0.01  # of the density of a species, relative to that which is kept best
 _DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
 
@@ -305,13 +306,23 @@ class SOAP(PairDescriptor):
         """Raise if unit length would make features jump where the last neighbor leaves."""
         weights = basis.neighbor_weights(self._used().species_weights, self.species_)
         least = float(self.central_weight) * float(weights.min())
-        if least < _LEAST_CENTRAL or self._vanishing():
+        if least < _LEAST_CENTRAL:
             raise ParameterError(
                 f"normalize=True takes a central atom's own density, but central_weight="
                 f"{self.central_weight} (times the species' own weight) makes it {least:.3g}: the "
                 "features of an atom would jump where its last neighbor leaves the cutoff, as "
                 "nothing has no direction. Choose normalize=False, or a central_weight of at least "
                 f"{_LEAST_CENTRAL} for all species."
+            )
+        tables = self._tables()
+        tables = tables._replace(mixing=tables.mixing._replace(normalize=False))
+        rows = np.abs(self._lone_rows(tables)).max(axis=1) ** (1.0 / max(self.body_order_ - 1, 1))
+        if rows.min() < _LEAST_MIXED * rows.max():
+            symbol = SYMBOLS[self.species_[rows.argmin()]]
+            raise ParameterError(
+                f"the mixed channels keep next to nothing of {symbol}, so that with "
+                "normalize=True the features of such an atom would jump where its last neighbor "
+                "leaves the cutoff. Raise n_channels, or choose normalize=False."
             )
 
     def _rules(self, preset, scales, given):

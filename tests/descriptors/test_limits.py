@@ -86,6 +86,15 @@ def test_parameters_that_contradict_each_other(descriptor, message):
         descriptor.fit(X)
 
 
+def test_channels_that_keep_nothing_of_a_species():
+    frames = sample_structures(["Li", "P", "S"])
+    mixed = skpot.SOAP(3.6, 3, 3, sigma=0.4, body_order=4, n_channels=1)
+    with pytest.raises(InputError, match="next to nothing of .* last neighbor"):
+        mixed.fit(frames)
+    clone(mixed).set_params(normalize=False).fit(frames)
+    clone(mixed).set_params(n_channels=3).fit(frames)
+
+
 def test_no_atom_has_a_neighbor():
     for descriptor in SMALL.values():
         if hasattr(descriptor, "cutoff") and descriptor.hypers is None:
