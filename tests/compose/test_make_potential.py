@@ -39,7 +39,7 @@ def test_core_is_repulsive(fitted):
     symbol = X[0].symbols[0]
     which = sorted(set(X[-1].symbols.numbers)).index(X[0].numbers[0])
     energies = []
-    for share in (0.7, 0.65, 0.6):
+    for share in (0.9, 0.82, 0.74):
         r = share * radii[which, which]
         dimer = Atoms(symbol * 2, [[0, 0, 0], [0, 0, r]])
         dimer.calc = Calculator(model)
