@@ -144,13 +144,22 @@ def build(source, folder, cpu="host"):
     Raises
     ------
     OSError
-        If there is no C compiler.
+        If there is no C compiler, or the folder cannot be written.
     ValueError
         If the processor is unknown or the functions call what a library cannot hold.
     TypeError
         If the model holds something else than arrays, numbers and tuples.
     """
-    folder = Path(folder)
+    try:
+        return _build(source, Path(folder), cpu)
+    except FileError:
+        raise
+    except OSError as error:
+        reason = f"a library cannot be built here: {error.strerror}"
+        raise FileError(error.errno, reason, str(folder)) from error
+
+
+def _build(source, folder, cpu):
     cc = compiler("CC", "cc")
     flags = _check_cpu(cc, cpu, folder)
     layout = _Layout()

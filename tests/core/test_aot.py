@@ -1,6 +1,9 @@
+import errno
 import math
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +14,7 @@ from skpot.core import aot
 from skpot.core._jit import jit
 from skpot.core.pairs import Pairs
 from skpot.data import as_batch
+from skpot.exceptions import FileError
 from skpot.md.lammps._build import reference_structures
 from skpot.md.lammps._library import Library
 from tests.md.lammps import compiled_toy as toy
@@ -187,6 +191,16 @@ def add(a, b):
 
 
 ADD = types.int64(types.int64, types.int64)
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(FileError, match="cannot be built here: No space left") as found:
+        aot.build(toy.source(toy.toy(1), NUMBERS, SYMBOLS), tmp_path)
+    assert found.value.errno == errno.ENOSPC and found.value.filename == str(tmp_path)
 
 
 def test_object_code_holds_one_symbol(tmp_path):
