@@ -147,14 +147,12 @@ def test_finds_the_noise_of_labels(model, silicon):
     assert scale["energy"] * model.sigma_energy == pytest.approx(0.02, rel=0.4)
 
 
-@pytest.mark.parametrize(
-    "model", [SparseGPR(n_sparse=80), GPR(random_state=1)], ids=["sparse", "exact"]
-)
+@pytest.mark.parametrize("model", [SparseGPR(n_sparse=80), GPR()], ids=["sparse", "exact"])
 def test_recovers_from_a_bad_start(model, silicon):
     features, y, others, truth = silicon
     kernel = RBF(3.0)  # the best is near 0.3 for the exact model, near 0.5 for the sparse one
     bad = clone(model).set_params(kernel=kernel).fit(features, y)
-    model = clone(model).set_params(subsample=300, **EVIDENCE)
+    model = clone(model).set_params(subsample=500, **EVIDENCE)
     good = clone(model).set_params(kernel=kernel).fit(features, y)
     errors = [metrics.forces_rmse(truth, m.predict(others)) for m in (bad, good)]
     assert errors[1] < 0.6 * errors[0]
