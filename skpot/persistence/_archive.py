@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import struct
 import zipfile
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ SEAL = "skpot.json"  # the member
 SCHEMA = "schema.json"  # of skops: the objects, with names of members for their arrays
 
 _SEAL_BYTES = 4096  # at most
+_END = struct.Struct("<4s4H2LH")  # what an archive ends with; the sixth is the directory's size
+_DIRECTORY_BYTES = 8e6  # about 100 000 arrays
 _PIECE = 1 << 20  # bytes read at a time
 _UNPACKED = 20  # times the size of a file that packed arrays within may take, or
 _UNPACKED_BYTES = 64e6
@@ -65,6 +68,28 @@ def reading(path):
     except Exception as error:  # a damaged file makes any kind of error in what reads it
         told = str(error) or type(error).__name__
         raise ModelFileError(f"{path} is damaged or no model file: {told}") from error
+
+
+def check_directory(path, file):
+    """Refuse an archive that lists more members than any model has, before they are listed.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    file : binary file
+        The archive.
+    """
+    length = file.seek(0, io.SEEK_END)
+    file.seek(max(0, length - _END.size))
+    end = file.read(_END.size)
+    if len(end) == _END.size and _END.unpack(end)[0] == b"PK\5\6":
+        size = _END.unpack(end)[5]
+        if size > _DIRECTORY_BYTES:
+            raise ModelFileError(
+                f"{path} is no model written by skpot.dump: its list of members takes {size} bytes."
+            )
+    file.seek(0)
 
 
 def read_seal(path, archive):

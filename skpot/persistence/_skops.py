@@ -15,7 +15,7 @@ import skpot
 from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundError
 
-from ._archive import check_content, read_seal, reading, seal
+from ._archive import check_content, check_directory, read_seal, reading, seal
 from ._fitted import check_model
 from ._whole_files import sweep, whole_file
 
@@ -158,6 +158,7 @@ def load(path, trusted=()):
     path = os.fspath(path)
     sweep(path)
     with reading(path), _opened(path) as file:
+        check_directory(path, file)
         with zipfile.ZipFile(file) as archive:
             found = read_seal(path, archive)
             _check_origin(path, found)

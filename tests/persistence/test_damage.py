@@ -151,7 +151,18 @@ def seal_bomb(path, content):
     damage.write(path, content | {SEAL: b"[" * 90_000_000})
 
 
-BOMBS = [zip_bomb, array_bomb, packed_bomb, deep_bomb, deep_value, seal_bomb]
+def list_bomb(path, content):
+    """Members without content, of which the list alone takes memory."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x" * 60, b"")
+    data = path.read_bytes()
+    begin = data.index(b"PK\x01\x02")
+    entry, end = data[begin:-22], data[-22:]
+    size = (len(entry) * 150_000).to_bytes(4, "little")
+    path.write_bytes(data[:begin] + entry * 150_000 + end[:12] + size + end[16:])
+
+
+BOMBS = [list_bomb, zip_bomb, array_bomb, packed_bomb, deep_bomb, deep_value, seal_bomb]
 
 MEASURE = """
 import resource, sys
