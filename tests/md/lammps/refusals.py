@@ -108,43 +108,48 @@ BONDED = [
 ]
 BONDS = ["bond_style zero", "bond_coeff *", "create_bonds many all all 1 0.5 2.6"]
 
-FOUND = {
-    "bonded": attempt(BONDED, [*BONDS, "run 0"]),
-    "bonded_without_effect": attempt(BONDED, [*BONDS, "special_bonds lj/coul 1 1 1", "run 0"]),
-    "bonded_and_marked": attempt(BONDED, [*BONDS, "special_bonds lj/coul 0.5 0.5 0.5", "run 0"]),
-    "edge": attempt(ON_THE_EDGE, ["run 0"]),
-    "units": attempt(["units real", *ATOMS]),
-    "box": attempt([METAL]),
-    "style": attempt([METAL, *ATOMS, "pair_style lj/cut 5.0"]),
-    "types": attempt([METAL, *ATOMS], species=["Si", "O"]),
-    "unknown": attempt([METAL, *ATOMS], species=["Au"]),
-    "not_an_element": attempt([METAL, *ATOMS], species=["silicon"]),
-    "changed": attempt([METAL, *ATOMS], ["pair_style none", "run 0"]),
-    "excluded": attempt([METAL, *ATOMS], ["neigh_modify exclude type 1 1", "run 0"]),
-    "meeting": attempt(
-        [METAL, *ATOMS],
-        ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
-    ),
-    "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
-    "failing": attempt([METAL, *ATOMS], [MOVE, "run 10"], Failing()),
-    "failing_again": attempt(
-        [METAL, *ATOMS], [MOVE, ignoring("run 10"), "reset_timestep 0", "run 10"], Failing()
-    ),
-    "after_failing": attempt(
-        [METAL, *ATOMS], [MOVE, ignoring("run 10"), "run 5", at_step(8)], FailingOnce()
-    ),
-    "another_model": attempt([METAL, *ATOMS], [attached(fix_id="b")]),
-    "the_same_name": attempt([METAL, *ATOMS], [attached(), "run 2", at_step(2)]),
-    "after_unfix": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="b"), "run 2"]),
-    "name_of_a_fix": attempt([METAL, *ATOMS, "fix skpot all nve"]),
-    "forces_set_before": attempt([METAL, *ATOMS, FREEZE]),
-    "forces_set_after": attempt([METAL, *ATOMS], [FREEZE, "run 0", no_forces]),
-    "attached_again": attempt([METAL, *ATOMS], [FREEZE, attached(), "run 0", no_forces]),
-    "closed": closed(),
-    "no_engine": attempt([METAL, *ATOMS], attach=lambda *_, **__: attach(None, Toy(), species=[])),
-    "no_name": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="a b")]),
-    "grade_every": attempt([METAL, *ATOMS], [attached(grade_every=-1)]),
-    "no_list": attempt([METAL, *ATOMS], species=None),
-}
-if MPI.COMM_WORLD.rank == 0:
-    print(json.dumps(FOUND))
+if __name__ == "__main__":
+    FOUND = {
+        "bonded": attempt(BONDED, [*BONDS, "run 0"]),
+        "bonded_without_effect": attempt(BONDED, [*BONDS, "special_bonds lj/coul 1 1 1", "run 0"]),
+        "bonded_and_marked": attempt(
+            BONDED, [*BONDS, "special_bonds lj/coul 0.5 0.5 0.5", "run 0"]
+        ),
+        "edge": attempt(ON_THE_EDGE, ["run 0"]),
+        "units": attempt(["units real", *ATOMS]),
+        "box": attempt([METAL]),
+        "style": attempt([METAL, *ATOMS, "pair_style lj/cut 5.0"]),
+        "types": attempt([METAL, *ATOMS], species=["Si", "O"]),
+        "unknown": attempt([METAL, *ATOMS], species=["Au"]),
+        "not_an_element": attempt([METAL, *ATOMS], species=["silicon"]),
+        "changed": attempt([METAL, *ATOMS], ["pair_style none", "run 0"]),
+        "excluded": attempt([METAL, *ATOMS], ["neigh_modify exclude type 1 1", "run 0"]),
+        "meeting": attempt(
+            [METAL, *ATOMS],
+            ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
+        ),
+        "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
+        "failing": attempt([METAL, *ATOMS], [MOVE, "run 10"], Failing()),
+        "failing_again": attempt(
+            [METAL, *ATOMS], [MOVE, ignoring("run 10"), "reset_timestep 0", "run 10"], Failing()
+        ),
+        "after_failing": attempt(
+            [METAL, *ATOMS], [MOVE, ignoring("run 10"), "run 5", at_step(8)], FailingOnce()
+        ),
+        "another_model": attempt([METAL, *ATOMS], [attached(fix_id="b")]),
+        "the_same_name": attempt([METAL, *ATOMS], [attached(), "run 2", at_step(2)]),
+        "after_unfix": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="b"), "run 2"]),
+        "name_of_a_fix": attempt([METAL, *ATOMS, "fix skpot all nve"]),
+        "forces_set_before": attempt([METAL, *ATOMS, FREEZE]),
+        "forces_set_after": attempt([METAL, *ATOMS], [FREEZE, "run 0", no_forces]),
+        "attached_again": attempt([METAL, *ATOMS], [FREEZE, attached(), "run 0", no_forces]),
+        "closed": closed(),
+        "no_engine": attempt(
+            [METAL, *ATOMS], attach=lambda *_, **__: attach(None, Toy(), species=[])
+        ),
+        "no_name": attempt([METAL, *ATOMS], ["unfix skpot", attached(fix_id="a b")]),
+        "grade_every": attempt([METAL, *ATOMS], [attached(grade_every=-1)]),
+        "no_list": attempt([METAL, *ATOMS], species=None),
+    }
+    if MPI.COMM_WORLD.rank == 0:
+        print(json.dumps(FOUND))

@@ -18,12 +18,10 @@ from skpot.md.lammps import attach
 from tests.md.lammps import compiled_toy as toy
 from tests.md.lammps.program import BAR
 
-PLUGIN, LIBRARY, OUTPUT = sys.argv[1:]
 NUMBERS = [1, 6, 8, 14]
 MODEL = toy.toy(len(NUMBERS))
 predict = toy.reference(MODEL, NUMBERS)
 ELEMENTS = ["Si", "O"]
-STYLE = [f"pair_style skpot {LIBRARY}", f"pair_coeff * * {' '.join(ELEMENTS)}"]
 
 
 class Attached:
@@ -216,19 +214,22 @@ MOVES = {
     "gcmc": ["fix a all gcmc 1 5 2 1 2345 3000 -6.0 0.1"],
 }
 DRIVERS = ("plugin", "attach")
-if MPI.COMM_WORLD.size > 1:  # what ranks must agree on
-    names = ["swap", "gcmc", "type", "group all", "later"]
-    FOUND = {d: {"cases": {name: attempt(d, **CASES[name]) for name in names}} for d in DRIVERS}
-else:
-    FOUND = {
-        driver: {
-            "cases": {name: attempt(driver, **case) for name, case in CASES.items()},
-            "moves": {name: energies(driver, after) for name, after in MOVES.items()},
-            "gas": [gas(driver, kind) for kind in (1, 2)],
+if __name__ == "__main__":
+    PLUGIN, LIBRARY, OUTPUT = sys.argv[1:]
+    STYLE = [f"pair_style skpot {LIBRARY}", f"pair_coeff * * {' '.join(ELEMENTS)}"]
+    if MPI.COMM_WORLD.size > 1:  # what ranks must agree on
+        names = ["swap", "gcmc", "type", "group all", "later"]
+        FOUND = {d: {"cases": {name: attempt(d, **CASES[name]) for name in names}} for d in DRIVERS}
+    else:
+        FOUND = {
+            driver: {
+                "cases": {name: attempt(driver, **case) for name, case in CASES.items()},
+                "moves": {name: energies(driver, after) for name, after in MOVES.items()},
+                "gas": [gas(driver, kind) for kind in (1, 2)],
+            }
+            for driver in DRIVERS
         }
-        for driver in DRIVERS
-    }
-    FOUND["another style"] = excluded_from_another_style()
-    FOUND["damaged"] = damaged(Path(OUTPUT).parent)
-if MPI.COMM_WORLD.rank == 0:
-    Path(OUTPUT).write_text(json.dumps(FOUND))
+        FOUND["another style"] = excluded_from_another_style()
+        FOUND["damaged"] = damaged(Path(OUTPUT).parent)
+    if MPI.COMM_WORLD.rank == 0:
+        Path(OUTPUT).write_text(json.dumps(FOUND))
