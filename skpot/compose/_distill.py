@@ -128,12 +128,14 @@ def _held_out(frames, test_size, groups, random_state):
     """Return the indices of the frames to fit and to hold out, ascending."""
     if len(frames) < 2:
         raise InputError(f"distillation needs two frames or more, got {len(frames)}.")
-    kind = ShuffleSplit if groups is None else GroupShuffleSplit
+    grouped = groups is not None
+    kind = GroupShuffleSplit if grouped else ShuffleSplit
     check_consistent_length(frames, groups)
     split = kind(1, test_size=test_size, random_state=random_state)
     order = canonical_order(as_batch(frames).keys())
-    groups = np.arange(len(frames)) if groups is None else np.asarray(groups)
-    _, test = next(split.split(np.zeros(len(frames)), groups=groups[order]))
+    groups = np.asarray(groups) if grouped else np.arange(len(frames))
+    rows = np.zeros(len(frames))
+    _, test = next(split.split(rows, groups=groups[order] if grouped else None))
     test = _with_known_species(frames, order[np.sort(test)], groups)
     if not len(test):
         raise InputError(

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 
 from ..descriptors import SOAP, ZBL
 from ..exceptions import InputError
 from ..models import AutoGPR
 from ._principal import PrincipalComponents
+from ._shared_union import SharedUnion
 
 
 class _Preset(NamedTuple):
@@ -30,7 +31,7 @@ _REST = 1e-6  # of the features' variance that needs no direction
 def make_potential(preset="default", species=None, *, verbose=0):
     """Return the recommended pipeline, unfitted: its `fit` chooses from the training set.
 
-    The steps are a `FeatureUnion` of `ZBL` and of `SOAP` on its principal components, and
+    The steps are a `FeatureUnion` of `SOAP` on its principal components and of `ZBL`, and
     `AutoGPR`. Cutoff, widths, radial functions and weights of `SOAP` follow from species and bond
     lengths (`hypers`), the range of the repulsion from the shortest distances, noise, weights of
     structures and the kind of solution from the labels. All presets follow the same rules and
@@ -81,7 +82,8 @@ def make_potential(preset="default", species=None, *, verbose=0):
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
     pca = PrincipalComponents(size.n_components, rest=_REST)
     projected = Pipeline([("soap", soap), ("pca", pca)])
-    features = FeatureUnion([("zbl", ZBL(species=species, cache=False)), ("soap", projected)])
+    repulsion = ZBL(species=species, cache=False)
+    features = SharedUnion([("soap", projected), ("zbl", repulsion)])
     regressor = AutoGPR(
         noise=size.noise,
         n_sparse=size.n_sparse,

@@ -1,6 +1,6 @@
 """Plain containers: structures as arrays, features with their derivatives, targets."""
 
-from skpot.data._batch import StructureBatch, as_batch
+from skpot.data._batch import SharedBatch, StructureBatch, as_batch
 from skpot.data._checks import check_pair_distances, check_structures
 from skpot.data._derivatives import (
     JacobianBlock,
@@ -32,6 +32,7 @@ __all__ = [
     "RowMap",
     "ScaleColumns",
     "SelectColumns",
+    "SharedBatch",
     "SpeciesMap",
     "StructureBatch",
     "StructureInfo",

@@ -133,6 +133,46 @@ class StructureBatch:
         return self._of_numbers[1]
 
 
+class SharedBatch(StructureBatch):
+    """Structures that several descriptors look at: keys and the longest search are kept.
+
+    Its arrays must not be changed.
+
+    Parameters
+    ----------
+    batch : StructureBatch
+        The structures.
+    """
+
+    def __init__(self, batch):
+        geometry = batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets
+        super().__init__(*geometry, batch.given)
+        self._info = None
+        self._longest = 0.0, None  # cutoff and graph
+
+    def info(self):
+        """Return the `StructureInfo` of the structures."""
+        if self._info is None:
+            self._info = super().info()
+        return self._info
+
+    def neighbors(self, cutoff):
+        """Return the `NeighborGraph` within `cutoff` (Å), part of a longer search if there was one.
+
+        Raises
+        ------
+        ValueError
+            As in `StructureBatch.neighbors`.
+        """
+        longest, graph = self._longest
+        if graph is not None and 0.0 < cutoff < longest:
+            return graph.within(cutoff)
+        if graph is None or cutoff != longest:
+            graph = super().neighbors(cutoff)
+            self._longest = cutoff, graph
+        return graph
+
+
 def as_batch(X, search_follows=False):
     """Check structures and convert them; a `StructureBatch` passes through.
 

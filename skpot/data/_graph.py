@@ -43,6 +43,13 @@ class NeighborGraph:
         take_pairs(self.pairs, atoms, start, shift, neighbor, vector)
         return NeighborGraph(Pairs(start, neighbor, vector), offsets)
 
+    def within(self, cutoff):
+        """Return the pairs closer than a shorter cutoff (Å)."""
+        pairs = self.pairs
+        near = np.einsum("ij,ij->i", pairs.vector, pairs.vector) < cutoff**2
+        start = np.concatenate([[0], np.cumsum(near)])[pairs.start]
+        return NeighborGraph(Pairs(start, pairs.neighbor[near], pairs.vector[near]), self.offsets)
+
     @classmethod
     def concatenate(cls, graphs):
         """Return one graph of the structures of several."""

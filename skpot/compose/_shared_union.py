@@ -1,0 +1,29 @@
+"""Descriptors side by side, which look at the structures once."""
+
+from sklearn.pipeline import FeatureUnion
+
+from ..data import AtomicFeatures, SharedBatch, as_batch
+
+
+class SharedUnion(FeatureUnion):
+    """A `FeatureUnion` whose descriptors share the check of structures and the longest search.
+
+    The descriptor with the longest cutoff comes first, since shorter searches are parts of it.
+    """
+
+    def fit(self, X, y=None, **fit_params):
+        """Fit the descriptors, as `FeatureUnion.fit` does."""
+        return super().fit(_shared(X), y, **fit_params)
+
+    def fit_transform(self, X, y=None, **params):
+        """Fit the descriptors and return the features, as `FeatureUnion.fit_transform` does."""
+        return super().fit_transform(_shared(X), y, **params)
+
+    def transform(self, X, **params):
+        """Return the features, as `FeatureUnion.transform` does."""
+        return super().transform(_shared(X), **params)
+
+
+def _shared(X):
+    """Return structures as one batch for all; features are for steps that take features."""
+    return X if isinstance(X, AtomicFeatures) else SharedBatch(as_batch(X, search_follows=True))
