@@ -11,7 +11,7 @@ from tests.project import PACKAGE, ROOT, imports, python_files, where
 # What the lowest layer may use beside the standard library.
 CORE_MAY_USE = {"numpy", "numba", "llvmlite", "skpot"}  # llvmlite: what numba compiles with
 
-ASE_DOORS = ("data/_ase.py", "md/", "datasets/generate/", "testing/")
+ASE_DOORS = ("data/_ase.py", "data/_extxyz.py", "md/", "datasets/generate/", "testing/")
 
 
 def lint_imports(folder):

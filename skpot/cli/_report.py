@@ -7,7 +7,6 @@ from skpot.data._elements import SYMBOLS
 from skpot.metrics import calibration_error, error_correlation, residual_report, summary
 from skpot.metrics._uncertainty import errors_and_deviations
 
-from ..exceptions import InputError
 from ._console import reading, say, title
 
 GPA = 160.21766208  # GPa in one eV/Å³
@@ -20,12 +19,8 @@ _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 def read_file(paths, keys):
     """Read labelled structures from files; return also what was used as labels."""
-    names = " ".join(map(str, paths))
-    with reading(names):
-        X, y, report = read(paths, **keys, return_report=True)
-    if not X:
-        raise InputError(f"{names} holds no structures.")
-    return X, y, report
+    with reading(" ".join(map(str, paths))):
+        return read(paths, **keys, return_report=True)
 
 
 def describe(name, X, y, report=None):

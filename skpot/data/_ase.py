@@ -3,13 +3,13 @@
 import contextlib
 import io
 import os
-import re
 from typing import NamedTuple
 
 import numpy as np
 
-from ..exceptions import InputError, LabelError
+from ..exceptions import InputError, LabelError, SkpotError
 from ._elements import covalent_radius, electronegativity
+from ._extxyz import parse_header, tell_of_nameless
 from ._structure_info import cell_volumes
 
 NOTHING = {}
@@ -28,9 +28,10 @@ def read_frames(path, index=":"):
     Returns
     -------
     frames : list[Atoms]
-        With their calculators, which hold the labels.
+        One at least, with their calculators, which hold the labels.
     """
     path = os.fspath(path)
+    chosen = "" if index in (":", None) else f" (index {index!r})"
     frames = []
     try:
         for atoms in _frames(path, index):
@@ -39,9 +40,10 @@ def read_frames(path, index=":"):
         if isinstance(error, OSError) and error.filename:
             raise
         where = f", frame {len(frames)}" if frames else ""
-        raise InputError(
-            f"{path}{where} cannot be read: {type(error).__name__}: {error}"
-        ) from error
+        cause = "" if isinstance(error, SkpotError) else f"{type(error).__name__}: "
+        raise InputError(f"{path}{where} cannot be read{chosen}: {cause}{error}") from error
+    if not frames:
+        raise InputError(f"{path} has no structures there{chosen}")
     return frames
 
 
@@ -54,12 +56,20 @@ def _frames(path, index):
         return _rows(path, index)
     source, options = path, {"do_not_split_by_at_sign": True}
     if kind == "extxyz":
-        options |= {"format": kind, "properties_parser": _header}
+        tell_of_nameless(path)
+        options |= {"format": kind, "properties_parser": parse_header}
         if get_compression(path)[1]:
             # This reader jumps back and forth, which costs a decompression each time.
             with open_with_compression(path) as file:
                 source = io.StringIO(file.read())
-    return iread(source, index=index, **options)
+    frames = iread(source, index=index, **options)
+    return map(_without_energy, frames) if kind.startswith("lammps-dump") else frames
+
+
+def _without_energy(atoms):
+    """Take off the energy of zero that ASE's readers of LAMMPS dumps make up."""
+    stored_results(atoms).pop("energy", None)
+    return atoms
 
 
 def _rows(path, index):
@@ -77,17 +87,6 @@ def _rows(path, index):
         atoms = row.toatoms()
         atoms.info = dict(row.key_value_pairs) | ({"data": row.data} if row.data else {})
         yield atoms
-
-
-def _header(line):
-    """Parse a header of extended XYZ; stress and virials may have other than nine numbers."""
-    from ase.io.extxyz import key_val_str_to_dict
-
-    try:
-        return key_val_str_to_dict(line)
-    except ValueError:
-        renamed = re.sub(r"(?<!\S)(stress|virial)(?=\s|=|$)", r"\1:", line)
-        return {name.removesuffix(":"): v for name, v in key_val_str_to_dict(renamed).items()}
 
 
 def stored_results(atoms):

@@ -4,9 +4,14 @@ import warnings
 
 from ..exceptions import LabelError, LabelWarning
 from ._ase import calculator_labels
-from ._checks import some, summarize
+from ._checks import as_list, some, summarize
 from ._label_columns import label_columns
 from ._label_values import one_kind_of_energy, without_empty_stress
+
+# What calculators call the kinds of labels.
+_ENERGIES = ("energy", "free_energy")
+_PROPERTIES = {"free energy": _ENERGIES, "energy": _ENERGIES, "forces": ("forces",)}
+_PROPERTIES |= {"stress": ("stress",), "virial": ("stress",)}
 
 
 def labels_of_calculators(structures, stacklevel=2):
@@ -24,6 +29,7 @@ def labels_of_calculators(structures, stacklevel=2):
     energies, forces, stresses : list
         An entry for each structure, None where there is none.
     """
+    structures = as_list(structures) if len(structures) else []
     labels, problems = [], {}
     for i, atoms in enumerate(structures):
         try:
@@ -36,23 +42,26 @@ def labels_of_calculators(structures, stacklevel=2):
             ) from error
     if problems:
         raise LabelError(summarize(problems, len(structures)))
-    _tell_of_others(structures, stacklevel + 1)
+    _tell_of_others(structures, labels, stacklevel + 1)
     energy, free, forces, stress = map(list, zip(*labels)) if labels else ([], [], [], [])
     has_forces = any(f is not None for f in forces)
     energy = one_kind_of_energy(energy, free, has_forces, stacklevel=stacklevel + 1)
     return energy, forces, without_empty_stress(structures, stress, stacklevel + 1)
 
 
-def _tell_of_others(structures, stacklevel):
-    """Warn of labels in `info` and `arrays` of structures whose calculator has nothing."""
-    silent = [i for i, atoms in enumerate(structures) if atoms.calc is None]
-    columns = [c for c in label_columns([structures[i] for i in silent]) if c.role == "label"]
-    if columns:
-        found = [silent[i] for i in sorted(set().union(*(c.values for c in columns)))]
+def _tell_of_others(structures, labels, stacklevel):
+    """Warn of labels in `info` and `arrays` of structures whose calculators have none such."""
+    lost = {}
+    for column in label_columns(structures):
+        if column.role == "label" and not column.standard:
+            for i in column.values:
+                if all(getattr(labels[i], name) is None for name in _PROPERTIES[column.kind]):
+                    lost.setdefault(i, set()).add(column.name)
+    if lost:
         warnings.warn(
-            f"{len(found)} structures have no calculator, but {sorted({c.name for c in columns})} "
-            f"in info or arrays: structures {some(found)}. Only calculators are asked; pass these "
-            "to Targets, or read the file with skpot.read.",
+            f"{len(lost)} structures have {sorted(set().union(*lost.values()))} in info or arrays, "
+            f"which no calculator of theirs knows: structures {some(sorted(lost))}. Only "
+            "calculators are asked; pass these to Targets, or read the file with skpot.read.",
             LabelWarning,
             stacklevel=stacklevel,
         )

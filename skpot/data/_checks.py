@@ -19,6 +19,7 @@ MIN_DISTANCE = 0.32  # Å, 0.6 Bohr
 # can be fitted. The closest atoms in published sets are at 0.48 (iron under compression).
 CROWDED = 0.4
 MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
+_LARGEST_CELL = 1e7  # Å
 _MAX_SHOWN = 10
 
 
@@ -83,7 +84,7 @@ def check_and_extract(X, search_follows=False):
         positions (n_atoms_total, 3), numbers (n_atoms_total,), cells (n_structures, 3, 3),
         pbc (n_structures, 3), offsets (n_structures + 1,).
     """
-    structures = _as_list(X)
+    structures = as_list(X)
     arrays = positions, numbers, cells, pbc, offsets = extract_arrays(structures)
     problems = {}  # structure -> text; the first problem of a structure hides the others
 
@@ -178,7 +179,7 @@ def _is_structure(value):
     return all(hasattr(value, name) for name in ("positions", "numbers", "cell", "pbc"))
 
 
-def _as_list(X):
+def as_list(X):
     """Return the structures of X in a list or say what X is instead."""
     if _is_structure(X):
         formula = X.get_chemical_formula() if hasattr(X, "get_chemical_formula") else "one"
@@ -236,9 +237,10 @@ def _by_structure(atoms, offsets):
 
 
 def _cell_problems(cells, pbc):
-    finite = np.isfinite(cells).all(axis=(1, 2))
+    finite = (np.abs(cells) < _LARGEST_CELL).all(axis=(1, 2))
     for i in np.flatnonzero(~finite):
-        yield i, "cell is not finite"
+        yield i, "cell is not finite or beyond 10^7 Å"
+    cells = np.where(finite[:, None, None], cells, 1.0)
     lengths = np.sqrt((cells**2).sum(axis=2))
     missing = pbc & (lengths == 0)
     for i in np.flatnonzero(missing.any(axis=1)):

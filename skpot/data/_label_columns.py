@@ -77,6 +77,8 @@ def _fits(column, value, n_atoms):
     if "energy" in column.kind:
         return column.role == "label" or _is_number(value)
     shape = np.shape(value)
+    if column.role == "component":
+        return shape == ((n_atoms,) if column.kind == "forces" else ())
     return shape == (n_atoms, 3) if column.kind == "forces" else np.prod(shape) in (6, 9)
 
 

@@ -31,6 +31,23 @@ _ABOUT_LABELS = re.compile(
 )
 _LOOKS_LIKE = (("free energy", "freeenergy"), ("energy", "energy"), ("forces", "force"))
 _LOOKS_LIKE += (("stress", "stress"), ("virial", "virial"))
+# What could be labels, though nothing in it says so, or as something else than is asked for.
+_ANY = f"(?:{'|'.join(_REFERENCE)})*"
+_OTHERS = {
+    "other": {
+        "energy": "e|pe|epot|etotal|poteng|toteng|eform|enthalpy",
+        "forces": "f",
+        "stress": "pressure|press",
+    },
+    "minus": {"forces": "(?:energy)?grad(?:ients?)?"},
+    "component": {"forces": "f(?:orces?)?[xyz]", "stress": "(?:stress|pressure|p|s)[xyz]{2}"},
+}
+_OTHERS = [
+    (kind, role, re.compile(f"{_ANY}(?:{nouns}){_ANY}"))
+    for role, kinds in _OTHERS.items()
+    for kind, nouns in kinds.items()
+]
+_UNITS = {"hartree", "ha", "rydberg", "ry", "kcal", "kj", "mev", "gpa", "kbar", "bar"}
 
 
 def _pattern(kind):
@@ -54,17 +71,24 @@ def label_kind(name):
     -------
     kind : {"energy", "free energy", "forces", "stress", "virial"} or None
         None if it has nothing to do with labels.
-    role : {"label", "of atoms", "other"} or None
-        Whether it is a reference label; a quantity of single atoms, which is none; or something
-        else, such as the prediction of another model.
+    role : {"label", "of atoms", "minus", "component", "other unit", "other"} or None
+        Whether it is a reference label; a quantity of single atoms, minus the label, a component
+        of it or in another unit, which are none; or something else, such as the prediction of
+        another model.
     """
     plain = re.sub(r"[\W_]+", "", str(name)).lower()
     for kind, pattern in _LABELS.items():
         if pattern.fullmatch(plain):
             return kind, "label"
+    for kind, role, pattern in _OTHERS:
+        if pattern.fullmatch(plain):
+            return kind, role
     kind = next((kind for kind, word in _LOOKS_LIKE if word in plain), None)
     if kind is None and _OF_ATOMS.search(plain):
         kind = "energy"  # "energies" is all that has no such word in it
     if kind is None or _ABOUT_LABELS.search(plain):
         return None, None
-    return kind, "of atoms" if _OF_ATOMS.search(plain) else "other"
+    if _OF_ATOMS.search(plain):
+        return kind, "of atoms"
+    words = re.split(r"[\W_]+", str(name).lower())
+    return kind, "other" if _UNITS.isdisjoint(words) else "other unit"

@@ -1,21 +1,36 @@
 """Files to structures and targets."""
 
 import os
+import re
 import warnings
 
 import numpy as np
 
 from skpot.data._ase import lookup, read_frames, without_calculator
-from skpot.data._checks import summarize
+from skpot.data._checks import some, summarize
 from skpot.data._label_blocks import real_array
 from skpot.data._label_columns import Column, choose, choose_stress, label_columns, options
+from skpot.data._label_names import label_kind
 from skpot.data._label_report import LabelReport, ranges
 from skpot.data._label_values import one_kind_of_energy, without_empty_stress
 from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
-from skpot.exceptions import LabelError, LabelWarning, StructureError
+from skpot.exceptions import InputTypeError, LabelError, LabelWarning
 
 _SIX = "six numbers, read as xx yy zz yz xz xy"
+# Why something that looks like a label is not used.
+_NOTES = {
+    "other": "no name of reference labels",
+    "of atoms": "of single atoms",
+    "misfit": "not of the size of such a label",
+    "minus": "minus the forces",
+    "component": "a single component",
+    "other unit": "in another unit",
+}
+_OTHER_UNIT = re.compile(
+    r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
+    re.IGNORECASE,
+)
 
 
 def read(
@@ -100,52 +115,73 @@ def read(
         raise LabelError(
             f"stress_key={stress_key!r} and virial_key={virial_key!r} both name stress: give one"
         )
-    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-    if not paths:
-        raise LabelError("no file to read: the list of paths is empty")
-    frames = [atoms for p in paths for atoms in read_frames(p, index)]
-    _refuse_misspelt(frames)
+    if not (index is None or isinstance(index, str | int | np.integer | slice)):
+        raise InputTypeError(f"index must be an integer, a slice or text, got {index!r}")
+    frames = [atoms for p in _paths(path) for atoms in read_frames(p, index)]
 
     given = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
     given = {kind: _named(frames, kind, key) for kind, key in given.items() if key}
     labels = _Labels(frames, label_columns(frames), given)
-    groups = None
-    if group_key:
-        groups = _values(frames, "group_key", group_key)
+    groups = _groups(frames, group_key) if group_key else None
     targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
     report = labels.report()
     _warn_about_unused(report)
+    _warn_about_units(frames)
+    _warn_about_fixed_atoms(frames, targets)
     X = [without_calculator(atoms) for atoms in frames]
     return (X, targets, report) if return_report else (X, targets)
 
 
-def _refuse_misspelt(frames):
-    """Refuse headers that ASE reads past: it would lose the cell, or the columns of labels."""
-    problems = {}
-    for i, atoms in enumerate(frames):
-        for name in atoms.info:
-            proper = str(name).capitalize()
-            if proper in ("Lattice", "Properties") and name != proper:
-                problems[i] = f"has {name!r} in its header, which is only understood as {proper!r}"
-    if problems:
-        raise StructureError(summarize(problems, len(frames)))
+def _paths(path):
+    """Return a list of the names of files."""
+    several = hasattr(path, "__iter__") and not (isinstance(path, bytes) or hasattr(path, "read"))
+    paths = list(path) if several and not isinstance(path, str | os.PathLike) else [path]
+    for name in paths:
+        if not isinstance(name, str | os.PathLike):
+            kind = type(name).__name__
+            raise InputTypeError(
+                f"path must be the name of a file or a list of names, got a {kind}"
+            )
+    if not paths:
+        raise LabelError("no file to read: the list of paths is empty")
+    return paths
 
 
-def _values(frames, option, key):
+def _groups(frames, key):
+    """Return what the structures belong to."""
     values = [lookup(atoms, key) for atoms in frames]
-    if frames and all(value is None for value in values):
-        names = sorted({column.name for column in label_columns(frames)})
-        raise LabelError(
-            f"{option}={key!r}: no frame has it. What looks like a label there: "
-            f"{names or 'nothing'}"
-        )
+    if all(value is None for value in values):
+        names = sorted({str(name) for atoms in frames for name in atoms.info})
+        raise LabelError(f"group_key={key!r}: no frame has it. There are {names or 'no keys'}")
+    arrays = {
+        i: f"{key!r} is an array of shape {np.shape(value)}, no name of a group"
+        for i, value in enumerate(values)
+        if np.ndim(value)
+    }
+    if arrays:
+        raise LabelError(summarize(arrays, len(frames)))
     return values
 
 
 def _named(frames, kind, key):
     """Return the column that the user named."""
-    values = enumerate(_values(frames, f"{kind}_key", key))
-    return Column(kind, "label", key, False, {i: v for i, v in values if v is not None})
+    values = {
+        i: value for i, atoms in enumerate(frames) if (value := lookup(atoms, key)) is not None
+    }
+    if not values:
+        names = sorted({column.name for column in label_columns(frames)})
+        raise LabelError(
+            f"{kind}_key={key!r}: no frame has it. What looks like a label there: "
+            f"{names or 'nothing'}"
+        )
+    if {kind, label_kind(key)[0]} == {"stress", "virial"}:
+        warnings.warn(
+            f"{key!r} is read as {kind}, as {kind}_key says. If it is what it is called, type "
+            f"{options([Column(label_kind(key)[0], '', key, False, {})])}.",
+            LabelWarning,
+            stacklevel=4,
+        )
+    return Column(kind, "label", key, False, values)
 
 
 class _Labels:
@@ -238,13 +274,10 @@ class _Labels:
     def _unused(self, column, instead):
         if column.use("").kind in {kind.replace("virial", "stress") for kind in self.given}:
             return column.use("another was named")
-        if column.role == "of atoms":
-            missing = set(column.values) - set(instead.frames if instead else ())
-            return column.use("of single atoms", looked_for=bool(missing))
-        if column.role == "misfit":
-            return column.use("not of the size of such a label", looked_for=True)
-        if column.role == "other":
-            return column.use("no name of reference labels", looked_for=True)
+        missing = set(column.values) - set(instead.frames if instead else ())
+        if column.role in _NOTES:
+            looked_for = column.role != "of atoms" or bool(missing)
+            return column.use(_NOTES[column.role], looked_for=looked_for)
         return column.use(f"{instead.name!r} is used")
 
 
@@ -257,11 +290,47 @@ def _squared(stress):
 
 def _warn_about_unused(report):
     told = [use for use in report.unused if use.looked_for]
-    if told:
-        names = ", ".join(f"{u.name!r} (frames {ranges(u.frames)}: {u.note})" for u in told)
+    if not told:
+        return
+    names = ", ".join(f"{u.name!r} (frames {ranges(u.frames)}: {u.note})" for u in told)
+    nameable = [Column(u.kind, "", u.name, False, {}) for u in told if u.note == _NOTES["other"]]
+    hint = f" If it should be, name it: {options(nameable)}." if nameable else ""
+    warnings.warn(f"what looks like labels is not used: {names}.{hint}", LabelWarning, stacklevel=3)
+
+
+def _warn_about_units(frames):
+    """Warn if a file says that it has other units."""
+    said = {}
+    for i, atoms in enumerate(frames):
+        for name, value in atoms.info.items():
+            if isinstance(value, str) and "unit" in str(name).lower() and _OTHER_UNIT.search(value):
+                said.setdefault(f"{name}={value}", []).append(i)
+    if said:
+        where = ", ".join(f"{text!r} (frames {ranges(found)})" for text, found in said.items())
         warnings.warn(
-            f"what looks like labels is not used: {names}. If it should be, name it: "
-            f"{options([Column(u.kind, '', u.name, False, {}) for u in told])}.",
+            f"the file says {where}, but labels are taken as they are: eV, eV/Å and eV/Å³. Convert "
+            "them before.",
+            LabelWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_about_fixed_atoms(frames, targets):
+    """Warn of forces of zero on fixed atoms only: constraints make them, and they are no labels."""
+    found = []
+    for i, (atoms, forces) in enumerate(zip(frames, targets.forces or (), strict=False)):
+        fixed = {
+            int(k) for c in atoms.constraints if hasattr(c, "index") for k in np.ravel(c.index)
+        }
+        if fixed and forces is not None and len(forces) == len(atoms):
+            zero = np.flatnonzero(~forces.any(axis=1))
+            if fixed == set(zero.tolist()) and len(zero) < len(atoms):
+                found.append(i)
+    if found:
+        warnings.warn(
+            f"in {len(found)} structures the fixed atoms, and only they, have forces of zero: "
+            f"structures {some(found)}. If a constraint made them zero, they are no labels: set "
+            "these rows to NaN.",
             LabelWarning,
             stacklevel=3,
         )

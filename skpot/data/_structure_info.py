@@ -65,8 +65,9 @@ def cell_volumes(cells):
     array([ 8., nan])
     """
     cells = np.asarray(cells, dtype=np.float64)
-    volumes = np.abs(np.linalg.det(cells))
-    lengths = np.sqrt((cells**2).sum(axis=2)).prod(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused elsewhere
+        volumes = np.abs(np.linalg.det(cells))
+        lengths = np.sqrt((cells**2).sum(axis=2)).prod(axis=1)
     return np.where(volumes > _FLAT * lengths, volumes, np.nan)
 
 

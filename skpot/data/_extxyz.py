@@ -1,0 +1,71 @@
+"""Extended XYZ: what ASE would read past or leave out without a word."""
+
+import re
+
+import numpy as np
+
+from ..exceptions import LabelError, LabelWarning, warn_once
+from ._label_names import label_kind
+
+# Other programs, GPUMD for one, read these in any case.
+_PROPER = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+_ANY_CASE = re.compile(rf"(?<!\S)({'|'.join(_PROPER)})(?=\s*=)", re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*"|{[^}]*}|\[[^]]*\]')
+_NAME = re.compile(r"([^\s=]+)\s*=")
+_COLUMNS = "species:S:1:pos:R:3"
+
+
+def parse_header(line):
+    """Return what the second line of a frame says, by name.
+
+    Unlike ASE's own, this takes stress and virials with other than nine numbers, and keeps all nine
+    of a stress, so that a matrix which is not symmetric is found out.
+    """
+    from ase.io.extxyz import key_val_str_to_dict
+
+    line = _ANY_CASE.sub(lambda match: _PROPER[match[1].lower()], line)
+    _refuse_doubles(line)
+    try:
+        found = key_val_str_to_dict(line)
+    except ValueError:
+        renamed = re.sub(r"(?<!\S)(stress|virial)(?=\s|=|$)", r"\1:", line)
+        found = {name.removesuffix(":"): v for name, v in key_val_str_to_dict(renamed).items()}
+    if np.shape(found.get("stress")) == (3, 3):
+        found["stress"] = found["stress"].ravel()
+    return found
+
+
+def _refuse_doubles(line):
+    """Refuse names that occur twice, of which only the last would count."""
+    names = _NAME.findall(_QUOTED.sub("", line))
+    for name in {name for name in names if names.count(name) > 1}:
+        if name in _PROPER.values() or label_kind(name)[1] == "label":
+            raise LabelError(f"its header has {name!r} twice")
+
+
+def tell_of_nameless(path):
+    """Warn of numbers in the first frame of a file that nothing gives a name to."""
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(path) as file:
+        _, line, row = (file.readline() for _ in range(3))
+    match = re.search(r"(?<!\S)Properties\s*=\s*\"?([^\s\"]+)", line, re.IGNORECASE)
+    named = sum(int(n) for n in (match[1] if match else _COLUMNS).split(":")[2::3] if n.isdigit())
+    columns = len(row.split())
+    nameless = []
+    if columns >= named + 3:  # a vector: fewer are charges and the like
+        nameless.append(f"{columns - named} of {columns} columns")
+    if _is_fraction(line):  # integers count frames or steps
+        nameless.append(f"the number {line.strip()}")
+    if nameless:
+        warn_once(
+            f"nameless numbers in {path}",
+            f"{path}: the first frame does not say what {' and '.join(nameless)} are, so they are "
+            "not read. If they are labels, name them in the second line of each frame, such as "
+            f"Properties={_COLUMNS}:forces:R:3 energy=-1.0",
+            LabelWarning,
+        )
+
+
+def _is_fraction(text):
+    return re.fullmatch(r"\s*[-+]?\d*\.\d*(e[-+]?\d+)?\s*", text, re.IGNORECASE) is not None
