@@ -7,11 +7,7 @@ from ._ase import extract_arrays
 from ._batch import StructureBatch
 from ._features import AtomicFeatures
 from ._graph import rows_of
-from ._structure_info import digest
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+from ._structure_info import GOLDEN, digest, scrambled
 
 _LABELS = (
     "energy",
@@ -88,17 +84,9 @@ def environment_order(features):
 
 
 def mixed(keys, numbers):
-    """Return keys (n,) of uint64 for pairs of a key and a number that is no less than zero.
-
-    The finalizer of splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014): all bits of the
-    input decide on every bit of the result.
-    """
-    with np.errstate(over="ignore"):
-        x = np.asarray(keys, dtype=np.uint64)
-        x = x + (np.asarray(numbers).astype(np.uint64) + np.uint64(1)) * _GOLDEN
-        for shift, factor in zip(_SHIFTS[:2], _FACTORS, strict=True):
-            x = (x ^ (x >> shift)) * factor
-        return x ^ (x >> _SHIFTS[2])
+    """Return keys (n,) of uint64 for pairs of a key and a number that is no less than zero."""
+    numbers = np.asarray(numbers).astype(np.uint64)
+    return scrambled(np.asarray(keys, dtype=np.uint64) + numbers * GOLDEN)
 
 
 def keyed_uniform(keys, seed):

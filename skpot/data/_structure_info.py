@@ -8,6 +8,7 @@ import numpy as np
 
 # Sine-like volume of the unit cell vectors below which they count as dependent.
 _FLAT = 1e-6
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # what splitmix64 counts by
 
 
 class StructureInfo(NamedTuple):
@@ -96,9 +97,9 @@ def structure_keys(positions, numbers, cells, pbc, offsets):
     of_atoms = np.column_stack([numbers.astype(np.uint64), _bits(positions)])
     of_cells = np.column_stack([_bits(cells.reshape(n, 9)), pbc.astype(np.uint64)])
     place = np.arange(len(positions)) - np.repeat(offsets[:-1], np.diff(offsets))
-    atoms = _mixed(of_atoms + _mixed(4 * place[:, None] + np.arange(4))).sum(axis=1)
-    total = _mixed(of_cells + _mixed(np.arange(12) - 12)).sum(axis=1)
-    return _mixed(total + np.add.reduceat(atoms, offsets[:-1]))
+    atoms = scrambled(of_atoms + scrambled(4 * place[:, None] + np.arange(4))).sum(axis=1)
+    total = scrambled(of_cells + scrambled(np.arange(12) - 12)).sum(axis=1)
+    return scrambled(total + np.add.reduceat(atoms, offsets[:-1]))
 
 
 def _bits(numbers):
@@ -106,9 +107,12 @@ def _bits(numbers):
     return (np.asarray(numbers, dtype=np.float64) + 0.0).view(np.uint64)
 
 
-def _mixed(words):
-    """Return 64-bit words of which each bit depends on all bits of those given (splitmix64)."""
-    words = words.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+def scrambled(words):
+    """Return 64-bit words of which each bit depends on all bits of those given.
+
+    The generator splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014).
+    """
+    words = words.astype(np.uint64) + GOLDEN
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

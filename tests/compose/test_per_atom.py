@@ -221,7 +221,7 @@ def _doubled_in_single_precision(rows):
         VarianceThreshold(1e-4),
         FunctionTransformer(_doubled_in_single_precision),
     ],
-    ids=str,
+    ids=lambda step: type(step).__name__,
 )
 def test_features_in_single_precision(wrapper, transformer):
     X = sample_structures()[:3]
