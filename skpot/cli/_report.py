@@ -4,6 +4,7 @@ import numpy as np
 
 from skpot.data import Targets, read
 from skpot.data._elements import SYMBOLS
+from skpot.data._label_checks import check_label_values
 from skpot.metrics import calibration_error, error_correlation, residual_report, summary
 from skpot.metrics._uncertainty import errors_and_deviations
 
@@ -20,7 +21,9 @@ _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 def read_file(paths, keys):
     """Read labelled structures from files; return also what was used as labels."""
     with reading(" ".join(map(str, paths))):
-        return read(paths, **keys, return_report=True)
+        X, y, report = read(paths, **keys, return_report=True)
+        check_label_values(y, X)
+    return X, y, report
 
 
 def describe(name, X, y, report=None):

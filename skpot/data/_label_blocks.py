@@ -91,11 +91,7 @@ def segments(forces, n):
     """Return forces (n_labelled_atoms, 3) and offsets (n + 1,)."""
     if forces is None:
         return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
-    if len(forces) != n:
-        raise LabelError(
-            f"got {n} energies but {len(forces)} arrays of forces; "
-            "give one per structure, None where there is none"
-        )
+    _same_number(forces, n, "arrays of forces")
     arrays = _each(_forces, forces, "forces")
     counts = np.array([0 if array is None else len(array) for array in arrays], dtype=np.int64)
     parts = [array for array in arrays if array is not None]
@@ -124,11 +120,7 @@ def stresses(stress, n):
     has = np.zeros(n, dtype=bool)
     if stress is None:
         return None, has
-    if len(stress) != n:
-        raise LabelError(
-            f"got {n} energies but {len(stress)} stresses; "
-            "give one per structure, None where there is none"
-        )
+    _same_number(stress, n, "stresses")
     rows = np.full((n, 6), np.nan)
     for i, array in enumerate(_each(_stress, stress, "stress")):
         if array is not None:
@@ -153,7 +145,12 @@ def names(groups, n):
     if groups is None:
         return None
     _same_number(groups, n, "groups")
-    return np.array(["" if name is None else str(name) for name in groups], dtype=np.str_)
+    return np.array(["" if _is_no_name(name) else str(name) for name in groups], dtype=np.str_)
+
+
+def _is_no_name(name):
+    """Whether there is none; tables have NaN there."""
+    return name is np.ma.masked or _is_missing(name) or (isinstance(name, float) and name != name)
 
 
 def sigmas(sigma, n, name):
@@ -192,8 +189,15 @@ def force_sigmas(sigma, offsets):
 
 
 def _same_number(values, n, name):
+    hint = "give one per structure, None where there is none"
+    if (
+        isinstance(values, str)
+        or not hasattr(values, "__len__")
+        or getattr(values, "shape", 1) == ()
+    ):
+        raise LabelError(f"got {n} energies but {values!r} as {name}; {hint}")
     if len(values) != n:
-        raise LabelError(f"got {n} energies but {len(values)} {name}; give one per structure")
+        raise LabelError(f"got {n} energies but {len(values)} {name}; {hint}")
 
 
 def _voigt(matrix):

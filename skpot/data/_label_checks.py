@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from skpot.data._ase import extract_arrays
 from skpot.data._checks import some, summarize
 from skpot.data._label_warnings import (
     composition,
@@ -11,6 +12,7 @@ from skpot.data._label_warnings import (
     warn_about_forces,
     warn_about_stress,
 )
+from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
 from skpot.exceptions import LabelError, LabelWarning, warn_once
 
@@ -113,6 +115,28 @@ def check_targets(
     if keys is not None:
         warn_about_duplicates(labels, np.asarray(keys))
     return labels
+
+
+def check_label_values(labels, structures):
+    """Refuse labels that are no finite numbers of a possible size, as a fit to them would.
+
+    Parameters
+    ----------
+    labels : Targets
+        Labels.
+    structures : list[Atoms]
+        Their structures.
+
+    Raises
+    ------
+    LabelError
+        With the indices of all such structures.
+    """
+    _, numbers, cells, _, offsets = extract_arrays(structures)
+    exists = np.isfinite(cell_volumes(cells))
+    labels = _without_empty_stress(labels, exists)[0]
+    largest = _LARGEST if np.all(numbers > 0) else {}
+    _raise_for_values(labels, np.diff(offsets), exists, largest)
 
 
 def targets_of(y, n=None):

@@ -15,7 +15,7 @@ from skpot.data._label_report import LabelReport, ranges
 from skpot.data._label_values import one_kind_of_energy, without_empty_stress
 from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
-from skpot.exceptions import InputTypeError, LabelError, LabelWarning
+from skpot.exceptions import InputTypeError, LabelError, LabelWarning, StructureError
 
 _SIX = "six numbers, read as xx yy zz yz xz xy"
 # Why something that looks like a label is not used.
@@ -118,6 +118,9 @@ def read(
     if not (index is None or isinstance(index, str | int | np.integer | slice)):
         raise InputTypeError(f"index must be an integer, a slice or text, got {index!r}")
     frames = [atoms for p in _paths(path) for atoms in read_frames(p, index)]
+    empty = {i: "has no atoms" for i, atoms in enumerate(frames) if not len(atoms)}
+    if empty:
+        raise StructureError(summarize(empty, len(frames)))
 
     given = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
     given = {kind: _named(frames, kind, key) for kind, key in given.items() if key}

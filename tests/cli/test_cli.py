@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -334,6 +335,24 @@ def test_evaluate_without_common_labels(folder):
     result = run("evaluate", folder / "energies.skpot", folder / "forces.xyz")
     assert result.exit_code == 0, result.output
     assert "squared error" not in result.output
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "-1e12"])
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_labels_that_cannot_be_are_refused_where_they_are(folder, command, value):
+    lines = (folder / "test.xyz").read_text().splitlines()
+    second = int(lines[0]) + 3  # the header of the second frame
+    lines[second] = re.sub(r"\benergy=\S+", f"energy={value}", lines[second])
+    path = folder / "odd.xyz"
+    path.write_text("\n".join(lines))
+    command = (
+        [command, path, "-o", folder / "odd.skpot"]
+        if command == "fit"
+        else [command, folder / "model.skpot", path]
+    )
+    message = error(*command)
+    assert str(path) in message and "1 of 4 structures" in message
+    assert "structure 1: energy " in message and len(message) < 400
 
 
 def test_evaluate_takes_models_without_uncertainty(folder):

@@ -55,3 +55,19 @@ def test_masked_entries_are_missing():
     assert y.has_stress.tolist() == [False, True, True]
     assert Targets([1.0, NAType()]).has_energy.tolist() == [True, False]
     assert not Targets([1.0], [NAType()], [NAType()]).has_forces.any()
+
+
+@pytest.mark.parametrize(
+    "block", ["forces", "stress", "groups", "sigma_energy", "sigma_forces", "sigma_stress"]
+)
+@pytest.mark.parametrize("value", [0.1, np.array(0.1), "ab", [None], {}])
+def test_one_entry_for_each_structure(block, value):
+    with pytest.raises(LabelError, match=r"got 2 energies but .*give one per structure"):
+        Targets([-1.0, -2.0], **{block: value})
+
+
+def test_groups_that_are_missing_have_no_name():
+    missing = [None, float("nan"), np.nan, np.ma.masked, NAType()]
+    assert Targets([0.0] * 6, groups=[*missing, 5]).groups.tolist() == [""] * 5 + ["5"]
+    masked = np.ma.array(["a", "b"], mask=[False, True])
+    assert Targets([0.0, 0.0], groups=masked).groups.tolist() == ["a", ""]
