@@ -27,7 +27,9 @@ def suspected_units(energy, counts):
     Total energies are sums over atoms up to what bonds and strain change, which is small against
     them unless the energies of free atoms are subtracted. Then composition explains nothing, and
     that is no fault. So another unit is only suspected if it makes sense of the energies: if what
-    composition leaves unexplained is little with it, and much without.
+    composition leaves unexplained is little with it, and much without. Energies above zero count
+    from crystals, as those of formation and of EMT do: surfaces and clusters of a few sizes may
+    then look like anything.
 
     Parameters
     ----------
@@ -51,25 +53,30 @@ def suspected_units(energy, counts):
     unexplained = _unexplained(fractions, each)
     if unexplained < _UNEXPLAINED:
         return None
+    suspicion = _other_unit(fractions, energy, sizes, unexplained) if np.median(each) < 0 else None
+    apart = np.abs(each - _fitted(fractions, each)) > _APART
+    if suspicion is None and apart.mean() > _SHARE:
+        suspicion = (
+            f"those of one composition differ by more than {_APART:.0f} eV per atom: energies in "
+            "another unit, or of codes that put the zero of energy to different places"
+        )
+    return suspicion
+
+
+def _other_unit(fractions, energy, sizes, unexplained):
+    """Return in which unit the energies make more sense, as text, or None."""
+    each = energy / sizes
     limit = min(_EXPLAINED, _BETTER * unexplained)
     if _unexplained(fractions, energy) < limit:
         return _MAKES_SENSE + "energies per atom"
     mixes = {"energies per atom in some structures and total energies in others": sizes}
     for unit, factor in _UNITS.items():
         mixes[f"energies in {unit} in some structures and in eV in others"] = np.full(
-            len(rows), factor
+            len(each), factor
         )
     left = {text: _best_mix(fractions, each, factor) for text, factor in mixes.items()}
     best = min(left, key=left.get)
-    if left[best] < limit:
-        return _MAKES_SENSE + best
-    apart = np.abs(each - _fitted(fractions, each)) > _APART
-    if apart.mean() > _SHARE:
-        return (
-            f"those of one composition differ by more than {_APART:.0f} eV per atom: energies in "
-            "another unit, or of codes that put the zero of energy to different places"
-        )
-    return None
+    return _MAKES_SENSE + best if left[best] < limit else None
 
 
 def _fitted(fractions, each):

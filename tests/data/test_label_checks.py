@@ -159,6 +159,14 @@ def alloys():
     return np.array(energies), np.array(sizes), np.concatenate(numbers)
 
 
+def test_surfaces_and_clusters_by_the_energy_of_bulk_are_no_matter():
+    """EMT counts from bulk: slabs of any thickness have the same energy, clusters about that."""
+    for counts, each in (((8, 16), (3.0, 3.0)), ((3, 8), (4.5, 4.6)), ((8, 4), (1.6, 6.3))):
+        sizes = np.repeat(counts, 12)
+        y = np.repeat(each, 12) + RNG.normal(0, 0.2, 24)
+        assert not caught("composition", y, sizes, numbers=np.full(sizes.sum(), 29))
+
+
 UNITS = {"Hartree": 27.2114, "Rydberg": 13.6057, "kcal/mol": 1 / 23.0605, "kJ/mol": 1 / 96.4853}
 
 
