@@ -128,7 +128,7 @@ def warn_once(cause, message, category):
     indices and figures make each fold's message another one, and scikit-learn enters
     `warnings.catch_warnings`, after which Python has forgotten what it has shown. Here the line is
     that of whoever called skpot, scikit-learn or joblib, and the cause counts instead of the
-    message. Filters work as ever: "always" shows all, "error" raises.
+    message. Filters work as ever: "always" shows one for each call of the user's, "error" raises.
 
     Parameters
     ----------
@@ -139,18 +139,21 @@ def warn_once(cause, message, category):
     category : type
         A subclass of `SkpotWarning`.
     """
-    frame = _user_frame(sys._getframe(1))
+    frame, call = _user_frame(sys._getframe(1))
     where = frame.f_code.co_filename, frame.f_lineno
     module = frame.f_globals.get("__name__", "<unknown>")
     registry = frame.f_globals.get("__warningregistry__")
     if not isinstance(registry, _Registry):
         registry = frame.f_globals["__warningregistry__"] = _Registry(registry or {})
-    if _action(message, category, module, where[1]) in ("default", "module", "once"):
+    action = _action(message, category, module, where[1])
+    if action in ("always", "default", "module", "once"):
         # Who records warnings (`catch_warnings(record=True)`) begins with an empty record.
         shown = cause, category, where, getattr(warnings, "_showwarnmsg_impl", None)
-        if shown in registry.shown:
+        # What is noted among the variables of a call is forgotten when it ends.
+        record = call.f_locals.setdefault(_NOTE, set()) if action == "always" else registry.shown
+        if shown in record:
             return
-        registry.shown.add(shown)
+        record.add(shown)
     warnings.warn_explicit(message, category, *where, module, registry)
 
 
@@ -162,17 +165,22 @@ class _Registry(dict):
         self.shown = set()
 
 
+_NOTE = "_shown_by_skpot"  # a variable of the frame of a call
 _LIBRARIES = ("skpot", "sklearn", "joblib", "concurrent", "multiprocessing", "threading")
 _LIBRARIES += ("contextlib", "functools")
 
 
 def _user_frame(frame):
-    """Return the innermost frame of other code than these libraries'; the last if there is none."""
+    """Return the innermost frame of other code than these libraries', and that of its call of one.
+
+    The last twice if there is none.
+    """
+    call = frame
     while frame.f_back is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in _LIBRARIES:
             break
-        frame = frame.f_back
-    return frame
+        call, frame = frame, frame.f_back
+    return frame, call
 
 
 def _action(text, category, module, line):

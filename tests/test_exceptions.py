@@ -51,8 +51,15 @@ def test_one_cause_is_shown_once_for_each_line(folds, action):
     assert [w.lineno for w in found] == [line + k for k in (1, 2, 3, 4)]
 
 
+def test_always_is_once_for_each_call(folds):
+    def search():
+        for _ in range(2):
+            folds("a", LabelWarning)
+
+    assert [str(w.message) for w in shown(search, "always")] == ["a in fold 0"] * 2
+
+
 def test_filters_work_as_ever(folds):
-    assert len(shown(lambda: folds("a", LabelWarning), "always")) == 3
     assert not shown(lambda: folds("b", LabelWarning), "ignore")
     with pytest.raises(SkpotWarning, match="c in fold 0"):
         shown(lambda: folds("c", LabelWarning), "error")
