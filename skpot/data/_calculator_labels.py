@@ -1,8 +1,6 @@
 """Labels of structures that carry calculators."""
 
-import warnings
-
-from ..exceptions import LabelError, LabelWarning
+from ..exceptions import LabelError, LabelWarning, warn_once
 from ._ase import calculator_labels
 from ._checks import as_list, some, summarize
 from ._label_columns import label_columns
@@ -14,15 +12,13 @@ _PROPERTIES = {"free energy": _ENERGIES, "energy": _ENERGIES, "forces": ("forces
 _PROPERTIES |= {"stress": ("stress",), "virial": ("stress",)}
 
 
-def labels_of_calculators(structures, stacklevel=2):
+def labels_of_calculators(structures):
     """Ask the calculators of structures.
 
     Parameters
     ----------
     structures : list[Atoms]
         Structures with a calculator each, or none.
-    stacklevel : int
-        Of warnings; 2 is the caller.
 
     Returns
     -------
@@ -42,14 +38,14 @@ def labels_of_calculators(structures, stacklevel=2):
             ) from error
     if problems:
         raise LabelError(summarize(problems, len(structures)))
-    _tell_of_others(structures, labels, stacklevel + 1)
+    _tell_of_others(structures, labels)
     energy, free, forces, stress = map(list, zip(*labels)) if labels else ([], [], [], [])
     has_forces = any(f is not None for f in forces)
-    energy = one_kind_of_energy(energy, free, has_forces, stacklevel=stacklevel + 1)
-    return energy, forces, without_empty_stress(structures, stress, stacklevel + 1)
+    energy = one_kind_of_energy(energy, free, has_forces)
+    return energy, forces, without_empty_stress(structures, stress)
 
 
-def _tell_of_others(structures, labels, stacklevel):
+def _tell_of_others(structures, labels):
     """Warn of labels in `info` and `arrays` of structures whose calculators have none such."""
     lost = {}
     for column in label_columns(structures):
@@ -58,10 +54,10 @@ def _tell_of_others(structures, labels, stacklevel):
                 if all(getattr(labels[i], name) is None for name in _PROPERTIES[column.kind]):
                     lost.setdefault(i, set()).add(column.name)
     if lost:
-        warnings.warn(
+        warn_once(
+            "labels that calculators do not know",
             f"{len(lost)} structures have {sorted(set().union(*lost.values()))} in info or arrays, "
             f"which no calculator of theirs knows: structures {some(sorted(lost))}. Only "
             "calculators are asked; pass these to Targets, or read the file with skpot.read.",
             LabelWarning,
-            stacklevel=stacklevel,
         )

@@ -8,13 +8,14 @@ from skpot.data._checks import some, summarize
 from skpot.data._label_warnings import (
     composition,
     warn_about_duplicates,
+    warn_about_empty_stress,
     warn_about_energies,
     warn_about_forces,
     warn_about_stress,
 )
 from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
-from skpot.exceptions import LabelError, LabelWarning, warn_once
+from skpot.exceptions import LabelError
 
 BLOCKS = ("energy", "forces", "stress")
 
@@ -95,13 +96,7 @@ def check_targets(
     of_atoms = numbers is not None and np.all(np.asarray(numbers) > 0)
     _raise_for_values(labels, n_atoms, exists, _LARGEST if of_atoms else {})
     if len(without_volume):
-        warn_once(
-            "stress without volume",
-            f"{len(without_volume)} structures have no cell with three independent vectors, so no "
-            f"stress, but labels of zero: structures {some(without_volume)}. These labels are "
-            "ignored.",
-            LabelWarning,
-        )
+        warn_about_empty_stress(without_volume)
 
     warn_about_forces(labels)
     if numbers is not None:

@@ -189,8 +189,10 @@ def _mixed(columns):
 
 def _differ(chosen, other, i):
     a, b = (np.array2string(np.asarray(c.values[i]), threshold=12) for c in (chosen, other))
-    name = "" if chosen.name != other.name else " in the calculator and in info or arrays"
+    name = hint = ""
+    if chosen.name == other.name:
+        name, hint = " in the calculator and in info or arrays", ", for that in info or arrays"
     return (
         f"{_named(chosen)} and {_named(other)} both look like {chosen.kind}{name}, but differ, "
-        f"first in frame {i}: {a} and {b}. Name the one to use: {options([chosen, other])}."
+        f"first in frame {i}: {a} and {b}. Name the one to use: {options([chosen, other])}{hint}."
     )

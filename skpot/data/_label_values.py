@@ -1,17 +1,17 @@
 """Rules for labels that hold wherever they come from: files or calculators."""
 
 import shlex
-import warnings
 
 import numpy as np
 
-from ..exceptions import LabelError, LabelWarning
+from ..exceptions import LabelError, LabelWarning, warn_once
 from ._checks import some, summarize
 from ._label_blocks import number
+from ._label_warnings import warn_about_empty_stress
 from ._structure_info import cell_volumes
 
 
-def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy"), stacklevel=2):
+def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy")):
     """Return energies of one kind for all structures: two kinds would differ by their zero.
 
     Parameters
@@ -22,8 +22,6 @@ def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy")
         Whether there are forces at all.
     names : (str, str)
         What the two are called.
-    stacklevel : int
-        Of the warning; 2 is the caller.
 
     Returns
     -------
@@ -45,12 +43,12 @@ def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy")
             + _energy_options(*names)
         )
     if not free_whole and any(map(_differ, energy, free)):
-        warnings.warn(
+        warn_once(
+            "free energies of some frames",
             f"{sum(f is not None for f in free)} of {len(free)} frames have a free energy "
             f"({names[1]!r}) besides the energy: {names[0]!r} is taken throughout. When reading "
             "files, choose by " + _energy_options(*names),
             LabelWarning,
-            stacklevel=stacklevel + 1,
         )
     return energy
 
@@ -70,7 +68,7 @@ def _differ(energy, free):
     return None not in (energy, free) and abs(energy - free) > 1e-6
 
 
-def without_empty_stress(structures, stresses, stacklevel=2):
+def without_empty_stress(structures, stresses):
     """Return stresses where structures have one; zeros elsewhere are left out with one warning.
 
     Parameters
@@ -79,8 +77,6 @@ def without_empty_stress(structures, stresses, stacklevel=2):
         Structures.
     stresses : list of (array-like or None)
         Stress or virial, in any unit.
-    stacklevel : int
-        Of the warning; 2 is the caller.
 
     Returns
     -------
@@ -105,11 +101,6 @@ def without_empty_stress(structures, stresses, stacklevel=2):
     if problems:
         raise LabelError(summarize(problems, len(structures)))
     if absent:
-        warnings.warn(
-            f"{len(absent)} structures have no cell with three independent vectors, so no stress, "
-            f"but labels of zero: structures {some(absent)}. These labels are ignored.",
-            LabelWarning,
-            stacklevel=stacklevel + 1,
-        )
+        warn_about_empty_stress(absent)
     absent = set(absent)
     return [None if i in absent else stress for i, stress in enumerate(stresses)]

@@ -1,15 +1,22 @@
 """What looks like a mistake in labels that can be used."""
 
+import re
+
 import numpy as np
 
 from skpot.data._checks import some
 from skpot.data._energy_units import suspected_units
+from skpot.data._label_report import ranges
 from skpot.exceptions import LabelWarning, warn_once
 
 _LARGE_FORCE = 50.0  # eV/Å
 _ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
 _LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
 _GPA = 160.21766208  # GPa in eV/Å³
+_OTHER_UNIT = re.compile(
+    r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
+    re.IGNORECASE,
+)
 
 
 def warn_about_forces(labels):
@@ -115,3 +122,49 @@ def warn_about_duplicates(labels, keys):
         + ". In a cross-validation they leak from training to test unless they share a group.",
         LabelWarning,
     )
+
+
+def warn_about_empty_stress(structures):
+    """Warn that stress of zero is left out where structures (indices) have none."""
+    warn_once(
+        "stress without volume",
+        f"{len(structures)} structures have no cell with three independent vectors, so no stress, "
+        f"but labels of zero: structures {some(structures)}. These labels are ignored.",
+        LabelWarning,
+    )
+
+
+def warn_about_other_units(frames):
+    """Warn if a file says that it has other units."""
+    said = {}
+    for i, atoms in enumerate(frames):
+        for name, value in atoms.info.items():
+            if isinstance(value, str) and "unit" in str(name).lower() and _OTHER_UNIT.search(value):
+                said.setdefault(f"{name}={value}", []).append(i)
+    if said:
+        where = ", ".join(f"{text!r} (frames {ranges(found)})" for text, found in said.items())
+        warn_once(
+            f"units of a file: {where}",
+            f"the file says {where}, but labels are taken as they are: eV, eV/Å and eV/Å³. Convert "
+            "them before.",
+            LabelWarning,
+        )
+
+
+def warn_about_fixed_atoms(frames, forces):
+    """Warn of zero forces on fixed atoms only: constraints make these, and they are no labels."""
+    found = []
+    for i, (atoms, array) in enumerate(zip(frames, forces, strict=False)):
+        parts = [np.ravel(c.index) for c in atoms.constraints if hasattr(c, "index")]
+        if parts and array is not None and len(array) == len(atoms):
+            zero = np.flatnonzero(~array.any(axis=1))
+            if len(zero) < len(atoms) and np.array_equal(zero, np.unique(np.concatenate(parts))):
+                found.append(i)
+    if found:
+        warn_once(
+            f"forces on fixed atoms: {some(found)}",
+            f"in {len(found)} structures the fixed atoms, and only they, have forces of zero: "
+            f"structures {some(found)}. If a constraint made them zero, they are no labels: set "
+            "these rows to NaN.",
+            LabelWarning,
+        )

@@ -1,21 +1,20 @@
 """Files to structures and targets."""
 
 import os
-import re
-import warnings
 
 import numpy as np
 
 from skpot.data._ase import lookup, read_frames, without_calculator
-from skpot.data._checks import some, summarize
+from skpot.data._checks import summarize
 from skpot.data._label_blocks import real_array
 from skpot.data._label_columns import Column, choose, choose_stress, label_columns, options
 from skpot.data._label_names import label_kind
 from skpot.data._label_report import LabelReport, ranges
 from skpot.data._label_values import one_kind_of_energy, without_empty_stress
+from skpot.data._label_warnings import warn_about_fixed_atoms, warn_about_other_units
 from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
-from skpot.exceptions import InputTypeError, LabelError, LabelWarning, StructureError
+from skpot.exceptions import InputTypeError, LabelError, LabelWarning, StructureError, warn_once
 
 _SIX = "six numbers, read as xx yy zz yz xz xy"
 # Why something that looks like a label is not used.
@@ -27,10 +26,6 @@ _NOTES = {
     "component": "a single component",
     "other unit": "in another unit",
 }
-_OTHER_UNIT = re.compile(
-    r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
-    re.IGNORECASE,
-)
 
 
 def read(
@@ -87,7 +82,9 @@ def read(
     Raises
     ------
     InputError
-        If a file cannot be read.
+        If a file cannot be read, or has no structures at `index`.
+    StructureError
+        If a structure has no atoms.
     LabelError
         If it is not clear which names are the labels; if a label is no number, or is a stress or
         virial that is not zero where the cell has no three independent vectors. Frames are
@@ -96,7 +93,8 @@ def read(
     Warns
     -----
     LabelWarning
-        If something looks like a label and is not used.
+        If something looks like a label and is not used, numbers have no name, the file says that it
+        has other units, or fixed atoms, and only they, have forces of zero.
 
     Examples
     --------
@@ -129,8 +127,8 @@ def read(
     targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
     report = labels.report()
     _warn_about_unused(report)
-    _warn_about_units(frames)
-    _warn_about_fixed_atoms(frames, targets)
+    warn_about_other_units(frames)
+    warn_about_fixed_atoms(frames, targets.forces or [])
     X = [without_calculator(atoms) for atoms in frames]
     return (X, targets, report) if return_report else (X, targets)
 
@@ -178,11 +176,11 @@ def _named(frames, kind, key):
             f"{names or 'nothing'}"
         )
     if {kind, label_kind(key)[0]} == {"stress", "virial"}:
-        warnings.warn(
+        warn_once(
+            f"{kind}_key={key!r}",
             f"{key!r} is read as {kind}, as {kind}_key says. If it is what it is called, type "
             f"{options([Column(label_kind(key)[0], '', key, False, {})])}.",
             LabelWarning,
-            stacklevel=4,
         )
     return Column(kind, "label", key, False, values)
 
@@ -222,7 +220,6 @@ class _Labels:
             free_values := free.listed(n),
             self._chosen("forces") is not None,
             (energy.name, free.name),
-            stacklevel=4,
         )
         return self._use(free if values is free_values else energy)
 
@@ -243,7 +240,7 @@ class _Labels:
         notes = ["virial over volume"] * (column.kind == "virial") + [_SIX] * (
             six and not column.standard
         )
-        values = without_empty_stress(self.frames, self._use(column, "; ".join(notes)), 4)
+        values = without_empty_stress(self.frames, self._use(column, "; ".join(notes)))
         if column.kind == "stress":
             return [_squared(value) for value in values]
         return [
@@ -298,42 +295,5 @@ def _warn_about_unused(report):
     names = ", ".join(f"{u.name!r} (frames {ranges(u.frames)}: {u.note})" for u in told)
     nameable = [Column(u.kind, "", u.name, False, {}) for u in told if u.note == _NOTES["other"]]
     hint = f" If it should be, name it: {options(nameable)}." if nameable else ""
-    warnings.warn(f"what looks like labels is not used: {names}.{hint}", LabelWarning, stacklevel=3)
-
-
-def _warn_about_units(frames):
-    """Warn if a file says that it has other units."""
-    said = {}
-    for i, atoms in enumerate(frames):
-        for name, value in atoms.info.items():
-            if isinstance(value, str) and "unit" in str(name).lower() and _OTHER_UNIT.search(value):
-                said.setdefault(f"{name}={value}", []).append(i)
-    if said:
-        where = ", ".join(f"{text!r} (frames {ranges(found)})" for text, found in said.items())
-        warnings.warn(
-            f"the file says {where}, but labels are taken as they are: eV, eV/Å and eV/Å³. Convert "
-            "them before.",
-            LabelWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_about_fixed_atoms(frames, targets):
-    """Warn of forces of zero on fixed atoms only: constraints make them, and they are no labels."""
-    found = []
-    for i, (atoms, forces) in enumerate(zip(frames, targets.forces or (), strict=False)):
-        fixed = {
-            int(k) for c in atoms.constraints if hasattr(c, "index") for k in np.ravel(c.index)
-        }
-        if fixed and forces is not None and len(forces) == len(atoms):
-            zero = np.flatnonzero(~forces.any(axis=1))
-            if fixed == set(zero.tolist()) and len(zero) < len(atoms):
-                found.append(i)
-    if found:
-        warnings.warn(
-            f"in {len(found)} structures the fixed atoms, and only they, have forces of zero: "
-            f"structures {some(found)}. If a constraint made them zero, they are no labels: set "
-            "these rows to NaN.",
-            LabelWarning,
-            stacklevel=3,
-        )
+    message = f"what looks like labels is not used: {names}.{hint}"
+    warn_once(f"unused {names}", message, LabelWarning)

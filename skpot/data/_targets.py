@@ -211,7 +211,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         from skpot.data._calculator_labels import labels_of_calculators
 
-        return cls(*labels_of_calculators(structures, stacklevel=3))
+        return cls(*labels_of_calculators(structures))
 
     # What NumPy and scikit-learn ask of an array.
 
