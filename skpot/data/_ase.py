@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..exceptions import InputError, LabelError, SkpotError
+from ..exceptions import InputError, LabelError, LabelWarning, SkpotError, warn_once
 from ._elements import covalent_radius, electronegativity
 from ._extxyz import parse_header, tell_of_nameless
 from ._structure_info import cell_volumes
 
 NOTHING = {}
+# What ASE takes formats to be in that do not say their units.
+_ASSUMED = {
+    "runnerdata": "Hartree and Bohr",
+    "lammps-dump-text": "eV and Å (LAMMPS's metal)",
+    "lammps-dump-binary": "eV and Å (LAMMPS's metal)",
+}
 
 
 def read_frames(path, index=":"):
@@ -54,6 +60,13 @@ def _frames(path, index):
     kind = filetype(path)
     if kind in ("db", "json"):
         return _rows(path, index)
+    if kind in _ASSUMED:
+        warn_once(
+            f"units of {path}",
+            f"{path}: files of this kind ({kind}) do not say their units, and are taken to be in "
+            f"{_ASSUMED[kind]}. Convert what is read if they are others.",
+            LabelWarning,
+        )
     source, options = path, {"do_not_split_by_at_sign": True}
     if kind == "extxyz":
         tell_of_nameless(path)

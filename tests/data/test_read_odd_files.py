@@ -165,8 +165,15 @@ def test_dumps_of_lammps_have_no_energy(reading):
         "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n"
         "0 4\n0 4\n0 5\nITEM: ATOMS id type x y z fx fy fz\n1 1 0 0 0 1 2 3\n"
     )
-    y, _ = reading(text, "a.lammpstrj")
+    y, (told,) = reading(text, "a.lammpstrj")
+    assert "do not say their units" in told and "eV and Å" in told
     assert not y.has_energy.any() and y.forces[0].tolist() == [[1, 2, 3]]
+
+
+def test_files_of_runner_are_told_to_be_taken_in_atomic_units(reading):
+    text = "begin\nlattice 9 0 0\nlattice 0 9 0\nlattice 0 0 9\natom 0 0 0 Cu 0 0 0 0 1\nenergy 1\n"
+    y, (told,) = reading(text + "charge 0\nend\n", "input.data")
+    assert y.energy[0] == pytest.approx(27.2114, abs=1e-3) and "Hartree and Bohr" in told
 
 
 def test_forces_that_constraints_made_zero_are_told(reading, tmp_path):
