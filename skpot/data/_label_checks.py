@@ -11,6 +11,7 @@ from skpot.data._label_warnings import (
     warn_about_empty_stress,
     warn_about_energies,
     warn_about_forces,
+    warn_about_placeholders,
     warn_about_stress,
 )
 from skpot.data._structure_info import cell_volumes
@@ -71,8 +72,8 @@ def check_targets(
     Warns
     -----
     LabelWarning
-        On outliers among the forces, energies unrelated to composition, stress of the wrong unit
-        or sign, structures that occur twice.
+        On outliers among the forces, energies and stress of zero where forces are not, energies
+        unrelated to composition, stress of the wrong unit or sign, structures that occur twice.
 
     Examples
     --------
@@ -99,6 +100,7 @@ def check_targets(
         warn_about_empty_stress(without_volume)
 
     warn_about_forces(labels)
+    warn_about_placeholders(labels)
     if numbers is not None:
         offsets = np.concatenate([[0], np.cumsum(n_atoms)])
         counts = composition(np.asarray(numbers), offsets)

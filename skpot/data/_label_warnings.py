@@ -48,6 +48,28 @@ def warn_about_forces(labels):
         )
 
 
+def warn_about_placeholders(labels):
+    """Warn of energies and stress of exactly zero where forces are not: programs fill gaps so."""
+    flat, offsets, has = labels.forces_flat, labels.force_offsets, labels.has_forces
+    strained = np.zeros(len(labels), dtype=bool)
+    if has.any():
+        strained[has] = np.logical_or.reduceat((flat != 0).any(axis=1), offsets[:-1][has])
+    zero = {"energy": (labels.has_energy, labels.energy == 0)}
+    if labels.stress is not None:
+        zero["stress"] = labels.has_stress, (labels.stress == 0).all(axis=1)
+    for block, (known, zeros) in zero.items():
+        rows = known & zeros & strained
+        # One energy may be what the others are relative to, and all are so by intent.
+        if rows.sum() > (block == "energy") and (known & ~zeros).any():
+            warn_once(
+                f"{block} of zero",
+                f"{block} is exactly zero in {rows.sum()} structures whose forces are not: "
+                f"structures {some(np.flatnonzero(rows))}. If it was not computed there, give None "
+                "instead.",
+                LabelWarning,
+            )
+
+
 def composition(numbers, offsets):
     """Count the atoms of each species, (n_structures, n_species)."""
     species, index = np.unique(numbers, return_inverse=True)

@@ -338,3 +338,15 @@ def test_a_cross_validation_warns_once():
     texts = [str(w.message) for w in found if issubclass(w.category, LabelWarning)]
     assert sum("occur twice" in text for text in texts) == 1
     assert sum("forces above" in text for text in texts) == 1
+
+
+@pytest.mark.parametrize("block", ["energy", "stress"])
+def test_zeros_that_fill_gaps_are_told(block):
+    forces = [np.full((2, 3), float(k != 3)) for k in range(6)]
+    labels = {"energy": -1.0 - np.arange(6.0), "stress": np.full((6, 6), 0.01), "forces": forces}
+    check_targets(Targets(**labels), [2] * 6)
+    labels[block][3] = 0.0  # where there are no forces either
+    check_targets(Targets(**labels), [2] * 6)
+    labels[block][[1, 4]] = 0.0
+    with pytest.warns(LabelWarning, match=f"{block} is exactly zero in 2 .*: structures 1, 4"):
+        check_targets(Targets(**labels), [2] * 6)
