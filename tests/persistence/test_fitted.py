@@ -17,6 +17,7 @@ from skpot.persistence._shapes import SHAPES
 from tests import registry
 from tests.persistence import damage
 from tests.persistence.test_damage import TRIALS
+from tests.project import ROOT
 from tests.toy import clusters, morse
 
 FREE = {"kept_", "permutations_", "weight_"}  # reports, or of any size
@@ -150,7 +151,7 @@ survive(sys.argv[3:], int(sys.argv[1]), int(sys.argv[2]))
 def test_edits_with_a_new_seal_never_kill(tmp_path):
     files = damage.write_models(tmp_path)
     command = [sys.executable, "-c", SURVIVE, str(TRIALS), "2", *files.values()]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, (result.returncode, result.stdout[-500:], result.stderr[-500:])
     fates = [line.rsplit("' ", 1)[-1] for line in result.stdout.splitlines()]
     assert len(fates) == len(files) * TRIALS

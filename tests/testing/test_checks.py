@@ -142,7 +142,7 @@ def test_defects_of_descriptors_are_noticed(defect, name):
 
 def test_a_sudden_cutoff_is_noticed():
     with pytest.raises(AssertionError, match=r"\[cutoff\]"):
-        soap = skpot.SOAP(cutoff=3.0, n_max=2, l_max=1, cutoff_width=1e-4)
+        soap = skpot.SOAP(cutoff=3.0, n_max=2, l_max=1, cutoff_width=0.01)
         check_descriptor(soap, X, skip=others("cutoff"))
 
 
