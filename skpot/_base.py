@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.base import TransformerMixin
 
 from skpot import __version__
-from skpot._sklearn import InconsistentVersionWarning
-from skpot.exceptions import NumericalError
+from skpot._sklearn import InconsistentVersionWarning, Interval
+from skpot.exceptions import NumericalError, ParameterError
 
 _COPY = "_is_copy"  # marks what a method works on
 _OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
@@ -28,6 +28,7 @@ def all_or_nothing(method):
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
         copy, inner = object.__new__(type(self)), _COPY in vars(self)
+        refuse_truth_values(self)
         # A subclass may have set something before it calls the fit of its base.
         copy.__dict__ = _unfitted(self) if anew and not inner else dict(vars(self))
         vars(copy)[_COPY] = True
@@ -43,6 +44,15 @@ def all_or_nothing(method):
         return self if result is copy else result
 
     return wrapper
+
+
+def refuse_truth_values(estimator):
+    """Raise `ParameterError` where a parameter that counts or measures is True or False."""
+    for name, constraints in getattr(estimator, "_parameter_constraints", {}).items():
+        value = getattr(estimator, name, None)
+        truth = isinstance(value, bool | np.bool_)
+        if truth and any(isinstance(c, Interval) for c in constraints):
+            raise ParameterError(f"{name}={value} must be a number.")
 
 
 def _unfitted(estimator):

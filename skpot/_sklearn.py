@@ -39,6 +39,7 @@ __all__ = [
     "HasMethods",
     "Hidden",
     "InconsistentVersionWarning",
+    "InstanceWith",
     "Interval",
     "InvalidParameterError",
     "ItemizedAttributes",
@@ -63,6 +64,17 @@ METRICS = (
     "stress_mae",
     "stress_rmse",
 )
+
+
+class InstanceWith(HasMethods):
+    """Constraint of parameters that take an object with some methods, and not its class."""
+
+    def is_satisfied_by(self, val):
+        """Return whether it has the methods and is no class."""
+        return not isinstance(val, type) and super().is_satisfied_by(val)
+
+    def __str__(self):
+        return f"an instance, not a class, {super().__str__().removeprefix('an object ')}"
 
 
 class NamedMetric:

@@ -121,11 +121,21 @@ def test_compiled_forms_do_not_depend_on_parameters_set_after_the_fit(name, stru
 
 
 NAN, INF = float("nan"), float("inf")
+TWICE = {"Si": 2, "C": 1, "O": 1, "H": 1, 14: 3}
 BAD = {
     "alpha": [0.0, -1.0, NAN, "ridge", {"features": NAN}, {"no": 1.0}],
     "e0": [{"Si": "x"}, {"Si": NAN}, {"Si": None}, {"Xx": 1.0}, {None: 1.0}, {1.5: 1.0}, "atoms"],
     "kernel": ["rbf", kernels.RBF, 3],
-    "n_sparse": [0, 1.5, {}, {"Si": -1}, {"Si": 2.5}, {"Si": "a"}, {"Xx": 3}, {None: 3}],
+    "n_sparse": [
+        0,
+        1.5,
+        {},
+        {"Si": -1},
+        {"Si": 2.5},
+        {"Si": "a"},
+        {"Xx": 3},
+        {None: 3},
+    ],
     "selection": ["best", [0, 0], [-1], [10**9], [0.5], [[1, 2]], []],
     "jitter": [0.0, NAN, 1.0],
     "max_memory": [0.0, NAN, -1.0],
@@ -138,7 +148,13 @@ BAD = {
     "n_members": [0, 1.5],
     "method": ["best"],
 }
+BAD["e0"].append(TWICE)
+BAD["n_sparse"] += [TWICE, {"Si": True}]
+BAD["kernel_params"] += [{"variance": []}, {"variance": 2.0}]
+for number in ("jitter", "max_memory", "n_sparse", "noise", "sigma_energy", "tol"):
+    BAD[number].append(True)
 BAD_KERNELS = [
+    *(kernels.RBF(True), kernels.Matern(1.0, variance=True), kernels.DotProduct(True)),
     *(kernels.RBF(value) for value in (0.0, -1.0, NAN, INF, 1e-300, 1e300, "x", [1.0, NAN], [])),
     *(kernels.Matern(1.0, 2.5, value) for value in (0.0, -1.0, NAN, INF, 1e-300, 1e300, None)),
     *(kernels.Matern(nu=value) for value in (0.5, NAN, 2)),

@@ -13,7 +13,14 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
-from .._sklearn import HasMethods, Interval, StrOptions, _fit_context, _safe_indexing
+from .._sklearn import (
+    InstanceWith,
+    Interval,
+    StrOptions,
+    _fit_context,
+    _num_samples,
+    _safe_indexing,
+)
 from ..data import AtomicFeatures, Targets
 from ..data._label_checks import targets_of
 from ..data._order import canonical_order, content_keys
@@ -100,9 +107,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict"])],
+        "estimator": [InstanceWith(["fit", "predict"])],
         "method": [StrOptions({"coverage", "scale", "isotonic"})],
-        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"]), list, None],
+        "cv": [Interval(Integral, 2, None, closed="left"), InstanceWith(["split"]), list, None],
     }
 
     def __init__(self, estimator, method="coverage", cv=None):
@@ -132,7 +139,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         ValueError
             If no held-out structure has a label to compare with.
         """
-        labels = targets_of(y)
+        labels = targets_of(y, _num_samples(X))
         y = labels if isinstance(y, Targets) or not labels.has_energy.all() else labels.energy
         X, _, groups = indexable(X, y, groups)
         if isinstance(self.estimator, FrozenEstimator):

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clon
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
-from .._sklearn import HasMethods, Interval, _fit_context
+from .._sklearn import InstanceWith, Interval, _fit_context
 from ..data import Targets
 from ..data._derivatives import chunks
 from ..models._input import as_features
@@ -72,7 +72,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict", "sample_dual_coef"])],
+        "estimator": [InstanceWith(["fit", "predict", "sample_dual_coef"])],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }

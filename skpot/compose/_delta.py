@@ -2,16 +2,16 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
-from .._sklearn import HasMethods, _fit_context
+from .._sklearn import InstanceWith, _fit_context
 from ..data import Targets, check_structures
 from ..data._ase import labels_by
 from ..data._checks import summarize
 from ..data._label_checks import targets_of
 from ..data._structure_info import cell_volumes
-from ..exceptions import InputError
+from ..exceptions import InputError, ParameterError
 
 _LABELS = ("energy", "forces", "stress")
 
@@ -79,8 +79,8 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict"])],
-        "calculator": [HasMethods(["get_property"]), callable],
+        "estimator": [InstanceWith(["fit", "predict"])],
+        "calculator": [InstanceWith(["get_property"]), callable],
     }
 
     def __init__(self, estimator, calculator):
@@ -119,7 +119,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
             If the calculator does not give what is labelled, or gives numbers that are not finite.
         """
         X = check_structures(X)
-        check_consistent_length(X, y)
+        energies = targets_of(y, len(X)).energy
         self.calculator_, self._made = self.calculator, None
         base = _with_empty_stress(self.baseline(X), X)
         if isinstance(y, Targets):
@@ -136,7 +136,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
                 )
             y = _combined(y, base, -1.0)
         else:
-            y = targets_of(y, len(X)).energy - base.energy
+            y = energies - base.energy
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         return self
 
@@ -199,7 +199,13 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         if hasattr(calculator, "get_property") and not isinstance(calculator, type):
             return calculator
         if getattr(self, "_made", None) is None:
-            self._made = calculator()
+            made = calculator()
+            if not hasattr(made, "get_property"):
+                raise ParameterError(
+                    f"calculator={calculator!r} returns {type(made).__name__}, which is no "
+                    "calculator of ASE."
+                )
+            self._made = made
         return self._made
 
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._sklearn import HasMethods, Interval, validate_params
+from .._sklearn import InstanceWith, Interval, validate_params
 from ..data import Targets, as_batch, check_structures
 from ..data._checks import summarize
 from ..data._elements import SYMBOLS
@@ -27,8 +27,8 @@ _SIGMA_STRESS = 5e-5
 
 @validate_params(
     {
-        "model": [HasMethods(["predict"])],
-        "student": [HasMethods(["fit", "predict"]), None],
+        "model": [InstanceWith(["predict"])],
+        "student": [InstanceWith(["fit", "predict"]), None],
         "test_size": [Interval(Real, 0, 1, closed="neither")],
         "groups": ["array-like", None],
         "random_state": ["random_state"],

@@ -4,7 +4,7 @@ import re
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import HasMethods, _fit_context
+from .._sklearn import InstanceWith, _fit_context
 from ..exceptions import InputTypeError
 from ._rows import RowTransformer
 
@@ -53,7 +53,7 @@ class PerAtom(RowTransformer):
     AtomicFeatures(3 structures, 24 environments, 5 features, with derivatives)
     """
 
-    _parameter_constraints = {"transformer": [HasMethods(["fit", "transform"])]}
+    _parameter_constraints = {"transformer": [InstanceWith(["fit", "transform"])]}
 
     def __init__(self, transformer):
         self.transformer = transformer

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import HasMethods, StrOptions, _fit_context
+from .._sklearn import InstanceWith, StrOptions, _fit_context
 from ..data import AtomicFeatures, Pooled
 from ._rows import RowTransformer
 
@@ -53,7 +53,7 @@ class PerStructure(RowTransformer):
     """
 
     _parameter_constraints = {
-        "transformer": [HasMethods(["fit", "transform"]), None],
+        "transformer": [InstanceWith(["fit", "transform"]), None],
         "pool": [StrOptions({"sum", "mean"})],
     }
 

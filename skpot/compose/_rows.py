@@ -9,6 +9,7 @@ from .._sklearn import InvalidParameterError
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
 from ..data._origin import Origin, joined, learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError, SkpotError
+from ..models._finite import refuse_features
 from ._jacobians import jacobian_of
 
 _AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out
@@ -25,8 +26,9 @@ class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
         return tags
 
     def _begin(self, X):
-        """Refuse what are no features; note their width and origin."""
+        """Refuse what are no finite features; note their width and origin."""
         require_features(self, X)
+        refuse_features(X)
         self.n_features_in_ = X.shape[1]
         learn_origin(self, X)
 
@@ -39,6 +41,7 @@ class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
                 f"{self.n_features_in_}."
             )
         refuse_other_origin(self, X)
+        refuse_features(X)
 
     def _set_origin(self, X, *content, zero_stays=True):
         """Set the origin of what comes out, given what determines the fitted step."""
@@ -117,7 +120,10 @@ class RowTransformer(FeatureStep):
 
     def _raw(self, rows):
         values = self.transformer_.transform(np.asarray(rows, dtype=float))
-        return values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+        values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+        if np.iscomplexobj(values):
+            raise InputTypeError(f"{type(self.transformer_).__name__} makes complex numbers.")
+        return values
 
     def _names(self, input_features):
         """Return the transformer's feature names, or numbered ones."""
@@ -155,6 +161,9 @@ class RowTransformer(FeatureStep):
         except ValueError:  # a probe outside of what the transformer takes
             pass
         name = type(self.transformer_).__name__
+        parts = _blocks(len(rows), 8 * rows.shape[1])
+        if not all(np.isfinite(self._apply(rows[part])).all() for part in parts):
+            raise InputError(f"{name} makes NaN or infinite numbers of these features.")
         raise InputTypeError(
             f"{name} is not an affine map of the rows, so its derivative is unknown. Register "
             f"it: skpot.compose.register_jacobian({name}, ...); or choose an affine step "

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import Interval, _fit_context
 from ..data import AtomicFeatures, PadColumns
 from ..data._ase import alchemical_coordinates
-from ..data._elements import SYMBOLS, atomic_number
+from ..data._elements import SYMBOLS, by_number
 from ..exceptions import InputError
 from ._rows import FeatureStep
 
@@ -107,11 +107,7 @@ class SpeciesCoupling(FeatureStep):
         places = self.places
         if places is None:
             places = dict(zip(kinds.tolist(), alchemical_coordinates(kinds), strict=True))
-        given, places = places, {}
-        for z, e in given.items():
-            if atomic_number(z) in places:
-                raise InputError(f"places has {SYMBOLS[atomic_number(z)]} twice.")
-            places[atomic_number(z)] = _as_place(z, e)
+        places = {z: _as_place(z, e) for z, e in by_number("places", places).items()}
         vectors = list(places.values())
         if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 or not e.size for e in vectors):
             raise InputError("places must be vectors of one length for all species.")
@@ -190,7 +186,7 @@ def _as_place(species, place):
         return np.asarray(place, dtype=float)
     except (TypeError, ValueError):
         raise InputError(
-            f"places has {place!r} for {species!r}, which is no vector of numbers."
+            f"places has {place!r} for {SYMBOLS[species]}, which is no vector of numbers."
         ) from None
 
 

@@ -62,3 +62,14 @@ def atomic_number(element):
     if isinstance(element, Integral) and 0 <= element < len(SYMBOLS):
         return int(element)
     raise InputError(f"a chemical element is a symbol or an atomic number, got {element!r}")
+
+
+def by_number(name, given):
+    """Return what a dictionary gives for species, by atomic number; refuse species named twice."""
+    out = {}
+    for element, value in given.items():
+        number = atomic_number(element)
+        if number in out:
+            raise InputError(f"{name} has {SYMBOLS[number]} twice.")
+        out[number] = value
+    return out

@@ -223,6 +223,13 @@ class AtomicFeatures:
         rows = "one row each" if self.per_structure else f"{len(self.values)} environments"
         return f"AtomicFeatures({n} structures, {rows}, {p} features, {gradients} derivatives)"
 
+    def __mul__(self, factor):
+        raise InputTypeError(
+            "features are not multiplied, so FeatureUnion takes no transformer_weights here; give "
+            'each block a kernel with a variance of its own, as in RBF(block="soap", variance=2.0) '
+            '+ RBF(block="pairbasis").'
+        )
+
     def __array__(self, dtype=None, copy=None):
         if not self.per_structure:
             raise InputTypeError(_WRAP)

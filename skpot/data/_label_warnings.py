@@ -84,9 +84,10 @@ def warn_about_energies(labels, counts):
     suspicion = suspected_units(labels.energy[rows], counts[rows])
     if suspicion:
         sizes = counts[rows].sum(axis=1)
+        sizes = " to ".join(f"{size:.0f}" for size in np.unique([sizes.min(), sizes.max()]))
         warn_once(
             "units of energies",
-            f"the energies of structures of {sizes.min():.0f} to {sizes.max():.0f} atoms look odd: "
+            f"the energies of structures of {sizes} atoms look odd: "
             f"{suspicion}. Labels are total energies in eV, all from one code and of one kind.",
             LabelWarning,
         )

@@ -20,7 +20,7 @@ from ..data._stored import push_by_jacobian
 from ..exceptions import StructureError
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
-from ._limits import named_species, refuse_truth_values
+from ._limits import named_species
 from ._table_sizes import checked
 
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
@@ -187,7 +187,6 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         ValueError
             If parameters contradict each other, or species are not among those named.
         """
-        refuse_truth_values(self)
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
         index = self._species_index(batch)  # refuses what `species` leaves out

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import StrOptions, _fit_context
 from ..core.spectrum import eigensystem, eigenvalue_jvp, eigenvalue_vjp, triangle_columns
 from ..data import RowMap, as_batch
-from ._limits import count, refuse_truth_values
+from ._limits import count
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 
 
@@ -103,7 +103,6 @@ class CoulombMatrix(MoleculeDescriptor):
         -------
         self : CoulombMatrix
         """
-        refuse_truth_values(self)
         batch = as_batch(X)
         largest = int(np.diff(batch.offsets).max())
         n = largest if self.n_atoms_max is None else int(self.n_atoms_max)

@@ -23,15 +23,6 @@ def between(lowest, highest):
     return [Interval(Real, lowest, highest, closed="both")]
 
 
-def refuse_truth_values(estimator):
-    """Raise `ParameterError` where a parameter that counts or measures is True or False."""
-    for name, constraints in type(estimator)._parameter_constraints.items():
-        value = getattr(estimator, name)
-        numeric = any(isinstance(c, Interval) for c in constraints)
-        if numeric and isinstance(value, bool | np.bool_):
-            raise ParameterError(f"{name}={value} must be a number.")
-
-
 def refuse_width(n_features, because):
     """Raise `ParameterError` if there are more columns than memory holds for many atoms."""
     if n_features > _MOST_FEATURES:

@@ -11,7 +11,7 @@ from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.radial import grid_functions, knots, radial_functions, spline_table
 from ..data._ase import alchemical_coordinates
-from ..data._elements import atomic_number
+from ..data._elements import SYMBOLS, atomic_number, by_number
 from ..data._graph import rows_of
 from ..data._order import canonical_order
 from ..exceptions import ParameterError
@@ -75,9 +75,8 @@ def pair_cutoffs(cutoff, given, species):
 def neighbor_weights(given, species):
     """Return the weight of each species' neighbours, shape (n_species,)."""
     out = np.ones(len(species))
-    for symbol, value in (given or {}).items():
-        number = atomic_number(symbol)
-        weight = number_for("species_weights", symbol, value, 0.0, 1000.0)
+    for number, value in by_number("species_weights", given or {}).items():
+        weight = number_for("species_weights", SYMBOLS[number], value, 0.0, 1000.0)
         if number in species:
             out[np.searchsorted(species, number)] = weight
     return out

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
+from .._base import refuse_truth_values
 from .._sklearn import Interval, StrOptions
 from ..core.similarity import gauss_profile, matern_profile, power_profile
 from ..exceptions import ParameterError
@@ -32,6 +33,7 @@ class _Leaf(Kernel):
     }
 
     def _validate_params(self):
+        refuse_truth_values(self)
         super()._validate_params()
         block = self.block
         if isinstance(block, tuple) and [isinstance(c, Integral) for c in block] != [True, True]:

@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..data._elements import SYMBOLS, atomic_number
+from ..data._elements import SYMBOLS, by_number
 from ..data._order import canonical_order
 from ..exceptions import LabelError, LabelWarning, ParameterError, warn_once
 from ._finite import LARGEST
@@ -75,7 +75,7 @@ def _given_energies(e0):
     wrong = {z: e for z, e in e0.items() if not (isinstance(e, Real) and abs(e) < LARGEST)}
     if wrong:
         raise ParameterError(f"e0 must give energies in eV, as numbers; got {wrong!r}")
-    return {atomic_number(z): float(e) for z, e in e0.items()}
+    return {z: float(e) for z, e in by_number("e0", e0).items()}
 
 
 def _sources(isolated, fitted):

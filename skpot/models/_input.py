@@ -3,19 +3,15 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from .._sklearn import HasMethods
+from .._sklearn import InstanceWith
 from ..data import AtomicFeatures
 from ..data._origin import learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._finite import refuse_features
 
 
-class IsKernel(HasMethods):
+class IsKernel(InstanceWith):
     """Constraint of parameters that take a kernel, by the methods that the estimator calls."""
-
-    def is_satisfied_by(self, val):
-        """Return whether it is a kernel, and not a class of kernels."""
-        return not isinstance(val, type) and super().is_satisfied_by(val)
 
     def __str__(self):
         return "a kernel of skpot.kernels, such as skpot.kernels.RBF()"

@@ -53,18 +53,26 @@ def plan_memory(
     # Rows exist twice while they are put together and handed to LAPACK.
     need = fixed + 2 * block + 2 * jacobian
     if need > limit:
+        fits = int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)
         raise InputError(
-            f"the fit needs at least {need / 1e9:.2f} GB ({fixed / 1e9:.2f} GB for "
-            f"{n_references} {unit.split()[0]}, {block / 1e9:.2f} GB for the rows of a structure "
-            f"of {largest} atoms) but max_memory allows {limit / 1e9:.2f} GB. Use about "
-            f"{int(n_references * np.sqrt(max(limit, 1.0) / need) * 0.9)} {unit}, or smaller "
-            "structures."
+            f"the fit needs at least {size_text(need)} ({size_text(fixed)} for "
+            f"{n_references} {unit.split()[0]}, {size_text(block)} for the rows of a structure "
+            f"of {largest} atoms) but max_memory allows {size_text(limit)}. Use "
+            f"{f'about {fits} {unit}' if fits else 'more memory'}, or smaller structures."
         )
     spare = limit - fixed
     return (
         max(block, min(_BLOCK_BYTES, spare / 4)),
         max(jacobian, min(_JACOBIAN_BYTES, spare / 8)),
     )
+
+
+def size_text(n_bytes):
+    """Return a number of bytes as text in a unit that suits it."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= 0.1 * size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes:.3g} bytes"
 
 
 class ExactPlan(NamedTuple):
@@ -104,10 +112,10 @@ def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n
         fits = int(0.9 * (limit - vectors) / column)
         fewer = f"n_precondition={fits} (AutoGPR: a third of it as n_sparse), " if fits > 0 else ""
         raise InputError(
-            f"the fit needs at least {(limit - spare) / 1e9:.2f} GB "
-            f"({vectors / 1e9:.2f} GB for the vectors of {n} environments of {p} features, "
+            f"the fit needs at least {size_text(limit - spare)} "
+            f"({size_text(vectors)} for the vectors of {n} environments of {p} features, "
             f"the rest for a preconditioner of {n_columns} columns) but max_memory allows "
-            f"{limit / 1e9:.2f} GB. Use {fewer}fewer features (PerAtom(PCA(...))) or "
+            f"{size_text(limit)}. Use {fewer}fewer features (PerAtom(PCA(...))) or "
             "skpot.SparseGPR."
         )
     store = derivatives and jacobian <= 0.8 * spare
@@ -125,8 +133,8 @@ def _plan_dense(limit, features, n_labels, derivatives):
     need = matrix + 3.0 * batch
     if need > limit:
         raise InputError(
-            f"the covariance of {n_labels} labels takes {need / 1e9:.2f} GB but max_memory "
-            f'allows {limit / 1e9:.2f} GB. Use solver="cg", which needs less of many labels, or '
+            f"the covariance of {n_labels} labels takes {size_text(need)} but max_memory "
+            f'allows {size_text(limit)}. Use solver="cg", which needs less of many labels, or '
             "skpot.SparseGPR."
         )
     return ExactPlan(True, (limit - matrix - batch) / 2.0, 0, 0, False, False)

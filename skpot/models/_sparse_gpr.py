@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data._elements import SYMBOLS, atomic_number
+from ..data._elements import SYMBOLS, by_number
 from ..data._order import drawn_seed, environment_keys
 from ..exceptions import NumericalWarning, ParameterError, warn_once
 from ..kernels import DotProduct
@@ -394,13 +394,17 @@ class SparseGPR(VariancePotential, EvidencePotential):
     def _numbers_of_references(self):
         if not isinstance(self.n_sparse, dict):
             return self.n_sparse
-        wrong = {z: n for z, n in self.n_sparse.items() if not (isinstance(n, Integral) and n > 0)}
+        wrong = {
+            z: n
+            for z, n in self.n_sparse.items()
+            if not isinstance(n, Integral) or isinstance(n, bool) or n < 1
+        }
         if wrong or not self.n_sparse:
             raise ParameterError(
                 "n_sparse must give positive integers by chemical symbol, got "
                 f"{wrong or self.n_sparse!r}"
             )
-        return {atomic_number(z): int(n) for z, n in self.n_sparse.items()}
+        return {z: int(n) for z, n in by_number("n_sparse", self.n_sparse).items()}
 
     def _solve(self, features, labels):
         references = self._references()

@@ -222,7 +222,7 @@ class SparseGPRCV(SparseGPR):
         settings = _distinct(settings, self.n_labels_)
         scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
         base, tried, best = self._kernel(), [], _Best()
-        for params in ParameterGrid(self.kernel_params or {}):
+        for params in _grid(self.kernel_params or {}):
             kernel = _with_params(base, params)
             self.kernel_ = kernel.bind(features.blocks, features.shape[1])
             with warnings.catch_warnings():  # of kernels that may not be chosen
@@ -295,6 +295,13 @@ class SparseGPRCV(SparseGPR):
                     fold.fold(kind, rows)
             factors.add(fold)
         return factors
+
+
+def _grid(kernel_params):
+    try:
+        return ParameterGrid(kernel_params)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"kernel_params={kernel_params!r} is no grid: {error}") from None
 
 
 def _with_params(kernel, params):

@@ -110,8 +110,8 @@ class _Walk:
 
     def _refuse(self, name, problem, cause=None):
         raise ModelFileError(
-            f"{self.where}: {name} {problem}. The model is damaged, or its attributes were "
-            "changed after fit; fit it again."
+            f"{self.where}: {name} {problem.rstrip('.')}. The model is damaged, or its attributes "
+            "were changed after fit; fit it again."
         ) from cause
 
 

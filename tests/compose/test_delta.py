@@ -54,6 +54,12 @@ def rest(**options):
     return make_pipeline(soap, skpot.SparseGPR(DotProduct(2), **options))
 
 
+def test_what_makes_no_calculator_is_told():
+    model = DeltaRegressor(make_pipeline(skpot.SOAP(), skpot.SparseGPR()), lambda: 3)
+    with pytest.raises(skpot.exceptions.ParameterError, match="returns int, which is no calc"):
+        model.fit([bulk("Cu")], [0.0])
+
+
 def test_labels_less_the_calculator_are_learnt(copper):
     X, y, X_test, _ = copper
     model = DeltaRegressor(rest(), Morse).fit(X, y)
@@ -171,7 +177,7 @@ def test_what_the_calculator_lacks(copper):
     with pytest.raises(RuntimeError) as raised:
         model.predict([X[0], X[0][:3]])
     assert "EnergyOnly for structure 1" in raised.value.__notes__[0]
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="y has 3 entries but X has"):
         model.fit(X, y[:3])
     missing = Targets([None, *y.energy[1:]], [*y.forces[:-1], None])
     fitted = DeltaRegressor(rest(), Morse).fit(X, missing)

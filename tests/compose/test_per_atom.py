@@ -22,6 +22,7 @@ from sklearn.preprocessing import (
 from skpot import SOAP, PerAtom, PerStructure
 from skpot.compose import _rows
 from skpot.data import _derivatives
+from skpot.exceptions import InputError, InputTypeError
 from skpot.testing import check_descriptor, sample_structures
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
@@ -68,7 +69,6 @@ def test_values_are_those_of_the_transformer(features):
     [
         PowerTransformer(),
         PolynomialFeatures(),
-        FunctionTransformer(np.sqrt),
         FunctionTransformer(np.abs),
         MinMaxScaler(clip=True),
     ],
@@ -77,6 +77,15 @@ def test_values_are_those_of_the_transformer(features):
 def test_what_is_not_affine_is_refused_with_advice(features, transformer):
     with pytest.raises(TypeError, match="register_jacobian"):
         PerAtom(transformer).fit(features)
+
+
+@pytest.mark.parametrize(
+    "function, text", [(np.sqrt, "Transformer makes NaN"), (lambda x: 1j * x, "complex numbers")]
+)
+def test_what_makes_no_finite_numbers_is_told(features, function, text):
+    centered = features.mapped(features.values - 0.5, features.derivatives)
+    with pytest.raises((InputError, InputTypeError), match=text):
+        PerAtom(FunctionTransformer(function)).fit(centered)
 
 
 def test_normalizer_with_kinks_is_refused(features):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from ase.build import molecule
+from sklearn.pipeline import FeatureUnion
 
 from skpot import SOAP, AtomicFeatures, CoulombMatrix, InverseDistances, PerStructure
+from skpot.exceptions import InputTypeError
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +17,12 @@ def molecules():
 @pytest.fixture(scope="module")
 def features(molecules):
     return CoulombMatrix().fit_transform(molecules)
+
+
+def test_weights_of_a_union_are_refused_with_advice():
+    union = FeatureUnion([("soap", SOAP(n_max=2, l_max=1))], transformer_weights={"soap": 2.0})
+    with pytest.raises(InputTypeError, match="a kernel with a variance of its own"):
+        union.fit_transform([molecule("CH4")])
 
 
 def test_rows_of_structures_know_their_atoms(molecules, features):

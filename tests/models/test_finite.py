@@ -56,6 +56,14 @@ def with_feature(features, value):
     return features.mapped(values, features.derivatives, origin=features.origin)
 
 
+@pytest.mark.parametrize("step", ids(registry.FEATURE_STEPS))
+def test_steps_refuse_features_that_are_not_finite_by_structure(step, features):
+    for value in HUGE:
+        for method in (clone(step).fit, clone(step).fit(features).transform):
+            with pytest.raises(StructureError, match="structure 4: features of row 1"):
+                method(with_feature(features, value))
+
+
 @pytest.mark.parametrize("regressor", ids(REGRESSORS))
 def test_features_that_are_not_finite_are_refused_by_structure(regressor, features, targets):
     for value in HUGE:
