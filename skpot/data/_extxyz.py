@@ -10,7 +10,7 @@ from ._label_names import label_kind
 # Other programs, GPUMD for one, read these in any case.
 _PROPER = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 _ANY_CASE = re.compile(rf"(?<!\S)({'|'.join(_PROPER)})(?=\s*=)", re.IGNORECASE)
-_QUOTED = re.compile(r'"[^"]*"|{[^}]*}|\[[^]]*\]')
+_QUOTED = re.compile(r""""[^"]*"|'[^']*'|{[^}]*}|\[[^]]*\]""")
 _NAME = re.compile(r"([^\s=]+)\s*=")
 _COLUMNS = "species:S:1:pos:R:3"
 
