@@ -34,15 +34,18 @@ def as_features(estimator, X, y=None, *, reset=False):
     if reset:
         estimator.n_features_in_ = X.shape[1]
         learn_origin(estimator, X)
-    elif X.shape[1] != estimator.n_features_in_:
+    return X, y
+
+
+def refuse_others(estimator, features):
+    """Raise `ValueError` for features that are not finite, or not like those of the fit."""
+    if features.shape[1] != estimator.n_features_in_:
         raise InputError(
-            f"X has {X.shape[1]} features but {type(estimator).__name__} was fitted with "
+            f"X has {features.shape[1]} features but {type(estimator).__name__} was fitted with "
             f"{estimator.n_features_in_}; use the same descriptor."
         )
-    else:
-        refuse_other_origin(estimator, X)
-    refuse_features(X)
-    return X, y
+    refuse_other_origin(estimator, features)
+    refuse_features(features)
 
 
 def refuse_structures(estimator, X):

@@ -17,7 +17,6 @@ from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
 from ..data._elements import SYMBOLS
 from ..data._order import environment_order
-from ..data._origin import refuse_other_origin
 from ..exceptions import InputError
 from ..selection._rare import rare_first, structure_kinds
 from ._baseline import (
@@ -27,7 +26,7 @@ from ._baseline import (
     split_term,
     subtract_term,
 )
-from ._input import as_features
+from ._input import as_features, refuse_others
 from ._noise import LABELS, SIGMA, with_noise
 from ._references import References, one_by_one
 from ._rows import as_targets
@@ -102,7 +101,8 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
-        """Return the features to learn from, and those of the baseline or None."""
+        """Return the features to learn from, and those of the baseline or None; check both."""
+        refuse_others(self, features)
         return (features, None) if self.baseline_ is None else split_term(features, self.baseline_)
 
     def _residual(self, features, labels):
@@ -155,7 +155,6 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         check_is_fitted(self)
-        refuse_other_origin(self, features)
         features, term = self._parts(features)
         energies, g = self._environments(features, slopes=True)
         forces, virials = features.pull_back(g)

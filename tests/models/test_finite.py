@@ -56,6 +56,19 @@ def with_feature(features, value):
     return features.mapped(values, features.derivatives, origin=features.origin)
 
 
+@pytest.mark.parametrize("regressor", ids(REGRESSORS))
+def test_every_method_refuses_features_that_the_model_cannot_know(regressor, features, targets):
+    model = clone(regressor).fit(features, targets)
+    nan = with_feature(features, np.nan)
+    narrow = features.select(np.arange(features.shape[1] - 1))
+    mirrored = features.select(np.arange(features.shape[1])[::-1])
+    names = ["predict", "evaluate", "decompose", "energy_std", "energies_std", "predict_std"]
+    for name in [*names, "extrapolation_grade", "predict_members"]:
+        for other in (nan, narrow, mirrored) if hasattr(model, name) else ():
+            with pytest.raises(ValueError, match="hold nan|was fitted with|differ from those"):
+                getattr(model, name)(other)
+
+
 @pytest.mark.parametrize("step", ids(registry.FEATURE_STEPS))
 def test_steps_refuse_features_that_are_not_finite_by_structure(step, features):
     for value in HUGE:
