@@ -92,10 +92,14 @@ def title(text):
     typer.secho(f"\n{text}", bold=True)
 
 
-def refuse_overwriting(path, force):
-    """Raise unless `path` can be written without losing anything, or `force` is set."""
+def refuse_overwriting(path, force, inputs=()):
+    """Raise unless `path` can be written without losing anything, or `force` is set.
+
+    What the same command reads is kept even then.
+    """
     if os.path.isdir(path):
         raise CommandError(f"{path} is a folder; name a file in it.")
+    refuse_inputs(path, inputs)
     if os.path.exists(path) and not force:
         raise CommandError(f"{path} exists already; add --force to replace it.")
     folder = os.path.dirname(os.path.abspath(path))
@@ -103,3 +107,11 @@ def refuse_overwriting(path, force):
         raise CommandError(f"the folder {folder} for {os.path.basename(path)} does not exist.")
     if not os.access(folder, os.W_OK):
         raise CommandError(f"the folder {folder} cannot be written to.")
+
+
+def refuse_inputs(path, inputs):
+    """Raise if `path` is one of the files that a command reads."""
+    real = os.path.realpath(path)
+    for other in inputs:
+        if os.path.realpath(other) == real:
+            raise CommandError(f"{path} is read by this command: name another file to write.")

@@ -28,7 +28,10 @@ def evaluate(
 ):
     """Print errors of a model, the labels and kinds they are in, and how it foresaw them."""
     if plot is not None:
-        refuse_overwriting(plot, force)
+        refuse_overwriting(plot, force, [model, *test])
+        from ._plots import require_format
+
+        require_format(plot)
     from skpot.persistence import load
 
     from ._report import (

@@ -62,7 +62,7 @@ def fit(
         Option(help='Values to search, e.g. "zeta=2,4"; may be repeated.', metavar="NAME=A,B"),
     ] = None,
     cv: Annotated[
-        int | None, Option(help="Folds of cross-validation; 5 for a grid, else none.")
+        int | None, Option(min=2, help="Folds of cross-validation; 5 for a grid, else none.")
     ] = None,
     group_key: Annotated[
         str | None,
@@ -71,8 +71,8 @@ def fit(
             "tells them, e.g. config_type."
         ),
     ] = None,
-    jobs: Annotated[int, Option(help="Processes of the search.")] = 1,
-    seed: Annotated[int, Option(help="Of the choice of references and folds.")] = 0,
+    jobs: Annotated[int, Option(min=1, help="Processes of the search.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Of the choice of references and folds.")] = 0,
     force: Force = False,
 ):
     """Fit a potential to energies, forces and stress.
@@ -80,7 +80,7 @@ def fit(
     With --grid, the parameters are searched by cross-validation on the forces; names are those of
     the pipeline (sparsegpr__kernel__zeta) or their ends (zeta).
     """
-    refuse_overwriting(output, force)
+    refuse_overwriting(output, force, [*train, *(test or ())])
     from sklearn.pipeline import make_pipeline
 
     from skpot.descriptors import SOAP
@@ -111,6 +111,7 @@ def fit(
     if test:
         X_test, y_test, report = read_file(test, keys)
         describe(f"test: {' '.join(map(str, test))}", X_test, y_test, report)
+        _require_known(X, X_test)
 
     if candidates or cv is not None:
         splitter, groups = folds(X, cv or 5, group_key, seed)
@@ -141,6 +142,7 @@ def fit(
     energies = ", ".join(f"{name} {e:.4f} eV" for name, e in _by_symbol(regressor.e0_))
     say(f"  free atoms ({regressor.e0_source_.replace('_', ' ')}): {energies}")
 
+    dump(model, output)  # before anything else can fail
     title("errors")
     parts = {"train": (X, y, model.predict(X))}
     if test:
@@ -149,8 +151,17 @@ def fit(
     if test:
         say("")
         residual_table(model, *parts["test"])
-    dump(model, output)
     say(f"\nwrote {output}")
+
+
+def _require_known(X, X_test):
+    """Refuse to test on species that are not learnt, before the fit."""
+    from skpot.data._elements import SYMBOLS
+
+    known, tested = ({int(z) for atoms in part for z in atoms.numbers} for part in (X, X_test))
+    if tested - known:
+        names = ", ".join(SYMBOLS[z] for z in sorted(tested - known))
+        raise CommandError(f"species {names} of the test structures are in no training structure.")
 
 
 def chosen_hypers(X, preset, given):

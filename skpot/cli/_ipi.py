@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ._console import command, reading, say
+from ._console import command, say
 from ._options import ModelFile
 
 
@@ -21,7 +21,7 @@ def ipi(
     start: Annotated[Path, typer.Argument(help="Species and periodicity, in i-PI's order.")],
     unix: Annotated[str | None, Option(help="Name of a unix socket, i-PI's <address>.")] = None,
     host: Annotated[str, Option(help="Machine of i-PI.")] = "localhost",
-    port: Annotated[int, Option(help="Its port.")] = 31415,
+    port: Annotated[int, Option(min=1, max=65535, help="Its port.")] = 31415,
     patience: Annotated[float, Option(min=0.0, help="Seconds to wait for i-PI.")] = 30.0,
 ):
     """Serve energies, forces and virials to i-PI until it ends.
@@ -35,8 +35,7 @@ def ipi(
     from skpot.persistence import load
 
     fitted = load(model)
-    with reading(start):
-        atoms = read_structure(start)
+    atoms = read_structure(start)
     say(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}; waiting for i-PI")
     n = run_client(fitted, atoms, unix=unix, host=host, port=port, patience=patience)
     say(f"i-PI has ended after {n} evaluations")

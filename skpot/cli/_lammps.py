@@ -50,7 +50,7 @@ def export_lammps(
 
     Before it is written the library is run and compared with the model. It takes a C compiler.
     """
-    refuse_overwriting(output, force)
+    refuse_overwriting(output, force, [model])
     from skpot.data._elements import SYMBOLS
     from skpot.md.lammps import export
     from skpot.md.lammps._plugin import FILE, plugin_folder

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ._console import CommandError, command, reading, refuse_overwriting, say, title
+from ._console import (
+    CommandError,
+    command,
+    refuse_inputs,
+    refuse_overwriting,
+    say,
+    title,
+)
 from ._options import Force, ModelFile
 
 
@@ -43,7 +50,7 @@ def md(
     repeat: Annotated[
         tuple[int, int, int], Option(min=1, help="Supercell of the start structure.")
     ] = (1, 1, 1),
-    seed: Annotated[int, Option(help="Of velocities and thermostat.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of velocities and thermostat.")] = 0,
     max_temperature: Annotated[float | None, Option(help="Limit, K.")] = None,
     min_distance: Annotated[float | None, Option(help="Limit, Å, of any two atoms.")] = None,
     max_grade: Annotated[float | None, Option(help="Limit of the extrapolation grade.")] = None,
@@ -73,6 +80,9 @@ def md(
     if record is not None and record.resolve() == output.resolve():
         raise CommandError(f"--record and --output are one file, {output}: name another.")
     saved = Path(f"{output}.checkpoint")
+    refuse_inputs(output, [model, start])
+    if record is not None:
+        refuse_inputs(record, [model, start])
     continued = restart and saved.exists()
     if not continued:
         refuse_overwriting(output, force)
@@ -170,8 +180,7 @@ def _start(path, repeat):
     """Read the structure to start from and return a supercell of it."""
     from skpot.md._dynamics import read_structure
 
-    with reading(path):
-        atoms = read_structure(path)
+    atoms = read_structure(path)
     for axis, n, vector in zip("abc", repeat, atoms.cell.array, strict=True):
         if n > 1 and not vector.any():
             raise CommandError(f"{path} has no cell vector {axis} to repeat {n} times along.")

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from ..exceptions import MissingDependencyError
+from ..exceptions import InputError, MissingDependencyError
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +17,13 @@ except ImportError as error:
 GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLUE, _GREY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
+
+
+def require_format(path):
+    """Refuse a name whose suffix is none of a figure's."""
+    suffix = os.path.splitext(path)[1]
+    if suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
+        raise InputError(f"{path} is no name of a figure: it must end in .png, .pdf or .svg.")
 
 
 def parity_plot(X, y_true, y_pred, std, path):

@@ -2,11 +2,11 @@
 
 import contextlib
 import io
-import os
 from typing import NamedTuple
 
 import numpy as np
 
+from .._paths import file_name
 from ..exceptions import InputError, LabelError, LabelWarning, SkpotError, warn_once
 from ._elements import covalent_radius, electronegativity
 from ._extxyz import parse_header, tell_of_nameless
@@ -36,7 +36,7 @@ def read_frames(path, index=":"):
     frames : list[Atoms]
         One at least, with their calculators, which hold the labels.
     """
-    path = os.fspath(path)
+    path = file_name(path)
     chosen = "" if index in (":", None) else f" (index {index!r})"
     frames = []
     try:
@@ -46,11 +46,19 @@ def read_frames(path, index=":"):
         if isinstance(error, OSError) and error.filename:
             raise
         where = f", frame {len(frames)}" if frames else ""
-        cause = "" if isinstance(error, SkpotError) else f"{type(error).__name__}: "
-        raise InputError(f"{path}{where} cannot be read{chosen}: {cause}{error}") from error
+        raise InputError(f"{path}{where} cannot be read{chosen}: {_reason(error)}") from error
     if not frames:
         raise InputError(f"{path} has no structures there{chosen}")
     return frames
+
+
+def _reason(error):
+    """Return what a reader says, which for some errors of ASE is no more than a suffix."""
+    from ase.io.formats import UnknownFileTypeError
+
+    if isinstance(error, UnknownFileTypeError):
+        return f"it is in none of the formats that ASE knows ({error})"
+    return str(error) if isinstance(error, SkpotError) else f"{type(error).__name__}: {error}"
 
 
 def _frames(path, index):

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import units
 from ase.calculators.calculator import PropertyNotImplementedError
-from ase.io import read
 from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
 from ..data import cell_volumes, check_structures
+from ..data._ase import read_frames
 from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
 from ._parameters import choice, number, whole
 
@@ -65,9 +65,9 @@ def _energy_std(atoms):
 
 def read_structure(path, index=-1):
     """Read one structure, with velocities if the file has any, without its calculator."""
-    atoms = read(path, index=index)
-    atoms.calc = None
-    return atoms
+    frames = read_frames(path, index)
+    frames[-1].calc = None
+    return frames[-1]
 
 
 def thermalise(atoms, temperature, random_state=0):

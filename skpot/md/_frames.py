@@ -10,6 +10,7 @@ import os
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+from .._paths import file_name
 from ..exceptions import FileError, InputError
 
 # What file systems without locks say; there a second writer goes unnoticed.
@@ -20,7 +21,7 @@ _TAIL = 1 << 16  # bytes before the end by which a file of frames is recognized
 
 def require_xyz(path):
     """Refuse a name that programs would take for another format than extended XYZ."""
-    suffix = os.path.splitext(os.fspath(path))[1]
+    suffix = os.path.splitext(file_name(path))[1]
     if suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"{path} would be read as another format: frames are written as extended XYZ, to a "

@@ -123,6 +123,8 @@ class Guard:
             raise InputError(f'action "{action}" needs a path for the frames')
         if (action == "relabel") != (calculator is not None):
             raise InputError(f'action "relabel" goes with a calculator, got {calculator}')
+        if calculator is not None and not hasattr(calculator, "get_property"):
+            raise InputTypeError(f"calculator must be one of ASE, got {calculator!r}")
         if path is not None:
             require_xyz(path)
         self.atoms = atoms

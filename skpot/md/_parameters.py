@@ -1,5 +1,6 @@
 """Checks of single parameters, with one message for each kind of mistake."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -25,7 +26,10 @@ def number(name, value, low=None, above=None, high=None, unit=""):
     """
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
-    sound = np.isfinite(value)
+    try:
+        sound = math.isfinite(value)
+    except OverflowError:  # an integer of some hundred digits
+        sound = False
     sound &= low is None or value >= low
     sound &= above is None or value > above
     sound &= high is None or value <= high

@@ -132,7 +132,8 @@ class _Shape:
                 refuse(name, f"is {value!r}, which does not agree with the shapes of arrays")
             return
         for part in value.values() if self.of_dict else [value]:
-            problem = None if self.of_dict and part is None else self._problem(part)
+            absent = self.of_dict and self.dims and part is None  # a kind without such an array
+            problem = None if absent else self._problem(part)
             if problem:
                 refuse(name, problem)
 

@@ -12,6 +12,7 @@ import zipfile
 import sklearn.model_selection
 
 import skpot
+from skpot._paths import file_name
 from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundError
 
@@ -155,7 +156,7 @@ def load(path, trusted=()):
     ...
     skpot.exceptions.ModelFileNotFoundError: [Errno 2] No such file or directory: 'nothing.skops'
     """
-    path = os.fspath(path)
+    path = file_name(path)
     sweep(path)
     with reading(path), _opened(path) as file:
         check_directory(path, file)

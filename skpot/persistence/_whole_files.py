@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 
+from .._paths import file_name
 from ..exceptions import FileError
 
 _UNSURE = 3600.0  # seconds until a file counts as left behind that only its age tells of
@@ -39,7 +40,7 @@ def whole_file(path):
     OSError
         If the file cannot be written; one of that name is then as it was.
     """
-    target = os.path.realpath(path)  # replacing a link would leave its file behind
+    target = os.path.realpath(file_name(path))  # replacing a link would leave its file behind
     sweep(target)
     folder, name = os.path.split(target)
     mine = f".{name}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -56,7 +57,7 @@ def whole_file(path):
         reason = error.strerror or str(error)
         raise FileError(error.errno, f"the file cannot be written: {reason}", str(path)) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it is not there, or cannot be
             os.unlink(temporary)
 
 

@@ -244,6 +244,10 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
             "no server at unix socket nobody within 0 s: start i-PI first",
         ),
         (["demo", "--out", "{d}"], "files of yours"),
+        (["fit", "{d}/model.skpot", "-o", "{d}/x"], "none of the formats that ASE knows"),
+        (["md", "{d}/model.skpot", "{d}/model.skpot"], "none of the formats that ASE knows"),
+        (["fit", "{d}/train.xyz", "--test", "{d}/gold.xyz", "-o", "{d}/x"], "species Au of the"),
+        (["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--plot", "{d}/x.xyz"], "must end in"),
     ],
 )
 def test_errors_are_one_line(folder, args, part):
@@ -371,6 +375,38 @@ def test_force_replaces(folder):
     result = run("fit", folder / "train.xyz", "-o", target, *SMALL, "--force")
     assert result.exit_code == 0, result.output
     skpot.load(target)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["fit", "{d}/train.xyz", "-o", "{d}/train.xyz"],
+        ["fit", "{d}/train.xyz", "--test", "{d}/test.xyz", "-o", "{d}/test.xyz"],
+        ["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--plot", "{d}/test.xyz"],
+        ["md", "{d}/model.skpot", "{d}/test.xyz", "-o", "{d}/test.xyz"],
+        ["md", "{d}/model.skpot", "{d}/link.xyz", "-o", "{d}/test.xyz"],
+        ["md", "{d}/model.skpot", "{d}/test.xyz", "--record", "{d}/test.xyz", "-o", "{d}/x.xyz"],
+        ["export", "lammps", "{d}/model.skpot", "-o", "{d}/model.skpot"],
+    ],
+)
+def test_what_a_command_reads_is_never_replaced(folder, args):
+    link = folder / "link.xyz"
+    link.unlink(missing_ok=True)
+    link.symlink_to("test.xyz")
+    files = [folder / name for name in ("train.xyz", "test.xyz", "model.skpot")]
+    before = [path.read_bytes() for path in files]
+    assert "read by this command" in error(*(a.format(d=folder) for a in args), "--force")
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_a_fitted_model_outlives_errors_of_what_follows(folder, monkeypatch):
+    def fail(parts):
+        raise skpot.exceptions.InputError("no table")
+
+    monkeypatch.setattr("skpot.cli._report.error_table", fail)
+    target = folder / "kept.skpot"
+    assert "no table" in error("fit", folder / "train.xyz", "-o", target, *SMALL)
+    assert len(skpot.load(target).predict(copper(1)).energy) == 1
 
 
 def test_warmup_and_doctor():

@@ -152,6 +152,12 @@ def test_what_is_not_finite_stops_whatever_the_action(model, tmp_path):
         ({"max_grade": 1.0, "calculator": EMT()}, "goes with a calculator"),
         ({"max_grade": 1.0, "action": "record", "path": "far.traj"}, "as another format"),
         ({"atoms": [bulk("Cu")], "max_grade": 1.0}, "must be ase.Atoms"),
+        ({"max_grade": 1.0, "path": 3}, "name of a file"),
+        ({"max_grade": 10**400}, "max_grade must be finite"),
+        (
+            {"max_grade": 1.0, "action": "relabel", "path": "x.xyz", "calculator": "emt"},
+            "calculator must be one of ASE",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(options, message):

@@ -116,6 +116,14 @@ def test_hyperparameters_that_were_chosen(name, value):
     assert name != "n_max" and value > 0  # these two are not used as such after the fit
 
 
+@pytest.mark.parametrize("value", [None, "1.0", np.nan, [1.0]])
+def test_energies_of_free_atoms(value):
+    model = clone(damage.MODELS["exact"]).fit(damage.STRUCTURES, morse(damage.STRUCTURES))
+    model[-1].e0_ = model[-1].e0_ | {29: value}
+    with pytest.raises(ModelFileError, match="e0_"):
+        check_model(model, "file")
+
+
 @pytest.mark.parametrize("key", [("H", "O"), True, None, b"H"])
 def test_keys_that_files_cannot_hold(tmp_path, key):
     model = damage.soap().fit(damage.STRUCTURES)

@@ -4,8 +4,10 @@ import signal
 import time
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
-from skpot.exceptions import FileError
+import skpot
+from skpot.exceptions import FileError, SkpotError
 from skpot.persistence._whole_files import sweep, whole_file
 
 
@@ -129,3 +131,21 @@ def test_links_to_nothing_and_from_elsewhere(tmp_path):
     link.symlink_to(tmp_path / "store" / "model")
     write(link)
     assert link.is_symlink() and os.listdir(tmp_path / "store") == ["model"]
+
+
+@pytest.mark.parametrize("name", ["folder", "none/model", "file/model", "x" * 300, ""])
+def test_names_under_which_no_file_can_be(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    path = tmp_path / name
+    with pytest.raises(FileError) as caught:
+        write(path)
+    assert caught.value.filename == str(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", [None, 3, [None], "a\0b"])
+def test_what_is_no_name(name):
+    for function in (skpot.load, skpot.read, lambda path: skpot.dump(LinearRegression(), path)):
+        with pytest.raises(SkpotError):
+            function(name)

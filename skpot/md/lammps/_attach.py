@@ -13,6 +13,7 @@ from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
 from ...exceptions import EngineError, InputError, InputTypeError
 from .._compiled import compile
+from .._parameters import whole
 from ._domain import Domain, GhostForces
 
 _ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it
@@ -103,8 +104,7 @@ def _check_settings(lmp, fix_id, grade_every):
     """Refuse a name or a number that LAMMPS or the callback would stumble over."""
     if not isinstance(fix_id, str) or not re.fullmatch(r"[A-Za-z0-9_]+", fix_id):
         raise InputError(f"fix_id must consist of letters, digits and _, got {fix_id!r}")
-    if not isinstance(grade_every, int | np.integer) or grade_every < 0:
-        raise InputError(f"grade_every must be a number of steps, 0 or more, got {grade_every!r}")
+    whole("grade_every", grade_every, low=0)
     former = getattr(lmp, _ATTACHED, None)
     if former is not None and former.fix_id != fix_id and lmp.has_id("fix", former.fix_id):
         raise InputError(

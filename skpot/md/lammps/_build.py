@@ -1,22 +1,22 @@
 """Libraries of compiled potentials, compared with the potential before they are written."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
+from ..._paths import file_name
 from ...core import aot
 from ...core.pairs import scatter
 from ...data import as_batch
 from ...exceptions import EngineError, FileError, InputError
+from ...persistence._whole_files import whole_file
 
 _TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
 _RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"
@@ -47,7 +47,9 @@ def write_library(source, path, reference, cpu="host"):
     ValueError
         If this machine cannot run code for the processor, or there is none of that name.
     """
-    path = Path(path)
+    path = Path(file_name(path))
+    if path.is_dir():
+        raise FileError(f"{path} is a folder; name a file in it.")
     if not path.parent.is_dir():
         raise FileError(f"the folder {path.parent} for {path.name} does not exist.")
     known = [z for z, symbol in zip(source.numbers, source.symbols, strict=True) if symbol]
@@ -56,12 +58,8 @@ def write_library(source, path, reference, cpu="host"):
         made = aot.build(source, folder, cpu)
         own = _evaluated(made, source, batch, cpu)
         refuse_differences("library", own, reference(batch), _TOLERANCE)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            shutil.copy(made, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            file.write(Path(made).read_bytes())
 
 
 def refuse_differences(what, own, reference, tolerance):

@@ -1,0 +1,21 @@
+"""Names of files, as callers pass them."""
+
+import os
+
+from .exceptions import InputError, InputTypeError
+
+
+def file_name(path):
+    """Return the name of a file as a str; refuse what can be none.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        What was passed.
+    """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise InputTypeError(f"path must be the name of a file, got {path!r:.80}")
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise InputError(f"no file can have the name {name!r}")
+    return name
