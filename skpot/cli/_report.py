@@ -38,7 +38,7 @@ def describe(name, X, y, report=None):
         per_atom = (y.energy / n_atoms)[y.has_energy]
         say(f"  energy   {y.has_energy.sum():5d} frames   {_range(per_atom, '.3f')} eV/atom")
     if y.has_forces.any():
-        largest = np.abs(y.forces_flat).max()
+        largest = np.nanmax(np.abs(y.forces_flat))  # NaN: atoms without a label
         say(f"  forces   {y.has_forces.sum():5d} frames   components up to {largest:.2f} eV/Å")
     if y.has_stress.any():
         stress = GPA * y.stress[y.has_stress]

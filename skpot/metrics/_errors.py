@@ -3,6 +3,7 @@
 import numpy as np
 
 from skpot.data import Targets
+from skpot.data._checks import some
 from skpot.exceptions import InputError
 
 GPA = 160.21766208  # GPa in one eV/Å³
@@ -258,9 +259,12 @@ def _weights(sample_weight, n):
     return weight
 
 
-def _finite(error, block):
-    if not np.isfinite(error).all():
-        raise InputError(f"{block} of y_true or y_pred hold NaN or infinity.")
+def _finite(error, block, owners):
+    """Return errors; `owners` are the structures that the rows belong to."""
+    bad = ~np.isfinite(error.reshape(len(owners), -1)).all(axis=1)
+    if bad.any():
+        where = some(np.unique(owners[bad]))
+        raise InputError(f"{block} of y_true or y_pred hold NaN or infinity: structures {where}.")
     return error
 
 
@@ -299,7 +303,7 @@ def _energy_errors(y_true, y_pred, n_atoms, sample_weight):
     if sizes is not None:
         error = error / sizes[common]
     weight = _weights(sample_weight, len(y_true))[common]
-    return _finite(error, "energies"), weight, sizes is not None
+    return _finite(error, "energies", np.flatnonzero(common)), weight, sizes is not None
 
 
 def _forces_errors(y_true, y_pred, sample_weight):
@@ -310,8 +314,9 @@ def _forces_errors(y_true, y_pred, sample_weight):
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 3 * sizes[common])
     error = y_true[common].forces_flat - y_pred[common].forces_flat
     known = ~np.isnan(y_true[common].forces_flat).all(axis=1)  # else atoms without a label
-    error, weight = error[known], weight.reshape(-1, 3)[known].ravel()
-    return _finite(error.ravel(), "forces"), weight
+    owners = np.repeat(np.flatnonzero(common), sizes[common])[known]
+    weight = weight.reshape(-1, 3)[known].ravel()
+    return _finite(error[known], "forces", owners).ravel(), weight
 
 
 def _stress_errors(y_true, y_pred, sample_weight):
@@ -320,4 +325,4 @@ def _stress_errors(y_true, y_pred, sample_weight):
     common = _common(y_true, y_pred, "stress")
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 6)
     error = y_true.stress[common] - y_pred.stress[common]
-    return _finite(error.ravel(), "stresses"), weight
+    return _finite(error, "stresses", np.flatnonzero(common)).ravel(), weight

@@ -136,11 +136,13 @@ def _residuals(y_true, y_pred, numbers, sigmas):
             if label == "stress":
                 error = (y_true.stress - y_pred.stress)[chosen]
             else:
-                error = y_true[chosen].forces_flat - y_pred[chosen].forces_flat
-                structure = np.repeat(chosen, n_atoms[chosen])
-                species = np.concatenate([numbers[i] for i in chosen])
+                forces = y_true[chosen].forces_flat
+                there = ~np.isnan(forces).all(axis=1)  # else atoms without a label
+                error = (forces - y_pred[chosen].forces_flat)[there]
+                structure = np.repeat(chosen, n_atoms[chosen])[there]
+                species = np.concatenate([numbers[i] for i in chosen])[there]
             whitened = error / sigmas[label]
-        parts[label] = _Residuals(_finite(error, label), whitened, structure, species)
+        parts[label] = _Residuals(_finite(error, label, structure), whitened, structure, species)
     return parts
 
 

@@ -154,6 +154,9 @@ def errors_and_deviations(y_true, y_pred, std, quantity):
     label, prediction, deviation = (getattr(side[common], name) for side in sides)
     if not label.shape == prediction.shape == deviation.shape:
         raise InputError("forces of y_true, y_pred and std are of different numbers of atoms.")
+    if quantity == "forces":
+        there = ~np.isnan(label).all(axis=1)  # else atoms without a label
+        label, prediction, deviation = label[there], prediction[there], deviation[there]
     return (prediction - label).ravel(), deviation.ravel()
 
 

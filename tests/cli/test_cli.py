@@ -17,7 +17,8 @@ from skpot.cli import app
 from skpot.cli._report import predict_with_std
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF
-from skpot.metrics import calibration_error
+from skpot.metrics import calibration_error, residual_report
+from skpot.metrics._uncertainty import errors_and_deviations
 
 SMALL = "--cutoff 3.5 --n-max 3 --l-max 2 --n-sparse 20".split()
 
@@ -357,6 +358,24 @@ def test_labels_that_cannot_be_are_refused_where_they_are(folder, command, value
     message = error(*command)
     assert str(path) in message and "1 of 4 structures" in message
     assert "structure 1: energy " in message and len(message) < 400
+
+
+def test_atoms_without_a_label_are_left_out_everywhere(folder):
+    frames = copper(4, seed=1)
+    frames[2].calc.results["forces"][1] = np.nan
+    ase.io.write(folder / "gaps.xyz", frames)
+    options = ("--plot", folder / "gaps.png", "--force")
+    result = run("evaluate", folder / "model.skpot", folder / "gaps.xyz", *options)
+    assert result.exit_code == 0, result.output
+    assert "nan" not in result.output and "components up to" in result.output
+    X, y = skpot.read(folder / "gaps.xyz")
+    predicted, std = skpot.load(folder / "model.skpot").predict(X, return_std="all")
+    error = (predicted.forces_flat - y.forces_flat)[~np.isnan(y.forces_flat).all(axis=1)]
+    assert error.size == 3 * (sum(map(len, X)) - 1)
+    found, deviation = errors_and_deviations(y, predicted, std, "forces")
+    np.testing.assert_array_equal(found, error.ravel())
+    assert len(deviation) == error.size
+    assert residual_report(y, predicted, X)
 
 
 def test_evaluate_takes_models_without_uncertainty(folder):

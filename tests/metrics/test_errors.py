@@ -95,6 +95,16 @@ def test_what_cannot_be_compared():
         forces_rmse(targets(0, forces=[0, 1]), targets(0, forces=[2]))
     with pytest.raises(ValueError, match="energies of y_true or y_pred hold NaN"):
         energy_rmse([1.0, np.nan], [1.0, 2.0])
+    for score, block in (
+        (energy_rmse, "energy"),
+        (forces_rmse, "forces_flat"),
+        (stress_rmse, "stress"),
+    ):
+        a, b = targets(0), targets(0)
+        row = b.force_offsets[2] if block == "forces_flat" else 2
+        getattr(b, block)[row] = np.inf
+        with pytest.raises(ValueError, match=r"hold NaN or infinity: structures 2\."):
+            score(a, b)
 
 
 def test_summary():
