@@ -196,8 +196,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             species = np.zeros(len(error), dtype=np.int64)
             if name == "forces" and len(error) and numbers is not None:
                 known = np.all([side.has_forces for side in (y, predicted, std)], axis=0)
-                known = [numbers[k] for k in np.flatnonzero(known)]
-                species = np.repeat(np.concatenate(known), 3)
+                species = np.concatenate([numbers[k] for k in np.flatnonzero(known)])
+                labelled = ~np.isnan(y[known].forces_flat).all(axis=1)
+                species = np.repeat(species[labelled], 3)
             found[name] = error, deviation, species
         return found
 

@@ -142,6 +142,12 @@ def test_forces_have_a_factor_for_each_species():
     np.testing.assert_array_equal(unsaid.forces[0], common)
     # One half alone has the fluorine, which the model of the other does not know.
     assert set(CalibratedPotential(KnownForces()).fit(X, y).species_factors_) == {1, 8}
+    for array in forces[::10]:  # atoms without a label do not move those of others
+        array[0] = np.nan
+    gaps = CalibratedPotential(FrozenEstimator(KnownForces().fit(X, y)))
+    gaps.fit(X, Targets(y.energy, forces))
+    for z in (1, 8):
+        np.testing.assert_allclose(gaps.species_factors_[z], factors[z], rtol=0.15)
 
 
 def test_masked_forces_do_not_count(deviations):
