@@ -163,8 +163,9 @@ class Calculator(AseCalculator):
         _require_atoms(atoms)
         properties = [properties] if isinstance(properties, str) else properties or []
         with self._lock:
-            if not self.results or self.check_state(atoms):
-                last = self._evaluated(atoms)
+            changed = self.check_state(atoms)
+            if not self.results or changed:
+                last = self._evaluated(atoms, changed)
             else:
                 last = self._last._replace(results=self.results)
             self._take_over(atoms.copy(), self._with_deviations(last, properties))
@@ -199,10 +200,10 @@ class Calculator(AseCalculator):
                 value.flags.writeable = False
         self.results = evaluation.results
 
-    def _structure(self, atoms):
+    def _structure(self, atoms, changed):
         """Return atoms with the neighbour lists of the last ones where these serve, and species."""
         last = self._last
-        if last is not None and not {"numbers", "pbc"} & set(self.check_state(atoms)):
+        if last is not None and not {"numbers", "pbc"} & set(changed):
             structure = last.structure.moved(atoms.positions, atoms.cell.array, self.skin)
             return structure, last.species
         structure = SkinnedStructure(as_batch([atoms], search_follows=True), self.skin)
@@ -210,12 +211,12 @@ class Calculator(AseCalculator):
             return structure, None
         return structure, self._compiled.species_index(structure.numbers)
 
-    def _evaluated(self, atoms):
+    def _evaluated(self, atoms, changed):
         """Return energies, forces and stress of atoms, as an `_Evaluation`."""
-        structure, species = self._structure(atoms)
+        structure, species = self._structure(atoms, changed)
         features, divided = None, True
         if self._compiled is not None:
-            energies, forces, virials = self._compiled.evaluate(structure, species)
+            energies, forces, virials = self._compiled.evaluate_checked(structure, species)
         else:
             features = transformed(self._pipeline, structure)
             energies, forces, virials = self._pipeline[-1].evaluate(features)

@@ -310,6 +310,10 @@ class CompiledPotential:
             species = self.species_index(batch.numbers)
         else:
             species = checked_species(species, self._known, len(batch.numbers))
+        return self.evaluate_checked(batch, species)
+
+    def evaluate_checked(self, batch, species):
+        """Do the same for a `StructureBatch` and what `species_index` returned for it."""
         graph = batch.neighbors(self.cutoff)
         energies = np.empty(graph.n_atoms)
         gradient = borrow((len(graph.pairs.neighbor), 3))

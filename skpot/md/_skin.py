@@ -37,6 +37,13 @@ class SkinnedStructure(StructureBatch):
         super().__init__(batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets)
         self.skin = skin
         self._lists = _Lists()
+        self._volumes = None
+
+    def volumes(self):
+        """Return the volume in Å³, (1,); NaN where there is no stress, see `cell_volumes`."""
+        if self._volumes is None:
+            self._volumes = super().volumes()
+        return self._volumes
 
     @property
     def n_searches(self):
@@ -56,10 +63,12 @@ class SkinnedStructure(StructureBatch):
         """
         if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
             raise StructureError("positions or cell are not finite.")
-        batch = StructureBatch(
-            np.array(positions), self.numbers, np.array(cell)[None], self.pbc, self.offsets
-        )
+        same = np.array_equal(cell, self.cells[0])
+        cells = self.cells if same else np.array(cell)[None]
+        batch = StructureBatch(np.array(positions), self.numbers, cells, self.pbc, self.offsets)
         other = SkinnedStructure(batch, skin)
+        other._of_numbers = self._of_numbers
+        other._volumes = self._volumes if same else None
         if skin == self.skin:
             other._lists = self._lists
         return other

@@ -166,6 +166,21 @@ def test_nothing_is_recomputed_without_a_change(model):
     assert not calls
 
 
+def test_steps_repeat_nothing_that_stays(model, monkeypatch):
+    atoms = thermal((1, 1, 1), 300.0, model)
+    stress = atoms.get_stress()
+    asked = []
+    for name in ("radii_of", "cell_volumes"):
+        monkeypatch.setattr(f"skpot.data._batch.{name}", asked.append)
+    VelocityVerlet(atoms, 1.0).run(3)
+    assert not asked
+    assert (atoms.get_stress() != stress).all()
+    monkeypatch.undo()
+    atoms.set_cell(atoms.cell.array * 1.01, scale_atoms=True)
+    anew = skpot.Calculator(model, skin=0.0).get_stress(atoms)
+    np.testing.assert_allclose(atoms.get_stress(), anew, rtol=1e-12, atol=1e-14)
+
+
 def test_other_atoms_start_anew(model):
     calc = skpot.Calculator(model)
     for atoms in (bulk("Si"), bulk("Si", cubic=True), Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])):
