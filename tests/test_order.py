@@ -188,6 +188,16 @@ def test_descriptors_learn_the_same_to_the_last_bit(data, order, soap):
     np.testing.assert_array_equal(one.transform(X).values, other.transform(X).values)
 
 
+def test_descriptors_are_the_same_whatever_the_number_of_threads(data):
+    X, _ = data
+    soap = SOAP(6.0, 10, 8, radial_basis="optimal")  # its products are large enough for threads
+    origins = set()
+    for n in (1, 2):
+        with threadpool_limits(n, "blas"):
+            origins.add(clone(soap).fit(X).origin_)
+    assert len(origins) == 1
+
+
 def test_molecules_and_their_permutations(order):
     X, y = skpot.datasets.load_ethanol(return_X_y=True)[:2]
     X, y = X[-20:], y[-20:]

@@ -18,6 +18,7 @@ from ..data._graph import rows_of
 from ..data._origin import Origin, content_digest
 from ..data._stored import push_by_jacobian
 from ..exceptions import StructureError
+from ..solvers import serial_blas
 from ._cache import descriptor_cache, structure_key
 from ._hypers import choose
 from ._limits import named_species
@@ -190,9 +191,10 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
         index = self._species_index(batch)  # refuses what `species` leaves out
-        self.hypers_ = choose(self, self._rules, batch)
         self.dtype_ = str(self.dtype)
-        self._learn(batch, index)
+        with serial_blas():  # the last bits of tables must not depend on the number of threads
+            self.hypers_ = choose(self, self._rules, batch)
+            self._learn(batch, index)
         if self._needs_neighbors:
             self._refuse_lonely(batch)
         self.origin_ = self._find_origin()
