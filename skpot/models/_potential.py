@@ -101,7 +101,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
 
     def _parts(self, features):
-        """Return the features to learn from, and those of the baseline or None; check both."""
+        """Return checked features to learn from, and those of the baseline or None."""
         refuse_others(self, features)
         return (features, None) if self.baseline_ is None else split_term(features, self.baseline_)
 

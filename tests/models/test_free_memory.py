@@ -128,7 +128,7 @@ def test_memory_never_decides_the_solver(silicon, monkeypatch):
     assert [p.store for p in plans[1::3]] != [plans[1].store] * 3  # what is held it decides
     with pytest.raises(ValueError, match=r"Use n_precondition=\d+"):
         skpot.GPR(solver="cg", n_precondition=500, max_memory=1e6).fit(features, y)
-    with pytest.raises(ValueError, match='max_memory allows 0.00 GB. Use solver="cg"'):
+    with pytest.raises(ValueError, match='max_memory allows 0.1 MB. Use solver="cg"'):
         skpot.GPR(max_memory=1e5).fit(features, y)
 
 
