@@ -54,6 +54,9 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
     """
     patience = number("patience", patience, low=0.0, unit="s")
     whole("port", port, low=1, high=65535)
+    for name, value in (("host", host), ("unix", "" if unix is None else unix)):
+        if not isinstance(value, str):
+            raise InputTypeError(f"{name} must be a name, got {value!r} ({type(value).__name__}).")
     if not isinstance(atoms, Atoms):
         raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
     atoms = atoms.copy()

@@ -66,6 +66,8 @@ def test_a_server_with_other_atoms_is_refused(copper_models, atoms):
         ({"port": "31415"}, "port must be"),
         ({"patience": np.nan}, "patience must be"),
         ({"patience": -1.0}, "patience must be"),
+        ({"host": 3}, "host must be"),
+        ({"unix": 3}, "unix must be"),
         ({"host": "no such machine", "patience": 0.0}, "no such machine:31415 cannot be reached"),
     ],
 )
