@@ -282,17 +282,14 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         keys = [structure_key(origin, batch, s) for s in range(len(batch))]
         parts = [descriptor_cache.get(key) for key in keys]
         missing = [s for s, part in enumerate(parts) if part is None]
-        if len(missing) == len(batch):
-            features = self._compute(batch)
-            computed = [features[s] for s in missing]
-        else:
-            computed = [self._compute(batch.take([s])) for s in missing]
-        for s, part in zip(missing, computed, strict=True):
-            pairs = part.derivatives.graph.pairs
-            size = part.values.nbytes + sum(a.nbytes for a in pairs) + 500
-            descriptor_cache.put(keys[s], part, size)
-            parts[s] = part
-        return features if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
+        if missing:
+            computed = self._compute(batch.take(missing))
+        for place, s in enumerate(missing):
+            parts[s] = computed[place]
+            pairs = parts[s].derivatives.graph.pairs
+            size = parts[s].values.nbytes + sum(a.nbytes for a in pairs) + 500
+            descriptor_cache.put(keys[s], parts[s], size)
+        return computed if len(missing) == len(batch) else AtomicFeatures.vstack(parts)
 
     def _used(self):
         """Return `hypers_` with its items as attributes."""
