@@ -197,7 +197,7 @@ def floor_seconds(flops, n_bytes, rates):
 
 
 def versions(*names):
-    """Return the versions of Python and of the packages that are installed."""
+    """Return the versions of Python and of installed packages, and with skpot its commit."""
     found = {"python": platform.python_version()}
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -206,7 +206,27 @@ def versions(*names):
         import skpot  # which is light, and need not be installed
 
         found["skpot"] = skpot.__version__
+        found |= {"commit": commit} if (commit := checkout_commit()) else {}
     return found
+
+
+def checkout_commit():
+    """Return the short commit of this checkout, with a plus if skpot or a benchmark differs.
+
+    The empty string stands for a folder that is no checkout.
+    """
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*words):
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD").stdout.strip()
+        changed = git("diff", "--quiet", "HEAD", "--", "skpot", "benchmarks/*.py").returncode
+    except OSError:  # no git
+        return ""
+    return commit + "+" if commit and changed else commit
 
 
 def machine():

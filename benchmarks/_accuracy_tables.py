@@ -1,0 +1,238 @@
+"""Tables and figures of errors on published sets, on built alloys, and of their deviations."""
+
+from _records import digits, gigabytes, seconds, table, tenths
+
+# Title, and errors of others: test errors of GAP; Ta, InP and Fe: training errors of SNAP.
+SETS = {
+    "mlearn_Si": ("mlearn Si", "2.91, 70"),
+    "mlearn_Cu": ("mlearn Cu", "0.46, 10"),
+    "mlearn_Li": ("mlearn Li", "0.49, 10"),
+    "rmd17_ethanol": ("rMD17 ethanol, 1000", "3.5, 18.1"),
+    "Ta_snap": ("Ta, a fifth held out", "113, 76"),
+    "InP": ("InP, a fifth held out", "3.3, 68"),
+    "Fe": ("Fe, a fifth held out", "455, 363"),
+}
+MOLECULES = {"rmd17_ethanol": ("test_MD", "mae"), "3bpa": ("test_300K", "rmse")}
+LONG_TITLES = {
+    "mlearn_Si": "mlearn Si",
+    "mlearn_Cu": "mlearn Cu",
+    "mlearn_Li": "mlearn Li",
+    "rmd17_ethanol": "rMD17 ethanol, 1000 frames",
+    "3bpa": "3BPA, 500 frames, RMSE at 300 K (600 K)",
+    "Ta_snap": "Ta, a fifth of each group held out",
+    "InP": "InP, likewise, 1522 frames, 95 000 atoms",
+    "Fe": "Fe, likewise, 2017 frames, 50 500 atoms",
+}
+COMPOSITIONS = ("Li", "Li2S", "Li3P", "Li7P3S11", "Li7PS6", "P", "P2S5", "gamma-Li3PS4")
+MIXINGS = {
+    "chosen": "as chosen: three pseudo-elements",
+    "totals": "totals",
+    "apart": "not at all",
+}
+ALLOYS = (["Cu", "Ag", "Au", "Ni", "Pd", "Pt"], ["Cu", "Ag", "Au", "Pd"])
+DRAWS = {
+    ("si", "test"): "mlearn Si, test",
+    ("si", "unused"): "mlearn Si, unused",
+    ("3bpa", "test"): "3BPA, trained at 300 K, 600 K",
+    ("3bpa", "unused"): "3BPA, 300 K, unused",
+    ("ethanol", "test"): "rMD17 ethanol, test",
+    ("ethanol", "unused"): "rMD17 ethanol, unused",
+}
+
+
+def _of_set(records, name, preset="accurate", selection="cur"):
+    return records.newest("accuracy sets", set=name, preset=preset, selection=selection)
+
+
+def _errors(record, part=None):
+    """Return energy (meV/atom, of molecules meV) and forces (meV/Å) of the test part."""
+    usual, kind = MOLECULES.get(record["set"], ("test" if "test" in record else "held", "mae"))
+    errors = record[part or usual]
+    energy = "total_energy_meV" if record["set"] in MOLECULES else "energy_meV_atom"
+    return errors[f"{kind}_{energy}"], 1e3 * errors[f"{kind}_forces_eV_A"]
+
+
+def published(records):
+    """Return the errors of the most accurate preset beside those of others."""
+    rows = []
+    for name, (title, others) in SETS.items():
+        record = _of_set(records, name)
+        energy, forces = _errors(record)
+        unit = "meV" if name in MOLECULES else "meV/atom"
+        errors = f"{digits(energy)} {unit}, {digits(forces, 2)} meV/Å"
+        rows.append([title, errors, others, seconds(record["fit_cpu_s"])])
+    return table(["", "energy, forces", "published", "fit, CPU"], rows)
+
+
+def bpa(records):
+    """Return errors on 3BPA at the temperature of training and above it, beside those of others."""
+    record = _of_set(records, "3bpa")
+    cells = []
+    for part in ("test_300K", "test_600K"):
+        energy, forces = _errors(record, part)
+        cells.append(f"{tenths(energy)} meV, {digits(forces, 2)} meV/Å")
+    rows = [
+        ["skpot", *cells, seconds(record["fit_cpu_s"])],
+        ["linear ACE", "7.1, 27", "24.0, 64", ""],
+        ["GAP", "22.8, 87", "61, 152", ""],
+    ]
+    return table(["", "300 K", "600 K", "fit, CPU"], rows)
+
+
+def sets(records):
+    """Return the errors, the solution and the costs of the most accurate preset."""
+    rows = []
+    for name, title in LONG_TITLES.items():
+        record = _of_set(records, name)
+        chosen = record["chosen"]
+        if chosen["exact"]:
+            solution = f"exact, {chosen['iterations']} iterations"
+        else:
+            solution = f"{chosen['references']} references"
+        rows.append([title, *_with_second_part(record), solution, *_costs(record)])
+    record = _of_set(records, "InP", selection=None)
+    title = "InP with `--selection random`, cutoff 6.6 Å"
+    rows.append([title, *map(digits, _errors(record)), "", *_costs(record)])
+    return table(["set", "energies", "forces", "solution", "fit, CPU", "peak"], rows)
+
+
+def _with_second_part(record):
+    """Return energies and forces, in brackets without copies or at the higher temperature."""
+    cells = [digits(error) for error in _errors(record)]
+    second = next((part for part in ("test_without_copies", "test_600K") if part in record), None)
+    if second is None:
+        return cells
+    others = [digits(error) for error in _errors(record, second)]
+    return [f"{cell} ({other})" for cell, other in zip(cells, others, strict=True)]
+
+
+def _costs(record):
+    return [seconds(record["fit_cpu_s"]), gigabytes(record["peak_mb"])]
+
+
+def selections(records):
+    """Return sparse presets with references at random and by leverage."""
+    cases = {
+        ("InP", "default", "cur"): ("InP", "default, 1500 by leverage"),
+        ("Fe", "fast", None): ("Fe, 2017 frames", "fast, 400 at random"),
+        ("Fe", "fast", "cur"): ("Fe", "fast, 400 by leverage"),
+    }
+    rows = []
+    for case, titles in cases.items():
+        record = _of_set(records, *case)
+        rows.append([*titles, *map(digits, _errors(record)), *_costs(record)])
+    return table(["set", "preset, references", "energies", "forces", "fit, CPU", "peak"], rows)
+
+
+def lips(records):
+    """Return errors on the compositions of LiPS20."""
+    columns = {
+        "fast, at random": ("fast", None),
+        "fast, by leverage": ("fast", "cur"),
+        "accurate": ("accurate", "cur"),
+    }
+    found = [_of_set(records, "LiPS20", *case) for case in columns.values()]
+
+    def cell(errors):
+        forces = f"{1e3 * errors['mae_forces_eV_A']:.0f}"
+        energy, stress = errors["mae_energy_meV_atom"], errors["rmse_stress_GPa"]
+        return f"{tenths(energy)}, {forces}, {tenths(stress)}"
+
+    rows = [[name, *(cell(record[name]) for record in found)] for name in COMPOSITIONS]
+    return table(["composition", *columns], rows)
+
+
+def alloys(records):
+    """Return errors on built alloys by how species are mixed."""
+
+    def cell(mixing, elements):
+        record = records.newest("accuracy alloys", mixing=mixing, elements=elements)
+        energy, forces = _alloy_errors(record)
+        return f"{tenths(energy)}, {forces:.0f}; {record['features']}"
+
+    rows = [[title, *(cell(mixing, e) for e in ALLOYS)] for mixing, title in MIXINGS.items()]
+    return table(["species mixed", *map(" ".join, ALLOYS)], rows)
+
+
+def _alloy_errors(record):
+    return record["test"]["mae_energy_meV_atom"], 1e3 * record["test"]["mae_forces_eV_A"]
+
+
+def uncertainty(records):
+    """Return calibration errors and rank correlations, as they are and calibrated."""
+    rows = []
+    for (name, part), title in DRAWS.items():
+        record = records.newest("accuracy uncertainty, all draws", set=name)
+        cells, correlations = [], []
+        for kind in ("plain", "coverage"):
+            both = [record[f"{part} {kind} {label}"] for label in ("energy", "forces")]
+            cells.append(", ".join(f"{b['mean']:.2f} ({b['largest']:.2f})" for b in both))
+            correlations.append(f"{both[1]['least_correlation']:.2f}")
+        rows.append([title, *cells, ", ".join(correlations)])
+    return table(["set", "plain", "calibrated", "correlation, before, after"], rows)
+
+
+TABLES = {
+    "published": published,
+    "bpa": bpa,
+    "sets": sets,
+    "selections": selections,
+    "lips": lips,
+    "alloys": alloys,
+    "uncertainty": uncertainty,
+}
+
+
+def _copies(name, k):
+    def figure(records):
+        errors = _errors(_of_set(records, name), "test_without_copies")
+        return digits(errors[k], 2 + (k == 0))
+
+    return figure
+
+
+def _alloy(mixing, k):
+    def figure(records):
+        record = records.newest("accuracy alloys", mixing=mixing, elements=ALLOYS[0])
+        return tenths(_alloy_errors(record)[k]) if k == 0 else f"{_alloy_errors(record)[k]:.0f}"
+
+    return figure
+
+
+def _split(write):
+    """Return a figure of the silicon set on its own split, with noise by cross-validation."""
+    return lambda records: write(records.newest("accuracy", quantity="test"))
+
+
+def _symmetric(permutations, write):
+    fields = {"set": "rmd17_ethanol", "permutations": permutations}
+    return lambda records: write(records.newest("accuracy symmetric", **fields))
+
+
+def _ethanol_energy(record):
+    return digits(record["test_MD"]["mae_energy_meV"])
+
+
+def _ethanol_forces(record):
+    return digits(record["test_MD"]["mae_forces_meV_A"])
+
+
+FIGURES = {
+    "mlearn.energy": _split(lambda r: digits(r["all"]["mae_energy_meV_atom"])),
+    "mlearn.forces": _split(lambda r: digits(r["all"]["mae_forces_eV_A"], 2)),
+    "mlearn.cpu": _split(lambda r: digits(r["fit_cpu_s"], 2)),
+    "mlearn.peak": _split(lambda r: digits(r["peak_mb"] / 1000.0, 2)),
+    "cu.energy": _copies("mlearn_Cu", 0),
+    "cu.forces": _copies("mlearn_Cu", 1),
+    "si.energy": _copies("mlearn_Si", 0),
+    "si.forces": _copies("mlearn_Si", 1),
+    "alloys.energy": _alloy("chosen", 0),
+    "alloys.forces": _alloy("chosen", 1),
+    "alloys.apart.energy": _alloy("apart", 0),
+    "alloys.apart.forces": _alloy("apart", 1),
+    "symmetric.energy": _symmetric(6, _ethanol_energy),
+    "symmetric.forces": _symmetric(6, _ethanol_forces),
+    "symmetric.cpu": _symmetric(6, lambda record: seconds(record["cpu_s"])),
+    "symmetric.without.energy": _symmetric(1, _ethanol_energy),
+    "symmetric.without.forces": _symmetric(1, _ethanol_forces),
+}

@@ -1,0 +1,185 @@
+"""Tables and figures of what takes how long: kernels, drivers, peers."""
+
+import math
+
+from _records import digits, span, table
+
+SYSTEMS = {
+    "Si 216": ("S1_Si216", "silicon216"),
+    "water 192": ("S2_water192", "water192"),
+    "Cu 256": ("S3_Cu256", "copper256"),
+    "molecules": ("S4_aspirin100", "molecules100"),
+}
+KERNELS = ("values", "pull-back", "jacobian")
+POTENTIALS = {
+    "skpot": "skpot, ASE calculator",
+    "skpot, float32": "skpot, references in single precision",
+    "skpot in LAMMPS": "skpot in LAMMPS",
+    "NEP, 6 and 5 Å": "NEP on the CPU (calorine 4.1)",
+    "SNAP linear": "SNAP in LAMMPS, 2J = 8",
+    "GAP": "GAP (quippy 0.10.3)",
+}
+PEERS = {"featomic": "featomic 0.6.7", "dscribe": "dscribe 2.1.2", "quippy": "quippy 0.10.3"}
+
+
+def gap(records):
+    """Return skpot beside gap_fit and quippy: costs of the fit and errors of the test frames."""
+    record = records.newest("gap")
+    ours, theirs = record["skpot"], record["gap_fit"]
+
+    def fit(label, key, write):
+        pair = ours["fit"][key], theirs["fit"][key]
+        return [label, *map(write, pair), digits(pair[1] / pair[0], 3 if pair[0] < 50 else 2)]
+
+    def error(label, key):
+        return [label, digits(ours["errors"][key]), digits(theirs["errors"][key]), ""]
+
+    return table(
+        ["", "skpot", "gap_fit / quippy", "ratio"],
+        [
+            fit("fit, CPU time", "cpu_s", lambda s: f"{digits(s)} s"),
+            fit("fit, peak memory", "peak_mb", lambda mb: f"{mb / 1000.0:.2f} GB"),
+            error("test RMSE, energy (meV/atom)", "energy_meV_atom"),
+            error("test RMSE, forces (eV/Å)", "forces_eV_A"),
+            error("test RMSE, stress (GPa)", "stress_GPa"),
+        ],
+    )
+
+
+def potentials(records):
+    """Return the cost of whole potentials beside that of skpot."""
+    record = records.newest("potentials")
+    rows = []
+    for name, label in POTENTIALS.items():
+        cost, ratio = record["us_per_atom"][name], record["over_skpot"][name]
+        rows.append([label, f"{cost:.0f}", digits(ratio, 2)])
+    return table(["", "µs", "over skpot"], rows)
+
+
+def soap_peers(records):
+    """Return how much longer the peers take for SOAP."""
+    quantities = {"values": "values", "values+pull-back": "one force evaluation"}
+    return _peers(records, {("soap peers", key): label for key, label in quantities.items()})
+
+
+def descriptor_peers(records):
+    """Return how much longer the peers take for SOAP and for symmetry functions."""
+    return _peers(
+        records,
+        {
+            ("soap peers", "values"): "SOAP: values",
+            ("soap peers", "values+gradients"): "SOAP: values and all gradients",
+            ("soap peers", "values+pull-back"): "SOAP: one force evaluation",
+            ("symmetry_functions peers", "values"): "8 G2 + 8 G4: values",
+        },
+    )
+
+
+def _peers(records, rows):
+    def cell(bench, quantity, peer):
+        found = {}
+        for system, names in SYSTEMS.items():
+            fields = {"quantity": quantity, "peer": peer, "system": names[0]}
+            record = records.newest_or_none(bench, **fields)
+            if record:
+                found[system] = record["peer_over_skpot"]
+        text = span(found.values()) if found else ""
+        return f"{text} ({next(iter(found))})" if len(found) == 1 else text
+
+    body = [[label, *(cell(*row, peer) for peer in PEERS)] for row, label in rows.items()]
+    return table(["", *PEERS.values()], body)
+
+
+def kernels(records):
+    """Return µs per atom of every kernel, and the share of the floor's rate that it reaches."""
+    groups = {
+        f"SOAP {option}": ("soap", {"option": option})
+        for option in ("power spectrum", "body order 2", "totals", "tensor", "body order 4")
+    }
+    groups["8 G2 + 8 G4"] = ("symmetry functions", {})
+    groups |= {basis: ("splines", {"basis": basis}) for basis in ("pairs", "triplets")}
+    rows = [
+        [f"{label}: {kernel}", *_kernel_cells(records, bench, kernel=kernel, **fields)]
+        for label, (bench, fields) in groups.items()
+        for kernel in KERNELS
+    ]
+    rows.append(["neighbor search", *_kernel_cells(records, "neighbors", kernel="search")])
+    return table(["", *SYSTEMS], rows)
+
+
+def _kernel_cells(records, bench, **fields):
+    for names in SYSTEMS.values():
+        found = [records.newest_or_none(bench, system=name, **fields) for name in names]
+        record = next(filter(None, found), None)
+        if record is None:
+            yield ""
+        else:
+            yield f"{digits(record['us_per_atom'])} ({100.0 / record['times_floor']:.0f} %)"
+
+
+def calculator(records):
+    """Return what one step of molecular dynamics costs."""
+    rows = []
+    for atoms in (8, 64, 216, 1000, 8000):
+        record = _step(records, atoms)
+        share = f"{100.0 / record['times_floor']:.0f} %"
+        rows.append([str(atoms), f"{record['us_per_atom']:.0f}", share])
+    return table(["atoms", "µs per atom", "share of the floor's rate"], rows)
+
+
+def _step(records, atoms):
+    return records.newest("calculator", file="calculator.jsonl", atoms=atoms)
+
+
+def scaling(records):
+    """Return what descriptors and forces cost on growing systems."""
+    rows = []
+    for atoms in (108, 864, 10976, 100920):
+        record = records.newest("scaling size", atoms=atoms)
+        costs = record["values_us_per_atom"], record["force_evaluation_us_per_atom"]
+        rows.append([str(atoms), *map(digits, costs)])
+    return table(["atoms", "values, µs per atom", "one force evaluation, µs per atom"], rows)
+
+
+TABLES = {
+    "gap": gap,
+    "potentials": potentials,
+    "soap_peers": soap_peers,
+    "descriptor_peers": descriptor_peers,
+    "kernels": kernels,
+    "calculator": calculator,
+    "scaling": scaling,
+}
+
+
+def _rates(records, key):
+    return span([r[key] for r in records.find("machine", file="kernels.jsonl")])
+
+
+def _calculator_gflops(records):
+    return digits(records.newest("machine", file="calculator.jsonl")["dgemm_gflops"], 2)
+
+
+def _overhead(records):
+    fields = {"file": "calculator.jsonl", "quantity": "overhead"}
+    return digits(1e3 * records.newest("calculator", **fields)["overhead_s"], 2)
+
+
+def _drift(records):
+    """Return a round bound that no run at constant energy drifts faster than."""
+    runs = [records.newest("conservation", run=f"{driver} NVE") for driver in ("ASE", "LAMMPS")]
+    drift = max(abs(run["drift_meV_atom_ps"]) for run in runs)
+    unit = 10.0 ** math.floor(math.log10(drift))
+    return digits(math.ceil(drift / unit) * unit, 1)
+
+
+FIGURES = {
+    "kernels.gflops": lambda records: _rates(records, "dgemm_gflops"),
+    "kernels.copy": lambda records: _rates(records, "copy_gb_s"),
+    "calculator.gflops": _calculator_gflops,
+    "calculator.floor": lambda records: digits(1e6 * _step(records, 8000)["floor_s"] / 8000),
+    "calculator.overhead": _overhead,
+    "md.drift": _drift,
+    "scaling.speed_up": lambda records: digits(records.newest("scaling threads")["speed_up"], 2),
+    "scaling.import": lambda records: digits(records.newest("scaling import")["skpot_s"], 2),
+}
