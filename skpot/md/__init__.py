@@ -8,12 +8,12 @@ import importlib
 _PUBLIC = {
     "BatchCalculator": "._batch_calculator",
     "Calculator": "._calculator",
-    "CompiledPotential": "._compiled",
-    "Errors": "._compiled",
+    "CompiledPotential": "skpot.lowering",
+    "Errors": "skpot.lowering",
     "Guard": "._guard",
     "LimitPassed": "._guard",
     "NotCompilableError": "skpot.exceptions",
-    "compile": "._compiled",
+    "compile": "skpot.lowering",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ..data import StructureBatch
 from ..data._checks import check_and_extract
 from ..exceptions import NotCompilableError
-from ._compiled import CompiledPotential, compile, evaluation_by_steps, predict_with
+from ..lowering import CompiledPotential, compile, evaluation_by_steps, predict_with
 from ._snapshot import snapshot
 
 

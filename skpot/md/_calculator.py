@@ -9,6 +9,7 @@ from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from sklearn.utils.validation import check_is_fitted
 
+from .._parameters import flag, number
 from ..compose import CalibratedPotential, DeltaRegressor
 from ..data import as_batch
 from ..exceptions import (
@@ -18,8 +19,7 @@ from ..exceptions import (
     NumericalError,
     ParameterError,
 )
-from ._compiled import CompiledPotential, compile, fitted_pipeline, transformed
-from ._parameters import flag, number
+from ..lowering import CompiledPotential, compile, fitted_pipeline, transformed
 from ._skin import SkinnedStructure
 from ._snapshot import snapshot
 

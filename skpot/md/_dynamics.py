@@ -9,10 +9,10 @@ from ase.md.bussi import Bussi
 from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
+from .._parameters import choice, number, whole
 from ..data import cell_volumes, check_structures
 from ..data._ase import read_frames
 from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
-from ._parameters import choice, number, whole
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs

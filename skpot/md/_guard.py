@@ -5,12 +5,12 @@ from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from .._parameters import choice, number
 from ..core.pairs import closest_squared
 from ..data import as_batch
 from ..data._ase import labels_by
 from ..exceptions import EngineError, InputError, InputTypeError
 from ._frames import FrameFile, require_xyz
-from ._parameters import choice, number
 
 _ACTIONS = ("stop", "record", "relabel")
 _QUANTITIES = {

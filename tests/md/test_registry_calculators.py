@@ -25,7 +25,7 @@ def pipeline(name):
     return make_pipeline(soap, regressor)
 
 
-# Sums of kernels take long to compile; tests/md/test_compile.py has one.
+# Sums of kernels take long to compile; tests/lowering/test_compile.py has one.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(REGRESSORS.keys() - {"SparseGPR-sum"}))
 def test_a_slab_has_a_stress_and_a_refusal_changes_nothing(name, data):

@@ -6,10 +6,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.socketio import SocketClient, SocketClosed
 
+from ..._parameters import number, whole
 from ...data import cell_volumes
 from ...exceptions import InputError, InputTypeError, ServerError
 from .._calculator import Calculator
-from .._parameters import number, whole
 
 _PAUSE = 0.2  # s between attempts to connect
 

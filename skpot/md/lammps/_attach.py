@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._parameters import whole
 from ...core.pairs import closest_squared, scatter
 from ...data._checks import MIN_DISTANCE
 from ...data._elements import SYMBOLS, atomic_number
 from ...exceptions import EngineError, InputError, InputTypeError
-from .._compiled import compile
-from .._parameters import whole
+from ...lowering import compile
 from ._domain import Domain, GhostForces
 
 _ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it

@@ -6,7 +6,7 @@ from ... import __version__
 from ...core import aot, evaluation, leverage
 from ...data import as_batch
 from ...data._elements import SYMBOLS
-from .._compiled import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
+from ...lowering import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
 from ._build import reference_structures, refuse_differences, write_library
 
 _SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on

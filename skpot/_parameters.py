@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ..exceptions import InputTypeError, ParameterError
+from .exceptions import InputTypeError, ParameterError
 
 
 def number(name, value, low=None, above=None, high=None, unit=""):

@@ -12,13 +12,19 @@ import skpot
 from skpot.core.pairs import Pairs
 from skpot.data import as_batch
 from skpot.exceptions import SkpotError
-from skpot.md import CompiledPotential
+from skpot.lowering import CompiledPotential
 from tests.md.conftest import training_set
 
 
 @pytest.fixture(scope="module")
-def potential(copper_models):
-    return skpot.compile(copper_models["compiled"], grades=True)
+def model():
+    soap = skpot.SOAP(cutoff=4.5, n_max=4, l_max=3)
+    return make_pipeline(soap, skpot.SparseGPR(n_sparse=60)).fit(*training_set())
+
+
+@pytest.fixture(scope="module")
+def potential(model):
+    return skpot.compile(model, grades=True)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,6 @@ def test_steps_that_were_fitted_apart_are_refused():
         {"X": []}, {"X": bulk("Cu")}, {"X": "test.xyz"},
     ],
 )  # fmt: skip
-def test_parameters_of_compile(copper_models, options):
+def test_parameters_of_compile(model, options):
     with pytest.raises(SkpotError):
-        skpot.compile(copper_models["compiled"], **options)
+        skpot.compile(model, **options)

@@ -4,17 +4,17 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-from ase import Atoms
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._parameters import choice, flag, number
 from ..compose import CalibratedPotential
 from ..core._jit import run_chunks
 from ..core._scratch import borrow, give_back
 from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
 from ..core.pairs import scatter
-from ..data import Targets, as_batch
+from ..data import StructureBatch, Targets, as_batch
 from ..data._checks import summarize
 from ..data._elements import SYMBOLS
 from ..data._origin import refuse_other_origin
@@ -22,7 +22,6 @@ from ..exceptions import InputError, InputTypeError, NotCompilableError, Numeric
 from ._expansions import expansion_of, require_form
 from ._feature_trees import mapped_tree, origin_of, require_width
 from ._leverages import graded
-from ._parameters import choice, flag, number
 from ._reductions import folded, trimmed
 from ._tables import check_tables, checked_pairs, checked_species, integers
 from ._uncoupled import split_coupling, uncoupled
@@ -153,7 +152,7 @@ def _columns(regressor, pipeline, tree):
     """Return the columns that the regressor compares, a slice, and those of its baseline."""
     if getattr(regressor, "baseline_", None) is None:
         return slice(0, tree.width), np.empty(0, dtype=np.int64)
-    features = transformed(pipeline, [Atoms(numbers=tree.species[:1])])
+    features = transformed(pipeline, _free_atom(tree.species[:1]))
     begin, end, _ = features.blocks[regressor.baseline_].indices(tree.width)
     if 0 < begin and end < tree.width:
         raise NotCompilableError(
@@ -164,6 +163,12 @@ def _columns(regressor, pipeline, tree):
         raise NotCompilableError("a baseline whose columns are scaled has no compiled form.")
     learnt = slice(end, tree.width) if begin == 0 else slice(0, begin)
     return learnt, np.arange(begin, end)
+
+
+def _free_atom(species):
+    """Return a batch of one atom without neighbors."""
+    cells, pbc = np.zeros((1, 3, 3)), np.zeros((1, 3), dtype=bool)
+    return StructureBatch(np.zeros((1, 3)), species, cells, pbc, np.array([0, 1]))
 
 
 class Errors(NamedTuple):
