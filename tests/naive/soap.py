@@ -104,6 +104,7 @@ def basis_functions(basis, n_max, l_max, cutoff):
             * (l_max + 1)
             for n, p in enumerate(polynomial_coefficients(n_max))
         ]
+    assert basis == "bessel", f"no oracle of {basis}"
     z = [[bessel_zero(l, n) for l in range(l_max + 1)] for n in range(n_max)]
     norm = [
         [math.sqrt(2 / cutoff**3) / abs(spherical_jn(l + 1, z[n][l])) for l in range(l_max + 1)]
