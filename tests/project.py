@@ -37,6 +37,12 @@ def where(path, node=None):
     return f"{path.relative_to(ROOT)}{line}"
 
 
+def module_name(path):
+    """Return what a file is imported as."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def imports(path):
     """Yield (node, module, name) of every import, also those inside functions.
 

@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot._base import ContainerOutput, VersionedEstimator
-from skpot._sklearn import METRICS, NamedMetric
 from tests.project import ROOT
 
 
@@ -101,21 +100,10 @@ permutation_importance(Ridge().fit(X, y), X, y, scoring="neg_energy_mae")
     assert run(code).split() == ["True", "True"]
 
 
-@pytest.mark.parametrize("module", ["skpot.data", "skpot._base"])
-def test_every_door_registers_the_scorers(module):
-    code = f"import {module}; from sklearn.metrics import get_scorer; get_scorer('neg_stress_mae')"
-    run(code)
-
-
-def test_named_metrics_are_the_functions_of_metrics():
-    import skpot.metrics
-
-    uncertainty = {"calibration_error", "error_correlation", "reliability_curve"}
-    others = uncertainty | {"ReliabilityDisplay", "residual_report", "summary"}
-    assert set(METRICS) | others == set(skpot.metrics.__all__)
-    assert NamedMetric("energy_mae")([1.0], [3.0], n_atoms=[2]) == 1.0
-    with pytest.raises(ValueError, match="'system' is not one of the metrics"):
-        NamedMetric("system")([0], [0])
+@pytest.mark.parametrize("package", ["data", "descriptors", "models", "compose", "metrics"])
+def test_every_door_registers_the_scorers(package):
+    scorer = "from sklearn.metrics import get_scorer; get_scorer('neg_stress_mae')"
+    run(f"import skpot.{package}; {scorer}")
 
 
 class Adder(VersionedEstimator, BaseEstimator):

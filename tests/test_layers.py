@@ -1,12 +1,14 @@
 """Imports go down only, and each foreign package enters through its own door."""
 
+import ast
+import graphlib
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.project import PACKAGE, ROOT, imports, python_files, where
+from tests.project import PACKAGE, ROOT, imports, module_name, python_files, tree, where
 
 # What the lowest layer may use beside the standard library.
 CORE_MAY_USE = {"numpy", "numba", "llvmlite", "skpot"}  # llvmlite: what numba compiles with
@@ -49,6 +51,63 @@ def test_nothing_comes_in_through_the_lazy_front_door():
         if module == "skpot" and name not in {None, "__version__"} | subpackages
     ]
     assert not offenders, f"name the defining module instead of skpot itself: {offenders}"
+
+
+def test_no_package_imports_private_names_of_another():
+    def private(module, name):
+        root, *parts = [*module.split("."), *([name] if name else [])]
+        inside = root == "skpot" and len(parts) > 1 and (PACKAGE / parts[0]).is_dir()
+        return inside and any(p.startswith("_") for p in parts[1:])
+
+    offenders = [
+        f"{where(path, node)} {module}"
+        for path in python_files(PACKAGE)
+        for node, module, name in imports(path)
+        if private(module, name) and module.split(".")[1] != path.relative_to(PACKAGE).parts[0]
+    ]
+    assert not offenders, f"make these public names of their package: {offenders}"
+
+
+def imported_modules(path, known):
+    """Return which known modules a file imports, inside functions and by `import_module` too."""
+    found = {
+        f"{module}.{name}" if f"{module}.{name}" in known else module
+        for _, module, name in imports(path)
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {a.value for a in node.args if isinstance(a, ast.Constant)}
+    return found & known - {module_name(path)}
+
+
+def find_circle(graph):
+    """Return nodes along a circle of a graph, or nothing."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_circles_are_found():
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) in (["b", "c", "b"], ["c", "b", "c"])
+    assert not find_circle({"a": {"b", "c"}, "b": {"c"}})
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    known = {module_name(path) for path in python_files(PACKAGE)}
+    graph = {module_name(p): imported_modules(p, known) for p in python_files(PACKAGE)}
+    assert not find_circle(graph)
+
+
+def test_packages_do_not_import_each_other_in_circles():
+    known = {module_name(path) for path in python_files(PACKAGE)}
+    graph = {}
+    for path in python_files(PACKAGE):
+        package = ".".join(module_name(path).split(".")[:2])
+        used = {".".join(module.split(".")[:2]) for module in imported_modules(path, known)}
+        graph.setdefault(package, set()).update(used - {package})
+    assert not find_circle(graph)
 
 
 def test_numba_is_imported_in_core_only():

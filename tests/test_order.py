@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import skpot
 from skpot import SOAP, CalibratedPotential, PrincipalComponents, SparseGPR, Targets
-from skpot.data._order import canonical_order, environment_keys, keyed_uniform
+from skpot.data.order import canonical_order, environment_keys, keyed_uniform
 from tests.registry import REGRESSORS
 
 PRESETS = ("fast", "default", "accurate")

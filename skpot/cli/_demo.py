@@ -108,8 +108,8 @@ def _prepare(out):
 def _dynamics(data, model, path, n_steps):
     """Run 64 atoms with a thermostat, then without; return the trace and where that begins."""
     from skpot.md import Calculator
-    from skpot.md._dynamics import run, thermalise
-    from skpot.md._frames import TrajectoryFile
+    from skpot.md.dynamics import run, thermalise
+    from skpot.md.frames import TrajectoryFile
 
     from ._md import HEADER, line
 

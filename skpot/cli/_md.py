@@ -72,7 +72,7 @@ def md(
     killed, the same command with --restart goes on from there, and begins if there is nothing.
     Limits are looked at with each line; beyond one the run stops.
     """
-    from skpot.md._frames import TrajectoryFile, require_xyz
+    from skpot.md.frames import TrajectoryFile, require_xyz
 
     for path in (output, record):
         if path is not None:
@@ -93,8 +93,8 @@ def md(
             )
     from skpot.exceptions import FileError
     from skpot.md import Calculator, Guard, LimitPassed
-    from skpot.md._checkpoint import Checkpoint
-    from skpot.md._dynamics import BlowUp, check_settings, run, thermalise
+    from skpot.md.checkpoint import Checkpoint
+    from skpot.md.dynamics import BlowUp, check_settings, run, thermalise
     from skpot.persistence import load
 
     check_settings(steps, str(ensemble), temperature, pressure, timestep, log_interval, seed)
@@ -178,7 +178,7 @@ def md(
 
 def _start(path, repeat):
     """Read the structure to start from and return a supercell of it."""
-    from skpot.md._dynamics import read_structure
+    from skpot.md.dynamics import read_structure
 
     atoms = read_structure(path)
     for axis, n, vector in zip("abc", repeat, atoms.cell.array, strict=True):
@@ -190,7 +190,7 @@ def _start(path, repeat):
 def _require_start(atoms, ensemble, guard, where, model):
     """Refuse a structure that the model cannot be used for; then it is not the run that fails."""
     from skpot.exceptions import InputError, NumericalError
-    from skpot.md._dynamics import check_start
+    from skpot.md.dynamics import check_start
 
     try:
         check_start(atoms, ensemble)

@@ -103,7 +103,7 @@ def md_plot(trace, path, n_equilibration=0):
     Parameters
     ----------
     trace : Trace
-        Of `skpot.md._dynamics.run`; several runs appended count as one.
+        Of `skpot.md.dynamics.run`; several runs appended count as one.
     path : str or Path
         File to write.
     n_equilibration : int, default=0

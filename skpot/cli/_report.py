@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from skpot.data import Targets, read
-from skpot.data._elements import SYMBOLS
-from skpot.data._label_checks import check_label_values
-from skpot.metrics import calibration_error, error_correlation, residual_report, summary
-from skpot.metrics._uncertainty import errors_and_deviations
+from skpot.data import Targets, check_label_values, read
+from skpot.data.elements import SYMBOLS
+from skpot.metrics import (
+    calibration_error,
+    error_correlation,
+    errors_and_deviations,
+    residual_report,
+    summary,
+)
 
 from ._console import reading, say, title
 

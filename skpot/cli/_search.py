@@ -10,7 +10,7 @@ from sklearn.model_selection import (
 )
 from tqdm import tqdm
 
-from ..data._order import content_keys, keyed_uniform
+from ..data.order import content_keys, keyed_uniform
 from ..exceptions import InputError
 
 

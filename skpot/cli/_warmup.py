@@ -20,11 +20,11 @@ def warmup(
     ] = False,
 ):
     """Compile everything now, once, so that no later command has to wait."""
-    from skpot.core import _environment
+    from skpot.core import environment
 
     start = time.perf_counter()
     compile_all(every)
-    folder, writable = _environment.compiled_cache()
+    folder, writable = environment.compiled_cache()
     say(f"compiled or found in the cache in {time.perf_counter() - start:.1f} s")
     say(f"cache: {folder}" if writable else "no cache folder: every process compiles anew")
 

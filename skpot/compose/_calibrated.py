@@ -21,13 +21,12 @@ from .._sklearn import (
     _num_samples,
     _safe_indexing,
 )
-from ..data import AtomicFeatures, Targets
-from ..data._label_checks import targets_of
-from ..data._order import canonical_order, content_keys
+from ..data import AtomicFeatures, Targets, targets_of
+from ..data.order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
-from ..metrics._uncertainty import QUANTITIES, errors_and_deviations
-from ..models._potential import check_return_std
-from ..selection._folds import content_splits, given_splits
+from ..metrics import QUANTITIES, errors_and_deviations
+from ..models import check_return_std
+from ..selection import content_splits, given_splits
 
 _FOLDS = 2
 _CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry

@@ -8,11 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, Interval, _fit_context
-from ..data import Targets
-from ..data._derivatives import chunks
-from ..models._input import as_features
-from ..models._potential import check_return_std
-from ..models._rows import as_targets
+from ..data import Targets, chunks
+from ..models import as_features, as_targets, check_return_std
 
 _BYTES = 32e6  # of the members' gradients that are held at a time
 

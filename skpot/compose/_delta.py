@@ -6,11 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, _fit_context
-from ..data import Targets, check_structures
-from ..data._ase import labels_by
-from ..data._checks import summarize
-from ..data._label_checks import targets_of
-from ..data._structure_info import cell_volumes
+from ..data import Targets, cell_volumes, check_structures, labels_by, summarize, targets_of
 from ..exceptions import InputError, ParameterError
 
 _LABELS = ("energy", "forces", "stress")

@@ -10,14 +10,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._sklearn import InstanceWith, Interval, validate_params
-from ..data import Targets, as_batch, check_structures
-from ..data._checks import summarize
-from ..data._elements import SYMBOLS
-from ..data._order import canonical_order
+from ..data import Targets, as_batch, check_structures, summarize
+from ..data.elements import SYMBOLS
+from ..data.order import canonical_order
 from ..exceptions import InputError, InputTypeError
 from ..metrics import energy_rmse, forces_rmse, stress_rmse
-from ..models import SparseGPR
-from ..models._rows import as_targets
+from ..models import SparseGPR, as_targets
 
 # Labels without noise: what is left is what references cannot express.
 _SIGMA_ENERGY = 2e-4

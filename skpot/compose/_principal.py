@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _fit_context
 from ..data import SpeciesMap
-from ..data._elements import SYMBOLS
-from ..data._order import environment_order
+from ..data.elements import SYMBOLS
+from ..data.order import environment_order
 from ..exceptions import InputError
 from ..solvers import gram, rows_times, serial_blas
 from ._rows import FeatureStep

@@ -7,9 +7,9 @@ from sklearn.base import BaseEstimator, clone
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import InvalidParameterError
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
-from ..data._origin import Origin, joined, learn_origin, refuse_other_origin
+from ..data.origin import Origin, joined, learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError, SkpotError
-from ..models._finite import refuse_features
+from ..models import refuse_features
 from ._jacobians import jacobian_of
 
 _AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out

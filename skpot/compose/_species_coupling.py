@@ -7,8 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _fit_context
 from ..data import AtomicFeatures, PadColumns
-from ..data._ase import alchemical_coordinates
-from ..data._elements import SYMBOLS, by_number
+from ..data.elements import SYMBOLS, alchemical_coordinates, by_number
 from ..exceptions import InputError
 from ._rows import FeatureStep
 

@@ -4,3 +4,8 @@ Nothing in this layer knows structures, estimators or files. Functions take thei
 and their output from the caller, never write to their inputs, and raise nothing; whoever calls
 them has validated the arguments.
 """
+
+from ._jit import n_threads, run_chunks
+from ._scratch import borrow, give_back
+
+__all__ = ["borrow", "give_back", "n_threads", "run_chunks"]

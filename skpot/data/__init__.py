@@ -1,7 +1,15 @@
 """Plain containers: structures as arrays, features with their derivatives, targets."""
 
+from skpot.data._ase import labels_by, read_frames
 from skpot.data._batch import SharedBatch, StructureBatch, as_batch
-from skpot.data._checks import check_pair_distances, check_structures
+from skpot.data._checks import (
+    MIN_DISTANCE,
+    check_and_extract,
+    check_pair_distances,
+    check_structures,
+    some,
+    summarize,
+)
 from skpot.data._derivatives import (
     JacobianBlock,
     LinearMap,
@@ -11,13 +19,16 @@ from skpot.data._derivatives import (
     ScaleColumns,
     SelectColumns,
     SpeciesMap,
+    chunks,
 )
 from skpot.data._features import AtomicFeatures
-from skpot.data._graph import NeighborGraph
-from skpot.data._label_checks import check_targets
+from skpot.data._graph import NeighborGraph, join_offsets, rows_of
+from skpot.data._label_checks import check_label_values, check_targets, targets_of
 from skpot.data._label_report import LabelReport, LabelUse
 from skpot.data._read import read
-from skpot.data._structure_info import StructureInfo, cell_volumes
+from skpot.data._scorers import register_scorers
+from skpot.data._stored import StoredJacobian, push_by_jacobian
+from skpot.data._structure_info import StructureInfo, cell_volumes, digest
 from skpot.data._targets import Targets
 
 __all__ = [
@@ -26,6 +37,7 @@ __all__ = [
     "LabelReport",
     "LabelUse",
     "LinearMap",
+    "MIN_DISTANCE",
     "NeighborGraph",
     "PadColumns",
     "Pooled",
@@ -34,13 +46,28 @@ __all__ = [
     "SelectColumns",
     "SharedBatch",
     "SpeciesMap",
+    "StoredJacobian",
     "StructureBatch",
     "StructureInfo",
     "Targets",
     "as_batch",
     "cell_volumes",
+    "check_and_extract",
+    "check_label_values",
     "check_pair_distances",
     "check_structures",
     "check_targets",
+    "chunks",
+    "digest",
+    "join_offsets",
+    "labels_by",
+    "push_by_jacobian",
     "read",
+    "read_frames",
+    "rows_of",
+    "some",
+    "summarize",
+    "targets_of",
 ]
+
+register_scorers()

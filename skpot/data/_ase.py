@@ -8,7 +8,6 @@ import numpy as np
 
 from .._paths import file_name
 from ..exceptions import InputError, LabelError, LabelWarning, SkpotError, warn_once
-from ._elements import covalent_radius, electronegativity
 from ._extxyz import parse_header, tell_of_nameless
 from ._structure_info import cell_volumes
 
@@ -320,12 +319,3 @@ def extract_arrays(structures):
         pbc,
         offsets,
     )
-
-
-def alchemical_coordinates(numbers):
-    """Return Pauling's electronegativity and the covalent radius in half Å, shape (n, 2).
-
-    Gaussians of their distance are the similarity of elements of M. J. Willatt, F. Musil, M.
-    Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018).
-    """
-    return np.array([(electronegativity(z), covalent_radius(z) / 0.5) for z in numbers])

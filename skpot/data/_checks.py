@@ -8,8 +8,8 @@ from ..core.images import survey
 from ..core.neighbors import search
 from ..exceptions import InputTypeError, StructureError, StructureWarning, warn_once
 from ._ase import extract_arrays
-from ._elements import SYMBOLS, covalent_radius
 from ._graph import rows_of
+from .elements import SYMBOLS, covalent_radius
 
 # Closer atoms are one atom entered twice, a cell too small, or positions in another unit. Nobody
 # computes labels there: pseudopotentials overlap completely, and dimers for the repulsion at short

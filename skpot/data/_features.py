@@ -7,8 +7,8 @@ import numpy as np
 from ..exceptions import InputError, InputTypeError
 from ._derivatives import Concatenated, SelectColumns
 from ._graph import join_offsets, rows_of
-from ._origin import joined
 from ._structure_info import StructureInfo
+from .origin import joined
 
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "

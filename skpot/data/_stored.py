@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core._jit import run_chunks
+from ..core import run_chunks
 from ..core.contraction import contract_backward, contract_forward
 from ._derivatives import PART_BYTES, JacobianBlock, chunks
 from ._graph import join_offsets, rows_of

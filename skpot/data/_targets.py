@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-# Through this import the scorers of `skpot.metrics` have names wherever there are Targets.
 from skpot._sklearn import array_namespace
 from skpot.data._label_blocks import energies, force_sigmas, names, segments, sigmas, stresses
 from skpot.data._stripped import tell_of_stripping

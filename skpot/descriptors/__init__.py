@@ -1,5 +1,6 @@
 """Transformers from structures to `AtomicFeatures`."""
 
+from ._base import PairDescriptor
 from ._cache import DescriptorCache, descriptor_cache
 from ._coulomb_matrix import CoulombMatrix
 from ._inverse_distances import InverseDistances
@@ -12,15 +13,16 @@ from ._triplet_basis import TripletBasis
 from ._zbl import ZBL
 
 __all__ = [
-    "SOAP",
-    "ZBL",
     "CoulombMatrix",
     "DescriptorCache",
     "InverseDistances",
     "PairBasis",
+    "PairDescriptor",
+    "SOAP",
     "SymmetryFunction",
     "SymmetryFunctions",
     "TripletBasis",
+    "ZBL",
     "descriptor_cache",
     "read_n2p2",
     "read_simple_nn",

@@ -9,14 +9,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import ItemizedAttributes, _fit_context
-from ..core._jit import run_chunks
-from ..core._scratch import borrow, give_back
+from ..core import borrow, give_back, run_chunks
 from ..core.pairs import count_entries, pair_moves, scatter
-from ..data import AtomicFeatures, JacobianBlock, NeighborGraph, StructureBatch, as_batch
-from ..data._elements import SYMBOLS
-from ..data._graph import rows_of
-from ..data._origin import Origin, content_digest
-from ..data._stored import push_by_jacobian
+from ..data import (
+    AtomicFeatures,
+    JacobianBlock,
+    NeighborGraph,
+    StructureBatch,
+    as_batch,
+    push_by_jacobian,
+    rows_of,
+)
+from ..data.elements import SYMBOLS
+from ..data.origin import Origin, content_digest
 from ..exceptions import StructureError
 from ..solvers import serial_blas
 from ._cache import descriptor_cache, structure_key

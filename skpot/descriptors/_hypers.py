@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data._elements import covalent_radius
+from ..data.elements import covalent_radius
 from ._soap_basis import pseudo_elements_needed
 
 HYPERS = ("auto", "fast", "default", "accurate")

@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import _fit_context
 from ..data import as_batch
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
 from ..exceptions import StructureError
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 

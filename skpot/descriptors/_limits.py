@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._sklearn import Interval
-from ..data._elements import atomic_number
+from ..data.elements import atomic_number
 from ..exceptions import ParameterError
 
 LENGTH = [Interval(Real, 0, 100, closed="right")]  # Å

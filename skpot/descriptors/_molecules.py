@@ -6,12 +6,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from ..core import inverse_distances as kernels
-from ..core._jit import run_chunks
-from ..data import AtomicFeatures, JacobianBlock, as_batch
-from ..data._checks import summarize
-from ..data._graph import join_offsets, rows_of
-from ..data._origin import Origin, content_digest
-from ..data._stored import push_by_jacobian
+from ..core import run_chunks
+from ..data import (
+    AtomicFeatures,
+    JacobianBlock,
+    as_batch,
+    join_offsets,
+    push_by_jacobian,
+    rows_of,
+    summarize,
+)
+from ..data.origin import Origin, content_digest
 from ..exceptions import StructureError
 
 

@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import StrOptions
 from ..core import pair_basis as kernels
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
 from ._limits import LENGTH, LENGTH_OR_ZERO, count

@@ -6,14 +6,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import StrOptions
-from ..core import soap
-from ..core._scratch import give_back
+from ..core import give_back, soap
 from ..core.bispectrum import bispectrum_terms
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
 from ..core.invariants import n_features as n_invariants
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor

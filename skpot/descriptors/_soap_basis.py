@@ -10,10 +10,9 @@ from ..core.cutoffs import radial_scaling
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.radial import grid_functions, knots, radial_functions, spline_table
-from ..data._ase import alchemical_coordinates
-from ..data._elements import SYMBOLS, atomic_number, by_number
-from ..data._graph import rows_of
-from ..data._order import canonical_order
+from ..data import rows_of
+from ..data.elements import SYMBOLS, alchemical_coordinates, atomic_number, by_number
+from ..data.order import canonical_order
 from ..exceptions import ParameterError
 from ._limits import number_for
 

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import nested_tables
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers

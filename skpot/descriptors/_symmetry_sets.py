@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data._elements import SYMBOLS, atomic_number
+from ..data.elements import SYMBOLS, atomic_number
 from ..exceptions import InputTypeError, ParameterError
 
 _RADIAL = ("G1", "G2", "G3")

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..core import repulsion as kernels
-from ..data._elements import covalent_radius
+from ..data.elements import covalent_radius
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._limits import LENGTH, LENGTH_OR_ZERO

@@ -9,15 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import choice, flag, number
 from ..compose import CalibratedPotential
-from ..core._jit import run_chunks
-from ..core._scratch import borrow, give_back
+from ..core import borrow, give_back, run_chunks
 from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
 from ..core.pairs import scatter
-from ..data import StructureBatch, Targets, as_batch
-from ..data._checks import summarize
-from ..data._elements import SYMBOLS
-from ..data._origin import refuse_other_origin
+from ..data import StructureBatch, Targets, as_batch, summarize
+from ..data.elements import SYMBOLS
+from ..data.origin import refuse_other_origin
 from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
 from ._expansions import expansion_of, require_form
 from ._feature_trees import mapped_tree, origin_of, require_width

@@ -9,8 +9,7 @@ from ..core.expansion import Polynomial, Sum, Term
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
-from ..models import AutoGPR, LinearRidge
-from ..models._potential import KernelPotential
+from ..models import AutoGPR, KernelPotential, LinearRidge
 
 
 def expansion_of(regressor, tree, columns, kind):

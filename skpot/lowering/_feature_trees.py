@@ -9,8 +9,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..compose import PerAtom, PrincipalComponents
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
-from ..data._origin import Origin, joined, refuse_other_origin
-from ..descriptors._base import PairDescriptor
+from ..data.origin import Origin, joined, refuse_other_origin
+from ..descriptors import PairDescriptor
 from ..exceptions import InputError, NotCompilableError
 
 

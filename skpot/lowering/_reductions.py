@@ -5,8 +5,7 @@ import copy
 import numpy as np
 
 from ..core.feature_rows import Mapped
-from ..models import AutoGPR
-from ..models._potential import KernelPotential
+from ..models import AutoGPR, KernelPotential
 
 _PARTS = "reference_features_", "reference_species_", "dual_coef_", "dual_vectors_"
 

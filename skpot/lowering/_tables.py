@@ -7,7 +7,7 @@ import numpy as np
 from ..core.expansion import Polynomial, Sum, Term
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected
 from ..core.pairs import Pairs, closest_squared
-from ..data._checks import MIN_DISTANCE
+from ..data import MIN_DISTANCE
 from ..exceptions import InputError, InputTypeError, StructureError
 
 # Other arrays are copied: compiling for their layout takes much longer.

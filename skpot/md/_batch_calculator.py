@@ -7,8 +7,7 @@ import gc
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ..data import StructureBatch
-from ..data._checks import check_and_extract
+from ..data import StructureBatch, check_and_extract
 from ..exceptions import NotCompilableError
 from ..lowering import CompiledPotential, compile, evaluation_by_steps, predict_with
 from ._snapshot import snapshot

@@ -7,10 +7,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from .._parameters import choice, number
 from ..core.pairs import closest_squared
-from ..data import as_batch
-from ..data._ase import labels_by
+from ..data import as_batch, labels_by
 from ..exceptions import EngineError, InputError, InputTypeError
-from ._frames import FrameFile, require_xyz
+from .frames import FrameFile, require_xyz
 
 _ACTIONS = ("stop", "record", "relabel")
 _QUANTITIES = {

@@ -4,8 +4,7 @@
 in every search and validation of scikit-learn once anything of skpot has been used.
 """
 
-from skpot.metrics._display import ReliabilityDisplay
-from skpot.metrics._errors import (
+from skpot.data.label_errors import (
     energy_mae,
     energy_rmse,
     forces_mae,
@@ -14,15 +13,24 @@ from skpot.metrics._errors import (
     stress_rmse,
     summary,
 )
+from skpot.metrics._display import ReliabilityDisplay
 from skpot.metrics._residuals import residual_report
-from skpot.metrics._uncertainty import calibration_error, error_correlation, reliability_curve
+from skpot.metrics._uncertainty import (
+    QUANTITIES,
+    calibration_error,
+    error_correlation,
+    errors_and_deviations,
+    reliability_curve,
+)
 
 __all__ = [
+    "QUANTITIES",
     "ReliabilityDisplay",
     "calibration_error",
     "energy_mae",
     "energy_rmse",
     "error_correlation",
+    "errors_and_deviations",
     "forces_mae",
     "forces_rmse",
     "reliability_curve",

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from ..data import check_structures
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
+from ..data.label_errors import aligned_targets, atom_counts, finite_errors
 from ..exceptions import InputError
-from ._errors import _aligned, _finite, _sizes
 
 _UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
 
@@ -67,7 +67,7 @@ def residual_report(
     [('label', 'all'), ('label', 'all'), ('label', 'all'), ('species', 'Si')]
     """
     X = check_structures(X)
-    y_true, y_pred = _aligned(y_true, y_pred)
+    y_true, y_pred = aligned_targets(y_true, y_pred)
     check_consistent_length(X, y_true, groups)
     numbers = [atoms.numbers for atoms in X]
     sigmas = {"energy": sigma_energy, "forces": sigma_forces, "stress": sigma_stress}
@@ -122,7 +122,7 @@ def _residuals(y_true, y_pred, numbers, sigmas):
     known = {
         label: getattr(y_true, f"has_{label}") & getattr(y_pred, f"has_{label}") for label in sigmas
     }
-    _sizes(y_true, y_pred, n_atoms, known["forces"])  # refuses different numbers of atoms
+    atom_counts(y_true, y_pred, n_atoms, known["forces"])  # refuses different numbers of atoms
     parts = {}
     for label, has in known.items():
         chosen = np.flatnonzero(has)
@@ -142,7 +142,8 @@ def _residuals(y_true, y_pred, numbers, sigmas):
                 structure = np.repeat(chosen, n_atoms[chosen])[there]
                 species = np.concatenate([numbers[i] for i in chosen])[there]
             whitened = error / sigmas[label]
-        parts[label] = _Residuals(_finite(error, label, structure), whitened, structure, species)
+        error = finite_errors(error, label, structure)
+        parts[label] = _Residuals(error, whitened, structure, species)
     return parts
 
 

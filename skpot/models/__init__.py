@@ -1,8 +1,12 @@
 """Regressors from atomic features to energies, forces and stress."""
 
 from ._auto_gpr import AutoGPR
+from ._finite import refuse_features
 from ._gpr import GPR, KernelRidge
+from ._input import as_features
 from ._linear_ridge import LinearRidge
+from ._potential import KernelPotential, check_return_std
+from ._rows import as_targets
 from ._sparse_gpr import SparseGPR
 from ._sparse_gpr_cv import SparseGPRCV
 from ._symmetric_gpr import SymmetricGPR
@@ -10,9 +14,14 @@ from ._symmetric_gpr import SymmetricGPR
 __all__ = [
     "AutoGPR",
     "GPR",
+    "KernelPotential",
     "KernelRidge",
     "LinearRidge",
     "SparseGPR",
     "SparseGPRCV",
     "SymmetricGPR",
+    "as_features",
+    "as_targets",
+    "check_return_std",
+    "refuse_features",
 ]

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
-from ..data._order import drawn_seed
+from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
 from ..solvers import refuse_not_finite, serial_blas
 from ._evidence import draw_structures, likeliest_factor

@@ -5,8 +5,8 @@ from numbers import Real
 
 import numpy as np
 
-from ..data._elements import SYMBOLS, by_number
-from ..data._order import canonical_order
+from ..data.elements import SYMBOLS, by_number
+from ..data.order import canonical_order
 from ..exceptions import LabelError, LabelWarning, ParameterError, warn_once
 from ._finite import LARGEST
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .._sklearn import Interval, StrOptions
-from ..data._order import canonical_order, drawn_seed, keyed_uniform
+from ..data.order import canonical_order, drawn_seed, keyed_uniform
 from ..exceptions import NumericalWarning, warn_once
-from ..selection._rare import rare_first, structure_kinds
+from ..selection import rare_first, structure_kinds
 from ..solvers import (
     DenseLikelihood,
     FactorLikelihood,

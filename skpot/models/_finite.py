@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..data._checks import summarize
+from ..data import summarize
 from ..exceptions import NumericalError, StructureError
 
 LARGEST = 1e50  # numbers whose powers and products, as kernels take them, stay finite

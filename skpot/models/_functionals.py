@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from ..data._derivatives import chunks
+from ..data import chunks
 from ..solvers import refuse_not_finite
 from ._memory import ROW_LIMIT
 from ._noise import LABELS, labelled_atoms, noise_of_rows

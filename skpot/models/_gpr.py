@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import blas, cho_solve, lapack
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data._order import canonical_order, drawn_seed
+from ..data.order import canonical_order, drawn_seed
 from ..exceptions import NumericalWarning, warn_once
 from ..kernels import RBF
 from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas

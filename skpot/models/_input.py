@@ -5,7 +5,7 @@ from sklearn.utils.validation import validate_data
 
 from .._sklearn import InstanceWith
 from ..data import AtomicFeatures
-from ..data._origin import learn_origin, refuse_other_origin
+from ..data.origin import learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._finite import refuse_features
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data._derivatives import chunks
+from ..data import chunks
 from ..solvers import tile_threads
 from ._variance import prior_derivative_variance, prior_variance
 

@@ -3,8 +3,7 @@
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..data import Targets
-from ..data._graph import rows_of
+from ..data import Targets, rows_of
 from ._noise import labelled_atoms, noise_of_rows
 from ._rows import whitened_blocks
 

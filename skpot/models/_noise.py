@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from .._sklearn import Interval
-from ..data._checks import summarize
+from ..data import summarize
 from ..exceptions import LabelError
 from ._finite import LARGEST
 

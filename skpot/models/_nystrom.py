@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from ..data import JacobianBlock
-from ..data._order import environment_keys
-from ..data._stored import StoredJacobian
-from ..selection import select_references
-from ..selection._rare import structure_kinds
+from ..data import JacobianBlock, StoredJacobian
+from ..data.order import environment_keys
+from ..selection import select_references, structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
 from ._gradient_references import leading_directions, references_with
 from ._label_columns import label_columns, label_variances

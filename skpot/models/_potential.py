@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import Targets, check_targets
-from ..data._elements import SYMBOLS
-from ..data._order import environment_order
+from ..data.elements import SYMBOLS
+from ..data.order import environment_order
 from ..exceptions import InputError
-from ..selection._rare import rare_first, structure_kinds
+from ..selection import rare_first, structure_kinds
 from ._baseline import (
     evaluate_term,
     free_energies,

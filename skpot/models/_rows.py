@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..data import Targets
-from ..data._order import canonical_order
+from ..data.order import canonical_order
 from ..solvers import tile_threads
 from ._finite import refuse_rows
 from ._noise import labelled_atoms

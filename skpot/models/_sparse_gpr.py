@@ -8,12 +8,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data._elements import SYMBOLS, by_number
-from ..data._order import drawn_seed, environment_keys
+from ..data.elements import SYMBOLS, by_number
+from ..data.order import drawn_seed, environment_keys
 from ..exceptions import NumericalWarning, ParameterError, warn_once
 from ..kernels import DotProduct
-from ..selection import given_references, select_references
-from ..selection._rare import structure_kinds
+from ..selection import given_references, select_references, structure_kinds
 from ..solvers import TriangularFactor
 from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
 from ._gradient_references import leading_directions, references_with

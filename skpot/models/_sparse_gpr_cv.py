@@ -10,9 +10,9 @@ from sklearn.model_selection import ParameterGrid
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
-from ..data._order import canonical_order
+from ..data.order import canonical_order
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
-from ..selection._folds import content_splits, given_splits
+from ..selection import content_splits, given_splits
 from ._finite import LARGEST
 from ._fold_factors import FoldFactors, RowFolder, together
 from ._input import IsKernel

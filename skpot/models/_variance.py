@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..data._derivatives import chunks
+from ..data import chunks
 from ._functionals import label_batches, label_covariance
 from ._references import References, one_by_one
 

@@ -1,8 +1,9 @@
 """Models in files that cannot execute code, written whole or not at all."""
 
 from skpot.persistence._skops import FORMAT, dump, load, trusted_types
+from skpot.persistence._whole_files import whole_file
 
-__all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "trusted_types"]
+__all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "trusted_types", "whole_file"]
 
 
 def __getattr__(name):

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
-from ..data._elements import SYMBOLS
+from ..data.elements import SYMBOLS
 from ..exceptions import ModelFileError
 from ._relations import RELATIONS
 from ._shapes import SHAPES

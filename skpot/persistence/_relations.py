@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..core.triplet_basis import allowed_runs, triplet_runs
-from ..data._origin import content_digest
+from ..data.origin import content_digest
 
 
 def _hypers_hold(descriptor):

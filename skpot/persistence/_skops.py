@@ -42,7 +42,12 @@ _FOREIGN = (
     "sklearn.metrics._scorer._MultimetricScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
-    "skpot._sklearn.NamedMetric",
+    "skpot.data.label_errors.energy_mae",
+    "skpot.data.label_errors.energy_rmse",
+    "skpot.data.label_errors.forces_mae",
+    "skpot.data.label_errors.forces_rmse",
+    "skpot.data.label_errors.stress_mae",
+    "skpot.data.label_errors.stress_rmse",
 )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..core.selection import nearest_squared
-from ..data._elements import SYMBOLS
-from ..data._order import keyed_uniform
-from ..data._structure_info import digest
+from ..data import digest
+from ..data.elements import SYMBOLS
+from ..data.order import keyed_uniform
 from ..exceptions import ParameterError
 from ..solvers import gram, rows_times, serial_blas
 from ._rare import rare_first

@@ -3,8 +3,7 @@
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ..data import AtomicFeatures, check_structures
-from ..data._label_checks import targets_of
+from ..data import AtomicFeatures, check_structures, targets_of
 from ..exceptions import InputTypeError, ParameterError
 
 _BLOCK = 512  # environments whose distances to all others are held at a time

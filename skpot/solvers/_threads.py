@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from ..core._jit import n_threads
+from ..core import n_threads
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot import CalibratedPotential, SparseGPR, Targets
-from skpot.data._order import canonical_order, content_keys
+from skpot.data.order import canonical_order, content_keys
 
 
 class Known(BaseEstimator):

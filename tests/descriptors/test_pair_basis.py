@@ -7,7 +7,7 @@ from ase.build import bulk
 
 from skpot import PairBasis
 from skpot.data import as_batch
-from skpot.data._elements import SYMBOLS
+from skpot.data.elements import SYMBOLS
 from skpot.testing import check_descriptor, finite_difference_forces, sample_structures
 from tests import linear
 from tests.naive.pair_basis import pair_basis

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skpot import PerAtom, SparseGPR, SymmetryFunctions, Targets
-from skpot.data._elements import SYMBOLS
+from skpot.data.elements import SYMBOLS
 from skpot.descriptors import SymmetryFunction, descriptor_cache
 from skpot.kernels import RBF
 from skpot.testing import check_descriptor, check_potential, sample_structures

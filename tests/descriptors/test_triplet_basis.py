@@ -10,7 +10,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from skpot import PairBasis, SparseGPR, Targets, TripletBasis
 from skpot.core.triplet_basis import allowed_runs
 from skpot.data import as_batch
-from skpot.data._elements import SYMBOLS
+from skpot.data.elements import SYMBOLS
 from skpot.kernels import DotProduct
 from skpot.testing import (
     check_descriptor,

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 import skpot
 from skpot.cli import app
 from skpot.exceptions import FileError, SkpotError
-from skpot.md._checkpoint import Checkpoint
-from skpot.md._dynamics import run, thermalise
-from skpot.md._frames import TrajectoryFile, replace_file
+from skpot.md.checkpoint import Checkpoint
+from skpot.md.dynamics import run, thermalise
+from skpot.md.frames import TrajectoryFile, replace_file
 
 SETTINGS = {"ensemble": "nvt", "interval": 5}
 
@@ -196,7 +196,7 @@ def test_a_full_disk_names_the_file_and_the_run_goes_on_later(left, monkeypatch)
         raise OSError(28, "No space left on device")
 
     for place in ("os.write", "os.fsync", "os.replace"):
-        monkeypatch.setattr(f"skpot.md._frames.{place}", full)
+        monkeypatch.setattr(f"skpot.md.frames.{place}", full)
         checkpoint, atoms = Checkpoint(state, SETTINGS), copper()
         file = TrajectoryFile(path, checkpoint.load(atoms), checkpoint.tail)
         options = SETTINGS | {"trajectory": file, "checkpoint": Forced(checkpoint)}
@@ -308,7 +308,7 @@ def test_a_restart_with_another_model_or_fewer_steps(folder, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr("skpot.cli._md.line", interrupt)
-    monkeypatch.setattr("skpot.md._checkpoint._PAUSE", 0.0)
+    monkeypatch.setattr("skpot.md.checkpoint._PAUSE", 0.0)
     result, _ = md(folder, "model.skpot", "cu.xyz", "--steps", 100, "-o", "user.xyz")
     assert result.exit_code == 130
     monkeypatch.undo()

@@ -5,8 +5,8 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from skpot.exceptions import InputError, SkpotError
-from skpot.md._dynamics import BlowUp, Trace, run, thermalise
-from skpot.md._frames import TrajectoryFile
+from skpot.md.dynamics import BlowUp, Trace, run, thermalise
+from skpot.md.frames import TrajectoryFile
 
 
 def copper():

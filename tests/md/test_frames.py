@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from skpot.md._frames import FrameFile, replace_file
+from skpot.md.frames import FrameFile, replace_file
 
 
 def frames(n):
@@ -53,7 +53,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return write(descriptor, data[:50])
 
-    monkeypatch.setattr("skpot.md._frames.os.write", full)
+    monkeypatch.setattr("skpot.md.frames.os.write", full)
     with pytest.raises(OSError, match="No space"):
         file.append(two[1])
     monkeypatch.undo()

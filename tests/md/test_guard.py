@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot.exceptions import SkpotError
 from skpot.md import Guard, LimitPassed
-from skpot.md._dynamics import thermalise
-from skpot.md._frames import FrameFile
+from skpot.md.dynamics import thermalise
+from skpot.md.frames import FrameFile
 
 
 def labelled(n, rattle=0.05, first=0):

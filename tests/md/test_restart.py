@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
-from skpot.md._checkpoint import Checkpoint
-from skpot.md._dynamics import run, thermalise
-from skpot.md._frames import TrajectoryFile
+from skpot.md.checkpoint import Checkpoint
+from skpot.md.dynamics import run, thermalise
+from skpot.md.frames import TrajectoryFile
 from tests.project import ROOT
 
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_kills_at_any_moment(tmp_path, monkeypatch):
     """Also between and within frames and states: a state is written after every frame."""
-    monkeypatch.setattr("skpot.md._checkpoint._PAUSE", 0.0)
+    monkeypatch.setattr("skpot.md.checkpoint._PAUSE", 0.0)
     atoms, path, state = copper(), tmp_path / "x.xyz", tmp_path / "state"
     rng = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from ase.md.nptberendsen import Inhomogeneous_NPTBerendsen
 from ase.optimize import BFGS
 
 import skpot
-from skpot.md._dynamics import Trace, run, thermalise
+from skpot.md.dynamics import Trace, run, thermalise
 
 MODELS = ["compiled", "by steps", "delta"]
 PERIODIC = list(itertools.product([True, False], repeat=3))

@@ -7,7 +7,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
-from skpot.data._order import canonical_order
+from skpot.data.order import canonical_order
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF, Matern
 from skpot.models._functionals import Functionals, covariance

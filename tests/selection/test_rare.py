@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot import SOAP, CalibratedPotential, SparseGPR, SparseGPRCV, Targets
 from skpot.compose._calibrated import _folds
-from skpot.data._order import canonical_order, environment_keys
+from skpot.data.order import canonical_order, environment_keys
 from skpot.exceptions import LabelWarning, NumericalWarning
 from skpot.models._evidence import draw_structures
 from skpot.selection import select_references

@@ -17,7 +17,7 @@ import numpy as np
 
 from skpot.exceptions import InputError
 from skpot.md._batch_calculator import BatchCalculator
-from skpot.md._dynamics import read_structure
+from skpot.md.dynamics import read_structure
 from skpot.persistence import load
 
 __DRIVER_NAME__ = "skpot"

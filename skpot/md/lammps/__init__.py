@@ -2,7 +2,13 @@
 
 import importlib
 
-_PUBLIC = {"attach": "._attach", "build_plugin": "._plugin", "export": "._export"}
+_PUBLIC = {
+    "PLUGIN_FILE": "._plugin",
+    "attach": "._attach",
+    "build_plugin": "._plugin",
+    "export": "._export",
+    "plugin_folder": "._plugin",
+}
 
 __all__ = sorted(_PUBLIC)
 

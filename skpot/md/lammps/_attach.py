@@ -10,8 +10,8 @@ import numpy as np
 
 from ..._parameters import whole
 from ...core.pairs import closest_squared, scatter
-from ...data._checks import MIN_DISTANCE
-from ...data._elements import SYMBOLS, atomic_number
+from ...data import MIN_DISTANCE
+from ...data.elements import SYMBOLS, atomic_number
 from ...exceptions import EngineError, InputError, InputTypeError
 from ...lowering import compile
 from ._domain import Domain, GhostForces

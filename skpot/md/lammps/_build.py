@@ -16,7 +16,7 @@ from ...core import aot
 from ...core.pairs import scatter
 from ...data import as_batch
 from ...exceptions import EngineError, FileError, InputError
-from ...persistence._whole_files import whole_file
+from ...persistence import whole_file
 
 _TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
 _RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"

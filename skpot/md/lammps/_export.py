@@ -5,7 +5,7 @@ import numpy as np
 from ... import __version__
 from ...core import aot, evaluation, leverage
 from ...data import as_batch
-from ...data._elements import SYMBOLS
+from ...data.elements import SYMBOLS
 from ...lowering import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
 from ._build import reference_structures, refuse_differences, write_library
 

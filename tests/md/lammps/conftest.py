@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from skpot.data import as_batch
-from skpot.data._elements import atomic_number
+from skpot.data.elements import atomic_number
 from skpot.md.lammps._build import write_library
 from skpot.md.lammps._plugin import compile_plugin, installed
 from tests.md.lammps import compiled_toy as toy

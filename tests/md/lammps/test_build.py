@@ -104,7 +104,7 @@ def test_lammps_finds_the_plugin_by_itself(plugins, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = _plugin._folders()[1]
     folder.mkdir(parents=True)
-    shutil.copy(plugins / _plugin.FILE, folder)
+    shutil.copy(plugins / _plugin.PLUGIN_FILE, folder)
     code = "import os, lammps; print(os.environ['LAMMPS_PLUGIN_PATH'])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -145,19 +145,19 @@ def building(monkeypatch, tmp_path, compile_plugin):
 def test_the_command_tries_the_plugin_and_puts_it_in_place(plugins, tmp_path, monkeypatch):
     def compiled(folder, facts):
         assert facts["version"] > 20200000 and facts["tagint"] in (4, 8)
-        return Path(shutil.copy(plugins / _plugin.FILE, folder))
+        return Path(shutil.copy(plugins / _plugin.PLUGIN_FILE, folder))
 
     result = building(monkeypatch, tmp_path, compiled)
     assert result.exit_code == 0, result.output
-    (path,) = (tmp_path / "package").glob(f"*/{_plugin.FILE}")
+    (path,) = (tmp_path / "package").glob(f"*/{_plugin.PLUGIN_FILE}")
     assert result.output == f"wrote {path}\n"
-    assert path.read_bytes() == (plugins / _plugin.FILE).read_bytes()
+    assert path.read_bytes() == (plugins / _plugin.PLUGIN_FILE).read_bytes()
 
 
 def test_a_plugin_that_lammps_does_not_take(plugins, tmp_path, monkeypatch):
     def compiled(folder, facts):
         (tmp_path / "empty.c").write_text("void lammpsplugin_init(void) {}")
-        path = Path(folder) / _plugin.FILE
+        path = Path(folder) / _plugin.PLUGIN_FILE
         command = ["cc", "-shared", "-fPIC", tmp_path / "empty.c", "-o", path]
         subprocess.run(command, check=True)
         return path

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skpot.data import Targets
 from skpot.data._checks import some
+from skpot.data._targets import Targets
 from skpot.exceptions import InputError
 
 GPA = 160.21766208  # GPa in one eV/Å³
@@ -194,7 +194,7 @@ def summary(y_true, y_pred, *, n_atoms=None):
     >>> summary([-8.0, -16.0], [-8.2, -16.4], n_atoms=[2, 4])["energy"]
     {'rmse': 100.0, 'mae': 100.0, 'count': 2, 'unit': 'meV/atom'}
     """
-    y_true, y_pred = _aligned(y_true, y_pred)
+    y_true, y_pred = aligned_targets(y_true, y_pred)
     errors = {}
     if (y_true.has_energy & y_pred.has_energy).any():
         error, weight, per_atom = _energy_errors(y_true, y_pred, n_atoms, None)
@@ -226,7 +226,8 @@ def _mean_abs(error, weight):
     return float(np.average(np.abs(error), weights=weight))
 
 
-def _aligned(y_true, y_pred):
+def aligned_targets(y_true, y_pred):
+    """Return both sides as `Targets`; they must be of the same number of structures."""
     sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred)]
     if len(sides[0]) != len(sides[1]):
         raise InputError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
@@ -259,8 +260,8 @@ def _weights(sample_weight, n):
     return weight
 
 
-def _finite(error, block, owners):
-    """Return errors; `owners` are the structures that the rows belong to."""
+def finite_errors(error, block, owners):
+    """Return errors if they are finite; `owners` are the structures that the rows belong to."""
     bad = ~np.isfinite(error.reshape(len(owners), -1)).all(axis=1)
     if bad.any():
         where = some(np.unique(owners[bad]))
@@ -268,8 +269,8 @@ def _finite(error, block, owners):
     return error
 
 
-def _sizes(y_true, y_pred, n_atoms, common):
-    """Return the numbers of atoms, None if not known."""
+def atom_counts(y_true, y_pred, n_atoms, common):
+    """Return the numbers of atoms in all structures, None if they are not known."""
     known = [np.diff(y.force_offsets) for y in (y_true, y_pred)]
     if n_atoms is not None:
         given = np.asarray(n_atoms, dtype=np.int64)
@@ -296,33 +297,33 @@ def _sizes(y_true, y_pred, n_atoms, common):
 
 def _energy_errors(y_true, y_pred, n_atoms, sample_weight):
     """Return errors and weights of structures, and whether the errors are per atom."""
-    y_true, y_pred = _aligned(y_true, y_pred)
+    y_true, y_pred = aligned_targets(y_true, y_pred)
     common = _common(y_true, y_pred, "energy")
     error = (y_true.energy - y_pred.energy)[common]
-    sizes = _sizes(y_true, y_pred, n_atoms, common)
+    sizes = atom_counts(y_true, y_pred, n_atoms, common)
     if sizes is not None:
         error = error / sizes[common]
     weight = _weights(sample_weight, len(y_true))[common]
-    return _finite(error, "energies", np.flatnonzero(common)), weight, sizes is not None
+    return finite_errors(error, "energies", np.flatnonzero(common)), weight, sizes is not None
 
 
 def _forces_errors(y_true, y_pred, sample_weight):
     """Return errors and weights of components."""
-    y_true, y_pred = _aligned(y_true, y_pred)
+    y_true, y_pred = aligned_targets(y_true, y_pred)
     common = _common(y_true, y_pred, "forces")
-    sizes = _sizes(y_true, y_pred, None, common)  # refuses different numbers of atoms
+    sizes = atom_counts(y_true, y_pred, None, common)  # refuses different numbers of atoms
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 3 * sizes[common])
     error = y_true[common].forces_flat - y_pred[common].forces_flat
     known = ~np.isnan(y_true[common].forces_flat).all(axis=1)  # else atoms without a label
     owners = np.repeat(np.flatnonzero(common), sizes[common])[known]
     weight = weight.reshape(-1, 3)[known].ravel()
-    return _finite(error[known], "forces", owners).ravel(), weight
+    return finite_errors(error[known], "forces", owners).ravel(), weight
 
 
 def _stress_errors(y_true, y_pred, sample_weight):
     """Return errors and weights of components."""
-    y_true, y_pred = _aligned(y_true, y_pred)
+    y_true, y_pred = aligned_targets(y_true, y_pred)
     common = _common(y_true, y_pred, "stress")
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 6)
     error = y_true.stress[common] - y_pred.stress[common]
-    return _finite(error, "stresses", np.flatnonzero(common)).ravel(), weight
+    return finite_errors(error, "stresses", np.flatnonzero(common)).ravel(), weight

@@ -2,6 +2,8 @@
 
 from numbers import Integral
 
+import numpy as np
+
 from ..exceptions import InputError
 
 _NAMES = (
@@ -45,6 +47,15 @@ def covalent_radius(number):
 def electronegativity(number):
     """Return Pauling's electronegativity; 1.3 beyond curium, where none is known."""
     return _PAULING[number - 1] if 1 <= number <= len(_PAULING) else 1.3
+
+
+def alchemical_coordinates(numbers):
+    """Return Pauling's electronegativity and the covalent radius in half Å, shape (n, 2).
+
+    Gaussians of their distance are the similarity of elements of M. J. Willatt, F. Musil, M.
+    Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018).
+    """
+    return np.array([(electronegativity(z), covalent_radius(z) / 0.5) for z in numbers])
 
 
 def atomic_number(element):

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from ..exceptions import InputError
-from ._frames import replace_file
+from .frames import replace_file
 
 _PAUSE = 0.2  # s between checkpoints at least: each waits for the disk
 # Differences from the energy and forces of a saved state, where they are computed again, that

@@ -10,8 +10,7 @@ from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
 from .._parameters import choice, number, whole
-from ..data import cell_volumes, check_structures
-from ..data._ase import read_frames
+from ..data import cell_volumes, check_structures, read_frames
 from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
 
 ENSEMBLES = ("nve", "nvt", "npt")
