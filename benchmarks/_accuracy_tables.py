@@ -209,6 +209,28 @@ def _symmetric(permutations, write):
     return lambda records: write(records.newest("accuracy symmetric", **fields))
 
 
+def _lips(preset, write):
+    return lambda records: write(_of_set(records, "LiPS20", preset))
+
+
+def _calibration(errors):
+    return ", ".join(f"{errors[kind]['calibration_error']:.2f}" for kind in ("energy", "forces"))
+
+
+def _scaled(name):
+    """Return calibration errors by the factor and noise of largest likelihood."""
+    # Runs of other methods have more seeds than one, and name them.
+    return lambda records: _calibration(
+        records.newest("accuracy uncertainty", set=name, seed=None)["scale"]
+    )
+
+
+def _copper(kind):
+    return lambda records: _calibration(
+        records.newest("accuracy uncertainty", set="cu")["test"][kind]
+    )
+
+
 def _ethanol_energy(record):
     return digits(record["test_MD"]["mae_energy_meV"])
 
@@ -230,6 +252,14 @@ FIGURES = {
     "alloys.forces": _alloy("chosen", 1),
     "alloys.apart.energy": _alloy("apart", 0),
     "alloys.apart.forces": _alloy("apart", 1),
+    "lips.fast.cpu": _lips("fast", lambda r: seconds(r["fit_cpu_s"])),
+    "lips.fast.peak": _lips("fast", lambda r: gigabytes(r["peak_mb"])),
+    "lips.accurate.cpu": _lips("accurate", lambda r: seconds(r["fit_cpu_s"])),
+    "lips.accurate.peak": _lips("accurate", lambda r: gigabytes(r["peak_mb"])),
+    "uncertainty.scale.si": _scaled("si"),
+    "uncertainty.scale.3bpa": _scaled("3bpa"),
+    "uncertainty.cu.before": _copper("plain"),
+    "uncertainty.cu.after": _copper("coverage"),
     "symmetric.energy": _symmetric(6, _ethanol_energy),
     "symmetric.forces": _symmetric(6, _ethanol_forces),
     "symmetric.cpu": _symmetric(6, lambda record: seconds(record["cpu_s"])),
