@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 import skpot
 from skpot import descriptors, kernels, models
+from skpot.core import centres
 from skpot.core.radial import BASES
 from tests.project import PACKAGE, ROOT, imports, python_files, where
 
@@ -114,8 +115,16 @@ def test_a_radial_basis_is_wherever_it_has_to_be(name):
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
 def test_a_descriptor_is_wherever_it_has_to_be(name):
-    missing = without(name, ["skpot/__init__.py", "tests/registry.py", "CHANGELOG.md"])
+    files = ["skpot/__init__.py", "tests/registry.py", "CHANGELOG.md"]
+    missing = without(name, [*files, "tests/descriptors/test_limits.py"])
     refuse_missing(name, missing + without_tests(DESCRIPTORS[name], "descriptors"))
+
+
+@pytest.mark.parametrize("tables", centres._MODULES, ids=lambda tables: tables.__name__)
+def test_tables_of_compiled_descriptors_are_checked_everywhere(tables):
+    files = ["skpot/descriptors/_table_sizes.py"]
+    files += ["skpot/persistence/_shapes.py", "skpot/persistence/_relations.py"]
+    refuse_missing(tables.__name__, without(tables.__name__, files))
 
 
 @pytest.mark.parametrize("name", MODELS)
