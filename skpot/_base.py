@@ -1,7 +1,10 @@
 """Mixins of every estimator: fits that succeed or change nothing, a version stamp, containers."""
 
+from __future__ import annotations
+
 import functools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -10,11 +13,17 @@ from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning, Interval
 from skpot.exceptions import NumericalError, ParameterError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Self
+
+    from sklearn.base import BaseEstimator
+
 _COPY = "_is_copy"  # marks what a method works on
 _OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
 
 
-def all_or_nothing(method):
+def all_or_nothing(method: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method so that it changes its estimator at once, when it has succeeded.
 
     The method works on a copy, whose attributes the estimator then takes over in one step. After
@@ -46,7 +55,7 @@ def all_or_nothing(method):
     return wrapper
 
 
-def refuse_truth_values(estimator):
+def refuse_truth_values(estimator: BaseEstimator) -> None:
     """Raise `ParameterError` where a parameter that counts or measures is True or False."""
     for name, constraints in getattr(estimator, "_parameter_constraints", {}).items():
         value = getattr(estimator, name, None)
@@ -126,7 +135,7 @@ class ContainerOutput(TransformerMixin):
     def __init_subclass__(cls, auto_wrap_output_keys=None, **kwargs):
         super().__init_subclass__(auto_wrap_output_keys=auto_wrap_output_keys, **kwargs)
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: str | None = None) -> Self:
         """Return self; the output is always the container.
 
         Parameters

@@ -1,11 +1,17 @@
 """Names of files, as callers pass them."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 from .exceptions import InputError, InputTypeError
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def file_name(path):
+
+def file_name(path: Any) -> str:
     """Return the name of a file as a str; refuse what can be none.
 
     Parameters

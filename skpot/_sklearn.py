@@ -3,7 +3,10 @@
 Private names may move between releases of scikit-learn; then this file changes and no other.
 """
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 # Parameter validation with scikit-learn's own messages (`_parameter_constraints`).
 from sklearn.base import _fit_context
@@ -31,6 +34,10 @@ from sklearn.utils._param_validation import (
 # Length of any X, and weights checked with scikit-learn's own messages.
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
 __all__ = [
     "HasMethods",
     "Hidden",
@@ -54,7 +61,7 @@ __all__ = [
 class InstanceWith(HasMethods):
     """Constraint of parameters that take an object with some methods, and not its class."""
 
-    def is_satisfied_by(self, val):
+    def is_satisfied_by(self, val: Any) -> bool:
         """Return whether it has the methods and is no class."""
         return not isinstance(val, type) and super().is_satisfied_by(val)
 
@@ -82,7 +89,7 @@ class ItemizedAttributes:
         return shown
 
 
-def array_namespace():
+def array_namespace() -> ModuleType:
     """Return the array API namespace that scikit-learn gives to NumPy arrays."""
     # Another module object, even numpy itself, would count as a mix of two array libraries.
     return importlib.import_module("sklearn.externals.array_api_compat.numpy")

@@ -14,8 +14,14 @@ Stop at the first warning about labels, and show no others:
 ...     warnings.simplefilter("error", LabelWarning)
 """
 
+from __future__ import annotations
+
 import sys
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "CacheWarning",
@@ -121,7 +127,7 @@ class CacheWarning(SkpotWarning):
     """Something could not be kept for later, so that it will be computed again."""
 
 
-def warn_once(cause, message, category):
+def warn_once(cause: str, message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's code that is running, once for each cause.
 
     Python shows a warning once for each line and message. In a cross-validation that fails twice:
@@ -160,7 +166,7 @@ def warn_once(cause, message, category):
 class _Registry(dict):
     """Python's record of warnings shown by a module; Python empties it, but not what is `shown`."""
 
-    def __init__(self, entries):
+    def __init__(self, entries: dict[str, Any]) -> None:
         super().__init__(entries)
         self.shown = set()
 

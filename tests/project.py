@@ -43,14 +43,19 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path):
+def imports(path, for_types=True):
     """Yield (node, module, name) of every import, also those inside functions.
+
+    Without `for_types`, what only type checkers import is left out.
 
     ``import a.b`` gives ("a.b", None), ``from a.b import c`` gives ("a.b", "c"); relative imports
     come out absolute.
     """
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    never_run = set() if for_types else imports_for_types(path)
     for node in ast.walk(tree(path)):
+        if node in never_run:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node, alias.name, None
@@ -59,3 +64,14 @@ def imports(path):
             module = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield node, module, alias.name
+
+
+def imports_for_types(path):
+    """Return the nodes below `if TYPE_CHECKING:`, which are never run."""
+    return {
+        node
+        for block in ast.walk(tree(path))
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+        for node in ast.walk(statement)
+    }

@@ -210,3 +210,56 @@ def test_every_error_is_one_of_skpot_and_one_users_expect():
             assert issubclass(kind, Warning) or len(
                 {ValueError, TypeError, RuntimeError, OSError, ImportError} & set(kind.__mro__)
             ), name
+
+
+# Packages and modules whose public signatures are annotated throughout. Compiled functions are
+# apart: Numba infers the types of their arguments.
+ANNOTATED = (
+    "_base.py",
+    "_paths.py",
+    "_sklearn.py",
+    "data/",
+    "exceptions.py",
+    "kernels/",
+    "metrics/",
+    "selection/",
+    "solvers/",
+    "typing.py",
+)
+
+
+def annotated_files():
+    generate = PACKAGE / "datasets" / "generate"
+    return [
+        path
+        for path in python_files(PACKAGE)
+        if path.relative_to(PACKAGE).as_posix().startswith(ANNOTATED)
+        and not path.is_relative_to(generate)
+    ]
+
+
+def public_signatures(path):
+    """Yield functions, methods and `__init__` that users and other modules may call."""
+    bodies = [tree(path).body]
+    for body in bodies:
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.If | ast.Try):
+                bodies.append(node.body)
+            elif isinstance(node, ast.FunctionDef):
+                if node.name == "__init__" or not node.name.startswith("_"):
+                    yield node
+
+
+def is_annotated(function):
+    a = function.args
+    arguments = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+    said = [arg.annotation for arg in arguments if arg.arg not in {"self", "cls"}]
+    return all([*said, function.returns])
+
+
+def test_public_signatures_are_annotated():
+    every = [(path, node) for path in annotated_files() for node in public_signatures(path)]
+    offenders = [
+        f"{where(path, node)} {node.name}" for path, node in every if not is_annotated(node)
+    ]
+    assert not offenders, f"{len(offenders)} of {len(every)} lack types: {offenders}"

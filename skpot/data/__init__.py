@@ -11,7 +11,6 @@ from skpot.data._checks import (
     summarize,
 )
 from skpot.data._derivatives import (
-    JacobianBlock,
     LinearMap,
     PadColumns,
     Pooled,
@@ -30,9 +29,11 @@ from skpot.data._scorers import register_scorers
 from skpot.data._stored import StoredJacobian, push_by_jacobian
 from skpot.data._structure_info import StructureInfo, cell_volumes, digest
 from skpot.data._targets import Targets
+from skpot.data.contracts import DerivativeChain, JacobianBlock
 
 __all__ = [
     "AtomicFeatures",
+    "DerivativeChain",
     "JacobianBlock",
     "LabelReport",
     "LabelUse",

@@ -1,8 +1,10 @@
 """Everything the data layer asks of ASE: reading files, labels of calculators, plain arrays."""
 
+from __future__ import annotations
+
 import contextlib
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,19 @@ from .._paths import file_name
 from ..exceptions import InputError, LabelError, LabelWarning, SkpotError, warn_once
 from ._extxyz import parse_header, tell_of_nameless
 from ._structure_info import cell_volumes
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import (
+        AseCalculator,
+        Atoms,
+        BoolArray,
+        FloatArray,
+        IntArray,
+        PathLike,
+        Structures,
+    )
 
 NOTHING = {}
 # What ASE takes formats to be in that do not say their units.
@@ -20,7 +35,7 @@ _ASSUMED = {
 }
 
 
-def read_frames(path, index=":"):
+def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
     """Read structures from one file in any format ASE knows.
 
     Parameters
@@ -109,7 +124,7 @@ def _rows(path, index):
         yield atoms
 
 
-def stored_results(atoms):
+def stored_results(atoms: Atoms) -> dict[str, Any]:
     """Return the results a file left in the calculator of a structure.
 
     Parameters
@@ -125,14 +140,14 @@ def stored_results(atoms):
     return getattr(atoms.calc, "results", None) or NOTHING
 
 
-def places(atoms):
+def places(atoms: Atoms) -> dict[str, dict[str, Any]]:
     """Return where a structure as read may have labels: dictionaries, by what they are."""
     nested = {name: atoms.info.get(name) for name in ("key_value_pairs", "data")}  # of databases
     found = {"info": atoms.info, "arrays": atoms.arrays, "results": stored_results(atoms)}
     return found | {name: value for name, value in nested.items() if isinstance(value, dict)}
 
 
-def lookup(atoms, key):
+def lookup(atoms: Atoms, key: str) -> Any:
     """Return what a file calls `key`.
 
     Parameters
@@ -162,13 +177,13 @@ class CalculatorLabels(NamedTuple):
     forces: np.ndarray | None  # (n_atoms, 3), eV/Å, not projected on constraints
     stress: np.ndarray | None  # (6,), eV/Å³
 
-    def consistent(self):
+    def consistent(self) -> tuple[Any, Any, Any]:
         """Return the energy that is consistent with the forces, forces and stress."""
         free = self.forces is not None and self.free_energy is not None
         return self.free_energy if free else self.energy, self.forces, self.stress
 
 
-def calculator_labels(atoms):
+def calculator_labels(atoms: Atoms) -> CalculatorLabels:
     """Ask the calculator of a structure for its labels.
 
     Parameters
@@ -231,7 +246,9 @@ def _same_but_for_lattice(atoms, other):
     return np.abs(moves - shifts @ cell).max() < 1e-8
 
 
-def labels_by(calculator, structures):
+def labels_by(
+    calculator: AseCalculator, structures: Structures
+) -> list[tuple[float | None, FloatArray | None, FloatArray | None]]:
     """Ask one calculator for the labels of structures, which keep their own calculators.
 
     Parameters
@@ -261,7 +278,7 @@ def labels_by(calculator, structures):
     return labels
 
 
-def without_calculator(atoms):
+def without_calculator(atoms: Atoms) -> Atoms:
     """Take the calculator, and with it the labels, off a structure.
 
     Parameters
@@ -278,7 +295,9 @@ def without_calculator(atoms):
     return atoms
 
 
-def extract_arrays(structures):
+def extract_arrays(
+    structures: Structures,
+) -> tuple[FloatArray, IntArray, FloatArray, BoolArray, IntArray]:
     """Return the geometry of structures as flat arrays.
 
     Works on anything with `positions`, `numbers`, `cell` and `pbc`; ASE itself is not imported.

@@ -1,5 +1,9 @@
 """Structures as flat arrays."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core.images import survey
@@ -19,6 +23,13 @@ from ._checks import (
 )
 from ._graph import NeighborGraph, rows_of
 from ._structure_info import StructureInfo, cell_volumes, structure_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.core.pairs import Pairs
+    from skpot.typing import FloatArray, IntArray, Structures, UInt64Array
 
 
 class StructureBatch:
@@ -40,7 +51,15 @@ class StructureBatch:
         Where the structures stand in what was passed, for messages, if they are a part of it.
     """
 
-    def __init__(self, positions, numbers, cells, pbc, offsets, given=None):
+    def __init__(
+        self,
+        positions: FloatArray,
+        numbers: IntArray,
+        cells: FloatArray,
+        pbc: Any,
+        offsets: IntArray,
+        given: Given | None = None,
+    ) -> None:
         self.positions = positions
         self.numbers = numbers
         self.cells = cells
@@ -52,7 +71,7 @@ class StructureBatch:
     def __len__(self):
         return len(self.offsets) - 1
 
-    def take(self, structures):
+    def take(self, structures: Any) -> StructureBatch:
         """Return the batch of some structures."""
         rows, offsets = rows_of(structures, self.offsets)
         given = Given(np.arange(len(self)), len(self)) if self.given is None else self.given
@@ -65,25 +84,25 @@ class StructureBatch:
             given._replace(index=given.index[structures]),
         )
 
-    def pieces(self, n_atoms=20_000):
+    def pieces(self, n_atoms: int = 20_000) -> Iterator[StructureBatch]:
         """Yield the structures in batches of about `n_atoms`, in order: bounds what is held."""
         piece = np.cumsum(np.diff(self.offsets)) // n_atoms
         for structures in np.split(np.arange(len(self)), np.flatnonzero(np.diff(piece)) + 1):
             yield self.take(structures)
 
-    def volumes(self):
+    def volumes(self) -> FloatArray:
         """Return the volumes in Å³; NaN where there is no stress, see `cell_volumes`."""
         return cell_volumes(self.cells)
 
-    def info(self):
+    def info(self) -> StructureInfo:
         """Return the `StructureInfo` of the structures."""
         return StructureInfo(self.volumes(), self.pbc.all(axis=1), self.keys())
 
-    def keys(self):
+    def keys(self) -> UInt64Array:
         """Return 64 bits that identify each structure as it was given, (n_structures,)."""
         return structure_keys(self.positions, self.numbers, self.cells, self.pbc, self.offsets)
 
-    def neighbors(self, cutoff):
+    def neighbors(self, cutoff: float) -> NeighborGraph:
         """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å), images included.
 
         Raises
@@ -96,7 +115,7 @@ class StructureBatch:
         self.refuse_coincident(graph)
         return graph
 
-    def search(self, cutoff, with_shifts=False):
+    def search(self, cutoff: float, with_shifts: bool = False) -> tuple[Pairs, IntArray | None]:
         """Return the `Pairs` closer than `cutoff` (Å), and their lattice shifts or None.
 
         Parameters
@@ -114,7 +133,7 @@ class StructureBatch:
             raise StructureError(summarize(problems, len(self), self.given))
         return search(plan, cutoff, with_shifts)
 
-    def refuse_coincident(self, graph):
+    def refuse_coincident(self, graph: NeighborGraph) -> None:
         """Raise `StructureError` if two atoms are closer than 0.32 Å, and warn of close ones.
 
         What is close is the same as in `check_structures`.
@@ -144,19 +163,19 @@ class SharedBatch(StructureBatch):
         The structures.
     """
 
-    def __init__(self, batch):
+    def __init__(self, batch: StructureBatch) -> None:
         geometry = batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets
         super().__init__(*geometry, batch.given)
-        self._info = None
+        self._info: StructureInfo | None = None
         self._longest = 0.0, None  # cutoff and graph
 
-    def info(self):
+    def info(self) -> StructureInfo:
         """Return the `StructureInfo` of the structures."""
         if self._info is None:
             self._info = super().info()
         return self._info
 
-    def neighbors(self, cutoff):
+    def neighbors(self, cutoff: float) -> NeighborGraph:
         """Return the `NeighborGraph` within `cutoff` (Å), part of a longer search if there was one.
 
         Raises
@@ -173,7 +192,7 @@ class SharedBatch(StructureBatch):
         return graph
 
 
-def as_batch(X, search_follows=False):
+def as_batch(X: Structures | StructureBatch, search_follows: bool = False) -> StructureBatch:
     """Check structures and convert them; a `StructureBatch` passes through.
 
     Parameters

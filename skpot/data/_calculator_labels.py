@@ -1,10 +1,19 @@
 """Labels of structures that carry calculators."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..exceptions import LabelError, LabelWarning, warn_once
 from ._ase import calculator_labels
 from ._checks import as_list, some, summarize
 from ._label_columns import label_columns
 from ._label_values import one_kind_of_energy, without_empty_stress
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import Structures
 
 # What calculators call the kinds of labels.
 _ENERGIES = ("energy", "free_energy")
@@ -12,7 +21,7 @@ _PROPERTIES = {"free energy": _ENERGIES, "energy": _ENERGIES, "forces": ("forces
 _PROPERTIES |= {"stress": ("stress",), "virial": ("stress",)}
 
 
-def labels_of_calculators(structures):
+def labels_of_calculators(structures: Structures) -> tuple[list[Any], list[Any], list[Any]]:
     """Ask the calculators of structures.
 
     Parameters

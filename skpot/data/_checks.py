@@ -1,6 +1,8 @@
 """What a list of structures must satisfy before anything is computed from it."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,13 @@ from ..exceptions import InputTypeError, StructureError, StructureWarning, warn_
 from ._ase import extract_arrays
 from ._graph import rows_of
 from .elements import SYMBOLS, covalent_radius
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from skpot.core.pairs import Pairs
+    from skpot.typing import Atoms, BoolArray, FloatArray, IntArray
 
 # Closer atoms are one atom entered twice, a cell too small, or positions in another unit. Nobody
 # computes labels there: pseudopotentials overlap completely, and dimers for the repulsion at short
@@ -23,7 +32,7 @@ _LARGEST_CELL = 1e7  # Å
 _MAX_SHOWN = 10
 
 
-def check_structures(X):
+def check_structures(X: Any) -> list[Atoms]:
     """Refuse what is no list of sound structures, all problems in one message.
 
     Parameters
@@ -65,7 +74,9 @@ def check_structures(X):
     return check_and_extract(X)[0]
 
 
-def check_and_extract(X, search_follows=False):
+def check_and_extract(
+    X: Any, search_follows: bool = False
+) -> tuple[list[Atoms], tuple[FloatArray, IntArray, FloatArray, BoolArray, IntArray]]:
     """Check structures as `check_structures` does and return their geometry too.
 
     Parameters
@@ -109,7 +120,13 @@ def check_and_extract(X, search_follows=False):
     return structures, arrays
 
 
-def check_pair_distances(distances, pair_start, pair_neighbor, offsets, given=None):
+def check_pair_distances(
+    distances: FloatArray,
+    pair_start: IntArray,
+    pair_neighbor: IntArray,
+    offsets: IntArray,
+    given: Given | None = None,
+) -> None:
     """Refuse pairs of atoms closer than 0.32 Å; for whoever has a neighbour list at hand.
 
     Parameters
@@ -144,7 +161,7 @@ class Given(NamedTuple):
     n: int  # number of structures that were passed
 
 
-def summarize(problems, n, given=None):
+def summarize(problems: Mapping[Any, str], n: int, given: Given | None = None) -> str:
     """Return one message for the problems of many structures.
 
     Parameters
@@ -169,7 +186,7 @@ def summarize(problems, n, given=None):
     return "\n  ".join(lines)
 
 
-def some(indices):
+def some(indices: Sequence[int] | IntArray) -> str:
     """Return indices as text, not more than ten."""
     text = ", ".join(str(i) for i in indices[:_MAX_SHOWN])
     return text + (f", ... ({len(indices)} in all)" if len(indices) > _MAX_SHOWN else "")
@@ -179,7 +196,7 @@ def _is_structure(value):
     return all(hasattr(value, name) for name in ("positions", "numbers", "cell", "pbc"))
 
 
-def as_list(X):
+def as_list(X: Any) -> list[Any]:
     """Return the structures of X in a list or say what X is instead."""
     if _is_structure(X):
         formula = X.get_chemical_formula() if hasattr(X, "get_chemical_formula") else "one"
@@ -279,7 +296,7 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
         yield int(usable[k]), _close_text(first, second, np.linalg.norm(pairs.vector[p]))
 
 
-def too_many_images(plan, cutoff):
+def too_many_images(plan: Any, cutoff: float) -> Iterator[tuple[int, str]]:
     """Yield structures and texts where a survey says that neighbors cannot be looked for."""
     n_images = plan.n_points / np.maximum(np.diff(plan.offsets), 1)
     for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
@@ -296,7 +313,7 @@ def too_many_images(plan, cutoff):
             )
 
 
-def radii_of(numbers):
+def radii_of(numbers: IntArray) -> FloatArray:
     """Return the covalent radii (Å) of atoms."""
     species, index = np.unique(numbers, return_inverse=True)
     return np.array([covalent_radius(int(z)) for z in species])[index]
@@ -311,7 +328,9 @@ def _look_for_crowded(positions, numbers, cells, pbc, offsets):
         warn_of_crowded(search(plan, reach)[0], numbers, offsets)
 
 
-def warn_of_crowded(pairs, numbers, offsets, given=None):
+def warn_of_crowded(
+    pairs: Pairs, numbers: IntArray, offsets: IntArray, given: Given | None = None
+) -> None:
     """Warn of pairs of atoms closer than `CROWDED` times the sum of their covalent radii.
 
     Parameters

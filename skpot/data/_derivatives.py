@@ -17,27 +17,25 @@ with one node for each map applied to the rows. Every link offers
 Links are plain picklable objects that hold arrays, never closures.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._graph import join_offsets, rows_of
+from .contracts import JacobianBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Self
+
+    from numpy.typing import NDArray
+
+    from skpot.data.contracts import DerivativeChain, RowJacobian
+    from skpot.typing import FloatArray, IntArray
 
 PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
-
-
-class JacobianBlock(NamedTuple):
-    """Dense derivatives of some environments' features.
-
-    Environments are rows of features: those of one atom, or of a whole structure. Rows
-    `start[k]:start[k + 1]` belong to the k-th environment asked for; each row is an atom that
-    moves it, itself included, periodic images merged.
-    """
-
-    start: np.ndarray  # (n_centres + 1,)
-    atom: np.ndarray  # (n_rows,) index of the moving atom, counted over all structures
-    values: np.ndarray  # (n_rows, 3, n_features) d(features)/dr, 1/Å
-    strain: np.ndarray  # (n_centres, 6, n_features) d(features)/d(strain), Voigt
 
 
 class _ColumnMap:
@@ -47,19 +45,19 @@ class _ColumnMap:
     axis.
     """
 
-    def __init__(self, parent, *settings):
+    def __init__(self, parent: DerivativeChain, *settings: Any) -> None:
         self.parent = parent
         self.settings = settings
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[Any, Any]:
         """See the module."""
         return self.parent.pull_back(self._transposed(g))
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         return self._applied(self.parent.push_forward(displacements, strains))
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         return _in_parts(self.parent, centres, self.n_features_in, self._map)
 
@@ -68,17 +66,17 @@ class _ColumnMap:
             values=self._applied(block.values), strain=self._applied(block.strain)
         )
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> Self:
         """See the module."""
         return type(self)(self.parent.take(structures), *self.settings)
 
     @classmethod
-    def concatenate(cls, chains):
+    def concatenate(cls, chains: Sequence[Any]) -> Self:
         """See the module."""
         parents = [chain.parent for chain in chains]
         return cls(type(parents[0]).concatenate(parents), *chains[0].settings)
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """See the module."""
         return self.parent.neighborhood_sizes()
 
@@ -94,7 +92,7 @@ class LinearMap(_ColumnMap):
         The linear part.
     """
 
-    def __init__(self, parent, matrix):
+    def __init__(self, parent: DerivativeChain, matrix: FloatArray) -> None:
         super().__init__(parent, matrix)
         self.matrix = matrix
         self.n_features_in = len(matrix)
@@ -119,7 +117,7 @@ class ScaleColumns(_ColumnMap):
         One for each column.
     """
 
-    def __init__(self, parent, factors):
+    def __init__(self, parent: DerivativeChain, factors: FloatArray) -> None:
         super().__init__(parent, factors)
         self.factors = factors
         self.n_features_in = len(factors)
@@ -144,7 +142,7 @@ class SelectColumns(_ColumnMap):
         How many there were.
     """
 
-    def __init__(self, parent, columns, n_features_in):
+    def __init__(self, parent: DerivativeChain, columns: IntArray, n_features_in: int) -> None:
         super().__init__(parent, columns, n_features_in)
         self.columns = columns
         self.n_features_in = n_features_in
@@ -171,7 +169,7 @@ class PadColumns(_ColumnMap):
         How many follow.
     """
 
-    def __init__(self, parent, n_features_in, n_more):
+    def __init__(self, parent: DerivativeChain, n_features_in: int, n_more: int) -> None:
         super().__init__(parent, n_features_in, n_more)
         self.n_features_in = n_features_in
         self.n_more = n_more
@@ -198,14 +196,16 @@ class SpeciesMap:
         First row of each structure.
     """
 
-    def __init__(self, parent, kinds, matrices, offsets):
+    def __init__(
+        self, parent: DerivativeChain, kinds: IntArray, matrices: FloatArray, offsets: IntArray
+    ) -> None:
         self.parent = parent
         self.kinds = kinds
         self.matrices = matrices
         self.offsets = offsets
 
     @staticmethod
-    def apply(rows, kinds, matrices):
+    def apply(rows: FloatArray, kinds: IntArray, matrices: FloatArray) -> FloatArray:
         """Return each row, or stack of rows, times its matrix."""
         out = np.empty((*rows.shape[:-1], matrices.shape[2]))
         for kind, matrix in enumerate(matrices):
@@ -219,16 +219,16 @@ class SpeciesMap:
             out[mine] = product
         return out
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See the module."""
         return self.parent.pull_back(self.apply(g, self.kinds, self.matrices.swapaxes(1, 2)))
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         change = self.parent.push_forward(displacements, strains)
         return self.apply(change, self.kinds, self.matrices)
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         return _in_parts(self.parent, centres, self.matrices.shape[1], self._map)
 
@@ -240,13 +240,13 @@ class SpeciesMap:
             strain=self.apply(block.strain, kinds, self.matrices),
         )
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> SpeciesMap:
         """See the module."""
         index, offsets = rows_of(structures, self.offsets)
         return SpeciesMap(self.parent.take(structures), self.kinds[index], self.matrices, offsets)
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> SpeciesMap:
         """See the module."""
         parents = [chain.parent for chain in chains]
         shifts = np.cumsum([0, *(len(chain.kinds) for chain in chains)])
@@ -257,7 +257,7 @@ class SpeciesMap:
             join_offsets([chain.offsets for chain in chains], shifts),
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """See the module."""
         return self.parent.neighborhood_sizes()
 
@@ -278,22 +278,24 @@ class RowMap:
         v (n_rows, k, n_features_in). Registered through `skpot.compose.register_jacobian`.
     """
 
-    def __init__(self, parent, rows, offsets, jacobian_of):
+    def __init__(
+        self, parent: DerivativeChain, rows: FloatArray, offsets: IntArray, jacobian_of: RowJacobian
+    ) -> None:
         self.parent = parent
         self.rows = rows
         self.offsets = offsets
         self.jacobian_of = jacobian_of
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See the module."""
         return self.parent.pull_back(self.jacobian_of.vjp(self.rows, g))
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         change = self.parent.push_forward(displacements, strains)
         return self.jacobian_of.jvp(self.rows, change[:, None])[:, 0]
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         return _in_parts(self.parent, centres, self.rows.shape[1], self._map)
 
@@ -305,13 +307,13 @@ class RowMap:
             strain=self.jacobian_of.jvp(rows, block.strain),
         )
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> RowMap:
         """See the module."""
         index, offsets = rows_of(structures, self.offsets)
         return RowMap(self.parent.take(structures), self.rows[index], offsets, self.jacobian_of)
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> RowMap:
         """See the module."""
         parents = [chain.parent for chain in chains]
         shifts = np.cumsum([0, *(len(chain.rows) for chain in chains)])
@@ -322,7 +324,7 @@ class RowMap:
             chains[0].jacobian_of,
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """See the module."""
         return self.parent.neighborhood_sizes()
 
@@ -338,21 +340,21 @@ class Concatenated:
         First column of each group.
     """
 
-    def __init__(self, parts, edges):
+    def __init__(self, parts: list[DerivativeChain], edges: FloatArray) -> None:
         self.parts = parts
         self.edges = edges
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[Any, Any]:
         """See the module."""
         columns = zip(self.parts, self.edges[:-1], self.edges[1:], strict=True)
         results = [part.pull_back(np.ascontiguousarray(g[:, lo:hi])) for part, lo, hi in columns]
         return sum(r[0] for r in results), sum(r[1] for r in results)
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         return np.hstack([part.push_forward(displacements, strains) for part in self.parts])
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         blocks = [part.jacobian(centres) for part in self.parts]
         # The parts may have different cutoffs: the rows are the union of (centre, atom).
@@ -367,17 +369,17 @@ class Concatenated:
         strain = np.concatenate([b.strain for b in blocks], axis=2)
         return JacobianBlock(start.astype(np.int64), union % n_atoms, values, strain)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> Concatenated:
         """See the module."""
         return Concatenated([part.take(structures) for part in self.parts], self.edges)
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> Concatenated:
         """See the module."""
         columns = zip(*(chain.parts for chain in chains), strict=True)
         return Concatenated([type(c[0]).concatenate(list(c)) for c in columns], chains[0].edges)
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """See the module."""
         return np.max([part.neighborhood_sizes() for part in self.parts], axis=0)
 
@@ -397,7 +399,9 @@ class Pooled:
         Number of columns.
     """
 
-    def __init__(self, parent, offsets, mean, n_features):
+    def __init__(
+        self, parent: DerivativeChain, offsets: IntArray, mean: bool, n_features: int
+    ) -> None:
         self.parent = parent
         self.offsets = offsets
         self.mean = mean
@@ -407,18 +411,18 @@ class Pooled:
         counts = np.diff(self.offsets)
         return 1.0 / counts if self.mean else np.ones(len(counts))
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See the module."""
         return self.parent.pull_back(
             np.repeat(g * self._weights()[:, None], np.diff(self.offsets), axis=0)
         )
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         change = self.parent.push_forward(displacements, strains)
         return np.add.reduceat(change, self.offsets[:-1]) * self._weights()[:, None]
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         atom, start = rows_of(centres, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
@@ -439,13 +443,13 @@ class Pooled:
         strain *= weights[:, None, None]
         return JacobianBlock(start, atom, values, strain)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> Pooled:
         """See the module."""
         _, offsets = rows_of(structures, self.offsets)
         return Pooled(self.parent.take(structures), offsets, self.mean, self.n_features)
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> Pooled:
         """See the module."""
         parents = [chain.parent for chain in chains]
         shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
@@ -456,7 +460,7 @@ class Pooled:
             chains[0].n_features,
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """Return how many atoms a structure has, or how many neighbours one atom has if more."""
         largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
         return np.maximum(np.diff(self.offsets), largest)
@@ -475,7 +479,7 @@ def _in_parts(parent, centres, n_features, apply):
     return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
 
 
-def chunks(sizes, limit):
+def chunks(sizes: NDArray[Any], limit: float) -> Iterator[tuple[int, int]]:
     """Yield ranges whose sizes add up to at most `limit`, or single entries."""
     begin, total = 0, 0.0
     for k, size in enumerate(sizes):

@@ -1,6 +1,13 @@
 """Whether energies make more sense in other units: per atom, or some of them in Hartree."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray
 
 # Units that some energies of a set may be in by mistake, in eV.
 _UNITS = {
@@ -21,7 +28,7 @@ _N_TRIALS = 8
 _MAKES_SENSE = "composition explains them much better if they are taken as "
 
 
-def suspected_units(energy, counts):
+def suspected_units(energy: FloatArray, counts: FloatArray) -> str | None:
     """Return what is odd about energies, as text, or None.
 
     Total energies are sums over atoms up to what bonds and strain change, which is small against

@@ -1,11 +1,17 @@
 """Extended XYZ: what ASE would read past or leave out without a word."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import LabelError, LabelWarning, warn_once
 from ._label_names import label_kind
+
+if TYPE_CHECKING:
+    from typing import Any
 
 # Other programs, GPUMD for one, read these in any case.
 _PROPER = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
@@ -15,7 +21,7 @@ _NAME = re.compile(r"([^\s=]+)\s*=")
 _COLUMNS = "species:S:1:pos:R:3"
 
 
-def parse_header(line):
+def parse_header(line: str) -> dict[str, Any]:
     """Return what the second line of a frame says, by name.
 
     Unlike ASE's own, this takes stress and virials with other than nine numbers, and keeps all nine
@@ -43,7 +49,7 @@ def _refuse_doubles(line):
             raise LabelError(f"its header has {name!r} twice")
 
 
-def tell_of_nameless(path):
+def tell_of_nameless(path: str) -> None:
     """Warn of numbers in the first frame of a file that nothing gives a name to."""
     from ase.io.formats import open_with_compression
 

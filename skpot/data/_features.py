@@ -1,14 +1,25 @@
 """Features of atomic environments, with derivatives as a chain of maps."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import InputError, InputTypeError
 from ._derivatives import Concatenated, SelectColumns
 from ._graph import join_offsets, rows_of
-from ._structure_info import StructureInfo
+from ._structure_info import StructureAtoms, StructureInfo
 from .origin import joined
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data.contracts import DerivativeChain, JacobianBlock
+    from skpot.data.origin import Origin
+    from skpot.typing import FloatArray, IntArray
 
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
@@ -16,14 +27,6 @@ _WRAP = (
     "or add the rows of each structure up by skpot.PerStructure() before it. An ensemble of models "
     "is skpot.Committee, not BaggingRegressor."
 )
-
-
-class StructureAtoms(NamedTuple):
-    """The atoms of structures, where feature rows do not say it all."""
-
-    offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
-    numbers: np.ndarray  # (n_atoms,) atomic numbers
-    rows_are_atoms: bool = False  # though of one species to kernels; else whole structures
 
 
 class AtomicFeatures:
@@ -72,16 +75,16 @@ class AtomicFeatures:
 
     def __init__(
         self,
-        values,
-        offsets,
-        species,
-        derivatives=None,
-        info=None,
-        blocks=None,
-        atoms=None,
-        penalties=None,
-        origin=None,
-    ):
+        values: FloatArray,
+        offsets: IntArray,
+        species: IntArray,
+        derivatives: DerivativeChain | None = None,
+        info: StructureInfo | None = None,
+        blocks: dict[str, slice] | None = None,
+        atoms: StructureAtoms | None = None,
+        penalties: dict[str, Any] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         self.values = values
         self.offsets = offsets
         self.species = species
@@ -95,14 +98,14 @@ class AtomicFeatures:
     @classmethod
     def of_structures(
         cls,
-        values,
-        atom_offsets,
-        numbers,
-        derivatives=None,
-        info=None,
-        blocks=None,
-        origin=None,
-    ):
+        values: FloatArray,
+        atom_offsets: IntArray,
+        numbers: IntArray,
+        derivatives: DerivativeChain | None = None,
+        info: StructureInfo | None = None,
+        blocks: dict[str, slice] | None = None,
+        origin: Origin | None = None,
+    ) -> AtomicFeatures:
         """Return features with one row for each structure.
 
         Parameters
@@ -121,7 +124,7 @@ class AtomicFeatures:
         rows = np.arange(n + 1), np.zeros(n, dtype=np.int64)
         return cls(values, *rows, derivatives, info, blocks, atoms, origin=origin)
 
-    def of_one_species(self):
+    def of_one_species(self) -> AtomicFeatures:
         """Return the same rows, to be compared whatever the species of their centres."""
         if self.per_structure:
             return self
@@ -138,7 +141,13 @@ class AtomicFeatures:
             joined("one species", [self.origin]),
         )
 
-    def mapped(self, values, derivatives, blocks=None, origin=None):
+    def mapped(
+        self,
+        values: FloatArray,
+        derivatives: DerivativeChain | None,
+        blocks: dict[str, slice] | None = None,
+        origin: Origin | None = None,
+    ) -> AtomicFeatures:
         """Return other columns, shape (n_environments, any), of the same environments.
 
         A single block keeps its name; several are merged unless `blocks` are given. Without
@@ -157,7 +166,7 @@ class AtomicFeatures:
             origin=origin,
         )
 
-    def select(self, columns):
+    def select(self, columns: IntArray) -> AtomicFeatures:
         """Return the features that the index array `columns` names, of the same environments.
 
         Penalties stay with blocks of which all columns are there, in order.
@@ -178,39 +187,39 @@ class AtomicFeatures:
         return selected
 
     @property
-    def per_structure(self):
+    def per_structure(self) -> bool:
         """Whether rows belong to whole structures instead of atoms."""
         return self.atoms is not None and not self.atoms.rows_are_atoms
 
     @property
-    def atom_offsets(self):
+    def atom_offsets(self) -> IntArray:
         """First atom of each structure, shape (n_structures + 1,)."""
         return self.offsets if self.atoms is None else self.atoms.offsets
 
     @property
-    def numbers(self):
+    def numbers(self) -> IntArray:
         """Atomic numbers of all atoms, shape (n_atoms,)."""
         return self.species if self.atoms is None else self.atoms.numbers
 
     @property
-    def volumes(self):
+    def volumes(self) -> FloatArray:
         """Cell volumes in Å³, (n_structures,); NaN for structures that have no stress."""
         return self.info.volumes
 
     @property
-    def centres(self):
+    def centres(self) -> IntArray:
         """Atomic number of each row's centre, shape (n_environments,); 0 for whole structures."""
         return self.species if self.per_structure else self.numbers
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n_structures, n_features)."""
         return len(self), self.values.shape[1]
 
     ndim = 2
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
         return self.values.dtype
 
@@ -265,7 +274,7 @@ class AtomicFeatures:
         return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
 
     @staticmethod
-    def hstack(parts):
+    def hstack(parts: Any) -> AtomicFeatures:
         """Return features of the same environments side by side, as `FeatureUnion` does.
 
         Blocks keep their names; those that occur twice are numbered, as in soap, soap2.
@@ -291,7 +300,7 @@ class AtomicFeatures:
         )
 
     @staticmethod
-    def vstack(parts):
+    def vstack(parts: Any) -> AtomicFeatures:
         """Return the structures of several parts one after the other."""
         _refuse_mixed(parts)
         _refuse_other_columns(parts)
@@ -317,16 +326,16 @@ class AtomicFeatures:
         )
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> IntArray:
         """Number of atoms of each structure, shape (n_structures,)."""
         return np.diff(self.atom_offsets)
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> IntArray:
         """Number of feature rows of each structure, shape (n_structures,)."""
         return np.diff(self.offsets)
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn derivatives with respect to features into forces and virials.
 
         Parameters
@@ -349,7 +358,7 @@ class AtomicFeatures:
         _refuse_shape("g", g, self.values.shape)
         return self.require_derivatives().pull_back(g)
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """Return how features change along one motion of the atoms and cells.
 
         The adjoint of `pull_back` but for the sign, as forces and virials are minus derivatives:
@@ -376,7 +385,7 @@ class AtomicFeatures:
         _refuse_shape("strains", strains, (len(self), 6))
         return self.require_derivatives().push_forward(displacements, strains)
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: ArrayLike) -> JacobianBlock:
         """Return the `JacobianBlock` of some environments; for training rows.
 
         Parameters
@@ -387,14 +396,14 @@ class AtomicFeatures:
         """
         return self.require_derivatives().jacobian(np.asarray(centres, dtype=np.int64))
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """Return how many neighbours each environment has, periodic images apart, and itself.
 
         For rows of whole structures, how many atoms move them, or more.
         """
         return self.require_derivatives().neighborhood_sizes()
 
-    def require_derivatives(self):
+    def require_derivatives(self) -> DerivativeChain:
         """Return the chain; raise `ValueError` if there is none."""
         if self.derivatives is None:
             raise InputError(

@@ -1,8 +1,18 @@
 """Neighbour pairs of a batch of structures."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core.pairs import Pairs, take_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from skpot.typing import IntArray
 
 
 class NeighborGraph:
@@ -16,7 +26,7 @@ class NeighborGraph:
         First atom of each structure.
     """
 
-    def __init__(self, pairs, offsets):
+    def __init__(self, pairs: Pairs, offsets: IntArray) -> None:
         self.pairs = pairs
         self.offsets = offsets
 
@@ -24,15 +34,15 @@ class NeighborGraph:
         return len(self.offsets) - 1
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         """Number of atoms of all structures."""
         return int(self.offsets[-1])
 
-    def atom_structure(self):
+    def atom_structure(self) -> IntArray:
         """Return the structure index of each atom."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> NeighborGraph:
         """Return the graph of some structures, in the order given."""
         atoms, offsets = rows_of(structures, self.offsets)
         counts = np.diff(self.pairs.start)[atoms]
@@ -43,7 +53,7 @@ class NeighborGraph:
         take_pairs(self.pairs, atoms, start, shift, neighbor, vector)
         return NeighborGraph(Pairs(start, neighbor, vector), offsets)
 
-    def within(self, cutoff):
+    def within(self, cutoff: float) -> NeighborGraph:
         """Return the pairs closer than a shorter cutoff (Å)."""
         pairs = self.pairs
         near = np.einsum("ij,ij->i", pairs.vector, pairs.vector) < cutoff**2
@@ -51,7 +61,7 @@ class NeighborGraph:
         return NeighborGraph(Pairs(start, pairs.neighbor[near], pairs.vector[near]), self.offsets)
 
     @classmethod
-    def concatenate(cls, graphs):
+    def concatenate(cls, graphs: Sequence[NeighborGraph]) -> Self:
         """Return one graph of the structures of several."""
         atoms = np.cumsum([0, *(g.n_atoms for g in graphs)])
         pairs = np.cumsum([0, *(len(g.pairs.neighbor) for g in graphs)])
@@ -65,7 +75,7 @@ class NeighborGraph:
         )
 
 
-def rows_of(structures, offsets):
+def rows_of(structures: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray]:
     """Return the atom indices of some structures and the offsets of the selection."""
     structures = np.asarray(structures, dtype=np.int64)
     counts = np.diff(offsets)[structures]
@@ -74,7 +84,7 @@ def rows_of(structures, offsets):
     return atoms, new
 
 
-def join_offsets(parts, shifts):
+def join_offsets(parts: Sequence[IntArray], shifts: Sequence[int] | IntArray) -> IntArray:
     """Join offset arrays that each start at 0 into one."""
     ends = [part[1:] + shift for part, shift in zip(parts, shifts, strict=False)]
     return np.concatenate([np.zeros(1, dtype=np.int64), *ends])

@@ -1,17 +1,27 @@
 """What users give as labels, groups and noise of structures, as arrays."""
 
+from __future__ import annotations
+
 import numbers
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import LabelError
 from ._checks import summarize
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skpot.typing import BoolArray, FloatArray, IntArray
+
 # Voigt order of ASE: xx yy zz yz xz xy
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-def energies(values):
+def energies(values: Any) -> tuple[FloatArray, BoolArray]:
     """Return energies (n,), NaN where there is none, and which are there (n,)."""
     plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
     if not hasattr(values, "__len__") or (isinstance(values, np.ndarray) and values.ndim != 1):
@@ -23,7 +33,7 @@ def energies(values):
     return np.array([np.nan if v is None else v for v in numbers_], dtype=np.float64), has
 
 
-def number(value):
+def number(value: Any) -> float | None:
     """Return one real number as a float, or None for what stands for a missing one."""
     if isinstance(value, float):
         return float(value)
@@ -50,7 +60,7 @@ def _float(value):
         raise LabelError("is an integer beyond all floating-point numbers") from None
 
 
-def real_array(value):
+def real_array(value: Any) -> FloatArray:
     """Return real numbers as an array of float64, NaN where they are masked or None."""
     array = np.ma.asarray(value) if isinstance(value, np.ma.MaskedArray) else _array(value)
     if array.dtype == object:
@@ -87,7 +97,7 @@ def _each(convert, values, name):
     return converted
 
 
-def segments(forces, n):
+def segments(forces: Any, n: int) -> tuple[FloatArray, IntArray]:
     """Return forces (n_labelled_atoms, 3) and offsets (n + 1,)."""
     if forces is None:
         return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
@@ -115,7 +125,7 @@ def _is_missing(entry):
     return entry is None or type(entry).__name__ == "NAType"
 
 
-def stresses(stress, n):
+def stresses(stress: Any, n: int) -> tuple[Any, BoolArray]:
     """Return stress (n, 6) or None, and which rows are there (n,)."""
     has = np.zeros(n, dtype=bool)
     if stress is None:
@@ -140,7 +150,7 @@ def _stress(entry):
     return array
 
 
-def names(groups, n):
+def names(groups: Any, n: int) -> NDArray[np.str_] | None:
     """Return names (n,), empty where there is none; None if there are none at all."""
     if groups is None:
         return None
@@ -153,7 +163,7 @@ def _is_no_name(name):
     return name is np.ma.masked or _is_missing(name) or (isinstance(name, float) and name != name)
 
 
-def sigmas(sigma, n, name):
+def sigmas(sigma: Any, n: int, name: str) -> Any:
     """Return noise levels (n,), NaN where there is none; None if there are none at all."""
     if sigma is None:
         return None
@@ -166,7 +176,7 @@ def sigmas(sigma, n, name):
     return array
 
 
-def force_sigmas(sigma, offsets):
+def force_sigmas(sigma: Any, offsets: IntArray) -> Any:
     """Return noise levels of all atoms with forces, NaN where there is none."""
     if sigma is None:
         return None

@@ -1,5 +1,9 @@
 """What labels must satisfy before a model is fitted to them, and what looks like a mistake."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import column_or_1d
 
@@ -18,6 +22,13 @@ from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
 from skpot.exceptions import LabelError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.data._structure_info import StructureInfo
+    from skpot.typing import FloatArray, IntArray, Structures
+
 BLOCKS = ("energy", "forces", "stress")
 
 # Beyond these no number is one of eV and Å: all electrons of the heaviest element are bound by
@@ -26,14 +37,14 @@ _LARGEST = {"energy": 1e7, "forces": 1e7, "stress": 1e7}  # eV per atom, eV/Å, 
 
 
 def check_targets(
-    y,
-    n_atoms,
-    targets="auto",
+    y: Any,
+    n_atoms: IntArray,
+    targets: str | Sequence[str] = "auto",
     *,
-    numbers=None,
-    info=None,
-    keys=None,
-):
+    numbers: IntArray | None = None,
+    info: StructureInfo | None = None,
+    keys: FloatArray | None = None,
+) -> Targets:
     """Check labels against structures and return them as `Targets`.
 
     Everything that makes a fit impossible is reported in one error, with structure indices; what
@@ -114,7 +125,7 @@ def check_targets(
     return labels
 
 
-def check_label_values(labels, structures):
+def check_label_values(labels: Targets, structures: Structures) -> None:
     """Refuse labels that are no finite numbers of a possible size, as a fit to them would.
 
     Parameters
@@ -136,7 +147,7 @@ def check_label_values(labels, structures):
     _raise_for_values(labels, np.diff(offsets), exists, largest)
 
 
-def targets_of(y, n=None):
+def targets_of(y: Any, n: int | None = None) -> Targets:
     """Return what was passed as y as `Targets`; refuse what is no energies of `n` structures."""
     if y is None:
         raise LabelError(

@@ -1,8 +1,10 @@
 """Which of the columns of a file are the labels: one for each kind, or an error that says why."""
 
+from __future__ import annotations
+
 import functools
 import shlex
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from ._ase import places
 from ._label_blocks import number, real_array
 from ._label_names import label_kind
 from ._label_report import LabelUse, ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.typing import Structures
 
 _OPTIONS = {
     "energy": "energy_key",
@@ -34,17 +42,17 @@ class Column(NamedTuple):
     standard: bool  # whether ASE reads it as a result of a calculator
     values: dict  # by frame
 
-    def listed(self, n):
+    def listed(self, n: int) -> list[Any]:
         """Return the values of all frames, None where there is none."""
         return [self.values.get(i) for i in range(n)]
 
-    def use(self, note, looked_for=False):
+    def use(self, note: str, looked_for: bool = False) -> LabelUse:
         """Return the entry of the report."""
         kind = {"free energy": "energy", "virial": "stress"}.get(self.kind, self.kind)
         return LabelUse(kind, self.name, tuple(self.values), note, looked_for)
 
 
-def label_columns(frames):
+def label_columns(frames: Structures) -> list[Column]:
     """Return all columns with names that look like labels and values that could be some."""
     columns = {}
     known = functools.lru_cache(maxsize=None)(label_kind)
@@ -89,7 +97,7 @@ def _is_number(value):
         return False
 
 
-def choose(columns, alternative=None):
+def choose(columns: list[Column], alternative: Column | None = None) -> Column | None:
     """Return the one column that has the labels of a kind, None if there is none.
 
     Parameters
@@ -138,7 +146,9 @@ def _flat(value):
     return array[[0, 4, 8, 5, 2, 1]] if array.size == 9 else array
 
 
-def choose_stress(stress, virial, as_stress):
+def choose_stress(
+    stress: Column | None, virial: Column | None, as_stress: Callable[..., Any]
+) -> Column | None:
     """Return the column of stress or of virials that has all there is, None if there is none.
 
     `as_stress` (column, frame) returns the stress (6,) of an entry, or None.
@@ -165,7 +175,7 @@ def choose_stress(stress, virial, as_stress):
     return chosen
 
 
-def options(columns):
+def options(columns: list[Column]) -> str:
     """Return what to type so that one of the columns is used, in Python and in the shell."""
     keys = list(dict.fromkeys((_OPTIONS[c.kind], c.name) for c in columns))
     python = " or ".join(f'{option}="{name}"' for option, name in keys)

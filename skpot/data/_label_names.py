@@ -5,7 +5,13 @@ A name is read without regard to case and separators, as a sequence of known wor
 in it, such as "MACE_energy", is taken for nobody knows what: it is told and not used.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 # What each kind of label is called; "free" is the energy that forces derive from.
 _NOUNS = {
@@ -33,7 +39,7 @@ _LOOKS_LIKE = (("free energy", "freeenergy"), ("energy", "energy"), ("forces", "
 _LOOKS_LIKE += (("stress", "stress"), ("virial", "virial"))
 # What could be labels, though nothing in it says so, or as something else than is asked for.
 _ANY = f"(?:{'|'.join(_REFERENCE)})*"
-_OTHERS = {
+_OTHER_NOUNS = {
     "other": {
         "energy": "e|pe|epot|etotal|poteng|toteng|eform|enthalpy",
         "forces": "f",
@@ -44,7 +50,7 @@ _OTHERS = {
 }
 _OTHERS = [
     (kind, role, re.compile(f"{_ANY}(?:{nouns}){_ANY}"))
-    for role, kinds in _OTHERS.items()
+    for role, kinds in _OTHER_NOUNS.items()
     for kind, nouns in kinds.items()
 ]
 _UNITS = {"hartree", "ha", "rydberg", "ry", "kcal", "kj", "mev", "gpa", "kbar", "bar"}
@@ -59,7 +65,7 @@ def _pattern(kind):
 _LABELS = {kind: _pattern(kind) for kind in _NOUNS}
 
 
-def label_kind(name):
+def label_kind(name: str) -> tuple[str | None, Any]:
     """Return what a name means.
 
     Parameters

@@ -1,6 +1,11 @@
 """What was read from files as labels, and what looked like a label and was not used."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MAX_RANGES = 6
 
@@ -39,7 +44,7 @@ class LabelReport:
     not used  energy: 'MACE_energy' in 2 frames, 0, 2 (no name of reference labels)
     """
 
-    def __init__(self, n_frames, used, unused):
+    def __init__(self, n_frames: int, used: list[LabelUse], unused: list[LabelUse]) -> None:
         self.n_frames = n_frames
         self.used = used
         self.unused = unused
@@ -53,7 +58,7 @@ class LabelReport:
         return f"LabelReport(n_frames={self.n_frames}, used={self.used}, unused={self.unused})"
 
 
-def ranges(frames):
+def ranges(frames: Sequence[int]) -> str:
     """Return sorted indices as text: "0-9, 12"."""
     groups = []
     for i in frames:

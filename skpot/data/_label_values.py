@@ -1,6 +1,9 @@
 """Rules for labels that hold wherever they come from: files or calculators."""
 
+from __future__ import annotations
+
 import shlex
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +13,18 @@ from ._label_blocks import number
 from ._label_warnings import warn_about_empty_stress
 from ._structure_info import cell_volumes
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def one_kind_of_energy(energy, free, has_forces, names=("energy", "free_energy")):
+    from skpot.typing import Structures
+
+
+def one_kind_of_energy(
+    energy: list[Any],
+    free: list[Any],
+    has_forces: bool,
+    names: tuple[str, str] = ("energy", "free_energy"),
+) -> list[Any]:
     """Return energies of one kind for all structures: two kinds would differ by their zero.
 
     Parameters
@@ -68,7 +81,7 @@ def _differ(energy, free):
     return None not in (energy, free) and abs(energy - free) > 1e-6
 
 
-def without_empty_stress(structures, stresses):
+def without_empty_stress(structures: Structures, stresses: list[Any]) -> list[Any]:
     """Return stresses where structures have one; zeros elsewhere are left out with one warning.
 
     Parameters

@@ -1,6 +1,9 @@
 """What looks like a mistake in labels that can be used."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,13 @@ from skpot.data._checks import some
 from skpot.data._energy_units import suspected_units
 from skpot.data._label_report import ranges
 from skpot.exceptions import LabelWarning, warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.data._targets import Targets
+    from skpot.typing import FloatArray, IntArray, Structures, UInt64Array
 
 _LARGE_FORCE = 50.0  # eV/Å
 _ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
@@ -19,7 +29,7 @@ _OTHER_UNIT = re.compile(
 )
 
 
-def warn_about_forces(labels):
+def warn_about_forces(labels: Targets) -> None:
     """Warn of forces far above the usual ones."""
     owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
     magnitude = np.sqrt((labels.forces_flat**2).sum(axis=1))
@@ -48,7 +58,7 @@ def warn_about_forces(labels):
         )
 
 
-def warn_about_placeholders(labels):
+def warn_about_placeholders(labels: Targets) -> None:
     """Warn of energies and stress of exactly zero where forces are not: programs fill gaps so."""
     flat, offsets, has = labels.forces_flat, labels.force_offsets, labels.has_forces
     strained = np.zeros(len(labels), dtype=bool)
@@ -70,7 +80,7 @@ def warn_about_placeholders(labels):
             )
 
 
-def composition(numbers, offsets):
+def composition(numbers: IntArray, offsets: IntArray) -> FloatArray:
     """Count the atoms of each species, (n_structures, n_species)."""
     species, index = np.unique(numbers, return_inverse=True)
     counts = np.zeros((len(offsets) - 1, len(species)))
@@ -78,7 +88,7 @@ def composition(numbers, offsets):
     return counts
 
 
-def warn_about_energies(labels, counts):
+def warn_about_energies(labels: Targets, counts: FloatArray) -> None:
     """Warn of energies per atom, or of a mix of units; `counts` (n_structures, n_species)."""
     rows = np.flatnonzero(labels.has_energy)
     suspicion = suspected_units(labels.energy[rows], counts[rows])
@@ -93,7 +103,7 @@ def warn_about_energies(labels, counts):
         )
 
 
-def warn_about_stress(labels, counts, volumes):
+def warn_about_stress(labels: Targets, counts: FloatArray, volumes: FloatArray) -> None:
     """Warn of stress of another unit or sign; `volumes` are NaN where nothing can be said."""
     rows = np.flatnonzero(labels.has_stress & np.isfinite(volumes))
     if not len(rows):
@@ -128,7 +138,7 @@ def warn_about_stress(labels, counts, volumes):
             return
 
 
-def warn_about_duplicates(labels, keys):
+def warn_about_duplicates(labels: Targets, keys: UInt64Array) -> None:
     """Warn of structures that are the same as they were given; `keys` (n_structures,)."""
     first = np.unique(keys, return_index=True, return_inverse=True)
     first = first[1][first[2].ravel()]
@@ -147,7 +157,7 @@ def warn_about_duplicates(labels, keys):
     )
 
 
-def warn_about_empty_stress(structures):
+def warn_about_empty_stress(structures: Sequence[int] | IntArray) -> None:
     """Warn that stress of zero is left out where structures (indices) have none."""
     warn_once(
         "stress without volume",
@@ -157,7 +167,7 @@ def warn_about_empty_stress(structures):
     )
 
 
-def warn_about_other_units(frames):
+def warn_about_other_units(frames: Structures) -> None:
     """Warn if a file says that it has other units."""
     said = {}
     for i, atoms in enumerate(frames):
@@ -174,7 +184,7 @@ def warn_about_other_units(frames):
         )
 
 
-def warn_about_fixed_atoms(frames, forces):
+def warn_about_fixed_atoms(frames: Structures, forces: list[Any]) -> None:
     """Warn of zero forces on fixed atoms only: constraints make these, and they are no labels."""
     found = []
     for i, (atoms, array) in enumerate(zip(frames, forces, strict=False)):

@@ -1,6 +1,9 @@
 """Files to structures and targets."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,12 @@ from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
 from skpot.exceptions import InputTypeError, LabelError, LabelWarning, StructureError, warn_once
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.typing import PathLike, Structures
+
 _SIX = "six numbers, read as xx yy zz yz xz xy"
 # Why something that looks like a label is not used.
 _NOTES = {
@@ -29,16 +38,16 @@ _NOTES = {
 
 
 def read(
-    path,
-    index=":",
+    path: PathLike | Sequence[PathLike],
+    index: int | str | slice = ":",
     *,
-    energy_key=None,
-    forces_key=None,
-    stress_key=None,
-    virial_key=None,
-    group_key=None,
-    return_report=False,
-):
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
+    group_key: str | None = None,
+    return_report: bool = False,
+) -> tuple[Any, ...]:
     """Read labelled structures from files of any format ASE knows.
 
     The labels go into the targets and leave the structures: their calculators are taken off. What
@@ -188,7 +197,7 @@ def _named(frames, kind, key):
 class _Labels:
     """The labels of frames, out of columns that are found there or named (`given`, by kind)."""
 
-    def __init__(self, frames, columns, given):
+    def __init__(self, frames: Structures, columns: list[Column], given: dict[str, Any]) -> None:
         self.frames = frames
         self.columns = columns
         self.given = given
@@ -206,7 +215,7 @@ class _Labels:
         self.used.append(column.use(note))
         return column.listed(len(self.frames))
 
-    def energies(self):
+    def energies(self) -> list[Any]:
         """Return the energies, of one kind throughout."""
         if "energy" in self.given:
             return self._use(self.given["energy"])
@@ -223,11 +232,11 @@ class _Labels:
         )
         return self._use(free if values is free_values else energy)
 
-    def forces(self):
+    def forces(self) -> list[Any]:
         """Return the forces."""
         return self._use(self._chosen("forces"))
 
-    def stresses(self):
+    def stresses(self) -> list[Any]:
         """Return the stress, from virials where there are such."""
         if "stress" in self.given or "virial" in self.given:
             column = self.given.get("stress") or self.given["virial"]
@@ -260,7 +269,7 @@ class _Labels:
             value = self._of_virial(i, value)
         return Targets([None], stress=[_squared(value)]).stress[0]
 
-    def report(self):
+    def report(self) -> LabelReport:
         """Return what was used and what was not."""
         used = {(use.name, use.frames) for use in self.used}
         kinds = {use.kind: use for use in self.used}

@@ -4,6 +4,8 @@ They have to exist wherever `Targets` do, in files and processes that use nothin
 therefore they are registered when this package is imported.
 """
 
+from __future__ import annotations
+
 import sys
 
 from sklearn.metrics import make_scorer
@@ -21,7 +23,7 @@ from skpot.data.label_errors import (
 _METRICS = (energy_mae, energy_rmse, forces_mae, forces_rmse, stress_mae, stress_rmse)
 
 
-def register_scorers():
+def register_scorers() -> None:
     """Make "neg_" + metric a valid `scoring` everywhere in scikit-learn.
 
     Classes and functions that take `scoring` froze the set of allowed names when their module was

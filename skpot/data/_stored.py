@@ -1,11 +1,24 @@
 """Links of derivative chains that work with dense Jacobians."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core import run_chunks
 from ..core.contraction import contract_backward, contract_forward
-from ._derivatives import PART_BYTES, JacobianBlock, chunks
+from ._derivatives import PART_BYTES, chunks
 from ._graph import join_offsets, rows_of
+from .contracts import JacobianBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skpot.typing import FloatArray, IntArray
 
 
 class StoredJacobian:
@@ -21,7 +34,7 @@ class StoredJacobian:
         First atom of each structure.
     """
 
-    def __init__(self, block, offsets, atom_offsets):
+    def __init__(self, block: JacobianBlock, offsets: IntArray, atom_offsets: IntArray) -> None:
         self.block = block
         self.offsets = offsets
         self.atom_offsets = atom_offsets
@@ -30,26 +43,26 @@ class StoredJacobian:
         n = len(self.offsets) - 1
         run_chunks(kernel, n, self.offsets, *self.block, *args, smallest=4)
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See the module."""
         forces = np.zeros((self.atom_offsets[-1], 3))
         virials = np.zeros((len(self.offsets) - 1, 6))
         self._run(contract_backward, np.ascontiguousarray(g), forces, virials)
         return forces, virials
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """See the module."""
         out = np.empty((self.offsets[-1], self.block.values.shape[2]))
         self._run(contract_forward, displacements, strains, out)
         return out
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """See the module."""
         rows, start = rows_of(centres, self.block.start)
         parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centres]
         return JacobianBlock(start, *parts)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> StoredJacobian:
         """See the module."""
         environments, offsets = rows_of(structures, self.offsets)
         _, atom_offsets = rows_of(structures, self.atom_offsets)
@@ -59,7 +72,7 @@ class StoredJacobian:
         return StoredJacobian(block._replace(atom=atom), offsets, atom_offsets)
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> StoredJacobian:
         """See the module."""
         atoms = np.cumsum([0, *(chain.atom_offsets[-1] for chain in chains)])
         rows = np.cumsum([0, *(len(chain.block.atom) for chain in chains)])
@@ -76,12 +89,18 @@ class StoredJacobian:
             join_offsets([chain.atom_offsets for chain in chains], atoms),
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """See the module."""
         return np.diff(self.block.start)
 
 
-def push_by_jacobian(chain, structure, n_features, displacements, strains):
+def push_by_jacobian(
+    chain: Any,
+    structure: NDArray[Any],
+    n_features: int,
+    displacements: FloatArray,
+    strains: FloatArray,
+) -> FloatArray:
     """Return the forward derivative of a leaf that has only a Jacobian, a block at a time.
 
     `structure` (n_environments,) is the structure of each environment.

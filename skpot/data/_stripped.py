@@ -1,5 +1,7 @@
 """Notice estimators of scikit-learn that make a plain array of `Targets`: forces are lost there."""
 
+from __future__ import annotations
+
 import sys
 
 from skpot.exceptions import LabelWarning, warn_once
@@ -7,7 +9,7 @@ from skpot.exceptions import LabelWarning, warn_once
 _HAND_ON = ("steps", "refit")  # attributes of pipelines and searches, which pass y on as it is
 
 
-def tell_of_stripping():
+def tell_of_stripping() -> None:
     """Warn if a regressor of scikit-learn is taking the energies out of `Targets`.
 
     Many functions make an array of y, to look at its type or to score it, and take nothing away

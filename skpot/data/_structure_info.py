@@ -1,14 +1,32 @@
 """What is known of whole structures, and the one decision on which of them have a stress."""
 
+from __future__ import annotations
+
 import hashlib
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skpot.typing import BoolArray, FloatArray, IntArray, UInt64Array
 
 # Sine-like volume of the unit cell vectors below which they count as dependent.
 _FLAT = 1e-6
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # what splitmix64 counts by
+
+
+class StructureAtoms(NamedTuple):
+    """The atoms of structures, where feature rows do not say it all."""
+
+    offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
+    numbers: np.ndarray  # (n_atoms,) atomic numbers
+    rows_are_atoms: bool = False  # though of one species to kernels; else whole structures
 
 
 class StructureInfo(NamedTuple):
@@ -23,17 +41,17 @@ class StructureInfo(NamedTuple):
     bulk: np.ndarray  # (n_structures,) of bool: periodic in three directions
     keys: np.ndarray  # (n_structures,) of uint64
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> StructureInfo:
         """Return the entries of some structures."""
         return StructureInfo(*(block[structures] for block in self))
 
     @staticmethod
-    def concatenate(parts):
+    def concatenate(parts: Sequence[StructureInfo]) -> StructureInfo:
         """Return the entries of several parts, one after the other."""
         return StructureInfo(*map(np.concatenate, zip(*parts, strict=True)))
 
     @staticmethod
-    def of_rows(values, offsets):
+    def of_rows(values: FloatArray, offsets: IntArray) -> StructureInfo:
         """Return what there is to say of structures of which nothing but feature rows is known."""
         n = len(offsets) - 1
         rows = np.ascontiguousarray(values) + 0.0  # the two zeros are one number
@@ -43,7 +61,7 @@ class StructureInfo(NamedTuple):
         )
 
 
-def cell_volumes(cells):
+def cell_volumes(cells: ArrayLike) -> FloatArray:
     """Return the volumes of cells, and with them which structures have a stress.
 
     Stress is the derivative of the energy by strain over the volume. It exists wherever the three
@@ -72,7 +90,9 @@ def cell_volumes(cells):
     return np.where(volumes > _FLAT * lengths, volumes, np.nan)
 
 
-def structure_keys(positions, numbers, cells, pbc, offsets):
+def structure_keys(
+    positions: FloatArray, numbers: IntArray, cells: FloatArray, pbc: BoolArray, offsets: IntArray
+) -> UInt64Array:
     """Return 64 bits that identify each structure as it was given, the same on every machine.
 
     Parameters
@@ -107,7 +127,7 @@ def _bits(numbers):
     return (np.asarray(numbers, dtype=np.float64) + 0.0).view(np.uint64)
 
 
-def scrambled(words):
+def scrambled(words: NDArray[Any]) -> UInt64Array:
     """Return 64-bit words of which each bit depends on all bits of those given.
 
     The generator splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014).
@@ -118,11 +138,11 @@ def scrambled(words):
     return words ^ (words >> np.uint64(31))
 
 
-def digest(*arrays):
+def digest(*arrays: Any) -> int:
     """Return 64 bits that identify the numbers in arrays, the same on every machine."""
     state = hashlib.blake2b(digest_size=8)
     for array in arrays:
         if not (sys.byteorder == "little" and array.dtype.isnative):
             array = array.astype(array.dtype.newbyteorder("<"))
-        state.update(np.ascontiguousarray(array))
+        state.update(np.ascontiguousarray(array).data)
     return int.from_bytes(state.digest(), "little")

@@ -1,11 +1,22 @@
 """Labels of structures as an array of energies that carries ragged forces and stress along."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from skpot._sklearn import array_namespace
 from skpot.data._label_blocks import energies, force_sigmas, names, segments, sigmas, stresses
 from skpot.data._stripped import tell_of_stripping
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import DTypeLike
+
+    from skpot.typing import BoolArray, FloatArray, IntArray, Structures
 
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
@@ -93,15 +104,15 @@ class Targets(NDArrayOperatorsMixin):
 
     def __init__(
         self,
-        energy,
-        forces=None,
-        stress=None,
+        energy: Any,
+        forces: Any = None,
+        stress: Any = None,
         *,
-        groups=None,
-        sigma_energy=None,
-        sigma_forces=None,
-        sigma_stress=None,
-    ):
+        groups: Any = None,
+        sigma_energy: Any = None,
+        sigma_forces: Any = None,
+        sigma_stress: Any = None,
+    ) -> None:
         if isinstance(energy, Targets):  # dropping its other labels in silence would be a trap
             forces = energy.forces if forces is None else forces
             stress = energy.stress if stress is None else stress
@@ -131,7 +142,9 @@ class Targets(NDArrayOperatorsMixin):
         return self
 
     @classmethod
-    def predicted(cls, energy, forces, offsets, stress):
+    def predicted(
+        cls, energy: FloatArray, forces: FloatArray, offsets: IntArray, stress: FloatArray
+    ) -> Targets:
         """Return predictions, arrays as they are kept here, without a look at each structure.
 
         Parameters
@@ -153,7 +166,7 @@ class Targets(NDArrayOperatorsMixin):
         has_energy = np.ones(len(energy), dtype=bool)
         return cls._from_blocks(energy, has_energy, forces, offsets, stress, has_stress)
 
-    def relabelled(self, energy, forces=None, stress=None):
+    def relabelled(self, energy: Any, forces: Any = None, stress: Any = None) -> Targets:
         """Return other labels of the same structures, with the same groups and noise.
 
         Parameters
@@ -176,7 +189,7 @@ class Targets(NDArrayOperatorsMixin):
         )
 
     @classmethod
-    def from_atoms(cls, structures):
+    def from_atoms(cls, structures: Structures) -> Targets:
         """Ask the calculators of structures for their labels.
 
         Stored results are used as they are; a live calculator computes what it can. Of two kinds
@@ -236,7 +249,7 @@ class Targets(NDArrayOperatorsMixin):
     def __array_namespace__(self, api_version=None):
         return array_namespace()
 
-    def reshape(self, *shape, **kwargs):
+    def reshape(self, *shape: Any, **kwargs: Any) -> FloatArray:
         """Return the energies as a plain array of another shape.
 
         Parameters
@@ -252,7 +265,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         return np.array(self.energy).reshape(*shape, **kwargs)
 
-    def ravel(self):
+    def ravel(self) -> FloatArray:
         """Return the energies as a plain array.
 
         Returns
@@ -261,7 +274,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         return np.array(self.energy)
 
-    def astype(self, dtype, **kwargs):
+    def astype(self, dtype: DTypeLike, **kwargs: Any) -> FloatArray:
         """Return the energies as a plain array of another type.
 
         Parameters
@@ -277,7 +290,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         return np.array(self.energy).astype(dtype, **kwargs)
 
-    def copy(self):
+    def copy(self) -> Targets:
         """Return an independent copy, all blocks included.
 
         Returns
@@ -289,7 +302,7 @@ class Targets(NDArrayOperatorsMixin):
     # The blocks.
 
     @property
-    def forces(self):
+    def forces(self) -> Any:
         """List of (n_atoms, 3) arrays, None where missing; None if no structure has forces."""
         if not len(self.forces_flat):
             return None
@@ -297,7 +310,7 @@ class Targets(NDArrayOperatorsMixin):
         return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property
-    def sigma_forces(self):
+    def sigma_forces(self) -> Any:
         """List of (n_atoms,) arrays, None where there are no forces; None if none is given."""
         if self.sigma_forces_flat is None:
             return None
@@ -305,7 +318,7 @@ class Targets(NDArrayOperatorsMixin):
         return [self.sigma_forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property
-    def has_forces(self):
+    def has_forces(self) -> BoolArray:
         """Whether there are forces, (n_structures,)."""
         return np.diff(self.force_offsets) > 0
 

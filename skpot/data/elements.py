@@ -1,10 +1,19 @@
 """Chemical symbols, electronegativities and radii."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from skpot.typing import FloatArray, IntArray
 
 _NAMES = (
     "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu "
@@ -39,17 +48,17 @@ _COVALENT_RADII = (
 _RADII = tuple(float(x) for x in _COVALENT_RADII.split())
 
 
-def covalent_radius(number):
+def covalent_radius(number: int) -> float:
     """Return the covalent radius in Å; 0.2 where none is known, beyond curium."""
     return _RADII[number - 1] if 1 <= number <= len(_RADII) else 0.2
 
 
-def electronegativity(number):
+def electronegativity(number: int) -> float:
     """Return Pauling's electronegativity; 1.3 beyond curium, where none is known."""
     return _PAULING[number - 1] if 1 <= number <= len(_PAULING) else 1.3
 
 
-def alchemical_coordinates(numbers):
+def alchemical_coordinates(numbers: IntArray) -> FloatArray:
     """Return Pauling's electronegativity and the covalent radius in half Å, shape (n, 2).
 
     Gaussians of their distance are the similarity of elements of M. J. Willatt, F. Musil, M.
@@ -58,7 +67,7 @@ def alchemical_coordinates(numbers):
     return np.array([(electronegativity(z), covalent_radius(z) / 0.5) for z in numbers])
 
 
-def atomic_number(element):
+def atomic_number(element: Any) -> int:
     """Return the atomic number of a symbol; integers pass through.
 
     Raises
@@ -75,7 +84,7 @@ def atomic_number(element):
     raise InputError(f"a chemical element is a symbol or an atomic number, got {element!r}")
 
 
-def by_number(name, given):
+def by_number(name: str, given: Mapping[Any, Any]) -> dict[int, Any]:
     """Return what a dictionary gives for species, by atomic number; refuse species named twice."""
     out = {}
     for element, value in given.items():

@@ -1,15 +1,33 @@
 """Errors of predicted labels; what is not labelled does not count."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skpot.data._checks import some
 from skpot.data._targets import Targets
 from skpot.exceptions import InputError
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import FloatArray, IntArray
+
 GPA = 160.21766208  # GPa in one eV/Å³
 
 
-def energy_rmse(y_true, y_pred, *, n_atoms=None, sample_weight=None):
+def energy_rmse(
+    y_true: TargetsLike,
+    y_pred: TargetsLike,
+    *,
+    n_atoms: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Root mean square error of the energies per atom.
 
     Parameters
@@ -36,7 +54,13 @@ def energy_rmse(y_true, y_pred, *, n_atoms=None, sample_weight=None):
     return _rms(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
 
 
-def energy_mae(y_true, y_pred, *, n_atoms=None, sample_weight=None):
+def energy_mae(
+    y_true: TargetsLike,
+    y_pred: TargetsLike,
+    *,
+    n_atoms: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Mean absolute error of the energies per atom.
 
     Parameters
@@ -63,7 +87,9 @@ def energy_mae(y_true, y_pred, *, n_atoms=None, sample_weight=None):
     return _mean_abs(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
 
 
-def forces_rmse(y_true, y_pred, *, sample_weight=None):
+def forces_rmse(
+    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Root mean square error of the force components.
 
     Parameters
@@ -90,7 +116,9 @@ def forces_rmse(y_true, y_pred, *, sample_weight=None):
     return _rms(*_forces_errors(y_true, y_pred, sample_weight))
 
 
-def forces_mae(y_true, y_pred, *, sample_weight=None):
+def forces_mae(
+    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Mean absolute error of the force components.
 
     Parameters
@@ -117,7 +145,9 @@ def forces_mae(y_true, y_pred, *, sample_weight=None):
     return _mean_abs(*_forces_errors(y_true, y_pred, sample_weight))
 
 
-def stress_rmse(y_true, y_pred, *, sample_weight=None):
+def stress_rmse(
+    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Root mean square error of the six components of the stress.
 
     Parameters
@@ -144,7 +174,9 @@ def stress_rmse(y_true, y_pred, *, sample_weight=None):
     return _rms(*_stress_errors(y_true, y_pred, sample_weight))
 
 
-def stress_mae(y_true, y_pred, *, sample_weight=None):
+def stress_mae(
+    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Mean absolute error of the six components of the stress.
 
     Parameters
@@ -171,7 +203,9 @@ def stress_mae(y_true, y_pred, *, sample_weight=None):
     return _mean_abs(*_stress_errors(y_true, y_pred, sample_weight))
 
 
-def summary(y_true, y_pred, *, n_atoms=None):
+def summary(
+    y_true: TargetsLike, y_pred: TargetsLike, *, n_atoms: ArrayLike | None = None
+) -> dict[str, Any]:
     """Collect the errors of all labels that both sides have, in the units of tables.
 
     Parameters
@@ -226,7 +260,7 @@ def _mean_abs(error, weight):
     return float(np.average(np.abs(error), weights=weight))
 
 
-def aligned_targets(y_true, y_pred):
+def aligned_targets(y_true: TargetsLike, y_pred: TargetsLike) -> list[Targets]:
     """Return both sides as `Targets`; they must be of the same number of structures."""
     sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred)]
     if len(sides[0]) != len(sides[1]):
@@ -260,7 +294,7 @@ def _weights(sample_weight, n):
     return weight
 
 
-def finite_errors(error, block, owners):
+def finite_errors(error: FloatArray, block: str, owners: IntArray) -> Any:
     """Return errors if they are finite; `owners` are the structures that the rows belong to."""
     bad = ~np.isfinite(error.reshape(len(owners), -1)).all(axis=1)
     if bad.any():
@@ -269,7 +303,9 @@ def finite_errors(error, block, owners):
     return error
 
 
-def atom_counts(y_true, y_pred, n_atoms, common):
+def atom_counts(
+    y_true: Targets, y_pred: Targets, n_atoms: ArrayLike | None, common: Any
+) -> IntArray | None:
     """Return the numbers of atoms in all structures, None if they are not known."""
     known = [np.diff(y.force_offsets) for y in (y_true, y_pred)]
     if n_atoms is not None:

@@ -1,5 +1,9 @@
 """An order of structures, and numbers to choose by, that follow from content alone."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -8,6 +12,12 @@ from ._batch import StructureBatch
 from ._features import AtomicFeatures
 from ._graph import rows_of
 from ._structure_info import GOLDEN, digest, scrambled
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data._targets import Targets
+    from skpot.typing import FloatArray, IntArray, RandomState, UInt64Array
 
 _LABELS = (
     "energy",
@@ -19,7 +29,7 @@ _LABELS = (
 )
 
 
-def canonical_order(keys, labels=None):
+def canonical_order(keys: UInt64Array, labels: Targets | FloatArray | None = None) -> IntArray:
     """Return the order of structures in which every fit goes through them.
 
     Sums and choices made in it are the same, to the last bit, whatever the order of the input.
@@ -57,7 +67,7 @@ def _label_key(label):
     return digest(*(known or [np.asarray(label, dtype=float) + 0.0]))
 
 
-def content_keys(X):
+def content_keys(X: Any) -> UInt64Array:
     """Return 64 bits for each entry of what regressors accept as X; see `StructureInfo`.
 
     Entries of another kind than `AtomicFeatures`, structures and rows of numbers have none, so that
@@ -72,29 +82,29 @@ def content_keys(X):
     return np.arange(len(X), dtype=np.uint64)
 
 
-def environment_keys(features):
+def environment_keys(features: AtomicFeatures) -> UInt64Array:
     """Return 64 bits for each feature row, of its structure and its place in it."""
     place = np.arange(len(features.values)) - np.repeat(features.offsets[:-1], features.n_rows)
     return mixed(np.repeat(features.info.keys, features.n_rows), place)
 
 
-def environment_order(features):
+def environment_order(features: AtomicFeatures) -> IntArray:
     """Return the feature rows in the canonical order of their structures."""
     return rows_of(canonical_order(features.info.keys), features.offsets)[0]
 
 
-def mixed(keys, numbers):
+def mixed(keys: UInt64Array, numbers: IntArray) -> UInt64Array:
     """Return keys (n,) of uint64 for pairs of a key and a number that is no less than zero."""
     numbers = np.asarray(numbers).astype(np.uint64)
     return scrambled(np.asarray(keys, dtype=np.uint64) + numbers * GOLDEN)
 
 
-def keyed_uniform(keys, seed):
+def keyed_uniform(keys: UInt64Array, seed: int) -> FloatArray:
     """Return a number between 0 and 1, both excluded, for each key; others for another seed."""
     bits = mixed(keys, np.full(len(keys), seed)) >> np.uint64(11)
     return (bits + 0.5) * 2.0**-53
 
 
-def drawn_seed(random_state):
+def drawn_seed(random_state: RandomState) -> int:
     """Return an integer below 2^31 that an int, a RandomState or None stands for."""
     return int(check_random_state(random_state).randint(2**31))

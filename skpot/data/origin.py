@@ -1,11 +1,21 @@
 """What made features, so that those of different making are not mixed up."""
 
+from __future__ import annotations
+
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..exceptions import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from sklearn.base import BaseEstimator
+
+    from skpot.data._features import AtomicFeatures
 
 
 class Origin(NamedTuple):
@@ -15,7 +25,7 @@ class Origin(NamedTuple):
     vanishing: bool  # whether the row of an atom without neighbors is zero
 
 
-def content_digest(*content):
+def content_digest(*content: Any) -> str:
     """Return a short digest of arrays, numbers, strings and (named) tuples and dicts of these."""
     digest = hashlib.blake2b(digest_size=12)
     _feed(digest, content)
@@ -38,7 +48,9 @@ def _feed(digest, value):
         digest.update(f"{plain!r};".encode())
 
 
-def joined(step, origins, *content, zero_stays=True):
+def joined(
+    step: str, origins: Sequence[Origin | None], *content: Any, zero_stays: bool = True
+) -> Origin | None:
     """Return the `Origin` of what a step makes of features of other origins.
 
     Parameters
@@ -58,12 +70,12 @@ def joined(step, origins, *content, zero_stays=True):
     return Origin(content_digest(step, [origin.key for origin in origins], *content), vanishing)
 
 
-def learn_origin(estimator, features):
+def learn_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
     """Note in `features_origin_` what made the features that an estimator is fitted on."""
     estimator.features_origin_ = None if features.origin is None else features.origin.key
 
 
-def refuse_other_origin(estimator, features):
+def refuse_other_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
     """Raise `InputError` if features were made otherwise than those that an estimator has learnt.
 
     An estimator that has learnt from features of unknown making takes any.

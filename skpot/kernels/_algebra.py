@@ -1,6 +1,9 @@
 """What kernels have in common with scikit-learn's: algebra, blocks and hyperparameters."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -8,6 +11,14 @@ from sklearn.base import BaseEstimator, clone
 from .._sklearn import Interval
 from ..exceptions import ParameterError
 from ._functions import CovarianceFunction, Jet, power_of, product_of, sum_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skpot.kernels._functions import Similarity
+    from skpot.typing import FloatArray
 
 
 class Kernel(CovarianceFunction, BaseEstimator):
@@ -34,7 +45,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
     def __pow__(self, exponent):
         return Exponentiation(self, exponent)
 
-    def on(self, block):
+    def on(self, block: str | tuple[int, int]) -> Kernel:
         """Return the kernel of one block of the features alone.
 
         Parameters
@@ -50,7 +61,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
         """
         return self._mapped(lambda leaf: clone(leaf).set_params(block=block))
 
-    def bind(self, blocks, n_features):
+    def bind(self, blocks: dict[str, slice], n_features: int) -> Kernel:
         """Return the kernel with names of blocks replaced by their columns.
 
         Parameters
@@ -67,7 +78,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
         """
         return self._mapped(lambda leaf: leaf._bound(blocks, n_features))
 
-    def terms(self, name="kernel"):
+    def terms(self, name: str = "kernel") -> dict[str, Kernel]:
         """Return the summands of the kernel.
 
         Parameters
@@ -84,14 +95,14 @@ class Kernel(CovarianceFunction, BaseEstimator):
         return {name: self}
 
     @property
-    def theta(self):
+    def theta(self) -> FloatArray:
         """Logarithms of the hyperparameters that are not fixed, shape (n_dims,)."""
         values = self.get_params()
         free = [np.ravel(values[h.name]) for h in self.hyperparameters if not h.fixed]
         return np.log(np.concatenate([np.empty(0), *free]))
 
     @theta.setter
-    def theta(self, theta):
+    def theta(self, theta: FloatArray) -> None:
         theta, values = np.array(theta, dtype=float), self.get_params()
         if theta.shape != self.theta.shape:
             raise ParameterError(
@@ -106,17 +117,17 @@ class Kernel(CovarianceFunction, BaseEstimator):
                 self.set_params(**{h.name: float(part[0]) if one else part})
 
     @property
-    def bounds(self):
+    def bounds(self) -> FloatArray:
         """Logarithms of the bounds of `theta`, shape (n_dims, 2)."""
         free = [h.bounds for h in self.hyperparameters if not h.fixed]
         return np.log(np.concatenate([np.empty((0, 2)), *free]))
 
     @property
-    def n_dims(self):
+    def n_dims(self) -> int:
         """Number of hyperparameters that are not fixed."""
         return len(self.theta)
 
-    def clone_with_theta(self, theta):
+    def clone_with_theta(self, theta: ArrayLike) -> Kernel:
         """Return a copy with other hyperparameters.
 
         Parameters
@@ -132,7 +143,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
 class _Pair(Kernel):
     """Kernel of two kernels."""
 
-    def __init__(self, k1, k2):
+    def __init__(self, k1: Any, k2: Any) -> None:
         self.k1 = k1
         self.k2 = k2
 
@@ -147,12 +158,12 @@ class _Pair(Kernel):
         return type(self)(self.k1._mapped(change), self.k2._mapped(change))
 
     @property
-    def similarities(self):
+    def similarities(self) -> tuple[Similarity, ...]:
         """The distinct similarities of both."""
         return tuple(dict.fromkeys(self.k1.similarities + self.k2.similarities))
 
     @property
-    def hyperparameters(self):
+    def hyperparameters(self) -> list[Any]:
         """Those of both, as scikit-learn's `Hyperparameter`."""
         return _prefixed("k1", self.k1) + _prefixed("k2", self.k2)
 
@@ -178,15 +189,15 @@ class Sum(_Pair):
     RBF(block='pair_basis', length_scale=3.0)
     """
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         return sum_of(self.k1.jet(w, order), self.k2.jet(w, order))
 
-    def terms(self, name="kernel"):
+    def terms(self, name: str = "kernel") -> dict[str, Kernel]:
         """Return the summands of both, by name; see `Kernel.terms`."""
         return self.k1.terms(f"{name}__k1") | self.k2.terms(f"{name}__k2")
 
-    def theta_gradient(self):
+    def theta_gradient(self) -> list[Any]:
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""
         return self.k1.theta_gradient() + self.k2.theta_gradient()
 
@@ -214,11 +225,11 @@ class Product(_Pair):
     Product(k1=RBF(length_scale=2.0), k2=DotProduct(zeta=1))
     """
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         return product_of(self.k1.jet(w, order), self.k2.jet(w, order))
 
-    def theta_gradient(self):
+    def theta_gradient(self) -> list[Any]:
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""
         return [Product(d, self.k2) for d in self.k1.theta_gradient()] + [
             Product(self.k1, d) for d in self.k2.theta_gradient()
@@ -253,7 +264,7 @@ class Exponentiation(Kernel):
         "exponent": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, kernel, exponent):
+    def __init__(self, kernel: Kernel, exponent: int) -> None:
         self.kernel = kernel
         self.exponent = exponent
 
@@ -265,20 +276,20 @@ class Exponentiation(Kernel):
         return Exponentiation(self.kernel._mapped(change), self.exponent)
 
     @property
-    def similarities(self):
+    def similarities(self) -> tuple[Similarity, ...]:
         """Those of the kernel."""
         return self.kernel.similarities
 
     @property
-    def hyperparameters(self):
+    def hyperparameters(self) -> list[Any]:
         """Those of the kernel, as scikit-learn's `Hyperparameter`."""
         return _prefixed("kernel", self.kernel)
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         return power_of(self.kernel.jet(w, order), self.exponent)
 
-    def theta_gradient(self):
+    def theta_gradient(self) -> list[Any]:
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""
         inner = self.kernel.theta_gradient()
         if self.exponent == 1:
@@ -293,16 +304,16 @@ class Exponentiation(Kernel):
 class Scaled(CovarianceFunction):
     """A function times a number of any sign, for derivatives."""
 
-    def __init__(self, function, factor):
+    def __init__(self, function: CovarianceFunction, factor: float) -> None:
         self.function = function
         self.factor = factor
 
     @property
-    def similarities(self):
+    def similarities(self) -> tuple[Similarity, ...]:
         """Those of the function."""
         return self.function.similarities
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         value, first, second = self.function.jet(w, order)
         first = {s: self.factor * slope for s, slope in first.items()}

@@ -21,11 +21,18 @@ similarity, such as Gaussians of several lengths, share one. Covariances of deri
 formed, only applied: see `expansion`.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..core.similarity import centre, expand
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import FloatArray
 
 _TILE = 256  # references at a time: the arrays of a tile stay in cache
 
@@ -38,24 +45,24 @@ class Similarity(NamedTuple):
     centred: bool  # minus half the squared distance instead of the product
     permutation: tuple | None = None  # order in which columns of q are compared with those of x
 
-    def turned(self, q):
+    def turned(self, q: FloatArray) -> FloatArray:
         """Return reference rows, on the last axis, in the order in which they are compared."""
         return q if self.permutation is None else q[..., np.array(self.permutation)]
 
-    def take(self, rows):
+    def take(self, rows: FloatArray) -> FloatArray:
         """Return a view of the columns that count, on the last axis."""
         return rows if self.columns is None else rows[..., slice(*self.columns)]
 
-    def against(self, rows):
+    def against(self, rows: FloatArray) -> FloatArray:
         """Return the columns that count times their weights: the right side of products."""
         rows = self.take(rows)
         return rows if self.weights is None else rows * np.array(self.weights)
 
-    def squares(self, rows):
+    def squares(self, rows: FloatArray) -> FloatArray:
         """Return x . S^2 x of each row."""
         return np.einsum("...j,...j->...", self.take(rows), self.against(rows))
 
-    def products(self, rows, q):
+    def products(self, rows: FloatArray, q: FloatArray) -> FloatArray:
         """Return x . S^2 q for all pairs."""
         return self.take(rows) @ self.against(self.turned(q)).T
 
@@ -66,7 +73,7 @@ class Similarity(NamedTuple):
             centre(w, self.squares(x), self.squares(self.turned(q)))
         return w
 
-    def diag(self, x):
+    def diag(self, x: FloatArray) -> FloatArray:
         """Return w of each row with itself, shape (n,)."""
         turned = self.turned(x)
         if not self.centred:
@@ -97,23 +104,25 @@ class CovarianceFunction:
         """Return the matrix k(x_i, q_m)."""
         return self._jet(x, q, 0).value
 
-    def diag(self, x):
+    def diag(self, x: FloatArray) -> FloatArray:
         """Return k(x_i, x_i)."""
         x = np.asarray(x, dtype=float)
         return self.jet({s: s.diag(x)[:, None] for s in self.similarities}, 0).value[:, 0]
 
-    def with_slope(self, x, q):
+    def with_slope(
+        self, x: FloatArray, q: FloatArray
+    ) -> tuple[FloatArray, dict[Similarity, FloatArray]]:
         """Return k (n, m) and the derivatives f_s of the same shape, by similarity.
 
         The arrays are new: callers may change them.
         """
         return self._jet(x, q, 1)[:2]
 
-    def with_curvature(self, x, q):
+    def with_curvature(self, x: FloatArray, q: FloatArray) -> Any:
         """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
         return self._jet(x, q, 2)
 
-    def compared(self, x, q):
+    def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
         """Return the similarities of all pairs of rows, in the parts that `expansion` takes."""
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
         return [
@@ -121,7 +130,14 @@ class CovarianceFunction:
             for begin in range(0, len(q), _TILE)
         ]
 
-    def expansion(self, x, q, a, v, compared=None):
+    def expansion(
+        self,
+        x: FloatArray,
+        q: FloatArray,
+        a: FloatArray,
+        v: FloatArray,
+        compared: list[Any] | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
         r"""Apply the function and its derivatives to one scalar and one vector per reference.
 
         .. math:: u(x) = \sum_m [a_m + v_m \cdot \partial_q] k(x, q_m)
@@ -175,12 +191,12 @@ class CovarianceFunction:
         return u, gradient
 
 
-def sum_of(a, b):
+def sum_of(a: Jet, b: Jet) -> Jet:
     """Return the jet of a sum."""
     return Jet(a.value + b.value, _added(a.first, b.first), _added(a.second, b.second))
 
 
-def product_of(a, b):
+def product_of(a: Jet, b: Jet) -> Jet:
     """Return the jet of a product."""
     f, g = a.value, b.value
     first = _added(
@@ -200,7 +216,7 @@ def product_of(a, b):
     return Jet(f * g, first, second)
 
 
-def power_of(a, n):
+def power_of(a: Jet, n: int) -> Jet:
     """Return the jet of a power, n >= 1."""
     if n == 1:
         return a

@@ -1,6 +1,9 @@
 """The elementary kernels: functions of one similarity of two feature rows."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import clone
@@ -12,6 +15,13 @@ from ..core.similarity import gauss_profile, matern_profile, power_profile
 from ..exceptions import ParameterError
 from ._algebra import Kernel, Product, Scaled
 from ._functions import CovarianceFunction, Jet, Similarity
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skpot.typing import FloatArray
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _EXTENT = 1e-50, 1e50  # of lengths and variances, whose squares are finite and not zero
@@ -43,7 +53,7 @@ class _Leaf(Kernel):
             _require_bounds(f"{name}_bounds", getattr(self, f"{name}_bounds"))
 
     @property
-    def similarity(self):
+    def similarity(self) -> Similarity:
         """How rows are compared."""
         if isinstance(self.block, str):
             raise ParameterError(
@@ -57,24 +67,24 @@ class _Leaf(Kernel):
         return None
 
     @property
-    def similarities(self):
+    def similarities(self) -> tuple[Similarity, ...]:
         """The one there is."""
         return (self.similarity,)
 
-    def profile(self, w, order):
+    def profile(self, w: FloatArray, order: int) -> FloatArray:
         """Return f and its derivatives at w (n, m), shape (order + 1, n, m)."""
         out = np.empty((order + 1, *w.shape))
         self._profile(w, out)
         return out
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         s = self.similarity
         f = self.profile(w[s], order)
         return Jet(f[0], {s: f[1]} if order > 0 else {}, {(s, s): f[2]} if order > 1 else {})
 
     @property
-    def hyperparameters(self):
+    def hyperparameters(self) -> list[Any]:
         """Hyperparameters as scikit-learn's `Hyperparameter`."""
         return [
             Hyperparameter(
@@ -83,7 +93,7 @@ class _Leaf(Kernel):
             for name in self._free
         ]
 
-    def theta_gradient(self):
+    def theta_gradient(self) -> list[Any]:
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""
         length, variance = [], [self]
         if "length_scale" in self._free:
@@ -187,7 +197,14 @@ class DotProduct(_Leaf):
         "zeta": [Interval(Integral, 1, _MAX_ZETA, closed="both")],
     }
 
-    def __init__(self, zeta=4, variance=1.0, *, block=None, variance_bounds=(1e-5, 1e5)):
+    def __init__(
+        self,
+        zeta: int = 4,
+        variance: float = 1.0,
+        *,
+        block: str | tuple[int, int] | None = None,
+        variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
+    ) -> None:
         self.zeta = zeta
         self.variance = variance
         self.block = block
@@ -251,13 +268,13 @@ class RBF(_Distance):
 
     def __init__(
         self,
-        length_scale=1.0,
-        variance=1.0,
+        length_scale: float | ArrayLike = 1.0,
+        variance: float = 1.0,
         *,
-        block=None,
-        length_scale_bounds=(1e-5, 1e5),
-        variance_bounds=(1e-5, 1e5),
-    ):
+        block: str | tuple[int, int] | None = None,
+        length_scale_bounds: tuple[float, float] | str = (1e-5, 1e5),
+        variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
+    ) -> None:
         self.length_scale = length_scale
         self.variance = variance
         self.block = block
@@ -307,14 +324,14 @@ class Matern(_Distance):
 
     def __init__(
         self,
-        length_scale=1.0,
-        nu=2.5,
-        variance=1.0,
+        length_scale: float | ArrayLike = 1.0,
+        nu: float = 2.5,
+        variance: float = 1.0,
         *,
-        block=None,
-        length_scale_bounds=(1e-5, 1e5),
-        variance_bounds=(1e-5, 1e5),
-    ):
+        block: str | tuple[int, int] | None = None,
+        length_scale_bounds: tuple[float, float] | str = (1e-5, 1e5),
+        variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
+    ) -> None:
         self.length_scale = length_scale
         self.nu = nu
         self.variance = variance
@@ -340,10 +357,10 @@ class Matern(_Distance):
 class _Identity(CovarianceFunction):
     """A similarity itself, for derivatives."""
 
-    def __init__(self, similarity):
+    def __init__(self, similarity: Similarity) -> None:
         self.similarities = (similarity,)
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         (s,) = self.similarities
         ones, zeros = np.ones_like(w[s]), np.zeros_like(w[s])
@@ -353,11 +370,11 @@ class _Identity(CovarianceFunction):
 class _Slope(CovarianceFunction):
     """The derivative f' of an elementary kernel with respect to its similarity."""
 
-    def __init__(self, leaf):
+    def __init__(self, leaf: Any) -> None:
         self.leaf = leaf
         self.similarities = leaf.similarities
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         (s,) = self.similarities
         f = self.leaf.profile(w[s], order + 1)

@@ -1,10 +1,20 @@
 """Kernels that do not change when like atoms of a molecule are exchanged."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..exceptions import ParameterError
 from ._algebra import Kernel
 from ._functions import CovarianceFunction, Jet
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.kernels._functions import Similarity
+    from skpot.typing import FloatArray
 
 
 class Symmetrized(Kernel):
@@ -39,7 +49,7 @@ class Symmetrized(Kernel):
 
     _parameter_constraints = {"kernel": [CovarianceFunction], "permutations": ["array-like"]}
 
-    def __init__(self, kernel, permutations):
+    def __init__(self, kernel: Kernel, permutations: Any) -> None:
         self.kernel = kernel
         self.permutations = permutations
 
@@ -66,11 +76,18 @@ class Symmetrized(Kernel):
         """Return the matrix k(x_i, q_m)."""
         return sum(self.kernel(x, q[:, order]) for order in self._orders()) / len(self.permutations)
 
-    def compared(self, x, q):
+    def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
         """Return the similarities of all pairs of rows; see `CovarianceFunction.compared`."""
         return [self.kernel.compared(x, q[:, order]) for order in self._orders()]
 
-    def expansion(self, x, q, a, v, compared=None):
+    def expansion(
+        self,
+        x: FloatArray,
+        q: FloatArray,
+        a: FloatArray,
+        v: FloatArray,
+        compared: list[Any] | None = None,
+    ) -> tuple[Any, Any]:
         """Apply the function and its derivatives; see `CovarianceFunction.expansion`."""
         u, gradient = 0.0, 0.0
         for k, order in enumerate(self._orders()):
@@ -83,16 +100,16 @@ class Symmetrized(Kernel):
         return np.asarray(self.permutations)
 
     @property
-    def similarities(self):
+    def similarities(self) -> tuple[Similarity, ...]:
         """Those of the kernel, once for each permutation."""
         return tuple(s for turned in self._turned() for s in turned.values())
 
     @property
-    def hyperparameters(self):
+    def hyperparameters(self) -> list[Any]:
         """Those of the kernel, as scikit-learn's `Hyperparameter`."""
         return [h._replace(name=f"kernel__{h.name}") for h in self.kernel.hyperparameters]
 
-    def jet(self, w, order):
+    def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
         """Return value and derivatives; see `skpot.kernels`."""
         factor = 1.0 / len(self.permutations)
         value, first, second = 0.0, {}, {}
@@ -103,14 +120,14 @@ class Symmetrized(Kernel):
             second |= {(turned[s], turned[t]): factor * c for (s, t), c in jet.second.items()}
         return Jet(value, first, second)
 
-    def terms(self, name="kernel"):
+    def terms(self, name: str = "kernel") -> dict[str, Kernel]:
         """Return the summands of the kernel, each symmetrised."""
         return {
             key: Symmetrized(term, self.permutations)
             for key, term in self.kernel.terms(name).items()
         }
 
-    def theta_gradient(self):
+    def theta_gradient(self) -> list[Any]:
         """Return the functions dk/dtheta, a list with one for each element of `theta`."""
         return [Symmetrized(d, self.permutations) for d in self.kernel.theta_gradient()]
 

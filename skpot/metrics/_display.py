@@ -1,7 +1,20 @@
 """Figures for judging uncertainty."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..exceptions import MissingDependencyError
 from ._uncertainty import calibration_error, reliability_curve
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import FloatArray
 
 
 class ReliabilityDisplay:
@@ -38,7 +51,15 @@ class ReliabilityDisplay:
     'nominal coverage'
     """
 
-    def __init__(self, nominal, observed, calibration_error, quantity, *, name=None):
+    def __init__(
+        self,
+        nominal: FloatArray,
+        observed: FloatArray,
+        calibration_error: float,
+        quantity: str,
+        *,
+        name: str | None = None,
+    ) -> None:
         self.nominal = nominal
         self.observed = observed
         self.calibration_error = calibration_error
@@ -46,7 +67,17 @@ class ReliabilityDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, quantity="energy", name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: Any,
+        y: TargetsLike,
+        *,
+        quantity: str = "energy",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> ReliabilityDisplay:
         """Predict and draw.
 
         Parameters
@@ -76,8 +107,16 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_pred, std, *, quantity="energy", name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: TargetsLike,
+        y_pred: TargetsLike,
+        std: TargetsLike,
+        *,
+        quantity: str = "energy",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> ReliabilityDisplay:
         """Draw predictions that are at hand.
 
         Parameters
@@ -97,7 +136,9 @@ class ReliabilityDisplay:
         error = calibration_error(y_true, y_pred, std, quantity=quantity)
         return cls(*curve, error, quantity, name=name).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(
+        self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any
+    ) -> ReliabilityDisplay:
         """Draw the curve.
 
         Parameters

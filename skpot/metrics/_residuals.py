@@ -1,6 +1,8 @@
 """Where the error of a model sits: in which labels, species and groups of structures."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
@@ -10,12 +12,27 @@ from ..data.elements import SYMBOLS
 from ..data.label_errors import aligned_targets, atom_counts, finite_errors
 from ..exceptions import InputError
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import Structures
+
 _UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
 
 
 def residual_report(
-    y_true, y_pred, X, *, groups=None, sigma_energy=0.002, sigma_forces=0.1, sigma_stress=5e-4
-):
+    y_true: TargetsLike,
+    y_pred: TargetsLike,
+    X: Structures,
+    *,
+    groups: ArrayLike | None = None,
+    sigma_energy: float = 0.002,
+    sigma_forces: float = 0.1,
+    sigma_stress: float = 5e-4,
+) -> list[dict[str, Any]]:
     r"""Break the error down by kind of label, species and group.
 
     What a fit minimises is the sum of squared residuals in units of their noise,
@@ -112,7 +129,7 @@ class _Residuals(NamedTuple):
     structure: np.ndarray  # (n,)
     species: np.ndarray  # (n,) atomic numbers; 0 where it is no matter of an atom
 
-    def take(self, chosen):
+    def take(self, chosen: Any) -> _Residuals:
         return _Residuals(*(array[chosen] for array in self))
 
 

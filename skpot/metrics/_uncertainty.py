@@ -1,5 +1,9 @@
 """How well predicted standard deviations agree with errors."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import erf
 from scipy.stats import spearmanr
@@ -7,10 +11,21 @@ from scipy.stats import spearmanr
 from skpot.data import Targets
 from skpot.exceptions import InputError
 
+if TYPE_CHECKING:
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import FloatArray
+
 QUANTITIES = ("energy", "forces", "stress")
 
 
-def reliability_curve(y_true, y_pred, std, *, quantity="energy", n_levels=20):
+def reliability_curve(
+    y_true: TargetsLike,
+    y_pred: TargetsLike,
+    std: TargetsLike,
+    *,
+    quantity: str = "energy",
+    n_levels: int = 20,
+) -> tuple[FloatArray, FloatArray]:
     r"""Compare nominal and observed coverage of central intervals.
 
     An interval of nominal coverage p is the prediction :math:`\pm\, s\, \Phi^{-1}((1 + p) / 2)`, as
@@ -54,7 +69,9 @@ def reliability_curve(y_true, y_pred, std, *, quantity="energy", n_levels=20):
     return nominal, np.searchsorted(reached, nominal, side="right") / len(reached)
 
 
-def calibration_error(y_true, y_pred, std, *, quantity="energy"):
+def calibration_error(
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, quantity: str = "energy"
+) -> float:
     """Mean absolute difference of nominal and observed coverage.
 
     The area between the curve of `reliability_curve` and the diagonal, also called miscalibration
@@ -91,7 +108,9 @@ def calibration_error(y_true, y_pred, std, *, quantity="energy"):
     return float(np.mean(np.abs(nominal - observed)))
 
 
-def error_correlation(y_true, y_pred, std, *, quantity="energy"):
+def error_correlation(
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, quantity: str = "energy"
+) -> float:
     """Rank correlation (Spearman) of absolute errors and standard deviations.
 
     Tells whether larger deviations mean larger errors, whatever their scale: of structures for
@@ -126,7 +145,9 @@ def error_correlation(y_true, y_pred, std, *, quantity="energy"):
     return float(spearmanr(error, deviation).statistic)
 
 
-def errors_and_deviations(y_true, y_pred, std, quantity):
+def errors_and_deviations(
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, quantity: str
+) -> tuple[FloatArray, FloatArray]:
     """Return errors of all labels of one kind and their standard deviations, flat.
 
     Parameters

@@ -146,7 +146,7 @@ class FoldFactors:
         counts : dict of str to int
             Number of labels of each kind.
         """
-        fit = FitFactor(TriangularFactor(np.eye(self.m)), max(counts, key=counts.get))
+        fit = FitFactor(TriangularFactor(np.eye(self.m)), max(counts, key=counts.__getitem__))
         for fold in self.parts:
             for kind, part in fold.items():
                 fit.merge(kind, part.scaled(1.0 / sigma[kind]))

@@ -194,7 +194,7 @@ class LinearRidge(VariancePotential):
         terms = self._terms()
         self.n_labels_ = count_labels(labels)
         self.n_rows_ = sum(self.n_labels_.values())
-        main = max(self.n_labels_, key=self.n_labels_.get)
+        main = max(self.n_labels_, key=self.n_labels_.__getitem__)
         fit = FitFactor(empty_factor(len(terms)), main)
         plan = plan_memory(
             self.max_memory, features, labels, len(terms), unit="columns of the linear model"

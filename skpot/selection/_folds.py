@@ -1,12 +1,25 @@
 """Folds that follow from the content of structures, not from their order."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, check_cv
 
 from ..exceptions import ParameterError
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def content_splits(n_folds, default, order, groups):
+    from numpy.typing import ArrayLike
+
+    from skpot.typing import FloatArray, IntArray
+
+
+def content_splits(
+    n_folds: int | None, default: int, order: IntArray, groups: ArrayLike | None
+) -> list[tuple[IntArray, IntArray]]:
     """Return the structures to learn from and to compare with, fold by fold.
 
     Parameters
@@ -53,7 +66,9 @@ def content_splits(n_folds, default, order, groups):
     return [(order[train], order[test]) for train, test in splits]
 
 
-def given_splits(cv, n, y, groups):
+def given_splits(
+    cv: Any, n: int, y: FloatArray, groups: ArrayLike | None
+) -> list[tuple[IntArray, IntArray]]:
     """Return the folds of a splitter, or of a sequence, that a user gives.
 
     Parameters

@@ -1,9 +1,21 @@
 """What keeps rare structures in where only some are taken."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def structure_kinds(features, groups=None):
+    from numpy.typing import ArrayLike
+
+    from skpot.data import AtomicFeatures
+    from skpot.typing import IntArray
+
+
+def structure_kinds(features: AtomicFeatures, groups: ArrayLike | None = None) -> IntArray:
     """Return a number for each structure, equal where group and atoms of all species are.
 
     Parameters
@@ -25,7 +37,7 @@ def structure_kinds(features, groups=None):
     return np.unique(np.stack(kinds), axis=1, return_inverse=True)[1].ravel()
 
 
-def composition_counts(numbers, offsets):
+def composition_counts(numbers: IntArray, offsets: IntArray) -> IntArray:
     """Return how many atoms of each species structures have, (n_structures, n_species)."""
     kinds, kind = np.unique(numbers, return_inverse=True)
     structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
@@ -33,7 +45,7 @@ def composition_counts(numbers, offsets):
     return flat.reshape(-1, len(kinds))
 
 
-def rare_first(order, kinds, most):
+def rare_first(order: IntArray, kinds: IntArray, most: Any) -> IntArray:
     """Return an order in which the first of each kind come first.
 
     Parameters

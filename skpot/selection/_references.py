@@ -1,7 +1,10 @@
 """Which environments represent the data, species by species."""
 
+from __future__ import annotations
+
 import hashlib
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
@@ -14,10 +17,15 @@ from ..exceptions import ParameterError
 from ..solvers import gram, rows_times, serial_blas
 from ._rare import rare_first
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skpot.typing import FloatArray, IntArray, UInt64Array
+
 _SKETCH = 500  # columns of the random projection
 
 
-def farthest_points(rows, n, rng):
+def farthest_points(rows: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     """Return indices of `n` rows, each farthest from those before it.
 
     Of rows that are equally far, to rounding, the first is taken.
@@ -59,7 +67,7 @@ def _farthest(rows, n, first):
     return np.array(chosen)
 
 
-def leverage_sample(rows, n, rng):
+def leverage_sample(rows: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     """Return indices of `n` rows drawn by statistical leverage, without replacement.
 
     The leverage of a row is its squared length in the basis of the left singular vectors, those
@@ -111,7 +119,15 @@ def _preferred(rows, n, method, uniform, rng):
     return _by_weight(weights, uniform)
 
 
-def select_references(values, species, n_sparse, method, rng, keys=None, kinds=None):
+def select_references(
+    values: FloatArray,
+    species: IntArray,
+    n_sparse: int | dict[int, int],
+    method: str,
+    rng: np.random.Generator,
+    keys: UInt64Array | None = None,
+    kinds: IntArray | None = None,
+) -> IntArray:
     """Return indices of the reference environments, grouped by ascending species.
 
     With `keys` the choice and its order do not depend on the order of the environments. Samples
@@ -179,7 +195,7 @@ def _check_numbers(n_sparse, species):
         )
 
 
-def given_references(indices, species):
+def given_references(indices: ArrayLike, species: IntArray) -> IntArray:
     """Return given indices of reference environments, grouped by ascending species.
 
     Parameters

@@ -1,15 +1,27 @@
 """Weights of structures, for `sample_weight`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from ..data import AtomicFeatures, check_structures, targets_of
 from ..exceptions import InputTypeError, ParameterError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skpot.data import Targets
+    from skpot.typing import FloatArray, Structures
+
 _BLOCK = 512  # environments whose distances to all others are held at a time
 
 
-def rarity_weights(features, *, width=None, sharpness=1.0):
+def rarity_weights(
+    features: AtomicFeatures, *, width: float | None = None, sharpness: float = 1.0
+) -> FloatArray:
     r"""Return larger weights for structures whose environments are rare.
 
     The density of environment i among the N of its species is a sum of Gaussians of the distances
@@ -93,7 +105,13 @@ def _density(x, width):
     return np.concatenate([np.mean(np.exp(-d / (2 * width**2)), axis=1) for d in _blocks(x)])
 
 
-def energy_weights(y, X, *, scale=None, floor=0.05):
+def energy_weights(
+    y: Targets | ArrayLike,
+    X: AtomicFeatures | Structures,
+    *,
+    scale: float | None = None,
+    floor: float = 0.05,
+) -> FloatArray:
     r"""Return weights that fall with the energy above the lowest of the same composition.
 
     .. math:: W_s \propto \max\big(e^{-\Delta_s / \epsilon},\, f\big), \qquad

@@ -1,13 +1,21 @@
 """Conjugate gradients for systems that are only known by their products."""
 
+from __future__ import annotations
+
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
 from ..exceptions import NumericalError, NumericalWarning
 from ._triangular import jittered_cholesky, refuse_not_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.typing import FloatArray
 
 _REPLACE = 25  # iterations after which rounding errors of the residual are swept out
 _RISE = 1e-3  # relative, of what falls at every step but for rounding
@@ -27,7 +35,7 @@ class DivergenceError(NumericalError):
     """The matrix is, within rounding, not positive definite; the message says how it showed."""
 
 
-def gram_factor(gram):
+def gram_factor(gram: FloatArray) -> FloatArray:
     """Return the upper triangle R with R^T R = gram, which rounding may have made indefinite."""
     with warnings.catch_warnings():
         # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
@@ -51,13 +59,13 @@ class LowRankInverse:
         Upper triangle R with :math:`R^T R = 1 + \Phi^T \Phi`.
     """
 
-    def __init__(self, columns):
+    def __init__(self, columns: FloatArray) -> None:
         self.columns = columns
         gram = columns.T @ columns
         gram[np.diag_indices_from(gram)] += 1.0
         self.factor = gram_factor(gram)
 
-    def leverages(self, limit=4096):
+    def leverages(self, limit: int = 4096) -> FloatArray:
         """Return the diagonal of 1 minus the inverse, shape (n,); a block of rows at a time."""
         parts = (self.columns[b : b + limit] for b in range(0, len(self.columns), limit))
         solved = (solve_triangular(self.factor, part.T, trans="T") for part in parts)
@@ -68,7 +76,15 @@ class LowRankInverse:
         return x - self.columns @ cho_solve((self.factor, False), self.columns.T @ x)
 
 
-def conjugate_gradients(product, b, precondition, *, tol, max_iter, report=None):
+def conjugate_gradients(
+    product: Callable[..., Any],
+    b: FloatArray,
+    precondition: Callable[..., Any],
+    *,
+    tol: float,
+    max_iter: int,
+    report: Callable[..., Any] | None = None,
+) -> Solution:
     r"""Solve A x = b for a symmetric matrix :math:`A \succeq 1`.
 
     The first step is along the preconditioner's own solution. The residual is computed anew every

@@ -1,12 +1,17 @@
 """Strength of a ridge penalty by maximum marginal likelihood."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import minimize_scalar
 
 from ._triangular import refuse_not_finite
+
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray, IntArray
 
 _GRID = 200  # strengths that are tried before the best is refined; there may be several maxima
 
@@ -19,7 +24,7 @@ class Evidence(NamedTuple):
     log_likelihood: float  # of the rows, without the logarithms of their noise levels
 
 
-def maximise_evidence(trapezoid, n_rows):
+def maximise_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
     r"""Return the strength of a ridge penalty for which the data are most likely.
 
     For rows :math:`y = A x + \epsilon` with noise :math:`\tau^2` and coefficients of prior variance

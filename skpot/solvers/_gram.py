@@ -1,14 +1,21 @@
 """Products of tall matrices that are the same, to the last bit, on any number of threads."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._threads import serial_blas, tile_threads
+
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray
 
 _COLUMNS = 128  # of a tile; the tiles do not depend on the number of threads
 _ROWS = 512
 
 
-def gram(rows):
+def gram(rows: FloatArray) -> FloatArray:
     """Return the products of all columns of a matrix with each other.
 
     Parameters
@@ -35,7 +42,7 @@ def gram(rows):
     return out
 
 
-def rows_times(rows, matrix):
+def rows_times(rows: FloatArray, matrix: FloatArray) -> FloatArray:
     """Return a matrix with many rows times another.
 
     Parameters

@@ -1,6 +1,8 @@
 """Log marginal likelihood of labels with noise, its gradients, and where it is largest."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
@@ -8,6 +10,12 @@ from scipy.optimize import minimize
 
 from ..exceptions import NumericalError
 from ._triangular import TriangularFactor, refuse_not_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.typing import FloatArray
 
 _LOG_2PI = np.log(2.0 * np.pi)
 _NOISE_WIDTH = np.log(10.0)  # of the prior of noise levels, which decides where labels are few
@@ -71,7 +79,13 @@ class FactorLikelihood:
     MacKay, Neural Comput. 4, 415 (1992), for the noise.
     """
 
-    def __init__(self, trapezoids, counts, products=None, priors=None):
+    def __init__(
+        self,
+        trapezoids: dict[str, FloatArray],
+        counts: dict[str, int],
+        products: dict[str, FloatArray] | None = None,
+        priors: FloatArray | None = None,
+    ) -> None:
         self.trapezoids = trapezoids
         self.counts = counts
         self.products = products
@@ -84,7 +98,7 @@ class FactorLikelihood:
             factor.merge(np.exp(-log_scale) * trapezoid)
         return factor, factor.matrix, factor.solve()
 
-    def of_noise(self, log_noise):
+    def of_noise(self, log_noise: FloatArray) -> tuple[float, FloatArray]:
         """Return the logarithm of the likelihood, and its gradient.
 
         Parameters
@@ -110,7 +124,7 @@ class FactorLikelihood:
             value -= n * (log_noise[t] + 0.5 * _LOG_2PI)
         return float(value), gradient
 
-    def of_theta(self, log_noise):
+    def of_theta(self, log_noise: FloatArray) -> FloatArray:
         """Return the gradient with respect to the kernel's theta, shape (n_theta,)."""
         _, triangle, mean = self._solve(log_noise)
         inverse = np.triu(lapack.dtrtri(triangle)[0])
@@ -151,7 +165,13 @@ class DenseLikelihood:
     and 5.9.
     """
 
-    def __init__(self, matrix, values, counts, derivatives):
+    def __init__(
+        self,
+        matrix: FloatArray,
+        values: FloatArray,
+        counts: dict[str, int],
+        derivatives: list[FloatArray],
+    ) -> None:
         self.matrix = matrix
         self.values = values
         self.counts = counts
@@ -166,7 +186,7 @@ class DenseLikelihood:
         inverse = np.tril(half) + np.tril(half, -1).T
         return factor, cho_solve((factor, True), self.values), inverse, noise
 
-    def of_noise(self, log_noise):
+    def of_noise(self, log_noise: FloatArray) -> tuple[float, FloatArray]:
         """Return the logarithm of the likelihood and its gradient; see `FactorLikelihood`."""
         factor, alpha, inverse, noise = self._solve(log_noise)
         value = -0.5 * (self.values @ alpha + len(alpha) * _LOG_2PI)
@@ -175,7 +195,7 @@ class DenseLikelihood:
         begins = np.cumsum([0, *self.counts.values()])[:-1]
         return float(value), np.add.reduceat(slopes, begins)
 
-    def of_theta(self, log_noise):
+    def of_theta(self, log_noise: FloatArray) -> FloatArray:
         """Return the gradient with respect to the kernel's theta, shape (n_theta,)."""
         _, alpha, inverse, _ = self._solve(log_noise)
         return np.array([0.5 * (alpha @ d @ alpha - np.sum(inverse * d)) for d in self.derivatives])
@@ -191,7 +211,13 @@ class Maximum(NamedTuple):
     converged: bool
 
 
-def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=50):
+def maximise_likelihood(
+    likelihood_at: Callable[..., Any],
+    theta: FloatArray,
+    bounds: FloatArray,
+    n_kinds: int,
+    max_evaluations: int = 50,
+) -> Maximum:
     r"""Return the hyperparameters for which labels are most likely.
 
     For each theta the best noise is found first, see `best_noise`, which takes no further pass over
@@ -257,7 +283,9 @@ def maximise_likelihood(likelihood_at, theta, bounds, n_kinds, max_evaluations=5
     return Maximum(theta, log_noise, value, n_tried + 1, converged)
 
 
-def best_noise(likelihood, start, gain=_PRECISE):
+def best_noise(
+    likelihood: FactorLikelihood | DenseLikelihood, start: FloatArray, gain: float = _PRECISE
+) -> tuple[FloatArray, float]:
     r"""Return the noise levels that are most probable.
 
     The factors' prior is log-normal with median 1 and width log 10: without it the noise of few

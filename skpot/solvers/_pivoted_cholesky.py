@@ -1,14 +1,32 @@
 """Partial Cholesky factors of matrices whose columns are made on demand."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from ._triangular import refuse_not_finite
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.typing import FloatArray, IntArray
+
 _BLOCKS = 10  # in which columns are drawn; more of them choose better and pass over data more often
 
 
-def pivoted_columns(diagonal, columns_of, n, rng, *, floor=0.0, worth=None):
+def pivoted_columns(
+    diagonal: FloatArray,
+    columns_of: Callable[..., Any],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    floor: float = 0.0,
+    worth: Callable[..., Any] | None = None,
+) -> tuple[FloatArray, IntArray]:
     r"""Return columns F with :math:`F F^T \approx A` for a positive semi-definite matrix A.
 
     Pivots are drawn in blocks, with probabilities in proportion to what is left of the diagonal,

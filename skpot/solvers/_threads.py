@@ -1,17 +1,25 @@
 """One level of threads at a time."""
 
+from __future__ import annotations
+
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ..core import n_threads
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Any
+
 
 @contextmanager
-def tile_threads(n_tiles):
+def tile_threads(n_tiles: int) -> Iterator[Callable[..., Any]]:
     """Yield a `map` over independent tiles of work, each with serial BLAS.
 
     It runs on Numba's number of threads, as far as there are tiles. Threads inside BLAS would
@@ -37,7 +45,7 @@ def tile_threads(n_tiles):
             yield pool.map
 
 
-def serial_blas():
+def serial_blas() -> AbstractContextManager[Any]:
     """Return a context in which BLAS has one thread, so that its sums have one order."""
     return _controller().limit(limits=1, user_api="blas")
 

@@ -1,14 +1,21 @@
 """Least squares by a triangular factor into which blocks of rows are folded."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
 
 from ..exceptions import NumericalError, NumericalWarning, warn_once
 
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray
+
 _PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
 
 
-def refuse_not_finite(array, what):
+def refuse_not_finite(array: FloatArray, what: str) -> None:
     """Raise `NumericalError` if an array holds NaN or infinity; `what` says what it is."""
     if not np.isfinite(array).all():
         raise NumericalError(
@@ -34,18 +41,18 @@ class TriangularFactor:
         Last column to begin with, to go on where another factor has ended; zero by default.
     """
 
-    def __init__(self, prior, target=None):
+    def __init__(self, prior: FloatArray, target: FloatArray | None = None) -> None:
         n = len(prior)
         self._triangle = np.zeros((n + 1, n + 1), order="F")
         self._triangle[:n, :n] = prior
         self._triangle[:, n] = 0.0 if target is None else target
         self.n_rows = 0
 
-    def fold(self, rows):
+    def fold(self, rows: FloatArray) -> None:
         """Fold in rows, targets in the last column: shape (n_rows, n + 1); contents are lost."""
         self._eliminate(np.asfortranarray(rows), 0)
 
-    def merge(self, trapezoid):
+    def merge(self, trapezoid: FloatArray) -> None:
         """Fold in the `trapezoid` of another factor, at a third of the cost of so many rows."""
         self._eliminate(np.array(trapezoid, order="F"), len(trapezoid))
 
@@ -62,17 +69,17 @@ class TriangularFactor:
         self.n_rows += len(rows)
 
     @property
-    def matrix(self):
+    def matrix(self) -> FloatArray:
         """R, upper triangular, shape (n, n)."""
         return np.triu(self._triangle[:-1, :-1])
 
     @property
-    def target(self):
+    def target(self) -> FloatArray:
         """Last column, z and rho, shape (n + 1,)."""
         return self._triangle[:, -1].copy()
 
     @property
-    def trapezoid(self):
+    def trapezoid(self) -> FloatArray:
         """[R z; 0 rho] without rows that are zero within rounding, shape (k, n + 1).
 
         For any x, the rows folded in have the sum of squares |rows [x; -1]|^2 = |it [x; -1]|^2. It
@@ -85,16 +92,16 @@ class TriangularFactor:
         return triangle[(size > floor).any(axis=1)]
 
     @property
-    def residual(self):
+    def residual(self) -> float:
         """Sum of squared residuals, that of the prior rows included."""
         return float(self._triangle[-1, -1] ** 2)
 
-    def solve(self):
+    def solve(self) -> FloatArray:
         """Return the least-squares solution, shape (n,)."""
         return solve_triangular(self._triangle[:-1, :-1], self._triangle[:-1, -1])
 
 
-def jittered_cholesky(matrix, jitter=1e-10):
+def jittered_cholesky(matrix: FloatArray, jitter: float = 1e-10) -> tuple[FloatArray, float]:
     """Return the lower Cholesky factor of a covariance and the jitter it needed.
 
     Parameters
@@ -147,7 +154,7 @@ def jittered_cholesky(matrix, jitter=1e-10):
     )
 
 
-def inverse_diagonal(factor, step=256):
+def inverse_diagonal(factor: FloatArray, step: int = 256) -> FloatArray:
     """Return the diagonal of the inverse of L L^T, with few columns of L^-1 held at a time.
 
     Parameters
