@@ -141,6 +141,15 @@ def scaling(records):
     return table(["atoms", "values, µs per atom", "one force evaluation, µs per atom"], rows)
 
 
+def small_frames(records):
+    """Return what a frame costs where frames are small and many."""
+    rows = []
+    for frames in (8000, 16_000, 32_000, 64_000):
+        runs = [records.newest("small_frames", task=t, frames=frames) for t in ("evaluate", "fit")]
+        rows.append([str(frames), *(digits(run["ms_per_frame"]) for run in runs)])
+    return table(["frames", "evaluation, ms a frame", "fit, ms a frame"], rows)
+
+
 TABLES = {
     "gap": gap,
     "potentials": potentials,
@@ -149,11 +158,23 @@ TABLES = {
     "kernels": kernels,
     "calculator": calculator,
     "scaling": scaling,
+    "small_frames": small_frames,
 }
 
 
 def _rates(records, key):
     return span([r[key] for r in records.find("machine", file="kernels.jsonl")])
+
+
+def _small_frames(task, key):
+    """Return a figure of the last line that a task of `bench_small_frames.py` prints."""
+
+    def figure(records):
+        runs = records.find("small_frames", task=task)
+        last = [run for run in runs if key in run][-1]
+        return digits(last[key], 3 if key == "exponent" else 2)
+
+    return figure
 
 
 def _calculator_gflops(records):
@@ -181,5 +202,8 @@ FIGURES = {
     "calculator.overhead": _overhead,
     "md.drift": _drift,
     "scaling.speed_up": lambda records: digits(records.newest("scaling threads")["speed_up"], 2),
+    "small_frames.evaluate": _small_frames("evaluate", "exponent"),
+    "small_frames.fit": _small_frames("fit", "exponent"),
+    "small_frames.over_compiled": _small_frames("predict", "over_compiled"),
     "scaling.import": lambda records: digits(records.newest("scaling import")["skpot_s"], 2),
 }
