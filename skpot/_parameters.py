@@ -1,14 +1,28 @@
 """Checks of single parameters, with one message for each kind of mistake."""
 
+from __future__ import annotations
+
 import math
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .exceptions import InputTypeError, ParameterError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
-def number(name, value, low=None, above=None, high=None, unit=""):
+
+def number(
+    name: str,
+    value: Any,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+) -> float:
     """Return a finite number as a float; refuse others.
 
     Parameters
@@ -44,7 +58,7 @@ def number(name, value, low=None, above=None, high=None, unit=""):
     return float(value)
 
 
-def whole(name, value, low=None, high=None):
+def whole(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
     """Return an integer as an int; refuse others. See `number`."""
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
         raise InputTypeError(
@@ -54,14 +68,14 @@ def whole(name, value, low=None, high=None):
     return int(value)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """Return True or False; refuse others, of which many that are true mean the opposite."""
     if not isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
 
 
-def choice(name, value, known):
+def choice(name: str, value: Any, known: Iterable[str]) -> str:
     """Return a name that is among the known ones; refuse others."""
     if not isinstance(value, str) or value not in known:
         raise ParameterError(f"{name} must be one of {tuple(known)}, got {value!r}.")

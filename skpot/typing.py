@@ -14,10 +14,12 @@ if TYPE_CHECKING:  # a name for type checkers only: importing this module does n
 
 __all__ = [
     "BoolArray",
+    "FeatureNames",
     "FloatArray",
     "IntArray",
     "PathLike",
     "RandomState",
+    "Species",
     "Structures",
     "UInt64Array",
 ]
@@ -26,7 +28,9 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 UInt64Array: TypeAlias = NDArray[np.uint64]  # keys of structures
+FeatureNames: TypeAlias = NDArray[Any]  # of str, dtype object as in scikit-learn
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"  # as in scikit-learn
+Species: TypeAlias = "Sequence[str | int]"  # chemical symbols or atomic numbers
 Structures: TypeAlias = "Sequence[Atoms]"

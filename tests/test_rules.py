@@ -216,14 +216,20 @@ def test_every_error_is_one_of_skpot_and_one_users_expect():
 # apart: Numba infers the types of their arguments.
 ANNOTATED = (
     "_base.py",
+    "_parameters.py",
     "_paths.py",
     "_sklearn.py",
+    "compose/",
     "data/",
+    "datasets/",
+    "descriptors/",
     "exceptions.py",
     "kernels/",
     "metrics/",
+    "persistence/",
     "selection/",
     "solvers/",
+    "testing/",
     "typing.py",
 )
 

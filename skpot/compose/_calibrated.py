@@ -1,7 +1,10 @@
 """Standard deviations made to agree with errors on data that were not learnt from."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -27,6 +30,14 @@ from ..exceptions import InputError, SkpotWarning
 from ..metrics import QUANTITIES, errors_and_deviations
 from ..models import check_return_std
 from ..selection import content_splits, given_splits
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import FloatArray, Structures
 
 _FOLDS = 2
 _CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry
@@ -111,13 +122,13 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         "cv": [Interval(Integral, 2, None, closed="left"), InstanceWith(["split"]), list, None],
     }
 
-    def __init__(self, estimator, method="coverage", cv=None):
+    def __init__(self, estimator: BaseEstimator, method: str = "coverage", cv: Any = None) -> None:
         self.estimator = estimator
         self.method = method
         self.cv = cv
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None):
+    def fit(self, X: Any, y: TargetsLike, groups: ArrayLike | None = None) -> Self:
         """Fit the estimator and calibrate its standard deviations.
 
         Parameters
@@ -201,7 +212,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             found[name] = error, deviation, species
         return found
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: Any, return_std: bool | str = False) -> Any:
         """Predict what the estimator predicts.
 
         Parameters
@@ -226,7 +237,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         y, std = self.estimator_.predict(X, return_std=return_std)
         return y, self.calibrate(std, X)
 
-    def calibrate(self, std, X=None):
+    def calibrate(
+        self, std: Targets | FloatArray, X: AtomicFeatures | Structures | None = None
+    ) -> Targets | FloatArray:
         """Map standard deviations of the estimator to calibrated ones.
 
         Parameters
@@ -281,7 +294,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         return hasattr(self, "calibration_")
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of features, where the estimator takes features."""
         return self.estimator_.n_features_in_
 

@@ -1,6 +1,9 @@
 """An ensemble of sparse models that share one factorisation."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
@@ -10,6 +13,15 @@ from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, Interval, _fit_context
 from ..data import Targets, chunks
 from ..models import as_features, as_targets, check_return_std
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data import AtomicFeatures
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.typing import FloatArray, RandomState
 
 _BYTES = 32e6  # of the members' gradients that are held at a time
 
@@ -74,13 +86,15 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator, n_members=16, *, random_state=0):
+    def __init__(
+        self, estimator: BaseEstimator, n_members: int = 16, *, random_state: RandomState = 0
+    ) -> None:
         self.estimator = estimator
         self.n_members = n_members
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the estimator and draw the members.
 
         Parameters
@@ -101,11 +115,11 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return self
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of features."""
         return self.estimator_.n_features_in_
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: FeaturesLike, return_std: bool | str = False) -> Any:
         """Predict what the fitted estimator predicts.
 
         Parameters
@@ -133,7 +147,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
             return y, self.predict_std(features)
         return y, self.energy_std(features)
 
-    def predict_members(self, X):
+    def predict_members(self, X: FeaturesLike) -> list[Targets] | FloatArray:
         """Return the prediction of each member.
 
         Parameters
@@ -162,20 +176,20 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
             members.append(Targets(y.energy + own.energy, forces, stress))
         return members
 
-    def evaluate(self, features):
+    def evaluate(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return what the fitted estimator's `evaluate` does: energies, forces and virials."""
         check_is_fitted(self)
         return self.estimator_.evaluate(features)
 
-    def energy_std(self, features):
+    def energy_std(self, features: AtomicFeatures) -> FloatArray:
         """Return the members' deviation of total energies, shape (n_structures,), in eV."""
         return _rms(np.add.reduceat(self._energies(features), features.offsets[:-1], axis=1))
 
-    def energies_std(self, features):
+    def energies_std(self, features: AtomicFeatures) -> FloatArray:
         """Return that of each environment's energy, shape (n_environments,), in eV."""
         return _rms(self._energies(features))
 
-    def predict_std(self, features):
+    def predict_std(self, features: AtomicFeatures) -> Targets:
         """Return the members' standard deviations of energies, forces and stress.
 
         Parameters
@@ -195,7 +209,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         energy = _rms(np.add.reduceat(energies, features.offsets[:-1], axis=1))
         return as_targets(energy, features, _rms(forces), -_rms(virials))
 
-    def extrapolation_grade(self, features):
+    def extrapolation_grade(self, features: AtomicFeatures) -> FloatArray:
         """Return how far environments are from the training set; see `SparseGPR`."""
         check_is_fitted(self)
         return self.estimator_.extrapolation_grade(features)

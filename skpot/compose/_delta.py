@@ -1,5 +1,9 @@
 """Delta learning: what a calculator of ASE leaves to be learnt."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
@@ -8,6 +12,13 @@ from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, _fit_context
 from ..data import Targets, cell_volumes, check_structures, labels_by, summarize, targets_of
 from ..exceptions import InputError, ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Self
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import AseCalculator, Structures
 
 _LABELS = ("energy", "forces", "stress")
 
@@ -79,7 +90,9 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         "calculator": [InstanceWith(["get_property"]), callable],
     }
 
-    def __init__(self, estimator, calculator):
+    def __init__(
+        self, estimator: BaseEstimator, calculator: AseCalculator | Callable[..., Any]
+    ) -> None:
         self.estimator = estimator
         self.calculator = calculator
 
@@ -93,7 +106,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         return {k: v for k, v in super().__getstate__().items() if k != "_made"}
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, **fit_params):
+    def fit(self, X: Structures, y: TargetsLike, **fit_params: Any) -> Self:
         """Fit the estimator to what the calculator leaves of the labels.
 
         Parameters
@@ -136,7 +149,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
         return self
 
-    def predict(self, X, **predict_params):
+    def predict(self, X: Structures, **predict_params: Any) -> Any:
         """Predict the sum of the calculator and the estimator.
 
         Parameters
@@ -161,7 +174,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         y = _combined(y, base, 1.0) if isinstance(y, Targets) else np.asarray(y) + base.energy
         return (y, *others) if others else y
 
-    def baseline(self, X):
+    def baseline(self, X: Structures) -> Targets:
         """Return what the calculator says about structures.
 
         Parameters

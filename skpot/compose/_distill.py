@@ -1,7 +1,10 @@
 """Distillation: a cheap model fitted to what an expensive one predicts."""
 
+from __future__ import annotations
+
 import copy
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import clone
@@ -16,6 +19,12 @@ from ..data.order import canonical_order
 from ..exceptions import InputError, InputTypeError
 from ..metrics import energy_rmse, forces_rmse, stress_rmse
 from ..models import SparseGPR, as_targets
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from skpot.typing import RandomState, Structures
 
 # Labels without noise: what is left is what references cannot express.
 _SIGMA_ENERGY = 2e-4
@@ -33,7 +42,15 @@ _SIGMA_STRESS = 5e-5
     },
     prefer_skip_nested_validation=True,
 )
-def distill(model, frames, student=None, *, test_size=0.1, groups=None, random_state=0):
+def distill(
+    model: Pipeline,
+    frames: Structures,
+    student: BaseEstimator | None = None,
+    *,
+    test_size: float = 0.1,
+    groups: ArrayLike | None = None,
+    random_state: RandomState = 0,
+) -> Pipeline:
     """Fit a cheap model to the predictions of an expensive one, and state the loss.
 
     Exact models grow with their training set; a sparse one does not, and may learn from as many

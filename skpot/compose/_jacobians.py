@@ -1,20 +1,30 @@
 """Derivatives of row-wise transformers."""
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.preprocessing import Normalizer
 
 from ..exceptions import InputTypeError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.data.contracts import RowJacobian
+    from skpot.typing import FloatArray
+
 
 @singledispatch
-def jacobian_of(transformer):
+def jacobian_of(transformer: Any) -> RowJacobian | None:
     """Return the derivative object registered for a fitted transformer, or None."""
     return None
 
 
-def register_jacobian(transformer_type, factory):
+def register_jacobian(transformer_type: type, factory: Callable[..., Any]) -> None:
     """Teach `PerAtom` the derivative of a nonlinear transformer.
 
     Parameters
@@ -58,7 +68,7 @@ class UnitLength:
 
     jumps_at_zero = True
 
-    def __init__(self, transformer):
+    def __init__(self, transformer: Normalizer) -> None:
         if transformer.norm != "l2":
             raise InputTypeError(
                 f'Normalizer(norm="{transformer.norm}") has kinks, so forces would jump; use '
@@ -71,12 +81,12 @@ class UnitLength:
         length[length == 0.0] = 1.0
         return rows / length, length
 
-    def vjp(self, rows, g):
+    def vjp(self, rows: FloatArray, g: FloatArray) -> FloatArray:
         """Return g times the Jacobian of each row."""
         unit, length = self._unit(rows)
         return (g - np.einsum("ij,ij->i", g, unit)[:, None] * unit) / length
 
-    def jvp(self, rows, v):
+    def jvp(self, rows: FloatArray, v: FloatArray) -> FloatArray:
         """Return each row's Jacobian times v."""
         unit, length = self._unit(rows)
         along = np.einsum("ikj,ij->ik", v, unit)

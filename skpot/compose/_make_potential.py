@@ -1,6 +1,8 @@
 """The recommended pipelines."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from sklearn.pipeline import Pipeline
 
@@ -9,6 +11,9 @@ from ..exceptions import InputError
 from ..models import AutoGPR
 from ._principal import PrincipalComponents
 from ._shared_union import SharedUnion
+
+if TYPE_CHECKING:
+    from skpot.typing import Species
 
 
 class _Preset(NamedTuple):
@@ -28,7 +33,9 @@ _PRESETS = {
 _REST = 1e-6  # of the features' variance that needs no direction
 
 
-def make_potential(preset="default", species=None, *, verbose=0):
+def make_potential(
+    preset: str = "default", species: Species | None = None, *, verbose: int = 0
+) -> Pipeline:
     """Return the recommended pipeline, unfitted: its `fit` chooses from the training set.
 
     The steps are a `FeatureUnion` of `SOAP` on its principal components and of `ZBL`, and

@@ -1,12 +1,24 @@
 """Row-wise transformers on atomic environments."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import InstanceWith, _fit_context
 from ..exceptions import InputTypeError
 from ._rows import RowTransformer
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from skpot.data import AtomicFeatures
+    from skpot.typing import FeatureNames
 
 # What scikit-learn says if y is missing; tags do not tell (SelectKBest has none).
 _WANTS_LABELS = re.compile(r"requires y\b|target y is None|required .*argument: 'y'")
@@ -55,11 +67,11 @@ class PerAtom(RowTransformer):
 
     _parameter_constraints = {"transformer": [InstanceWith(["fit", "transform"])]}
 
-    def __init__(self, transformer):
+    def __init__(self, transformer: BaseEstimator) -> None:
         self.transformer = transformer
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: AtomicFeatures, y: Any = None) -> Self:
         """Fit the transformer on the rows of all environments.
 
         Parameters
@@ -94,7 +106,7 @@ class PerAtom(RowTransformer):
         self._set_origin(X, *content, zero_stays=zero_stays)
         return self
 
-    def transform(self, X):
+    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
         """Apply the transformer.
 
         Parameters
@@ -111,7 +123,7 @@ class PerAtom(RowTransformer):
         self._accept(X)
         return self._transformed(X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:
         """Return the transformer's names, or numbered ones if it gives none.
 
         Parameters

@@ -1,11 +1,24 @@
 """One row for each structure, and row-wise transformers on these."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import InstanceWith, StrOptions, _fit_context
 from ..data import AtomicFeatures, Pooled
 from ._rows import RowTransformer
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import FeatureNames
 
 
 class PerStructure(RowTransformer):
@@ -57,12 +70,12 @@ class PerStructure(RowTransformer):
         "pool": [StrOptions({"sum", "mean"})],
     }
 
-    def __init__(self, transformer=None, *, pool="sum"):
+    def __init__(self, transformer: BaseEstimator | None = None, *, pool: str = "sum") -> None:
         self.transformer = transformer
         self.pool = pool
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: AtomicFeatures, y: TargetsLike | None = None) -> Self:
         """Fit the transformer on the pooled rows.
 
         Parameters
@@ -98,7 +111,7 @@ class PerStructure(RowTransformer):
             self._set_origin(X, self.mean_, *content, zero_stays=zero_stays)
         return self
 
-    def transform(self, X):
+    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
         """Pool and apply the transformer.
 
         Parameters
@@ -138,7 +151,7 @@ class PerStructure(RowTransformer):
             self._origin(),
         )
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:
         """Return the transformer's names; without a transformer, those that come in.
 
         Parameters

@@ -1,6 +1,9 @@
 """Leading directions of the features, species by species."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh, qr
@@ -14,6 +17,12 @@ from ..data.order import environment_order
 from ..exceptions import InputError
 from ..solvers import gram, rows_times, serial_blas
 from ._rows import FeatureStep
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from skpot.data import AtomicFeatures
+    from skpot.typing import FeatureNames, RandomState
 
 _FEW = 500  # rows or columns more than asked for, up to which all directions are found
 _MORE, _STEPS = 10, 5  # columns beyond those asked for, and iterations, of a random projection
@@ -76,13 +85,15 @@ class PrincipalComponents(FeatureStep):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, n_components=300, *, rest=0.0, random_state=0):
+    def __init__(
+        self, n_components: int = 300, *, rest: float = 0.0, random_state: RandomState = 0
+    ) -> None:
         self.n_components = n_components
         self.rest = rest
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: AtomicFeatures, y: Any = None) -> Self:
         """Find the directions.
 
         Parameters
@@ -114,7 +125,7 @@ class PrincipalComponents(FeatureStep):
         self._set_origin(X, self.species_, self.matrices_)
         return self
 
-    def transform(self, X):
+    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
         """Project the rows.
 
         Parameters
@@ -153,11 +164,11 @@ class PrincipalComponents(FeatureStep):
             values[rows] = rows_times(X.values[rows], matrix)
         return X.mapped(values, chain, origin=self._origin())
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Any, y: Any = None) -> AtomicFeatures:
         """Find the directions and project the same rows; see `fit` and `transform`."""
         return self.fit(X, y).transform(X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return numbered names.
 
         Parameters

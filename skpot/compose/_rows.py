@@ -1,5 +1,9 @@
 """Steps from features to features: a scikit-learn transformer on rows, and its derivative."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -11,6 +15,9 @@ from ..data.origin import Origin, joined, learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError, SkpotError
 from ..models import refuse_features
 from ._jacobians import jacobian_of
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out
 _BLOCK_BYTES = 8e6  # rows put through a transformer at a time while its derivative is found out
@@ -207,7 +214,7 @@ def _blocks(n, row_bytes):
         yield slice(begin, min(n, begin + step))
 
 
-def require_features(estimator, X):
+def require_features(estimator: BaseEstimator, X: Any) -> None:
     """Raise `TypeError` unless X is `AtomicFeatures`."""
     if not isinstance(X, AtomicFeatures):
         raise InputTypeError(

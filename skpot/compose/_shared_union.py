@@ -1,8 +1,15 @@
 """Descriptors side by side, which look at the structures once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sklearn.pipeline import FeatureUnion
 
 from ..data import AtomicFeatures, SharedBatch, as_batch
+
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 
 class SharedUnion(FeatureUnion):
@@ -11,15 +18,15 @@ class SharedUnion(FeatureUnion):
     The descriptor with the longest cutoff comes first, since shorter searches are parts of it.
     """
 
-    def fit(self, X, y=None, **fit_params):
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Fit the descriptors, as `FeatureUnion.fit` does."""
         return super().fit(_shared(X), y, **fit_params)
 
-    def fit_transform(self, X, y=None, **params):
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> AtomicFeatures:
         """Fit the descriptors and return the features, as `FeatureUnion.fit_transform` does."""
         return super().fit_transform(_shared(X), y, **params)
 
-    def transform(self, X, **params):
+    def transform(self, X: Any, **params: Any) -> AtomicFeatures:
         """Return the features, as `FeatureUnion.transform` does."""
         return super().transform(_shared(X), **params)
 

@@ -1,6 +1,9 @@
 """Environments of different species that learn from each other."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,6 +13,13 @@ from ..data import AtomicFeatures, PadColumns
 from ..data.elements import SYMBOLS, alchemical_coordinates, by_number
 from ..exceptions import InputError
 from ._rows import FeatureStep
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from skpot.typing import FeatureNames
 
 
 class SpeciesCoupling(FeatureStep):
@@ -75,12 +85,12 @@ class SpeciesCoupling(FeatureStep):
         "scale": [Interval(Real, 1e-6, 1e6, closed="both")],
     }
 
-    def __init__(self, places=None, *, scale=1.0):
+    def __init__(self, places: dict[str, Any] | None = None, *, scale: float = 1.0) -> None:
         self.places = places
         self.scale = scale
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: AtomicFeatures, y: Any = None) -> Self:
         """Find the places of the species.
 
         Parameters
@@ -123,7 +133,7 @@ class SpeciesCoupling(FeatureStep):
         self._set_origin(X, self.places_, zero_stays=not apart)
         return self
 
-    def transform(self, X):
+    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
         """Append the places.
 
         Parameters
@@ -162,7 +172,7 @@ class SpeciesCoupling(FeatureStep):
         coupled.origin = self._origin()
         return coupled
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:
         """Return the names that come in, and those of the places.
 
         Parameters

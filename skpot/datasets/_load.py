@@ -1,12 +1,18 @@
+from __future__ import annotations
+
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from skpot.data import read
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def load_silicon(*, return_X_y=False):
+
+def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     """Load periodic silicon with PBE energies, forces and stress.
 
     Cells of 7 and 8 atoms: strained, rattled, thermal (300 to 1500 K), with a vacancy and
@@ -45,7 +51,7 @@ def load_silicon(*, return_X_y=False):
     return _load("silicon", return_X_y)
 
 
-def load_ethanol(*, return_X_y=False):
+def load_ethanol(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     """Load the ethanol molecule with PBE/def2-SVP energies and forces.
 
     Geometries of molecular dynamics at 300, 600 and 1000 K in open boundaries, trans and

@@ -1,6 +1,9 @@
 """What descriptors of a neighbourhood share: the transformer and the leaf of its derivatives."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,10 +32,16 @@ from ._hypers import choose
 from ._limits import named_species
 from ._table_sizes import checked
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from skpot.typing import FloatArray, IntArray, Structures
+
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 
-def lone_atoms(species):
+def lone_atoms(species: IntArray) -> StructureBatch:
     """Return a batch of one free atom of each of the species."""
     n = len(species)
     cells, pbc = np.zeros((n, 3, 3)), np.zeros((n, 3), dtype=bool)
@@ -61,7 +70,7 @@ class PairDerivatives:
     kernels = None
     smallest = 16  # atoms that are worth a task of their own
 
-    def __init__(self, graph, species, tables):
+    def __init__(self, graph: NeighborGraph, species: IntArray, tables: Any) -> None:
         self.graph = graph
         self.species = species
         self.tables = tables
@@ -69,12 +78,12 @@ class PairDerivatives:
     def _run(self, kernel, n, *args):
         run_chunks(kernel, n, *args, smallest=self.smallest)
 
-    def fill(self, values):
+    def fill(self, values: FloatArray) -> None:
         """Write the features of all atoms to `values` (n_atoms, n_features)."""
         args = self.graph.pairs, self.species, self.tables, values
         self._run(self.kernels.values, len(values), *args)
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return forces and virials from g = dE/d(features)."""
         pairs = self.graph.pairs
         gradient = borrow((len(pairs.neighbor), 3))
@@ -86,7 +95,7 @@ class PairDerivatives:
         give_back(gradient)
         return forces, virials
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """Return the change of the features along one motion, the adjoint of `pull_back`."""
         structure = self.graph.atom_structure()
         n_features = self.kernels.n_features(self.tables)
@@ -100,7 +109,7 @@ class PairDerivatives:
         self._run(self.kernels.push_forward, len(out), *args)
         return out
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """Return the dense `JacobianBlock` of some centres."""
         pairs = self.graph.pairs
         marker = np.empty(self.graph.n_atoms, dtype=np.int64)
@@ -113,14 +122,14 @@ class PairDerivatives:
         self._run(self.kernels.jacobian, len(centres), *args)
         return JacobianBlock(start, atom, values, strain)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> Self:
         """Return the leaf of some structures."""
         graph = self.graph.take(structures)
         rows, _ = rows_of(structures, self.graph.offsets)
         return type(self)(graph, self.species[rows], self.tables)
 
     @classmethod
-    def concatenate(cls, chains):
+    def concatenate(cls, chains: Sequence[Any]) -> Self:
         """Return the leaf of several batches."""
         return cls(
             NeighborGraph.concatenate([c.graph for c in chains]),
@@ -128,7 +137,7 @@ class PairDerivatives:
             chains[0].tables,
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """Return how many neighbours, images apart, each environment has, and itself."""
         return 1 + np.diff(self.graph.pairs.start)
 
@@ -173,7 +182,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Structures, y: Any = None) -> Self:
         """Note the species, choose what `hypers` leaves open and tabulate the functions.
 
         Parameters
@@ -208,7 +217,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
             self.penalty_ = {name: getattr(penalty, name) for name in _CSR}
         return self
 
-    def transform(self, X):
+    def transform(self, X: Structures | StructureBatch) -> AtomicFeatures:
         """Compute the descriptor of every atom.
 
         Parameters

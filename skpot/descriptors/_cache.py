@@ -1,8 +1,16 @@
 """A bounded store of the descriptors of single structures."""
 
+from __future__ import annotations
+
 import hashlib
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data import StructureBatch
 
 
 class DescriptorCache:
@@ -24,7 +32,7 @@ class DescriptorCache:
     DescriptorCache(0 structures, 0.0 of 1.0 MB)
     """
 
-    def __init__(self, max_bytes=256_000_000):
+    def __init__(self, max_bytes: int = 256_000_000) -> None:
         self.max_bytes = max_bytes
         self.hits = 0
         self.misses = 0
@@ -41,7 +49,7 @@ class DescriptorCache:
             f"{self.max_bytes / 1e6:.1f} MB)"
         )
 
-    def get(self, key):
+    def get(self, key: Any) -> Any:
         """Return the entry, or None."""
         with self._lock:
             entry = self._entries.get(key)
@@ -52,7 +60,7 @@ class DescriptorCache:
             self._entries.move_to_end(key)
             return entry[0]
 
-    def put(self, key, value, n_bytes):
+    def put(self, key: Any, value: Any, n_bytes: int) -> None:
         """Store a value of `n_bytes`; larger than the whole store, it is not kept."""
         if n_bytes > self.max_bytes:
             return
@@ -65,14 +73,14 @@ class DescriptorCache:
                 _, (_, dropped) = self._entries.popitem(last=False)
                 self._bytes -= dropped
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything, the counts of hits and misses too."""
         with self._lock:
             self._entries.clear()
             self._bytes = self.hits = self.misses = 0
 
 
-def structure_key(hyperparameters, batch, structure):
+def structure_key(hyperparameters: bytes, batch: StructureBatch, structure: int) -> bytes:
     """Return a digest of what a structure's descriptor depends on."""
     rows = slice(batch.offsets[structure], batch.offsets[structure + 1])
     digest = hashlib.blake2b(hyperparameters, digest_size=16)

@@ -1,5 +1,9 @@
 """The Coulomb matrix of a molecule as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -8,6 +12,11 @@ from ..core.spectrum import eigensystem, eigenvalue_jvp, eigenvalue_vjp, triangl
 from ..data import RowMap, as_batch
 from ._limits import count
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from skpot.typing import FeatureNames, FloatArray, Structures
 
 
 class Spectrum:
@@ -19,14 +28,14 @@ class Spectrum:
         Size of the padded matrices.
     """
 
-    def __init__(self, n):
+    def __init__(self, n: int) -> None:
         self.n = n
 
-    def vjp(self, rows, g):
+    def vjp(self, rows: FloatArray, g: FloatArray) -> FloatArray:
         """Return g times the Jacobian of each row."""
         return eigenvalue_vjp(rows, self.n, g)
 
-    def jvp(self, rows, v):
+    def jvp(self, rows: FloatArray, v: FloatArray) -> FloatArray:
         """Return each row's Jacobian times v."""
         return eigenvalue_jvp(rows, self.n, v)
 
@@ -84,12 +93,14 @@ class CoulombMatrix(MoleculeDescriptor):
         "n_atoms_max": [*count(1, 2000), None],
     }
 
-    def __init__(self, permutation="eigenspectrum", *, n_atoms_max=None):
+    def __init__(
+        self, permutation: str = "eigenspectrum", *, n_atoms_max: int | None = None
+    ) -> None:
         self.permutation = permutation
         self.n_atoms_max = n_atoms_max
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Structures, y: Any = None) -> Self:
         """Note the size of the largest molecule.
 
         Parameters
@@ -136,7 +147,7 @@ class CoulombMatrix(MoleculeDescriptor):
         values, _ = eigensystem(rows, n)
         return values, RowMap(chain, rows, np.arange(len(batch) + 1), Spectrum(n))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "eigenvalue0", or "0-1" for a matrix element.
 
         Parameters

@@ -5,13 +5,23 @@ shortest distance of the data, and from whether there is hydrogen. The rules for
 `soap_hypers`; what they gained on published sets is in benchmarks/README.md.
 """
 
+from __future__ import annotations
+
 import inspect
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..data.elements import covalent_radius
 from ._soap_basis import pseudo_elements_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.data import StructureBatch
+    from skpot.descriptors._base import PairDescriptor
+    from skpot.typing import IntArray
 
 HYPERS = ("auto", "fast", "default", "accurate")
 
@@ -28,7 +38,7 @@ class Scales(NamedTuple):
     density: float  # atoms per Å^3, 0 if nothing is periodic in three directions
 
 
-def length_scales(batch, species):
+def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
     r"""Return the `Scales` of structures.
 
     The bond is the median over heavy atoms (all, if there is only hydrogen) of the distance to the
@@ -90,7 +100,9 @@ def _smallest(r, centre, wanted):
     return np.minimum.reduceat(r, first)
 
 
-def choose(estimator, rules, batch):
+def choose(
+    estimator: PairDescriptor, rules: Callable[..., Any], batch: StructureBatch
+) -> dict[str, Any]:
     """Return the numbers a descriptor is to use, by name.
 
     Parameters
@@ -150,7 +162,14 @@ _SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds; sigma and r0 in 
 }
 
 
-def soap_hypers(preset, scales, given, body_order=3, density="gaussian", pair_cutoffs=None):
+def soap_hypers(
+    preset: str,
+    scales: Scales,
+    given: dict[str, Any],
+    body_order: int = 3,
+    density: str = "gaussian",
+    pair_cutoffs: Any = None,
+) -> dict[str, Any]:
     r"""Return what a preset chooses for `SOAP`.
 
     With d the bond (`length_scales`),
@@ -232,7 +251,7 @@ _SYMMETRY = {  # n_radial, n_angular, zetas with hydrogen and without, cutoff as
 }
 
 
-def symmetry_hypers(preset, scales, given):
+def symmetry_hypers(preset: str, scales: Scales, given: dict[str, Any]) -> dict[str, Any]:
     """Return what a preset chooses for `SymmetryFunctions`; widths follow from the cutoff.
 
     In molecules with hydrogen the sharp angular functions are nearly constant, and scaled to unit
@@ -253,7 +272,9 @@ _SPLINES = {  # by body order: n_splines, cutoff as above
 }
 
 
-def spline_hypers(preset, scales, given, n_body):
+def spline_hypers(
+    preset: str, scales: Scales, given: dict[str, Any], n_body: int
+) -> dict[str, Any]:
     """Return what a preset chooses for `PairBasis` (`n_body` 2) and `TripletBasis` (3).
 
     Splines begin a little below the shortest distance of the data, where data can tell them.

@@ -1,5 +1,9 @@
 """Inverse distances of all atoms of a molecule as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -8,6 +12,11 @@ from ..data import as_batch
 from ..data.elements import SYMBOLS
 from ..exceptions import StructureError
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from skpot.typing import FeatureNames, Structures
 
 
 class InverseDistances(MoleculeDescriptor):
@@ -53,7 +62,7 @@ class InverseDistances(MoleculeDescriptor):
     _parameter_constraints = {}
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Structures, y: Any = None) -> Self:
         """Note the molecule.
 
         Parameters
@@ -117,7 +126,7 @@ class InverseDistances(MoleculeDescriptor):
         chain.fill(values)
         return values, chain
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "C0-O2".
 
         Parameters

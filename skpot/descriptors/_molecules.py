@@ -1,5 +1,9 @@
 """What descriptors of whole molecules share: the transformer and the leaf of its derivatives."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +23,13 @@ from ..data import (
 from ..data.origin import Origin, content_digest
 from ..exceptions import StructureError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.data import StructureBatch
+    from skpot.typing import FloatArray, IntArray, Structures
+
 
 class PairTermDerivatives:
     """Leaf of the derivative chain of terms q_i q_j / r_ij, one row for each structure.
@@ -37,7 +48,14 @@ class PairTermDerivatives:
         Number of columns.
     """
 
-    def __init__(self, positions, offsets, charges, column, n_features):
+    def __init__(
+        self,
+        positions: FloatArray,
+        offsets: IntArray,
+        charges: FloatArray,
+        column: IntArray,
+        n_features: int,
+    ) -> None:
         self.positions = positions
         self.offsets = offsets
         self.charges = charges
@@ -50,11 +68,11 @@ class PairTermDerivatives:
     def _run(self, kernel, n, *args):
         run_chunks(kernel, n, *args, smallest=50)
 
-    def fill(self, values):
+    def fill(self, values: FloatArray) -> None:
         """Write the terms to their columns of `values` (n_structures, n_features)."""
         self._run(kernels.values, len(values), *self._arrays(), values)
 
-    def pull_back(self, g):
+    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return forces and virials from g = dE/d(features)."""
         forces = np.zeros_like(self.positions)
         virials = np.zeros((len(self.offsets) - 1, 6))
@@ -62,12 +80,12 @@ class PairTermDerivatives:
         self._run(kernels.pull_back, len(g), *args)
         return forces, virials
 
-    def push_forward(self, displacements, strains):
+    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """Return the change of the features along one motion, the adjoint of `pull_back`."""
         structure = np.arange(len(self.offsets) - 1)
         return push_by_jacobian(self, structure, self.n_features, displacements, strains)
 
-    def jacobian(self, centres):
+    def jacobian(self, centres: IntArray) -> JacobianBlock:
         """Return the dense `JacobianBlock` of some structures."""
         atom, start = rows_of(centres, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
@@ -76,7 +94,7 @@ class PairTermDerivatives:
         self._run(kernels.jacobian, len(centres), *args)
         return JacobianBlock(start, atom, values, strain)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> PairTermDerivatives:
         """Return the leaf of some structures."""
         rows, offsets = rows_of(structures, self.offsets)
         return PairTermDerivatives(
@@ -84,7 +102,7 @@ class PairTermDerivatives:
         )
 
     @staticmethod
-    def concatenate(chains):
+    def concatenate(chains: Sequence[Any]) -> PairTermDerivatives:
         """Return the leaf of several batches."""
         shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
         return PairTermDerivatives(
@@ -95,7 +113,7 @@ class PairTermDerivatives:
             chains[0].n_features,
         )
 
-    def neighborhood_sizes(self):
+    def neighborhood_sizes(self) -> IntArray:
         """Return the number of atoms of each structure: all of them move its features."""
         return np.diff(self.offsets)
 
@@ -125,7 +143,7 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
         tags.requires_fit = True
         return tags
 
-    def transform(self, X):
+    def transform(self, X: Structures | StructureBatch) -> AtomicFeatures:
         """Compute the descriptor of every molecule.
 
         Parameters

@@ -1,5 +1,9 @@
 """B-splines of interatomic distances as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -10,6 +14,13 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
 from ._limits import LENGTH, LENGTH_OR_ZERO, count
 from ._splines import OPEN, difference_penalty, knot_spacing, second_differences
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from scipy.sparse import csr_array
+
+    from skpot.typing import FeatureNames, Species
 
 
 class PairBasisDerivatives(PairDerivatives):
@@ -108,8 +119,15 @@ class PairBasis(PairDescriptor):
     }
 
     def __init__(
-        self, cutoff=6.0, n_splines=20, *, r_min=0.5, hypers=None, species=None, cache=True
-    ):
+        self,
+        cutoff: float = 6.0,
+        n_splines: int = 20,
+        *,
+        r_min: float = 0.5,
+        hypers: str | None = None,
+        species: Species | None = None,
+        cache: bool = True,
+    ) -> None:
         self.cutoff = cutoff
         self.n_splines = n_splines
         self.r_min = r_min
@@ -140,7 +158,7 @@ class PairBasis(PairDescriptor):
             self.n_features_out_,
         )
 
-    def smoothness_penalty(self, *, to_cutoff=False):
+    def smoothness_penalty(self, *, to_cutoff: bool = False) -> csr_array:
         r"""Return the matrix P of the roughness w' P w of a pair potential.
 
         .. math::
@@ -179,7 +197,7 @@ class PairBasis(PairDescriptor):
             columns = np.pad(columns, ((0, 0), (0, 3)), constant_values=OPEN)
         return difference_penalty([second_differences(columns, axis=1)], self.n_features_out_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "O-Si 3".
 
         Parameters

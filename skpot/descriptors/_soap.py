@@ -1,6 +1,9 @@
 """SOAP vectors as a transformer."""
 
+from __future__ import annotations
+
 import weakref
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +22,12 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
 from ._limits import LENGTH, between, count, refuse_width
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from skpot.typing import FeatureNames, FloatArray, IntArray, RandomState, Species
+
 _PSEUDO = ("alchemical", "alchemical-pca")
 _MIXED = (*_PSEUDO, "totals")  # add densities of species
 _KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
@@ -32,18 +41,18 @@ class SoapDerivatives(PairDerivatives):
 
     kernels = soap
 
-    def fill(self, values):
+    def fill(self, values: FloatArray) -> None:
         """Write the features of all atoms to `values`; keep their densities for `pull_back`."""
         self.tables = soap.keeping(self.tables, len(values), _KEPT_BYTES)
         weakref.finalize(self, give_back, self.tables.kept)
         super().fill(values)
 
-    def take(self, structures):
+    def take(self, structures: IntArray) -> Self:
         """Return the leaf of some structures."""
         return self._forget(super().take(structures))
 
     @classmethod
-    def concatenate(cls, chains):
+    def concatenate(cls, chains: Sequence[Any]) -> Self:
         """Return the leaf of several batches."""
         return cls._forget(super().concatenate(chains))
 
@@ -185,18 +194,9 @@ class SOAP(PairDescriptor):
     _derivatives = SoapDerivatives
     _block = "soap"
     _chosen = (
-        "cutoff",
-        "n_max",
-        "l_max",
-        "sigma",
-        "radial_basis",
-        "radial_scaling",
-        "cutoff_width",
-        "species_weights",
-        "compression",
-        "n_channels",
-        "alchemical_width",
-    )
+        "cutoff", "n_max", "l_max", "sigma", "radial_basis", "radial_scaling",
+        "cutoff_width", "species_weights", "compression", "n_channels", "alchemical_width",
+    )  # fmt: skip
 
     _parameter_constraints = {
         "cutoff": LENGTH,
@@ -224,29 +224,29 @@ class SOAP(PairDescriptor):
 
     def __init__(
         self,
-        cutoff=5.0,
-        n_max=8,
-        l_max=6,
-        sigma=0.5,
+        cutoff: float = 5.0,
+        n_max: int = 8,
+        l_max: int = 6,
+        sigma: float = 0.5,
         *,
-        body_order=3,
-        density="gaussian",
-        radial_basis="gto",
-        radial_scaling=None,
-        cutoff_width=0.5,
-        pair_cutoffs=None,
-        central_weight=1.0,
-        species_weights=None,
-        compression=None,
-        n_channels=None,
-        alchemical_width=1.0,
-        random_state=0,
-        hypers=None,
-        species=None,
-        normalize=True,
-        dtype="float64",
-        cache=True,
-    ):
+        body_order: int = 3,
+        density: str = "gaussian",
+        radial_basis: str = "gto",
+        radial_scaling: tuple[float, float] | None = None,
+        cutoff_width: float = 0.5,
+        pair_cutoffs: dict[tuple[str, str], float] | None = None,
+        central_weight: float = 1.0,
+        species_weights: dict[str, float] | None = None,
+        compression: str | None = None,
+        n_channels: int | None = None,
+        alchemical_width: float = 1.0,
+        random_state: RandomState = 0,
+        hypers: str | None = None,
+        species: Species | None = None,
+        normalize: bool = True,
+        dtype: str = "float64",
+        cache: bool = True,
+    ) -> None:
         self.cutoff = cutoff
         self.n_max = n_max
         self.l_max = l_max
@@ -460,7 +460,7 @@ class SOAP(PairDescriptor):
     def _radius(self):
         return float(self.table_cutoffs_.max())
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "Si0 Si3 l2".
 
         Parameters

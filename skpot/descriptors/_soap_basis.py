@@ -1,7 +1,9 @@
 """What `SOAP` learns or tabulates in `fit`: radial functions of species pairs, mixed channels."""
 
+from __future__ import annotations
+
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,12 @@ from ..data.elements import SYMBOLS, alchemical_coordinates, atomic_number, by_n
 from ..data.order import canonical_order
 from ..exceptions import ParameterError
 from ._limits import number_for
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data import StructureBatch
+    from skpot.typing import FloatArray, IntArray, RandomState
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
 _MAX_CENTRES = 10_000  # environments that covariances are taken from
@@ -39,7 +47,7 @@ class Setting(NamedTuple):
     mixed: bool = False  # whether densities of species are added up
 
     @property
-    def spacing(self):
+    def spacing(self) -> float:
         """Distance of the knots: relative interpolation errors near 1e-8."""
         if self.sigma is not None:
             return self.sigma / 25.0
@@ -47,7 +55,7 @@ class Setting(NamedTuple):
         return float(self.cutoffs.max()) / (80.0 * (self.n_max + 0.5 * self.l_max))
 
 
-def pair_cutoffs(cutoff, given, species):
+def pair_cutoffs(cutoff: float, given: Any, species: IntArray) -> FloatArray:
     """Return the cutoffs of all pairs, shape (n_species, n_species).
 
     Raises
@@ -71,7 +79,7 @@ def pair_cutoffs(cutoff, given, species):
     return out
 
 
-def neighbor_weights(given, species):
+def neighbor_weights(given: Any, species: IntArray) -> FloatArray:
     """Return the weight of each species' neighbours, shape (n_species,)."""
     out = np.ones(len(species))
     for number, value in by_number("species_weights", given or {}).items():
@@ -81,7 +89,7 @@ def neighbor_weights(given, species):
     return out
 
 
-def scaling_problems(scaling):
+def scaling_problems(scaling: Any) -> list[str]:
     """Return in a list what is wrong with `radial_scaling`, which may be None."""
     if scaling is None:
         return []
@@ -95,7 +103,7 @@ def scaling_problems(scaling):
     ]
 
 
-def refuse_large(setting):
+def refuse_large(setting: Setting) -> None:
     """Raise `ParameterError` if tables of radial functions would fill the memory."""
     cutoff = float(setting.cutoffs.max())
     n_knots = cutoff / setting.spacing
@@ -111,7 +119,7 @@ def refuse_large(setting):
         )
 
 
-def density_tables(setting, batch):
+def density_tables(setting: Setting, batch: StructureBatch) -> DensityTables:
     """Tabulate the radial functions; those of the optimal basis are learnt from the batch."""
     if setting.basis != "optimal":
         return _refuse_unstable(_tables(setting, _radial_values, setting.n_max), setting)
@@ -183,7 +191,9 @@ def _tables(setting, values_at, n):
     )
 
 
-def covariances(tables, species, batch, of_blocks):
+def covariances(
+    tables: DensityTables, species: IntArray, batch: StructureBatch, of_blocks: bool
+) -> FloatArray:
     r"""Return :math:`\sum_i \sum_m c_{lm,q} c_{lm,q'}` by centre species.
 
     Parameters
@@ -249,7 +259,7 @@ def _add_products(centres, pairs, species, tables, out):
                 out[a, l] += rows.T @ rows
 
 
-def leading(matrices, n):
+def leading(matrices: FloatArray, n: int) -> FloatArray:
     """Return the eigenvectors of the n largest eigenvalues, (..., size, n), signs fixed."""
     _, vectors = np.linalg.eigh(matrices)
     vectors = vectors[..., ::-1][..., :n]
@@ -280,19 +290,19 @@ def _optimal_contraction(setting, grid, batch):
     return leading(found, setting.n_max)
 
 
-def totals(tables):
+def totals(tables: DensityTables) -> FloatArray:
     """Return the matrix (l_max + 1, K + n_max, K) that appends sums over species to K channels."""
     n_channels = tables.n_species * tables.n_max
     sums = np.tile(np.eye(tables.n_max), tables.n_species)
     return np.tile(np.vstack([np.eye(n_channels), sums]), (tables.l_max + 1, 1, 1))
 
 
-def pseudo_elements(weights, tables):
+def pseudo_elements(weights: FloatArray, tables: DensityTables) -> FloatArray:
     """Return the matrix (l_max + 1, k n_max, K) that mixes species by `weights` (n_species, k)."""
     return np.tile(np.kron(weights.T, np.eye(tables.n_max)), (tables.l_max + 1, 1, 1))
 
 
-def alchemical_weights(species, k, width=1.0):
+def alchemical_weights(species: IntArray, k: int, width: float = 1.0) -> FloatArray:
     r"""Return the weights (n_species, k) of pseudo-elements from similarity in the periodic table.
 
     :math:`\kappa_{ab} = \exp(-(\chi_a - \chi_b)^2/2 w^2 - (r_a - r_b)^2/2 w^2 s^2)` with Pauling
@@ -308,27 +318,31 @@ def alchemical_weights(species, k, width=1.0):
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def pseudo_elements_needed(species, width, kept):
+def pseudo_elements_needed(species: IntArray, width: float, kept: float) -> int:
     """Return how many pseudo-elements keep that much of each species' squared length."""
     squares = alchemical_weights(species, len(species), width) ** 2
     enough = (np.cumsum(squares, axis=1) >= kept).all(axis=0)
     return int(np.argmax(enough)) + 1 if enough.any() else len(species)
 
 
-def learnt_weights(tables, species, batch, k):
+def learnt_weights(
+    tables: DensityTables, species: IntArray, batch: StructureBatch, k: int
+) -> FloatArray:
     """Return the k leading directions among species of the coefficients of the batch."""
     joint = covariances(tables, species, batch, of_blocks=False).sum(axis=(0, 1))
     blocks = joint.reshape(tables.n_species, tables.n_max, tables.n_species, tables.n_max)
     return leading(np.einsum("anbn->ab", blocks), k)
 
 
-def leading_channels(tables, species, batch, k):
+def leading_channels(
+    tables: DensityTables, species: IntArray, batch: StructureBatch, k: int
+) -> FloatArray:
     """Return the matrix (l_max + 1, k, K) of the k leading directions of each degree."""
     joint = covariances(tables, species, batch, of_blocks=False).sum(axis=0)
     return np.swapaxes(leading(joint, k), 1, 2)
 
 
-def random_channels(tables, k, random_state):
+def random_channels(tables: DensityTables, k: int, random_state: RandomState) -> FloatArray:
     r"""Return a random matrix (l_max + 1, k, K), Gaussian with variance :math:`k^{-1/2}`.
 
     Then features of many channels have lengths that do not depend on k. The same numbers for all

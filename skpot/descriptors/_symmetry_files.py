@@ -1,9 +1,15 @@
 """Symmetry functions from the files of other programs."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..exceptions import ParameterError
 from ._symmetry_sets import SymmetryFunction
+
+if TYPE_CHECKING:
+    from skpot.typing import PathLike
 
 _BOHR = 0.529177210903  # Å
 _SIMPLE_NN_KINDS = {"2": "G2", "4": "G4", "5": "G5"}
@@ -11,7 +17,7 @@ _SIMPLE_NN_KINDS = {"2": "G2", "4": "G4", "5": "G5"}
 _N2P2_WORDS = {"2": (4, 4), "3": (6, 7), "9": (6, 7), "12": (3, 3), "13": (5, 5)}
 
 
-def read_simple_nn(path_by_element):
+def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunction]:
     """Read `params_XX` files of SIMPLE-NN.
 
     A line is `type neighbour neighbour cutoff` and three coefficients: eta, shift and an unused
@@ -77,7 +83,7 @@ def read_simple_nn(path_by_element):
     return functions
 
 
-def read_n2p2(path, units=None):
+def read_n2p2(path: PathLike, units: str | None = None) -> list[SymmetryFunction]:
     r"""Read the `symfunction_short` and `cutoff_type` lines of an `input.nn` of n2p2.
 
     Types 2, 3, 9, 12 and 13 are G2, G4, G5 and the weighted G2 and G4. Other lines are ignored.

@@ -1,5 +1,9 @@
 """Atom-centred symmetry functions as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +16,13 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
 from ._limits import LENGTH, count
 from ._symmetry_sets import SWITCHES, automatic_set, check_powers, flat_tables, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.descriptors._symmetry_sets import SymmetryFunction
+    from skpot.typing import FeatureNames, Species
 
 
 class SymmetryDerivatives(PairDerivatives):
@@ -136,18 +147,18 @@ class SymmetryFunctions(PairDescriptor):
 
     def __init__(
         self,
-        cutoff=6.0,
-        n_radial=8,
-        n_angular=3,
+        cutoff: float = 6.0,
+        n_radial: int = 8,
+        n_angular: int = 3,
         *,
-        functions=None,
-        zetas=(1, 4, 16),
-        weighted=False,
-        cutoff_function="cosine",
-        hypers=None,
-        species=None,
-        cache=True,
-    ):
+        functions: Sequence[SymmetryFunction] | None = None,
+        zetas: Sequence[float] = (1, 4, 16),
+        weighted: bool = False,
+        cutoff_function: str = "cosine",
+        hypers: str | None = None,
+        species: Species | None = None,
+        cache: bool = True,
+    ) -> None:
         self.cutoff = cutoff
         self.n_radial = n_radial
         self.n_angular = n_angular
@@ -187,7 +198,7 @@ class SymmetryFunctions(PairDescriptor):
     def _tables(self):
         return nested_tables(self.terms_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "G2 O eta=0.5 shift=2 rc=6".
 
         Parameters

@@ -1,13 +1,21 @@
 """Sets of symmetry functions: their description, automatic choice and flat tables."""
 
+from __future__ import annotations
+
 from itertools import combinations_with_replacement
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..data.elements import SYMBOLS, atomic_number
 from ..exceptions import InputTypeError, ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.typing import BoolArray, IntArray
 
 _RADIAL = ("G1", "G2", "G3")
 _ANGULAR = ("G4", "G5")
@@ -78,7 +86,7 @@ class SymmetryFunction(NamedTuple):
     weighted: bool = False
 
 
-def check_powers(zetas):
+def check_powers(zetas: Sequence[float]) -> None:
     """Raise `ParameterError` unless all are powers that an automatic set can have."""
     if np.ndim(zetas) != 1 or not all(
         isinstance(zeta, Real) and 1.0 <= zeta <= _HIGHEST_POWER for zeta in zetas
@@ -88,7 +96,9 @@ def check_powers(zetas):
         )
 
 
-def automatic_set(cutoff, n_radial, n_angular, zetas, weighted):
+def automatic_set(
+    cutoff: float, n_radial: int, n_angular: int, zetas: Sequence[float], weighted: bool
+) -> list[SymmetryFunction]:
     """Return functions for all species; `skpot.SymmetryFunctions` gives the formulas."""
     spacing = cutoff / (n_radial + 1)
     radial = [
@@ -118,7 +128,7 @@ class Column(NamedTuple):
     switch: int  # index in `SWITCHES`
     width: float
 
-    def name(self, digits):
+    def name(self, digits: int) -> str:
         """Return a name such as "G2 O eta=0.5 shift=2 rc=6"."""
         parts = [self.kind, "-".join(SYMBOLS[z] for z in self.neighbors) or "weighted"]
         parts += [f"{k.strip('_')}={getattr(self, k):.{digits}g}" for k in _PARAMETERS[self.kind]]
@@ -130,7 +140,9 @@ class Column(NamedTuple):
         return " ".join(parts)
 
 
-def resolve(functions, species, cutoff, cutoff_function):
+def resolve(
+    functions: Sequence[SymmetryFunction], species: IntArray, cutoff: float, cutoff_function: str
+) -> tuple[list[Column], BoolArray]:
     """Return the columns that functions stand for, and which centres have them.
 
     Parameters
@@ -249,7 +261,7 @@ def _neighbors(function, species):
     return [named] if set(named) <= set(species.tolist()) else []
 
 
-def flat_tables(columns, centres, species):
+def flat_tables(columns: list[Column], centres: IntArray, species: IntArray) -> dict[str, Any]:
     """Return as a dictionary what `core.symmetry_tables.nested_tables` takes."""
     switches = sorted({(c.cutoff, c.width, float(c.switch)) for c in columns})
     radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]

@@ -1,6 +1,9 @@
 """Whether tables fit each other: compiled kernels read wherever sizes and indices say."""
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +15,11 @@ from ..core.symmetry_tables import SymmetryTables
 from ..core.triplet_basis import TripletTables
 from ..exceptions import InputError
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def checked(tables, n_species, n_features):
+
+def checked(tables: Any, n_species: int, n_features: int) -> Any:
     """Return the tables of a fitted descriptor; refuse those whose sizes do not agree.
 
     Raises

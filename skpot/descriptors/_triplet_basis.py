@@ -1,5 +1,9 @@
 """Products of B-splines of the sides of triangles of atoms as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -10,6 +14,13 @@ from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, spline_hypers
 from ._limits import LENGTH, LENGTH_OR_ZERO, count, refuse_width
 from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from scipy.sparse import csr_array
+
+    from skpot.typing import FeatureNames, Species
 
 
 class TripletBasisDerivatives(PairDerivatives):
@@ -110,8 +121,15 @@ class TripletBasis(PairDescriptor):
     }
 
     def __init__(
-        self, cutoff=4.0, n_splines=6, *, r_min=0.5, hypers=None, species=None, cache=True
-    ):
+        self,
+        cutoff: float = 4.0,
+        n_splines: int = 6,
+        *,
+        r_min: float = 0.5,
+        hypers: str | None = None,
+        species: Species | None = None,
+        cache: bool = True,
+    ) -> None:
         self.cutoff = cutoff
         self.n_splines = n_splines
         self.r_min = r_min
@@ -151,7 +169,7 @@ class TripletBasis(PairDescriptor):
         held = (n >= runs[..., 1:2]) & (n <= runs[..., 2:3])
         return np.where(held, runs[..., :1] + n, ABSENT)
 
-    def smoothness_penalty(self, *, to_cutoff=False):
+    def smoothness_penalty(self, *, to_cutoff: bool = False) -> csr_array:
         r"""Return the matrix P of the roughness w' P w of a three-body potential.
 
         w' P w is the sum of squares of all second differences of the coefficients
@@ -193,7 +211,7 @@ class TripletBasis(PairDescriptor):
                     groups.append(second_differences(along, axis))
         return difference_penalty(groups, self.n_features_out_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return names such as "Si (O O) 1 2 5": the centre, its neighbours, and l m n.
 
         Parameters

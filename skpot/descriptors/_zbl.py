@@ -1,5 +1,9 @@
 """Repulsion of nuclei as a transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -8,6 +12,11 @@ from ..data.elements import covalent_radius
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._limits import LENGTH, LENGTH_OR_ZERO
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import FeatureNames, Species
 
 _OF_RADII = 0.7  # outer radius over the sum of covalent radii
 _OF_DATA = 0.95  # outer radius over the shortest distance seen
@@ -88,7 +97,14 @@ class ZBL(PairDescriptor):
         "cache": ["boolean"],
     }
 
-    def __init__(self, outer=None, inner=None, *, species=None, cache=True):
+    def __init__(
+        self,
+        outer: float | None = None,
+        inner: float | None = None,
+        *,
+        species: Species | None = None,
+        cache: bool = True,
+    ) -> None:
         self.outer = outer
         self.inner = inner
         self.species = species
@@ -123,7 +139,7 @@ class ZBL(PairDescriptor):
     def _tables(self):
         return kernels.repulsion_tables(self.species_, self.inner_, self.outer_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
         """Return the name of the only feature.
 
         Parameters

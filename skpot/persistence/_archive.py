@@ -4,6 +4,8 @@ Beside what skops writes stands a seal: format and version, the size of all memb
 of their content. Members are stored as they are, so that an archive holds no more than its size.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import io
@@ -11,11 +13,18 @@ import json
 import math
 import struct
 import zipfile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..exceptions import ModelFileError, SkpotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+    from zipfile import ZipFile
+
+    from skpot.typing import PathLike
 
 SEAL = "skpot.json"  # the member
 SCHEMA = "schema.json"  # of skops: the objects, with names of members for their arrays
@@ -37,7 +46,7 @@ class Seal(NamedTuple):
     checksum: str
 
 
-def seal(buffer, file_format, version):
+def seal(buffer: BinaryIO, file_format: int, version: str) -> None:
     """Add the seal to an archive.
 
     Parameters
@@ -57,7 +66,7 @@ def seal(buffer, file_format, version):
 
 
 @contextlib.contextmanager
-def reading(path):
+def reading(path: PathLike) -> Iterator[None]:
     """Turn whatever goes wrong in a block that reads a model file into an error that names it."""
     try:
         yield
@@ -70,7 +79,7 @@ def reading(path):
         raise ModelFileError(f"{path} is damaged or no model file: {told}") from error
 
 
-def check_directory(path, file):
+def check_directory(path: str, file: BinaryIO) -> None:
     """Refuse an archive that lists more members than any model has, before they are listed.
 
     Parameters
@@ -92,7 +101,7 @@ def check_directory(path, file):
     file.seek(0)
 
 
-def read_seal(path, archive):
+def read_seal(path: str, archive: ZipFile) -> Seal:
     """Return the seal of an archive whose members are as large as it says.
 
     Parameters
@@ -156,7 +165,7 @@ def _without_seal(archive):
     )
 
 
-def check_content(path, archive, found):
+def check_content(path: str, archive: ZipFile, found: Seal) -> None:
     """Refuse an archive whose content was changed, or whose arrays are larger than it.
 
     Parameters

@@ -1,7 +1,10 @@
 """Whether the parts of a fitted model agree with each other, checked before anybody predicts."""
 
+from __future__ import annotations
+
 import numbers
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,13 +15,17 @@ from ..exceptions import ModelFileError
 from ._relations import RELATIONS
 from ._shapes import SHAPES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 _DIMENSION = re.compile(r"([A-Z])(\+1)?")
 _KEYS = (str, int, float, np.integer, np.floating)  # that a file gives back as they were
 # Results that tell of a fit and are not used afterwards; NaN means none.
 _REPORTS = re.compile(r"cv_results_|learning_curves_|statistics_|.*_score_|log_marginal.*")
 
 
-def check_model(model, where):
+def check_model(model: Any, where: str) -> None:
     """Raise unless all parts of a model fit together.
 
     Parameters
@@ -40,11 +47,11 @@ def check_model(model, where):
 class _Walk:
     """Visits all objects that a model is made of, once each."""
 
-    def __init__(self, where):
+    def __init__(self, where: str) -> None:
         self.where = where
         self.seen = {}
 
-    def visit(self, value, name):
+    def visit(self, value: Any, name: str) -> None:
         if id(value) in self.seen or isinstance(value, str | numbers.Number | type(None)):
             return
         self.seen[id(value)] = value
@@ -118,12 +125,12 @@ class _Walk:
 class _Shape:
     """A description of a value, see `_shapes`, with the dimensions known so far."""
 
-    def __init__(self, text, dimensions):
+    def __init__(self, text: str, dimensions: dict[str, int]) -> None:
         self.of_dict = text.startswith("dict ")
         self.kind, *self.dims = text.removeprefix("dict ").split()
         self.dimensions = dimensions
 
-    def check(self, value, name, refuse):
+    def check(self, value: Any, name: str, refuse: Callable[..., Any]) -> None:
         """Call `refuse` with what is wrong, if anything is."""
         if self.kind == "any":
             return

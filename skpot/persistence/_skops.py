@@ -1,5 +1,7 @@
 """Dump and load fitted models with skops."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 import inspect
@@ -8,6 +10,7 @@ import os
 import pkgutil
 import warnings
 import zipfile
+from typing import TYPE_CHECKING
 
 import sklearn.model_selection
 
@@ -19,6 +22,13 @@ from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundEr
 from ._archive import check_content, check_directory, read_seal, reading, seal
 from ._fitted import check_model
 from ._whole_files import sweep, whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sklearn.base import BaseEstimator
+
+    from skpot.typing import PathLike
 
 FORMAT = 2  # of the files; a new one when an older skpot could not read them
 
@@ -51,7 +61,7 @@ _FOREIGN = (
 )
 
 
-def dump(model, path):
+def dump(model: BaseEstimator, path: PathLike) -> None:
     """Write a fitted model to a file.
 
     The file holds data only, so reading it executes no code from it. It appears under its name when
@@ -120,7 +130,7 @@ def _archive_of(model):
     return buffer.getbuffer()
 
 
-def load(path, trusted=()):
+def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
     """Read a model that `dump` has written.
 
     Parameters
@@ -229,7 +239,7 @@ def _check_origin(path, found):
 
 
 @functools.cache
-def trusted_types():
+def trusted_types() -> tuple[str, ...]:
     """List the types a model file may hold: every class of skpot that models are made of.
 
     Types that skops trusts by itself (scikit-learn's estimators, NumPy's and SciPy's data) are not

@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, and what killed processes leave of them."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import glob
@@ -9,15 +11,22 @@ import secrets
 import socket
 import stat
 import time
+from typing import TYPE_CHECKING
 
 from .._paths import file_name
 from ..exceptions import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from skpot.typing import PathLike
 
 _UNSURE = 3600.0  # seconds until a file counts as left behind that only its age tells of
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: PathLike) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name when the block ends without an error.
 
     It is written beside its place, under a name that says by which process, and locked meanwhile:
@@ -61,7 +70,7 @@ def whole_file(path):
             os.unlink(temporary)
 
 
-def sweep(path):
+def sweep(path: str) -> None:
     """Remove what processes that are no more have left of writing a file.
 
     Parameters

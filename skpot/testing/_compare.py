@@ -1,16 +1,36 @@
 """Comparisons that say what differs, where and by how much; ways to run code serially."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from skpot.typing import Atoms, IntArray, Structures
 
 EXACT = 1e-10  # for what should agree up to the order of summation
 GEOMETRIC = 1e-8  # for equivalent geometries, whose coordinates differ by rounding
 
 
-def compare(what, actual, desired, *, rtol, atol=0.0, scale=None):
+def compare(
+    what: str,
+    actual: ArrayLike,
+    desired: ArrayLike,
+    *,
+    rtol: float,
+    atol: float = 0.0,
+    scale: float | None = None,
+) -> None:
     """Raise unless two arrays agree within rtol of the largest desired magnitude, plus atol.
 
     Element-wise relative errors mean nothing for components that vanish by symmetry.
@@ -34,7 +54,7 @@ def compare(what, actual, desired, *, rtol, atol=0.0, scale=None):
 
 
 @contextlib.contextmanager
-def property_named(name, structure=None):
+def property_named(name: str, structure: Any = None) -> Iterator[None]:
     """Prefix assertion errors, and turn other exceptions into them, with the property's name."""
     place = name if structure is None else f"{name}, structure {structure}"
     try:
@@ -45,20 +65,20 @@ def property_named(name, structure=None):
         raise AssertionError(f"[{place}] raised {type(error).__name__}: {error}") from error
 
 
-def serially(function):
+def serially(function: Callable[..., Any]) -> Any:
     """Call in a thread of its own, where skpot's kernels run on one thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
 
 
-def uncached(estimator):
+def uncached(estimator: BaseEstimator) -> BaseEstimator:
     """Return a copy that computes every descriptor anew."""
     estimator = copy.deepcopy(estimator)
     names = [name for name in estimator.get_params() if name.split("__")[-1] == "cache"]
     return estimator.set_params(**dict.fromkeys(names, False))
 
 
-def frozen(structures):
+def frozen(structures: Structures) -> list[Atoms]:
     """Return copies whose arrays cannot be written to."""
     copies = [atoms.copy() for atoms in structures]
     for atoms in copies:
@@ -67,6 +87,6 @@ def frozen(structures):
     return copies
 
 
-def shuffled(n, rng):
+def shuffled(n: int, rng: np.random.Generator) -> IntArray:
     """Return a random order of some of n items, at least two where there are two."""
     return rng.permutation(n)[: max(2, n - 1)]

@@ -1,6 +1,9 @@
 """What every descriptor promises."""
 
+from __future__ import annotations
+
 import pickle
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -20,8 +23,22 @@ from ._compare import (
 )
 from ._finite_difference import finite_difference_forces, finite_difference_virial
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def check_descriptor(descriptor, structures, *, rtol=1e-6, skip=(), random_state=0):
+    from sklearn.base import BaseEstimator
+
+    from skpot.typing import Structures
+
+
+def check_descriptor(
+    descriptor: BaseEstimator,
+    structures: Structures,
+    *,
+    rtol: float = 1e-6,
+    skip: Sequence[str] = (),
+    random_state: int = 0,
+) -> None:
     """Raise `AssertionError` unless a descriptor keeps every promise.
 
     A copy of the descriptor is fitted on the structures. Then: values are finite; forces and

@@ -1,16 +1,28 @@
 """Forces, virial and stress from energies alone, by fourth-order central differences."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..data import cell_volumes
 from ..exceptions import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.typing import Atoms, FloatArray
 
 # f'(0) = sum_k weight_k f(k h) / h + O(h^4)
 _STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-def finite_difference_forces(model, atoms, step=1e-4, *, indices=None):
+def finite_difference_forces(
+    model: Any, atoms: Atoms, step: float = 1e-4, *, indices: Sequence[int] | None = None
+) -> FloatArray:
     """Return forces as minus the numerical gradient of the energy.
 
     Parameters
@@ -54,7 +66,7 @@ def finite_difference_forces(model, atoms, step=1e-4, *, indices=None):
     return -_differentiate(model, moved, step).reshape(-1, 3)
 
 
-def finite_difference_virial(model, atoms, step=3e-5):
+def finite_difference_virial(model: Any, atoms: Atoms, step: float = 3e-5) -> FloatArray:
     """Return the virial as minus the numerical derivative of the energy with respect to strain.
 
     Parameters
@@ -96,7 +108,7 @@ def finite_difference_virial(model, atoms, step=3e-5):
     return -_differentiate(model, strained, step)
 
 
-def finite_difference_stress(model, atoms, step=3e-5):
+def finite_difference_stress(model: Any, atoms: Atoms, step: float = 3e-5) -> FloatArray:
     """Return the stress as the numerical strain derivative of the energy over the volume.
 
     Parameters

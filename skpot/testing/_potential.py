@@ -1,7 +1,9 @@
 """What every fitted potential promises."""
 
+from __future__ import annotations
+
 import pickle
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,8 +22,22 @@ from ._compare import (
 )
 from ._finite_difference import finite_difference_forces, finite_difference_stress
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def check_potential(model, structures, *, rtol=1e-6, skip=(), random_state=0):
+    from sklearn.base import BaseEstimator
+
+    from skpot.typing import Structures
+
+
+def check_potential(
+    model: BaseEstimator,
+    structures: Structures,
+    *,
+    rtol: float = 1e-6,
+    skip: Sequence[str] = (),
+    random_state: int = 0,
+) -> None:
     """Raise `AssertionError` unless a fitted potential keeps every promise.
 
     Energies, forces and stress are finite; forces are minus the gradient of the energy and stress
@@ -76,7 +92,7 @@ class _Prediction(NamedTuple):
     stress: np.ndarray | None  # (n_structures, 6)
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """The magnitude that rounding errors of energies are measured by, eV."""
         return max(np.abs(self.energy).max(), 1.0)
 

@@ -1,12 +1,21 @@
 """Small structures that cover the awkward cases, and their equivalent descriptions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase import Atoms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skpot.typing import FloatArray, IntArray
 
 SPACING = 2.4  # Å between neighbouring sites before rattling
 
 
-def sample_structures(symbols=("Si",), *, random_state=0):
+def sample_structures(symbols: Sequence[str] = ("Si",), *, random_state: int = 0) -> list[Atoms]:
     """Return four small random structures: bulk, slab, cluster and one lone atom.
 
     The bulk cell is triclinic and far smaller than a usual cutoff; the slab is periodic in two
@@ -49,7 +58,7 @@ def sample_structures(symbols=("Si",), *, random_state=0):
     return [bulk, slab, cluster, Atoms(symbols[0], [[0.1, 0.2, 0.3]])]
 
 
-def rotated(atoms, rng):
+def rotated(atoms: Atoms, rng: np.random.Generator) -> tuple[Atoms, FloatArray]:
     """Return the structure rotated at random and the rotation, v -> v @ rotation."""
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     rotation *= np.sign(np.linalg.det(rotation))
@@ -59,26 +68,26 @@ def rotated(atoms, rng):
     return out, rotation
 
 
-def translated(atoms, rng):
+def translated(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     out = atoms.copy()
     out.positions += rng.uniform(-3, 3, 3)
     return out
 
 
-def permuted(atoms, rng):
+def permuted(atoms: Atoms, rng: np.random.Generator) -> tuple[Atoms, IntArray]:
     """Return the structure with atoms in another order, and that order."""
     order = rng.permutation(len(atoms))
     return atoms[order], order
 
 
-def unwrapped(atoms, rng):
+def unwrapped(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     """Return the structure with atoms moved by whole lattice vectors."""
     out = atoms.copy()
     out.positions += rng.integers(-2, 3, (len(atoms), 3)) * atoms.pbc @ atoms.cell.array
     return out
 
 
-def skewed(atoms):
+def skewed(atoms: Atoms) -> Atoms | None:
     """Return the same crystal with other lattice vectors, None for less than two."""
     axes = np.flatnonzero(atoms.pbc)
     if len(axes) < 2:
@@ -91,7 +100,7 @@ def skewed(atoms):
     return out
 
 
-def supercell(atoms):
+def supercell(atoms: Atoms) -> Atoms | None:
     """Return the structure doubled along its first periodic direction, or None if it has none."""
     axes = np.flatnonzero(atoms.pbc)
     if len(axes) == 0:
