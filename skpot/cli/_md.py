@@ -1,6 +1,7 @@
 """`skpot md`."""
 
 import time
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -72,29 +73,15 @@ def md(
     killed, the same command with --restart goes on from there, and begins if there is nothing.
     Limits are looked at with each line; beyond one the run stops.
     """
-    from skpot.md.frames import TrajectoryFile, require_xyz
-
-    for path in (output, record):
-        if path is not None:
-            require_xyz(path)
-    if record is not None and record.resolve() == output.resolve():
-        raise CommandError(f"--record and --output are one file, {output}: name another.")
     saved = Path(f"{output}.checkpoint")
-    refuse_inputs(output, [model, start])
-    if record is not None:
-        refuse_inputs(record, [model, start])
     continued = restart and saved.exists()
+    _check_files([model, start], output, record)
     if not continued:
-        refuse_overwriting(output, force)
-        if saved.exists() and not force:
-            raise CommandError(
-                f"{saved} is left from a run that was stopped; add --restart to go on, or --force "
-                "to begin anew."
-            )
-    from skpot.exceptions import FileError
-    from skpot.md import Calculator, Guard, LimitPassed
+        _refuse_to_begin(output, saved, force)
+    from skpot.md import Calculator
     from skpot.md.checkpoint import Checkpoint
-    from skpot.md.dynamics import BlowUp, check_settings, run, thermalise
+    from skpot.md.dynamics import check_settings, run, thermalise
+    from skpot.md.frames import TrajectoryFile
     from skpot.persistence import load
 
     check_settings(steps, str(ensemble), temperature, pressure, timestep, log_interval, seed)
@@ -116,10 +103,7 @@ def md(
         "log interval": log_interval,
     }
     checkpoint = Checkpoint(saved, settings)
-    guard = None
-    if record is not None or any(limit is not None for limit in limits.values()):
-        action = "stop" if record is None else "record"
-        guard = Guard(atoms, **limits, action=action, path=record)
+    guard = _guard(atoms, limits, record)
     length = checkpoint.load(atoms) if continued else None
     _require_start(atoms, str(ensemble), guard, saved if continued else start, model)
     if checkpoint.step > steps:
@@ -135,22 +119,73 @@ def md(
     say(HEADER)
     began = time.perf_counter()
     trajectory = TrajectoryFile(output, length, checkpoint.tail)
+    with _advice(output, trajectory), trajectory:
+        trace = run(
+            atoms,
+            steps,
+            ensemble=str(ensemble),
+            temperature=temperature,
+            pressure=pressure,
+            timestep=timestep,
+            interval=log_interval,
+            trajectory=trajectory,
+            on_step=lambda step, trace: say(line(step, trace)),
+            random_state=seed,
+            checkpoint=checkpoint,
+            guard=guard,
+        )
+    checkpoint.remove()
+    if guard is not None and guard.n_recorded:
+        say(f"\n{record}: {guard.n_recorded} frames beyond limits")
+    speed = 1e6 * (time.perf_counter() - began) / (max(steps - checkpoint.step, 1) * len(atoms))
+    say(f"\nwrote {output}: {trajectory.n_frames} frames, {speed:.0f} µs per atom and step")
+    if ensemble is Ensemble.nve and trace.time:
+        lasted = trace.time[-1] - trace.time[0]
+        say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {lasted:g} ps")
+
+
+def _check_files(inputs, output, record):
+    """Refuse files that cannot be written, or that one run would write or read as well."""
+    from skpot.md.frames import require_xyz
+
+    written = [path for path in (output, record) if path is not None]
+    for path in written:
+        require_xyz(path)
+    if record is not None and record.resolve() == output.resolve():
+        raise CommandError(f"--record and --output are one file, {output}: name another.")
+    for path in written:
+        refuse_inputs(path, inputs)
+
+
+def _refuse_to_begin(output, saved, force):
+    """Refuse to begin where files of another run would be lost."""
+    refuse_overwriting(output, force)
+    if saved.exists() and not force:
+        raise CommandError(
+            f"{saved} is left from a run that was stopped; add --restart to go on, or --force "
+            "to begin anew."
+        )
+
+
+def _guard(atoms, limits, record):
+    """Return the guard of a run with limits or a record of frames, None for any other."""
+    from skpot.md import Guard
+
+    if record is None and all(limit is None for limit in limits.values()):
+        return None
+    action = "stop" if record is None else "record"
+    return Guard(atoms, **limits, action=action, path=record)
+
+
+@contextmanager
+def _advice(output, trajectory):
+    """Say of a run that ends early what is kept and what can be done."""
+    from skpot.exceptions import FileError
+    from skpot.md import LimitPassed
+    from skpot.md.dynamics import BlowUp
+
     try:
-        with trajectory:
-            trace = run(
-                atoms,
-                steps,
-                ensemble=str(ensemble),
-                temperature=temperature,
-                pressure=pressure,
-                timestep=timestep,
-                interval=log_interval,
-                trajectory=trajectory,
-                on_step=lambda step, trace: say(line(step, trace)),
-                random_state=seed,
-                checkpoint=checkpoint,
-                guard=guard,
-            )
+        yield
     except BlowUp as error:
         kept = f"{output} holds the frames up to there. " if trajectory.n_frames else ""
         raise CommandError(
@@ -166,14 +201,6 @@ def md(
     except KeyboardInterrupt:
         say(f"{output} holds {trajectory.n_frames} frames; add --restart to go on")
         raise
-    checkpoint.remove()
-    if guard is not None and guard.n_recorded:
-        say(f"\n{record}: {guard.n_recorded} frames beyond limits")
-    speed = 1e6 * (time.perf_counter() - began) / (max(steps - checkpoint.step, 1) * len(atoms))
-    say(f"\nwrote {output}: {trajectory.n_frames} frames, {speed:.0f} µs per atom and step")
-    if ensemble is Ensemble.nve and trace.time:
-        lasted = trace.time[-1] - trace.time[0]
-        say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {lasted:g} ps")
 
 
 def _start(path, repeat):

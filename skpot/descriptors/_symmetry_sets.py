@@ -219,6 +219,12 @@ def _problem(function):
     """Return what is wrong with a function, None if nothing is."""
     if function.kind not in _RADIAL + _ANGULAR:
         return f"kind={function.kind!r} is none of {', '.join(_RADIAL + _ANGULAR)}"
+    return (
+        _problem_of_types(function) or _problem_of_ranges(function) or _problem_of_species(function)
+    )
+
+
+def _problem_of_types(function):
     numbers = {k: getattr(function, k) for k in ("eta", "shift", "zeta", "lambda_", "kappa")}
     for name, value in numbers.items():
         if not isinstance(value, Real) or not np.isfinite(value) or isinstance(value, bool):
@@ -227,6 +233,10 @@ def _problem(function):
         length = getattr(function, name)
         if length is not None and (not isinstance(length, Real) or not 0.0 < length <= _LONGEST):
             return f"{name}={length} is not positive or beyond {_LONGEST:g} Å"
+    return None
+
+
+def _problem_of_ranges(function):
     if function.cutoff_function not in (*SWITCHES, None):
         return f"cutoff_function={function.cutoff_function!r} is none of {', '.join(SWITCHES)}"
     if function.eta < 0.0:
@@ -237,6 +247,10 @@ def _problem(function):
         return f"zeta={function.zeta} is above {_HIGHEST_POWER}, where powers overflow"
     if abs(function.lambda_) > 1.0:
         return f"lambda_={function.lambda_} is not between -1 and 1"
+    return None
+
+
+def _problem_of_species(function):
     wanted = 1 if function.kind in _RADIAL else 2
     if function.neighbors is not None:
         if function.weighted:

@@ -149,10 +149,7 @@ def run(
     trace = Trace() if trace is None else trace
     started = trace.time[-1] if trace.time else 0.0
     limit = 10.0 * max(temperature, atoms.get_temperature()) + 1000.0
-    try:
-        dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
-    except (ValueError, NotImplementedError, AssertionError) as error:
-        raise InputError(f"ASE's integrator for {ensemble} refuses these atoms: {error}") from error
+    dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
     continued = bool(trace.time)
     if checkpoint is not None:
         continued |= checkpoint.restore(dynamics)
@@ -163,11 +160,7 @@ def run(
 
     def watch():
         step = dynamics.nsteps
-        energy, hot = atoms.get_potential_energy(), atoms.get_temperature()
-        if not (np.isfinite(energy) and np.isfinite(hot)):
-            raise BlowUp(f"step {step}: the energy is {energy} eV and the temperature {hot} K")
-        if hot > limit:
-            raise BlowUp(f"step {step}: the temperature is {hot:.0f} K, above {limit:.0f} K")
+        _refuse_blow_up(atoms, step, limit)
         if step % interval or (step == 0 and continued):  # which begins recorded
             return
         trace.add(started + step * timestep / 1000.0, atoms)
@@ -186,6 +179,15 @@ def run(
         for _ in _steps(dynamics, steps - dynamics.nsteps):
             watch()
     return trace
+
+
+def _refuse_blow_up(atoms, step, limit):
+    """Raise if the energy is not finite or the temperature is above the limit (K)."""
+    energy, hot = atoms.get_potential_energy(), atoms.get_temperature()
+    if not (np.isfinite(energy) and np.isfinite(hot)):
+        raise BlowUp(f"step {step}: the energy is {energy} eV and the temperature {hot} K")
+    if hot > limit:
+        raise BlowUp(f"step {step}: the temperature is {hot:.0f} K, above {limit:.0f} K")
 
 
 def _steps(dynamics, n):
@@ -255,7 +257,14 @@ def _check_barostat(atoms):
         raise InputError("npt needs stress, which this calculator does not give") from error
 
 
-def _integrator(atoms, ensemble, temperature, pressure, timestep, random_state):
+def _integrator(atoms, ensemble, *settings):
+    try:
+        return _integrator_of_ase(atoms, ensemble, *settings)
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        raise InputError(f"ASE's integrator for {ensemble} refuses these atoms: {error}") from error
+
+
+def _integrator_of_ase(atoms, ensemble, temperature, pressure, timestep, random_state):
     dt = timestep * units.fs
     if ensemble == "nve":
         return VelocityVerlet(atoms, dt)

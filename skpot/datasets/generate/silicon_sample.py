@@ -127,20 +127,31 @@ def bare(atoms):
 def frames_of(part):
     """Yield (config_type, group, frame) of one part."""
     which = 0 if part == "train" else 1
-    seed = SEEDS[part]
+    yield from perfect(part, which)
+    yield from displaced(part, which)
+    yield from deformed(part, which)
+    yield from with_vacancy(part, which)
+    replicas = (1, 2) if part == "train" else (3,)
+    yield from thermal(part, which, replicas)
+    yield from liquid(part, which, replicas)
 
-    # Perfect cells.
+
+def perfect(part, which):
     for volume in np.linspace(-0.10, 0.12, EQUATION_OF_STATE[which]):
         yield "eos", f"eos-{part}", cell((1 + volume) ** (1 / 3))
 
+
+def displaced(part, which):
     for k, (amplitude, counts) in enumerate(RATTLED.items()):
-        rng = np.random.default_rng([seed, 1, k])
+        rng = np.random.default_rng([SEEDS[part], 1, k])
         for _ in range(counts[which]):
             frame = rattle(cell(volume_scale(rng)), amplitude, rng)
             yield "rattled", f"rattled-{amplitude:.2f}-{part}", frame
 
+
+def deformed(part, which):
     for k, (kind, counts) in enumerate(STRAINED.items()):
-        rng = np.random.default_rng([seed, 2, k])
+        rng = np.random.default_rng([SEEDS[part], 2, k])
         for _ in range(counts[which]):
             strain = np.zeros((3, 3))
             if kind == "shear":
@@ -153,27 +164,33 @@ def frames_of(part):
             frame = rattle(strained(cell(), strain), rng.uniform(0.01, 0.06), rng)
             yield kind, f"{kind}-{part}", frame
 
-    rng = np.random.default_rng([seed, 3])
+
+def with_vacancy(part, which):
+    rng = np.random.default_rng([SEEDS[part], 3])
     for _ in range(VACANCY[which]):
         frame = cell(volume_scale(rng) ** 0.5)
         del frame[int(rng.integers(8))]
         yield "vacancy", f"vacancy-{part}", rattle(frame, rng.uniform(0.03, 0.12), rng)
 
-    # Thermal frames: the cell of each trajectory has its own volume.
+
+def thermal(part, which, replicas):
+    """Yield frames of trajectories, each of a cell of its own volume."""
     for temperature, counts in MD.items():
-        for replica in (1, 2) if part == "train" else (3,):
-            rng = np.random.RandomState(seed + 10 * temperature + replica)
+        for replica in replicas:
+            rng = np.random.RandomState(SEEDS[part] + 10 * temperature + replica)
             atoms = cell((1 + rng.uniform(-0.02, 0.04)) ** (1 / 3))
             run = dynamics(atoms, temperature, rng, 1000)
             for _ in range(counts[which]):
                 run.run(100)
                 yield f"md_{temperature}K", f"md-{temperature}K-{replica}", bare(atoms)
 
-    # Liquid-like: melted at 6000 K from a random start, then kept at 2500 K.
-    for replica in (1, 2) if part == "train" else (3,):
-        rng = np.random.RandomState(seed + 777 + replica)
+
+def liquid(part, which, replicas):
+    """Yield frames of cells melted at 6000 K from a random start, then kept at 2500 K."""
+    for replica in replicas:
+        rng = np.random.RandomState(SEEDS[part] + 777 + replica)
         scale = (1 - rng.uniform(0.0, 0.10)) ** (1 / 3)
-        atoms = rattle(cell(scale), 0.25, np.random.default_rng([seed, 4, replica]))
+        atoms = rattle(cell(scale), 0.25, np.random.default_rng([SEEDS[part], 4, replica]))
         run = dynamics(atoms, 6000, rng, 3000, timestep=1.0)
         run.set_temperature(temperature_K=2500)
         run.run(1000)
