@@ -114,7 +114,7 @@ class StageClock:
     def wrapping(self, *places):
         """Charge calls of `owner.attribute` to `name`, for each (owner, attribute, name)."""
         saved = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in places]
-        for (owner, attribute, original), (_, _, name) in zip(saved, places):
+        for (owner, attribute, original), (_, _, name) in zip(saved, places, strict=True):
             setattr(owner, attribute, self._wrapped(original, name))
         try:
             yield self

@@ -127,7 +127,7 @@ def main():
                     "set": name,
                     "descriptor": OPTIONS.descriptor,
                     "hypers": preset,
-                    **dict(zip(names, np.mean(figures, axis=0).tolist())),
+                    **dict(zip(names, np.mean(figures, axis=0).tolist(), strict=True)),
                     "chosen": descriptor.hypers_,
                 },
                 OPTIONS.out,

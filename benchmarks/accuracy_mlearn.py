@@ -63,7 +63,7 @@ def choose():
     ).fit(features, y)
     energy = -search.cv_results_["mean_test_neg_energy_mae"]
     forces = -search.cv_results_["mean_test_neg_forces_mae"]
-    for candidate, e, f in zip(search.cv_results_["params"], energy, forces):
+    for candidate, e, f in zip(search.cv_results_["params"], energy, forces, strict=True):
         record = {**candidate, "mae_energy_meV_atom": 1e3 * e, "mae_forces_eV_A": f}
         emit({"bench": "accuracy", "quantity": "cross-validation", **record}, OPTIONS.out)
     emit({"chosen": search.cv_results_["params"][int(np.argmin(energy * forces))]})

@@ -80,7 +80,9 @@ def bench_search(name, batch, rates):
         return n_pairs
     structures = [
         (batch.positions[first:last], cell, pbc.tolist())
-        for first, last, cell, pbc in zip(batch.offsets, batch.offsets[1:], batch.cells, batch.pbc)
+        for first, last, cell, pbc in zip(
+            batch.offsets[:-1], batch.offsets[1:], batch.cells, batch.pbc, strict=True
+        )
     ]
     for kernel, in_order in [("vesin", False), ("vesin sorted", True)]:
         one = vesin.NeighborList(

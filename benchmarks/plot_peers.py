@@ -49,7 +49,7 @@ def draw(panels, path):
         len(panels), 1, figsize=(7.0, 0.9 + 0.28 * sum(heights) + 0.5 * len(panels)), sharex=True,
         squeeze=False, gridspec_kw={"height_ratios": heights}, layout="constrained",
     )  # fmt: skip
-    for axis, (title, bars) in zip(axes[:, 0], panels.items()):
+    for axis, (title, bars) in zip(axes[:, 0], panels.items(), strict=True):
         values = list(bars.values())
         axis.barh(range(len(bars)), [v - 1.0 for v in values], left=1.0, height=0.65)
         axis.set_yticks(range(len(bars)), list(bars))

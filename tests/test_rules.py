@@ -141,7 +141,7 @@ def public_objects():
 def sections(doc):
     """Map each numpydoc heading to its text."""
     parts = re.split(r"^([A-Z][A-Za-z ]+)\n-{3,}\n", inspect.cleandoc(doc), flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2]))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 @pytest.mark.parametrize("value", list(public_objects()))

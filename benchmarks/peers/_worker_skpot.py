@@ -48,7 +48,7 @@ def predict(path, test, system, rounds):
                 "stress": int(np.isfinite(y.stress).sum()),
             },
             "energy_meV_atom": 1e3 * rmse([(p.energy - y.energy) / n]),
-            "forces_eV_A": rmse([a - b for a, b in zip(p.forces, y.forces)]),
+            "forces_eV_A": rmse([a - b for a, b in zip(p.forces, y.forces, strict=True)]),
             "stress_GPa": 160.21766 * rmse([_full(p.stress) - _full(y.stress)]),
         }
     )

@@ -43,7 +43,7 @@ def parity_plot(X, y_true, y_pred, std, path):
     panels = _panels(X, y_true, y_pred, std)
     figure = _figure(3.3 * len(panels), 4.9)
     axes = figure.subplots(2, len(panels), squeeze=False, height_ratios=[2.4, 1])
-    for (top, bottom), panel in zip(axes.T, panels):
+    for (top, bottom), panel in zip(axes.T, panels, strict=True):
         name, reference, predicted, unit, bars, error_scale, error_unit = panel
         error = error_scale * (predicted - reference)
         rmse = np.sqrt(np.mean(error**2))

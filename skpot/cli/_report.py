@@ -53,7 +53,9 @@ def describe(name, X, y, report=None):
     kinds = kinds_of(X)
     if kinds is not None:
         names, counts = np.unique(kinds, return_counts=True)
-        text = ", ".join(f"{k}\xa0{n}" for k, n in zip(names, counts))  # not torn apart
+        text = ", ".join(
+            f"{k}\xa0{n}" for k, n in zip(names, counts, strict=True)
+        )  # not torn apart
         say(_wrapped(text, "  kinds    "))
 
 
@@ -83,7 +85,7 @@ def error_table(parts):
 def _error_row(name, X, y_true, y_pred):
     errors = summary(y_true, y_pred, n_atoms=[len(atoms) for atoms in X])
     cells = []
-    for block, digits in zip(_BLOCKS, (2, 4, 3)):
+    for block, digits in zip(_BLOCKS, (2, 4, 3), strict=True):
         if entry := errors.get(block):
             cells.append(f"{entry['rmse']:9.{digits}f}{entry['mae']:8.{digits}f}")
         else:

@@ -316,7 +316,9 @@ def _are_lone_atoms(X):
     numbers = _numbers(X)
     if numbers is None:
         return np.zeros(len(X), dtype=bool)
-    return np.array([len(z) == 1 and not np.any(atoms.pbc) for z, atoms in zip(numbers, X)])
+    return np.array(
+        [len(z) == 1 and not np.any(atoms.pbc) for z, atoms in zip(numbers, X, strict=True)]
+    )
 
 
 def _numbers(X):

@@ -48,7 +48,9 @@ def labels_of_calculators(structures: Structures) -> tuple[list[Any], list[Any],
     if problems:
         raise LabelError(summarize(problems, len(structures)))
     _tell_of_others(structures, labels)
-    energy, free, forces, stress = map(list, zip(*labels)) if labels else ([], [], [], [])
+    energy, free, forces, stress = (
+        map(list, zip(*labels, strict=True)) if labels else ([], [], [], [])
+    )
     has_forces = any(f is not None for f in forces)
     energy = one_kind_of_energy(energy, free, has_forces)
     return energy, forces, without_empty_stress(structures, stress)

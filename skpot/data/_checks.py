@@ -147,7 +147,7 @@ def check_pair_distances(
         return
     problems = {}
     centers = np.searchsorted(pair_start, close, side="right") - 1
-    for pair, center in zip(close, centers):
+    for pair, center in zip(close, centers, strict=True):
         i = int(np.searchsorted(offsets, center, side="right") - 1)
         first, second = center - offsets[i], pair_neighbor[pair] - offsets[i]
         problems.setdefault(i, _close_text(first, second, distances[pair]))

@@ -425,7 +425,7 @@ def _plain(value):
 def _joined_blocks(parts, edges):
     """Return blocks and penalties of parts side by side; later ones of a name get numbers."""
     blocks, penalties = {}, {}
-    for part, edge in zip(parts, edges.tolist(), strict=False):
+    for part, edge in zip(parts, edges[:-1].tolist(), strict=True):
         for name, columns in part.blocks.items():
             begin, end, _ = columns.indices(part.shape[1])
             unique, count = name, 1

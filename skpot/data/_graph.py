@@ -68,7 +68,9 @@ class NeighborGraph:
         return cls(
             Pairs(
                 join_offsets([g.pairs.start for g in graphs], pairs),
-                np.concatenate([g.pairs.neighbor + a for g, a in zip(graphs, atoms, strict=False)]),
+                np.concatenate(
+                    [g.pairs.neighbor + a for g, a in zip(graphs, atoms[:-1], strict=True)]
+                ),
                 np.concatenate([g.pairs.vector for g in graphs]),
             ),
             join_offsets([g.offsets for g in graphs], atoms),
@@ -85,6 +87,6 @@ def rows_of(structures: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray
 
 
 def join_offsets(parts: Sequence[IntArray], shifts: Sequence[int] | IntArray) -> IntArray:
-    """Join offset arrays that each start at 0 into one."""
-    ends = [part[1:] + shift for part, shift in zip(parts, shifts, strict=False)]
+    """Join offset arrays that each start at 0; `shifts` has where each begins, and the end."""
+    ends = [part[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
     return np.concatenate([np.zeros(1, dtype=np.int64), *ends])

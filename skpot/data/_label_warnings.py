@@ -187,7 +187,7 @@ def warn_about_other_units(frames: Structures) -> None:
 def warn_about_fixed_atoms(frames: Structures, forces: list[Any]) -> None:
     """Warn of zero forces on fixed atoms only: constraints make these, and they are no labels."""
     found = []
-    for i, (atoms, array) in enumerate(zip(frames, forces, strict=False)):
+    for i, (atoms, array) in enumerate(zip(frames, forces, strict=True)):
         parts = [np.ravel(c.index) for c in atoms.constraints if hasattr(c, "index")]
         if parts and array is not None and len(array) == len(atoms):
             zero = np.flatnonzero(~array.any(axis=1))

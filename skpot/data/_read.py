@@ -137,7 +137,8 @@ def read(
     report = labels.report()
     _warn_about_unused(report)
     warn_about_other_units(frames)
-    warn_about_fixed_atoms(frames, targets.forces or [])
+    if targets.forces is not None:
+        warn_about_fixed_atoms(frames, targets.forces)
     X = [without_calculator(atoms) for atoms in frames]
     return (X, targets, report) if return_report else (X, targets)
 

@@ -79,7 +79,7 @@ class StoredJacobian:
         environments = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
         block = JacobianBlock(
             join_offsets([chain.block.start for chain in chains], rows),
-            np.concatenate([c.block.atom + a for c, a in zip(chains, atoms, strict=False)]),
+            np.concatenate([c.block.atom + a for c, a in zip(chains, atoms[:-1], strict=True)]),
             np.concatenate([chain.block.values for chain in chains]),
             np.concatenate([chain.block.strain for chain in chains]),
         )

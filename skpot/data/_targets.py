@@ -306,7 +306,7 @@ class Targets(NDArrayOperatorsMixin):
         """List of (n_atoms, 3) arrays, None where missing; None if no structure has forces."""
         if not len(self.forces_flat):
             return None
-        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:])
+        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:], strict=True)
         return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property
@@ -314,7 +314,7 @@ class Targets(NDArrayOperatorsMixin):
         """List of (n_atoms,) arrays, None where there are no forces; None if none is given."""
         if self.sigma_forces_flat is None:
             return None
-        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:])
+        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:], strict=True)
         return [self.sigma_forces_flat[a:b] if b > a else None for a, b in bounds]
 
     @property

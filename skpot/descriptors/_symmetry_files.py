@@ -73,6 +73,7 @@ def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunctio
             centre,
             cutoff=cutoff,
             cutoff_function="cosine",
+            # The file has a third coefficient for every kind; that of G2 means nothing.
             **dict(zip(names, coefficients, strict=False)),
         )
 
@@ -181,6 +182,7 @@ def _n2p2_function(words, length):
         "12": ("eta", "shift", "cutoff"),
         "13": ("eta", "shift", "lambda_", "zeta", "cutoff"),
     }[kind]
+    # The last words may be left out; how many there may be has been checked above.
     fields = dict(zip(names, values, strict=False))
     fields["eta"] /= length**2
     for name in ("shift", "cutoff"):

@@ -349,7 +349,8 @@ def _test_sets(cv, features, labels, groups):
     for test in tests:
         seen[test] += 1
     whole = all(
-        len(np.arange(n)[train]) == n - len(test) for (train, _), test in zip(splits, tests)
+        len(np.arange(n)[train]) == n - len(test)
+        for (train, _), test in zip(splits, tests, strict=True)
     )
     if (seen != 1).any() or not whole or len(tests) < 2:
         odd = np.flatnonzero(seen != 1)

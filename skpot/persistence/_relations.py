@@ -247,7 +247,9 @@ def _functionals(model, dims):
     labels = len(model.energy) + 3 * len(model.atoms) + 6 * len(model.stress)
     edges = np.cumsum([0, len(model.energy), 3 * len(model.atoms), 6 * len(model.stress)])
     found = [(part.start, part.stop) for part in model.parts]
-    return labels == dims["R"] and found == list(zip(edges[:-1].tolist(), edges[1:].tolist()))
+    return labels == dims["R"] and found == list(
+        zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    )
 
 
 def _within(index, limit):

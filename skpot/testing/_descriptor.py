@@ -162,7 +162,7 @@ def _check_push_forward(fitted, structures, features, rng, rtol):
     moves = rng.normal(size=(len(features.numbers), 3)), rng.normal(size=(len(features), 6))
     change = features.push_forward(*moves)
     forward = [np.sum(g * change)]
-    backward = [-np.sum(a * b) for a, b in zip(features.pull_back(g), moves)]
+    backward = [-np.sum(a * b) for a, b in zip(features.pull_back(g), moves, strict=True)]
     scale = np.abs(g * change).sum()
     compare("push-forward", forward, [sum(backward)], rtol=EXACT, scale=scale)
 
@@ -274,7 +274,9 @@ def _check_threads(fitted, structures, features, rng, rtol):
         other = fitted.transform(structures)
         return other.values, *other.pull_back(g)
 
-    for name, serial, parallel in zip(("features", "forces", "virials"), serially(run), run()):
+    for name, serial, parallel in zip(
+        ("features", "forces", "virials"), serially(run), run(), strict=True
+    ):
         compare(f"{name} on one thread", serial, parallel, rtol=EXACT, atol=EXACT)
 
 
@@ -286,7 +288,7 @@ def _check_copies(fitted, structures, features, rng, rtol):
     for name, other in {"pickle": loaded, "clone": cloned, "second call": again}.items():
         assert np.array_equal(other.values, features.values), f"{name} gives other features"
     thawed = pickle.loads(pickle.dumps(features))
-    for mine, other in zip(features.pull_back(g), thawed.pull_back(g)):
+    for mine, other in zip(features.pull_back(g), thawed.pull_back(g), strict=True):
         assert np.array_equal(mine, other), "pickled features have other derivatives"
 
 

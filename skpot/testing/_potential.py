@@ -108,7 +108,7 @@ def _compare_all(what, actual, expected, order=slice(None), rtol=EXACT):
     energy = expected.energy[chosen]
     compare(f"energies {what}", actual.energy, energy, rtol=rtol, scale=expected.scale)
     if expected.forces is not None:
-        for mine, s in zip(actual.forces, chosen):
+        for mine, s in zip(actual.forces, chosen, strict=True):
             compare(f"forces {what}", mine, expected.forces[s], rtol=rtol, atol=rtol)
     if expected.stress is not None:
         finite = np.isfinite(expected.stress[chosen])

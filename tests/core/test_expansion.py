@@ -39,7 +39,7 @@ def _term(rng, profile, centred, counts, n, vectors, kind, begin=0):
     a, constant, offset = np.zeros((3, first[-1]))
     origin, shift = 0.3 * rng.normal(size=(2, len(counts), n))
     own = []
-    for z, (lo, count) in enumerate(zip(first, counts, strict=False)):
+    for z, (lo, count) in enumerate(zip(first[:-1], counts, strict=True)):
         rows = slice(lo, lo + count)
         q[rows], a[rows] = rng.normal(size=(count, n)) / np.sqrt(n), rng.normal(size=count)
         v[rows] = rng.normal(size=(count, n)) if vectors else 0.0

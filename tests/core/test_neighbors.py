@@ -34,9 +34,9 @@ def as_dict(structure, cutoff):
     """Return {(i, j, shift): vector}; no pair may come twice, rows must belong to their atom."""
     (start, neighbor, vector), shift, _ = find([structure], cutoff)
     first = np.repeat(np.arange(len(structure[0])), np.diff(start))
-    keys = list(zip(first.tolist(), neighbor.tolist(), map(tuple, shift.tolist())))
+    keys = list(zip(first.tolist(), neighbor.tolist(), map(tuple, shift.tolist()), strict=True))
     assert len(set(keys)) == len(keys)
-    return dict(zip(keys, vector))
+    return dict(zip(keys, vector, strict=True))
 
 
 def check(structure, cutoff, atol=1e-13):
@@ -73,8 +73,8 @@ def test_cells_of_many_bins_against_vesin(pbc):
     first, second, shift, vector = vesin.NeighborList(cutoff=3.7, full_list=True).compute(
         points=positions, box=cell, periodic=[bool(p) for p in pbc], quantities="ijSD"
     )
-    keys = zip(first.tolist(), second.tolist(), map(tuple, shift.tolist()))
-    expected = dict(zip(keys, vector))
+    keys = zip(first.tolist(), second.tolist(), map(tuple, shift.tolist()), strict=True)
+    expected = dict(zip(keys, vector, strict=True))
     mine = as_dict((positions, cell, pbc), 3.7)
     assert len(mine) > 1000 and mine.keys() == expected.keys()
     keys = list(mine)
@@ -192,7 +192,7 @@ def test_positions_out_of_all_bounds_and_flat_cells_are_told_before_the_search()
         (good[0] + 0.1, np.full((3, 3), np.nan), good[2]),
         good,
     ]
-    positions, cells, pbc = (np.array(c) for c in zip(*cases))
+    positions, cells, pbc = (np.array(c) for c in zip(*cases, strict=True))
     n = survey(positions[:, 0], cells, pbc, np.arange(len(cases) + 1), 4.0).n_points
     assert np.isnan(n).tolist() == [True] * 7 + [False]
     flat[2, 2] = 1e-5

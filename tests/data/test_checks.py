@@ -31,7 +31,7 @@ def sound():
 def test_sound_structures_come_back():
     X = sound()
     checked = check_structures(X)
-    assert all(a is b for a, b in zip(X, checked)) and isinstance(checked, list)
+    assert all(a is b for a, b in zip(X, checked, strict=True)) and isinstance(checked, list)
 
 
 def test_any_sequence_will_do(tmp_path):

@@ -99,7 +99,7 @@ def test_selection_equals_the_graph_of_the_selection():
     whole = as_batch(structures).neighbors(3.5).take(order)
     part = as_batch([structures[s] for s in order]).neighbors(3.5)
     assert np.array_equal(whole.offsets, part.offsets)
-    for mine, other in zip(whole.pairs, part.pairs):
+    for mine, other in zip(whole.pairs, part.pairs, strict=True):
         assert np.array_equal(mine, other)
 
 

@@ -144,7 +144,7 @@ def test_unlabelled_files(tmp_path):
 )
 def test_one_kind_of_energy_throughout(tmp_path, free, forces, expected, warns):
     frames = []
-    for energy, other in zip([-1.0, -2.0], free):
+    for energy, other in zip([-1.0, -2.0], free, strict=True):
         results = {"energy": energy}
         if other is not None:
             results["free_energy"] = other

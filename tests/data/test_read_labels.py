@@ -28,7 +28,7 @@ def text(header="", forces=None, cell=CELL):
     columns = "species:S:1:pos:R:3" + (f":{forces}:R:3" if forces else "")
     rows = [["Si", 0, 0, 0], ["Si", 2.3, 0, 0]]
     if forces:
-        rows = [row + list(f) for row, f in zip(rows, FORCES)]
+        rows = [row + list(f) for row, f in zip(rows, FORCES, strict=True)]
     lines = ["2", f"{cell} Properties={columns} {header}"]
     return "\n".join(lines + [" ".join(map(str, row)) for row in rows]) + "\n"
 

@@ -92,7 +92,7 @@ def test_absent_blocks_are_none():
 
 
 def test_parts_give_the_whole_again(y):
-    energy = [e if has else None for e, has in zip(y.energy, y.has_energy)]
+    energy = [e if has else None for e, has in zip(y.energy, y.has_energy, strict=True)]
     assert same(Targets(energy, y.forces, y.stress), y)
     assert same(Targets(y), y)
     assert not Targets(y, forces=[None] * 5).has_forces.any()

@@ -29,10 +29,10 @@ def parts(data):
 
 
 def test_counts_and_shapes(name, data):
-    for (X, y, groups), minimum in zip(parts(data), MINIMUM[name]):
+    for (X, y, groups), minimum in zip(parts(data), MINIMUM[name], strict=True):
         assert len(X) == len(y) == len(groups) >= minimum
         assert groups.dtype.kind == "U"
-        for atoms, forces in zip(X, y.forces):
+        for atoms, forces in zip(X, y.forces, strict=True):
             assert forces.shape == (len(atoms), 3)
         assert [atoms.info["group"] for atoms in X] == list(groups)
         assert all(atoms.info["config_type"] for atoms in X)
@@ -91,13 +91,13 @@ def test_isolated_atoms_are_in_the_train_part(name, data):
 def test_everything_is_bound(data):
     atom = {
         atoms.get_chemical_symbols()[0]: energy
-        for atoms, energy in zip(data.X, data.y.energy)
+        for atoms, energy in zip(data.X, data.y.energy, strict=True)
         if len(atoms) == 1
     }
     for X, y, _ in parts(data):
         binding = [
             (energy - sum(atom[s] for s in atoms.get_chemical_symbols())) / len(atoms)
-            for atoms, energy in zip(X, y.energy)
+            for atoms, energy in zip(X, y.energy, strict=True)
             if len(atoms) > 1
         ]
         assert -6 < min(binding)

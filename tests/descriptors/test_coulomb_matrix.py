@@ -22,14 +22,14 @@ def molecules():
 
 def test_matrix_elements(molecules):
     features = CoulombMatrix("none").fit_transform(molecules)
-    for atoms, row in zip(molecules, features.values):
+    for atoms, row in zip(molecules, features.values, strict=True):
         expected = np.array(coulomb_matrix(atoms.numbers, atoms.positions, 9))
         np.testing.assert_allclose(row, expected[np.triu_indices(9)], rtol=1e-13)
 
 
 def test_eigenvalues(molecules):
     features = CoulombMatrix(n_atoms_max=10).fit_transform(molecules)
-    for atoms, row in zip(molecules, features.values):
+    for atoms, row in zip(molecules, features.values, strict=True):
         n = len(atoms)
         expected = eigenvalues(coulomb_matrix(atoms.numbers, atoms.positions, n))
         np.testing.assert_allclose(row[:n], expected, rtol=1e-12, atol=1e-12)

@@ -178,7 +178,9 @@ def test_two_length_scales():
     assert np.array_equal(joined.values, np.hstack([f.values for f in separate]))
     g = np.random.default_rng(0).normal(size=joined.values.shape)
     cut = separate[0].values.shape[1]
-    expected = [f.pull_back(part)[0] for f, part in zip(separate, (g[:, :cut], g[:, cut:]))]
+    expected = [
+        f.pull_back(part)[0] for f, part in zip(separate, (g[:, :cut], g[:, cut:]), strict=True)
+    ]
     np.testing.assert_allclose(joined.pull_back(g)[0], sum(expected), atol=1e-12)
     names = union.get_feature_names_out()
     assert len(set(names)) == len(names) == joined.values.shape[1]

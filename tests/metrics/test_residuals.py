@@ -58,7 +58,7 @@ def test_by_hand():
     assert forces["whitened_rmse"] == pytest.approx(forces["rmse"] / 0.5)
     assert (energy["count"], forces["count"], stress["count"]) == (3, 6, 2)
     hydrogen = np.concatenate([f[atoms.numbers == 1] for f, atoms in zip(
-        [x - y for x, y in zip(a.forces[:3], b.forces[:3], strict=True)], X, strict=False
+        [x - y for x, y in zip(a.forces[:3], b.forces[:3], strict=True)], X[:3], strict=True
     )])  # fmt: skip
     record = find(records, by="species", part="H")
     assert record["rmse"] == pytest.approx(np.sqrt(np.mean(hydrogen**2)))

@@ -182,7 +182,7 @@ for path in sys.argv[2:]:
 
 def test_bombs_are_refused_before_they_take_memory(files, tmp_path):
     paths = [tmp_path / f"{bomb.__name__}.skops" for bomb in BOMBS]
-    for bomb, path in zip(BOMBS, paths):
+    for bomb, path in zip(BOMBS, paths, strict=True):
         bomb(path, damage.members(files["sparse"]))
     command = [sys.executable, "-c", MEASURE, files["sparse"], *paths]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

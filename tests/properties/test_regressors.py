@@ -56,12 +56,12 @@ def check_forces(model, X, seed):
     energies = []
     for step in (STEP, -STEP, STEP / 2, -STEP / 2):
         moved = [atoms.copy() for atoms in X]
-        for atoms, direction in zip(moved, along):
+        for atoms, direction in zip(moved, along, strict=True):
             atoms.positions += step * direction
         energies.append(model.predict(moved).energy)
     slope = (energies[2] - energies[3]) / STEP
     spread = np.abs(slope - (energies[0] - energies[1]) / (2 * STEP))
-    expected = np.array([-(f * a).sum() for f, a in zip(y.forces, along)])
+    expected = np.array([-(f * a).sum() for f, a in zip(y.forces, along, strict=True)])
     rounding = 1e-11 * np.abs(y.energy).max() / STEP
     scale = 1e-6 * (np.abs(expected) + np.abs(y.forces_flat).max())
     assert (np.abs(slope - expected) <= scale + 10 * spread + rounding).all()

@@ -18,11 +18,14 @@ def naive_rarity(features, width, sharpness):
     for i in range(len(x)):
         alike = [j for j in range(len(x)) if species[j] == species[i]]
         terms = [
-            math.exp(-sum((a - b) ** 2 for a, b in zip(x[i], x[j])) / (2 * width**2 * x.shape[1]))
+            math.exp(
+                -sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True))
+                / (2 * width**2 * x.shape[1])
+            )
             for j in alike
         ]
         rarity.append((sum(terms) / len(alike)) ** -sharpness)
-    pairs = zip(features.offsets[:-1], features.offsets[1:])
+    pairs = zip(features.offsets[:-1], features.offsets[1:], strict=True)
     weight = np.array([np.mean(rarity[a:b]) for a, b in pairs])
     return weight / weight.mean()
 

@@ -220,4 +220,6 @@ def test_sample_structures_hold_every_species_and_keep_their_distance():
             distances = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)]
             assert distances.min() > 1.4
     again = sample_structures(["Si"], random_state=3)
-    assert all(a == b for a, b in zip(again, sample_structures(["Si"], random_state=3)))
+    assert all(
+        a == b for a, b in zip(again, sample_structures(["Si"], random_state=3), strict=True)
+    )

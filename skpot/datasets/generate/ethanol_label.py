@@ -26,7 +26,7 @@ ATOM_SPIN = {"H": 1, "C": 2, "O": 2}  # unpaired electrons of the ground state
 def solve(atoms, spin=0):
     """Return a converged Kohn-Sham object, or None if it did not converge."""
     mol = gto.M(
-        atom=list(zip(atoms.get_chemical_symbols(), atoms.positions)),
+        atom=list(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)),
         basis="def2-svp",
         spin=spin,
         verbose=0,

@@ -69,7 +69,9 @@ class Domain:
         start = np.concatenate([[0], np.cumsum(counts)])
         neighbor = np.empty(start[-1], dtype=np.int32)
         to = neighbor.ctypes.data
-        for source, begin, n in zip(addresses.tolist(), start.tolist(), counts.tolist()):
+        for source, begin, n in zip(
+            addresses.tolist(), start[:-1].tolist(), counts.tolist(), strict=True
+        ):
             memmove(to + 4 * begin, source, 4 * n)
         neighbor &= _NEIGHBOR_MASK
         return Pairs(start, neighbor.astype(np.int64), np.empty((0, 3)))
@@ -132,7 +134,9 @@ class GhostForces:
         self._n_sums = len(own) + len(foreign)
         if comm is not None:
             bounds = np.searchsorted(rank_of, np.arange(comm.size + 1))
-            asked = comm.alltoall([foreign[a:b] for a, b in zip(bounds[:-1], bounds[1:])])
+            asked = comm.alltoall(
+                [foreign[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+            )
             self._sent = 3 * np.diff(bounds), 3 * bounds[:-1]
             counts = np.array([len(tags) for tags in asked])
             self._received = 3 * counts, 3 * np.concatenate([[0], np.cumsum(counts)[:-1]])

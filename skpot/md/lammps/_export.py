@@ -59,7 +59,7 @@ def export(model, path, cpu="host", grades=False):
         potential.potential,
         potential.cutoff,
         potential.species.tolist(),
-        ["" if u else SYMBOLS[z] for z, u in zip(potential.species, unknown)],
+        ["" if u else SYMBOLS[z] for z, u in zip(potential.species, unknown, strict=True)],
         f"skpot {__version__}, {_outline(model)}, compiled for {aot.processor(cpu)}",
     )
     if potential.graded is not None:

@@ -99,7 +99,7 @@ def prepare(folder, atoms, symbols):
         low = origin[axis]
         lines.append(f"{low:.17g} {low + cell[axis, axis]:.17g} {name}lo {name}hi")
     lines += [f"{cell[1, 0]:.17g} {cell[2, 0]:.17g} {cell[2, 1]:.17g} xy xz yz", "", "Atoms", ""]
-    for i, (symbol, r) in enumerate(zip(atoms.symbols, atoms.positions)):
+    for i, (symbol, r) in enumerate(zip(atoms.symbols, atoms.positions, strict=True)):
         lines.append(f"{i + 1} {symbols.index(symbol) + 1} {r[0]:.17g} {r[1]:.17g} {r[2]:.17g}")
     (folder / "data.txt").write_text("\n".join([*lines, ""]))
     boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
@@ -131,7 +131,7 @@ def _thermo(output):
             break
         elif names and fields[0].isdigit():  # not a message in between
             rows.append([float(x) for x in fields])
-    return dict(zip(names, np.array(rows).T))
+    return dict(zip(names, np.array(rows).T, strict=True))
 
 
 def _frames(path, n_atoms):

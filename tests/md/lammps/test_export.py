@@ -26,7 +26,7 @@ def exported(tmp_path_factory):
     crystals = [rattled(oxide(), seed) for seed in range(3)]
     meaningless = [rng.normal(size=(len(atoms), 3)) for atoms in crystals]
     labels = np.concatenate([y[:20], skpot.Targets(rng.normal(size=3), meaningless)])
-    e0 = dict(zip("HCO", y.energy[:3])) | {"Si": -5.0}
+    e0 = dict(zip("HCO", y.energy[:3], strict=True)) | {"Si": -5.0}
     soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
     model = make_pipeline(soap, skpot.SparseGPR(n_sparse=90, e0=e0)).fit(
         [*X[:20], *crystals], labels
