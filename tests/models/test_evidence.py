@@ -194,7 +194,12 @@ def test_is_the_model_of_what_was_chosen(silicon):
 
     alike()
     a, b = (m.leave_one_out(features[first], y[first]) for m in (model, plain))
-    np.testing.assert_allclose(a.forces_flat, b.forces_flat, atol=1e-6)
+    # Errors of the fit are solved for with 1 - A (R^T R)^-1 A^T of each structure. The factor R
+    # is known to the rounding of a sum over all labels, R^-T A^T to the condition of R times
+    # that, and the largest leverage among these structures, 0.9996, leaves 1 / 2300 of it.
+    n_labels = 16 + y[first].forces_flat.size + 6 * 16
+    rounding = n_labels * np.finfo(float).eps * np.linalg.cond(model.posterior_factor_)
+    np.testing.assert_allclose(a.forces_flat, b.forces_flat, atol=2300 * rounding)
     for m in (model, plain):
         m.partial_fit(features[rest], y[rest])
     alike()
