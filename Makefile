@@ -1,26 +1,52 @@
 # `make demo` and `make test` work on a machine with nothing but python3 (>= 3.11) and make.
 
 PYTHON ?= python3
-VENV := .venv
+# An interpreter that is named has an environment of its own: make test PYTHON=python3.12
+VERSION := $(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c \
+	'import sys; print("%d.%d" % sys.version_info[:2])'))
+VENV := .venv$(VERSION)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 # Two pytest workers; numba may use two threads where a test asks for them, BLAS stays serial.
 TEST_ENV := NUMBA_NUM_THREADS=2 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	OMP_WAIT_POLICY=passive MPLBACKEND=Agg
+PYTEST := python -m pytest -q -n 2
 
-.PHONY: demo test lint format clean
+# What is most likely to notice another version of Python or of a library, in few minutes.
+QUICK := tests/data tests/kernels tests/solvers tests/selection tests/metrics
+
+# Files that people write, the names of which end in 0 bytes for `xargs`.
+FILES := git ls-files -z --
+TEXT := $(FILES) ':!*.gz' ':!*.png' ':!*.xyz' ':!*.ipynb'
+
+.PHONY: demo test test-quick test-oldest lint format clean
 
 demo: $(VENV)/.stamp-demo
 	$(BIN)/skpot demo --out demo
 
 test: $(VENV)/.stamp-test
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(TEST_ENV) $(BIN)/$(PYTEST) $(ARGS)
+
+test-quick: $(VENV)/.stamp-test
+	$(TEST_ENV) $(BIN)/$(PYTEST) $(QUICK) $(ARGS)
+
+# The same tests with the oldest versions that pyproject.toml allows.
+test-oldest: .venv-oldest/.stamp-test
+	$(TEST_ENV) .venv-oldest/bin/$(PYTEST) $(QUICK) $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(TEXT) | xargs -0 $(BIN)/codespell
+	$(TEXT) | xargs -0 $(BIN)/trailing-whitespace-fixer
+	$(TEXT) | xargs -0 $(BIN)/end-of-file-fixer
+	$(FILES) | xargs -0 $(BIN)/check-added-large-files --enforce-all --maxkb=3000
+	$(FILES) | xargs -0 $(BIN)/check-merge-conflict --assume-in-merge
+	$(FILES) '*.toml' | xargs -0 $(BIN)/check-toml
+	$(FILES) '*.yaml' | xargs -0 $(BIN)/check-yaml
 
 format: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix .
@@ -28,7 +54,8 @@ format: $(VENV)/.stamp-test
 
 # Deletes only what this file and the tools it calls create.
 clean:
-	rm -rf $(VENV) demo build dist skpot.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-3.* .venv-oldest demo build dist skpot.egg-info
+	rm -rf .pytest_cache .ruff_cache .import_linter_cache
 	find skpot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
@@ -46,4 +73,12 @@ $(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
 $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 	@echo "installing skpot and its test tools into $(VENV) ..."
 	@$(PIP) install -e '.[test]'
+	@touch $@
+
+.venv-oldest/.stamp-test: pyproject.toml
+	@echo "installing the oldest versions that skpot supports into .venv-oldest ..."
+	@$(PYTHON) -m venv --clear .venv-oldest
+	@.venv-oldest/bin/python -m pip -qq --disable-pip-version-check install uv
+	@.venv-oldest/bin/uv pip install -q --python .venv-oldest/bin/python \
+		--resolution lowest-direct -e '.[test]'
 	@touch $@

@@ -17,7 +17,8 @@ def tracked_files():
         listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
         paths = [ROOT / name for name in listing.decode().split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
-        paths = [p for p in ROOT.rglob("*") if not {".venv", "__pycache__"} & set(p.parts)]
+        made = (".venv", "__pycache__")
+        paths = [p for p in ROOT.rglob("*") if not any(s.startswith(made) for s in p.parts)]
     return sorted(p for p in paths if p.is_file())
 
 
