@@ -78,7 +78,7 @@ def test_truncated_files(files, tmp_path, kept):
 
 @pytest.mark.parametrize(
     "seal",
-    [b"", b"[]", b"{", b'{"format": 2}', b'{"format": null}', b" " * 5000, b"\xff", b"[" * 4000],
+    [b"", b"[]", b"{", b'{"format": 3}', b'{"format": null}', b" " * 5000, b"\xff", b"[" * 4000],
 )
 def test_damaged_seals(files, tmp_path, seal):
     content = damage.members(files["sparse"]) | {SEAL: seal}

@@ -170,7 +170,7 @@ def test_other_files(model, path):
 
 def test_newer_formats_are_refused(path):
     write(path, file_format=FORMAT + 1, version="9.1.0")
-    with pytest.raises(ValueError, match="format 3, written by skpot 9.1.0.*skpot>=9.1.0"):
+    with pytest.raises(ValueError, match="format 4, written by skpot 9.1.0.*skpot>=9.1.0"):
         load(path)
 
 
