@@ -27,6 +27,8 @@ def jacobian_of(transformer: Any) -> RowJacobian | None:
 def register_jacobian(transformer_type: type, factory: Callable[..., Any]) -> None:
     """Teach `PerAtom` the derivative of a nonlinear transformer.
 
+    Transformers that are linear may also be compiled, see `skpot.lowering.register_step`.
+
     Parameters
     ----------
     transformer_type : type

@@ -19,6 +19,8 @@ from ._jacobians import jacobian_of
 if TYPE_CHECKING:
     from typing import Any
 
+    from skpot.typing import FloatArray
+
 _AFFINE_TOLERANCE, _SINGLE_TOLERANCE = 1e-8, 1e-5  # the latter if single precision comes out
 _BLOCK_BYTES = 8e6  # rows put through a transformer at a time while its derivative is found out
 
@@ -70,7 +72,7 @@ class RowTransformer(FeatureStep):
         """Fit a copy of the transformer and find its derivative."""
         rows = np.asarray(rows, dtype=float)  # single precision hides what is affine
         self.transformer_ = self._fit_transformer(rows, *labels)
-        self.n_features_out_ = self._apply(rows[:1]).shape[1]
+        self.n_features_out_ = self.apply_to_rows(rows[:1]).shape[1]
         self.matrix_ = self.columns_ = None
         derivative = jacobian_of(self.transformer_)
         if derivative is not None:
@@ -85,7 +87,7 @@ class RowTransformer(FeatureStep):
     def _transformed(self, features):
         """Return the features after the transformer."""
         rows, chain = features.values, features.derivatives
-        values = np.ascontiguousarray(self._apply(rows))
+        values = np.ascontiguousarray(self.apply_to_rows(rows))
         if chain is None:
             pass
         elif self.columns_ is not None:
@@ -115,14 +117,15 @@ class RowTransformer(FeatureStep):
         if self.columns_ is not None:
             return (self.columns_,), True
         if self.matrix_ is not None:
-            constant = self._apply(zero)
+            constant = self.apply_to_rows(zero)
             return (self.matrix_, constant), not constant.any()
         try:
-            return (joblib.hash(self.transformer_),), not self._apply(zero).any()
+            return (joblib.hash(self.transformer_),), not self.apply_to_rows(zero).any()
         except ValueError:  # a row of zeros is not in its range
             return (joblib.hash(self.transformer_),), False
 
-    def _apply(self, rows):
+    def apply_to_rows(self, rows: FloatArray) -> FloatArray:
+        """Return what the fitted transformer makes of rows, an array (n_rows, n_features_out)."""
         return np.asarray(self._raw(rows), dtype=float)
 
     def _raw(self, rows):
@@ -145,7 +148,7 @@ class RowTransformer(FeatureStep):
             return None
         columns = np.flatnonzero(self.transformer_.get_support())
         sample = rows[:100]
-        same = np.array_equal(self._apply(sample), sample[:, columns])
+        same = np.array_equal(self.apply_to_rows(sample), sample[:, columns])
         return columns if same else None
 
     def _affine_part(self, rows):
@@ -153,23 +156,23 @@ class RowTransformer(FeatureStep):
         origin = rows.mean(axis=0)
         scale = float(np.abs(rows - origin).max()) or 1.0
         try:
-            constant = self._apply(origin[None])[0]
+            constant = self.apply_to_rows(origin[None])[0]
             if len(constant) == len(origin):
-                factors = (self._apply(origin[None] + scale)[0] - constant) / scale
+                factors = (self.apply_to_rows(origin[None] + scale)[0] - constant) / scale
                 if self._agrees(rows, origin, scale, constant, lambda x: x * factors):
                     return factors
             matrix = np.empty((len(origin), len(constant)))
             for part in _blocks(len(origin), 8 * max(matrix.shape)):
                 probes = np.tile(origin, (part.stop - part.start, 1))
                 probes[np.arange(len(probes)), np.arange(part.start, part.stop)] += scale
-                matrix[part] = (self._apply(probes) - constant) / scale
+                matrix[part] = (self.apply_to_rows(probes) - constant) / scale
             if self._agrees(rows, origin, scale, constant, lambda x: x @ matrix):
                 return matrix
         except ValueError:  # a probe outside of what the transformer takes
             pass
         name = type(self.transformer_).__name__
         parts = _blocks(len(rows), 8 * rows.shape[1])
-        if not all(np.isfinite(self._apply(rows[part])).all() for part in parts):
+        if not all(np.isfinite(self.apply_to_rows(rows[part])).all() for part in parts):
             raise InputError(f"{name} makes NaN or infinite numbers of these features.")
         raise InputTypeError(
             f"{name} is not an affine map of the rows, so its derivative is unknown. Register "
@@ -188,7 +191,7 @@ class RowTransformer(FeatureStep):
         size = 1.0  # of the values, but tolerances are not finer than those of unit scale
         for block in blocks:
             expected = constant + linear(block - origin)
-            error = np.abs(self._apply(block) - expected).max()  # NaN must not be lost
+            error = np.abs(self.apply_to_rows(block) - expected).max()  # NaN must not be lost
             size = max(size, float(np.abs(expected).max()))
             if not error <= tolerance * size:
                 return False

@@ -242,10 +242,24 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         self._species_index(batch)  # refuses with the index in X, not in what the cache lacks
         return self._compute_cached(batch)
 
+    def tables(self) -> Any:
+        """Return what the compiled functions need to know of the fitted descriptor.
+
+        Returns
+        -------
+        NamedTuple
+            Its type says which functions these are, see `skpot.core.centres`.
+        """
+        return checked(self._tables(), len(self.species_), self.n_features_out_)
+
+    def radius(self) -> float:
+        """Return how far neighbors matter to the fitted descriptor, in Å."""
+        return self._radius()
+
     def _compute(self, batch):
         species = self._species_index(batch)
-        tables = checked(self._tables(), len(self.species_), self.n_features_out_)
-        chain = self._derivatives(batch.neighbors(self._radius()), species, tables)
+        tables = self.tables()  # before the radius, which may be read from arrays it checks
+        chain = self._derivatives(batch.neighbors(self.radius()), species, tables)
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype_)
         chain.fill(values)
         blocks = {self._block: slice(None)}

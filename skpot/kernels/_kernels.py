@@ -229,7 +229,7 @@ class _Distance(_Leaf):
             return None
         return tuple((1.0 / np.square(np.asarray(self.length_scale, dtype=float))).tolist())
 
-    def _inverse(self):
+    def inverse_square_length(self) -> float:
         """Return what is left to divide w by: a single length is no matter of the similarity."""
         return 1.0 / float(self.length_scale) ** 2 if np.ndim(self.length_scale) == 0 else 1.0
 
@@ -282,7 +282,7 @@ class RBF(_Distance):
         self.variance_bounds = variance_bounds
 
     def _profile(self, w, out):
-        gauss_profile(w, self._inverse(), float(self.variance), out)
+        gauss_profile(w, self.inverse_square_length(), float(self.variance), out)
 
 
 class Matern(_Distance):
@@ -349,9 +349,9 @@ class Matern(_Distance):
 
     def _profile(self, w, out):
         if np.isinf(self.nu):
-            gauss_profile(w, self._inverse(), float(self.variance), out)
+            gauss_profile(w, self.inverse_square_length(), float(self.variance), out)
         else:
-            matern_profile(w, int(self.nu), self._inverse(), float(self.variance), out)
+            matern_profile(w, int(self.nu), self.inverse_square_length(), float(self.variance), out)
 
 
 class _Identity(CovarianceFunction):

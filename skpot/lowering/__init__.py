@@ -9,13 +9,17 @@ from ._compiled import (
     predict_with,
     transformed,
 )
+from ._feature_trees import FeatureTree
+from ._steps import register_step
 
 __all__ = [
     "CompiledPotential",
     "Errors",
+    "FeatureTree",
     "compile",
     "evaluation_by_steps",
     "fitted_pipeline",
     "predict_with",
+    "register_step",
     "transformed",
 ]

@@ -1,6 +1,5 @@
 """Fitted pipelines as one function from pairs to energies and pair gradients."""
 
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +14,15 @@ from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import StructureBatch, Targets, as_batch, summarize
 from ..data.elements import SYMBOLS
-from ..data.origin import refuse_other_origin
 from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
-from ._expansions import expansion_of, require_form
-from ._feature_trees import mapped_tree, origin_of, require_width
-from ._leverages import graded
+from ._expansions import expansion_of
+from ._leverages import graded, sparse_model
+from ._origins import refuse_steps_fitted_apart
 from ._reductions import folded, trimmed
+from ._regressors import lower_regressor
+from ._steps import lower_steps, require_width
 from ._tables import check_tables, checked_pairs, checked_species, integers
-from ._uncoupled import split_coupling, uncoupled
+from ._uncoupled import uncoupled
 
 
 def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
@@ -85,41 +85,44 @@ def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
         )
     pipeline = fitted_pipeline(model)
     regressor = _thawed(pipeline[-1])
-    steps = [_thawed(step) for _, step in pipeline.steps[:-1]]
-    refuse_other_origin(regressor, SimpleNamespace(origin=origin_of(steps)))
-    steps, coupling = split_coupling(steps)
-    tree = mapped_tree(steps)
-    require_form(regressor)
-    if coupling is not None:
-        require_width(coupling, tree.width)
-    require_width(regressor, tree.width if coupling is None else coupling.n_features_out_)
-    if coupling is not None:
-        if grades:
-            raise NotCompilableError(
-                "extrapolation grades of coupled species have no compiled form."
-            )
-        regressor = uncoupled(coupling, regressor)
+    steps = [step for _, step in pipeline.steps[:-1]]
+    tree = lower_steps(steps)
+    refuse_steps_fitted_apart([*steps, regressor])
+    form = lower_regressor(regressor)
+    if tree.coupling is None:
+        require_width(regressor, tree.width)
+    else:
+        require_width(regressor, tree.coupling.n_features_out_)
+        form = uncoupled(tree.coupling, form, type(regressor).__name__)
+    sparse = _gradable(regressor, tree) if grades else None
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
-    folded_tree, regressor = folded(tree, regressor)
-    if folded_tree is not tree:
-        tree, columns = folded_tree, slice(0, folded_tree.width)
+    if not len(baseline):  # whose columns must not be mixed with others
+        tree, form = folded(tree, form)
+        columns = slice(0, tree.width)
 
     def build(candidate):
         terms = expansion_of(candidate, tree, columns, np.dtype(dtype))
         potential = Potential(tree.node, terms, tree.width, e0, baseline)
         # For grades all references count.
-        extra = graded(potential, regressor, tree, columns) if grades else None
+        extra = graded(potential, sparse, form, tree, columns) if grades else None
         return CompiledPotential(potential, tree.species, tree.cutoff, extra)
 
     def accepts(candidate):
         errors = build(candidate).compare(pipeline, X)
         return max(errors.energy, errors.forces) <= tolerance
 
-    compiled = build(trimmed(regressor, accepts) if tolerance > 0.0 else regressor)
+    compiled = build(trimmed(form, accepts) if tolerance > 0.0 else form)
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
     return compiled
+
+
+def _gradable(regressor, tree):
+    """Return the sparse model of a regressor whose grades can be compiled."""
+    if tree.coupling is not None:
+        raise NotCompilableError("extrapolation grades of coupled species have no compiled form.")
+    return sparse_model(regressor)
 
 
 def fitted_pipeline(model):

@@ -9,16 +9,16 @@ from ..core.expansion import Polynomial, Sum, Term
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
-from ..models import AutoGPR, KernelPotential, LinearRidge
+from ._regressors import LinearForms
 
 
-def expansion_of(regressor, tree, columns, kind):
-    """Return the expansion of a fitted regressor.
+def expansion_of(form, tree, columns, kind):
+    """Return a model as terms of `skpot.core.expansion`.
 
     Parameters
     ----------
-    regressor : KernelPotential, AutoGPR or LinearRidge
-        Fitted.
+    form : Expansion or LinearForms
+        The model.
     tree : FeatureTree
         Its input.
     columns : slice
@@ -26,27 +26,16 @@ def expansion_of(regressor, tree, columns, kind):
     kind : dtype
         Type of references, which products are computed in.
     """
-    if isinstance(regressor, AutoGPR):
-        regressor = regressor.model_
     tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
-    if isinstance(regressor, LinearRidge):
-        return _linear(regressor, tree, columns.start)
+    if isinstance(form, LinearForms):
+        return _linear(form, tree, columns.start)
     terms = [
-        references_term(kernel, regressor, tree, columns.start, kind, forms=True)
-        for kernel in regressor.kernel_.terms().values()
+        references_term(kernel, form, tree, columns.start, kind, forms=True)
+        for kernel in form.kernel.terms().values()
     ]
     while len(terms) > 1:
         terms[-2:] = [Sum(*terms[-2:])]
     return terms[0]
-
-
-def require_form(regressor):
-    """Raise `NotCompilableError` unless the regressor is of a kind that can be compiled."""
-    if not isinstance(regressor, KernelPotential | LinearRidge):
-        raise NotCompilableError(
-            f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, "
-            "KernelRidge, AutoGPR and LinearRidge have."
-        )
 
 
 @singledispatch
@@ -65,14 +54,15 @@ def _(kernel: DotProduct):
 
 @profile.register
 def _(kernel: RBF):
-    return expansion.Gauss(kernel._inverse(), float(kernel.variance)), kernel
+    return expansion.Gauss(kernel.inverse_square_length(), float(kernel.variance)), kernel
 
 
 @profile.register
 def _(kernel: Matern):
+    rate, variance = kernel.inverse_square_length(), float(kernel.variance)
     if np.isinf(kernel.nu):
-        return expansion.Gauss(kernel._inverse(), float(kernel.variance)), kernel
-    return expansion.Matern(int(kernel.nu), kernel._inverse(), float(kernel.variance)), kernel
+        return expansion.Gauss(rate, variance), kernel
+    return expansion.Matern(int(kernel.nu), rate, variance), kernel
 
 
 @profile.register
@@ -86,22 +76,22 @@ def _(kernel: Exponentiation):
     return profile.dispatch(object)(kernel)
 
 
-def references_term(kernel, regressor, tree, start, kind, forms=False):
-    """Return one summand of the kernel with the references of the regressor.
+def references_term(kernel, form, tree, start, kind, forms=False):
+    """Return one summand of the kernel with the references of the model.
 
     With `forms`, polynomials that are cheaper as such take the place of their references.
     """
     f, leaf = profile(kernel)
     s = leaf.similarity
-    begin, end = (0, regressor.reference_features_.shape[1]) if s.columns is None else s.columns
+    begin, end = (0, form.features.shape[1]) if s.columns is None else s.columns
     weights = np.ones(end - begin) if s.weights is None else np.sqrt(np.array(s.weights))
     part = slice(begin, end)
     scale, shift = tree.scale[part] * weights, tree.shift[part] * weights
-    q = regressor.reference_features_[:, part] * weights
-    v = regressor.dual_vectors_
+    q = form.features[:, part] * weights
+    v = form.vectors
     v = None if v is None else v[:, part] * weights
-    of_species = [np.flatnonzero(regressor.reference_species_ == z) for z in tree.species]
-    alpha = regressor.dual_coef_
+    of_species = [np.flatnonzero(form.species == z) for z in tree.species]
+    alpha = form.alpha
     if forms and isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
         return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
     return _references(f, start + begin, scale, shift, s.centred, q, v, alpha, of_species, kind)
@@ -170,20 +160,15 @@ def _polynomial(f, begin, scale, shift, q, v, alpha, of_species):
     return Polynomial(begin, scale, shifts, linear, quadratic)
 
 
-def _linear(regressor, tree, start):
+def _linear(form, tree, start):
     """Return the forms of a linear or quadratic model."""
-    terms = regressor._terms()
-    n = terms.n_features
-    linear = np.zeros((len(tree.species), n))
-    quadratic = np.zeros((len(tree.species), rounded(n, COLUMNS) if terms.degree == 2 else 0, n))
-    for k, z in enumerate(tree.species):
-        full = np.zeros(n + (len(terms.pairs[0]) if terms.degree == 2 else 0))
-        if int(z) in terms.columns:
-            full[terms.active[int(z)]] = regressor.coef_[terms.columns[int(z)]]
-        linear[k] = full[:n]
-        if terms.degree == 2:
-            half = np.zeros((n, n))
-            half[terms.pairs] = 0.5 * full[n:]
-            quadratic[k, :n] = half + half.T
-    shifts = np.repeat(tree.shift[None], len(tree.species), axis=0)
+    n, n_species = form.n_features, len(tree.species)
+    linear = np.zeros((n_species, n))
+    quadratic = np.zeros((n_species, 0 if form.quadratic is None else rounded(n, COLUMNS), n))
+    for k, z in enumerate(tree.species.tolist()):
+        if z in form.linear:
+            linear[k] = form.linear[z]
+            if form.quadratic is not None:
+                quadratic[k, :n] = form.quadratic[z]
+    shifts = np.repeat(tree.shift[None], n_species, axis=0)
     return Polynomial(start, tree.scale, shifts, linear, quadratic)

@@ -1,5 +1,7 @@
 """What a sparse model knows of extrapolation, as `skpot.core.leverage` evaluates it."""
 
+from functools import singledispatch
+
 import numpy as np
 from scipy.linalg import solve_triangular
 
@@ -10,41 +12,58 @@ from ..models import AutoGPR, SparseGPR
 from ._expansions import references_term
 
 
-def graded(potential, regressor, tree, columns):
+@singledispatch
+def sparse_model(regressor):
+    """Return the fitted `SparseGPR` whose grades are those of a regressor.
+
+    Raises
+    ------
+    NotCompilableError
+        If there is none, or it has references with derivatives, or its kernel is a sum.
+    """
+    kernel = getattr(regressor, "kernel_", "")
+    raise NotCompilableError(
+        "extrapolation grades have a compiled form for SparseGPR with plain references and a "
+        f"kernel of one term only, not for {type(regressor).__name__}({kernel}). "
+        "skpot.distill makes a SparseGPR of any model."
+    )
+
+
+@sparse_model.register
+def _(regressor: AutoGPR):
+    return sparse_model(regressor.model_)
+
+
+@sparse_model.register
+def _(regressor: SparseGPR):
+    if regressor.reference_directions_ is not None or len(regressor.kernel_.terms()) > 1:
+        return sparse_model.dispatch(object)(regressor)
+    return regressor
+
+
+def graded(potential, model, form, tree, columns):
     """Return a compiled model with what grades of its environments take.
 
     Parameters
     ----------
     potential : core.evaluation.Potential
         The model.
-    regressor : SparseGPR or AutoGPR
-        Fitted.
+    model : SparseGPR
+        Fitted, see `sparse_model`.
+    form : Expansion
+        Its references.
     tree : FeatureTree
         Its input.
     columns : slice
         Which columns of the tree it learnt from.
-
-    Raises
-    ------
-    NotCompilableError
-        If the regressor is not sparse, has references with derivatives, or its kernel is a sum.
     """
-    if isinstance(regressor, AutoGPR):
-        regressor = regressor.model_
-    plain = isinstance(regressor, SparseGPR) and regressor.reference_directions_ is None
-    if not plain or len(regressor.kernel_.terms()) > 1:
-        raise NotCompilableError(
-            "extrapolation grades have a compiled form for SparseGPR with plain references and a "
-            f"kernel of one term only, not for {type(regressor).__name__}({regressor.kernel_}). "
-            "skpot.distill makes a SparseGPR of any model."
-        )
-    (kernel,) = regressor.kernel_.terms().values()
-    term = references_term(kernel, regressor, tree, columns.start, np.float64)
-    process = regressor._process()
+    (kernel,) = form.kernel.terms().values()
+    term = references_term(kernel, form, tree, columns.start, np.float64)
     first, counts, parts = [0], [], []
     for k, z in enumerate(tree.species):
-        own = process.references.columns.get(int(z), slice(0, 0))
-        minus, plus = _forms(process, own)
+        # References stand species after species.
+        own = slice(*np.searchsorted(model.reference_species_, [z, z + 1]))
+        minus, plus = _forms(model, own)
         width = term.first[k + 1] - term.first[k]
         g = np.zeros((rounded(len(minus) + len(plus), COLUMNS), width))
         g[: len(minus), : minus.shape[1]] = minus
@@ -52,7 +71,7 @@ def graded(potential, regressor, tree, columns):
         first.append(first[-1] + g.size)
         counts.append([len(minus), len(plus)])
         parts.append(g.ravel())
-    edges = regressor._edges()
+    edges = model.edge_std_
     return Graded(
         potential,
         Leverage(
@@ -65,13 +84,13 @@ def graded(potential, regressor, tree, columns):
     )
 
 
-def _forms(process, own):
+def _forms(model, own):
     """Return the rows of G that are subtracted, and those that are added."""
     n = own.stop - own.start
-    factor = process.covariance_factor[own, own]
+    factor = model.covariance_factor_[own, own]
     whitening = solve_triangular(factor, np.eye(n), lower=True)
     # Rows of one species have no covariance with the references before theirs.
-    rest = process.posterior_factor[own.start :, own.start :]
+    rest = model.posterior_factor_[own.start :, own.start :]
     right = np.zeros((len(rest), n))
     right[:n] = whitening
     return whitening, solve_triangular(rest, right, trans="T")

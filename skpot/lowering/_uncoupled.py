@@ -1,16 +1,13 @@
 """Kernel models of coupled species as models that compare environments of one species only."""
 
-import copy
-
 import numpy as np
 
-from ..compose import SpeciesCoupling
 from ..exceptions import NotCompilableError
 from ..kernels import Product
-from ._reductions import kernel_model
+from ..models import Expansion
 
 
-def uncoupled(coupling, regressor):
+def uncoupled(coupling, form, name):
     r"""Return a kernel model without coupling that predicts the same.
 
     A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centres of
@@ -21,12 +18,14 @@ def uncoupled(coupling, regressor):
     ----------
     coupling : SpeciesCoupling
         Fitted; the last step before the regressor.
-    regressor : KernelPotential or AutoGPR
-        Fitted.
+    form : Expansion or LinearForms
+        The model.
+    name : str
+        Of the regressor, for the message.
 
     Returns
     -------
-    KernelPotential
+    Expansion
         Of the features without places.
 
     Raises
@@ -34,28 +33,26 @@ def uncoupled(coupling, regressor):
     NotCompilableError
         If the kernel is no product of one of the places and one of the other features.
     """
-    model = kernel_model(regressor)
-    if model is None:
+    if not isinstance(form, Expansion):
         raise NotCompilableError(
-            f"SpeciesCoupling has a compiled form before kernel models, not before "
-            f"{type(regressor).__name__}."
+            f"SpeciesCoupling has a compiled form before kernel models, not before {name}."
         )
-    q, alpha, vectors = model.reference_features_, model.dual_coef_, model.dual_vectors_
+    q, vectors = form.features, form.vectors
     width = q.shape[1] - (coupling.n_features_out_ - coupling.n_features_in_)
-    of_places, rest = _factors(model.kernel_, width)
+    of_places, rest = _factors(form.kernel, width)
     species = np.array(sorted(coupling.places_))
     centres = np.zeros((len(species), q.shape[1]))
     centres[:, width:] = [coupling.places_[int(z)] for z in species]
     factors = of_places(centres, q)  # (n_species, n_references)
-    out = copy.copy(model)
-    out.kernel_ = rest
-    out.reference_features_ = np.tile(q[:, :width], (len(species), 1))
-    out.reference_species_ = np.repeat(species, len(q))
-    out.dual_coef_ = (factors * alpha).ravel()
     if vectors is not None:
-        scaled = factors[:, :, None] * vectors[:, :width]
-        out.dual_vectors_ = scaled.reshape(-1, width)
-    return out
+        vectors = (factors[:, :, None] * vectors[:, :width]).reshape(-1, width)
+    return Expansion(
+        rest,
+        np.tile(q[:, :width], (len(species), 1)),
+        np.repeat(species, len(q)),
+        (factors * form.alpha).ravel(),
+        vectors,
+    )
 
 
 def _factors(kernel, width):
@@ -75,10 +72,3 @@ def _within(kernel, begin, end):
         s.columns is not None and begin <= s.columns[0] and s.columns[1] <= end
         for s in kernel.similarities
     )
-
-
-def split_coupling(steps):
-    """Return the steps, and apart from them a coupling that ends them, or None."""
-    if steps and isinstance(steps[-1], SpeciesCoupling):
-        return steps[:-1], steps[-1]
-    return steps, None

@@ -1,6 +1,7 @@
 """Regressors from atomic features to energies, forces and stress."""
 
 from ._auto_gpr import AutoGPR
+from ._expansion import Expansion
 from ._finite import refuse_features
 from ._gpr import GPR, KernelRidge
 from ._input import as_features
@@ -13,6 +14,7 @@ from ._symmetric_gpr import SymmetricGPR
 
 __all__ = [
     "AutoGPR",
+    "Expansion",
     "GPR",
     "KernelPotential",
     "KernelRidge",

@@ -276,6 +276,11 @@ class AutoGPR(VariancePotential, KernelPotential):
         check_is_fitted(self)
         return self.model_.decompose(features)
 
+    @property
+    def expansion_(self):
+        """What the fit found, that of `model_`."""
+        return self.model_.expansion_
+
     def _expand(self, features, slopes):
         return self.model_._expand(features, slopes)
 

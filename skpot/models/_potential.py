@@ -26,6 +26,7 @@ from ._baseline import (
     split_term,
     subtract_term,
 )
+from ._expansion import Expansion
 from ._input import as_features, refuse_others
 from ._noise import LABELS, SIGMA, with_noise
 from ._references import References, one_by_one
@@ -268,6 +269,17 @@ class KernelPotential(Potential):
 
     def _references(self):
         return References(self.reference_features_, self.reference_species_, self.kernel_)
+
+    @property
+    def expansion_(self):
+        """What the fit found, an `Expansion`."""
+        return Expansion(
+            self.kernel_,
+            self.reference_features_,
+            self.reference_species_,
+            self.dual_coef_,
+            self.dual_vectors_,
+        )
 
 
 class VariancePotential(Potential):

@@ -210,7 +210,7 @@ def _row_step(step, dims):
         return False
     for row in (np.zeros((1, dims["P"])), np.ones((1, dims["P"]))):
         try:
-            out = step._apply(row)
+            out = step.apply_to_rows(row)
         except ValueError:  # a row out of its range, or parts that do not agree
             continue
         return out.shape == (1, dims["Q"]) and bool(np.isfinite(out).all())
