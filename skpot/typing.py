@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:  # a name for type checkers only: importing this module does not import ASE
     from ase import Atoms
 
 __all__ = [
+    "ArrayLike",
     "BoolArray",
     "FeatureNames",
     "FloatArray",
     "IntArray",
     "PathLike",
+    "Quantities",
     "RandomState",
     "Species",
     "Structures",
     "UInt64Array",
+    "Weights",
 ]
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
@@ -32,5 +35,7 @@ FeatureNames: TypeAlias = NDArray[Any]  # of str, dtype object as in scikit-lear
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"  # as in scikit-learn
+Quantities: TypeAlias = "str | Sequence[str]"  # "auto", or some of "energy", "forces", "stress"
+Weights: TypeAlias = ArrayLike | None  # of structures
 Species: TypeAlias = "Sequence[str | int]"  # chemical symbols or atomic numbers
 Structures: TypeAlias = "Sequence[Atoms]"

@@ -226,6 +226,7 @@ ANNOTATED = (
     "exceptions.py",
     "kernels/",
     "metrics/",
+    "models/",
     "persistence/",
     "selection/",
     "solvers/",

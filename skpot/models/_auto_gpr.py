@@ -1,9 +1,11 @@
 """Gaussian process that chooses its noise, weights and kind of solution from the labels."""
 
+from __future__ import annotations
+
 import warnings
 from math import fsum
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -18,6 +20,14 @@ from ._gpr import GPR
 from ._noise import LABELS, labelled_atoms
 from ._potential import KernelPotential, Potential, VariancePotential
 from ._sparse_gpr import SparseGPR
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from skpot.data import AtomicFeatures
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import FloatArray, Quantities, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
@@ -141,22 +151,22 @@ class AutoGPR(VariancePotential, KernelPotential):
 
     def __init__(
         self,
-        kernel=None,
+        kernel: Kernel | None = None,
         *,
-        noise=0.015,
-        sigma_energy=None,
-        sigma_forces=None,
-        sigma_stress=None,
-        n_sparse=2000,
-        selection="cur",
-        max_pairs=3e8,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        max_memory=None,
-        random_state=0,
-        verbose=0,
-    ):
+        noise: float = 0.015,
+        sigma_energy: float | None = None,
+        sigma_forces: float | None = None,
+        sigma_stress: float | None = None,
+        n_sparse: int = 2000,
+        selection: str = "cur",
+        max_pairs: float = 3e8,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        max_memory: float | None = None,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+    ) -> None:
         self.kernel = kernel
         self.noise = noise
         self.sigma_energy = sigma_energy
@@ -173,7 +183,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Choose noise, weights and model, and fit it.
 
         Parameters
@@ -271,7 +281,7 @@ class AutoGPR(VariancePotential, KernelPotential):
             return GPR(kernel, n_precondition=3 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
-    def decompose(self, features):
+    def decompose(self, features: AtomicFeatures) -> dict[str, FloatArray]:
         """Return what each term contributes to the energy of each environment; see `GPR`."""
         check_is_fitted(self)
         return self.model_.decompose(features)

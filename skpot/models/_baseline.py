@@ -1,7 +1,10 @@
 """What is known before the fit: energies of free atoms, and a term that is not fitted."""
 
+from __future__ import annotations
+
 from math import fsum
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +13,14 @@ from ..data.order import canonical_order
 from ..exceptions import LabelError, LabelWarning, ParameterError, warn_once
 from ._finite import LARGEST
 
+if TYPE_CHECKING:
+    from skpot.data import AtomicFeatures, Targets
+    from skpot.typing import FloatArray, IntArray
+
 _TINY = np.finfo(float).tiny
 
 
-def composition(offsets, species, kinds):
+def composition(offsets: IntArray, species: IntArray, kinds: IntArray) -> FloatArray:
     """Return how many atoms of each kind every structure has, shape (n_structures, n_kinds)."""
     structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     counts = np.zeros((len(offsets) - 1, len(kinds)))
@@ -21,7 +28,9 @@ def composition(offsets, species, kinds):
     return counts
 
 
-def reference_energies(e0, features, labels):
+def reference_energies(
+    e0: str | dict[str, float] | None, features: AtomicFeatures, labels: Targets
+) -> tuple[dict[int, float], str]:
     """Return the energy of one atom of each species and where it comes from.
 
     Parameters
@@ -135,7 +144,7 @@ def _least_squares(features, energy, weight, kinds, known, order):
     return {int(z): float(mean + s) for z, s in zip(kinds, solution, strict=True)}
 
 
-def free_energies(e0, features):
+def free_energies(e0: dict[int, float], features: AtomicFeatures) -> FloatArray:
     """Return the energy of the free atoms of each feature row, in eV; NaN where not known."""
     table = np.full(len(SYMBOLS), np.nan)
     table[list(e0)] = list(e0.values())
@@ -145,7 +154,7 @@ def free_energies(e0, features):
     return energies
 
 
-def split_term(features, name):
+def split_term(features: AtomicFeatures, name: str) -> tuple[AtomicFeatures, AtomicFeatures]:
     """Return the features without the block of a term, and those of the block alone.
 
     Raises
@@ -166,13 +175,13 @@ def split_term(features, name):
     return features.select(columns[~inside]), features.select(columns[inside])
 
 
-def evaluate_term(term):
+def evaluate_term(term: AtomicFeatures) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return row energies, forces and virials of a term whose features are energies in eV."""
     forces, virials = term.pull_back(np.ones(term.values.shape))
     return term.values.sum(axis=1), forces, virials
 
 
-def subtract_term(labels, term):
+def subtract_term(labels: Targets, term: AtomicFeatures) -> Targets:
     """Return labels less the energies, forces and stress of a term; missing ones stay missing."""
     energies = np.add.reduceat(term.values.sum(axis=1), term.offsets[:-1])
     energy = np.where(labels.has_energy, labels.energy - energies, None)

@@ -1,9 +1,12 @@
 """Kernel and noise of maximum marginal likelihood, for sparse and for exact models."""
 
+from __future__ import annotations
+
 import copy
 import warnings
 from functools import partial
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
@@ -30,6 +33,13 @@ from ._potential import KernelPotential
 from ._progress import progress
 from ._references import References
 from ._rows import blocks, training_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skpot.data import AtomicFeatures, Targets
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import FloatArray, IntArray
 
 _ZERO = 1e-3  # labels below, in units of their noise, say nothing of it
 _SEARCH_BYTES = 4e6  # of rows and Jacobians, while a likelihood is made
@@ -106,7 +116,9 @@ class EvidencePotential(KernelPotential):
         return labels
 
 
-def draw_structures(features, labels, n_labels, seed):
+def draw_structures(
+    features: AtomicFeatures, labels: Targets, n_labels: float, seed: int
+) -> IntArray:
     """Return structures of about as many labels, at least one, in the canonical order.
 
     Those without weight are no candidates. However few labels are wanted, each species that has any
@@ -141,7 +153,9 @@ def _with_all_species(order, features):
     return np.concatenate([order[ahead], np.delete(order, ahead)]), len(ahead)
 
 
-def telling(features, labels, residual):
+def telling(
+    features: AtomicFeatures, labels: Targets, residual: FloatArray
+) -> tuple[dict[str, int], float]:
     """Return what a likelihood looks at: how many labels of each kind, and the scale of all.
 
     Labels that are zero, within a thousandth of their noise, are left out: the symmetry of a
@@ -161,7 +175,13 @@ def telling(features, labels, residual):
     return counts, float(np.sum(np.log(functionals.scale[told])))
 
 
-def likeliest_factor(kernel, features, labels, residual, factors):
+def likeliest_factor(
+    kernel: Kernel,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    factors: FloatArray,
+) -> tuple[float, float]:
     r"""Return the factor of all noise levels for which the labels are most likely.
 
     With the eigenvalues :math:`\lambda` of the labels' covariance and their components b along its
@@ -202,7 +222,13 @@ def likeliest_factor(kernel, features, labels, residual, factors):
     return float(factors[best]), -0.5 * float(deviance[best])
 
 
-def likeliest_noise(trapezoids, features, labels, residual, begin):
+def likeliest_noise(
+    trapezoids: dict[str, FloatArray],
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    begin: dict[str, float],
+) -> tuple[float | None, dict[str, float]]:
     """Return the log marginal likelihood of a sparse model for the best noise, and that noise.
 
     Parameters
@@ -231,7 +257,14 @@ def likeliest_noise(trapezoids, features, labels, residual, begin):
     return value + logarithm, begin | noise
 
 
-def sparse_likelihoods(references, features, labels, residual, max_memory, jitter):
+def sparse_likelihoods(
+    references: References,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    max_memory: float | None,
+    jitter: float,
+) -> Callable[[Kernel], FactorLikelihood]:
     """Return the function from kernels to likelihoods of a sparse model on some references.
 
     A likelihood takes one pass over the rows of the kernel and of its derivatives by theta; it
@@ -313,7 +346,14 @@ def _whitened_priors(references, derivatives, jitter):
     return factor, priors
 
 
-def dense_likelihoods(references, order, features, labels, residual, max_memory):
+def dense_likelihoods(
+    references: References,
+    order: IntArray,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    max_memory: float | None,
+) -> Callable[[Kernel], DenseLikelihood]:
     """Return the function from kernels to likelihoods of an exact model.
 
     Parameters

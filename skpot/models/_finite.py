@@ -1,14 +1,22 @@
 """Refusals of what has no finite result, by the structure that it comes from."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..data import summarize
 from ..exceptions import NumericalError, StructureError
 
+if TYPE_CHECKING:
+    from skpot.data import AtomicFeatures, Targets
+    from skpot.typing import FloatArray, IntArray
+
 LARGEST = 1e50  # numbers whose powers and products, as kernels take them, stay finite
 
 
-def refuse_features(features):
+def refuse_features(features: AtomicFeatures) -> None:
     """Raise `StructureError` for features that are not finite, or too large to compute with."""
     values = features.values
     if values.max(initial=0.0) < LARGEST and values.min(initial=0.0) > -LARGEST:
@@ -21,7 +29,7 @@ def refuse_features(features):
     raise StructureError(summarize(problems, len(features)))
 
 
-def refuse_rows(kind, rows, labels, members):
+def refuse_rows(kind: str, rows: FloatArray, labels: Targets, members: IntArray) -> None:
     """Raise `NumericalError` for training rows that are not finite.
 
     Parameters

@@ -1,5 +1,9 @@
 """Cross-validation from one triangular factor for each fold and kind of label."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
@@ -7,12 +11,19 @@ from ..solvers import TriangularFactor
 from ._label_factors import FitFactor, empty_factor
 from ._noise import LABELS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.data import Targets
+    from skpot.typing import FloatArray, IntArray
+
 _CHOLESKY_BYTES = 256e6  # factors of settings that are refined together
 _MAX_STEPS = 8
 _TOL = 1e-10  # of validation residuals, relative
 
 
-def together(m):
+def together(m: int) -> int:
     """Return how many settings are refined together: how many factors of m columns are held."""
     return max(1, int(_CHOLESKY_BYTES / (8.0 * m**2)))
 
@@ -26,30 +37,30 @@ class Trapezoid:
         As `TriangularFactor.trapezoid`; target in the last column.
     """
 
-    def __init__(self, rows):
+    def __init__(self, rows: FloatArray) -> None:
         m = rows.shape[1] - 1
         self.rows = np.asfortranarray(rows[:m, :m])
         self.target = np.ascontiguousarray(rows[:m, m])
         self.rest = float(np.sum(rows[m:, m] ** 2))  # squared, out of reach of any coefficients
         self.square = len(self.rows) == m
 
-    def product(self, x):
+    def product(self, x: FloatArray) -> FloatArray:
         """Return the rows times x (m, n)."""
         return blas.dtrmm(1.0, self.rows, x) if self.square else self.rows @ x
 
-    def transposed(self, r):
+    def transposed(self, r: FloatArray) -> FloatArray:
         """Return the transposed rows times r (k, n)."""
         return blas.dtrmm(1.0, self.rows, r, trans_a=1) if self.square else self.rows.T @ r
 
-    def residuals(self, x):
+    def residuals(self, x: FloatArray) -> FloatArray:
         """Return targets less predictions, shape (k, n), for coefficients (m, n)."""
         return self.target[:, None] - self.product(x)
 
-    def squares(self, x):
+    def squares(self, x: FloatArray) -> FloatArray:
         """Return the sums of squares of all residuals, shape (n,)."""
         return np.sum(self.residuals(x) ** 2, axis=0) + self.rest
 
-    def scaled(self, factor):
+    def scaled(self, factor: float) -> FloatArray:
         """Return the rows with targets, times a factor, for `TriangularFactor.merge`."""
         m = self.rows.shape[1]
         out = np.zeros((len(self.rows) + self.square, m + 1), order="F")
@@ -58,7 +69,7 @@ class Trapezoid:
             out[m, m] = np.sqrt(self.rest)
         return out * factor
 
-    def projected(self, basis):
+    def projected(self, basis: FloatArray) -> Trapezoid:
         """Return that of the coefficients that `basis` (m, n) times new ones are."""
         factor, whole = empty_factor(basis.shape[1]), self.scaled(1.0)
         factor.fold(np.column_stack([whole[:, :-1] @ basis, whole[:, -1]]))
@@ -86,26 +97,26 @@ class FoldFactors:
         Number of coefficients.
     """
 
-    def __init__(self, m):
+    def __init__(self, m: int) -> None:
         self.m = m
         self.parts = []  # for each fold the trapezoid of each kind
         self.checks = []  # the same for errors: (trapezoid, number of labels)
         self.kinds = []
 
-    def add(self, folder):
+    def add(self, folder: RowFolder) -> None:
         """Take the rows of a fold from a `RowFolder`."""
         self.parts.append(folder.parts())
         self.checks.append(folder.checks(self.parts[-1]))
         self.kinds = [k for k in LABELS if any(k in fold for fold in self.parts)]
 
-    def take(self, folds):
+    def take(self, folds: Sequence[int]) -> FoldFactors:
         """Return the factors of some folds."""
         some = FoldFactors(self.m)
         some.parts, some.checks = ([a[k] for k in folds] for a in (self.parts, self.checks))
         some.kinds = [k for k in self.kinds if any(k in fold for fold in some.parts)]
         return some
 
-    def projected(self, basis):
+    def projected(self, basis: FloatArray) -> FoldFactors:
         """Return those of the coefficients that `basis` (m, n) times new ones are."""
         fewer = FoldFactors(basis.shape[1])
         fewer.kinds = self.kinds
@@ -117,7 +128,7 @@ class FoldFactors:
             fewer.checks.append({kind: (known[id(p)], n) for kind, (p, n) in checks.items()})
         return fewer
 
-    def scores(self, left_out, sigmas):
+    def scores(self, left_out: int, sigmas: list[dict[str, float]]) -> dict[str, FloatArray]:
         """Return minus the errors on one fold of models from the others.
 
         Parameters
@@ -136,7 +147,9 @@ class FoldFactors:
         checks = self.checks[left_out].items()
         return {kind: -np.sqrt(part.squares(x) / n) for kind, (part, n) in checks}
 
-    def join(self, sigma, counts):
+    def join(
+        self, sigma: dict[str, float], counts: dict[str, int]
+    ) -> tuple[TriangularFactor, dict[str, FloatArray], str | None]:
         """Return the factor of all folds, trapezoids kept apart, and the kind that is not.
 
         Parameters
@@ -152,7 +165,7 @@ class FoldFactors:
                 fit.merge(kind, part.scaled(1.0 / sigma[kind]))
         return fit.factor, fit.close({}), fit.main
 
-    def solve(self, left_out, sigmas):
+    def solve(self, left_out: int, sigmas: list[dict[str, float]]) -> FloatArray:
         """Return the coefficients without one fold for all settings, shape (m, n_settings).
 
         Parameters
@@ -244,7 +257,7 @@ class RowFolder:
         Their labels, with noise that is one but for sample weights.
     """
 
-    def __init__(self, m, n_atoms, labels):
+    def __init__(self, m: int, n_atoms: IntArray, labels: Targets) -> None:
         self.m = m
         self.factors = {}
         known = labels.has_energy
@@ -259,7 +272,7 @@ class RowFolder:
             "stress": 6 * np.sum(labels.sigma_stress[labels.has_stress] ** -2),
         }
 
-    def fold(self, kind, rows):
+    def fold(self, kind: str, rows: FloatArray) -> None:
         """Fold in rows of structures in order; see `TriangularFactor.fold`."""
         if kind == "energy" and not self.alike:
             sizes = self.sizes[self.seen : self.seen + len(rows)]
@@ -271,12 +284,12 @@ class RowFolder:
         if len(rows):
             self.factors.setdefault(name, empty_factor(self.m)).fold(rows)
 
-    def parts(self):
+    def parts(self) -> dict[str, Trapezoid]:
         """Return the trapezoid of each kind of label."""
         names = [kind for kind in LABELS if kind in self.factors]
         return {kind: Trapezoid(self.factors[kind].trapezoid) for kind in names}
 
-    def checks(self, parts):
+    def checks(self, parts: Any) -> dict[str, tuple[Trapezoid, float]]:
         """Return the trapezoid of each kind's errors, and the sum of its labels' weights."""
         checks = {kind: (parts[kind], self.weights[kind]) for kind in parts if self.weights[kind]}
         if "energy" in checks and self.alike:
@@ -289,13 +302,13 @@ class RowFolder:
 class _Steps:
     """Which settings have converged, by the residuals on the fold that is left out."""
 
-    def __init__(self, fold, possible):
+    def __init__(self, fold: Any, possible: Any) -> None:
         self.fold = fold
         self.open = np.array(possible)
         self.done = np.zeros(len(self.open), dtype=bool)
         self.last = np.full(len(self.open), np.nan)
 
-    def moved(self, settings, x, steps):
+    def moved(self, settings: Any, x: FloatArray, steps: Any) -> None:
         """Take note of steps; they were the last if further ones would change nothing."""
         change = np.zeros(len(settings))
         for part in self.fold.values():

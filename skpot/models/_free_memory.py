@@ -1,12 +1,14 @@
 """How much memory a process may still take, containers' and its own limits included."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path, PurePosixPath
 
 _UNKNOWN = 4e9  # bytes, where the system does not say
 
 
-def available_memory(root="/"):
+def available_memory(root: str = "/") -> float:
     """Return the bytes of memory that can be taken now, or 4e9 where the system does not say.
 
     The least of what the machine has left, the limits of the control groups of the process

@@ -1,6 +1,9 @@
 """Labels as linear functionals of the energy, all at once: what exact models are made of."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,17 @@ from ..data import chunks
 from ..solvers import refuse_not_finite
 from ._memory import ROW_LIMIT
 from ._noise import LABELS, labelled_atoms, noise_of_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skpot.data import AtomicFeatures, Targets
+    from skpot.kernels.contracts import Covariance
+    from skpot.models._references import References
+    from skpot.typing import FloatArray, IntArray
 
 
 class Functionals:
@@ -24,7 +38,7 @@ class Functionals:
         Their labels, with their noise; see `with_noise`.
     """
 
-    def __init__(self, features, labels):
+    def __init__(self, features: AtomicFeatures, labels: Targets) -> None:
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
         self.atoms, _ = labelled_atoms(labels, features.n_atoms)
@@ -38,17 +52,17 @@ class Functionals:
         return len(self.scale)
 
     @property
-    def derivatives(self):
+    def derivatives(self) -> bool:
         """Whether there are labels besides energies."""
         return len(self.atoms) + len(self.stress) > 0
 
-    def by_kind(self, values):
+    def by_kind(self, values: NDArray[Any]) -> dict[str, Any]:
         """Return the sums of values (n_labels,) over each kind of label."""
         sums = (float(values[part].sum()) for part in self.parts)
         present = zip(LABELS, sums, self.parts, strict=True)
         return {kind: total for kind, total, part in present if part.stop > part.start}
 
-    def values(self, labels, residual):
+    def values(self, labels: Targets, residual: FloatArray) -> FloatArray:
         """Return the labels themselves, energies less the baseline; shape (n_labels,)."""
         forces, stress = labels.forces_flat, np.empty(0)
         forces = forces[~np.isnan(forces).all(axis=1)].ravel()
@@ -58,7 +72,9 @@ class Functionals:
         refuse_not_finite(values, "a label over its noise")
         return values
 
-    def gather(self, energies, forces, virials):
+    def gather(
+        self, energies: FloatArray, forces: FloatArray | None, virials: FloatArray | None
+    ) -> FloatArray:
         """Return predictions of the labels from those of all structures, shape (n_labels,)."""
         parts = [energies[self.energy]]
         if self.derivatives:
@@ -66,7 +82,7 @@ class Functionals:
             parts += [forces[self.atoms].ravel(), stress.ravel()]
         return self.scale * np.concatenate(parts)
 
-    def spread(self, z):
+    def spread(self, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the adjoint of `gather`: factors of energies, forces and virials."""
         z = self.scale * z
         energy, forces, stress = (z[part] for part in self.parts)
@@ -78,7 +94,7 @@ class Functionals:
         virials[self.stress] = -stress.reshape(-1, 6) / self.volumes[:, None]
         return energies, all_forces, virials
 
-    def fold(self, z, features):
+    def fold(self, z: FloatArray, features: AtomicFeatures) -> tuple[FloatArray, FloatArray | None]:
         """Return the scalar and the vector of each environment that a sum of labels amounts to.
 
         Returns
@@ -92,13 +108,13 @@ class Functionals:
         v = features.push_forward(-forces, -virials) if self.derivatives else None
         return np.repeat(energies, features.n_rows), v
 
-    def observe(self, energies, gradient, features):
+    def observe(self, energies: FloatArray, gradient: Any, features: AtomicFeatures) -> FloatArray:
         """Return the labels of an energy given on all environments: the adjoint of `fold`."""
         total = np.add.reduceat(energies, features.offsets[:-1])
         forces, virials = features.pull_back(gradient) if self.derivatives else (None, None)
         return self.gather(total, forces, virials)
 
-    def within(self, lo, hi, atom_offsets):
+    def within(self, lo: int, hi: int, atom_offsets: IntArray) -> IntArray:
         """Return the indices of the labels of structures lo ... hi, in the same order."""
 
         def between(index, begin, end, width):
@@ -110,7 +126,14 @@ class Functionals:
         return np.concatenate([p + q.start for p, q in zip(parts, self.parts, strict=True)])
 
 
-def kernel_product(references, order, functionals, features, z, compared=None):
+def kernel_product(
+    references: References,
+    order: IntArray,
+    functionals: Functionals,
+    features: AtomicFeatures,
+    z: FloatArray,
+    compared: list[Any] | None = None,
+) -> FloatArray:
     """Return the covariance of all labels times z (n_labels,); no block of it is formed.
 
     `references` are the environments of `features` in the order given, `compared` what
@@ -124,7 +147,13 @@ def kernel_product(references, order, functionals, features, z, compared=None):
     return functionals.observe(u, gradient, features)
 
 
-def covariance(references, order, functionals, features, batch_bytes=np.inf):
+def covariance(
+    references: References,
+    order: IntArray,
+    functionals: Functionals,
+    features: AtomicFeatures,
+    batch_bytes: float = np.inf,
+) -> FloatArray:
     """Return the covariance matrix of all labels, dense.
 
     Parameters
@@ -182,7 +211,9 @@ def _pairs_of_batches(functionals, features, batch_bytes):
             yield from product(lefts, rights)
 
 
-def label_batches(functionals, features, row_limit=ROW_LIMIT):
+def label_batches(
+    functionals: Functionals, features: AtomicFeatures, row_limit: int = ROW_LIMIT
+) -> Iterator[tuple[Any, ...]]:
     """Yield labels of a few structures each, as `label_covariance` takes them.
 
     Yields
@@ -240,7 +271,9 @@ def _lookup(members, size, begin, width):
     return out
 
 
-def label_covariance(kernel, left, right):
+def label_covariance(
+    kernel: Covariance, left: tuple[Any, ...], right: tuple[Any, ...]
+) -> FloatArray:
     """Return the covariance of the labels of two batches, as `label_batches` yields them."""
     _, x, x_species, a, v = left
     _, q, q_species, b, w = right

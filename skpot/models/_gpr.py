@@ -1,7 +1,10 @@
 """Exact Gaussian process and kernel ridge regression on energies, forces and stress."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import blas, cho_solve, lapack
@@ -29,6 +32,13 @@ from ._progress import progress
 from ._references import References
 from ._variance import ExactProcess, SparseProcess
 
+if TYPE_CHECKING:
+    from typing import Self
+
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import Quantities, RandomState, Weights
+
 _JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
 
@@ -49,24 +59,24 @@ class _ExactPotential(EvidencePotential):
 
     def __init__(
         self,
-        kernel=None,
+        kernel: Kernel | None = None,
         *,
-        sigma_energy=0.001,
-        sigma_forces=0.05,
-        sigma_stress=5e-4,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        optimizer=None,
-        subsample=1000,
-        solver="auto",
-        tol=0.1,
-        max_iter=300,
-        n_precondition=2000,
-        max_memory=None,
-        random_state=0,
-        verbose=0,
-    ):
+        sigma_energy: float | dict[str, float] = 0.001,
+        sigma_forces: float | dict[str, float] = 0.05,
+        sigma_stress: float | dict[str, float] = 5e-4,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        optimizer: str | None = None,
+        subsample: int = 1000,
+        solver: str = "auto",
+        tol: float = 0.1,
+        max_iter: int = 300,
+        n_precondition: int = 2000,
+        max_memory: float | None = None,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+    ) -> None:
         self.kernel = kernel
         self.sigma_energy = sigma_energy
         self.sigma_forces = sigma_forces
@@ -85,7 +95,7 @@ class _ExactPotential(EvidencePotential):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Solve for the coefficients.
 
         Parameters

@@ -18,11 +18,23 @@ Functions of this kind for a sparse process: M. Lázaro-Gredilla, A. Figueiras-V
 Inf. Process. Syst. 22, 1087 (2009).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import eigh
 
 from ..core.similarity import add_direction_rows, add_rows, add_segments
 from ._references import TILE, References
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.data import AtomicFeatures
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import FloatArray, IntArray
 
 _FLAT = 1e-6  # of the largest singular value, or of the prior deviation: below, no direction
 _JACOBIAN_BYTES = 16e6
@@ -43,7 +55,14 @@ class GradientReferences(References):
         How many each reference has.
     """
 
-    def __init__(self, values, species, kernel, directions, counts):
+    def __init__(
+        self,
+        values: FloatArray,
+        species: IntArray,
+        kernel: Kernel,
+        directions: FloatArray,
+        counts: IntArray,
+    ) -> None:
         super().__init__(values, species, kernel)
         self.directions = directions
         self.counts = np.asarray(counts)
@@ -57,7 +76,7 @@ class GradientReferences(References):
         """Return the number of coefficients."""
         return len(self.values) + len(self.directions)
 
-    def fold(self, coefficients):
+    def fold(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Return the scalar and the vector of each reference that coefficients mean."""
         scalars, vectors = np.empty(len(self.values)), np.zeros(self.values.shape)
         for columns in self.columns.values():
@@ -67,7 +86,9 @@ class GradientReferences(References):
             np.add.at(vectors[columns], self._owners(columns), along)
         return scalars, vectors
 
-    def expand_sets(self, x, species, coefficients):
+    def expand_sets(
+        self, x: FloatArray, species: IntArray, coefficients: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return energies and derivatives for several sets of coefficients; see `References`."""
         sets = [self.expand(x, species, *self.fold(c)) for c in coefficients.T]
         energies, gradients = zip(*sets, strict=True)
@@ -112,7 +133,7 @@ class GradientReferences(References):
             moves -= np.einsum("kp,kp->k", s.against(t), x)[:, None]
         return moves
 
-    def covariance(self):
+    def covariance(self) -> Iterator[tuple[slice, FloatArray]]:
         """Return the blocks of K_MM, one for each species, as (columns, matrix)."""
         for z, columns in self.columns.items():
             begin = self.coefficients[z].start
@@ -153,7 +174,7 @@ class GradientReferences(References):
             out[n_x:, n_q:] += curvature[np.ix_(i, m)] * change
         return out
 
-    def sums(self, features, out, limit=256):
+    def sums(self, features: AtomicFeatures, out: FloatArray, limit: int = 256) -> None:
         """Add each structure's summed functions to `out` (n_structures, n_coefficients)."""
         segment = np.repeat(np.arange(len(features)), features.n_rows)
         for members, columns in self.groups(features.species, limit):
@@ -192,14 +213,22 @@ class GradientReferences(References):
                 )  # fmt: skip
 
 
-def references_with(values, species, kernel, directions, counts):
+def references_with(
+    values: FloatArray,
+    species: IntArray,
+    kernel: Kernel,
+    directions: FloatArray | None,
+    counts: Any,
+) -> References:
     """Return references, with derivatives unless `directions` is None."""
     if directions is None:
         return References(values, species, kernel)
     return GradientReferences(values, species, kernel, directions, counts)
 
 
-def leading_directions(features, chosen, kernel, n_directions):
+def leading_directions(
+    features: AtomicFeatures, chosen: IntArray, kernel: Kernel, n_directions: int
+) -> tuple[FloatArray, IntArray]:
     """Return directions along which environments change most as atoms move.
 
     They are scaled so that derivatives along them vary as much as the energies do, in the prior.

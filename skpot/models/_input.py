@@ -1,5 +1,9 @@
 """What regressors accept as X."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import validate_data
 
@@ -9,6 +13,11 @@ from ..data.origin import learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
 from ._finite import refuse_features
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sklearn.base import BaseEstimator
+
 
 class IsKernel(InstanceWith):
     """Constraint of parameters that take a kernel, by the methods that the estimator calls."""
@@ -17,7 +26,9 @@ class IsKernel(InstanceWith):
         return "a kernel of skpot.kernels, such as skpot.kernels.RBF()"
 
 
-def as_features(estimator, X, y=None, *, reset=False):
+def as_features(
+    estimator: BaseEstimator, X: Any, y: Any = None, *, reset: bool = False
+) -> tuple[AtomicFeatures, Any]:
     """Return X as `AtomicFeatures`, and y.
 
     An array of shape (n_samples, n_features) becomes one environment for each row, without
@@ -37,7 +48,7 @@ def as_features(estimator, X, y=None, *, reset=False):
     return X, y
 
 
-def refuse_others(estimator, features):
+def refuse_others(estimator: BaseEstimator, features: AtomicFeatures) -> None:
     """Raise `ValueError` for features that are not finite, or not like those of the fit."""
     if features.shape[1] != estimator.n_features_in_:
         raise InputError(
@@ -48,7 +59,7 @@ def refuse_others(estimator, features):
     refuse_features(features)
 
 
-def refuse_structures(estimator, X):
+def refuse_structures(estimator: BaseEstimator, X: Any) -> None:
     """Raise `InputTypeError` if X is a structure, or any sequence of structures."""
     first = X
     if isinstance(X, list | tuple) or getattr(X, "dtype", None) is np.dtype(object):

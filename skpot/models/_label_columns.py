@@ -13,13 +13,23 @@ With the notation of `skpot.kernels._functions` and t the motion of a similarity
           W_s = f_s a_m + \sum_r f_{sr} t_r
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..data import chunks
 from ..solvers import tile_threads
 from ._variance import prior_derivative_variance, prior_variance
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data import AtomicFeatures
+    from skpot.kernels.contracts import Covariance, Kernel
+    from skpot.models._functionals import Functionals
+    from skpot.typing import FloatArray, IntArray
 
 _ROWS = 256  # environments that are treated together, unless one structure has more
 _BYTES = 96e6  # of the gradients of some labels on these
@@ -36,7 +46,9 @@ class _Functions(NamedTuple):
     sides: dict  # by similarity: of each pair the environment, then the vector, for products
 
 
-def label_variances(kernel, functionals, features):
+def label_variances(
+    kernel: Covariance, functionals: Functionals, features: AtomicFeatures
+) -> FloatArray:
     """Return the prior variance of each label, in units of its noise; shape (n_labels,)."""
     parts = [prior_variance(kernel, features)[functionals.energy]]
     if functionals.derivatives:
@@ -46,7 +58,9 @@ def label_variances(kernel, functionals, features):
     return functionals.scale**2 * np.concatenate(parts)
 
 
-def label_columns(kernel, functionals, features, chosen):
+def label_columns(
+    kernel: Kernel, functionals: Functionals, features: AtomicFeatures, chosen: IntArray
+) -> FloatArray:
     """Return the covariance of all labels with those chosen.
 
     Parameters
@@ -151,14 +165,16 @@ def _rows(features, s):
 class _Tile:
     """Environments of a few structures, to which covariances with labels are added."""
 
-    def __init__(self, features, lo, hi, moving):
+    def __init__(self, features: AtomicFeatures, lo: int, hi: int, moving: Any) -> None:
         rows = np.arange(features.offsets[lo], features.offsets[hi])
         self.x = features.values[rows].astype(float)
         self.species = features.species[rows]
         self.structure = np.searchsorted(features.offsets, rows, side="right") - 1
         self.block = features.jacobian(rows) if moving else None
 
-    def add(self, kernel, z, functions, energies, forces, virials):
+    def add(
+        self, kernel: Covariance, z: int, functions: Any, energies: Any, forces: Any, virials: Any
+    ) -> None:
         """Add what environments of one species have in common with some labels."""
         members = np.flatnonzero(self.species == z)
         if not len(members):

@@ -1,18 +1,26 @@
 """Triangular factors of the kinds of labels, and how much of a fit each kind determines."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from ..solvers import TriangularFactor
 from ._noise import LABELS
 
+if TYPE_CHECKING:
+    from skpot.data import Targets
+    from skpot.typing import FloatArray
 
-def empty_factor(m):
+
+def empty_factor(m: int) -> TriangularFactor:
     """Return a factor without rows for m coefficients."""
     return TriangularFactor(np.zeros((m, m)))
 
 
-def count_labels(labels):
+def count_labels(labels: Targets) -> dict[str, int]:
     """Return how many labels of each kind there are, as numbers."""
     forces = np.isfinite(labels.forces_flat).all(axis=1).sum()
     counts = labels.has_energy.sum(), 3 * forces, 6 * labels.has_stress.sum()
@@ -30,13 +38,13 @@ class FitFactor:
         The kind of label whose rows go into it at once; None to keep all apart until the end.
     """
 
-    def __init__(self, factor, main):
+    def __init__(self, factor: TriangularFactor, main: str | None) -> None:
         self.factor = factor
         self.main = main
         self._few = {}  # rows as they come, as long as they are fewer than columns
         self._many = {}  # then their factors
 
-    def fold(self, kind, rows):
+    def fold(self, kind: str, rows: FloatArray) -> None:
         """Fold in rows of one kind; see `TriangularFactor.fold`."""
         if kind == self.main:
             self.factor.fold(rows)
@@ -49,19 +57,21 @@ class FitFactor:
                 self._many[kind] = empty_factor(rows.shape[1] - 1)
                 self._many[kind].fold(np.concatenate(self._few.pop(kind)))
 
-    def merge(self, kind, trapezoid):
+    def merge(self, kind: str, trapezoid: FloatArray) -> None:
         """Fold in the trapezoid of rows of one kind."""
         if kind == self.main:
             self.factor.merge(trapezoid)
         else:
             self.fold(kind, trapezoid)
 
-    def trapezoids(self):
+    def trapezoids(self) -> dict[str, FloatArray]:
         """Return those of the kinds kept apart."""
         few = {kind: np.linalg.qr(np.concatenate(r), mode="r") for kind, r in self._few.items()}
         return few | {kind: factor.trapezoid for kind, factor in self._many.items()}
 
-    def close(self, before, apart=None):
+    def close(
+        self, before: dict[str, FloatArray], apart: dict[str, FloatArray] | None = None
+    ) -> dict[str, FloatArray]:
         """Fold in the kinds kept apart; return their trapezoids with those from before.
 
         `apart` has the trapezoids to use in place of `trapezoids()`.
@@ -78,7 +88,9 @@ class FitFactor:
         return kept
 
 
-def determined(posterior, apart, main, prior=1.0):
+def determined(
+    posterior: FloatArray, apart: dict[str, FloatArray], main: str, prior: float = 1.0
+) -> dict[str, float]:
     r"""Return how many coefficients each kind of label determines.
 
     With rows :math:`A_t` of label kind t, divided by their noise, and a multiple of the unit
@@ -118,7 +130,7 @@ def determined(posterior, apart, main, prior=1.0):
     return {kind: gamma[kind] for kind in LABELS if kind in gamma}
 
 
-def shares(gamma, verbose=0):
+def shares(gamma: dict[str, float], verbose: int = 0) -> dict[str, float]:
     """Return each kind's part of all coefficients that are determined; print it if `verbose`."""
     total = sum(gamma.values())
     parts = {kind: value / total if total else 0.0 for kind, value in gamma.items()}

@@ -1,13 +1,28 @@
 """Errors of models that learnt from less: what more structures or references would buy."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import qr
+
+if TYPE_CHECKING:
+    from skpot.models._fold_factors import FoldFactors
+    from skpot.models._references import References
+    from skpot.typing import FloatArray
 
 _POINTS = 4  # most numbers of folds
 _STRIDES = (4, 2)  # of the references kept
 
 
-def learning_curves(factors, sigma, sizes, references, covariance_factor):
+def learning_curves(
+    factors: FoldFactors,
+    sigma: dict[str, float],
+    sizes: list[int],
+    references: References,
+    covariance_factor: FloatArray,
+) -> dict[str, dict[str, FloatArray]]:
     r"""Return errors on each fold of models from some of the others, and from some references.
 
     Both follow from the factors of the folds. Models of fewer structures leave folds out. Models

@@ -1,5 +1,9 @@
 """Errors on structures that are left out of a fit, in closed form."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import solve_triangular
 
@@ -7,9 +11,25 @@ from ..data import Targets, rows_of
 from ._noise import labelled_atoms, noise_of_rows
 from ._rows import whitened_blocks
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def leave_out(references, covariance_factor, posterior, target, features, labels, residual, plan,
-              verbose):  # fmt: skip
+    from skpot.data import AtomicFeatures
+    from skpot.models._references import References
+    from skpot.typing import FloatArray
+
+
+def leave_out(
+    references: References,
+    covariance_factor: FloatArray,
+    posterior: FloatArray,
+    target: FloatArray,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    plan: tuple[float, float],
+    verbose: int,
+) -> tuple[FloatArray, list[FloatArray], FloatArray]:
     """Return labels less their predictions without the structure they belong to.
 
     Parameters
@@ -55,7 +75,7 @@ def leave_out(references, covariance_factor, posterior, target, features, labels
     return energy, np.split(forces, features.atom_offsets[1:-1]), stress
 
 
-def less(y, energy, forces, stress):
+def less(y: Any, energy: FloatArray, forces: list[FloatArray], stress: FloatArray) -> Targets:
     """Return labels less errors, as `leave_out` returns them; what is missing stays so."""
     y = y if isinstance(y, Targets) else Targets(np.asarray(y, dtype=float))
     given, stress = y.forces, None if y.stress is None else y.stress - stress

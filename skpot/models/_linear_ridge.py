@@ -1,7 +1,10 @@
 """Linear and quadratic ridge regression on energies, forces and stress."""
 
+from __future__ import annotations
+
 from math import fsum
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,12 @@ from ._noise import noise_of_rows, weights_of_rows
 from ._potential import Potential, VariancePotential, edge_std
 from ._rows import whitened_blocks
 from ._variance import LinearProcess
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.typing import Quantities, Weights
 
 
 class LinearRidge(VariancePotential):
@@ -130,19 +139,19 @@ class LinearRidge(VariancePotential):
 
     def __init__(
         self,
-        alpha="evidence",
+        alpha: str | float | dict[str, float] = "evidence",
         *,
-        penalty="smooth",
-        degree=1,
-        sigma_energy=0.002,
-        sigma_forces=0.1,
-        sigma_stress=5e-4,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        max_memory=None,
-        verbose=0,
-    ):
+        penalty: str = "smooth",
+        degree: int = 1,
+        sigma_energy: float | dict[str, float] = 0.002,
+        sigma_forces: float | dict[str, float] = 0.1,
+        sigma_stress: float | dict[str, float] = 5e-4,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        max_memory: float | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.alpha = alpha
         self.penalty = penalty
         self.degree = degree
@@ -156,7 +165,7 @@ class LinearRidge(VariancePotential):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Solve for the coefficients.
 
         Parameters

@@ -1,9 +1,23 @@
 """Energies linear or quadratic in the features, with coefficients of each species' own."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.csgraph import connected_components
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from skpot.data import AtomicFeatures
+    from skpot.typing import FloatArray, IntArray
 
 _RIDGE = 1e-3  # of the unit matrix, beside a penalty of roughness that leaves some slopes free
 
@@ -23,7 +37,7 @@ class LinearTerms:
         Features, or features and their products.
     """
 
-    def __init__(self, columns, n_features, degree):
+    def __init__(self, columns: dict[int, Any], n_features: int, degree: int) -> None:
         self.n_features = n_features
         self.degree = degree
         self.active = columns
@@ -35,7 +49,7 @@ class LinearTerms:
     def __len__(self):
         return self.n_terms
 
-    def values(self, x, z):
+    def values(self, x: FloatArray, z: int) -> FloatArray:
         """Return the columns of a species, shape (n, n_columns), of feature rows x."""
         x = np.asarray(x, dtype=float)
         if self.degree == 2:
@@ -51,7 +65,7 @@ class LinearTerms:
             change = np.concatenate([change, products], axis=2)
         return np.ascontiguousarray(change[..., self.active[z]])
 
-    def sums(self, features, out):
+    def sums(self, features: AtomicFeatures, out: FloatArray) -> None:
         """Add each structure's columns to `out` (n_structures, n_terms)."""
         structure = np.repeat(np.arange(len(features)), features.n_rows)
         for z, columns in self.columns.items():
@@ -61,7 +75,14 @@ class LinearTerms:
                 values = self.values(features.values[members], z)
                 out[owners, columns] += np.add.reduceat(values, first)
 
-    def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
+    def gradient_rows(
+        self,
+        features: AtomicFeatures,
+        forces: FloatArray,
+        strain: FloatArray,
+        jacobian_bytes: float,
+        map_tiles: Callable[..., Any] = map,
+    ) -> None:
         """Add -d/dr and d/d(strain) of all columns to rows; see `References.gradient_rows`."""
         structure = np.repeat(np.arange(len(features)), features.n_rows)
         width = self.n_features + (len(self.pairs[0]) if self.degree == 2 else 0)
@@ -86,14 +107,16 @@ class LinearTerms:
                 strains = np.add.reduceat(self._moved(x, block.strain, z), first)
                 strain.reshape(-1, 6, m)[owners, :, columns] += strains
 
-    def whiten(self, rows, factors):
+    def whiten(self, rows: FloatArray, factors: dict[int, FloatArray | None]) -> None:
         """Replace rows w by w L^-T, in coefficients whose penalty is the unit matrix."""
         for z, columns in self.columns.items():
             if factors[z] is not None:
                 part = np.ascontiguousarray(rows[:, columns]).T
                 rows[:, columns] = solve_triangular(factors[z], part, lower=True).T
 
-    def coefficients(self, whitened, factors):
+    def coefficients(
+        self, whitened: FloatArray, factors: dict[int, FloatArray | None]
+    ) -> FloatArray:
         """Return coefficients of the columns from those of whitened rows."""
         out = np.array(whitened)
         for z, columns in self.columns.items():
@@ -101,7 +124,9 @@ class LinearTerms:
                 out[columns] = solve_triangular(factors[z], out[columns], lower=True, trans="T")
         return out
 
-    def expand(self, x, species, coefficients, slopes=True):
+    def expand(
+        self, x: FloatArray, species: IntArray, coefficients: FloatArray, slopes: bool = True
+    ) -> tuple[FloatArray, FloatArray | None]:
         """Return energies of environments and, with `slopes`, dE/d(features)."""
         x = np.asarray(x, dtype=float)
         energies, gradient = np.zeros(len(x)), np.zeros(x.shape) if slopes else None
@@ -124,7 +149,9 @@ class LinearTerms:
         return energies, gradient
 
 
-def penalty_of(features, degree, scales, smooth):
+def penalty_of(
+    features: AtomicFeatures, degree: int, scales: dict[str, float], smooth: bool
+) -> csr_array:
     """Return the matrix of the penalty of one species' coefficients, as a CSR array.
 
     Parameters
@@ -151,7 +178,9 @@ def penalty_of(features, degree, scales, smooth):
     return sp.csr_array(matrix)
 
 
-def active_columns(features, penalty, degree):
+def active_columns(
+    features: AtomicFeatures, penalty: Any, degree: int
+) -> dict[int, NDArray[np.int64]]:
     """Return for each species the columns that its environments have, and what is tied to them.
 
     A column that is zero throughout is left out, unless the penalty couples it to others: then
@@ -171,7 +200,9 @@ def active_columns(features, penalty, degree):
     return active
 
 
-def penalty_factors(penalty, active):
+def penalty_factors(
+    penalty: Any, active: dict[int, NDArray[np.int64]]
+) -> dict[int, FloatArray | None]:
     """Return each species' lower Cholesky factor of the penalty; None for a unit matrix."""
     factors = {}
     for z, columns in active.items():

@@ -3,12 +3,17 @@
 What is fitted, and by which solver, follows from the data alone.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..exceptions import InputError
 from ._free_memory import available_memory
+
+if TYPE_CHECKING:
+    from skpot.data import AtomicFeatures, Targets
 
 _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
@@ -18,13 +23,13 @@ ROW_LIMIT = 24  # environments whose labels are treated together, unless a struc
 
 
 def plan_memory(
-    max_memory,
-    features,
-    labels,
-    n_references,
-    n_triangles=None,
-    unit="coefficients (n_sparse, n_directions)",
-):
+    max_memory: float | None,
+    features: AtomicFeatures,
+    labels: Targets,
+    n_references: int,
+    n_triangles: int | None = None,
+    unit: str = "coefficients (n_sparse, n_directions)",
+) -> tuple[float, float]:
     """Return the bytes for a block of rows and for a dense Jacobian.
 
     There are `n_triangles` factors of rows, by default one for each kind of label.
@@ -67,7 +72,7 @@ def plan_memory(
     )
 
 
-def size_text(n_bytes):
+def size_text(n_bytes: float) -> str:
     """Return a number of bytes as text in a unit that suits it."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= 0.1 * size:
@@ -86,7 +91,15 @@ class ExactPlan(NamedTuple):
     compare: bool  # whether similarities of all pairs of environments are
 
 
-def plan_exact(max_memory, features, n_labels, derivatives, solver, n_columns, n_similarities=1):
+def plan_exact(
+    max_memory: float | None,
+    features: AtomicFeatures,
+    n_labels: int,
+    derivatives: bool,
+    solver: str,
+    n_columns: int,
+    n_similarities: int = 1,
+) -> ExactPlan:
     """Decide on the solver of an exact model by the number of labels, and what to hold by memory.
 
     Raises

@@ -1,6 +1,9 @@
 """Noise of every label: what its own entry says, else its group's level, else the default."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,13 +12,23 @@ from ..data import summarize
 from ..exceptions import LabelError
 from ._finite import LARGEST
 
+if TYPE_CHECKING:
+    from skpot.data import Targets
+    from skpot.typing import FloatArray, IntArray
+
 LABELS = ("energy", "forces", "stress")
 
 # What every regressor takes as sigma_energy, sigma_forces, sigma_stress.
 SIGMA = [Interval(Real, 0, None, closed="neither"), dict]
 
 
-def with_noise(labels, weight, sigma_energy, sigma_forces, sigma_stress):
+def with_noise(
+    labels: Targets,
+    weight: FloatArray,
+    sigma_energy: float | dict[str, float],
+    sigma_forces: float | dict[str, float],
+    sigma_stress: float | dict[str, float],
+) -> Targets:
     """Return labels whose every noise level is set.
 
     Parameters
@@ -106,13 +119,13 @@ def _levels(name, sigma, labels, labelled):
     return found
 
 
-def labelled_atoms(labels, n_atoms):
+def labelled_atoms(labels: Targets, n_atoms: IntArray) -> tuple[IntArray, IntArray]:
     """Return which atoms have force labels, and which rows of `forces_flat` these are."""
     rows = np.flatnonzero(~np.isnan(labels.forces_flat).all(axis=1))
     return np.flatnonzero(np.repeat(labels.has_forces, n_atoms))[rows], rows
 
 
-def noise_of_rows(labels, n_atoms):
+def noise_of_rows(labels: Targets, n_atoms: IntArray) -> FloatArray:
     """Return the standard deviations of all labels: energies, forces, stress.
 
     Parameters
@@ -133,7 +146,7 @@ def noise_of_rows(labels, n_atoms):
     )
 
 
-def weights_of_rows(labels, weight, n_atoms):
+def weights_of_rows(labels: Targets, weight: FloatArray, n_atoms: IntArray) -> FloatArray:
     """Return the weight (n_structures,) of each label's structure, in the order of noise."""
     atoms, _ = labelled_atoms(labels, n_atoms)
     per_atom = np.repeat(weight, n_atoms)[atoms]

@@ -1,5 +1,9 @@
 """What goes with conjugate gradients: Jacobians at hand, a preconditioner, a sparse model."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..data import JacobianBlock, StoredJacobian
@@ -11,6 +15,13 @@ from ._label_columns import label_columns, label_variances
 from ._progress import progress
 from ._rows import whitened_blocks
 
+if TYPE_CHECKING:
+    from skpot.data import AtomicFeatures, Targets
+    from skpot.kernels.contracts import Kernel
+    from skpot.models._functionals import Functionals
+    from skpot.models._references import References
+    from skpot.typing import FloatArray
+
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
 _FLOOR = 1.0  # rest of the labels' variance, over that of their noise, that needs no column
 # Iterations to a tenth of the noise over the root of the mean rest: 8 to 15 on 50 frames of 3BPA.
@@ -18,7 +29,7 @@ _ITERATIONS = 9.0
 _SLOWNESS = 2.0  # of the multiplications for columns, in products that are small
 
 
-def with_stored_jacobian(features):
+def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
     """Return the features with all Jacobians as numbers in place of the chain."""
     sizes = np.asarray(features.neighborhood_sizes())
     n, p = features.values.shape
@@ -38,7 +49,14 @@ def with_stored_jacobian(features):
     return features.mapped(features.values, chain, origin=features.origin)
 
 
-def label_preconditioner(kernel, functionals, features, n, rng, verbose):
+def label_preconditioner(
+    kernel: Kernel,
+    functionals: Functionals,
+    features: AtomicFeatures,
+    n: int,
+    rng: np.random.Generator,
+    verbose: int,
+) -> tuple[LowRankInverse, FloatArray]:
     r"""Return an approximate inverse of the labels' covariance, made of some of its columns.
 
     It is that of :math:`1 + F F^T` with the partial Cholesky factor of n columns, drawn so that no
@@ -88,7 +106,7 @@ def label_preconditioner(kernel, functionals, features, n, rng, verbose):
     return LowRankInverse(columns), np.maximum(variances - np.sum(columns**2, axis=1), 0.0)
 
 
-def leverages(inverse, rest):
+def leverages(inverse: LowRankInverse, rest: FloatArray) -> FloatArray:
     r"""Return about how much of each label's prediction the label itself makes.
 
     The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
@@ -121,7 +139,9 @@ def _price(features):
     return _SLOWNESS * near * (pairs / n + n) / (pairs + 2.0 * near * n)
 
 
-def random_references(features, kernel, n, rng):
+def random_references(
+    features: AtomicFeatures, kernel: Kernel, n: int, rng: np.random.Generator
+) -> References:
     """Return random references of a sparse model.
 
     Rows of whole structures are few and have many labels each. Where there is room for more than
@@ -155,7 +175,13 @@ def random_references(features, kernel, n, rng):
     return references_with(features.values[chosen], features.species[chosen], kernel, *along)
 
 
-def sparse_posterior(references, covariance_factor, features, labels, verbose):
+def sparse_posterior(
+    references: References,
+    covariance_factor: FloatArray,
+    features: AtomicFeatures,
+    labels: Targets,
+    verbose: int,
+) -> FloatArray:
     """Return the factor of a sparse model's posterior, in whitened coefficients.
 
     Parameters

@@ -1,17 +1,28 @@
 """Which exchanges of like atoms turn geometries of a molecule into each other."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import FloatArray, IntArray
+
 _MOST_GEOMETRIES = 150  # whose pairs are matched
 _MOST_CANDIDATES = 200  # distinct exchanges, the most frequent ones, that all pairs are tried with
 _MOST_PERMUTATIONS = 200  # in the group: each is as costly as all references
 
 
-def find_permutations(matrices, numbers, rng):
+def find_permutations(
+    matrices: FloatArray, numbers: IntArray, rng: np.random.Generator
+) -> IntArray:
     """Return the group of permutations that geometries of a molecule suggest.
 
     Pairs of geometries are matched: the atoms of one are ordered such that the matrices of both are
@@ -76,7 +87,7 @@ def _best_matches(matrices, candidates):
     return np.maximum(least, 1e-300), chosen
 
 
-def generated_group(generators, n):
+def generated_group(generators: Any, n: int) -> IntArray:
     """Return the group that permutations of n things generate, sorted.
 
     A generator that would make the group too large is left out, and those after it are tried.
@@ -104,13 +115,13 @@ def _closure(generators, n):
     return sorted(known)
 
 
-def of_pairs(matrices):
+def of_pairs(matrices: FloatArray) -> FloatArray:
     """Return the entries above the diagonal, row after row."""
     i, j = np.triu_indices(matrices.shape[-1], 1)
     return matrices[..., i, j]
 
 
-def to_matrices(rows, n):
+def to_matrices(rows: FloatArray, n: int) -> FloatArray:
     """Return symmetric matrices of n atoms whose entries above the diagonal are given."""
     i, j = np.triu_indices(n, 1)
     matrices = np.zeros((len(rows), n, n))
@@ -118,7 +129,7 @@ def to_matrices(rows, n):
     return matrices
 
 
-def pair_orders(permutations):
+def pair_orders(permutations: IntArray) -> IntArray:
     """Return how pairs of atoms are ordered where atoms are, shape (n_permutations, n_pairs)."""
     n = permutations.shape[1]
     number = to_matrices(np.arange(n * (n - 1) // 2)[None], n)[0].astype(np.int64)

@@ -5,8 +5,11 @@ derivatives as such, a vector each: `reference_features_`, `reference_species_`,
 `dual_vectors_`.
 """
 
+from __future__ import annotations
+
 import copy
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -31,6 +34,14 @@ from ._input import as_features, refuse_others
 from ._noise import LABELS, SIGMA, with_noise
 from ._references import References, one_by_one
 from ._rows import as_targets
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from skpot.data import AtomicFeatures
+    from skpot.data.contracts import FeaturesLike
+    from skpot.models.contracts import PosteriorProcess
+    from skpot.typing import FloatArray
 
 
 class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
@@ -111,7 +122,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         free = free_energies(self.e0_, features)
         return labels.energy - np.add.reduceat(free, features.offsets[:-1])
 
-    def predict(self, X):
+    def predict(self, X: FeaturesLike) -> Targets | FloatArray:
         """Predict energies, or energies with forces and stress.
 
         Parameters
@@ -138,7 +149,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         y = np.add.reduceat(atoms, features.offsets[:-1])
         return Targets(y) if self.returns_targets_ else y
 
-    def evaluate(self, features):
+    def evaluate(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return energies of environments, forces and virials.
 
         Parameters
@@ -164,7 +175,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             return energies + more, forces + more_forces, virials + more_virials
         return energies, forces, virials
 
-    def decompose(self, features):
+    def decompose(self, features: AtomicFeatures) -> dict[str, FloatArray]:
         """Return what each term of the model contributes to the energy of each environment.
 
         Parameters
@@ -227,7 +238,7 @@ class KernelPotential(Potential):
     _default_kernel = None  # what None stands for
     dual_vectors_ = None
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters by name, those of the default kernel (`kernel__...`) too.
 
         Parameters
@@ -288,7 +299,7 @@ class VariancePotential(Potential):
     A subclass defines `_process()`, see `_variance`, and sets `edge_std_`.
     """
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: FeaturesLike, return_std: bool | str = False) -> Any:
         """Predict energies, or energies with forces and stress.
 
         Parameters
@@ -317,11 +328,11 @@ class VariancePotential(Potential):
             return y, self.predict_std(features)
         return y, self.energy_std(features)
 
-    def energy_std(self, features):
+    def energy_std(self, features: AtomicFeatures) -> FloatArray:
         """Return the standard deviation of total energies, shape (n_structures,), in eV."""
         return _root(self._process().energies(self._compared(features)))
 
-    def energies_std(self, features):
+    def energies_std(self, features: AtomicFeatures) -> FloatArray:
         """Return the standard deviation of each environment's energy.
 
         Parameters
@@ -336,7 +347,7 @@ class VariancePotential(Potential):
         """
         return _root(self._process().environments(self._compared(features)))
 
-    def predict_std(self, features):
+    def predict_std(self, features: AtomicFeatures) -> Targets:
         """Return the standard deviations of energies, forces and stress.
 
         Forces and stress take about as long as the rows they would add to a fit.
@@ -358,7 +369,7 @@ class VariancePotential(Potential):
         forces, virials = self._process().derivatives(self._compared(features))
         return as_targets(energy, features, _root(forces), -_root(virials))
 
-    def extrapolation_grade(self, features):
+    def extrapolation_grade(self, features: AtomicFeatures) -> FloatArray:
         r"""Return how far environments are from those of the training set.
 
         The standard deviation of an environment's energy over the largest among the training
@@ -407,13 +418,15 @@ class VariancePotential(Potential):
         return features
 
 
-def check_return_std(return_std):
+def check_return_std(return_std: bool | str) -> None:
     """Raise `ValueError` unless `return_std` is one of its values."""
     if not (isinstance(return_std, bool) or return_std == "all"):
         raise InputError(f'return_std must be True, False or "all", got {return_std!r}')
 
 
-def edge_std(process, features, jitter, limit):
+def edge_std(
+    process: PosteriorProcess, features: AtomicFeatures, jitter: float | None, limit: int
+) -> dict[int, float]:
     """Return the largest standard deviation of an environment's energy, by species.
 
     What K_MM was given as jitter, if any, is below what variances resolve: it is the least of them.

@@ -1,14 +1,25 @@
 """Reference environments: the fitted form of every kernel model."""
 
+from __future__ import annotations
+
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_rows, add_segments
 from ..data import AtomicFeatures
+from ..data.elements import SYMBOLS
+from ..exceptions import NumericalWarning, warn_once
 from ..solvers import jittered_cholesky, tile_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from skpot.kernels.contracts import Covariance
+    from skpot.typing import FloatArray, IntArray
 
 TILE = 256  # columns a matrix product makes at a time; the product then stays in cache
 _MEMBERS = 256  # environments that `expand` treats together
@@ -29,7 +40,7 @@ class References:
         See `skpot.kernels`.
     """
 
-    def __init__(self, values, species, kernel):
+    def __init__(self, values: FloatArray, species: IntArray, kernel: Covariance) -> None:
         self.values = values
         self.species = species
         self.kernel = kernel
@@ -44,18 +55,18 @@ class References:
         """Return the number of coefficients."""
         return len(self.values)
 
-    def fold(self, coefficients):
+    def fold(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Return the scalar and the vector, or None, of each reference that coefficients mean."""
         return coefficients, None
 
-    def covariance(self):
+    def covariance(self) -> Iterator[tuple[slice, FloatArray]]:
         """Return the blocks of K_MM, one for each species, as (columns, matrix)."""
         for columns in self.columns.values():
             q = self.values[columns]
             k = self.kernel(q, q)
             yield columns, 0.5 * (k + k.T)
 
-    def cholesky(self, jitter):
+    def cholesky(self, jitter: float) -> tuple[FloatArray, float]:
         """Return the lower Cholesky factor of K_MM and the largest jitter that it needed."""
         m = len(self)
         factor, largest = np.zeros((m, m)), 0.0
@@ -64,7 +75,7 @@ class References:
             largest = max(largest, needed)
         return factor, largest
 
-    def whiten(self, rows, factor):
+    def whiten(self, rows: FloatArray, factor: FloatArray) -> None:
         """Replace rows k by k L^-T, in coefficients whose prior is the unit matrix.
 
         The prior's rows then have a scale that rounding of the much larger label rows leaves alone.
@@ -76,21 +87,23 @@ class References:
                 factor[columns, columns], part, lower=True, overwrite_b=True, check_finite=False
             ).T
 
-    def groups(self, species, limit):
+    def groups(self, species: IntArray, limit: int) -> Iterator[tuple[IntArray, slice]]:
         """Yield (environments, columns): indices of one species, at most `limit` at a time."""
         for z, columns in self.columns.items():
             members = np.flatnonzero(species == z)
             for begin in range(0, len(members), limit):
                 yield members[begin : begin + limit], columns
 
-    def sums(self, features, out, limit=1024):
+    def sums(self, features: AtomicFeatures, out: FloatArray, limit: int = 1024) -> None:
         """Add each structure's summed kernel with every reference to `out` (n_structures, m)."""
         segment = np.repeat(np.arange(len(features)), features.n_rows)
         for members, columns in self.groups(features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
 
-    def environment_rows(self, features, limit=256):
+    def environment_rows(
+        self, features: AtomicFeatures, limit: int = 256
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield environments, of one species and at most `limit` at a time, and their rows.
 
         Yields
@@ -108,7 +121,7 @@ class References:
                 self.sums(one_by_one(features, members), rows)
                 yield members, rows
 
-    def compared(self, x, species):
+    def compared(self, x: FloatArray, species: IntArray) -> list[Any]:
         """Return what `expand` compares, for environments that it is to see again and again."""
         groups = list(self.groups(species, limit=_MEMBERS))
 
@@ -119,7 +132,15 @@ class References:
         with tile_threads(len(groups)) as map_tiles:
             return list(map_tiles(compare, groups))
 
-    def expand(self, x, species, coefficients, vectors=None, slopes=True, compared=None):
+    def expand(
+        self,
+        x: FloatArray,
+        species: IntArray,
+        coefficients: FloatArray,
+        vectors: FloatArray | None = None,
+        slopes: bool = True,
+        compared: list[Any] | None = None,
+    ) -> tuple[FloatArray, FloatArray | None]:
         """Return energies of environments and, with `slopes`, their derivatives.
 
         Parameters
@@ -171,7 +192,9 @@ class References:
         kernel, by_similarity = self.kernel.with_slope(x, q)
         return kernel @ alpha, _gradient(by_similarity, x, q, alpha)
 
-    def expand_sets(self, x, species, coefficients):
+    def expand_sets(
+        self, x: FloatArray, species: IntArray, coefficients: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return energies and derivatives for several sets of coefficients at once.
 
         Parameters
@@ -205,7 +228,14 @@ class References:
                 pass
         return energies, gradients
 
-    def gradient_rows(self, features, forces, strain, jacobian_bytes, map_tiles=map):
+    def gradient_rows(
+        self,
+        features: AtomicFeatures,
+        forces: FloatArray,
+        strain: FloatArray,
+        jacobian_bytes: float,
+        map_tiles: Callable[..., Any] = map,
+    ) -> None:
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
 
         Parameters
@@ -271,9 +301,21 @@ class References:
         return out
 
 
-def one_by_one(features, rows):
+def one_by_one(features: AtomicFeatures, rows: IntArray) -> AtomicFeatures:
     """Return environments as structures of one each, without derivatives."""
     return AtomicFeatures(features.values[rows], np.arange(len(rows) + 1), features.species[rows])
+
+
+def warn_of_missing(species: IntArray, reference_species: IntArray) -> None:
+    """Warn of atoms of species of which there is no reference."""
+    missing = np.setdiff1d(species, reference_species)
+    if len(missing):
+        warn_once(
+            "species without references",
+            f"there are no references of {', '.join(SYMBOLS[z] for z in missing)}: the model "
+            "knows nothing of these atoms but the energy of free ones.",
+            NumericalWarning,
+        )
 
 
 class Motion(NamedTuple):

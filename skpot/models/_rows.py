@@ -1,5 +1,9 @@
 """Training rows in blocks: labels as linear functionals of the coefficients."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..data import Targets
@@ -9,8 +13,18 @@ from ._finite import refuse_rows
 from ._noise import labelled_atoms
 from ._progress import progress
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
-def blocks(features, labels, n_columns, max_bytes):
+    from skpot.data import AtomicFeatures
+    from skpot.models.contracts import TrainingColumns
+    from skpot.typing import FloatArray, IntArray
+
+
+def blocks(
+    features: AtomicFeatures, labels: Targets, n_columns: int, max_bytes: float
+) -> Iterator[IntArray]:
     """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
 
     They come in the canonical order, so that sums over blocks do not depend on that of the data;
@@ -31,7 +45,14 @@ def blocks(features, labels, n_columns, max_bytes):
         yield order[begin:]
 
 
-def training_rows(references, features, labels, residual, jacobian_bytes, map_tiles):
+def training_rows(
+    references: TrainingColumns,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    jacobian_bytes: float,
+    map_tiles: Callable[..., Any],
+) -> Iterator[tuple[str, FloatArray]]:
     """Yield rows of a few structures for each kind of label, targets in the last column.
 
     Parameters
@@ -86,8 +107,16 @@ def training_rows(references, features, labels, residual, jacobian_bytes, map_ti
 
 
 def whitened_blocks(
-    references, factor, features, labels, residual, plan, verbose, description="fit", members=None
-):
+    references: TrainingColumns,
+    factor: Any,
+    features: AtomicFeatures,
+    labels: Targets,
+    residual: FloatArray,
+    plan: tuple[float, float],
+    verbose: int,
+    description: str = "fit",
+    members: IntArray | None = None,
+) -> Iterator[tuple[IntArray, Iterator[tuple[str, FloatArray]]]]:
     """Yield structures, and their rows in coefficients whose prior is the unit matrix.
 
     Parameters
@@ -130,7 +159,9 @@ def whitened_blocks(
             bar.update(len(part))
 
 
-def as_targets(energy, features, forces, virials):
+def as_targets(
+    energy: FloatArray, features: AtomicFeatures, forces: FloatArray, virials: FloatArray
+) -> Targets:
     """Return predictions as `Targets`; stress only where a cell has a volume."""
     stress = -virials / features.volumes[:, None]
     return Targets.predicted(energy, forces, features.atom_offsets, stress)

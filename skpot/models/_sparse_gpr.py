@@ -1,6 +1,9 @@
 """Sparse Gaussian process regression on energies, forces and stress."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -8,9 +11,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data.elements import SYMBOLS, by_number
+from ..data.elements import by_number
 from ..data.order import drawn_seed, environment_keys
-from ..exceptions import NumericalWarning, ParameterError, warn_once
+from ..exceptions import ParameterError
 from ..kernels import DotProduct
 from ..selection import given_references, select_references, structure_kinds
 from ..solvers import TriangularFactor
@@ -21,8 +24,16 @@ from ._label_factors import FitFactor, count_labels, determined, shares
 from ._leave_out import leave_out, less
 from ._memory import plan_memory
 from ._potential import Potential, VariancePotential, edge_std
+from ._references import warn_of_missing
 from ._rows import whitened_blocks
 from ._variance import SparseProcess
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import ArrayLike, FloatArray, Quantities, RandomState, Weights
 
 _NO_WEIGHT = 1e8  # noise in place of an infinite one
 
@@ -188,24 +199,24 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
     def __init__(
         self,
-        kernel=None,
-        n_sparse=1000,
+        kernel: Kernel | None = None,
+        n_sparse: int | dict[Any, int] = 1000,
         *,
-        selection="cur",
-        n_directions=0,
-        sigma_energy=0.002,
-        sigma_forces=0.1,
-        sigma_stress=5e-4,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        optimizer=None,
-        subsample=2000,
-        jitter=1e-10,
-        max_memory=None,
-        random_state=0,
-        verbose=0,
-    ):
+        selection: str | ArrayLike = "cur",
+        n_directions: int = 0,
+        sigma_energy: float | dict[str, float] = 0.002,
+        sigma_forces: float | dict[str, float] = 0.1,
+        sigma_stress: float | dict[str, float] = 5e-4,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        optimizer: str | None = None,
+        subsample: int = 2000,
+        jitter: float = 1e-10,
+        max_memory: float | None = None,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+    ) -> None:
         self.kernel = kernel
         self.n_sparse = n_sparse
         self.selection = selection
@@ -224,7 +235,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Choose references and solve for the coefficients.
 
         Parameters
@@ -254,7 +265,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Learn from further structures; the first call is a fit.
 
         Rows of the new structures are folded into the triangular factor, so the model is that of
@@ -290,7 +301,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
         self.edge_std_ = self.edge_std_ | edge
         return self
 
-    def leave_one_out(self, X, y, sample_weight=None):
+    def leave_one_out(
+        self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None
+    ) -> TargetsLike:
         r"""Predict each training structure by the model that all others make.
 
         In closed form, from one more pass over the rows: with rows :math:`A_s` of all labels
@@ -352,14 +365,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         chosen = self._selected(features, labels)
         self.reference_features_ = features.values[chosen].astype(float)  # may be float32
         self.reference_species_ = features.species[chosen]
-        missing = np.setdiff1d(features.species, self.reference_species_)
-        if len(missing):
-            warn_once(
-                "species without references",
-                f"there are no references of {', '.join(SYMBOLS[z] for z in missing)}: the model "
-                "knows nothing of these atoms but the energy of free ones.",
-                NumericalWarning,
-            )
+        warn_of_missing(features.species, self.reference_species_)
         self._choose_directions(features, chosen)
 
     def _choose_directions(self, features, chosen):
@@ -460,7 +466,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         limit = max(200, self.n_rows_ // 3)
         return edge_std(self._process(), features, self.jitter_, limit)
 
-    def sample_dual_coef(self, n_samples=1, random_state=None):
+    def sample_dual_coef(self, n_samples: int = 1, random_state: RandomState = None) -> FloatArray:
         r"""Draw deviations of the coefficients from `dual_coef_` as the posterior has them.
 
         In whitened coefficients the posterior is normal with covariance :math:`(R^T R)^{-1}`, R

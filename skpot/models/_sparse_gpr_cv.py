@@ -1,8 +1,10 @@
 """Sparse Gaussian process regression that chooses its noise and kernel by cross-validation."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -23,6 +25,16 @@ from ._noise import LABELS
 from ._potential import Potential
 from ._rows import whitened_blocks
 from ._sparse_gpr import SparseGPR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from skpot.data.contracts import FeaturesLike, TargetsLike
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import Quantities, RandomState, Weights
 
 _LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
 _FOLDS = 5
@@ -142,24 +154,24 @@ class SparseGPRCV(SparseGPR):
 
     def __init__(
         self,
-        kernel=None,
-        n_sparse=1000,
+        kernel: Kernel | None = None,
+        n_sparse: int | dict[Any, int] = 1000,
         *,
-        selection="cur",
-        kernel_params=None,
-        sigma_energy=(0.0005, 0.002, 0.008),
-        sigma_forces=(0.02, 0.05, 0.1, 0.2),
-        sigma_stress=5e-4,
-        cv=5,
-        scoring=None,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        jitter=1e-10,
-        max_memory=None,
-        random_state=0,
-        verbose=0,
-    ):
+        selection: str = "cur",
+        kernel_params: dict[str, Any] | list[dict[str, Any]] | None = None,
+        sigma_energy: float | Sequence[float] = (0.0005, 0.002, 0.008),
+        sigma_forces: float | Sequence[float] = (0.02, 0.05, 0.1, 0.2),
+        sigma_stress: float | Sequence[float] = 5e-4,
+        cv: Any = 5,
+        scoring: str | None = None,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        jitter: float = 1e-10,
+        max_memory: float | None = None,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+    ) -> None:
         self.kernel = kernel
         self.n_sparse = n_sparse
         self.selection = selection
@@ -186,7 +198,13 @@ class SparseGPRCV(SparseGPR):
         return {name: chosen[name] for name in names}
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: FeaturesLike,
+        y: TargetsLike,
+        sample_weight: Weights = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Choose references, noise levels and kernel, and solve for the coefficients.
 
         Parameters

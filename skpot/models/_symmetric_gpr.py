@@ -1,5 +1,9 @@
 """Exact Gaussian process of a molecule, symmetric in its like atoms."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._sklearn import StrOptions
@@ -9,6 +13,12 @@ from ..kernels import Matern, Symmetrized
 from ._evidence import OPTIMIZER
 from ._gpr import GPR
 from ._permutations import find_permutations, generated_group, pair_orders, to_matrices
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skpot.kernels.contracts import Kernel
+    from skpot.typing import Quantities, RandomState
 
 _FLAT = 1e-6  # of the largest: eigenvalues of a geometry's metric beyond three dimensions
 
@@ -112,23 +122,23 @@ class SymmetricGPR(GPR):
 
     def __init__(
         self,
-        kernel=None,
+        kernel: Kernel | None = None,
         *,
-        permutations="auto",
-        sigma_energy=5e-4,
-        sigma_forces=0.01,
-        sigma_stress=5e-4,
-        e0=None,
-        baseline=None,
-        targets="auto",
-        solver="auto",
-        tol=0.1,
-        max_iter=300,
-        n_precondition=2000,
-        max_memory=None,
-        random_state=0,
-        verbose=0,
-    ):
+        permutations: str | ArrayLike = "auto",
+        sigma_energy: float | dict[str, float] = 5e-4,
+        sigma_forces: float | dict[str, float] = 0.01,
+        sigma_stress: float | dict[str, float] = 5e-4,
+        e0: str | dict[str, float] | None = None,
+        baseline: str | None = None,
+        targets: Quantities = "auto",
+        solver: str = "auto",
+        tol: float = 0.1,
+        max_iter: int = 300,
+        n_precondition: int = 2000,
+        max_memory: float | None = None,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+    ) -> None:
         self.kernel = kernel
         self.permutations = permutations
         self.sigma_energy = sigma_energy

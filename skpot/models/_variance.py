@@ -4,7 +4,9 @@ A process has `energies(features)`, `environments(features)` and `derivatives(fe
 variances of total energies, of each environment's energy, and of forces and virials.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -12,6 +14,16 @@ from scipy.linalg import solve_triangular
 from ..data import chunks
 from ._functionals import label_batches, label_covariance
 from ._references import References, one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.data import AtomicFeatures
+    from skpot.kernels.contracts import Covariance
+    from skpot.models._functionals import Functionals
+    from skpot.models._linear_terms import LinearTerms
+    from skpot.typing import FloatArray
 
 _BYTES = 32e6  # of Jacobians, or of covariances with labels, that are held at a time
 _MOST = 512  # environments whose derivatives are treated together
@@ -34,24 +46,24 @@ class SparseProcess(NamedTuple):
     posterior_factor: np.ndarray  # (M, M) upper triangle R of the system in whitened coefficients
 
     @property
-    def kernel(self):
+    def kernel(self) -> Covariance:
         """The prior's covariance."""
         return self.references.kernel
 
-    def energies(self, features):
+    def energies(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of total energies, shape (n_structures,)."""
         rows = np.zeros((len(features), len(self.references)))
         self.references.sums(features, rows)
         return self._left(prior_variance(self.kernel, features), rows)
 
-    def environments(self, features):
+    def environments(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of each environment's energy, shape (n_environments,)."""
         variance = np.array(self.kernel.diag(features.values), dtype=float)
         for members, rows in self.references.environment_rows(features):
             variance[members] = self._left(variance[members], rows)
         return variance
 
-    def derivatives(self, features):
+    def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
         forces, virials = prior_derivative_variance(self.kernel, features)
         for atoms, structures, rows, strain in _derivative_rows(self.references, features):
@@ -78,18 +90,18 @@ class LinearProcess(NamedTuple):
     it knows nothing.
     """
 
-    terms: object  # LinearTerms
+    terms: LinearTerms
     penalty_factors: dict  # what its rows are whitened by
     posterior_factor: np.ndarray  # upper triangle of the system in whitened coefficients
     noise_scale: float  # tau
 
-    def energies(self, features):
+    def energies(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of total energies, shape (n_structures,)."""
         rows = np.zeros((len(features), len(self.terms)))
         self.terms.sums(features, rows)
         return self._left(rows)
 
-    def environments(self, features):
+    def environments(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of each environment's energy, shape (n_environments,)."""
         n = len(features.values)
         variance = np.empty(n)
@@ -97,7 +109,7 @@ class LinearProcess(NamedTuple):
             variance[lo:hi] = self.energies(one_by_one(features, np.arange(lo, hi)))
         return variance
 
-    def derivatives(self, features):
+    def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
         forces, virials = np.empty((len(features.numbers), 3)), np.empty((len(features), 6))
         for atoms, structures, rows, strain in _derivative_rows(self.terms, features):
@@ -127,12 +139,12 @@ class ExactProcess(NamedTuple):
     .. math:: s^2 = k_{**} - k_{*N} (K_{NN} + \Sigma)^{-1} k_{N*}
     """
 
-    kernel: object
+    kernel: Covariance
     factor: np.ndarray  # (N, N) lower Cholesky factor; labels in units of their noise
-    functionals: object  # the labels
-    training: object  # features of the training set
+    functionals: Functionals  # the labels
+    training: AtomicFeatures  # features of the training set
 
-    def energies(self, features):
+    def energies(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of total energies, shape (n_structures,)."""
         variance = prior_variance(self.kernel, features)
         for s in range(len(features)):
@@ -147,7 +159,7 @@ class ExactProcess(NamedTuple):
             variance[s] -= self._explained(covariance[None])[0]
         return variance
 
-    def environments(self, features):
+    def environments(self, features: AtomicFeatures) -> FloatArray:
         """Return the variance of each environment's energy, shape (n_environments,)."""
         variance = np.array(self.kernel.diag(features.values), dtype=float)
         n = len(features.values)
@@ -162,7 +174,7 @@ class ExactProcess(NamedTuple):
             variance[lo:hi] -= self._explained(covariance * self.functionals.scale)
         return variance
 
-    def derivatives(self, features):
+    def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
         forces, virials = prior_derivative_variance(self.kernel, features)
         first, n = features.atom_offsets, len(self.factor)
@@ -190,7 +202,7 @@ class ExactProcess(NamedTuple):
         return np.sum(whitened**2, axis=0)
 
 
-def prior_variance(kernel, features):
+def prior_variance(kernel: Covariance, features: AtomicFeatures) -> FloatArray:
     """Return the variance of each structure's energy before any label, shape (n_structures,)."""
     prior = np.zeros(len(features))
     for s in range(len(features)):
@@ -206,7 +218,9 @@ def _total(kernel, x, limit=1024):
     return sum(float(np.sum(kernel(x[b : b + limit], x))) for b in range(0, len(x), limit))
 
 
-def prior_derivative_variance(kernel, features):
+def prior_derivative_variance(
+    kernel: Covariance, features: AtomicFeatures
+) -> tuple[FloatArray, FloatArray]:
     """Return the variances of forces and virials before any label.
 
     Of a force they are a sum over pairs of environments that its atom moves, of a virial over all
@@ -236,7 +250,7 @@ def prior_derivative_variance(kernel, features):
     return forces, virials
 
 
-def motions(features):
+def motions(features: AtomicFeatures) -> Iterator[_Motions]:
     """Yield the derivatives of all environments, a few at a time."""
     for part in _parts(features, 0, len(features.values)):
         yield _Motions(features, part)
@@ -252,7 +266,7 @@ def _parts(features, begin, end):
 class _Motions:
     """How some environments move with atoms and with strain, as label batches of no label."""
 
-    def __init__(self, features, rows):
+    def __init__(self, features: AtomicFeatures, rows: FloatArray) -> None:
         self.x, self.species = features.values[rows], features.species[rows]
         block = features.jacobian(rows)
         order = np.argsort(block.atom, kind="stable")
@@ -262,7 +276,7 @@ class _Motions:
         self._block = block
         self._structure = np.searchsorted(features.offsets, rows, side="right") - 1
 
-    def of(self, atoms):
+    def of(self, atoms: Any) -> tuple[Any, ...]:
         """Return the batch of the forces on some atoms, three labels each."""
         entries = [self._entries[int(a)] for a in atoms]
         centres, where = np.unique(self._centre[np.concatenate(entries)], return_inverse=True)
@@ -271,12 +285,12 @@ class _Motions:
         vectors[label, :, where] = -self._block.values[np.concatenate(entries)]
         return self._batch(centres, vectors.reshape(-1, *vectors.shape[2:]))
 
-    def of_atoms(self, n):
+    def of_atoms(self, n: int) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Yield atoms, n at a time, and the batch of their forces."""
         for begin in range(0, len(self.atoms), n):
             yield self.atoms[begin : begin + n], self.of(self.atoms[begin : begin + n])
 
-    def of_strain(self):
+    def of_strain(self) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Yield structures and the batch of their virials, six labels."""
         for s in np.unique(self._structure):
             centres = np.flatnonzero(self._structure == s)
