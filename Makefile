@@ -14,7 +14,8 @@ TEST_ENV := NUMBA_NUM_THREADS=2 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM
 PYTEST := python -m pytest -q -n 2
 
 # What is most likely to notice another version of Python or of a library, in few minutes.
-QUICK := tests/data tests/kernels tests/solvers tests/selection tests/metrics
+QUICK := tests/data tests/kernels tests/solvers tests/selection tests/metrics \
+	tests/models/test_evidence.py
 
 # Files that people write, the names of which end in 0 bytes for `xargs`.
 FILES := git ls-files -z --
