@@ -80,6 +80,12 @@ def test_every_room_is_on_the_page_above_those_it_may_import():
         assert all(place[other] > place[room] for other in re.findall(r"`(\w+)`", cell)), room
 
 
+def test_files_beside_the_rooms_are_on_the_page():
+    files = {f"skpot/{path.name}" for path in python_files(PACKAGE) if path.parent == PACKAGE}
+    missing = sorted(file for file in files if f"`{file}`" not in PAGE)
+    assert not missing, f"docs/architecture.md says nothing of {missing}"
+
+
 def test_rooms_import_what_the_page_allows():
     allowed = {room: set(re.findall(r"`(\w+)`", cell)) for room, cell in TABLE.items()}
     offenders = [
