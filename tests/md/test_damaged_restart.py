@@ -272,7 +272,6 @@ REFUSED = {
     "no temperature": (["model.skpot", "cu.xyz", "--temperature", 0], "temperature of nvt"),
     "timestep": (["model.skpot", "cu.xyz", "--timestep", "inf"], "timestep must be"),
     "pressure": (["model.skpot", "cu.xyz", "--pressure", "nan"], "pressure must be"),
-    "seed": (["model.skpot", "cu.xyz", "--seed", -1], "random_state must be"),
     "trajectory": (["model.skpot", "cu.xyz", "-o", "run.traj"], "run.traj would be read as"),
     "compressed": (["model.skpot", "cu.xyz", "-o", "run.xyz.gz"], "run.xyz.gz would be read as"),
     "no suffix": (["model.skpot", "cu.xyz", "-o", "run"], "run would be read as"),
@@ -288,6 +287,12 @@ def test_what_is_wrong_is_said_before_the_run(folder, name):
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert message in line and "blew up" not in line
     assert result.exit_code == 1 and not appeared
+
+
+def test_a_negative_seed_is_no_use_of_the_command(folder):
+    result, appeared = md(folder, "model.skpot", "cu.xyz", "--seed", -1)
+    assert "--seed" in result.stderr and "blew up" not in result.stderr
+    assert result.exit_code == 2 and not appeared
 
 
 def test_a_wrong_start_takes_no_checkpoint_away(folder):

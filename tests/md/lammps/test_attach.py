@@ -233,7 +233,7 @@ def refusals(request):
         ("closed", "this LAMMPS was closed"),
         ("no_engine", "lmp must be an open lammps.lammps, got NoneType"),
         ("no_name", "fix_id must consist of letters, digits and _, got 'a b'"),
-        ("grade_every", "grade_every must be a number of steps, 0 or more, got -1"),
+        ("grade_every", "grade_every must be finite and at least 0, got -1"),
         ("no_list", "each of the 1 atom types, got None"),
     ],
 )
