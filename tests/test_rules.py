@@ -225,6 +225,8 @@ ANNOTATED = (
     "descriptors/",
     "exceptions.py",
     "kernels/",
+    "lowering/",
+    "md/",
     "metrics/",
     "models/",
     "persistence/",

@@ -1,6 +1,8 @@
 """Fitted pipelines as one function from pairs to energies and pair gradients."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -24,8 +26,23 @@ from ._steps import lower_steps, require_width
 from ._tables import check_tables, checked_pairs, checked_species, integers
 from ._uncoupled import uncoupled
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-def compile(model, X=None, *, dtype="float64", tolerance=0.0, grades=False):
+    from skpot.core.pairs import Pairs
+    from skpot.data import AtomicFeatures
+    from skpot.typing import FloatArray, IntArray, Structures
+
+
+def compile(
+    model: Any,
+    X: Structures | None = None,
+    *,
+    dtype: str = "float64",
+    tolerance: float = 0.0,
+    grades: bool = False,
+) -> CompiledPotential:
     """Turn a fitted pipeline into one compiled function.
 
     Descriptors, affine maps, kernels and reference energies become flat arrays that a single loop
@@ -125,7 +142,7 @@ def _gradable(regressor, tree):
     return sparse_model(regressor)
 
 
-def fitted_pipeline(model):
+def fitted_pipeline(model: Any) -> Any:
     """Return the pipeline in a model, without calibration; refuse what is none, or not fitted."""
     inner = model
     if isinstance(model, CalibratedPotential):
@@ -201,7 +218,9 @@ class CompiledPotential:
         ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å^3 (of periodic cells).
     """
 
-    def __init__(self, potential, species, cutoff, graded=None):
+    def __init__(
+        self, potential: Any, species: IntArray, cutoff: float, graded: Any = None
+    ) -> None:
         self._species = np.array(species, dtype=np.int64)
         self._species.flags.writeable = False
         self._cutoff = number("cutoff", cutoff, above=0.0, unit="Å")
@@ -219,14 +238,14 @@ class CompiledPotential:
         return f"CompiledPotential({names}, cutoff={self.cutoff}, dtype={self.dtype!r})"
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """Type of the references."""
         expansion = self.potential.expansion
         while hasattr(expansion, "left"):
             expansion = expansion.left
         return str(expansion.rows.dtype) if hasattr(expansion, "rows") else "float64"
 
-    def species_index(self, numbers):
+    def species_index(self, numbers: IntArray) -> IntArray:
         """Return the index in `species` of atomic numbers; refuse unknown ones."""
         numbers = integers("numbers", numbers)
         index = np.minimum(np.searchsorted(self.species, numbers), len(self.species) - 1)
@@ -238,7 +257,7 @@ class CompiledPotential:
             raise InputError(f"species {names} did not occur in fit; this model knows {known}.")
         return index.astype(np.int64)
 
-    def evaluate_pairs(self, pairs, species):
+    def evaluate_pairs(self, pairs: Pairs, species: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return energies of centres and their derivatives along all pairs.
 
         Parameters
@@ -268,7 +287,7 @@ class CompiledPotential:
         self._run(pairs, species, energies, gradient)
         return energies, gradient
 
-    def grade_pairs(self, pairs, species):
+    def grade_pairs(self, pairs: Pairs, species: IntArray) -> FloatArray:
         """Return the extrapolation grades of centres; the arguments are `evaluate_pairs`'s.
 
         Returns
@@ -292,7 +311,9 @@ class CompiledPotential:
         args = pairs, species, self.potential, energies, gradient
         run_chunks(evaluate_range, len(energies), *args)
 
-    def evaluate(self, batch, species=None):
+    def evaluate(
+        self, batch: Structures | StructureBatch, species: IntArray | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return energies of atoms, forces and virials of structures.
 
         Parameters
@@ -318,7 +339,9 @@ class CompiledPotential:
             species = checked_species(species, self._known, len(batch.numbers))
         return self.evaluate_checked(batch, species)
 
-    def evaluate_checked(self, batch, species):
+    def evaluate_checked(
+        self, batch: StructureBatch, species: IntArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Do the same for a `StructureBatch` and what `species_index` returned for it."""
         graph = batch.neighbors(self.cutoff)
         energies = np.empty(graph.n_atoms)
@@ -329,7 +352,7 @@ class CompiledPotential:
         give_back(gradient)
         return energies, forces, virials
 
-    def predict(self, X):
+    def predict(self, X: Structures) -> Targets:
         """Return energies, forces and stress of many structures, a batch at a time.
 
         Parameters
@@ -344,7 +367,7 @@ class CompiledPotential:
         """
         return predict_with(self.evaluate, X)
 
-    def compare(self, model, X):
+    def compare(self, model: Any, X: Any) -> Errors:
         """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
         by_steps, worst = evaluation_by_steps(model), []
         for piece in as_batch(X, search_follows=True).pieces():
@@ -357,7 +380,7 @@ class CompiledPotential:
         return Errors(*np.max(worst, axis=0).tolist())
 
 
-def predict_with(evaluate, X):
+def predict_with(evaluate: Callable[..., Any], X: Any) -> Targets:
     """Return `Targets` of structures by a function like `CompiledPotential.evaluate`, in pieces."""
     batch = as_batch(X, search_follows=True)
     energy, forces, virials = [], [], []
@@ -385,13 +408,13 @@ def _require_finite(energy, forces, offsets):
         raise NumericalError(summarize(problems, len(energy)))
 
 
-def evaluation_by_steps(model):
+def evaluation_by_steps(model: Any) -> Callable[..., Any]:
     """Return a function like `CompiledPotential.evaluate` that runs a pipeline's own steps."""
     regressor = fitted_pipeline(model)[-1]
     return lambda batch: regressor.evaluate(transformed(model, batch))
 
 
-def transformed(model, features):
+def transformed(model: Any, features: AtomicFeatures) -> AtomicFeatures:
     """Return what a fitted pipeline's regressor is given."""
     for _, step in fitted_pipeline(model).steps[:-1]:
         features = step.transform(features) if step not in (None, "passthrough") else features

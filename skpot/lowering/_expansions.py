@@ -1,6 +1,9 @@
 """Fitted regressors as what `skpot.core.expansion` evaluates."""
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +14,18 @@ from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
 from ._regressors import LinearForms
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def expansion_of(form, tree, columns, kind):
+    from numpy.typing import DTypeLike
+
+    from skpot.lowering._feature_trees import FeatureTree
+    from skpot.models import Expansion
+
+
+def expansion_of(
+    form: Expansion | LinearForms, tree: FeatureTree, columns: slice, kind: DTypeLike
+) -> Any:
     """Return a model as terms of `skpot.core.expansion`.
 
     Parameters
@@ -39,7 +52,7 @@ def expansion_of(form, tree, columns, kind):
 
 
 @singledispatch
-def profile(kernel):
+def profile(kernel: Any) -> tuple[Any, Any]:
     """Return the function of a kernel's similarity, and the kernel that has the similarity."""
     raise NotCompilableError(
         f"the kernel {kernel} has no compiled form: sums of DotProduct, RBF, Matern and of powers "
@@ -76,7 +89,14 @@ def _(kernel: Exponentiation):
     return profile.dispatch(object)(kernel)
 
 
-def references_term(kernel, form, tree, start, kind, forms=False):
+def references_term(
+    kernel: Any,
+    form: Expansion,
+    tree: FeatureTree,
+    start: int,
+    kind: DTypeLike,
+    forms: bool = False,
+) -> Any:
     """Return one summand of the kernel with the references of the model.
 
     With `forms`, polynomials that are cheaper as such take the place of their references.

@@ -1,11 +1,18 @@
 """Descriptors and linear maps of their columns, as `skpot.core.feature_rows` evaluates them."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
 from ..exceptions import NotCompilableError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import FloatArray, IntArray
 
 
 class FeatureTree(NamedTuple):
@@ -24,7 +31,9 @@ class FeatureTree(NamedTuple):
     coupling: object = None  # a fitted SpeciesCoupling that ends the steps
 
     @classmethod
-    def of_descriptor(cls, tables, width, cutoff, species):
+    def of_descriptor(
+        cls, tables: Any, width: int, cutoff: float, species: IntArray
+    ) -> FeatureTree:
         """Return the tree of a descriptor alone.
 
         Parameters
@@ -41,11 +50,11 @@ class FeatureTree(NamedTuple):
         """
         return cls(Leaf(tables, width), width, cutoff, species, np.ones(width), np.zeros(width))
 
-    def scaled(self, factors, shift=0.0):
+    def scaled(self, factors: FloatArray, shift: float | FloatArray = 0.0) -> FeatureTree:
         """Return the tree whose columns are multiplied by factors, plus a shift of each."""
         return self._replace(scale=self.scale * factors, shift=self.shift * factors + shift)
 
-    def selected(self, columns):
+    def selected(self, columns: IntArray) -> FeatureTree:
         """Return the tree of some of the columns, given by index."""
         columns = np.asarray(columns, dtype=np.int64)
         return self._replace(
@@ -55,7 +64,9 @@ class FeatureTree(NamedTuple):
             shift=self.shift[columns],
         )
 
-    def mapped(self, maps, shift=0.0):
+    def mapped(
+        self, maps: FloatArray | dict[int, FloatArray], shift: float | FloatArray = 0.0
+    ) -> FeatureTree:
         """Return the tree whose rows are multiplied by a matrix, plus a shift of each column.
 
         Parameters
@@ -92,7 +103,7 @@ class FeatureTree(NamedTuple):
             shift=np.zeros(width),
         )
 
-    def beside(self, other):
+    def beside(self, other: FeatureTree) -> FeatureTree:
         """Return the tree with the columns of another one after its own.
 
         Raises

@@ -1,6 +1,9 @@
 """What a sparse model knows of extrapolation, as `skpot.core.leverage` evaluates it."""
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -11,9 +14,15 @@ from ..exceptions import NotCompilableError
 from ..models import AutoGPR, SparseGPR
 from ._expansions import references_term
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.lowering._feature_trees import FeatureTree
+    from skpot.models import Expansion
+
 
 @singledispatch
-def sparse_model(regressor):
+def sparse_model(regressor: Any) -> SparseGPR:
     """Return the fitted `SparseGPR` whose grades are those of a regressor.
 
     Raises
@@ -41,7 +50,9 @@ def _(regressor: SparseGPR):
     return regressor
 
 
-def graded(potential, model, form, tree, columns):
+def graded(
+    potential: Any, model: SparseGPR, form: Expansion, tree: FeatureTree, columns: slice
+) -> Any:
     """Return a compiled model with what grades of its environments take.
 
     Parameters

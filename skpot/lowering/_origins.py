@@ -1,16 +1,23 @@
 """What made the features that fitted steps pass on, so that steps fitted apart are refused."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..data.origin import Origin, joined, refuse_other_origin
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 _UNTOLD = object()  # what steps of other packages make, which do not note the origin
 
 
-def refuse_steps_fitted_apart(steps):
+def refuse_steps_fitted_apart(steps: Sequence[Any]) -> None:
     """Raise `InputError` if a step learnt from features that those before it make no more.
 
     Parameters

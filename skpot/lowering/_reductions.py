@@ -1,12 +1,25 @@
 """Fewer operations for the same potential: maps folded into references, references left out."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core.feature_rows import Mapped
 from ..models import Expansion
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-def folded(tree, form):
+    from skpot.lowering._feature_trees import FeatureTree
+    from skpot.lowering._regressors import LinearForms
+
+
+def folded(
+    tree: FeatureTree, form: Expansion | LinearForms
+) -> tuple[FeatureTree, Expansion | LinearForms]:
     r"""Return tree and model with a final linear map in the references, if that is cheaper.
 
     The dot product of a mapped row is that of the row itself with a reference that is mapped back,
@@ -36,7 +49,7 @@ def folded(tree, form):
     return tree, form._replace(features=back(form.features), vectors=vectors)
 
 
-def trimmed(form, accepts):
+def trimmed(form: Expansion | LinearForms, accepts: Callable[..., Any]) -> Expansion | LinearForms:
     """Return a model without its smallest references, as many as `accepts` allows.
 
     Parameters

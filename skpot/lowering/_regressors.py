@@ -1,12 +1,19 @@
 """What fitted regressors add up: one form for kernel models, one for linear ones."""
 
+from __future__ import annotations
+
 from functools import singledispatch
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..exceptions import NotCompilableError
 from ..models import KernelPotential, LinearRidge
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.models import Expansion
 
 
 class LinearForms(NamedTuple):
@@ -23,7 +30,7 @@ class LinearForms(NamedTuple):
 
 
 @singledispatch
-def lower_regressor(regressor):
+def lower_regressor(regressor: Any) -> Expansion | LinearForms:
     """Return the `Expansion` or `LinearForms` of a fitted regressor.
 
     Raises

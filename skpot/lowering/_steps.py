@@ -3,7 +3,10 @@
 `lower_step` is the one place that decides by the type of a step; `register_step` adds to it.
 """
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -14,11 +17,15 @@ from ..descriptors import PairDescriptor
 from ..exceptions import InputError, NotCompilableError
 from ._feature_trees import FeatureTree
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
 _NOTHING = None, "passthrough"
 
 
 @singledispatch
-def lower_step(step, tree):
+def lower_step(step: Any, tree: FeatureTree | None) -> FeatureTree:
     """Return the `FeatureTree` after a fitted step.
 
     Parameters
@@ -40,7 +47,7 @@ def lower_step(step, tree):
     )
 
 
-def register_step(step_type, lower):
+def register_step(step_type: type, lower: Callable[..., Any]) -> None:
     """Teach `skpot.compile` a step that is a linear map of the features plus a shift.
 
     Parameters
@@ -72,12 +79,12 @@ def register_step(step_type, lower):
     lower_step.register(step_type, lower_map)
 
 
-def refuse_step(step):
+def refuse_step(step: Any) -> None:
     """Raise what `lower_step` raises for a step that it does not know."""
     lower_step.dispatch(object)(step, None)
 
 
-def require_width(step, width):
+def require_width(step: Any, width: int) -> None:
     """Refuse a fitted step that saw another number of columns than it gets."""
     if getattr(step, "n_features_in_", width) != width:
         raise InputError(
@@ -86,7 +93,7 @@ def require_width(step, width):
         )
 
 
-def lower_steps(steps, tree=None):
+def lower_steps(steps: Sequence[Any], tree: FeatureTree | None = None) -> FeatureTree:
     """Return the `FeatureTree` after fitted steps, one after the other."""
     for step in steps:
         if step not in _NOTHING:

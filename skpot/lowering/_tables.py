@@ -1,6 +1,9 @@
 """What must hold before compiled functions are entered: they read wherever indices say."""
 
+from __future__ import annotations
+
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +13,16 @@ from ..core.pairs import Pairs, closest_squared
 from ..data import MIN_DISTANCE
 from ..exceptions import InputError, InputTypeError, StructureError
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import BoolArray, IntArray
+
 # Other arrays are copied: compiling for their layout takes much longer.
 _COMPILED = ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]
 
 
-def checked_pairs(pairs, species, known):
+def checked_pairs(pairs: Pairs, species: Any, known: BoolArray) -> tuple[Pairs, IntArray]:
     """Return pairs and species as compiled functions take them; refuse what does not fit.
 
     Parameters
@@ -39,7 +47,7 @@ def checked_pairs(pairs, species, known):
     return Pairs(start, neighbor, _vectors(pairs.vector, n_pairs)), species
 
 
-def checked_species(species, known, n_atoms=None):
+def checked_species(species: Any, known: BoolArray, n_atoms: int | None = None) -> IntArray:
     """Return indices of species as compiled functions take them; refuse what does not fit."""
     species = integers("species", species)
     if n_atoms is not None and len(species) != n_atoms:
@@ -51,7 +59,7 @@ def checked_species(species, known, n_atoms=None):
     return species
 
 
-def integers(name, array):
+def integers(name: str, array: Any) -> IntArray:
     """Return a row of integers as compiled functions take it; refuse others."""
     array = np.asarray(array)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
@@ -84,7 +92,7 @@ def _refuse_outside(name, index, size, things):
         )
 
 
-def check_tables(potential, n_species):
+def check_tables(potential: Any, n_species: int) -> None:
     """Refuse a `Potential` whose arrays do not fit each other; they are read without checks."""
     width = _width(potential.features, n_species)
     _require("columns of features", width == potential.width)

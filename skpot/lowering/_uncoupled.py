@@ -1,13 +1,22 @@
 """Kernel models of coupled species as models that compare environments of one species only."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..exceptions import NotCompilableError
 from ..kernels import Product
 from ..models import Expansion
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def uncoupled(coupling, form, name):
+    from skpot.lowering._regressors import LinearForms
+
+
+def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expansion:
     r"""Return a kernel model without coupling that predicts the same.
 
     A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centres of

@@ -1,8 +1,11 @@
 """Many structures at once."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import gc
+from typing import TYPE_CHECKING
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -11,6 +14,11 @@ from ..data import StructureBatch, check_and_extract
 from ..exceptions import NotCompilableError
 from ..lowering import CompiledPotential, compile, evaluation_by_steps, predict_with
 from ._snapshot import snapshot
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import Structures
 
 
 class BatchCalculator:
@@ -36,14 +44,14 @@ class BatchCalculator:
     [(8, 3), (8, 3)]
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         try:
             compiled = model if isinstance(model, CompiledPotential) else compile(model)
             self._evaluate = compiled.evaluate
         except NotCompilableError:
             self._evaluate = evaluation_by_steps(snapshot(model))
 
-    def evaluate(self, frames):
+    def evaluate(self, frames: Structures) -> list[Atoms]:
         """Return copies of structures that carry the results.
 
         Parameters

@@ -1,7 +1,9 @@
 """Fitted pipelines as ASE calculators."""
 
+from __future__ import annotations
+
 import threading
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -22,6 +24,10 @@ from ..exceptions import (
 from ..lowering import CompiledPotential, compile, fitted_pipeline, transformed
 from ._skin import SkinnedStructure
 from ._snapshot import snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 _LARGEST_SKIN = 20.0  # Å; beyond, the search itself takes longer than it saves
 
@@ -78,7 +84,7 @@ class Calculator(AseCalculator):
         "forces_std", "stress_std", "extrapolation_grade",
     ]  # fmt: skip
 
-    def __init__(self, model, *, skin=0.7, uncertainty=False):
+    def __init__(self, model: Any, *, skin: float = 0.7, uncertainty: bool = False) -> None:
         super().__init__()
         self._lock = threading.RLock()
         self._last = None
@@ -99,24 +105,24 @@ class Calculator(AseCalculator):
     compiled_ = property(lambda self: self._compiled)
 
     @property
-    def skin(self):
+    def skin(self) -> float:
         """Width in Å by which neighbours are searched further than the cutoff."""
         return self._skin
 
     @skin.setter
-    def skin(self, value):
+    def skin(self, value: Any) -> None:
         self._skin = _PARAMETERS["skin"](value)
 
     @property
-    def uncertainty(self):
+    def uncertainty(self) -> Any:
         """Whether results always hold `energy_std`."""
         return self._uncertainty
 
     @uncertainty.setter
-    def uncertainty(self, value):
+    def uncertainty(self, value: Any) -> None:
         self._uncertainty = _PARAMETERS["uncertainty"](value)
 
-    def set(self, **parameters):
+    def set(self, **parameters: Any) -> dict[str, Any]:
         """Set `skin` or `uncertainty`; return those that changed, as ASE's calculators do."""
         if unknown := parameters.keys() - _PARAMETERS.keys():
             raise ParameterError(
@@ -137,7 +143,9 @@ class Calculator(AseCalculator):
         vars(self).update(state)
         self._lock = threading.RLock()
 
-    def get_property(self, name, atoms=None, allow_calculation=True):
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
         """Return a property; see `ase.calculators.calculator.Calculator.get_property`."""
         _require_atoms(self.atoms if atoms is None else atoms)
         with self._lock:  # between computing and reading, no other thread may come in
@@ -147,7 +155,12 @@ class Calculator(AseCalculator):
                 if not self.results:  # the atoms were refused
                     self.atoms = None
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Evaluate the model; see `ase.calculators.calculator.Calculator.calculate`.
 
         Parameters
@@ -170,7 +183,7 @@ class Calculator(AseCalculator):
                 last = self._last._replace(results=self.results)
             self._take_over(atoms.copy(), self._with_deviations(last, properties))
 
-    def check_state(self, atoms, tol=0.0):
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Return which of positions, numbers, cell and pbc differ from those of the results.
 
         Parameters

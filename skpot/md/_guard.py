@@ -1,5 +1,9 @@
 """Limits in a run: stop, record or label where the model leaves what it knows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
@@ -10,6 +14,9 @@ from ..core.pairs import closest_squared
 from ..data import as_batch, labels_by
 from ..exceptions import EngineError, InputError, InputTypeError
 from .frames import FrameFile, require_xyz
+
+if TYPE_CHECKING:
+    from skpot.typing import AseCalculator, PathLike
 
 _ACTIONS = ("stop", "record", "relabel")
 _QUANTITIES = {
@@ -90,17 +97,17 @@ class Guard:
 
     def __init__(
         self,
-        atoms,
+        atoms: Atoms,
         *,
-        max_energy_std=None,
-        max_forces_std=None,
-        max_grade=None,
-        max_temperature=None,
-        min_distance=None,
-        action="stop",
-        path=None,
-        calculator=None,
-    ):
+        max_energy_std: float | None = None,
+        max_forces_std: float | None = None,
+        max_grade: float | None = None,
+        max_temperature: float | None = None,
+        min_distance: float | None = None,
+        action: str = "stop",
+        path: PathLike | None = None,
+        calculator: AseCalculator | None = None,
+    ) -> None:
         limits = {
             "max_temperature": max_temperature,
             "min_distance": min_distance,
@@ -134,7 +141,7 @@ class Guard:
         self.n_recorded = 0
         self._recorded_bytes = 0
 
-    def look(self):
+    def look(self) -> dict[str, float]:
         """Find out what is limited, without acting; return and keep it as `values`."""
         self.values = {name: self._measure(name) for name in self._limits}
         return self.values

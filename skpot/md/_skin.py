@@ -1,11 +1,18 @@
 """A neighbour list that stays valid while atoms and cell move a little."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core.images import complete_cell
 from ..core.pairs import Pairs, filter_pairs
 from ..data import NeighborGraph, StructureBatch
 from ..exceptions import StructureError
+
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray
 
 
 class SkinnedStructure(StructureBatch):
@@ -33,23 +40,23 @@ class SkinnedStructure(StructureBatch):
         How often the neighbours were searched, for the structures it was moved from too.
     """
 
-    def __init__(self, batch, skin):
+    def __init__(self, batch: StructureBatch, skin: float) -> None:
         super().__init__(batch.positions, batch.numbers, batch.cells, batch.pbc, batch.offsets)
         self.skin = skin
         self._lists = _Lists()
-        self._volumes = None
+        self._volumes: FloatArray | None = None
 
-    def volumes(self):
+    def volumes(self) -> FloatArray:
         """Return the volume in Å³, (1,); NaN where there is no stress, see `cell_volumes`."""
         if self._volumes is None:
             self._volumes = super().volumes()
         return self._volumes
 
     @property
-    def n_searches(self):
+    def n_searches(self) -> int:
         return self._lists.n_searches
 
-    def moved(self, positions, cell, skin):
+    def moved(self, positions: FloatArray, cell: FloatArray, skin: float) -> SkinnedStructure:
         """Return the structure at other positions, which has the lists of this one.
 
         Parameters
@@ -73,7 +80,7 @@ class SkinnedStructure(StructureBatch):
             other._lists = self._lists
         return other
 
-    def neighbors(self, cutoff):
+    def neighbors(self, cutoff: float) -> NeighborGraph:
         """Return the `NeighborGraph` of all pairs closer than `cutoff` (Å)."""
         entry = self._lists.get(cutoff)
         if entry is None or not self._valid(entry, cutoff):

@@ -1,9 +1,16 @@
 """Fitted models that keep what they know."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sklearn.base import BaseEstimator
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def snapshot(model):
+
+def snapshot(model: BaseEstimator) -> Any:
     """Return a fitted model that does not follow later calls on the original.
 
     Estimators in it are copied, down to those in lists and dictionaries, their arrays are not:

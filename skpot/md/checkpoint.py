@@ -1,16 +1,24 @@
 """The state of a run, in a file from which it goes on."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import io
 import json
 import os
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import InputError
 from .frames import replace_file
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import Atoms, PathLike
 
 _PAUSE = 0.2  # s between checkpoints at least: each waits for the disk
 # Differences from the energy and forces of a saved state, where they are computed again, that
@@ -36,14 +44,14 @@ class Checkpoint:
         What the trajectory ended with then, see `FrameFile`.
     """
 
-    def __init__(self, path, settings):
+    def __init__(self, path: PathLike, settings: dict[str, Any]) -> None:
         self.path = os.fspath(path)
         self._settings = json.loads(json.dumps(settings))
         self._state = self.tail = None
         self.step = 0
         self._last = -np.inf
 
-    def load(self, atoms):
+    def load(self, atoms: Atoms) -> int | None:
         """Read the file and put atoms where they were; return bytes of the trajectory.
 
         Nothing is changed if the file is damaged, or of another run or model.
@@ -95,7 +103,7 @@ class Checkpoint:
                 f"an energy that differs by {moved:.3g} eV/atom, and forces by {turned:.3g} eV/Å"
             )
 
-    def restore(self, dynamics):
+    def restore(self, dynamics: Any) -> bool:
         """Put the integrator where it was, if a state has been loaded; return whether one has."""
         if self._state is None:
             return False
@@ -119,7 +127,7 @@ class Checkpoint:
         dynamics.nsteps = self.step
         return True
 
-    def save(self, dynamics, trajectory, force=False):
+    def save(self, dynamics: Any, trajectory: Any, force: bool = False) -> None:
         """Write the state, unless that was done a moment ago.
 
         Parameters
@@ -163,7 +171,7 @@ class Checkpoint:
         replace_file(self.path, data.getvalue())
         self._last = time.monotonic()
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file: the run is complete."""
         for path in (self.path, f"{self.path}.tmp"):  # which a killed process may have left
             with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,9 @@
 """Molecular dynamics with a fitted model: ASE's integrators and a trace."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -12,6 +15,15 @@ from threadpoolctl import threadpool_limits
 from .._parameters import choice, number, whole
 from ..data import cell_volumes, check_structures, read_frames
 from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skpot.md._guard import Guard
+    from skpot.md.checkpoint import Checkpoint
+    from skpot.md.frames import TrajectoryFile
+    from skpot.typing import Atoms, PathLike, RandomState
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
@@ -33,14 +45,14 @@ class Trace:
     energy_std: list = field(default_factory=list)  # eV/atom, NaN if the calculator has none
     volume: list = field(default_factory=list)  # Å³/atom, NaN without cell
 
-    def drift(self, first=0):
+    def drift(self, first: int = 0) -> float:
         """Return the change of the total energy along its straight-line fit, meV/atom."""
         time, total = self.time[first:], self.total[first:]
         if len(time) < 3:
             return 0.0
         return float(1000.0 * np.polyfit(time, total, 1)[0] * (time[-1] - time[0]))
 
-    def add(self, time, atoms):
+    def add(self, time: float, atoms: Atoms) -> None:
         """Record the present state."""
         n = len(atoms)
         potential = atoms.get_potential_energy()
@@ -62,14 +74,14 @@ def _energy_std(atoms):
     return atoms.calc.get_property("energy_std", atoms)
 
 
-def read_structure(path, index=-1):
+def read_structure(path: PathLike, index: int = -1) -> Atoms:
     """Read one structure, with velocities if the file has any, without its calculator."""
     frames = read_frames(path, index)
     frames[-1].calc = None
     return frames[-1]
 
 
-def thermalise(atoms, temperature, random_state=0):
+def thermalise(atoms: Atoms, temperature: float, random_state: RandomState = 0) -> bool:
     """Give atoms random velocities (K), unless they have some; return whether it did."""
     if atoms.get_kinetic_energy() > 0:
         return False
@@ -83,21 +95,21 @@ def thermalise(atoms, temperature, random_state=0):
 
 
 def run(
-    atoms,
-    steps,
+    atoms: Atoms,
+    steps: int,
     *,
-    ensemble="nve",
-    temperature=300.0,
-    pressure=0.0,
-    timestep=1.0,
-    interval=10,
-    trajectory=None,
-    on_step=None,
-    random_state=0,
-    trace=None,
-    checkpoint=None,
-    guard=None,
-):
+    ensemble: str = "nve",
+    temperature: float = 300.0,
+    pressure: float = 0.0,
+    timestep: float = 1.0,
+    interval: int = 10,
+    trajectory: TrajectoryFile | None = None,
+    on_step: Callable[..., Any] | None = None,
+    random_state: int = 0,
+    trace: Trace | None = None,
+    checkpoint: Checkpoint | None = None,
+    guard: Guard | None = None,
+) -> Trace:
     """Run molecular dynamics; atoms move.
 
     Parameters
@@ -205,7 +217,15 @@ def _steps(dynamics, n):
             yield
 
 
-def check_settings(steps, ensemble, temperature, pressure, timestep, interval, random_state):
+def check_settings(
+    steps: int,
+    ensemble: str,
+    temperature: float,
+    pressure: float,
+    timestep: float,
+    interval: int,
+    random_state: RandomState,
+) -> None:
     """Refuse parameters of `run` that make no sense."""
     whole("steps", steps, low=0)
     choice("ensemble", ensemble, ENSEMBLES)
@@ -218,7 +238,7 @@ def check_settings(steps, ensemble, temperature, pressure, timestep, interval, r
     whole("random_state", random_state, low=0)
 
 
-def check_start(atoms, ensemble):
+def check_start(atoms: Atoms, ensemble: str) -> None:
     """Refuse atoms with which no run can begin: then it is not the run that goes wrong.
 
     Parameters

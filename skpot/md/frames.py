@@ -1,11 +1,14 @@
 """Files of frames that a crash cannot corrupt."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
 import hashlib
 import io
 import os
+from typing import TYPE_CHECKING
 
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
@@ -13,13 +16,17 @@ from ase.io import write
 from .._paths import file_name
 from ..exceptions import FileError, InputError
 
+if TYPE_CHECKING:
+    from skpot.md.dynamics import Trace
+    from skpot.typing import Atoms, PathLike
+
 # What file systems without locks say; there a second writer goes unnoticed.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _SUFFIXES = (".xyz", ".extxyz")
 _TAIL = 1 << 16  # bytes before the end by which a file of frames is recognized
 
 
-def require_xyz(path):
+def require_xyz(path: PathLike) -> None:
     """Refuse a name that programs would take for another format than extended XYZ."""
     suffix = os.path.splitext(file_name(path))[1]
     if suffix.lower() not in _SUFFIXES:
@@ -53,7 +60,9 @@ class FrameFile:
         Bytes of whole frames.
     """
 
-    def __init__(self, path, length=None, tail=None, begin=0):
+    def __init__(
+        self, path: PathLike, length: int | None = None, tail: str | None = None, begin: int = 0
+    ) -> None:
         self.path = os.fspath(path)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
@@ -68,7 +77,7 @@ class FrameFile:
             self.close()
             raise
 
-    def append(self, atoms):
+    def append(self, atoms: Atoms) -> None:
         """Append a frame with what its calculator holds; after an error the file is as before."""
         text = io.StringIO()
         write(text, atoms, format="extxyz")
@@ -84,18 +93,18 @@ class FrameFile:
             raise
         self.length += size
 
-    def sync(self):
+    def sync(self) -> None:
         """Have the frames written to the disk itself."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
             raise unwritten(self.path, error) from error
 
-    def tail(self):
+    def tail(self) -> str:
         """Return a digest of the last bytes."""
         return _tail(self.path, self.length)
 
-    def close(self):
+    def close(self) -> None:
         """Close the file, which lets others write it."""
         os.close(self._descriptor)
 
@@ -129,7 +138,7 @@ class FrameFile:
         return end
 
 
-def require_beginning(path, length, tail=None):
+def require_beginning(path: PathLike, length: int, tail: str | None = None) -> None:
     """Refuse a file that does not begin with the frames that were written there."""
     size = os.path.getsize(path)
     if size < length:
@@ -146,7 +155,7 @@ def _tail(path, length):
         return hashlib.blake2b(file.read(min(length, _TAIL)), digest_size=16).hexdigest()
 
 
-def unwritten(path, error):
+def unwritten(path: PathLike, error: OSError) -> FileError:
     """Return the error that says which file the system could not write, and what remains."""
     return FileError(error.errno, f"{error.strerror}; what was written before is kept", path)
 
@@ -170,7 +179,7 @@ class TrajectoryFile:
         Frames written, without those of an earlier run.
     """
 
-    def __init__(self, path, length=None, tail=None):
+    def __init__(self, path: PathLike, length: int | None = None, tail: str | None = None) -> None:
         require_xyz(path)
         self.path = os.fspath(path)
         self._part = f"{self.path}.part"
@@ -182,7 +191,7 @@ class TrajectoryFile:
         self._file = FrameFile(self._part, 0 if length is None else length, tail)
         self.n_frames = 0
 
-    def write(self, atoms, trace):
+    def write(self, atoms: Atoms, trace: Trace) -> None:
         """Append a frame with energy, forces, stress, velocities and uncertainty."""
         frame = atoms.copy()
         frame.info = {"time_ps": trace.time[-1]}  # what the start structure was called is over
@@ -193,16 +202,16 @@ class TrajectoryFile:
         self._file.append(frame)
         self.n_frames += 1
 
-    def sync(self):
+    def sync(self) -> int:
         """Have the frames written to the disk itself; return how many bytes they are."""
         self._file.sync()
         return self._file.length
 
-    def tail(self):
+    def tail(self) -> str:
         """Return a digest of the last bytes."""
         return self._file.tail()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file of the frames so far, which stays what it is."""
         self._file.close()
 
@@ -219,7 +228,7 @@ class TrajectoryFile:
             self._file.close()
 
 
-def replace_file(path, data):
+def replace_file(path: PathLike, data: bytes) -> None:
     """Write bytes to a file, whole or not at all."""
     temporary = f"{os.fspath(path)}.tmp"
     try:

@@ -1,6 +1,9 @@
 """A client of i-PI's socket protocol."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -11,10 +14,21 @@ from ...data import cell_volumes
 from ...exceptions import InputError, InputTypeError, ServerError
 from .._calculator import Calculator
 
+if TYPE_CHECKING:
+    from typing import Any
+
 _PAUSE = 0.2  # s between attempts to connect
 
 
-def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patience=30.0):
+def run_client(
+    model: Any,
+    atoms: Atoms,
+    *,
+    unix: str | None = None,
+    host: str = "localhost",
+    port: int = 31415,
+    patience: float = 30.0,
+) -> int:
     """Serve energies, forces and virials to i-PI, or another server of its protocol, until it ends.
 
     Parameters
@@ -80,7 +94,7 @@ def run_client(model, atoms, *, unix=None, host="localhost", port=31415, patienc
 class _Client(SocketClient):
     """Refuses other atoms; sends the virial wherever the server's cell has a volume."""
 
-    def __init__(self, n_atoms, **where):
+    def __init__(self, n_atoms: int, **where: Any) -> None:
         super().__init__(**where)
         receive = self.protocol.recvposdata
 
@@ -95,7 +109,7 @@ class _Client(SocketClient):
 
         self.protocol.recvposdata = received
 
-    def calculate(self, atoms, use_stress):
+    def calculate(self, atoms: Atoms, use_stress: bool) -> Any:
         has_stress = bool(np.isfinite(cell_volumes([atoms.cell.array])[0]))
         return super().calculate(atoms, has_stress)
 

@@ -12,6 +12,10 @@ In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
 `batch_size` is the number of beads, or divides it. A `DeltaRegressor` goes over a socket only.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 # i-PI loads this file by its path, so that it belongs to no package.
 import numpy as np
 
@@ -19,6 +23,9 @@ from skpot.exceptions import InputError
 from skpot.md._batch_calculator import BatchCalculator
 from skpot.md.dynamics import read_structure
 from skpot.persistence import load
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __DRIVER_NAME__ = "skpot"
 __DRIVER_CLASS__ = "SkpotDriver"
@@ -37,7 +44,7 @@ class SkpotDriver:
         What i-PI tells all drivers.
     """
 
-    def __init__(self, model, template, **kwargs):
+    def __init__(self, model: str, template: str, **kwargs: Any) -> None:
         from ipi.utils.units import unit_to_internal
 
         self._length = unit_to_internal("length", "angstrom", 1.0)

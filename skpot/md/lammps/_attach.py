@@ -1,10 +1,13 @@
 """Fitted models in a running LAMMPS, with nothing to compile."""
 
+from __future__ import annotations
+
 import functools
 import re
 import tempfile
 from ctypes import POINTER, c_double, cast
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +19,20 @@ from ...exceptions import EngineError, InputError, InputTypeError
 from ...lowering import compile
 from ._domain import Domain, GhostForces
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.typing import IntArray
+
 _ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it
 _AFTER_FORCES = {"aveforce", "freeze", "lineforce", "planeforce", "rattle", "setforce", "shake"}
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
 
-def attach(lmp, model, *, species, fix_id="skpot", grade_every=0):
+def attach(
+    lmp: Any, model: Any, *, species: Sequence[str], fix_id: str = "skpot", grade_every: int = 0
+) -> None:
     """Let a fitted model drive a LAMMPS simulation.
 
     Sets ``pair_style hybrid/overlay zero ... full``, which makes LAMMPS search neighbours, and a
@@ -158,7 +169,7 @@ def _raising(base):
     return type(base.__name__, (_Raising, base), {})
 
 
-def as_potential(model, grades=False):
+def as_potential(model: Any, grades: bool = False) -> Any:
     """Return a model in compiled form; what evaluates pairs already passes through."""
     if not hasattr(model, "evaluate_pairs"):
         return compile(model, grades=grades)
@@ -170,7 +181,7 @@ def as_potential(model, grades=False):
     return model
 
 
-def check_engine(lmp):
+def check_engine(lmp: Any) -> Any:
     """Refuse what cannot work; return the communicator of several ranks or None."""
     if not hasattr(lmp, "set_fix_external_callback"):
         raise InputTypeError(f"lmp must be an open lammps.lammps, got {type(lmp).__name__}")
@@ -196,7 +207,7 @@ def check_engine(lmp):
     return comm
 
 
-def check_species(lmp, species, potential):
+def check_species(lmp: Any, species: Sequence[str], potential: Any) -> IntArray:
     """Return the atomic number of each type, from 1 on."""
     n_types = lmp.extract_setting("ntypes")
     if not isinstance(species, list | tuple | np.ndarray) or len(species) != n_types:
@@ -216,7 +227,9 @@ def check_species(lmp, species, potential):
 class _External:
     """What fix external calls at every step."""
 
-    def __init__(self, fix_id, potential, numbers, comm, grade_every):
+    def __init__(
+        self, fix_id: str, potential: Any, numbers: IntArray, comm: Any, grade_every: int
+    ) -> None:
         self.fix_id, self._id = fix_id, fix_id.encode()
         self._potential, self._comm = potential, comm
         self._species_of_type = np.searchsorted(potential.species, numbers)
@@ -314,7 +327,7 @@ class _External:
         # A library call that fails leaves its message, which the command that runs raises then.
         lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, lost.encode(), 0.0)
 
-    def take_failure(self):
+    def take_failure(self) -> Exception | None:
         """Return the error that ended a run, once; None if there was none."""
         failure, self._failure = self._failure, None
         return failure
@@ -328,7 +341,7 @@ def _is_exit(problem):
 class _Output:
     """Arrays of results, with pointers of the kinds that the library takes."""
 
-    def __init__(self, n):
+    def __init__(self, n: int) -> None:
         self.virial, self.energies, self.virials = np.empty(6), np.empty(n), np.empty((n, 6))
         self.to_virial = cast(self.virial.ctypes.data, POINTER(c_double))
         self.to_energies = cast(self.energies.ctypes.data, POINTER(c_double))

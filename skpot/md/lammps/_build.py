@@ -1,11 +1,14 @@
 """Libraries of compiled potentials, compared with the potential before they are written."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -18,12 +21,20 @@ from ...data import as_batch
 from ...exceptions import EngineError, FileError, InputError
 from ...persistence import whole_file
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from skpot.typing import IntArray, PathLike
+
 _TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
 _RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"
 _PACKAGES = str(Path(__file__).parents[3])
 
 
-def write_library(source, path, reference, cpu="host"):
+def write_library(
+    source: Any, path: PathLike, reference: Callable[..., Any], cpu: str = "host"
+) -> None:
     """Compile a library, compare it with the model, and put it where it belongs.
 
     Parameters
@@ -62,7 +73,7 @@ def write_library(source, path, reference, cpu="host"):
             file.write(Path(made).read_bytes())
 
 
-def refuse_differences(what, own, reference, tolerance):
+def refuse_differences(what: str, own: Any, reference: Any, tolerance: float) -> None:
     """Raise `RuntimeError` unless energies, forces, virials (and grades) agree with others."""
     names = ("energies", "forces", "virials", "grades")[: len(own)]
     for name, a, b in zip(names, own, reference, strict=True):
@@ -75,7 +86,7 @@ def refuse_differences(what, own, reference, tolerance):
             )
 
 
-def reference_structures(numbers):
+def reference_structures(numbers: Sequence[int] | IntArray) -> list[Atoms]:
     """Return structures with all the species given: a crystal, a cluster and a lone atom."""
     rng = np.random.default_rng(0)
     size = max(2, int(np.ceil((2 * len(numbers)) ** (1 / 3))))

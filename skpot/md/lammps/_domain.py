@@ -1,11 +1,19 @@
 """The atoms of one rank of LAMMPS: owned ones, ghosts, their pairs and who owns the ghosts."""
 
+from __future__ import annotations
+
 from ctypes import POINTER, byref, c_int, c_void_p, cast, memmove
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.pairs import Pairs, add_rows, close_pairs, count_close
 from ...exceptions import EngineError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import FloatArray
 
 _NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
 
@@ -35,7 +43,7 @@ class Domain:
         LAMMPS's names of the atoms; a ghost has the name of its owner's atom.
     """
 
-    def __init__(self, lmp, n_owned):
+    def __init__(self, lmp: Any, n_owned: int) -> None:
         n = n_owned + lmp.extract_setting("nghost")
         self.n_owned = n_owned
         tag_type = f"<i{lmp.extract_setting('tagint')}"
@@ -76,13 +84,13 @@ class Domain:
         neighbor &= _NEIGHBOR_MASK
         return Pairs(start, neighbor.astype(np.int64), np.empty((0, 3)))
 
-    def pairs(self, cutoff):
+    def pairs(self, cutoff: float) -> Pairs:
         """Return the `Pairs` of owned atoms closer than `cutoff` (Å), overwritten by the next."""
         arrays = self._start, self._neighbor, self._vector
         n = close_pairs(self.positions, cutoff, self._candidates, *arrays)
         return Pairs(self._start, self._neighbor[:n], self._vector[:n])
 
-    def check_pairs(self, cutoff):
+    def check_pairs(self, cutoff: float) -> None:
         """Raise `EngineError` unless all pairs of owned atoms are in LAMMPS's list."""
         shorter = cutoff * (1.0 - 1e-6)  # pairs at the cutoff itself are a matter of rounding
         positions, n_owned = (
@@ -113,7 +121,7 @@ class GhostForces:
         None for a single rank. Construction is collective.
     """
 
-    def __init__(self, domain, comm):
+    def __init__(self, domain: Domain, comm: Any) -> None:
         self._comm, self._n_owned = comm, domain.n_owned
         own, ghosts = domain.tags[: domain.n_owned], domain.tags[domain.n_owned :]
         foreign, rank_of = ghosts[:0], ghosts[:0]
@@ -143,7 +151,7 @@ class GhostForces:
             self._targets = order[np.searchsorted(own, np.concatenate(asked), sorter=order)]
             self._buffer = np.empty((counts.sum(), 3))
 
-    def collect(self, forces):
+    def collect(self, forces: FloatArray) -> FloatArray:
         """Return the forces on owned atoms (n_owned, 3), from those on owned ones and ghosts."""
         sums = np.zeros((self._n_sums, 3))
         sums[: self._n_owned] = forces[: self._n_owned]
@@ -164,7 +172,7 @@ def _owners(parts, tags):
 
 
 class _Memory:
-    def __init__(self, address, shape, kind):
+    def __init__(self, address: int, shape: tuple[int, ...], kind: Any) -> None:
         self.__array_interface__ = {
             "data": (address, False), "shape": shape, "typestr": kind, "version": 3,
         }  # fmt: skip

@@ -1,5 +1,9 @@
 """Fitted models as libraries that LAMMPS loads."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ... import __version__
@@ -9,10 +13,17 @@ from ...data.elements import SYMBOLS
 from ...lowering import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
 from ._build import reference_structures, refuse_differences, write_library
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import PathLike
+
 _SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on
 
 
-def export(model, path, cpu="host", grades=False):
+def export(
+    model: Any, path: PathLike, cpu: str = "host", grades: bool = False
+) -> CompiledPotential:
     """Write a fitted potential as a library for ``pair_style skpot`` of LAMMPS.
 
     The library holds compiled code and the model's numbers and needs nothing of Python. Any program

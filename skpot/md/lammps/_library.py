@@ -1,13 +1,19 @@
 """An exported library, called from Python."""
 
+from __future__ import annotations
+
 import ctypes
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.aot import ABI
 from ...core.pairs import Pairs
 from ...exceptions import EngineError, InputError
+
+if TYPE_CHECKING:
+    from skpot.typing import FloatArray, IntArray, PathLike
 
 _INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C_CONTIGUOUS")
 _FLOATS = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
@@ -34,7 +40,7 @@ class Library:
         Whether it knows extrapolation grades.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self._library = library = ctypes.CDLL(os.path.abspath(path))
         library.skpot_abi.restype = _INTEGER
         abi = library.skpot_abi()
@@ -59,7 +65,7 @@ class Library:
         self.numbers = np.array(library.skpot_species()[: library.skpot_n_species()])
         self.description = library.skpot_description().decode()
 
-    def evaluate(self, pairs, species):
+    def evaluate(self, pairs: Pairs, species: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return energies of all centres and dE_i/dr_ij of all pairs.
 
         Parameters
@@ -80,7 +86,7 @@ class Library:
         self._call(self._library.skpot_evaluate, pairs, species, energies, gradient)
         return energies, gradient
 
-    def grade(self, pairs, species):
+    def grade(self, pairs: Pairs, species: IntArray) -> FloatArray:
         """Return the extrapolation grades of all centres; arguments as for `evaluate`."""
         grades = np.zeros(len(pairs.start) - 1)
         self._call(self._library.skpot_grade, pairs, species, grades)
@@ -95,7 +101,7 @@ class Library:
             raise EngineError(f"the library failed with status {status}")
 
 
-def run_files(library, given, found):
+def run_files(library: PathLike, given: PathLike, found: PathLike) -> None:
     """Evaluate the pairs in one file of arrays; write energies, gradient, grades to another."""
     with np.load(given) as arrays:
         pairs = Pairs(arrays["start"], arrays["neighbor"], arrays["vector"])

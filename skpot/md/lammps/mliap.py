@@ -1,5 +1,9 @@
 """Fitted models as unified models of LAMMPS's package ML-IAP, for builds that have it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...core.pairs import Pairs
@@ -7,8 +11,12 @@ from ...data.elements import SYMBOLS
 from ...exceptions import InputError
 from ._attach import as_potential, check_engine, check_species
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
-def attach(lmp, model, *, species):
+
+def attach(lmp: Any, model: Any, *, species: Sequence[str]) -> None:
     """Let a fitted model be the pair style ``mliap unified`` of a LAMMPS simulation.
 
     As `skpot.md.lammps.attach`, which needs no build of one's own. Per-atom energies and virials,
@@ -60,18 +68,18 @@ class UnifiedModel:
     interface = None
     ndescriptors = nparams = 1  # it wants some
 
-    def __init__(self, potential):
+    def __init__(self, potential: Any) -> None:
         self.potential = potential
         self.element_types = [SYMBOLS[z] for z in self.potential.species]
         self.rcutfac = 0.5 * self.potential.cutoff  # of a pair of radii that are 1
 
-    def compute_gradients(self, data):
+    def compute_gradients(self, data: Any) -> None:
         """Do nothing: all is done in `compute_forces`."""
 
-    def compute_descriptors(self, data):
+    def compute_descriptors(self, data: Any) -> None:
         """Do nothing: all is done in `compute_forces`."""
 
-    def compute_forces(self, data):
+    def compute_forces(self, data: Any) -> None:
         """Give LAMMPS energies of listed atoms and derivatives of pairs.
 
         Parameters
