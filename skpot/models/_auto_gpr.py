@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
+    from skpot.models._expansion import Expansion
     from skpot.typing import FloatArray, Quantities, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
@@ -287,7 +288,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         return self.model_.decompose(features)
 
     @property
-    def expansion_(self):
+    def expansion_(self) -> Expansion:
         """What the fit found, that of `model_`."""
         return self.model_.expansion_
 

@@ -282,7 +282,7 @@ class KernelPotential(Potential):
         return References(self.reference_features_, self.reference_species_, self.kernel_)
 
     @property
-    def expansion_(self):
+    def expansion_(self) -> Expansion:
         """What the fit found, an `Expansion`."""
         return Expansion(
             self.kernel_,
