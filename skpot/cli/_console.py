@@ -5,11 +5,15 @@ import functools
 import inspect
 import os
 import warnings
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..exceptions import InputError, SkpotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _DEBUG = inspect.Parameter(
     "debug",
@@ -30,7 +34,7 @@ class CommandError(SkpotError):
     """Ends a command with a message and exit code 1."""
 
 
-def command(function):
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command: add `--debug` and turn errors and warnings into one line each."""
 
     @functools.wraps(function)
@@ -70,7 +74,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 @contextlib.contextmanager
-def reading(paths):
+def reading(paths: Any) -> Iterator[None]:
     """Name the files in whatever error their reader makes; some formats raise their own kinds."""
     try:
         yield
@@ -82,17 +86,17 @@ def reading(paths):
         raise InputError(f"{paths} cannot be read: {error}") from error
 
 
-def say(text=""):
+def say(text: str = "") -> None:
     """Print a line."""
     typer.echo(text)
 
 
-def title(text):
+def title(text: str) -> None:
     """Print a heading."""
     typer.secho(f"\n{text}", bold=True)
 
 
-def refuse_overwriting(path, force, inputs=()):
+def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path]" = ()) -> None:
     """Raise unless `path` can be written without losing anything, or `force` is set.
 
     What the same command reads is kept even then.
@@ -109,7 +113,7 @@ def refuse_overwriting(path, force, inputs=()):
         raise CommandError(f"the folder {folder} cannot be written to.")
 
 
-def refuse_inputs(path, inputs):
+def refuse_inputs(path: "Path", inputs: "Sequence[Path]") -> None:
     """Raise if `path` is one of the files that a command reads."""
     real = os.path.realpath(path)
     for other in inputs:

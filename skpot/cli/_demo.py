@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Option
 
 from ._console import CommandError, command, say, title
@@ -12,7 +13,7 @@ from ._console import CommandError, command, say, title
 FILES = ("silicon.skpot", "parity.png", "md.png", "md.xyz")
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("demo", short_help="Silicon from data to molecular dynamics, in a few minutes.")(
         demo
@@ -25,7 +26,7 @@ def demo(
     quick: Annotated[
         bool, Option("--quick", help="Small descriptor, grid and run: shows it works, not more.")
     ] = False,
-):
+) -> None:
     """Fit a potential for silicon to the bundled data and run it.
 
     Grid search with the forces scored, errors on structures from other trajectories, a parity

@@ -3,7 +3,10 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+
+import typer
 
 from ._console import CommandError, command, say, title
 
@@ -13,13 +16,13 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("doctor", short_help="Show what skpot runs on; test its derivatives.")(doctor)
 
 
 @command
-def doctor():
+def doctor() -> None:
     """Show what skpot runs on and test its derivatives; exit code 1 if something is wrong."""
     from threadpoolctl import threadpool_info
 
@@ -63,7 +66,7 @@ def doctor():
     say("\nall is well")
 
 
-def self_test(symbols):
+def self_test(symbols: Sequence[str]) -> None:
     """Raise AssertionError unless a small fitted potential keeps its promises."""
     import numpy as np
     from sklearn.pipeline import make_pipeline

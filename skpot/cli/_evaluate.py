@@ -10,7 +10,7 @@ from ._console import CommandError, command, refuse_overwriting, say, title
 from ._options import EnergyKey, Force, ForcesKey, ModelFile, StressKey, VirialKey, label_keys
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("evaluate", short_help="Print the errors of a model on structures.")(evaluate)
 
@@ -25,7 +25,7 @@ def evaluate(
     stress_key: StressKey = None,
     virial_key: VirialKey = None,
     force: Force = False,
-):
+) -> None:
     """Print errors of a model, the labels and kinds they are in, and how it foresaw them."""
     if plot is not None:
         refuse_overwriting(plot, force, [model, *test])

@@ -5,7 +5,7 @@ import textwrap
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -28,7 +28,7 @@ class Hypers(StrEnum):
     accurate = "accurate"
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("fit")(fit)
 
@@ -74,7 +74,7 @@ def fit(
     jobs: Annotated[int, Option(min=1, help="Processes of the search.")] = 1,
     seed: Annotated[int, Option(min=0, help="Of the choice of references and folds.")] = 0,
     force: Force = False,
-):
+) -> None:
     """Fit a potential to energies, forces and stress.
 
     With --grid, the parameters are searched by cross-validation on the forces; names are those of
@@ -164,7 +164,7 @@ def _require_known(X, X_test):
         raise CommandError(f"species {names} of the test structures are in no training structure.")
 
 
-def chosen_hypers(X, preset, given):
+def chosen_hypers(X: Any, preset: Any, given: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers of SOAP: those given (not None), the others by the preset."""
     from skpot.descriptors import SOAP
 
@@ -174,7 +174,7 @@ def chosen_hypers(X, preset, given):
     return chosen
 
 
-def parse_grid(text, parameters):
+def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
     """Return the full name and the values of "name=a,b"."""
     name, equals, values = (part.strip() for part in text.partition("="))
     if not equals or not name or not values:

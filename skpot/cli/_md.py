@@ -4,7 +4,7 @@ import time
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
@@ -19,6 +19,9 @@ from ._console import (
 )
 from ._options import Force, ModelFile
 
+if TYPE_CHECKING:
+    from skpot.md.dynamics import Trace
+
 
 class Ensemble(StrEnum):
     """Which quantities a run holds."""
@@ -28,7 +31,7 @@ class Ensemble(StrEnum):
     npt = "npt"
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("md", short_help="Run molecular dynamics.")(md)
 
@@ -64,7 +67,7 @@ def md(
         bool, Option("--restart", help="Go on where a run to this output was stopped.")
     ] = False,
     force: Force = False,
-):
+) -> None:
     """Run molecular dynamics and write a trajectory.
 
     Velocities come from the file if it has them, else at random for the temperature. The
@@ -233,7 +236,7 @@ HEADER = (
 )
 
 
-def line(step, trace):
+def line(step: int, trace: "Trace") -> str:
     """Return the last entry of a trace as a line of the table."""
     return (
         f"{step:8d}{trace.time[-1]:9.3f}{trace.temperature[-1]:8.1f}{trace.potential[-1]:13.5f}"

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ VirialKey = Annotated[str | None, typer.Option(help="Name of virials (eV), inste
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
-def label_keys(energy_key, forces_key, stress_key, virial_key):
+def label_keys(
+    energy_key: str | None, forces_key: str | None, stress_key: str | None, virial_key: str | None
+) -> dict[str, Any]:
     """Return the keywords of `skpot.read`."""
     return {
         "energy_key": energy_key,

@@ -1,10 +1,16 @@
 """Figures of the commands."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from skpot.data import Targets
+    from skpot.md.dynamics import Trace
+    from skpot.typing import PathLike, Structures
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,14 +25,16 @@ GPA = 160.21766208  # GPa in one eV/Å³
 _BLUE, _GREY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
 
 
-def require_format(path):
+def require_format(path: "PathLike") -> None:
     """Refuse a name whose suffix is none of a figure's."""
     suffix = os.path.splitext(path)[1]
     if suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
         raise InputError(f"{path} is no name of a figure: it must end in .png, .pdf or .svg.")
 
 
-def parity_plot(X, y_true, y_pred, std, path):
+def parity_plot(
+    X: "Structures", y_true: "Targets", y_pred: "Targets", std: Any, path: "PathLike"
+) -> None:
     """Draw predictions and their errors over the reference, for every kind of label.
 
     Parameters
@@ -97,7 +105,7 @@ def _panels(X, y_true, y_pred, std):
     return panels
 
 
-def md_plot(trace, path, n_equilibration=0):
+def md_plot(trace: "Trace", path: "PathLike", n_equilibration: int = 0) -> None:
     """Draw energy and temperature of a run over time.
 
     Parameters

@@ -1,5 +1,8 @@
 """Summaries of data and tables of errors, narrow enough for 80 columns."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from skpot.data import Targets, check_label_values, read
@@ -14,6 +17,11 @@ from skpot.metrics import (
 
 from ._console import reading, say, title
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skpot.typing import Structures
+
 GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLOCKS = ("energy", "forces", "stress")
@@ -22,7 +30,7 @@ _SIGMAS = tuple(f"sigma_{block}" for block in _BLOCKS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
-def read_file(paths, keys):
+def read_file(paths: "Sequence[Path]", keys: dict[str, Any]) -> "tuple[Structures, Targets, Any]":
     """Read labelled structures from files; return also what was used as labels."""
     with reading(" ".join(map(str, paths))):
         X, y, report = read(paths, **keys, return_report=True)
@@ -30,7 +38,7 @@ def read_file(paths, keys):
     return X, y, report
 
 
-def describe(name, X, y, report=None):
+def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> None:
     """Print what a data set holds, and if there is a report which labels were read."""
     n_atoms = np.array([len(atoms) for atoms in X])
     species = np.unique(np.concatenate([atoms.numbers for atoms in X]))
@@ -59,13 +67,13 @@ def describe(name, X, y, report=None):
         say(_wrapped(text, "  kinds    "))
 
 
-def kinds_of(X):
+def kinds_of(X: "Structures") -> Any:
     """Return `info["config_type"]` of each structure, or None if there are not at least two."""
     kinds = np.array([str(atoms.info.get("config_type", "none")) for atoms in X])
     return kinds if len(np.unique(kinds)) > 1 else None
 
 
-def error_table(parts):
+def error_table(parts: Any) -> None:
     """Print RMSE and MAE of energies, forces and stress.
 
     `parts` maps names to (X, y_true, y_pred); further rows tell the kinds of the last one apart.
@@ -93,10 +101,12 @@ def _error_row(name, X, y_true, y_pred):
     say(f"{name[:16]:16}{len(X):7d} " + "".join(cells))
 
 
-def residual_table(model, X, y_true, y_pred, limit=4):
+def residual_table(
+    model: Any, X: "Structures", y_true: "Targets", y_pred: "Targets", limit: int = 4
+) -> None:
     """Print which labels, species and groups of structures the squared error is in."""
     y_pred = y_pred if isinstance(y_pred, Targets) else Targets(y_pred)
-    sides = [[getattr(y, f"has_{block}") for block in _BLOCKS] for y in (y_true, y_pred)]
+    sides: Any = [[getattr(y, f"has_{block}") for block in _BLOCKS] for y in (y_true, y_pred)]
     if not np.logical_and(*sides).any():
         return  # nothing to compare
     regressor = model[-1] if hasattr(model, "steps") else model
@@ -119,7 +129,7 @@ def residual_table(model, X, y_true, y_pred, limit=4):
     say(f"  RMSE over noise: {text}".replace("\xa0", " "))
 
 
-def curve_table(model):
+def curve_table(model: Any) -> None:
     """Print what more structures, references or other noise would buy, where the fit found out."""
     regressor = model[-1] if hasattr(model, "steps") else model
     curves = getattr(regressor, "learning_curves_", None)
@@ -159,7 +169,7 @@ def _share(record, by):
     return f"{name} {100.0 * record['share']:.0f} %"
 
 
-def predict_with_std(model, X):
+def predict_with_std(model: Any, X: Any) -> tuple[Any, Any]:
     """Return predictions and standard deviations of labels, None from models that have none."""
     regressor = model[-1] if hasattr(model, "steps") else model
     if not (hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")):
@@ -168,7 +178,7 @@ def predict_with_std(model, X):
     return y_pred, label_std(regressor, X, std)
 
 
-def label_std(regressor, X, std):
+def label_std(regressor: Any, X: Any, std: Any) -> Any:
     """Return the standard deviations of labels: of the model, and of the labels' noise."""
     std = std if isinstance(std, Targets) else Targets(std)
     if hasattr(regressor, "calibrate"):  # to errors, which have the noise in them
@@ -196,7 +206,7 @@ def _default_noise(regressor, kind):
     return sigma * (scale.get(kind, 1.0) if isinstance(scale, dict) else scale)
 
 
-def uncertainty_table(X, y_true, y_pred, std):
+def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) -> None:
     """Print how predicted standard deviations of labels compare with errors."""
     columns = [_uncertainty(X, y_true, y_pred, std, block) for block in _BLOCKS]
     if not any(columns):
@@ -229,7 +239,7 @@ def _uncertainty(X, y_true, y_pred, std, block):
     ]
 
 
-def search_table(search, limit=6):
+def search_table(search: Any, limit: int = 6) -> None:
     """Print the best candidates of a finished search scored by errors."""
     results = search.cv_results_
     order = np.argsort(results["rank_test_score"], kind="stable")

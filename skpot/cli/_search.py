@@ -1,5 +1,8 @@
 """Cross-validation for the commands."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
@@ -13,11 +16,15 @@ from tqdm import tqdm
 from ..data.order import content_keys, keyed_uniform
 from ..exceptions import InputError
 
+if TYPE_CHECKING:
+    from skpot.data import Targets
+    from skpot.typing import Structures
+
 
 class _Counted:
     """Scorer that moves a progress bar."""
 
-    def __init__(self, scorer, bar):
+    def __init__(self, scorer: Callable[..., Any], bar: Any) -> None:
         self.scorer, self.bar = scorer, bar
 
     def __call__(self, estimator, X, y):
@@ -26,7 +33,7 @@ class _Counted:
         return score
 
 
-def folds(X, n, group_key, seed):
+def folds(X: "Structures", n: int, group_key: str | None, seed: int) -> tuple[Any, Any]:
     """Return a splitter and the group of each structure.
 
     Without a key the groups are random folds, which follow from the seed and from the structures,
@@ -53,7 +60,15 @@ def folds(X, n, group_key, seed):
     return GroupKFold(min(n, found)), groups
 
 
-def searched(model, candidates, X, y, splitter, groups, jobs=1):
+def searched(
+    model: Any,
+    candidates: Any,
+    X: "Structures",
+    y: "Targets",
+    splitter: Any,
+    groups: Any,
+    jobs: int = 1,
+) -> Any:
     """Return a grid search by the error of forces, or of energies if there are none."""
     metric = "neg_forces_rmse" if y.has_forces.any() else "neg_energy_rmse"
     scorer = get_scorer(metric)
@@ -74,6 +89,8 @@ def searched(model, candidates, X, y, splitter, groups, jobs=1):
     return search
 
 
-def cross_validated(model, X, y, splitter, groups, jobs=1):
+def cross_validated(
+    model: Any, X: "Structures", y: "Targets", splitter: Any, groups: Any, jobs: int = 1
+) -> Any:
     """Return each structure's prediction by the model that has not seen it."""
     return cross_val_predict(model, X, y, groups=groups, cv=splitter, n_jobs=jobs)

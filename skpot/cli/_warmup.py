@@ -8,7 +8,7 @@ import typer
 from ._console import command, say
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("warmup", short_help="Compile everything now, once.")(warmup)
 
@@ -18,7 +18,7 @@ def warmup(
     every: Annotated[
         bool, typer.Option("--all", help="All descriptors, forms of SOAP and presets.")
     ] = False,
-):
+) -> None:
     """Compile everything now, once, so that no later command has to wait."""
     from skpot.core import environment
 
@@ -29,7 +29,7 @@ def warmup(
     say(f"cache: {folder}" if writable else "no cache folder: every process compiles anew")
 
 
-def compile_all(every=False):
+def compile_all(every: bool = False) -> None:
     """Call the functions of SOAP's power spectrum, SparseGPR and Calculator on tiny structures.
 
     With `every`, those of all descriptors and of `make_potential` too.
