@@ -72,16 +72,8 @@ def many_harmonics(unit, size, table, l_max, legendre, cosine, sine, y_lm):
     """
     x, y, z = unit[0], unit[1], unit[2]
     for m in range(l_max + 1):
+        _next_power(x, y, size, m, cosine, sine)
         c, s = cosine[m], sine[m]
-        if m == 0:
-            for t in range(size):
-                c[t], s[t] = 1.0, 0.0
-        else:
-            c_down, s_down = cosine[m - 1], sine[m - 1]
-            for t in range(size):
-                c[t] = x[t] * c_down[t] - y[t] * s_down[t]
-            for t in range(size):
-                s[t] = x[t] * s_down[t] + y[t] * c_down[t]
         for l in range(m, l_max + 1):
             p = legendre[l * (l + 1) // 2 + m]
             if l == m:
@@ -102,6 +94,21 @@ def many_harmonics(unit, size, table, l_max, legendre, cosine, sine, y_lm):
             if m > 0:
                 for t in range(size):
                     minus[t] = p[t] * s[t]
+
+
+@inline_jit
+def _next_power(x, y, size, m, cosine, sine):
+    """Write real and imaginary part of :math:`(x + iy)^m`, given those of m - 1."""
+    c, s = cosine[m], sine[m]
+    if m == 0:
+        for t in range(size):
+            c[t], s[t] = 1.0, 0.0
+    else:
+        c_down, s_down = cosine[m - 1], sine[m - 1]
+        for t in range(size):
+            c[t] = x[t] * c_down[t] - y[t] * s_down[t]
+        for t in range(size):
+            s[t] = x[t] * s_down[t] + y[t] * c_down[t]
 
 
 @jit
