@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self
 
+    from skpot.descriptors.contracts import DescriptorKernels
     from skpot.typing import FloatArray, IntArray, Structures
 
 _CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
@@ -51,11 +52,8 @@ def lone_atoms(species: IntArray) -> StructureBatch:
 class PairDerivatives:
     """Leaf of the derivative chain of a descriptor that depends on vectors to neighbours.
 
-    A subclass names its `kernels`, a module of `skpot.core` with `n_features(tables)` and compiled
-    functions of a range of atoms: `values(lo, hi, pairs, species, tables, out)`, `pull_back(lo, hi,
-    pairs, species, tables, g, pair_gradient)` and, of a range of `centres`, `jacobian(lo, hi,
-    centres, pairs, species, tables, start, atom, values, strain)`; optionally `push_forward(lo, hi,
-    pairs, species, tables, moves, out)`. See `skpot.data._derivatives`.
+    A subclass names its `kernels`, the module of `skpot.core` with the compiled functions; see
+    `skpot.descriptors.contracts`, and `skpot.data.contracts` for what a leaf offers.
 
     Parameters
     ----------
@@ -67,7 +65,7 @@ class PairDerivatives:
         What the kernels need to know of the descriptor.
     """
 
-    kernels = None
+    kernels: DescriptorKernels
     smallest = 16  # atoms that are worth a task of their own
 
     def __init__(self, graph: NeighborGraph, species: IntArray, tables: Any) -> None:

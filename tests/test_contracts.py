@@ -1,0 +1,46 @@
+"""What parts ask of each other is what they have."""
+
+import pytest
+from ase.build import molecule
+
+import skpot
+from skpot.core import pair_basis, repulsion, soap, symmetry_functions, triplet_basis
+from skpot.data.contracts import DerivativeChain
+from skpot.descriptors.contracts import DescriptorKernels
+from skpot.kernels import RBF, DotProduct, Matern
+from skpot.kernels.contracts import Covariance, Kernel
+from skpot.models import contracts
+from skpot.models._gradient_references import GradientReferences
+from skpot.models._linear_terms import LinearTerms
+from skpot.models._references import References
+from skpot.models._variance import ExactProcess, LinearProcess, SparseProcess
+
+
+@pytest.mark.parametrize(
+    "module", [pair_basis, repulsion, soap, symmetry_functions, triplet_basis], ids=str
+)
+def test_formulas_of_descriptors(module):
+    assert isinstance(module, DescriptorKernels)
+
+
+@pytest.mark.parametrize("descriptor", [skpot.SOAP(n_max=2, l_max=1), skpot.InverseDistances()])
+def test_chains_of_derivatives(descriptor):
+    chain = descriptor.fit_transform([molecule("H2O")]).derivatives
+    assert isinstance(chain, DerivativeChain)
+    assert isinstance(chain.take([0]), DerivativeChain)
+
+
+@pytest.mark.parametrize("kernel", [DotProduct(), RBF(), Matern(), RBF() + Matern(), RBF() ** 2])
+def test_kernels(kernel):
+    assert isinstance(kernel, Kernel)
+    assert all(isinstance(slope, Covariance) for slope in kernel.theta_gradient())
+
+
+@pytest.mark.parametrize("columns", [References, GradientReferences, LinearTerms])
+def test_training_columns(columns):
+    assert issubclass(columns, contracts.TrainingColumns)
+
+
+@pytest.mark.parametrize("process", [SparseProcess, LinearProcess, ExactProcess])
+def test_posterior_processes(process):
+    assert issubclass(process, contracts.PosteriorProcess)
