@@ -56,7 +56,7 @@ format: $(VENV)/.stamp-test
 # Deletes only what this file and the tools it calls create.
 clean:
 	rm -rf .venv .venv-3.* .venv-oldest demo build dist skpot.egg-info
-	rm -rf .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find skpot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
