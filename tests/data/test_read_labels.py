@@ -1,6 +1,5 @@
 """Which labels are found in files: none is lost, and none is taken for another, in silence."""
 
-import time
 import warnings
 
 import numpy as np
@@ -373,10 +372,3 @@ def test_energies_of_either_kind_are_not_mixed(reading):
     del frames[1].calc.results["energy"]
     with pytest.raises(LabelError, match="energy_key"):
         Targets.from_atoms(frames)
-
-
-def test_reading_is_linear_in_the_frames(reading):
-    frames = [text("energy=-1 REF_energy=-1 MACE_energy=2", "forces")] * 500
-    start = time.perf_counter()
-    reading(*frames)
-    assert (time.perf_counter() - start) / len(frames) < 2e-3  # about 0.3 ms, most of it ASE's
