@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.label_errors import GPA
 from ..exceptions import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ except ImportError as error:
         'plots need matplotlib: python -m pip install "skpot[plot]" or matplotlib'
     ) from error
 
-GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLUE, _GREY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
 

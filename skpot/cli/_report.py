@@ -7,6 +7,7 @@ import numpy as np
 
 from skpot.data import Targets, check_label_values, read
 from skpot.data.elements import SYMBOLS
+from skpot.data.label_errors import GPA
 from skpot.metrics import (
     calibration_error,
     error_correlation,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from skpot.typing import Structures
 
-GPA = 160.21766208  # GPa in one eV/Å³
 
 _BLOCKS = ("energy", "forces", "stress")
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits

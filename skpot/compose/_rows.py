@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator, clone
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import InvalidParameterError
 from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
-from ..data.origin import Origin, joined, learn_origin, refuse_other_origin
+from ..data.origin import Origin, joined, learn_origin
 from ..exceptions import InputError, InputTypeError, SkpotError
-from ..models import refuse_features
+from ..models import refuse_features, refuse_others
 from ._jacobians import jacobian_of
 
 if TYPE_CHECKING:
@@ -44,13 +44,7 @@ class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
     def _accept(self, X):
         """Refuse what are not features such as those of `fit`."""
         require_features(self, X)
-        if X.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {X.shape[1]} features but {type(self).__name__} was fitted with "
-                f"{self.n_features_in_}."
-            )
-        refuse_other_origin(self, X)
-        refuse_features(X)
+        refuse_others(self, X)
 
     def _set_origin(self, X, *content, zero_stays=True):
         """Set the origin of what comes out, given what determines the fitted step."""

@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
+GPA = 160.21766208  # GPa in one eV/Å³
 # Units that some energies of a set may be in by mistake, in eV.
 _UNITS = {
     "Hartree": 27.211386,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skpot.data._checks import some
-from skpot.data._energy_units import suspected_units
+from skpot.data._energy_units import GPA, suspected_units
 from skpot.data._label_report import ranges
 from skpot.exceptions import LabelWarning, warn_once
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _LARGE_FORCE = 50.0  # eV/Å
 _ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
 _LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
-_GPA = 160.21766208  # GPa in eV/Å³
 _OTHER_UNIT = re.compile(
     r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
     re.IGNORECASE,
@@ -114,7 +113,7 @@ def warn_about_stress(labels: Targets, counts: FloatArray, volumes: FloatArray) 
         warn_once(
             "unit of stress",
             f"{large.sum()} of {len(rows)} stresses exceed {_LARGE_STRESS} eV/Å³ "
-            f"({_GPA * _LARGE_STRESS:.0f} GPa), up to {np.abs(stress).max():.3g}: stress in GPa "
+            f"({GPA * _LARGE_STRESS:.0f} GPa), up to {np.abs(stress).max():.3g}: stress in GPa "
             "or kbar, or a virial in eV (skpot.read has virial_key for these)?",
             LabelWarning,
         )

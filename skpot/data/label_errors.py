@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skpot.data._checks import some
+from skpot.data._energy_units import GPA
 from skpot.data._targets import Targets
 from skpot.exceptions import InputError
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import TargetsLike
     from skpot.typing import FloatArray, IntArray
-
-GPA = 160.21766208  # GPa in one eV/Å³
 
 
 def energy_rmse(

@@ -4,7 +4,7 @@ from ._auto_gpr import AutoGPR
 from ._expansion import Expansion
 from ._finite import refuse_features
 from ._gpr import GPR, KernelRidge
-from ._input import as_features
+from ._input import as_features, refuse_others
 from ._linear_ridge import LinearRidge
 from ._potential import KernelPotential, check_return_std
 from ._rows import as_targets
@@ -26,4 +26,5 @@ __all__ = [
     "as_targets",
     "check_return_std",
     "refuse_features",
+    "refuse_others",
 ]
