@@ -19,7 +19,7 @@ class Shape(NamedTuple):
 
     n_atoms: int
     n_pairs: int
-    n_rows: int  # of the Jacobian: for each centre, itself and its distinct neighbours
+    n_rows: int  # of the Jacobian: for each center, itself and its distinct neighbors
     n_max: int
     l_max: int
     n_species: int
@@ -65,20 +65,20 @@ def pull_back_cost(s):
         "Diagonal": 2.0 * s.harmonics * s.n_channels,
         "Bispectrum": 9.0 * s.n_terms,
     }[s.product]
-    centre = gradient + 4.0 * s.n_features + _mixing(s)
+    center = gradient + 4.0 * s.n_features + _mixing(s)
     # Radial functions and slopes times dE/dc; then three components and the radial one.
     pair = 4.0 * s.harmonics * s.n_max + 8.0 * s.harmonics
     kept = s.harmonics * s.n_channels
     known = s.n_pairs * 2.0 * s.harmonics * s.n_max + s.n_atoms * _mixing(s)
-    flops = _density(s, slopes=True) + _products(s) - known + s.n_atoms * centre + s.n_pairs * pair
+    flops = _density(s, slopes=True) + _products(s) - known + s.n_atoms * center + s.n_pairs * pair
     return flops, 8.0 * s.n_atoms * (s.n_features + kept) + 24.0 * s.n_pairs + _read(s)
 
 
 def jacobian_cost(s):
-    """Return (flops, bytes) of dense Jacobian rows of all centres, strain rows included.
+    """Return (flops, bytes) of dense Jacobian rows of all centers, strain rows included.
 
-    Of the features of a pair only those move whose channels include the neighbour's species, if
-    channels are not mixed; the normalisation touches all. The bytes are those of the result,
+    Of the features of a pair only those move whose channels include the neighbor's species, if
+    channels are not mixed; the normalization touches all. The bytes are those of the result,
     written once.
     """
     moving = float(s.n_features)
@@ -92,10 +92,10 @@ def jacobian_cost(s):
         projected, outer = 0.0, 3.0 * 2.0 * min(dense, 3.0 * s.n_terms)
     if s.mixed:  # radial functions and slopes of the pair
         projected += 4.0 * (s.l_max + 1) * s.n_max * s.n_channels
-    normalise = 3.0 * 4.0 * s.n_features
-    gather = (3.0 + 3.0 + 18.0) * s.n_features  # neighbour's, centre's and strain rows
+    normalize = 3.0 * 4.0 * s.n_features
+    gather = (3.0 + 3.0 + 18.0) * s.n_features  # neighbor's, center's and strain rows
     flops = _density(s, slopes=True) + _products(s)
-    flops += s.n_pairs * (projected + outer + normalise + gather)
+    flops += s.n_pairs * (projected + outer + normalize + gather)
     return flops, 8.0 * s.n_features * (3.0 * s.n_rows + 6.0 * s.n_atoms) + _read(s)
 
 

@@ -15,7 +15,7 @@ def silicon(repeat=3, seed=0):
 
 
 def copper(repeat=4, seed=0):
-    """Face-centred copper, 4 repeat^3 atoms (or 4 times the product of three), rattled."""
+    """Face-centered copper, 4 repeat^3 atoms (or 4 times the product of three), rattled."""
     atoms = bulk("Cu", "fcc", a=3.61, cubic=True).repeat(repeat)
     atoms.rattle(0.05, seed=seed)
     return atoms
@@ -63,7 +63,7 @@ def load(folder=None, quick=False):
     }
 
 
-def labelled_silicon(n_frames=100, repeat=2, seed=0):
+def labeled_silicon(n_frames=100, repeat=2, seed=0):
     """Return rattled, strained silicon with energy, forces and stress of a pair potential.
 
     The labels only have to be consistent: cost does not depend on them.

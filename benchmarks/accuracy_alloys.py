@@ -1,6 +1,6 @@
 """Errors of `make_potential` on alloys of many like metals, by how species are mixed.
 
-Random fcc alloys, strained and rattled, are labelled by the effective-medium theory of ASE, which
+Random fcc alloys, strained and rattled, are labeled by the effective-medium theory of ASE, which
 needs no data. "chosen" is what the preset takes, "totals" pairs each channel with the sum over
 species, and "apart" has as many pseudo-elements as species and none that are alike.
 """
@@ -47,7 +47,7 @@ def alloy(rng, elements):
     return atoms
 
 
-def labelled(n, rng, elements):
+def labeled(n, rng, elements):
     import skpot
 
     frames = [alloy(rng, elements) for _ in range(n)]
@@ -66,8 +66,8 @@ def main():
     if OPTIONS.quick:
         OPTIONS.train, OPTIONS.held, OPTIONS.preset = 8, 4, "fast"
     elements, rng = OPTIONS.elements.split(","), np.random.default_rng(OPTIONS.seed)
-    X, y = labelled(OPTIONS.train, rng, elements)
-    X_test, y_test = labelled(OPTIONS.held, rng, elements)
+    X, y = labeled(OPTIONS.train, rng, elements)
+    X_test, y_test = labeled(OPTIONS.held, rng, elements)
     apart = {"compression": "alchemical", "n_channels": len(elements), "alchemical_width": 1e-3}
     for mixing, given in {
         "chosen": {},

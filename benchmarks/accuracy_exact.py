@@ -28,7 +28,7 @@ OPTIONS = arguments(
     references=(2000, "of the preconditioner"),
     sigma_energy=(0.001, "noise, eV/atom"),
     sigma_forces=(0.02, "noise, eV/Å"),
-    evidence=(0, "labels from which kernel and noise are optimised; 0 to keep what is given"),
+    evidence=(0, "labels from which kernel and noise are optimized; 0 to keep what is given"),
 )
 
 
@@ -45,7 +45,7 @@ def model(X):
         radial_scaling=(OPTIONS.r0, OPTIONS.exponent),
         cutoff_width=OPTIONS.cutoff,
         radial_basis="optimal",
-        # A constant of each centre, it takes a share of the length that the kernel compares.
+        # A constant of each center, it takes a share of the length that the kernel compares.
         central_weight=0.0,
         species_weights={"H": 0.6} if hydrogen else None,
         normalize=False,

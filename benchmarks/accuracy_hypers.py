@@ -12,7 +12,7 @@ from _common import arguments, emit
 
 OPTIONS = arguments(
     __doc__,
-    data=("", "files of labelled structures, with commas between them"),
+    data=("", "files of labeled structures, with commas between them"),
     index=(":", "frames of these files, as in ase.io.read"),
     descriptor=("soap", "soap, symmetry, pair or triplet"),
     hypers=("None,fast,default,accurate", "presets to compare; None is plain parameters"),

@@ -2,7 +2,7 @@
 
 `--data` is a folder with train.xyz and test.xyz (energy, forces and stress in ASE's convention,
 `config_type` in info). The noise levels are chosen on the training part alone, by cross-validation
-over shuffled folds; the choice minimises the product of the mean absolute errors of energies and
+over shuffled folds; the choice minimizes the product of the mean absolute errors of energies and
 forces. The final fit runs in a child process, for its CPU time and peak memory. Errors
 are given over all test structures, over those that are no rotated copies of training structures
 (equal environments to within 1e-6), and by configuration type.

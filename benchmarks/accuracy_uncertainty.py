@@ -1,12 +1,12 @@
 """How well standard deviations agree with errors on published sets, before and after calibration.
 
 `--data` is a folder that holds the sets, each with its training and test files. Some training
-frames are drawn at random, learnt from, and calibrated on by cross-validation; the test file serves
-the figures alone, and so do training frames that were not drawn (`unused`). Calibration error is
-the mean absolute difference of nominal and observed coverage; the rank correlation (Spearman) of
-errors and deviations is per atom for forces. With `--seeds`, the last record of a set has mean and
-largest calibration error over the draws. Grades are extrapolation grades of atoms; `beyond` is the
-share of them above 1.
+frames are drawn at random, learned from, and calibrated on by cross-validation; the test file
+serves the figures alone, and so do training frames that were not drawn (`unused`). Calibration
+error is the mean absolute difference of nominal and observed coverage; the rank correlation
+(Spearman) of errors and deviations is per atom for forces. With `--seeds`, the last record of a set
+has mean and largest calibration error over the draws. Grades are extrapolation grades of atoms;
+`beyond` is the share of them above 1.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Cost of one molecular-dynamics step by the number of atoms, and what does not grow with it.
 
 Each step moves all atoms a little and asks ASE for the forces, energy and stress with them, through
-skpot.Calculator, neighbour list refreshed from its skin; `with_std_s` is the step with energy_std
+skpot.Calculator, neighbor list refreshed from its skin; `with_std_s` is the step with energy_std
 too. The overhead is the step of the smallest structure less its atoms at the cost per atom of the
 largest.
 
@@ -38,7 +38,7 @@ REPEATS = {8: (1, 1, 1), 64: (2, 2, 2), 216: (3, 3, 3), 1000: (5, 5, 5), 8000: (
 
 def fitted():
     n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labelled_silicon(n_frames, repeat)
+    X, y = _systems.labeled_silicon(n_frames, repeat)
     soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
     return make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
 

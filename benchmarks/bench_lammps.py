@@ -1,6 +1,6 @@
 """Cost of one time step in LAMMPS, beside the exported library's part in it.
 
-Cold dynamics of silicon on one rank, the neighbour list of LAMMPS kept; the library alone is
+Cold dynamics of silicon on one rank, the neighbor list of LAMMPS kept; the library alone is
 called with the pairs of the start structure. Needs LAMMPS and both compilers.
 """
 
@@ -58,7 +58,7 @@ def main():
     about = {"bench": "machine", "threads": OPTIONS.threads, **machine(), **packages}
     emit(about, OPTIONS.out)
     n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labelled_silicon(n_frames, repeat)
+    X, y = _systems.labeled_silicon(n_frames, repeat)
     soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
     model = make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:

@@ -56,7 +56,7 @@ def loop_seconds(script, ranks):
 
 def main():
     n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labelled_silicon(n_frames, repeat)
+    X, y = _systems.labeled_silicon(n_frames, repeat)
     soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
     model = make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:

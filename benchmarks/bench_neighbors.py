@@ -1,4 +1,4 @@
-"""Neighbour lists: search, beside vesin's where it is installed; refresh of a list with skin.
+"""Neighbor lists: search, beside vesin's where it is installed; refresh of a list with skin.
 
 Floors. Search: the bins an atom reaches into, (2 + 1/1) (2 + 1/2) (2 + 1/4) cutoffs cubed, hold 4.0
 candidates for each pair found; to count and to write, 8 flops each are done twice, and 26 more for

@@ -1,7 +1,7 @@
 """SOAP on growing systems: cost per atom, threads, memory of a batch, and the time to import.
 
 Copper of 108 to 100 000 atoms (5 Å, n_max 8, l_max 6): the whole of `transform`, and `transform`
-with the pull-back to forces, neighbour search included. Threads: the same on 2048 atoms, one and
+with the pull-back to forces, neighbor search included. Threads: the same on 2048 atoms, one and
 two threads in child processes in alternation, wall time. Memory: a child that takes 105 clusters of
 20 atoms (2100 in all) through values and every Jacobian block. Import: what `import skpot` with
 its main names adds to numba and scikit-learn, and what the first call adds when compiled

@@ -1,6 +1,6 @@
 """Cost of a frame where frames are small and many: BatchCalculator and the fit of a preset.
 
-Frames are pairs of atoms in a box, labelled by a Morse potential. The exponent p of seconds ~
+Frames are pairs of atoms in a box, labeled by a Morse potential. The exponent p of seconds ~
 frames^p is taken between the smallest and the largest number of frames; above 1, something looks
 at all frames for each of them. The last line compares `predict` of the preset with its compiled
 form on the frames of the largest fit.
@@ -19,7 +19,7 @@ SIZES = (200, 400) if OPTIONS.quick else (8000, 16_000, 32_000, 64_000)
 DEPTH, WIDTH, CLOSEST = 1.0, 1.4, 2.4  # eV, 1/Å, Å
 
 
-def labelled(n):
+def labeled(n):
     """Return n frames and their labels."""
     rng = np.random.default_rng(0)
     distances = rng.uniform(2.0, 3.5, n)
@@ -48,7 +48,7 @@ def main():
     about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
     emit(about, OPTIONS.out)
     rounds = min(3, OPTIONS.rounds)
-    frames, y = labelled(SIZES[-1])
+    frames, y = labeled(SIZES[-1])
     model = skpot.make_potential("fast").fit(frames[: SIZES[0]], y[: SIZES[0]])
     calculator = skpot.md.BatchCalculator(model)
     tasks = {

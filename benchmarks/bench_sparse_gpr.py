@@ -5,8 +5,8 @@ products. Floors, at the rate of a matrix product
 measured in the same run:
 
   label floor    rows x references x features x 2 flops: every label a functional of the features
-  true floor     sum over centres of (3 x neighbours + 3 + 6) x features x references x 2 flops:
-                 each label collects what every centre near it contributes
+  true floor     sum over centers of (3 x neighbors + 3 + 6) x features x references x 2 flops:
+                 each label collects what every center near it contributes
   QR floor       2 x rows x references^2 flops
 
 Times are CPU seconds on one thread, wall seconds on several. Peak memory is that of a child process
@@ -45,8 +45,8 @@ def training_data():
     if OPTIONS.data:
         return skpot.read(OPTIONS.data)
     if OPTIONS.quick:
-        return _systems.labelled_silicon(4, 1)
-    return _systems.labelled_silicon(OPTIONS.frames, 2)
+        return _systems.labeled_silicon(4, 1)
+    return _systems.labeled_silicon(OPTIONS.frames, 2)
 
 
 def pipeline():

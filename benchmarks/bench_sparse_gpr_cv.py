@@ -28,7 +28,7 @@ def main():
     from skpot.metrics import forces_rmse
 
     frames, repeat = (6, 1) if OPTIONS.quick else (OPTIONS.frames, 2)
-    X, y = _systems.labelled_silicon(frames, repeat)
+    X, y = _systems.labeled_silicon(frames, repeat)
     features = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5).fit_transform(X)
     m = 20 if OPTIONS.quick else OPTIONS.references
     levels = dict(sigma_energy=[5e-4, 1e-3, 2e-3, 4e-3], sigma_forces=[0.02, 0.05, 0.1, 0.2, 0.4])

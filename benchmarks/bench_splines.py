@@ -52,7 +52,7 @@ def pair_costs(basis, pairs, n_columns):
     return {
         "values": (each + 2 * products, rows + 32.0 * n_pairs),
         "pull-back": (each + 2 * products + 4.0 * n_pairs, rows + 56.0 * n_pairs),
-        # Three rows of a neighbour and nine of the centre and of the strain.
+        # Three rows of a neighbor and nine of the center and of the strain.
         "jacobian": (each + 22 * products, 24.0 * n_columns * n_pairs + 32.0 * n_pairs),
     }
 

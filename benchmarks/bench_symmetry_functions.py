@@ -43,7 +43,7 @@ def functions():
 
 
 def count_triples(pairs, cutoff):
-    """Return how many pairs of neighbours there are, and how many are within the cutoff."""
+    """Return how many pairs of neighbors there are, and how many are within the cutoff."""
     n_all = n_close = 0
     for begin, end in zip(pairs.start[:-1], pairs.start[1:], strict=True):
         vector = pairs.vector[begin:end]

@@ -1,4 +1,4 @@
-"""A pytest-benchmark suite of the descriptors and the neighbour search, for comparing commits.
+"""A pytest-benchmark suite of the descriptors and the neighbor search, for comparing commits.
 
     pip install pytest-benchmark
     python -m pytest benchmarks/suite.py --benchmark-autosave

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 import skpot
 from skpot import descriptors, kernels, models
-from skpot.core import centres
+from skpot.core import centers
 from skpot.core.radial import BASES
 from tests.project import PACKAGE, ROOT, imports, python_files, where
 
@@ -126,7 +126,7 @@ def test_a_descriptor_is_wherever_it_has_to_be(name):
     refuse_missing(name, missing + without_tests(DESCRIPTORS[name], "descriptors"))
 
 
-@pytest.mark.parametrize("tables", centres._MODULES, ids=lambda tables: tables.__name__)
+@pytest.mark.parametrize("tables", centers._MODULES, ids=lambda tables: tables.__name__)
 def test_tables_of_compiled_descriptors_are_checked_everywhere(tables):
     files = ["skpot/descriptors/_table_sizes.py"]
     files += ["skpot/persistence/_shapes.py", "skpot/persistence/_relations.py"]

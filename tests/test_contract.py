@@ -234,9 +234,9 @@ class OnRows:
 
     def fit(self, X, y=None):
         rows = validate_data(self, X, dtype=float)
-        learnt = {k: v for k, v in vars(self).items() if k.endswith("_in_")}  # the fit is anew
+        learned = {k: v for k, v in vars(self).items() if k.endswith("_in_")}  # the fit is anew
         super().fit(self._convert(rows), y)
-        vars(self).update(learnt)
+        vars(self).update(learned)
         return self
 
     def transform(self, X):

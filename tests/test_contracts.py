@@ -10,10 +10,10 @@ from skpot.descriptors.contracts import DescriptorKernels
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.kernels.contracts import Covariance, Kernel
 from skpot.models import contracts
-from skpot.models._gradient_references import GradientReferences
-from skpot.models._linear_terms import LinearTerms
-from skpot.models._references import References
-from skpot.models._variance import ExactProcess, LinearProcess, SparseProcess
+from skpot.processes.gradient_references import GradientReferences
+from skpot.processes.linear_terms import LinearTerms
+from skpot.processes.references import References
+from skpot.processes.variance import ExactProcess, LinearProcess, SparseProcess
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def _at(X, rows):
     return [X[i] for i in rows]
 
 
-def test_forces_are_learnt_better_with_forces(data, model):
+def test_forces_are_learned_better_with_forces(data, model):
     X, y, _ = data
     model.set_params(sparsegpr__sigma_forces=0.01)
     both = cross_validate(model, X, y, scoring="neg_forces_rmse", cv=KFold(3))

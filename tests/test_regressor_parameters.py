@@ -69,7 +69,7 @@ OTHERS = {
 
 def everything(model, X, y):
     """Return all that a fitted model says, as arrays by name."""
-    model = copy.deepcopy(model)  # nothing is at hand but what was learnt
+    model = copy.deepcopy(model)  # nothing is at hand but what was learned
     said = {"predict": model.predict(X)}
     if hasattr(model, "predict_std"):
         said["energies"], said["std"] = model.predict(X, return_std="all")

@@ -49,10 +49,10 @@ class PairRidge(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     def _rows(self, structures):
         energy, forces = [], []
-        centres = np.linspace(0.4, 4.0, 16)
+        centers = np.linspace(0.4, 4.0, 16)
         for atoms in structures:
             delta, distance = _pairs(atoms)
-            scaled = (distance[:, :, None] - centres) / self.width
+            scaled = (distance[:, :, None] - centers) / self.width
             value = np.exp(-0.5 * scaled**2)
             slope = -np.where(np.isfinite(scaled), scaled, 0.0) / self.width * value
             energy.append([len(atoms), *value.sum(axis=(0, 1)) / 2])

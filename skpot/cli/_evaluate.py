@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 @command
 def evaluate(
     model: ModelFile,
-    test: Annotated[list[Path], typer.Argument(help="Labelled structures.")],
+    test: Annotated[list[Path], typer.Argument(help="Labeled structures.")],
     plot: Annotated[Path | None, Option(help="Write a parity plot (.png, .pdf, .svg).")] = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,

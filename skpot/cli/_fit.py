@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 @command
 def fit(
     train: Annotated[
-        list[Path], typer.Argument(help="Labelled structures in any format of ASE, e.g. extxyz.")
+        list[Path], typer.Argument(help="Labeled structures in any format of ASE, e.g. extxyz.")
     ],
     output: Annotated[Path, Option("-o", "--output", help="Model file to write.")],
     test: Annotated[list[Path] | None, Option(help="Structures to test on.")] = None,
@@ -52,7 +52,7 @@ def fit(
     zeta: Annotated[int, Option(help="Exponent of the kernel.")] = 4,
     sigma_energy: Annotated[float, Option(help="Noise of energies (eV per atom).")] = 0.002,
     sigma_forces: Annotated[float, Option(help="Noise of force components (eV/Å).")] = 0.1,
-    sigma_stress: Annotated[float, Option(help="Noise of stress components (eV/Å^3).")] = 5e-4,
+    sigma_stress: Annotated[float, Option(help="Noise of stress components (eV/Å³).")] = 5e-4,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
@@ -155,7 +155,7 @@ def fit(
 
 
 def _require_known(X, X_test):
-    """Refuse to test on species that are not learnt, before the fit."""
+    """Refuse to test on species that are not learned, before the fit."""
     from skpot.data.elements import SYMBOLS
 
     known, tested = ({int(z) for atoms in part for z in atoms.numbers} for part in (X, X_test))

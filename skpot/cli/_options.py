@@ -11,7 +11,7 @@ EnergyKey = Annotated[
     typer.Option(help="Name of total energies (eV) in the file, where it is not the usual one."),
 ]
 ForcesKey = Annotated[str | None, typer.Option(help="Name of forces (eV/Å).")]
-StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å^3, tension positive).")]
+StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å³, tension positive).")]
 VirialKey = Annotated[str | None, typer.Option(help="Name of virials (eV), instead of stress.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 

@@ -22,7 +22,7 @@ except ImportError as error:
     ) from error
 
 
-_BLUE, _GREY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
+_BLUE, _GRAY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
 
 
 def require_format(path: "PathLike") -> None:
@@ -61,7 +61,7 @@ def parity_plot(
         size = 5 if len(reference) > 300 else 12
         style = {"s": size, "color": _BLUE, "alpha": 0.55, "linewidths": 0, "zorder": 3}
 
-        top.plot(limits, limits, color=_GREY, linewidth=0.8, zorder=1)
+        top.plot(limits, limits, color=_GRAY, linewidth=0.8, zorder=1)
         label = f"RMSE {rmse:.3g} {error_unit}"
         top.scatter(reference, predicted, label=label, **style)
         top.set(xlim=limits, ylim=limits, title=name, ylabel=f"predicted ({unit})")
@@ -69,7 +69,7 @@ def parity_plot(
         top.tick_params(labelbottom=False)
         top.legend(loc="upper left", fontsize=8, frameon=False, handletextpad=0.2, borderpad=0.1)
 
-        bottom.axhline(0.0, color=_GREY, linewidth=0.8, zorder=1)
+        bottom.axhline(0.0, color=_GRAY, linewidth=0.8, zorder=1)
         bottom.scatter(reference, error, **style)
         if bars is not None:
             bottom.errorbar(
@@ -122,7 +122,7 @@ def md_plot(trace: "Trace", path: "PathLike", n_equilibration: int = 0) -> None:
     potential = 1000.0 * (np.asarray(trace.potential) - trace.potential[n_equilibration])
     figure = _figure(6.8, 4.6)
     top, bottom = figure.subplots(2, 1, sharex=True)
-    top.plot(time, potential, color=_GREY, linewidth=0.8, label="potential")
+    top.plot(time, potential, color=_GRAY, linewidth=0.8, label="potential")
     top.plot(time, total, color=_BLUE, linewidth=1.4, label="total")
     top.set_ylabel("energy (meV/atom)")
     top.legend(loc="best", fontsize=8, frameon=False)

@@ -31,7 +31,7 @@ _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
 def read_file(paths: "Sequence[Path]", keys: dict[str, Any]) -> "tuple[Structures, Targets, Any]":
-    """Read labelled structures from files; return also what was used as labels."""
+    """Read labeled structures from files; return also what was used as labels."""
     with reading(" ".join(map(str, paths))):
         X, y, report = read(paths, **keys, return_report=True)
         check_label_values(y, X)
@@ -135,7 +135,7 @@ def curve_table(model: Any) -> None:
     curves = getattr(regressor, "learning_curves_", None)
     if curves is None:
         return
-    say("\nerrors of models that learnt from less (RMSE on folds left out)")
+    say("\nerrors of models that learned from less (RMSE on folds left out)")
     for name, curve in curves.items():
         say(f"  {name:16}" + "".join(f"{n:9.0f}" for n in curve["number"]) + "   twice as many")
         for block, head in zip(_BLOCKS, _HEADS, strict=True):

@@ -1,4 +1,4 @@
-"""Standard deviations made to agree with errors on data that were not learnt from."""
+"""Standard deviations made to agree with errors on data that were not learned from."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         How data are held out of an estimator that is to be fitted: errors are those of each fold
         by a fit to the others, and the estimator that predicts is fitted to all. An integer is a
         number of folds, of whole groups where `fit` is given groups, else at random, by the content
-        of structures and not their order; lone atoms are learnt from in all of them. None stands
+        of structures and not their order; lone atoms are learned from in all of them. None stands
         for two: deviations are asked for off the data, and a model that knows most of them is
         seldom wrong on the rest.
 
@@ -136,7 +136,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         X : list[Atoms], or what else the estimator takes
             Structures.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3.
+            Labels, in eV, eV/Å and eV/Å³.
         groups : array of shape (n_samples,), optional
             Structures of one group, such as a trajectory, are held out together.
 
@@ -207,8 +207,8 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             if name == "forces" and len(error) and numbers is not None:
                 known = np.all([side.has_forces for side in (y, predicted, std)], axis=0)
                 species = np.concatenate([numbers[k] for k in np.flatnonzero(known)])
-                labelled = ~np.isnan(y[known].forces_flat).all(axis=1)
-                species = np.repeat(species[labelled], 3)
+                labeled = ~np.isnan(y[known].forces_flat).all(axis=1)
+                species = np.repeat(species[labeled], 3)
             found[name] = error, deviation, species
         return found
 
@@ -300,7 +300,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
 
 
 def _folds(cv, X, y, groups):
-    """Return structures to learn from and to compare with; lone atoms are always learnt from."""
+    """Return structures to learn from and to compare with; lone atoms are always learned from."""
     if cv is not None and not isinstance(cv, Integral):
         return given_splits(cv, len(X), np.asarray(y), groups)
     splits = content_splits(cv, _FOLDS, canonical_order(content_keys(X), y), groups)

@@ -1,4 +1,4 @@
-"""An ensemble of sparse models that share one factorisation."""
+"""An ensemble of sparse models that share one factorization."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3.
+            Labels, in eV, eV/Å and eV/Å³.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
 
@@ -200,7 +200,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         Returns
         -------
         Targets
-            Of the shapes of predictions, in eV, eV/Å and eV/Å^3; energies alone if the features
+            Of the shapes of predictions, in eV, eV/Å and eV/Å³; energies alone if the features
             have no derivatives.
         """
         if features.derivatives is None:

@@ -1,4 +1,4 @@
-"""Delta learning: what a calculator of ASE leaves to be learnt."""
+"""Delta learning: what a calculator of ASE leaves to be learned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
     and so forces and stress, which are derivatives of both terms: `fit` subtracts what the
     calculator says from the labels, `predict` adds it. The calculator can be anything from a pair
     potential to a cheap electronic-structure method; the better it is, the fewer labels the rest
-    takes. Standard deviations are those of what is learnt. As `TransformedTargetRegressor` does
+    takes. Standard deviations are those of what is learned. As `TransformedTargetRegressor` does
     for y, this wraps a whole pipeline, because calculators take structures, not features.
 
     Parameters
@@ -114,7 +114,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         X : list of ase.Atoms
             Structures; calculators of their own are not read.
         y : Targets, or array of shape (n_structures,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         **fit_params : dict
             For `fit` of the estimator.
 
@@ -125,7 +125,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         Raises
         ------
         ValueError
-            If the calculator does not give what is labelled, or gives numbers that are not finite.
+            If the calculator does not give what is labeled, or gives numbers that are not finite.
         """
         X = check_structures(X)
         energies = targets_of(y, len(X)).energy
@@ -225,7 +225,7 @@ def _with_empty_stress(base, X):
         return base
     stress = np.full((len(X), 6), np.nan) if base.stress is None else base.stress.copy()
     stress[~exists] = 0.0
-    return base.relabelled(base.energy, base.forces, stress)
+    return base.relabeled(base.energy, base.forces, stress)
 
 
 def _combined(y, base, sign):

@@ -81,7 +81,7 @@ def distill(
     -------
     student : Pipeline
         Fitted. Its attribute `distillation_loss_` is a dict of floats, those of "energy_rmse"
-        (eV/atom), "forces_rmse" (eV/Å) and "stress_rmse" (eV/Å^3) that the teacher predicts, and
+        (eV/atom), "forces_rmse" (eV/Å) and "stress_rmse" (eV/Å³) that the teacher predicts, and
         `distillation_test_` holds the indices of the frames held out.
 
     Raises
@@ -163,12 +163,12 @@ def _with_known_species(frames, test, groups):
     """Return frames to hold out, less groups with a species that no other frame has."""
     species = [set(atoms.numbers.tolist()) for atoms in frames]
     known = set().union(*(species[s] for s in np.setdiff1d(np.arange(len(frames)), test)))
-    learnt = set()
+    learned = set()
     for s in test:
-        if not species[s] <= known and groups[s] not in learnt:
-            learnt.add(groups[s])
+        if not species[s] <= known and groups[s] not in learned:
+            learned.add(groups[s])
             known.update(*(species[k] for k in np.flatnonzero(groups == groups[s])))
-    return np.array([s for s in test if groups[s] not in learnt], dtype=np.int64)
+    return np.array([s for s in test if groups[s] not in learned], dtype=np.int64)
 
 
 def _require_pipeline(model):
@@ -212,7 +212,7 @@ def _features(model, frames):
 
 
 def _labels(model, frames):
-    """Return all that the teacher can say, forces too if it learnt from energies alone."""
+    """Return all that the teacher can say, forces too if it learned from energies alone."""
     if hasattr(model, "steps") and hasattr(model[-1], "evaluate"):
         return _labels_of(model[-1], _features(model, frames))
     return model.predict(frames)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class _Preset(NamedTuple):
     """Sizes of a preset."""
 
-    n_components: int  # directions kept of each centre species, at most
+    n_components: int  # directions kept of each center species, at most
     n_sparse: int  # references
     max_pairs: float  # of environments of one species, up to which the process is exact
     noise: float  # of forces, relative to their mean absolute component
@@ -84,7 +84,7 @@ def make_potential(
     if preset not in _PRESETS:
         raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
     size = _PRESETS[preset]
-    # A central density is a constant of each centre, which takes a share of the length that the
+    # A central density is a constant of each center, which takes a share of the length that the
     # kernel compares.
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
     pca = PrincipalComponents(size.n_components, rest=_REST)

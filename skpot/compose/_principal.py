@@ -32,9 +32,9 @@ _RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
 class PrincipalComponents(FeatureStep):
     r"""Project environments on the leading directions of their own species.
 
-    For each species of the centre, rows are multiplied by the leading right singular vectors of
+    For each species of the center, rows are multiplied by the leading right singular vectors of
     the training rows, and by a factor that makes their mean squared length 1: a length scale of
-    1 then suits a Gaussian kernel. Rows are not centred, so that no neighbours still means no
+    1 then suits a Gaussian kernel. Rows are not centered, so that no neighbors still means no
     features. Environments of different species end in different spaces, which is right where only
     those of one species are compared, as all kernel models here do. For one map for all
     species, take ``PerAtom(PCA(n))``.

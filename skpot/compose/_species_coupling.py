@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class SpeciesCoupling(FeatureStep):
     r"""Let kernels compare environments of different species.
 
-    Kernel models compare environments whose centres are of one species. After this step they
+    Kernel models compare environments whose centers are of one species. After this step they
     compare all of them, and the rows have further columns, the block "species", with a place
-    :math:`e_s` of the centre's species s. A kernel of both,
+    :math:`e_s` of the center's species s. A kernel of both,
 
     .. math:: k\big((x, s), (q, t)\big) = B_{st}\, k(x, q)
 

@@ -16,7 +16,7 @@ from numba import extending
 
 from ._code_cache import CodeCache, warn_once
 
-# `reassoc`, `contract` ... let sums be vectorised; nnan and ninf stay out: NaN must propagate.
+# `reassoc`, `contract` ... let sums be vectorized; nnan and ninf stay out: NaN must propagate.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # Without wrappers that nothing calls a function compiles in half the time.

@@ -28,5 +28,5 @@ def scratch(tables, n_neighbors, arena):
 
 @jit
 def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: none."""
+    """Return how many numbers a center keeps between values and pull-back: none."""
     return 0

@@ -34,18 +34,18 @@ _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
 
 # Functions of a library; {model} stands for the expression that rebuilds the model.
 _SIZE = """
-def {name}(n_neighbors, n_centres, table):
-    return {size}(n_neighbors, n_centres, {model})
+def {name}(n_neighbors, n_centers, table):
+    return {size}(n_neighbors, n_centers, {model})
 """
 _SIZE_TYPE = types.int64(_INTEGER, _INTEGER, _TABLE)
 
 _CALL = """
 def {name}(
-    lo, hi, n_centres, n_atoms, start, neighbor, vector, species, {outputs}, work, n_work, used,
+    lo, hi, n_centers, n_atoms, start, neighbor, vector, species, {outputs}, work, n_work, used,
     table,
 ):
-    row = carray(start, (n_centres + 1,))
-    n_pairs = row[n_centres]
+    row = carray(start, (n_centers + 1,))
+    n_pairs = row[n_centers]
     pairs = Pairs(row, carray(neighbor, (n_pairs,)), carray(vector, (n_pairs, 3)))
     model = {model}
     wanted = {size}(largest(lo, hi, pairs), hi - lo, model)
@@ -69,13 +69,13 @@ def _functions(source):
         "size": "work_size",
         "function": "evaluate",
         "outputs": "energies, gradient",
-        "arrays": "carray(energies, (n_centres,)), carray(gradient, (n_pairs, 3))",
+        "arrays": "carray(energies, (n_centers,)), carray(gradient, (n_pairs, 3))",
     }
     grade = {
         "size": "grade_size",
         "function": "grade",
         "outputs": "grades",
-        "arrays": "carray(grades, (n_centres,))",
+        "arrays": "carray(grades, (n_centers,))",
     }
     functions = {
         "skpot_compiled_size": (_SIZE, _SIZE_TYPE, {"size": "work_size"}),
@@ -94,10 +94,10 @@ class Source(NamedTuple):
     ----------
     evaluate : compiled function
         ``evaluate(lo, hi, pairs, species, model, arena, energies, gradient)`` writes the energies
-        of centres and dE_i/dr_ij of their pairs; it allocates nothing.
+        of centers and dE_i/dr_ij of their pairs; it allocates nothing.
     work_size : compiled function
-        ``work_size(n_neighbors, n_centres, model)``: how many numbers of the arena that takes for
-        n_centres with up to n_neighbors pairs each.
+        ``work_size(n_neighbors, n_centers, model)``: how many numbers of the arena that takes for
+        n_centers with up to n_neighbors pairs each.
     model : NamedTuple
         Its numbers: arrays of float64, float32 or int64, scalars, and tuples of these.
     cutoff : float
@@ -110,7 +110,7 @@ class Source(NamedTuple):
         One line for logs.
     grade, grade_size : compiled function, optional
         ``grade(lo, hi, pairs, species, model, arena, grades)`` writes the extrapolation grades of
-        centres; the other is its `work_size`.
+        centers; the other is its `work_size`.
     """
 
     evaluate: object

@@ -1,4 +1,4 @@
-"""Functions that bring a neighbour's contribution smoothly to zero."""
+"""Functions that bring a neighbor's contribution smoothly to zero."""
 
 import math
 
@@ -58,7 +58,7 @@ def tanh_switch(r, cutoff):
 
 
 def radial_scaling(r, r0, exponent):
-    r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)` that plays down far neighbours.
+    r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)` that plays down far neighbors.
 
     Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), eq. 29 with c = 1.
     """

@@ -1,13 +1,13 @@
-r"""Expansion of the neighbour density around an atom, and the way back from it to the pairs.
+r"""Expansion of the neighbor density around an atom, and the way back from it to the pairs.
 
 .. math::
 
     c_{lm,k} = \sum_{j \in a,\, r_{ij} < r_c} f_c(r_{ij}) R_{nl}(r_{ij}) Y_{lm}(\hat r_{ij})
 
-with the joint channel :math:`k = (a, n)` of neighbour species and radial function. The central atom
-adds to the l = 0 channels of its own species. All neighbours of a centre are worked on at once,
-sorted by species, so that the inner loops run over neighbours: the harmonics' recurrences, and
-the sums over neighbours as dot products.
+with the joint channel :math:`k = (a, n)` of neighbor species and radial function. The central atom
+adds to the l = 0 channels of its own species. All neighbors of a center are worked on at once,
+sorted by species, so that the inner loops run over neighbors: the harmonics' recurrences, and
+the sums over neighbors as dot products.
 """
 
 import math
@@ -25,11 +25,11 @@ class DensityTables(NamedTuple):
     """What the kernels need to know of the basis."""
 
     radial: np.ndarray  # (n_tables, n_knots, 2, (l_max + 1) * n_max), see radial.spline_table
-    of_pair: np.ndarray  # (n_species, n_species) which table serves centre, neighbour
+    of_pair: np.ndarray  # (n_species, n_species) which table serves center, neighbor
     cutoff: np.ndarray  # (n_tables,) in Å
     cutoff_width: float
     spacing: float
-    centre: np.ndarray  # (n_tables, n_max) what a central atom adds to its own l = 0 channels
+    center: np.ndarray  # (n_tables, n_max) what a central atom adds to its own l = 0 channels
     legendre: np.ndarray  # harmonics.legendre_coefficients
     n_max: int
     l_max: int
@@ -37,7 +37,7 @@ class DensityTables(NamedTuple):
 
 
 class Neighborhood(NamedTuple):
-    """The neighbours of one centre, sorted by species, and scratch; P is their largest number."""
+    """The neighbors of one center, sorted by species, and scratch; P is their largest number."""
 
     first: np.ndarray  # (n_species + 1,) where each species begins
     pair: np.ndarray  # (P,) index of the pair
@@ -45,7 +45,7 @@ class Neighborhood(NamedTuple):
     inverse: np.ndarray  # (P,) 1/r
     radial: np.ndarray  # (P, (l_max + 1) * n_max)
     slopes: np.ndarray  # (P, (l_max + 1) * n_max)
-    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial (or slopes) with neighbours innermost
+    columns: np.ndarray  # ((l_max + 1) * n_max, P) radial (or slopes) with neighbors innermost
     legendre: np.ndarray  # see harmonics.many_harmonics
     cosine: np.ndarray
     sine: np.ndarray
@@ -74,7 +74,7 @@ def neighborhood_size(size, tables):
 
 @array_jit
 def neighborhood(size, tables, arena):
-    """Cut scratch for up to `size` neighbours."""
+    """Cut scratch for up to `size` neighbors."""
     l_max = tables.l_max
     n_radial, n_lm = (l_max + 1) * tables.n_max, (l_max + 1) ** 2
     return Neighborhood(
@@ -119,7 +119,7 @@ def radial_functions(tables, which, r, values, slopes):
 
 @inner_jit
 def _gather(i, pairs, species, tables, near):
-    """Collect the neighbours of centre i within the cutoff; return how many."""
+    """Collect the neighbors of center i within the cutoff; return how many."""
     n = 0
     for b in range(tables.n_species):
         near.first[b] = n
@@ -142,7 +142,7 @@ def _gather(i, pairs, species, tables, near):
 
 @inline_jit
 def _add_neighbors(size, near, tables, radial, angular, c):
-    """Add the sums over neighbours of `radial` times `angular` to c."""
+    """Add the sums over neighbors of `radial` times `angular` to c."""
     for t in range(size):
         row = radial[t]
         for q in range(row.shape[0]):
@@ -154,10 +154,10 @@ def _add_neighbors(size, near, tables, radial, angular, c):
 
 @inline_jit
 def _add_species(b, near, tables, angular, c):
-    """Add sums over neighbours of species b, `angular` times `columns`, to their channels of c."""
+    """Add sums over neighbors of species b, `angular` times `columns`, to their channels of c."""
     n_max = tables.n_max
     lo, hi = near.first[b], near.first[b + 1]
-    size = hi - lo  # slices and loops from 0: an index that may be negative is not vectorised
+    size = hi - lo  # slices and loops from 0: an index that may be negative is not vectorized
     offset = b * n_max
     for l in range(tables.l_max + 1):
         n = 0
@@ -191,7 +191,7 @@ def _add_species(b, near, tables, angular, c):
 
 @inner_jit
 def survey(i, pairs, species, tables, near):
-    """Note neighbours, radial functions and harmonics of centre i in `near`; return how many."""
+    """Note neighbors, radial functions and harmonics of center i in `near`; return how many."""
     size = _gather(i, pairs, species, tables, near)
     many_harmonics(
         near.unit, size, tables.legendre, tables.l_max,
@@ -202,16 +202,16 @@ def survey(i, pairs, species, tables, near):
 
 @inner_jit
 def expand(i, size, species, tables, near, c):
-    """Write the expansion coefficients of centre i to c ((l_max + 1)^2, n_species * n_max).
+    """Write the expansion coefficients of center i to c ((l_max + 1)^2, n_species * n_max).
 
     Right after its `survey`, which returned `size`.
     """
     n_max = tables.n_max
     c[:] = 0.0
     own = species[i] * n_max
-    centre = tables.centre[tables.of_pair[species[i], species[i]]]
+    center = tables.center[tables.of_pair[species[i], species[i]]]
     for n in range(n_max):
-        c[0, own + n] = centre[n] * tables.legendre[2, 0, 0]
+        c[0, own + n] = center[n] * tables.legendre[2, 0, 0]
     _add_neighbors(size, near, tables, near.radial, near.y_lm, c)
 
 
@@ -222,7 +222,7 @@ def _weigh_species(b, near, tables, dc):
     lo, hi = b * n_max, (b + 1) * n_max
     turn, stretch = near.turn, near.stretch
     t, end = near.first[b], near.first[b + 1]
-    while t + 4 <= end:  # four neighbours share the load of dE/dc
+    while t + 4 <= end:  # four neighbors share the load of dE/dc
         for l in range(tables.l_max + 1):
             q0, q1 = l * n_max, (l + 1) * n_max
             r0, r1 = near.radial[t, q0:q1], near.radial[t + 1, q0:q1]
@@ -342,7 +342,7 @@ def _move_harmonics(size, near, legendre, l_max, moves):
 
 @inner_jit
 def gradient_to_pairs(size, tables, near, dc, pair_gradient):
-    """Add dE/dr_ij to the pairs of a centre, given dE/dc, after its `survey`."""
+    """Add dE/dr_ij to the pairs of a center, given dE/dc, after its `survey`."""
     for b in range(tables.n_species):
         _weigh_species(b, near, tables, dc)
     _sum_harmonics(size, near, tables.legendre, tables.l_max)

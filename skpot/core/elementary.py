@@ -1,4 +1,4 @@
-"""Exponential and cosine for narrow ranges, without calls, so that loops are vectorised.
+"""Exponential and cosine for narrow ranges, without calls, so that loops are vectorized.
 
 Both are series whose error is that of rounding, 1e-15 relative and 5e-16 absolute.
 """

@@ -1,7 +1,7 @@
 """Energies of atoms and their derivatives along all pairs: the one path to forces.
 
 The compiled form of a fitted pipeline goes from pairs to energies and pair gradients in blocks of
-centres whose features, and what the descriptor keeps for the way back, stay in cache. Nothing is
+centers whose features, and what the descriptor keeps for the way back, stay in cache. Nothing is
 allocated, raised or taken from a library here, so that the same function serves Python, and
 libraries that run without it.
 """
@@ -16,7 +16,7 @@ from ._jit import array_jit, inner_jit, jit
 from .pairs import largest
 from .products import ROWS, rounded
 
-BLOCK = 64  # centres at a time
+BLOCK = 64  # centers at a time
 
 
 class Potential(NamedTuple):
@@ -30,7 +30,7 @@ class Potential(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Arrays for one block of centres."""
+    """Arrays for one block of centers."""
 
     features: tuple
     expansion: tuple
@@ -41,18 +41,18 @@ class Scratch(NamedTuple):
 
 
 @jit
-def work_size(n_neighbors, n_centres, potential):
-    """Return how many numbers `evaluate` cuts for n_centres with up to n_neighbors pairs each."""
-    n_rows = block_rows(n_centres)
+def work_size(n_neighbors, n_centers, potential):
+    """Return how many numbers `evaluate` cuts for n_centers with up to n_neighbors pairs each."""
+    n_rows = block_rows(n_centers)
     size = feature_rows.scratch_size(potential.features, n_neighbors, n_rows)
     size += expansion.scratch_size(potential.expansion, n_rows)
     return size + 2 * padded(n_rows * potential.width) + 2 * padded(n_rows)
 
 
 @jit
-def block_rows(n_centres):
-    """Return how many centres are treated at a time."""
-    return min(BLOCK, rounded(n_centres, ROWS))
+def block_rows(n_centers):
+    """Return how many centers are treated at a time."""
+    return min(BLOCK, rounded(n_centers, ROWS))
 
 
 @array_jit
@@ -70,24 +70,24 @@ def _scratch(n_neighbors, n_rows, potential, arena):
 
 @jit
 def evaluate(lo, hi, pairs, species, potential, arena, energies, gradient):
-    """Write the energies of centres lo ... hi, and dE_i/dr_ij of their pairs.
+    """Write the energies of centers lo ... hi, and dE_i/dr_ij of their pairs.
 
     Parameters
     ----------
     lo, hi : int
-        Range of centres.
+        Range of centers.
     pairs : Pairs
-        All neighbours within the largest cutoff; longer pairs do not matter.
+        All neighbors within the largest cutoff; longer pairs do not matter.
     species : ndarray of shape (n_atoms,)
         Index of the species of each atom that `pairs` names.
     potential : Potential
         The model.
     arena : Arena
         With `work_size` numbers free.
-    energies : ndarray of shape (n_centres,)
+    energies : ndarray of shape (n_centers,)
         In eV.
     gradient : ndarray of shape (n_pairs, 3)
-        In eV/Å; r_ij goes from the centre to the neighbour.
+        In eV/Å; r_ij goes from the center to the neighbor.
     """
     n_rows = block_rows(hi - lo)
     scratch = _scratch(largest(lo, hi, pairs), n_rows, potential, arena)
@@ -110,7 +110,7 @@ def evaluate(lo, hi, pairs, species, potential, arena, energies, gradient):
 
 @inner_jit
 def _evaluate_block(z, members, pairs, species, potential, scratch, energies, gradient):
-    """Evaluate some centres of one species."""
+    """Evaluate some centers of one species."""
     size, rows, g = members.shape[0], scratch.rows, scratch.gradient
     feature_rows.fill(potential.features, z, members, pairs, species, scratch.features, rows, 0)
     for b in range(size):

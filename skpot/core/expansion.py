@@ -1,13 +1,13 @@
 r"""Energies of environments as sums over references, and their derivatives, in blocks.
 
-A term compares rows :math:`y = a x + b` (elementwise) with references q of the centre's species,
+A term compares rows :math:`y = a x + b` (elementwise) with references q of the center's species,
 
 .. math::
 
     w_m = y \cdot q_m - \tfrac{\tau}{2} |y - q_m|^2_{\tau=1}, \qquad
     u = \sum_m [\alpha_m f(w_m) + f'(w_m) t_m], \qquad t_m = (y - \tau q_m) \cdot v_m
 
-where :math:`\tau = 1` stands for :math:`w_m = -|y - q_m|^2 / 2` ("centred") and :math:`\tau = 0`
+where :math:`\tau = 1` stands for :math:`w_m = -|y - q_m|^2 / 2` ("centered") and :math:`\tau = 0`
 for the dot product, and the vectors v are those of models that learn derivatives as such. Then
 
 .. math::
@@ -66,7 +66,7 @@ class Term(NamedTuple):
     """A kernel of one similarity, with its references."""
 
     profile: tuple  # Power, Gauss or Matern
-    centred: bool  # tau
+    centered: bool  # tau
     begin: int  # first column of the rows that counts
     scale: np.ndarray  # (n,) a
     shift: np.ndarray  # (n_species, n) b - o
@@ -240,7 +240,7 @@ def take_rows(term, z, x, size, scratch, y):
     origin = term.origin[z]
     for r in range(n_rows):
         row, own = y[r], 0.0
-        if term.centred:
+        if term.centered:
             for d in range(n):
                 own -= 0.5 * float(row[d]) * float(row[d])
         else:
@@ -255,7 +255,7 @@ def similarities(term, lo, products, own, out):
     s, constant = out[0], term.constant[lo : lo + out.shape[1]]
     for m in range(s.shape[0]):
         s[m] = float(products[m]) + own + constant[m]
-    if term.centred:  # rounding must not make a distance imaginary
+    if term.centered:  # rounding must not make a distance imaginary
         for m in range(s.shape[0]):
             s[m] = min(s[m], 0.0)
 
@@ -277,7 +277,7 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
         source, own = g[r, :n], y[r]
         target = gradient[r, term.begin : term.begin + n]
         pull = scratch.pull[r]
-        if term.centred:
+        if term.centered:
             for d in range(n):
                 target[d] += term.scale[d] * (source[d] - pull * own[d])
         else:

@@ -1,15 +1,15 @@
-"""Feature rows of a block of centres, and the way back from them to the pairs.
+"""Feature rows of a block of centers, and the way back from them to the pairs.
 
-A tree of descriptors and linear maps: `Leaf` is a descriptor (`skpot.core.centres`), `Beside` puts
-columns of two trees side by side, `Mapped` multiplies by a matrix of the centre's species,
-`Selected` takes some columns. All centres of a block are of one species.
+A tree of descriptors and linear maps: `Leaf` is a descriptor (`skpot.core.centers`), `Beside` puts
+columns of two trees side by side, `Mapped` multiplies by a matrix of the center's species,
+`Selected` takes some columns. All centers of a block are of one species.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from . import centres
+from . import centers
 from ._arena import floats, matrix, padded, shaped
 from ._jit import array_jit, inner_jit, variants
 from .expansion import clear
@@ -82,8 +82,8 @@ class SelectedScratch(NamedTuple):
 
 @inner_jit
 def _leaf_size(leaf, n_neighbors, n_rows):
-    own = centres.scratch_size(leaf.tables, n_neighbors)
-    return own + padded(n_rows * centres.kept_size(leaf.tables))
+    own = centers.scratch_size(leaf.tables, n_neighbors)
+    return own + padded(n_rows * centers.kept_size(leaf.tables))
 
 
 @inner_jit
@@ -115,8 +115,8 @@ def scratch_size(tree, n_neighbors, n_rows):
 
 @array_jit
 def _leaf_scratch(leaf, n_neighbors, n_rows, arena):
-    size = centres.kept_size(leaf.tables)
-    own = centres.scratch(leaf.tables, n_neighbors, arena)
+    size = centers.kept_size(leaf.tables)
+    own = centers.scratch(leaf.tables, n_neighbors, arena)
     return LeafScratch(own, matrix(n_rows, size, arena))
 
 
@@ -154,18 +154,18 @@ def _selected_scratch(tree, n_neighbors, n_rows, arena):
     }
 )
 def scratch(tree, n_neighbors, n_rows, arena):
-    """Cut the arrays that `fill` and `draw` need for up to n_rows centres."""
+    """Cut the arrays that `fill` and `draw` need for up to n_rows centers."""
 
 
 # Values: (tree, z, members, pairs, species, scratch, rows, begin) writes the columns of the tree,
-# from `begin` on, for the centres `members`, of species z.
+# from `begin` on, for the centers `members`, of species z.
 
 
 @inner_jit
 def _fill_leaf(leaf, z, members, pairs, species, scratch, rows, begin):
     for b in range(members.shape[0]):
         row, kept = rows[b, begin : begin + leaf.width], scratch.kept[b]
-        centres.centre_values(leaf.tables, members[b], pairs, species, scratch.own, kept, row)
+        centers.center_values(leaf.tables, members[b], pairs, species, scratch.own, kept, row)
 
 
 @inner_jit
@@ -202,18 +202,18 @@ def _fill_selected(tree, z, members, pairs, species, scratch, rows, begin):
 
 @variants({Leaf: _fill_leaf, Beside: _fill_beside, Mapped: _fill_mapped, Selected: _fill_selected})
 def fill(tree, z, members, pairs, species, scratch, rows, begin):
-    """Write the features of a block of centres; `scratch` keeps what `draw` needs."""
+    """Write the features of a block of centers; `scratch` keeps what `draw` needs."""
 
 
 # Pull-back: (tree, z, members, pairs, species, scratch, g, begin, pair_gradient) adds dE_i/dr_ij to
-# the pairs of the centres, given g = dE_i/d(features) in the columns from `begin` on.
+# the pairs of the centers, given g = dE_i/d(features) in the columns from `begin` on.
 
 
 @inner_jit
 def _draw_leaf(leaf, z, members, pairs, species, scratch, g, begin, pair_gradient):
     for b in range(members.shape[0]):
         row, kept = g[b, begin : begin + leaf.width], scratch.kept[b]
-        centres.centre_pull_back(
+        centers.center_pull_back(
             leaf.tables, members[b], pairs, species, scratch.own, kept, row, pair_gradient
         )
 
@@ -253,7 +253,7 @@ def _draw_selected(tree, z, members, pairs, species, scratch, g, begin, pair_gra
 
 @variants({Leaf: _draw_leaf, Beside: _draw_beside, Mapped: _draw_mapped, Selected: _draw_selected})
 def draw(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
-    """Add what the features' derivatives give to the pairs of a block of centres."""
+    """Add what the features' derivatives give to the pairs of a block of centers."""
 
 
 def matrices(maps):

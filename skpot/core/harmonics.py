@@ -8,7 +8,7 @@ r"""Real spherical harmonics on the unit sphere, with Cartesian gradients.
 with :math:`N_{lm} = \sqrt{(2 - \delta_{m0}) (2l+1)/4\pi \cdot (l-m)!/(l+m)!}`; the harmonics are
 orthonormal, without the Condon-Shortley sign, and stored at index :math:`l^2 + l + m` (cosine
 terms at +m, sine terms at -m). Being polynomials in the unit vector they have no pole. The
-normalised Legendre recurrences are those of Holmes & Featherstone, J. Geodesy 76, 279 (2002),
+normalized Legendre recurrences are those of Holmes & Featherstone, J. Geodesy 76, 279 (2002),
 with the factor :math:`\sin^m\theta` taken out.
 """
 

@@ -1,4 +1,4 @@
-"""Atoms and their periodic images as points in bins, where neighbours are looked for.
+"""Atoms and their periodic images as points in bins, where neighbors are looked for.
 
 Each structure becomes a set of points, its atoms moved into the cell and all their images that can
 be within the cutoff of one, sorted into bins along the cell vectors. Bins of the last direction
@@ -44,7 +44,7 @@ class Points(NamedTuple):
     coordinate: np.ndarray  # (3, n_points) Å
     atom: np.ndarray  # (n_points,) which atom it is an image of
     shift: np.ndarray  # (n_points, 3) cell vectors from that atom's position
-    home: np.ndarray  # (n_atoms,) the point from which an atom looks for neighbours
+    home: np.ndarray  # (n_atoms,) the point from which an atom looks for neighbors
 
 
 def survey(positions, cells, pbc, offsets, cutoff):

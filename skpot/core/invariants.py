@@ -1,6 +1,6 @@
 r"""Rotational invariants of expansion coefficients, their gradients and changes.
 
-Of the coefficients :math:`c_{lm,k}` of one centre in channels k (see `skpot.core.density`):
+Of the coefficients :math:`c_{lm,k}` of one center in channels k (see `skpot.core.density`):
 
 `Linear` (body order 2)
     :math:`p_k = c_{00,k}`;
@@ -196,7 +196,7 @@ def _triangle_gradient(product, c, g, dc, square):
     for l in range(product.l_max + 1):
         scale = _SQRT2 / math.sqrt(2.0 * l + 1.0)
         for k in range(n):
-            # Slices: an index that may be negative is not vectorised.
+            # Slices: an index that may be negative is not vectorized.
             source, row, column = g[begin : begin + n - k], square[k, k:], square[k:, k]
             for q in range(n - k):
                 row[q] = scale * source[q]
@@ -335,7 +335,7 @@ def _bispectrum_change(product, c, dc, out, work):
     }
 )
 def invariants(product, c, out, work):
-    """Write the invariants of one centre to out (n_features,)."""
+    """Write the invariants of one center to out (n_features,)."""
 
 
 @variants(

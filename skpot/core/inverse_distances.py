@@ -60,27 +60,27 @@ def pull_back(lo, hi, positions, offsets, charges, column, g, forces, virials):
 
 
 @jit
-def jacobian(lo, hi, centres, positions, offsets, charges, column, start, jacobian, strain):
-    """Write the derivatives of structures centres[lo:hi] to zeroed rows.
+def jacobian(lo, hi, centers, positions, offsets, charges, column, start, jacobian, strain):
+    """Write the derivatives of structures centers[lo:hi] to zeroed rows.
 
     Parameters
     ----------
     lo, hi : int
-        Range of `centres`.
-    centres : ndarray of int of shape (n_centres,)
+        Range of `centers`.
+    centers : ndarray of int of shape (n_centers,)
         Structures.
     positions, offsets, charges, column : ndarray
         See the module; `offsets` holds each structure's first atom.
-    start : ndarray of shape (n_centres + 1,)
+    start : ndarray of shape (n_centers + 1,)
         First Jacobian row of each; its atoms follow in order.
     jacobian : ndarray of shape (n_rows, 3, n_features)
         d(features)/dr.
-    strain : ndarray of shape (n_centres, 6, n_features)
+    strain : ndarray of shape (n_centers, 6, n_features)
         d(features)/d(strain).
     """
     for k in range(lo, hi):
-        first = offsets[centres[k]]
-        end = offsets[centres[k] + 1]
+        first = offsets[centers[k]]
+        end = offsets[centers[k] + 1]
         shift = start[k] - first
         for i in range(first, end):
             for j in range(i + 1, end):

@@ -1,7 +1,7 @@
 r"""Extrapolation grades: deviations of environments' energies over the largest in training.
 
 With the covariances k of an environment with the references of its species, the variance that the
-labels leave (see `skpot.models._variance.SparseProcess`) is
+labels leave (see `skpot.processes.variance.SparseProcess`) is
 
 .. math:: s^2 = k(x, x) - |L^{-1} k|^2 + |R^{-T} L^{-1} k|^2
               = k(x, x) + \sum_r \pm (G_r \cdot k)^2
@@ -43,9 +43,9 @@ class Graded(NamedTuple):
 
 
 @jit
-def work_size(n_neighbors, n_centres, graded):
+def work_size(n_neighbors, n_centers, graded):
     """Return how many numbers `evaluate` cuts; see `evaluation.work_size`."""
-    return evaluation.work_size(n_neighbors, n_centres, graded.potential)
+    return evaluation.work_size(n_neighbors, n_centers, graded.potential)
 
 
 @jit
@@ -65,9 +65,9 @@ def _most(leverage):
 
 
 @jit
-def grade_size(n_neighbors, n_centres, graded):
-    """Return how many numbers `grade` cuts for n_centres with up to n_neighbors pairs each."""
-    n_rows = evaluation.block_rows(n_centres)
+def grade_size(n_neighbors, n_centers, graded):
+    """Return how many numbers `grade` cuts for n_centers with up to n_neighbors pairs each."""
+    n_rows = evaluation.block_rows(n_centers)
     references, rows = _most(graded.leverage)
     size = feature_rows.scratch_size(graded.potential.features, n_neighbors, n_rows)
     size += term_scratch_size(graded.leverage.term, n_rows)
@@ -77,7 +77,7 @@ def grade_size(n_neighbors, n_centres, graded):
 
 @jit
 def grade(lo, hi, pairs, species, graded, arena, grades):
-    """Write the extrapolation grades of centres lo ... hi; the arguments are `evaluate`'s."""
+    """Write the extrapolation grades of centers lo ... hi; the arguments are `evaluate`'s."""
     potential, leverage = graded.potential, graded.leverage
     n_rows = evaluation.block_rows(hi - lo)
     near = feature_rows.scratch(potential.features, largest(lo, hi, pairs), n_rows, arena)
@@ -101,7 +101,7 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
 
 @inner_jit
 def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
-    """Grade some centres of one species."""
+    """Grade some centers of one species."""
     term, size = leverage.term, members.shape[0]
     n_rows = rounded(size, ROWS)
     lo, hi = term.first[z], term.first[z + 1]
@@ -123,7 +123,7 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
     origin = term.origin[z]
     for b in range(size):
         similarity[0, 0] = 0.0
-        if not term.centred:
+        if not term.centered:
             for d in range(origin.shape[0]):
                 similarity[0, 0] += (y[b, d] + origin[d]) ** 2
         profile_jet(term.profile, similarity, jet)

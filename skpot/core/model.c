@@ -30,9 +30,9 @@ static const char *const symbols[] = {SKPOT_SYMBOLS};
 /* Compiled functions return a status, the result through the first argument, and what they would
    raise through the second. */
 HIDDEN int32_t skpot_compiled_size(int64_t *result, void **raised, int64_t n_neighbors,
-                                   int64_t n_centres, const void *const *table);
+                                   int64_t n_centers, const void *const *table);
 HIDDEN int32_t skpot_compiled_evaluate(int64_t *result, void **raised, int64_t lo, int64_t hi,
-                                       int64_t n_centres, int64_t n_atoms, const int64_t *start,
+                                       int64_t n_centers, int64_t n_atoms, const int64_t *start,
                                        const int64_t *neighbor, const double *vector,
                                        const int64_t *species, double *energies, double *gradient,
                                        double *work, int64_t n_work, int64_t *used,
@@ -40,9 +40,9 @@ HIDDEN int32_t skpot_compiled_evaluate(int64_t *result, void **raised, int64_t l
 
 #ifdef SKPOT_GRADE
 HIDDEN int32_t skpot_compiled_grade_size(int64_t *result, void **raised, int64_t n_neighbors,
-                                         int64_t n_centres, const void *const *table);
+                                         int64_t n_centers, const void *const *table);
 HIDDEN int32_t skpot_compiled_grade(int64_t *result, void **raised, int64_t lo, int64_t hi,
-                                    int64_t n_centres, int64_t n_atoms, const int64_t *start,
+                                    int64_t n_centers, int64_t n_atoms, const int64_t *start,
                                     const int64_t *neighbor, const double *vector,
                                     const int64_t *species, double *grades, double *work,
                                     int64_t n_work, int64_t *used, const void *const *table);
@@ -55,26 +55,26 @@ PUBLIC const int64_t *skpot_species(void) { return species; }
 PUBLIC const char *const *skpot_symbols(void) { return symbols; }
 PUBLIC const char *skpot_description(void) { return SKPOT_DESCRIPTION; }
 
-/* How many numbers of work space n_centres with up to n_neighbors pairs each take; < 0: failed. */
-PUBLIC int64_t skpot_work_size(int64_t n_neighbors, int64_t n_centres)
+/* How many numbers of work space n_centers with up to n_neighbors pairs each take; < 0: failed. */
+PUBLIC int64_t skpot_work_size(int64_t n_neighbors, int64_t n_centers)
 {
   int64_t size = 0;
   void *raised = NULL;
-  if (skpot_compiled_size(&size, &raised, n_neighbors, n_centres, table)) return -1;
+  if (skpot_compiled_size(&size, &raised, n_neighbors, n_centers, table)) return -1;
 #ifdef SKPOT_GRADE
   int64_t grade_size = 0;
-  if (skpot_compiled_grade_size(&grade_size, &raised, n_neighbors, n_centres, table)) return -1;
+  if (skpot_compiled_grade_size(&grade_size, &raised, n_neighbors, n_centers, table)) return -1;
   if (grade_size > size) size = grade_size;
 #endif
   return size;
 }
 
-/* Energies (n_centres) and dE_i/dr_ij (pairs, 3) of centres lo ... hi, r_ij = x_j - x_i.
+/* Energies (n_centers) and dE_i/dr_ij (pairs, 3) of centers lo ... hi, r_ij = x_j - x_i.
 
-   The neighbours of centre i are at start[i] ... start[i + 1] of neighbor (indices into species)
-   and vector; species holds indices into skpot_species(), those of the centres first. Returns 0,
+   The neighbors of center i are at start[i] ... start[i + 1] of neighbor (indices into species)
+   and vector; species holds indices into skpot_species(), those of the centers first. Returns 0,
    or how long work should have been (then nothing is written), or -1 if the function failed. */
-PUBLIC int64_t skpot_evaluate(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+PUBLIC int64_t skpot_evaluate(int64_t lo, int64_t hi, int64_t n_centers, int64_t n_atoms,
                               const int64_t *start, const int64_t *neighbor, const double *vector,
                               const int64_t *species, double *energies, double *gradient,
                               double *work, int64_t n_work)
@@ -82,22 +82,22 @@ PUBLIC int64_t skpot_evaluate(int64_t lo, int64_t hi, int64_t n_centres, int64_t
   int64_t wanted = 0, used = 0;
   void *raised = NULL;
   int32_t status =
-      skpot_compiled_evaluate(&wanted, &raised, lo, hi, n_centres, n_atoms, start, neighbor, vector,
+      skpot_compiled_evaluate(&wanted, &raised, lo, hi, n_centers, n_atoms, start, neighbor, vector,
                               species, energies, gradient, work, n_work, &used, table);
   return status ? -1 : wanted;
 }
 
 #ifdef SKPOT_GRADE
-/* Extrapolation grades (n_centres) of centres lo ... hi: 1 at the edge of the training set. The
+/* Extrapolation grades (n_centers) of centers lo ... hi: 1 at the edge of the training set. The
    library may lack this function. Arguments and result as for skpot_evaluate. */
-PUBLIC int64_t skpot_grade(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+PUBLIC int64_t skpot_grade(int64_t lo, int64_t hi, int64_t n_centers, int64_t n_atoms,
                            const int64_t *start, const int64_t *neighbor, const double *vector,
                            const int64_t *species, double *grades, double *work, int64_t n_work)
 {
   int64_t wanted = 0, used = 0;
   void *raised = NULL;
   int32_t status =
-      skpot_compiled_grade(&wanted, &raised, lo, hi, n_centres, n_atoms, start, neighbor, vector,
+      skpot_compiled_grade(&wanted, &raised, lo, hi, n_centers, n_atoms, start, neighbor, vector,
                            species, grades, work, n_work, &used, table);
   return status ? -1 : wanted;
 }

@@ -1,4 +1,4 @@
-"""Neighbour search: all pairs of atoms and periodic images within a cutoff.
+"""Neighbor search: all pairs of atoms and periodic images within a cutoff.
 
 Points (see `images`) decide which pairs are near the cutoff or closer. The pair itself, and whether
 it counts, comes from the positions as given, in one order of operations that makes i->j and j->i
@@ -31,9 +31,9 @@ def search(plan, cutoff, with_shifts=False):
     Returns
     -------
     pairs : Pairs
-        An atom is not its own neighbour, but its images are.
+        An atom is not its own neighbor, but its images are.
     shift : ndarray of int32 of shape (n_pairs, 3), or None
-        Cell vectors to add to the neighbour's position.
+        Cell vectors to add to the neighbor's position.
     """
     cutoff = float(cutoff)
     n_atoms = len(plan.positions)
@@ -150,7 +150,7 @@ def _limits(cutoff):
 
 @exact_jit
 def _count(first, last, plan, points, first_structure, cutoff, counts):
-    """Count the neighbours, and the points that may be some, of atoms at home at some points."""
+    """Count the neighbors, and the points that may be some, of atoms at home at some points."""
     inner, outer = _limits(cutoff)
     # Arrays are taken out of their tuples before the loop: each time costs two reference counts.
     start, atom, home, image = points.start, points.atom, points.home, points.shift

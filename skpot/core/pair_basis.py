@@ -32,8 +32,8 @@ class PairTables(NamedTuple):
 
 
 @inner_jit
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of centre i to `row`."""
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of center i to `row`."""
     row[:] = 0.0
     columns = tables.column[species[i]]
     for p in range(pairs.start[i], pairs.start[i + 1]):
@@ -46,8 +46,8 @@ def centre_values(tables, i, pairs, species, scratch, kept, row):
 
 
 @inner_jit
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(features of i)."""
     columns = tables.column[species[i]]
     for p in range(pairs.start[i], pairs.start[i + 1]):
         x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
@@ -65,30 +65,30 @@ def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
 
 @jit
 def values(lo, hi, pairs, species, tables, values):
-    """Write the features of centres lo ... hi to the same rows of `values`."""
+    """Write the features of centers lo ... hi to the same rows of `values`."""
     nothing = np.empty(0)
     for i in range(lo, hi):
-        centre_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
+        center_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    """Write dE_i/dr_ij of the pairs of centers lo ... hi, given g = dE_i/d(features of i)."""
     nothing = np.empty(0)
     for i in range(lo, hi):
         pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
         work = Scratch(nothing)
-        centre_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
+        center_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
 
 
 @jit
-def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
+def jacobian(lo, hi, centers, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centers[lo:hi]`; the layout is that of `soap.jacobian`."""
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
-        i = centres[row]
+        i = centers[row]
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
-        centre, change = jacobian[start[row]], strain[row]
+        center, change = jacobian[start[row]], strain[row]
         columns = tables.column[species[i]]
         for p in range(pairs.start[i], pairs.start[i + 1]):
             x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
@@ -102,9 +102,9 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
                 neighbor[0, c] += m_x
                 neighbor[1, c] += m_y
                 neighbor[2, c] += m_z
-                centre[0, c] -= m_x
-                centre[1, c] -= m_y
-                centre[2, c] -= m_z
+                center[0, c] -= m_x
+                center[1, c] -= m_y
+                center[2, c] -= m_z
                 change[0, c] += x * m_x
                 change[1, c] += y * m_y
                 change[2, c] += z * m_z

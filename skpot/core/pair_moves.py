@@ -1,4 +1,4 @@
-r"""How invariants move with one neighbour: rows of the Jacobian.
+r"""How invariants move with one neighbor: rows of the Jacobian.
 
 A pair's contribution moves the coefficients by
 :math:`\nabla c_{lm,k} = R'_{kl} \hat r Y_{lm} + R_{kl} \nabla Y_{lm}`. In products of two it has
@@ -36,7 +36,7 @@ class PairMove(NamedTuple):
 
 
 # Moves: (product, c, pair, work, out) writes d(invariants)/d(vector of the pair) to out
-# (3, n_features); `work` comes from `move_scratch`, after `prepare_moves` of the same centre.
+# (3, n_features); `work` comes from `move_scratch`, after `prepare_moves` of the same center.
 
 
 @inline_jit
@@ -207,7 +207,7 @@ _SIMPLE = (Linear, Triangle, Rectangle, Diagonal)
 
 @variants({**dict.fromkeys(_SIMPLE, _nothing_to_prepare), Bispectrum: _bispectrum_derivative})
 def prepare_moves(product, c, work):
-    """Do what `invariants_moves` of all pairs of a centre share."""
+    """Do what `invariants_moves` of all pairs of a center share."""
 
 
 @variants({**dict.fromkeys(_SIMPLE, _projected_scratch), Bispectrum: _bispectrum_scratch})

@@ -1,4 +1,4 @@
-"""Neighbour pairs in compressed rows."""
+"""Neighbor pairs in compressed rows."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from ._jit import jit
 
 
 class Pairs(NamedTuple):
-    """Neighbours in compressed rows: those of atom i are at `start[i]:start[i + 1]`."""
+    """Neighbors in compressed rows: those of atom i are at `start[i]:start[i + 1]`."""
 
     start: np.ndarray  # (n_atoms + 1,)
-    neighbor: np.ndarray  # (n_pairs,) index of the neighbour in the batch
-    vector: np.ndarray  # (n_pairs, 3) from the atom to the neighbour, Å
+    neighbor: np.ndarray  # (n_pairs,) index of the neighbor in the batch
+    vector: np.ndarray  # (n_pairs, 3) from the atom to the neighbor, Å
 
 
 @jit
 def take_pairs(pairs, atoms, start, shift, neighbor, vector):
-    """Copy the rows of `atoms` to `neighbor`, `vector`, adding `shift` to neighbour indices."""
+    """Copy the rows of `atoms` to `neighbor`, `vector`, adding `shift` to neighbor indices."""
     for row in range(len(atoms)):
         source = pairs.start[atoms[row]]
         for p in range(start[row], start[row + 1]):
@@ -29,7 +29,7 @@ def take_pairs(pairs, atoms, start, shift, neighbor, vector):
 
 @jit
 def largest(lo, hi, pairs):
-    """Return the largest number of neighbours among atoms lo ... hi, at least 1."""
+    """Return the largest number of neighbors among atoms lo ... hi, at least 1."""
     size = 1
     for i in range(lo, hi):
         size = max(size, pairs.start[i + 1] - pairs.start[i])
@@ -38,7 +38,7 @@ def largest(lo, hi, pairs):
 
 @jit
 def largest_of(atoms, pairs):
-    """Return the largest number of neighbours among `atoms`, at least 1."""
+    """Return the largest number of neighbors among `atoms`, at least 1."""
     size = 1
     for i in atoms:
         size = max(size, pairs.start[i + 1] - pairs.start[i])
@@ -112,15 +112,15 @@ def pair_moves(pairs, atom_structure, displacements, strains, moves):
 
 
 @jit
-def count_entries(centres, pairs, marker):
-    """Return, cumulated, how many distinct atoms (itself included) each centre depends on.
+def count_entries(centers, pairs, marker):
+    """Return, cumulated, how many distinct atoms (itself included) each center depends on.
 
     `marker` is scratch of length n_atoms.
     """
-    start = np.zeros(len(centres) + 1, dtype=np.int64)
+    start = np.zeros(len(centers) + 1, dtype=np.int64)
     marker[:] = -1
-    for row in range(len(centres)):
-        i = centres[row]
+    for row in range(len(centers)):
+        i = centers[row]
         marker[i] = row
         count = 1
         for p in range(pairs.start[i], pairs.start[i + 1]):
@@ -133,9 +133,9 @@ def count_entries(centres, pairs, marker):
 
 @jit
 def open_rows(i, pairs, first, slot, atom, jacobian, strain):
-    """Give each atom that moves centre i its Jacobian row, from `first` on; zero the rows.
+    """Give each atom that moves center i its Jacobian row, from `first` on; zero the rows.
 
-    `atom[e]` gets the atom of row e (the centre first, images of one atom merged) and `slot[j]`,
+    `atom[e]` gets the atom of row e (the center first, images of one atom merged) and `slot[j]`,
     all -1 before, the row of atom j. Returns the end of the rows.
     """
     slot[i], atom[first] = first, i
@@ -158,19 +158,19 @@ def close_rows(first, used, slot, atom):
 
 
 @jit
-def add_move(move, vector, neighbor, centre, strain, begin=0, margin=0):
-    """Add a pair's derivative to the neighbour's, the centre's and the strain's rows.
+def add_move(move, vector, neighbor, center, strain, begin=0, margin=0):
+    """Add a pair's derivative to the neighbor's, the center's and the strain's rows.
 
     The columns of `move`, without `margin` at both ends, go to the columns from `begin` on.
     """
-    # One row at a time: a loop over all twelve at once is too much for the vectoriser.
+    # One row at a time: a loop over all twelve at once is too much for the vectorizer.
     n = move.shape[1] - 2 * margin
     for axis in range(3):
         along = vector[axis]
         for d in range(n):
             neighbor[axis, np.uint64(begin + d)] += move[axis, np.uint64(margin + d)]
         for d in range(n):
-            centre[axis, np.uint64(begin + d)] -= move[axis, np.uint64(margin + d)]
+            center[axis, np.uint64(begin + d)] -= move[axis, np.uint64(margin + d)]
         for d in range(n):
             strain[axis, np.uint64(begin + d)] += along * move[axis, np.uint64(margin + d)]
     for axis in range(3):
@@ -197,7 +197,7 @@ def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, ve
     candidates : Pairs
         Pairs of a longer list; only `start` and `neighbor` are read.
     shift : ndarray of shape (n_candidates, 3)
-        Lattice translation of each candidate's neighbour, in cell vectors.
+        Lattice translation of each candidate's neighbor, in cell vectors.
     start, neighbor, vector : ndarray
         Output, long enough for all candidates.
     """
@@ -225,7 +225,7 @@ def close_pairs(positions, cutoff, candidates, start, neighbor, vector):
     """Write those candidate pairs that are within the cutoff; return how many.
 
     As `filter_pairs`, of atoms whose images are atoms of their own: candidates have rows for the
-    first of `positions` (n_atoms, 3) only, and neighbours among all.
+    first of `positions` (n_atoms, 3) only, and neighbors among all.
     """
     n = 0
     start[0] = 0

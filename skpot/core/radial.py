@@ -1,6 +1,6 @@
-r"""Radial functions of the neighbour density, tabulated as cubic splines.
+r"""Radial functions of the neighbor density, tabulated as cubic splines.
 
-A neighbour at distance r is a Gaussian of width :math:`\sigma`. Its projection on radial basis
+A neighbor at distance r is a Gaussian of width :math:`\sigma`. Its projection on radial basis
 function :math:`g_{nl}` and on :math:`Y_{lm}` is :math:`R_{nl}(r) Y_{lm}(\hat r)` with
 
 .. math::
@@ -10,7 +10,7 @@ function :math:`g_{nl}` and on :math:`Y_{lm}` is :math:`R_{nl}(r) Y_{lm}(\hat r)
 
 where :math:`i_l` is the modified spherical Bessel function of the first kind (Bartók, Kondor,
 Csányi, Phys. Rev. B 87, 184115 (2013), eq. 33). The integral is done once, by Gauss-Legendre
-quadrature, at the knots of the spline. As a delta function instead of a Gaussian the neighbour
+quadrature, at the knots of the spline. As a delta function instead of a Gaussian the neighbor
 has :math:`R_{nl}(r) = g_{nl}(r)`.
 """
 
@@ -59,7 +59,7 @@ def gto_basis(r, n_max, l_max, cutoff):
     r"""Return orthonormal Gaussian-type functions :math:`g_n(r)`, shape (l_max + 1, n_max, len(r)).
 
     :math:`\phi_n(r) = N_n r^n e^{-r^2/2 s_n^2}` with
-    :math:`s_n = r_c \max(\sqrt n, 1)/n_{max}`, n = 0 ... n_max - 1, orthonormalised
+    :math:`s_n = r_c \max(\sqrt n, 1)/n_{max}`, n = 0 ... n_max - 1, orthonormalized
     symmetrically (:math:`S^{-1/2}`) with weight :math:`r^2` on the half line: the basis of
     Musil et al., J. Chem. Phys. 154, 114109 (2021), appendix A.
     """
@@ -84,7 +84,7 @@ def polynomial_basis(r, n_max, l_max, cutoff):
     They span :math:`(r_c - r)^{n+2}`, n = 1 ... n_max, of Bartók, Kondor, Csányi, Phys. Rev. B 87,
     184115 (2013), eq. 27, and are orthonormal with weight :math:`r^2`:
     :math:`g_n \propto (r_c - r)^3 P_n^{(6, 2)}(2r/r_c - 1)` with the Jacobi polynomials P, whose
-    recurrence (DLMF 18.9.2) stays accurate where orthonormalising powers does not. They go on
+    recurrence (DLMF 18.9.2) stays accurate where orthonormalizing powers does not. They go on
     beyond the cutoff, see `bessel_basis`.
     """
     alpha, beta = 6, 2
@@ -165,7 +165,7 @@ def spherical_bessel(l_max, x):
 def bessel_zeros(l_max, n_max):
     """Return the first positive zeros of j_l, shape (l_max + 1, n_max), by bisection.
 
-    Between two neighbouring zeros of j_l lies exactly one of j_(l+1) (DLMF 10.21).
+    Between two neighboring zeros of j_l lies exactly one of j_(l+1) (DLMF 10.21).
     """
     zeros = math.pi * np.arange(1.0, n_max + l_max + 1)
     out = np.empty((l_max + 1, n_max))
@@ -259,7 +259,7 @@ def radial_functions(r, basis, n_max, l_max, cutoff, sigma):
 
 
 def grid_functions(r, n_nodes, l_max, cutoff, sigma):
-    r"""Return a Gaussian neighbour's projections on a radial grid, (len(r), l_max + 1, n_nodes).
+    r"""Return a Gaussian neighbor's projections on a radial grid, (len(r), l_max + 1, n_nodes).
 
     The functions :math:`\delta(r' - s_q)/(s_q \sqrt{w_q})` on the nodes and weights of a quadrature
     are orthonormal as far as the quadrature is exact: the raw material of optimal bases.

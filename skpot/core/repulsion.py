@@ -74,8 +74,8 @@ def _of_pair(p, i, pairs, species, tables):
 
 
 @inner_jit
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the energy of centre i to row (1,)."""
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the energy of center i to row (1,)."""
     total = 0.0
     for p in range(pairs.start[i], pairs.start[i + 1]):
         total += _of_pair(p, i, pairs, species, tables)[0]
@@ -83,8 +83,8 @@ def centre_values(tables, i, pairs, species, scratch, kept, row):
 
 
 @inner_jit
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add g dE_i/dr_ij to the pairs of centre i, for g of shape (1,)."""
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add g dE_i/dr_ij to the pairs of center i, for g of shape (1,)."""
     for p in range(pairs.start[i], pairs.start[i + 1]):
         slope = g[0] * _of_pair(p, i, pairs, species, tables)[1]
         for axis in range(3):
@@ -93,29 +93,29 @@ def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
 
 @jit
 def values(lo, hi, pairs, species, tables, values):
-    """Write the energies of centres lo ... hi to `values` (n_atoms, 1)."""
+    """Write the energies of centers lo ... hi to `values` (n_atoms, 1)."""
     nothing = np.empty(0)
     for i in range(lo, hi):
-        centre_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
+        center_values(tables, i, pairs, species, Scratch(nothing), nothing, values[i])
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
-    """Write g_i dE_i/dr_ij of the pairs of centres lo ... hi."""
+    """Write g_i dE_i/dr_ij of the pairs of centers lo ... hi."""
     nothing = np.empty(0)
     for i in range(lo, hi):
         pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
         work = Scratch(nothing)
-        centre_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
+        center_pull_back(tables, i, pairs, species, work, nothing, g[i], pair_gradient)
 
 
 @jit
-def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
+def jacobian(lo, hi, centers, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centers[lo:hi]`; the layout is that of `soap.jacobian`."""
     slot = np.full(len(species), -1, dtype=np.int64)
     move = np.empty((3, 1))
     for row in range(lo, hi):
-        i = centres[row]
+        i = centers[row]
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for p in range(pairs.start[i], pairs.start[i + 1]):
             slope = _of_pair(p, i, pairs, species, tables)[1]

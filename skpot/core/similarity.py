@@ -7,7 +7,7 @@ from .elementary import fast_exp
 
 
 @jit
-def centre(overlap, norms, reference_norms):
+def center(overlap, norms, reference_norms):
     """Turn products x . q into minus half the squared distances, in place."""
     for i in range(overlap.shape[0]):
         for m in range(overlap.shape[1]):
@@ -24,7 +24,7 @@ def power_profile(w, exponent, factor, out):
     lowest = out[low].ravel()
     for q in range(flat.shape[0]):
         lowest[q] = factor
-    for _ in range(exponent - low):  # outside: a loop of so few turns is not vectorised
+    for _ in range(exponent - low):  # outside: a loop of so few turns is not vectorized
         for q in range(flat.shape[0]):
             lowest[q] *= flat[q]
     for k in range(low - 1, -1, -1):
@@ -107,21 +107,21 @@ def expand(slope, curvature, along, offset, coefficients, energy):
 
 
 @jit
-def add_rows(slope, centred, start, triple, product, along, out):
-    """Add derivatives of some centres' kernels along motions, three at a time.
+def add_rows(slope, centered, start, triple, product, along, out):
+    """Add derivatives of some centers' kernels along motions, three at a time.
 
     Parameters
     ----------
-    slope : ndarray of shape (n_centres, n_references)
+    slope : ndarray of shape (n_centers, n_references)
         Where dk/dx = slope (q - x), or slope q, with environment x and reference q.
-    centred : bool
+    centered : bool
         Whether x counts; `along` is not read otherwise.
     start, triple : ndarray
-        Triples of motions of each centre, and where each goes.
+        Triples of motions of each center, and where each goes.
     product : ndarray of shape (3 * n_triples, n_references)
         Jacobian times references.
     along : ndarray of shape (3 * n_triples,)
-        Jacobian times the centre's own features.
+        Jacobian times the center's own features.
     out : ndarray of shape (n_out, n_references)
         Rows to add to, those of triple t from row 3 t on.
     """
@@ -129,24 +129,24 @@ def add_rows(slope, centred, start, triple, product, along, out):
         for e in range(start[c], start[c + 1]):
             for axis in range(3):
                 source, target = product[3 * e + axis], out[3 * triple[e] + axis]
-                step = along[3 * e + axis] if centred else 0.0
+                step = along[3 * e + axis] if centered else 0.0
                 for m in range(source.shape[0]):
                     target[m] += slope[c, m] * (source[m] - step)
 
 
 @jit
-def add_direction_rows(slope, bend, first, centred, start, triple, product, along, out):
+def add_direction_rows(slope, bend, first, centered, start, triple, product, along, out):
     """Add derivatives along motions of kernels that are differentiated along directions.
 
     Parameters
     ----------
-    slope : ndarray of shape (n_centres, n_references)
+    slope : ndarray of shape (n_centers, n_references)
         As in `add_rows`.
-    bend : ndarray of shape (n_centres, n_directions)
+    bend : ndarray of shape (n_centers, n_directions)
         Derivatives of `slope` along the directions.
     first : ndarray of shape (n_references + 1,)
         First direction of each reference.
-    centred, start, triple, along
+    centered, start, triple, along
         As in `add_rows`.
     product : ndarray of shape (3 * n_triples, n_references + n_directions)
         Jacobian times references, then times directions.
@@ -158,7 +158,7 @@ def add_direction_rows(slope, bend, first, centred, start, triple, product, alon
         for e in range(start[c], start[c + 1]):
             for axis in range(3):
                 source, target = product[3 * e + axis], out[3 * triple[e] + axis]
-                step = along[3 * e + axis] if centred else 0.0
+                step = along[3 * e + axis] if centered else 0.0
                 for m in range(n):
                     reference, weight = source[m] - step, slope[c, m]
                     for k in range(first[m], first[m + 1]):

@@ -1,6 +1,6 @@
 r"""SOAP vectors: values, pull-back, forward derivative and Jacobian blocks.
 
-Three stages, each with its own module or function: the neighbour density is expanded
+Three stages, each with its own module or function: the neighbor density is expanded
 (`skpot.core.density`), its channels may be mixed linearly,
 :math:`x_{lm,k} = \sum_q W^l_{kq} c_{lm,q}`, and invariants are formed (`skpot.core.invariants`),
 which may be scaled to unit length.
@@ -57,7 +57,7 @@ def keeping(tables, n_atoms, limit):
 
 
 class Scratch(NamedTuple):
-    """Arrays for one centre at a time."""
+    """Arrays for one center at a time."""
 
     near: Neighborhood
     coefficients: np.ndarray  # ((l_max + 1)^2, n_species * n_max), not mixed, or dE/d(those)
@@ -84,7 +84,7 @@ def scratch_size(tables, n_neighbors):
 
 @array_jit
 def scratch(tables, n_neighbors, arena):
-    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    """Cut scratch for centers of up to `n_neighbors` pairs."""
     density, n_channels = tables.density, tables.product.n_channels
     n_lm = (density.l_max + 1) ** 2
     return Scratch(
@@ -100,7 +100,7 @@ def scratch(tables, n_neighbors, arena):
 
 @jit
 def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: its coefficients."""
+    """Return how many numbers a center keeps between values and pull-back: its coefficients."""
     n_lm, n_channels = _shape(tables)
     return n_lm * n_channels
 
@@ -128,7 +128,7 @@ def mix_channels(matrix, c, out):
 
 @inner_jit
 def _coefficients(tables, i, pairs, species, scratch, c):
-    """Write the (mixed) coefficients of centre i to c; return the number of its neighbours."""
+    """Write the (mixed) coefficients of center i to c; return the number of its neighbors."""
     density, near, forward = tables.density, scratch.near, tables.mixing.forward
     size = survey(i, pairs, species, density, near)
     if forward.shape[0] == 0:
@@ -159,8 +159,8 @@ def _remove_along(unit, length, row):
 
 
 @inner_jit
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of centre i to `row`, its coefficients to `kept`."""
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of center i to `row`, its coefficients to `kept`."""
     c = shaped(kept, _shape(tables))
     _coefficients(tables, i, pairs, species, scratch, c)
     invariants(tables.product, c, row, scratch.transposed)
@@ -171,15 +171,15 @@ def centre_values(tables, i, pairs, species, scratch, kept, row):
 
 
 @inner_jit
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features) and `kept`."""
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(features) and `kept`."""
     size = survey(i, pairs, species, tables.density, scratch.near)
     _pull_back(tables, size, scratch, shaped(kept, _shape(tables)), g, pair_gradient)
 
 
 @inner_jit
 def _pull_back(tables, size, scratch, c, g, pair_gradient):
-    """Add dE_i/dr_ij, given g, the coefficients and, in `scratch`, the neighbours."""
+    """Add dE_i/dr_ij, given g, the coefficients and, in `scratch`, the neighbors."""
     density, product, gradient = tables.density, tables.product, scratch.gradient
     for d in range(g.shape[0]):  # assigning slices compiles checks of their shapes
         gradient[d] = g[d]
@@ -207,20 +207,20 @@ def _unit_invariants(product, c, scratch):
 
 @jit
 def values(lo, hi, pairs, species, tables, values):
-    """Write the features of centres lo ... hi to the same rows of `values`."""
+    """Write the features of centers lo ... hi to the same rows of `values`."""
     n = largest(lo, hi, pairs)
     own = arena(scratch_size(tables, n))
     work = scratch(tables, n, own)
     spare = np.empty(kept_size(tables))
     for i in range(lo, hi):
         kept = tables.kept[i] if len(tables.kept) > 0 else spare
-        centre_values(tables, i, pairs, species, work, kept, values[i])
+        center_values(tables, i, pairs, species, work, kept, values[i])
     release(own)
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    """Write dE_i/dr_ij of the pairs of centers lo ... hi, given g = dE_i/d(features of i)."""
     n = largest(lo, hi, pairs)
     own = arena(scratch_size(tables, n))
     work = scratch(tables, n, own)
@@ -239,7 +239,7 @@ def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
 
 @jit
 def push_forward(lo, hi, pairs, species, tables, moves, out):
-    """Write the change of the features of centres lo ... hi when pair vectors change by `moves`."""
+    """Write the change of the features of centers lo ... hi when pair vectors change by `moves`."""
     density, mixing, product = tables.density, tables.mixing, tables.product
     n = largest(lo, hi, pairs)
     own = arena(scratch_size(tables, n))
@@ -263,16 +263,16 @@ def push_forward(lo, hi, pairs, species, tables, moves, out):
 
 
 @jit
-def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`.
+def jacobian(lo, hi, centers, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centers[lo:hi]`.
 
-    For row `e` in `start[row]:start[row + 1]`, `atom[e]` is the atom that moves (the centre first,
-    images of one atom merged) and `jacobian[e]` (3, n_features) the derivative of the centre's
+    For row `e` in `start[row]:start[row + 1]`, `atom[e]` is the atom that moves (the center first,
+    images of one atom merged) and `jacobian[e]` (3, n_features) the derivative of the center's
     features with respect to its position; `strain[row]` (6, n_features) is the derivative with
     respect to a symmetric strain, Voigt order xx yy zz yz xz xy.
     """
     density, mixing, product = tables.density, tables.mixing, tables.product
-    n = largest_of(centres[lo:hi], pairs)
+    n = largest_of(centers[lo:hi], pairs)
     own = arena(scratch_size(tables, n))
     space = scratch(tables, n, own)
     c = np.empty(_shape(tables))
@@ -282,7 +282,7 @@ def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, str
     work = move_scratch(product, tables.n_features)
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
-        i = centres[row]
+        i = centers[row]
         size = _coefficients(tables, i, pairs, species, space, c)
         length = _unit_invariants(product, c, space)
         prepare_moves(product, c, work)
@@ -313,7 +313,7 @@ def _pair_scratch(density, mixing, product):
 
 @array_jit
 def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
-    """Return how neighbour t of centre i moves the (mixed) coefficients."""
+    """Return how neighbor t of center i moves the (mixed) coefficients."""
     n_max, l_max = density.n_max, density.l_max
     x, y, z, inverse = near.unit[0, t], near.unit[1, t], near.unit[2, t], near.inverse[t]
     y_lm, normal = scratch.y_lm, scratch.normal
@@ -344,14 +344,14 @@ def _move_of(t, pairs, species, density, mixing, near, legendre, scratch):
 
 
 @jit
-def coefficients(centres, pairs, species, density, out):
-    """Write the expansion coefficients of `centres` to out (n_centres, (l_max + 1)^2, ...)."""
-    n = largest_of(centres, pairs)
+def coefficients(centers, pairs, species, density, out):
+    """Write the expansion coefficients of `centers` to out (n_centers, (l_max + 1)^2, ...)."""
+    n = largest_of(centers, pairs)
     own = arena(neighborhood_size(n, density))
     near = neighborhood(n, density, own)
-    for row in range(len(centres)):
-        size = survey(centres[row], pairs, species, density, near)
-        expand(centres[row], size, species, density, near, out[row])
+    for row in range(len(centers)):
+        size = survey(centers[row], pairs, species, density, near)
+        expand(centers[row], size, species, density, near, out[row])
     release(own)
 
 

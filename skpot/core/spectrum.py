@@ -14,7 +14,7 @@ def triangle_columns(n):
 
 
 def eigensystem(triangles, n):
-    """Diagonalise the leading part of each matrix that has a nonzero diagonal.
+    """Diagonalize the leading part of each matrix that has a nonzero diagonal.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-r"""Atom-centred symmetry functions: values, pull-back and Jacobian blocks.
+r"""Atom-centered symmetry functions: values, pull-back and Jacobian blocks.
 
-Every function is a sum over neighbours, or over pairs of neighbours, of products of radial factors
+Every function is a sum over neighbors, or over pairs of neighbors, of products of radial factors
 :math:`E(r) = e^{-\eta (r - r_s)^2} \cos(\kappa r) f_c(r)` and of a power of the angle's cosine:
 
 .. math::
@@ -9,10 +9,10 @@ Every function is a sum over neighbours, or over pairs of neighbours, of product
     G_i = 2^{1-\zeta} \sum_{j<k} w_{jk} (1 + \lambda \cos\theta_{jik})^\zeta
           E(r_{ij}) E(r_{ik}) [E(r_{jk})]
 
-J. Behler, J. Chem. Phys. 134, 074106 (2011), with weights w = 1 for neighbours of the species asked
+J. Behler, J. Chem. Phys. 134, 074106 (2011), with weights w = 1 for neighbors of the species asked
 for and 0 for others; M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018), with weights that are
 atomic numbers. The last factor distinguishes G4 from G5. The tables list, for each species of
-centre and neighbours, only the terms whose weight is not zero.
+center and neighbors, only the terms whose weight is not zero.
 """
 
 import math
@@ -76,7 +76,7 @@ def _factors(r, factors, switches, values, slopes):
 
 
 class Scratch(NamedTuple):
-    """Those neighbours of one centre that angular terms reach, and factors of one distance."""
+    """Those neighbors of one center that angular terms reach, and factors of one distance."""
 
     pair: np.ndarray  # (n,) index among all pairs
     species: np.ndarray  # (n,)
@@ -84,9 +84,9 @@ class Scratch(NamedTuple):
     unit: np.ndarray  # (n, 3)
     values: np.ndarray  # (n, n_factors) radial factors
     slopes: np.ndarray  # (n, n_factors)
-    third: np.ndarray  # (2, n_factors) factors of the distance between two neighbours, slopes
+    third: np.ndarray  # (2, n_factors) factors of the distance between two neighbors, slopes
     angle: np.ndarray  # (2, n_angles) factors of the angle between them, slopes
-    radial: np.ndarray  # (2, n_radial_factors) radial factors of one neighbour, slopes
+    radial: np.ndarray  # (2, n_radial_factors) radial factors of one neighbor, slopes
 
 
 @jit
@@ -105,7 +105,7 @@ def scratch_size(tables, n_neighbors):
 
 @array_jit
 def scratch(tables, n_neighbors, arena):
-    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    """Cut scratch for centers of up to `n_neighbors` pairs."""
     n_factors = len(tables.angular_factors.switch)
     return Scratch(
         integers(n_neighbors, arena),
@@ -122,13 +122,13 @@ def scratch(tables, n_neighbors, arena):
 
 @jit
 def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: none."""
+    """Return how many numbers a center keeps between values and pull-back: none."""
     return 0
 
 
 @inner_jit
 def _gather(i, pairs, species, tables, near):
-    """Fill `near` for centre i; return how many neighbours are in it."""
+    """Fill `near` for center i; return how many neighbors are in it."""
     n = 0
     if len(tables.angular_factors.switch) == 0:
         return n
@@ -147,13 +147,13 @@ def _gather(i, pairs, species, tables, near):
 
 @inline_jit
 def _third_side(a, b, c):
-    """Return the distance between two neighbours at distances a, b whose angle has cosine c."""
+    """Return the distance between two neighbors at distances a, b whose angle has cosine c."""
     return math.sqrt(max(0.0, a * a + b * b - 2.0 * a * b * c))
 
 
 @inner_jit
 def _add_angular(i, n, species, tables, near, out):
-    """Add the angular terms of centre i to its row of features."""
+    """Add the angular terms of center i to its row of features."""
     terms, factors, angles = tables.angular, tables.angular_factors, tables.angles
     switches, reach, n_species = tables.switches, tables.reach, tables.n_species
     angle = near.angle[0]
@@ -198,8 +198,8 @@ def _add_angular(i, n, species, tables, near, out):
 
 
 @inner_jit
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of centre i to `row`."""
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of center i to `row`."""
     terms, radial, slopes = tables.radial, scratch.radial[0], scratch.radial[1]
     row[:] = 0.0
     for p in range(pairs.start[i], pairs.start[i + 1]):
@@ -215,12 +215,12 @@ def centre_values(tables, i, pairs, species, scratch, kept, row):
 
 @jit
 def values(lo, hi, pairs, species, tables, values):
-    """Write the features of centres lo ... hi to the same rows of `values`."""
+    """Write the features of centers lo ... hi to the same rows of `values`."""
     n = largest(lo, hi, pairs)
     own, kept = arena(scratch_size(tables, n)), np.empty(0)
     work = scratch(tables, n, own)
     for i in range(lo, hi):
-        centre_values(tables, i, pairs, species, work, kept, values[i])
+        center_values(tables, i, pairs, species, work, kept, values[i])
     release(own)
 
 
@@ -235,8 +235,8 @@ def _angle_factors(c, angles, values, slopes):
 
 
 @inner_jit
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(features of i)."""
     n_species = tables.n_species
     radial, slopes = scratch.radial[0], scratch.radial[1]
     terms, angular = tables.radial, tables.angular
@@ -293,7 +293,7 @@ def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
                 d_j += level * s_j[f] * f_k[f]
                 d_k += level * f_j[f] * s_k[f]
             d_jk /= r_jk
-            # Coefficients of the two unit vectors in either neighbour's gradient.
+            # Coefficients of the two unit vectors in either neighbor's gradient.
             uu, uv = d_j - d_c * c / r_j + d_jk * r_j, d_c / r_j - d_jk * r_k
             vv, vu = d_k - d_c * c / r_k + d_jk * r_k, d_c / r_k - d_jk * r_j
             move_x += uu * u[0] + uv * w_k[0]
@@ -311,19 +311,19 @@ def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    """Write dE_i/dr_ij of the pairs of centers lo ... hi, given g = dE_i/d(features of i)."""
     n = largest(lo, hi, pairs)
     own, kept = arena(scratch_size(tables, n)), np.empty(0)
     work = scratch(tables, n, own)
     for i in range(lo, hi):
         pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
-        centre_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
+        center_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
     release(own)
 
 
 @inner_jit
 def _pair_moves(i, pairs, species, tables, near, moves):
-    """Write d(features of i)/d(vector) of each pair of centre i to `moves` (n, 3, n_features)."""
+    """Write d(features of i)/d(vector) of each pair of center i to `moves` (n, 3, n_features)."""
     n_species = tables.n_species
     terms, angular = tables.radial, tables.angular
     third, third_slope = near.third[0], near.third[1]
@@ -381,15 +381,15 @@ def _pair_moves(i, pairs, species, tables, near, moves):
 
 
 @jit
-def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
-    size = largest_of(centres[lo:hi], pairs)
+def jacobian(lo, hi, centers, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centers[lo:hi]`; the layout is that of `soap.jacobian`."""
+    size = largest_of(centers[lo:hi], pairs)
     own = arena(scratch_size(tables, size))
     near = scratch(tables, size, own)
     moves = np.empty((size, 3, tables.n_columns))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
-        i = centres[row]
+        i = centers[row]
         _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
         for p in range(pairs.start[i], pairs.start[i + 1]):

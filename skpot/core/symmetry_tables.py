@@ -9,13 +9,13 @@ class Factors(NamedTuple):
     """Distinct radial factors; those with the same switch stand together."""
 
     switch: np.ndarray  # (n_factors,) index into `switches`
-    eta: np.ndarray  # (n_factors,) 1/Å^2
+    eta: np.ndarray  # (n_factors,) 1/Å²
     shift: np.ndarray  # (n_factors,) Å
     kappa: np.ndarray  # (n_factors,) 1/Å
 
 
 class RadialTerms(NamedTuple):
-    """Terms of a neighbour b of a centre a: `start[a * n_species + b]` to the next."""
+    """Terms of a neighbor b of a center a: `start[a * n_species + b]` to the next."""
 
     start: np.ndarray  # (n_species^2 + 1,)
     column: np.ndarray  # (n_terms,) the feature that the term adds to
@@ -24,7 +24,7 @@ class RadialTerms(NamedTuple):
 
 
 class AngularTerms(NamedTuple):
-    """Terms of neighbours b, c of a centre a: `start[(a * n_species + b) * n_species + c]` ..."""
+    """Terms of neighbors b, c of a center a: `start[(a * n_species + b) * n_species + c]` ..."""
 
     start: np.ndarray  # (n_species^3 + 1,)
     closed: np.ndarray  # (n_species^3,) first term that depends on r_jk; others come before it

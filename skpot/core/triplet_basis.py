@@ -2,7 +2,7 @@ r"""Linear three-body potentials: values, pull-back and Jacobian blocks of produ
 
 .. math:: q_i^{(a, bc)lmn} = \sum_{j<k} B_l(r_{ij}) B_m(r_{ik}) B_n(r_{jk})
 
-for a centre i of species a and neighbours j, k of species b, c. For like neighbours the products
+for a center i of species a and neighbors j, k of species b, c. For like neighbors the products
 with l and m exchanged share a column. Only triples (l, m, n) that the triangle inequality allows
 have one; for each (l, m) they are a run of n, so four products of a triangle stand side by side.
 
@@ -30,10 +30,10 @@ class TripletTables(NamedTuple):
     spacing: float  # of the knots, Å
     n_splines: int
     base: np.ndarray  # (n_species^3 n_splines^2,) column of n = 0, of each a, b, c, l, m
-    centre_start: np.ndarray  # (n_species + 1,) first column of each species of centres
+    center_start: np.ndarray  # (n_species + 1,) first column of each species of centers
 
 
-# The kernels add four products at a time to a copy of the centre's columns with a margin on either
+# The kernels add four products at a time to a copy of the center's columns with a margin on either
 # side. Which of the four is not in its run is zero but for rounding, so it does no harm elsewhere.
 _MARGIN = 4
 
@@ -46,7 +46,7 @@ def allowed_runs(cutoff, r_min, n_splines):
     cutoff, r_min : float
         In Å.
     n_splines : int
-        Number of splines of the distances to the centre.
+        Number of splines of the distances to the center.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def allowed_runs(cutoff, r_min, n_splines):
 def triplet_runs(allowed, n_species):
     """Return where the columns are.
 
-    Columns are ordered by species of the centre, of the neighbours, l, m and n, with ascending
-    species of the neighbours and, if they are alike, l <= m.
+    Columns are ordered by species of the center, of the neighbors, l, m and n, with ascending
+    species of the neighbors and, if they are alike, l <= m.
 
     Parameters
     ----------
@@ -81,15 +81,15 @@ def triplet_runs(allowed, n_species):
     Returns
     -------
     runs : ndarray of shape (n_species, n_species, n_species, n_splines, n_splines, 3)
-        For centre a, neighbours b and c, splines l and m: the column of n = 0 if there were one,
+        For center a, neighbors b and c, splines l and m: the column of n = 0 if there were one,
         the first and the last n.
-    centre_start : ndarray of shape (n_species + 1,)
-        First column of each species of centres.
+    center_start : ndarray of shape (n_species + 1,)
+        First column of each species of centers.
     """
     n_splines = len(allowed)
     runs = np.empty((n_species,) * 3 + (n_splines, n_splines, 3), dtype=np.int64)
     runs[..., 1:] = allowed
-    centre_start = np.zeros(n_species + 1, dtype=np.int64)
+    center_start = np.zeros(n_species + 1, dtype=np.int64)
     column = 0
     for a, b in np.ndindex(n_species, n_species):
         for c in range(b, n_species):
@@ -98,12 +98,12 @@ def triplet_runs(allowed, n_species):
                     first, last = allowed[l, m]
                     runs[a, b, c, l, m, 0] = runs[a, c, b, m, l, 0] = column - first
                     column += last - first + 1
-        centre_start[a + 1] = column
-    return runs, centre_start
+        center_start[a + 1] = column
+    return runs, center_start
 
 
 class Scratch(NamedTuple):
-    """The neighbours of one centre within the cutoff, and its columns."""
+    """The neighbors of one center within the cutoff, and its columns."""
 
     pair: np.ndarray  # (n,) index among all pairs
     species: np.ndarray  # (n,)
@@ -113,15 +113,15 @@ class Scratch(NamedTuple):
     count: np.ndarray  # (n,) how many of four splines there are
     values: np.ndarray  # (n, 4)
     slopes: np.ndarray  # (n, 4)
-    row: np.ndarray  # (n_columns of a centre + 2 * _MARGIN,)
+    row: np.ndarray  # (n_columns of a center + 2 * _MARGIN,)
 
 
 @inline_jit
 def _widest(tables):
-    """Return the largest number of columns of a centre."""
+    """Return the largest number of columns of a center."""
     widest = 0
-    for a in range(len(tables.centre_start) - 1):
-        widest = max(widest, tables.centre_start[a + 1] - tables.centre_start[a])
+    for a in range(len(tables.center_start) - 1):
+        widest = max(widest, tables.center_start[a + 1] - tables.center_start[a])
     return widest
 
 
@@ -134,7 +134,7 @@ def scratch_size(tables, n_neighbors):
 
 @array_jit
 def scratch(tables, n_neighbors, arena):
-    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    """Cut scratch for centers of up to `n_neighbors` pairs."""
     return Scratch(
         integers(n_neighbors, arena),
         integers(n_neighbors, arena),
@@ -150,13 +150,13 @@ def scratch(tables, n_neighbors, arena):
 
 @jit
 def kept_size(tables):
-    """Return how many numbers a centre keeps between values and pull-back: none."""
+    """Return how many numbers a center keeps between values and pull-back: none."""
     return 0
 
 
 @inner_jit
 def _gather(i, pairs, species, tables, near):
-    """Fill `near` for centre i; return how many neighbours are within the cutoff."""
+    """Fill `near` for center i; return how many neighbors are within the cutoff."""
     n = 0
     for p in range(pairs.start[i], pairs.start[i + 1]):
         x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
@@ -178,7 +178,7 @@ def _gather(i, pairs, species, tables, near):
 
 @inline_jit
 def _side(vector, j, k):
-    """Return the vector from neighbour j to neighbour k and its length."""
+    """Return the vector from neighbor j to neighbor k and its length."""
     x, y = vector[k, 0] - vector[j, 0], vector[k, 1] - vector[j, 1]
     z = vector[k, 2] - vector[j, 2]
     return x, y, z, math.sqrt(x * x + y * y + z * z)
@@ -186,16 +186,16 @@ def _side(vector, j, k):
 
 @inline_jit
 def _first_base(a, b, c, k, near, n_species, n_splines):
-    """Return where in `base` the splines l = 0 and those of neighbour k begin, of one triangle."""
+    """Return where in `base` the splines l = 0 and those of neighbor k begin, of one triangle."""
     return ((a * n_species + b) * n_species + c) * n_splines * n_splines + near.first[k]
 
 
 @inner_jit
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of centre i to `row`."""
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of center i to `row`."""
     own, bases, n_splines = scratch.row, tables.base, tables.n_splines
-    n_species, a = len(tables.centre_start) - 1, species[i]
-    begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+    n_species, a = len(tables.center_start) - 1, species[i]
+    begin, end = tables.center_start[a], tables.center_start[a + 1]
     own[:] = 0.0
     n = _gather(i, pairs, species, tables, scratch)
     for j in range(n):
@@ -222,11 +222,11 @@ def centre_values(tables, i, pairs, species, scratch, kept, row):
 
 
 @inner_jit
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(features of i)."""
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(features of i)."""
     row, bases, n_splines = scratch.row, tables.base, tables.n_splines
-    n_species, a = len(tables.centre_start) - 1, species[i]
-    begin, end = tables.centre_start[a], tables.centre_start[a + 1]
+    n_species, a = len(tables.center_start) - 1, species[i]
+    begin, end = tables.center_start[a], tables.center_start[a + 1]
     row[:] = 0.0
     own_columns, columns = row[_MARGIN:], g[begin:end]
     for c in range(columns.shape[0]):
@@ -278,24 +278,24 @@ def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
 
 @jit
 def values(lo, hi, pairs, species, tables, values):
-    """Write the features of centres lo ... hi to the same rows of `values`."""
+    """Write the features of centers lo ... hi to the same rows of `values`."""
     n = largest(lo, hi, pairs)
     own, kept = arena(scratch_size(tables, n)), np.empty(0)
     work = scratch(tables, n, own)
     for i in range(lo, hi):
-        centre_values(tables, i, pairs, species, work, kept, values[i])
+        center_values(tables, i, pairs, species, work, kept, values[i])
     release(own)
 
 
 @jit
 def pull_back(lo, hi, pairs, species, tables, g, pair_gradient):
-    """Write dE_i/dr_ij of the pairs of centres lo ... hi, given g = dE_i/d(features of i)."""
+    """Write dE_i/dr_ij of the pairs of centers lo ... hi, given g = dE_i/d(features of i)."""
     n = largest(lo, hi, pairs)
     own, kept = arena(scratch_size(tables, n)), np.empty(0)
     work = scratch(tables, n, own)
     for i in range(lo, hi):
         pair_gradient[pairs.start[i] : pairs.start[i + 1]] = 0.0
-        centre_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
+        center_pull_back(tables, i, pairs, species, work, kept, g[i], pair_gradient)
     release(own)
 
 
@@ -309,12 +309,12 @@ def _add(rows, c, x, y, z):
 
 @inner_jit
 def _pair_moves(i, pairs, species, tables, near, moves):
-    """Write d(features of i)/d(vector) of each pair of centre i to `moves`.
+    """Write d(features of i)/d(vector) of each pair of center i to `moves`.
 
     Shape (n, 3, n_columns of its species + 2 * _MARGIN).
     """
     bases, n_splines = tables.base, tables.n_splines
-    n_species, a = len(tables.centre_start) - 1, species[i]
+    n_species, a = len(tables.center_start) - 1, species[i]
     origin = pairs.start[i]
     moves[: pairs.start[i + 1] - origin] = 0.0
     n = _gather(i, pairs, species, tables, near)
@@ -328,7 +328,7 @@ def _pair_moves(i, pairs, species, tables, near, moves):
             x, y, z = x / r, y / r, z / r
             third, b, d = cubic_splines(r, tables.r_min, tables.spacing)
             e = _first_base(a, near.species[j], near.species[k], k, near, n_species, n_splines)
-            third += _MARGIN - tables.centre_start[a]
+            third += _MARGIN - tables.center_start[a]
             for q in range(near.count[j]):
                 line = e + (near.first[j] + q) * n_splines
                 for s in range(near.count[k]):
@@ -347,28 +347,28 @@ def _pair_moves(i, pairs, species, tables, near, moves):
 
 
 @jit
-def jacobian(lo, hi, centres, pairs, species, tables, start, atom, jacobian, strain):
-    """Write Jacobian rows of `centres[lo:hi]`; the layout is that of `soap.jacobian`."""
-    size = largest_of(centres[lo:hi], pairs)
+def jacobian(lo, hi, centers, pairs, species, tables, start, atom, jacobian, strain):
+    """Write Jacobian rows of `centers[lo:hi]`; the layout is that of `soap.jacobian`."""
+    size = largest_of(centers[lo:hi], pairs)
     own = arena(scratch_size(tables, size))
     near = scratch(tables, size, own)
     space = np.empty(size * 3 * len(near.row))
     slot = np.full(len(species), -1, dtype=np.int64)
     for row in range(lo, hi):
-        i = centres[row]
-        begin, end = tables.centre_start[species[i]], tables.centre_start[species[i] + 1]
+        i = centers[row]
+        begin, end = tables.center_start[species[i]], tables.center_start[species[i] + 1]
         width = end - begin + 2 * _MARGIN
         moves = space[: size * 3 * width].reshape((size, 3, width))
         _pair_moves(i, pairs, species, tables, near, moves)
         used = open_rows(i, pairs, start[row], slot, atom, jacobian, strain[row])
-        centre, change = jacobian[start[row]], strain[row]
+        center, change = jacobian[start[row]], strain[row]
         for p in range(pairs.start[i], pairs.start[i + 1]):
             move, neighbor = moves[p - pairs.start[i]], jacobian[slot[pairs.neighbor[p]]]
-            add_move(move, pairs.vector[p], neighbor, centre, change, begin, _MARGIN)
+            add_move(move, pairs.vector[p], neighbor, center, change, begin, _MARGIN)
         close_rows(start[row], used, slot, atom)
     release(own)
 
 
 def n_features(tables):
     """Return the number of columns."""
-    return int(tables.centre_start[-1])
+    return int(tables.center_start[-1])

@@ -268,7 +268,7 @@ def labels_by(
     for i, atoms in enumerate(structures):
         atoms = atoms.copy()
         atoms.calc = calculator
-        if hasattr(calculator, "reset"):  # rounding errors of a neighbour list's history
+        if hasattr(calculator, "reset"):  # rounding errors of a neighbor list's history
             calculator.reset()
         try:
             labels.append(calculator_labels(atoms).consistent())

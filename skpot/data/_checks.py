@@ -84,7 +84,7 @@ def check_and_extract(
     X : sequence of Atoms
         Structures.
     search_follows : bool, default=False
-        Whether a neighbour search will refuse atoms that coincide. Then they are looked for only if
+        Whether a neighbor search will refuse atoms that coincide. Then they are looked for only if
         there is something else to report along with them.
 
     Returns
@@ -127,14 +127,14 @@ def check_pair_distances(
     offsets: IntArray,
     given: Given | None = None,
 ) -> None:
-    """Refuse pairs of atoms closer than 0.32 Å; for whoever has a neighbour list at hand.
+    """Refuse pairs of atoms closer than 0.32 Å; for whoever has a neighbor list at hand.
 
     Parameters
     ----------
     distances : ndarray of shape (n_pairs,)
         Distances (Å).
     pair_start : ndarray of int of shape (n_atoms_total + 1,)
-        Atom i is the centre of pairs `pair_start[i]:pair_start[i + 1]`.
+        Atom i is the center of pairs `pair_start[i]:pair_start[i + 1]`.
     pair_neighbor : ndarray of int of shape (n_pairs,)
         The other atom of each pair, counted over all structures.
     offsets : ndarray of int of shape (n_structures + 1,)
@@ -289,10 +289,10 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
         yield from _close_atoms(positions, cells, pbc, offsets, [*skip, *usable[list(hopeless)]])
         return
     pairs, _ = search(plan, MIN_DISTANCE)
-    centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.start))
-    for p in np.flatnonzero(centre <= pairs.neighbor):
-        k = int(np.searchsorted(begin, centre[p], side="right") - 1)
-        first, second = centre[p] - begin[k], pairs.neighbor[p] - begin[k]
+    center = np.repeat(np.arange(len(atoms)), np.diff(pairs.start))
+    for p in np.flatnonzero(center <= pairs.neighbor):
+        k = int(np.searchsorted(begin, center[p], side="right") - 1)
+        first, second = center[p] - begin[k], pairs.neighbor[p] - begin[k]
         yield int(usable[k]), _close_text(first, second, np.linalg.norm(pairs.vector[p]))
 
 

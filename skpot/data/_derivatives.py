@@ -7,12 +7,12 @@ with one node for each map applied to the rows. Every link offers
     reverse mode: forces and virials from dE/d(features);
 ``push_forward(displacements, strains)``
     forward mode: change of all features along one motion, the adjoint of `pull_back`;
-``jacobian(centres)``
+``jacobian(centers)``
     forward mode along all motions: a dense `JacobianBlock` of a few environments;
 ``take(structures)``, ``concatenate(chains)``
     the chain of a selection, or of several batches;
 ``neighborhood_sizes()``
-    how many neighbours each environment has, images counted apart, and itself.
+    how many neighbors each environment has, images counted apart, and itself.
 
 Links are plain picklable objects that hold arrays, never closures.
 """
@@ -57,9 +57,9 @@ class _ColumnMap:
         """See the module."""
         return self._applied(self.parent.push_forward(displacements, strains))
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centres, self.n_features_in, self._map)
+        return _in_parts(self.parent, centers, self.n_features_in, self._map)
 
     def _map(self, block, part):
         return block._replace(
@@ -182,7 +182,7 @@ class PadColumns(_ColumnMap):
 
 
 class SpeciesMap:
-    """Rows times a matrix that depends on the species of the centre.
+    """Rows times a matrix that depends on the species of the center.
 
     Parameters
     ----------
@@ -228,9 +228,9 @@ class SpeciesMap:
         change = self.parent.push_forward(displacements, strains)
         return self.apply(change, self.kinds, self.matrices)
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centres, self.matrices.shape[1], self._map)
+        return _in_parts(self.parent, centers, self.matrices.shape[1], self._map)
 
     def _map(self, block, part):
         kinds = self.kinds[part]
@@ -295,9 +295,9 @@ class RowMap:
         change = self.parent.push_forward(displacements, strains)
         return self.jacobian_of.jvp(self.rows, change[:, None])[:, 0]
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centres, self.rows.shape[1], self._map)
+        return _in_parts(self.parent, centers, self.rows.shape[1], self._map)
 
     def _map(self, block, part):
         rows = self.rows[part]
@@ -354,18 +354,18 @@ class Concatenated:
         """See the module."""
         return np.hstack([part.push_forward(displacements, strains) for part in self.parts])
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        blocks = [part.jacobian(centres) for part in self.parts]
-        # The parts may have different cutoffs: the rows are the union of (centre, atom).
-        rows = [np.repeat(np.arange(len(centres)), np.diff(b.start)) for b in blocks]
+        blocks = [part.jacobian(centers) for part in self.parts]
+        # The parts may have different cutoffs: the rows are the union of (center, atom).
+        rows = [np.repeat(np.arange(len(centers)), np.diff(b.start)) for b in blocks]
         n_atoms = 1 + max((int(b.atom.max()) for b in blocks if len(b.atom)), default=0)
         keys = [row * n_atoms + b.atom for row, b in zip(rows, blocks, strict=True)]
         union = np.unique(np.concatenate(keys))
         values = np.zeros((len(union), 3, self.edges[-1]))
         for key, block, lo, hi in zip(keys, blocks, self.edges[:-1], self.edges[1:], strict=True):
             values[np.searchsorted(union, key), :, lo:hi] = block.values
-        start = np.searchsorted(union, np.arange(len(centres) + 1) * n_atoms)
+        start = np.searchsorted(union, np.arange(len(centers) + 1) * n_atoms)
         strain = np.concatenate([b.strain for b in blocks], axis=2)
         return JacobianBlock(start.astype(np.int64), union % n_atoms, values, strain)
 
@@ -422,23 +422,23 @@ class Pooled:
         change = self.parent.push_forward(displacements, strains)
         return np.add.reduceat(change, self.offsets[:-1]) * self._weights()[:, None]
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        atom, start = rows_of(centres, self.offsets)
+        atom, start = rows_of(centers, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
-        strain = np.zeros((len(centres), 6, self.n_features))
+        strain = np.zeros((len(centers), 6, self.n_features))
         # Where each atom's row begins; a structure asked for is written to its own rows.
-        owner = np.repeat(np.arange(len(centres)), np.diff(start))
+        owner = np.repeat(np.arange(len(centers)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
         for lo, hi in chunks(sizes * 24.0 * self.n_features, PART_BYTES):
             block = self.parent.jacobian(atom[lo:hi])
             for k, s in enumerate(owner[lo:hi]):
                 entries = slice(block.start[k], block.start[k + 1])
                 # The atoms that move one environment are distinct.
-                rows = block.atom[entries] + (start[s] - self.offsets[centres[s]])
+                rows = block.atom[entries] + (start[s] - self.offsets[centers[s]])
                 values[rows] += block.values[entries]
                 strain[s] += block.strain[k]
-        weights = self._weights()[centres]
+        weights = self._weights()[centers]
         values *= weights[owner, None, None]
         strain *= weights[:, None, None]
         return JacobianBlock(start, atom, values, strain)
@@ -461,18 +461,18 @@ class Pooled:
         )
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many atoms a structure has, or how many neighbours one atom has if more."""
+        """Return how many atoms a structure has, or how many neighbors one atom has if more."""
         largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
         return np.maximum(np.diff(self.offsets), largest)
 
 
-def _in_parts(parent, centres, n_features, apply):
+def _in_parts(parent, centers, n_features, apply):
     """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
-    centres = np.asarray(centres)
-    sizes = parent.neighborhood_sizes()[centres] * 24.0 * n_features
-    parts = [centres[lo:hi] for lo, hi in chunks(sizes, PART_BYTES)]
+    centers = np.asarray(centers)
+    sizes = parent.neighborhood_sizes()[centers] * 24.0 * n_features
+    parts = [centers[lo:hi] for lo, hi in chunks(sizes, PART_BYTES)]
     if len(parts) < 2:
-        return apply(parent.jacobian(centres), centres)
+        return apply(parent.jacobian(centers), centers)
     blocks = [apply(parent.jacobian(part), part) for part in parts]
     shifts = np.cumsum([0, *(len(block.atom) for block in blocks)])
     start = join_offsets([block.start for block in blocks], shifts)

@@ -45,11 +45,11 @@ class AtomicFeatures:
     offsets : ndarray of shape (n_structures + 1,)
         First row of each structure.
     species : ndarray of shape (n_environments,)
-        Atomic number of each centre; 0 for rows of whole structures, and where environments of all
+        Atomic number of each center; 0 for rows of whole structures, and where environments of all
         species are compared.
     derivatives : object, optional
         Chain of maps with `pull_back`, `push_forward`, `jacobian`, `take` and `concatenate`; see
-        `skpot.data.Derivatives`. Without it only energies can be learnt.
+        `skpot.data.Derivatives`. Without it only energies can be learned.
     info : StructureInfo, optional
         Volumes, periodicity and keys of the structures.
     blocks : dict of str to slice, optional
@@ -61,7 +61,7 @@ class AtomicFeatures:
         For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
     origin : Origin, optional
         Digest of what made the features. Regressors refuse features of another origin than those
-        they have learnt from; None is not known.
+        they have learned from; None is not known.
 
     Examples
     --------
@@ -125,7 +125,7 @@ class AtomicFeatures:
         return cls(values, *rows, derivatives, info, blocks, atoms, origin=origin)
 
     def of_one_species(self) -> AtomicFeatures:
-        """Return the same rows, to be compared whatever the species of their centres."""
+        """Return the same rows, to be compared whatever the species of their centers."""
         if self.per_structure:
             return self
         atoms = StructureAtoms(self.offsets, self.numbers, True)
@@ -207,8 +207,8 @@ class AtomicFeatures:
         return self.info.volumes
 
     @property
-    def centres(self) -> IntArray:
-        """Atomic number of each row's centre, shape (n_environments,); 0 for whole structures."""
+    def centers(self) -> IntArray:
+        """Atomic number of each row's center, shape (n_environments,); 0 for whole structures."""
         return self.species if self.per_structure else self.numbers
 
     @property
@@ -385,19 +385,19 @@ class AtomicFeatures:
         _refuse_shape("strains", strains, (len(self), 6))
         return self.require_derivatives().push_forward(displacements, strains)
 
-    def jacobian(self, centres: ArrayLike) -> JacobianBlock:
+    def jacobian(self, centers: ArrayLike) -> JacobianBlock:
         """Return the `JacobianBlock` of some environments; for training rows.
 
         Parameters
         ----------
-        centres : array-like of int
+        centers : array-like of int
             Environment indices. The block holds about 3 x 8 bytes x n_features for each atom in
-            each centre's neighbourhood, so ask for few at a time.
+            each center's neighborhood, so ask for few at a time.
         """
-        return self.require_derivatives().jacobian(np.asarray(centres, dtype=np.int64))
+        return self.require_derivatives().jacobian(np.asarray(centers, dtype=np.int64))
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many neighbours each environment has, periodic images apart, and itself.
+        """Return how many neighbors each environment has, periodic images apart, and itself.
 
         For rows of whole structures, how many atoms move them, or more.
         """

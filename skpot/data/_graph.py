@@ -1,4 +1,4 @@
-"""Neighbour pairs of a batch of structures."""
+"""Neighbor pairs of a batch of structures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NeighborGraph:
     Parameters
     ----------
     pairs : core.pairs.Pairs
-        Compressed rows over all atoms; neighbours are atom indices of the batch.
+        Compressed rows over all atoms; neighbors are atom indices of the batch.
     offsets : ndarray of shape (n_structures + 1,)
         First atom of each structure.
     """

@@ -98,7 +98,7 @@ def _each(convert, values, name):
 
 
 def segments(forces: Any, n: int) -> tuple[FloatArray, IntArray]:
-    """Return forces (n_labelled_atoms, 3) and offsets (n + 1,)."""
+    """Return forces (n_labeled_atoms, 3) and offsets (n + 1,)."""
     if forces is None:
         return np.empty((0, 3)), np.zeros(n + 1, dtype=np.int64)
     _same_number(forces, n, "arrays of forces")

@@ -175,7 +175,7 @@ def _demanded(targets):
 
 
 def _only(labels, blocks):
-    return labels.relabelled(
+    return labels.relabeled(
         np.where(labels.has_energy, labels.energy, None)
         if "energy" in blocks
         else [None] * len(labels),
@@ -196,7 +196,7 @@ def _without_empty_stress(labels, exists):
     stress = labels.stress.copy()
     stress[rows] = np.nan
     energy = np.where(labels.has_energy, labels.energy, None)
-    return labels.relabelled(energy, labels.forces, stress), rows
+    return labels.relabeled(energy, labels.forces, stress), rows
 
 
 def _raise_for_missing(labels, demanded, exists, plain):

@@ -48,7 +48,7 @@ def read(
     group_key: str | None = None,
     return_report: bool = False,
 ) -> tuple[Any, ...]:
-    """Read labelled structures from files of any format ASE knows.
+    """Read labeled structures from files of any format ASE knows.
 
     The labels go into the targets and leave the structures: their calculators are taken off. What
     else the file says about a structure stays in its `info` and `arrays`.

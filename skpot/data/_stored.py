@@ -56,10 +56,10 @@ class StoredJacobian:
         self._run(contract_forward, displacements, strains, out)
         return out
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        rows, start = rows_of(centres, self.block.start)
-        parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centres]
+        rows, start = rows_of(centers, self.block.start)
+        parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centers]
         return JacobianBlock(start, *parts)
 
     def take(self, structures: IntArray) -> StoredJacobian:

@@ -24,7 +24,7 @@ def tell_of_stripping() -> None:
         warn_once(
             f"labels stripped by {name}",
             f"{name} takes the energies of y only: its forces, stress, groups and noise are not "
-            "learnt. Fit a regressor of skpot without it, or use skpot.Committee for an ensemble.",
+            "learned. Fit a regressor of skpot without it, or use skpot.Committee for an ensemble.",
             LabelWarning,
         )
 

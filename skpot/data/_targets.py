@@ -78,7 +78,7 @@ class Targets(NDArrayOperatorsMixin):
         None if no structure has stress; rows of NaN where missing.
     has_energy, has_forces, has_stress : ndarray of bool of shape (n_structures,)
         Which labels are there.
-    forces_flat : ndarray of shape (n_labelled_atoms, 3)
+    forces_flat : ndarray of shape (n_labeled_atoms, 3)
         The forces of all structures that have them, one after the other.
     force_offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns rows `force_offsets[i]:force_offsets[i + 1]`, none where missing.
@@ -86,7 +86,7 @@ class Targets(NDArrayOperatorsMixin):
         Empty where there is none.
     sigma_energy, sigma_stress : ndarray of shape (n_structures,) or None
         NaN where not given.
-    sigma_forces_flat : ndarray of shape (n_labelled_atoms,) or None
+    sigma_forces_flat : ndarray of shape (n_labeled_atoms,) or None
         In the order of `forces_flat`; NaN where not given.
 
     Examples
@@ -166,7 +166,7 @@ class Targets(NDArrayOperatorsMixin):
         has_energy = np.ones(len(energy), dtype=bool)
         return cls._from_blocks(energy, has_energy, forces, offsets, stress, has_stress)
 
-    def relabelled(self, energy: Any, forces: Any = None, stress: Any = None) -> Targets:
+    def relabeled(self, energy: Any, forces: Any = None, stress: Any = None) -> Targets:
         """Return other labels of the same structures, with the same groups and noise.
 
         Parameters

@@ -34,10 +34,10 @@ class JacobianBlock(NamedTuple):
     moves it, itself included, periodic images merged.
     """
 
-    start: np.ndarray  # (n_centres + 1,)
+    start: np.ndarray  # (n_centers + 1,)
     atom: np.ndarray  # (n_rows,) index of the moving atom, counted over all structures
     values: np.ndarray  # (n_rows, 3, n_features) d(features)/dr, 1/Å
-    strain: np.ndarray  # (n_centres, 6, n_features) d(features)/d(strain), Voigt
+    strain: np.ndarray  # (n_centers, 6, n_features) d(features)/d(strain), Voigt
 
 
 @runtime_checkable
@@ -81,7 +81,7 @@ class DerivativeChain(Protocol):
         """
         ...
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """Return the dense derivatives of a few environments, given by index."""
         ...
 

@@ -1,4 +1,4 @@
-"""Errors of predicted labels; what is not labelled does not count."""
+"""Errors of predicted labels; what is not labeled does not count."""
 
 from __future__ import annotations
 

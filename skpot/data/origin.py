@@ -76,12 +76,12 @@ def learn_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
 
 
 def refuse_other_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
-    """Raise `InputError` if features were made otherwise than those that an estimator has learnt.
+    """Raise `InputError` if features were made otherwise than those that an estimator has learned.
 
-    An estimator that has learnt from features of unknown making takes any.
+    An estimator that has learned from features of unknown making takes any.
     """
-    learnt = getattr(estimator, "features_origin_", None)
-    if learnt is None or (features.origin is not None and features.origin.key == learnt):
+    learned = getattr(estimator, "features_origin_", None)
+    if learned is None or (features.origin is not None and features.origin.key == learned):
         return
     name = type(estimator).__name__
     if features.origin is None:

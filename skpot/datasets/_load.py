@@ -32,7 +32,7 @@ def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
         X, X_test : list of ase.Atoms
             Structures without calculator; ``info["config_type"]`` tells their kind.
         y, y_test : Targets
-            Energies in eV, forces in eV/Å, stress in eV/Å^3 (Voigt, tension positive).
+            Energies in eV, forces in eV/Å, stress in eV/Å³ (Voigt, tension positive).
         groups, groups_test : ndarray of str
             Trajectory or random stream of each frame, for
             :class:`~sklearn.model_selection.GroupKFold`.

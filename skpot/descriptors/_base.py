@@ -1,4 +1,4 @@
-"""What descriptors of a neighbourhood share: the transformer and the leaf of its derivatives."""
+"""What descriptors of a neighborhood share: the transformer and the leaf of its derivatives."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lone_atoms(species: IntArray) -> StructureBatch:
 
 
 class PairDerivatives:
-    """Leaf of the derivative chain of a descriptor that depends on vectors to neighbours.
+    """Leaf of the derivative chain of a descriptor that depends on vectors to neighbors.
 
     A subclass names its `kernels`, the module of `skpot.core` with the compiled functions; see
     `skpot.descriptors.contracts`, and `skpot.data.contracts` for what a leaf offers.
@@ -107,17 +107,17 @@ class PairDerivatives:
         self._run(self.kernels.push_forward, len(out), *args)
         return out
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
-        """Return the dense `JacobianBlock` of some centres."""
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
+        """Return the dense `JacobianBlock` of some centers."""
         pairs = self.graph.pairs
         marker = np.empty(self.graph.n_atoms, dtype=np.int64)
-        start = count_entries(centres, pairs, marker)
+        start = count_entries(centers, pairs, marker)
         n_features = self.kernels.n_features(self.tables)
         atom = np.empty(start[-1], dtype=np.int64)
         values = np.empty((start[-1], 3, n_features))
-        strain = np.empty((len(centres), 6, n_features))
-        args = centres, pairs, self.species, self.tables, start, atom, values, strain
-        self._run(self.kernels.jacobian, len(centres), *args)
+        strain = np.empty((len(centers), 6, n_features))
+        args = centers, pairs, self.species, self.tables, start, atom, values, strain
+        self._run(self.kernels.jacobian, len(centers), *args)
         return JacobianBlock(start, atom, values, strain)
 
     def take(self, structures: IntArray) -> Self:
@@ -136,12 +136,12 @@ class PairDerivatives:
         )
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many neighbours, images apart, each environment has, and itself."""
+        """Return how many neighbors, images apart, each environment has, and itself."""
         return 1 + np.diff(self.graph.pairs.start)
 
 
 class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, BaseEstimator):
-    """Transformer whose features depend on each atom's neighbours within a radius.
+    """Transformer whose features depend on each atom's neighbors within a radius.
 
     A subclass has parameters `species` and `cache`, and defines what stands below this docstring.
     It reads the parameters named in `_chosen` from `hypers_` only, and after `fit` no others: what
@@ -170,7 +170,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         raise NotImplementedError
 
     def _radius(self):
-        """Return how far neighbours are looked for, in Å."""
+        """Return how far neighbors are looked for, in Å."""
         return float(self.hypers_["cutoff"])
 
     def __sklearn_tags__(self):
@@ -246,7 +246,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         Returns
         -------
         NamedTuple
-            Its type says which functions these are, see `skpot.core.centres`.
+            Its type says which functions these are, see `skpot.core.centers`.
         """
         return checked(self._tables(), len(self.species_), self.n_features_out_)
 

@@ -71,7 +71,7 @@ class CoulombMatrix(MoleculeDescriptor):
         n_atoms_max_, or n_atoms_max_ (n_atoms_max_ + 1) / 2 without permutation.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
 
     References
     ----------

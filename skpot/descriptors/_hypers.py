@@ -35,7 +35,7 @@ class Scales(NamedTuple):
     species: np.ndarray  # (n_species,) atomic numbers
     bond: float  # Å, typical between heavy atoms
     shortest: float  # Å, between any two atoms
-    density: float  # atoms per Å^3, 0 if nothing is periodic in three directions
+    density: float  # atoms per Å³, 0 if nothing is periodic in three directions
 
 
 def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
@@ -70,12 +70,12 @@ def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
         if not len(pairs.neighbor):
             continue
         r = np.linalg.norm(pairs.vector, axis=1)
-        centre = np.repeat(np.arange(len(part.numbers)), np.diff(pairs.start))
+        center = np.repeat(np.arange(len(part.numbers)), np.diff(pairs.start))
         shortest = min(shortest, float(r.min()))
-        both = np.isin(part.numbers[centre], heavy) & np.isin(part.numbers[pairs.neighbor], heavy)
-        sums = radius_of[part.numbers[centre]] + radius_of[part.numbers[pairs.neighbor]]
-        bonded.append(_smallest(r, centre, both & (r < _BONDED * sums)))
-        nearest.append(_smallest(r, centre, both))
+        both = np.isin(part.numbers[center], heavy) & np.isin(part.numbers[pairs.neighbor], heavy)
+        sums = radius_of[part.numbers[center]] + radius_of[part.numbers[pairs.neighbor]]
+        bonded.append(_smallest(r, center, both & (r < _BONDED * sums)))
+        nearest.append(_smallest(r, center, both))
     bonded, nearest = (np.concatenate([[], *found]) for found in (bonded, nearest))
     covalent = 2.0 * float(np.median([radii[int(z)] for z in heavy]))
     if len(bonded):
@@ -91,12 +91,12 @@ def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
     return Scales(species, bond, shortest, density)
 
 
-def _smallest(r, centre, wanted):
-    """Return the smallest wanted r of each centre that has one; centres are sorted."""
-    r, centre = r[wanted], centre[wanted]
+def _smallest(r, center, wanted):
+    """Return the smallest wanted r of each center that has one; centers are sorted."""
+    r, center = r[wanted], center[wanted]
     if not len(r):
         return r
-    first = np.flatnonzero(np.diff(centre, prepend=-1))
+    first = np.flatnonzero(np.diff(center, prepend=-1))
     return np.minimum.reduceat(r, first)
 
 
@@ -147,7 +147,7 @@ def _plain(value):
     return dict(value) if isinstance(value, dict) else value
 
 
-_NEIGHBOURS = 90.0  # within the cutoff of "accurate", if it need not grow by more than
+_NEIGHBORS = 90.0  # within the cutoff of "accurate", if it need not grow by more than
 _STRETCH = 1.25
 _DILUTE = 1.5  # a cutoff that would have to grow so much is in vacuum
 
@@ -180,11 +180,11 @@ def soap_hypers(
     Radial scaling is that of Willatt, Musil, Ceriotti (Phys. Chem. Chem. Phys. 20, 29661 (2018)),
     the width agrees with the 0.3 Å with hydrogen and 0.5 Å without of the universal SOAP
     heuristics (github.com/libAtoms/universalSOAP).
-    Radial functions are the optimal ones, and neighbours that are hydrogen weigh 0.6. Species that
+    Radial functions are the optimal ones, and neighbors that are hydrogen weigh 0.6. Species that
     are alike are mixed, so that they learn from each other: by the pseudo-elements that keep 0.95
     of each species at a width of 0.5, where these are fewer than the species; or where all species
     would make more than 6000 features, at the first wider one at which pseudo-elements do not, or
-    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbours are within,
+    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbors are within,
     which close-packed metals have anyhow and open crystals such as silicon do not; molecules in
     cells with vacuum do not count. Errors on held-out training frames vary little around these
     factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to
@@ -238,9 +238,9 @@ def _pseudo_elements(species, n_max, l_max):
 
 
 def _stretch(cutoff, density):
-    """Return the factor by which a cutoff grows to hold the neighbours that it should."""
+    """Return the factor by which a cutoff grows to hold the neighbors that it should."""
     held = 4.0 / 3.0 * np.pi * density * cutoff**3
-    wanted = float(np.cbrt(_NEIGHBOURS / held)) if held > 0.0 else np.inf
+    wanted = float(np.cbrt(_NEIGHBORS / held)) if held > 0.0 else np.inf
     return min(max(wanted, 1.0), _STRETCH) if wanted < _DILUTE else 1.0
 
 

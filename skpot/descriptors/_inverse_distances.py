@@ -37,7 +37,7 @@ class InverseDistances(MoleculeDescriptor):
         n_atoms (n_atoms - 1) / 2.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
 
     References
     ----------

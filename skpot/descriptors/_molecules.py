@@ -85,13 +85,13 @@ class PairTermDerivatives:
         structure = np.arange(len(self.offsets) - 1)
         return push_by_jacobian(self, structure, self.n_features, displacements, strains)
 
-    def jacobian(self, centres: IntArray) -> JacobianBlock:
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
         """Return the dense `JacobianBlock` of some structures."""
-        atom, start = rows_of(centres, self.offsets)
+        atom, start = rows_of(centers, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
-        strain = np.zeros((len(centres), 6, self.n_features))
-        args = centres, *self._arrays(), start, values, strain
-        self._run(kernels.jacobian, len(centres), *args)
+        strain = np.zeros((len(centers), 6, self.n_features))
+        args = centers, *self._arrays(), start, values, strain
+        self._run(kernels.jacobian, len(centers), *args)
         return JacobianBlock(start, atom, values, strain)
 
     def take(self, structures: IntArray) -> PairTermDerivatives:

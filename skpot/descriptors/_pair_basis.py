@@ -31,7 +31,7 @@ class PairBasisDerivatives(PairDerivatives):
 
 
 class PairBasis(PairDescriptor):
-    r"""Cubic B-splines of the distances to neighbours: a pair potential, linear in its features.
+    r"""Cubic B-splines of the distances to neighbors: a pair potential, linear in its features.
 
     There is a column for each unordered pair of species and each spline:
 
@@ -41,7 +41,7 @@ class PairBasis(PairDescriptor):
         \sum_i w \cdot q_i = \sum_{i<j} \phi_{ab}(r_{ij}), \quad
         \phi_{ab}(r) = \sum_n w_{(ab)n} B_n(r)
 
-    over neighbours j that together with i make the pair of species; columns of pairs without the
+    over neighbors j that together with i make the pair of species; columns of pairs without the
     species of i are 0. The half makes the sum over atoms count each pair once.
 
     Knots are equidistant, a distance h = (cutoff - r_min) / n_splines apart. The three splines that
@@ -79,7 +79,7 @@ class PairBasis(PairDescriptor):
         n_splines n_species (n_species + 1) / 2.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
     spacing_ : float
         Distance h of the knots in Å.
     penalty_ : dict of str to ndarray

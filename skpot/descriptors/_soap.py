@@ -66,9 +66,9 @@ class SoapDerivatives(PairDerivatives):
 
 
 class SOAP(PairDescriptor):
-    r"""Smooth overlap of atomic positions: invariants of the smeared neighbour density.
+    r"""Smooth overlap of atomic positions: invariants of the smeared neighbor density.
 
-    Every neighbour within the cutoff is a Gaussian of width sigma. The density of each species
+    Every neighbor within the cutoff is a Gaussian of width sigma. The density of each species
     around each atom is expanded in radial functions and spherical harmonics, and the power spectrum
     of the coefficients is invariant under rotation, translation and exchange of like atoms:
 
@@ -95,16 +95,16 @@ class SOAP(PairDescriptor):
         `n_channels` contracted channels, the leading principal components of each degree
         (`skpot.core.bispectrum`); l_max of 2 to 4 is enough there.
     density : {"gaussian", "delta"}, default="gaussian"
-        Whether a neighbour is a Gaussian or a point, for which sigma does not matter.
+        Whether a neighbor is a Gaussian or a point, for which sigma does not matter.
     radial_basis : {"gto", "polynomial", "bessel", "optimal"}, default="gto"
         Gaussian-type orbitals, polynomials that vanish at the cutoff, the Laplacian's eigenstates
         in a sphere (`skpot.core.radial`), or for every pair of species and degree the n_max leading
         principal components of the density around the atoms seen in `fit` (Goscinski et al.), the
-        same for all neighbours whose species are mixed.
+        same for all neighbors whose species are mixed.
     radial_scaling : tuple of (float, float) or None, default=None
-        r0 (Å) and exponent m of the weight 1/(1 + (r/r0)^m) that plays down far neighbours.
+        r0 (Å) and exponent m of the weight 1/(1 + (r/r0)^m) that plays down far neighbors.
     cutoff_width : float, default=0.5
-        Width in Å of the cosine that takes a neighbour to zero at the cutoff.
+        Width in Å of the cosine that takes a neighbor to zero at the cutoff.
     pair_cutoffs : dict of tuple to float, optional
         Cutoffs of some pairs of species, as in ``{("H", "O"): 4.0}``, in either order.
     central_weight : float, default=1.0
@@ -156,7 +156,7 @@ class SOAP(PairDescriptor):
         (l_max + 1) K (K + 1) / 2 with K = n_species n_max, unless compressed.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
 
     Notes
     -----
@@ -282,13 +282,13 @@ class SOAP(PairDescriptor):
         super().__setstate__(state)
 
     def _learn(self, batch, index):
-        """Tabulate the radial functions and learn what is to be learnt."""
+        """Tabulate the radial functions and learn what is to be learned."""
         setting = self._setting()
         tables = basis.density_tables(setting, batch)
         self.radial_tables_ = tables.radial
         self.table_of_pair_ = tables.of_pair
         self.table_cutoffs_ = tables.cutoff
-        self.centre_ = tables.centre
+        self.center_ = tables.center
         self.spacing_ = tables.spacing
         self.l_max_ = setting.l_max
         self.body_order_ = int(self.body_order)
@@ -416,7 +416,7 @@ class SOAP(PairDescriptor):
             weights = basis.alchemical_weights(self.species_, self._k(), width)
             return basis.pseudo_elements(weights, tables)
         if used.compression == "alchemical-pca":
-            weights = basis.learnt_weights(tables, index, batch, self._k())
+            weights = basis.learned_weights(tables, index, batch, self._k())
             return basis.pseudo_elements(weights, tables)
         if used.compression == "tensor":
             return basis.random_channels(tables, self._k(), self.random_state)
@@ -444,7 +444,7 @@ class SOAP(PairDescriptor):
             self.table_cutoffs_,
             float(used.cutoff_width),
             self.spacing_,
-            self.centre_,
+            self.center_,
             legendre_coefficients(self.l_max_),
             used.n_max,
             self.l_max_,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, RandomState
 
 _N_GRID = 48  # nodes of the radial grid that optimal functions are combinations of
-_MAX_CENTRES = 10_000  # environments that covariances are taken from
-_LEAST_CENTRES = 500  # of each species, however rare
+_MAX_CENTERS = 10_000  # environments that covariances are taken from
+_LEAST_CENTERS = 500  # of each species, however rare
 _TABLE_BYTES, _TABLE_STEPS = 4e9, 4e9  # of radial functions; some ten seconds to make them
 _BLOCK = 256  # environments held at a time
 
@@ -42,8 +42,8 @@ class Setting(NamedTuple):
     scaling: tuple
     central_weight: float
     species: np.ndarray  # (n_species,) atomic numbers
-    cutoffs: np.ndarray  # (n_species, n_species) by centre and neighbour, Å
-    weights: np.ndarray  # (n_species,) of neighbours
+    cutoffs: np.ndarray  # (n_species, n_species) by center and neighbor, Å
+    weights: np.ndarray  # (n_species,) of neighbors
     mixed: bool = False  # whether densities of species are added up
 
     @property
@@ -80,7 +80,7 @@ def pair_cutoffs(cutoff: float, given: Any, species: IntArray) -> FloatArray:
 
 
 def neighbor_weights(given: Any, species: IntArray) -> FloatArray:
-    """Return the weight of each species' neighbours, shape (n_species,)."""
+    """Return the weight of each species' neighbors, shape (n_species,)."""
     out = np.ones(len(species))
     for number, value in by_number("species_weights", given or {}).items():
         weight = number_for("species_weights", SYMBOLS[number], value, 0.0, 1000.0)
@@ -120,14 +120,14 @@ def refuse_large(setting: Setting) -> None:
 
 
 def density_tables(setting: Setting, batch: StructureBatch) -> DensityTables:
-    """Tabulate the radial functions; those of the optimal basis are learnt from the batch."""
+    """Tabulate the radial functions; those of the optimal basis are learned from the batch."""
     if setting.basis != "optimal":
         return _refuse_unstable(_tables(setting, _radial_values, setting.n_max), setting)
     grid = _tables(setting, _grid_values, _N_GRID)
     contraction = _optimal_contraction(setting, grid, batch)
     n_species = len(setting.species)
     pairs = [(a, b) for a in range(n_species) for b in range(n_species)]
-    radial, centre = [], []
+    radial, center = [], []
     for a, b in pairs:
         which = grid.of_pair[a, b]
         shape = (*grid.radial.shape[1:3], setting.l_max + 1, _N_GRID)
@@ -135,12 +135,12 @@ def density_tables(setting: Setting, batch: StructureBatch) -> DensityTables:
             "ksln,lnq->kslq", grid.radial[which].reshape(shape), contraction[a, b], optimize=True
         )
         radial.append(contracted.reshape(*shape[:2], -1))
-        centre.append(grid.centre[which] @ contraction[a, b, 0])
+        center.append(grid.center[which] @ contraction[a, b, 0])
     tables = grid._replace(
         radial=np.array(radial),
         of_pair=np.arange(len(pairs)).reshape(n_species, n_species),
         cutoff=setting.cutoffs.ravel(),
-        centre=np.array(centre),
+        center=np.array(center),
         n_max=setting.n_max,
     )
     return _refuse_unstable(tables, setting)
@@ -148,7 +148,7 @@ def density_tables(setting: Setting, batch: StructureBatch) -> DensityTables:
 
 def _refuse_unstable(tables, setting):
     """Return the tables; raise `ParameterError` if they are not finite."""
-    if not np.isfinite(tables.radial).all() or not np.isfinite(tables.centre).all():
+    if not np.isfinite(tables.radial).all() or not np.isfinite(tables.center).all():
         raise ParameterError(
             f"radial functions of n_max={setting.n_max}, sigma={setting.sigma} Å and a cutoff of "
             f"{setting.cutoffs.max():g} Å are not finite in double precision; lower n_max."
@@ -170,10 +170,10 @@ def _tables(setting, values_at, n):
     keys = np.stack([setting.cutoffs, np.broadcast_to(setting.weights, setting.cutoffs.shape)])
     distinct, of_pair = np.unique(keys.reshape(2, -1), axis=1, return_inverse=True)
     r = knots(setting.spacing, setting.cutoffs.max())
-    radial, centre = [], []
+    radial, center = [], []
     for cutoff, weight in distinct.T:
         values = weight * values_at(r, setting, cutoff)
-        centre.append(setting.central_weight * values[0, 0])
+        center.append(setting.central_weight * values[0, 0])
         if setting.scaling is not None:
             values *= radial_scaling(r, *setting.scaling)[:, None, None]
         radial.append(spline_table(values, setting.spacing))
@@ -183,7 +183,7 @@ def _tables(setting, values_at, n):
         distinct[0].copy(),
         setting.cutoff_width,
         setting.spacing,
-        np.array(centre),
+        np.array(center),
         legendre_coefficients(setting.l_max),
         n,
         setting.l_max,
@@ -194,7 +194,7 @@ def _tables(setting, values_at, n):
 def covariances(
     tables: DensityTables, species: IntArray, batch: StructureBatch, of_blocks: bool
 ) -> FloatArray:
-    r"""Return :math:`\sum_i \sum_m c_{lm,q} c_{lm,q'}` by centre species.
+    r"""Return :math:`\sum_i \sum_m c_{lm,q} c_{lm,q'}` by center species.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def covariances(
         The structures, in any order; at most 10 000 environments are looked at, and of each
         species 500 if it has them.
     of_blocks : bool
-        Whether only blocks of like neighbour species are wanted.
+        Whether only blocks of like neighbor species are wanted.
 
     Returns
     -------
@@ -223,10 +223,10 @@ def covariances(
     chosen, first = _looked_at(species), 0
     for piece in batch.pieces():
         last = first + len(piece.numbers)
-        centres = chosen[(first <= chosen) & (chosen < last)] - first
+        centers = chosen[(first <= chosen) & (chosen < last)] - first
         graph = piece.neighbors(float(tables.cutoff.max()))
-        for begin in range(0, len(centres), _BLOCK):
-            block = centres[begin : begin + _BLOCK]
+        for begin in range(0, len(centers), _BLOCK):
+            block = centers[begin : begin + _BLOCK]
             _add_products(block, graph.pairs, species[first:last], tables, out)
         first = last
     return out
@@ -234,8 +234,8 @@ def covariances(
 
 def _looked_at(species):
     """Return the environments that covariances are taken from, ascending."""
-    evenly = [(np.arange(len(species)), _MAX_CENTRES)]
-    evenly += [(np.flatnonzero(species == a), _LEAST_CENTRES) for a in np.unique(species)]
+    evenly = [(np.arange(len(species)), _MAX_CENTERS)]
+    evenly += [(np.flatnonzero(species == a), _LEAST_CENTERS) for a in np.unique(species)]
     parts = [
         members[np.linspace(0, len(members) - 1, min(len(members), most)).astype(np.int64)]
         for members, most in evenly
@@ -243,13 +243,13 @@ def _looked_at(species):
     return np.unique(np.concatenate(parts))
 
 
-def _add_products(centres, pairs, species, tables, out):
-    """Add the products of the coefficients of a few centres; see `covariances`."""
+def _add_products(centers, pairs, species, tables, out):
+    """Add the products of the coefficients of a few centers; see `covariances`."""
     n_species, n_max = tables.n_species, tables.n_max
-    c = np.zeros((len(centres), (tables.l_max + 1) ** 2, n_species * n_max))
-    soap.coefficients(centres, pairs, species, tables, c)
-    for a in np.unique(species[centres]):
-        mine = c[species[centres] == a]
+    c = np.zeros((len(centers), (tables.l_max + 1) ** 2, n_species * n_max))
+    soap.coefficients(centers, pairs, species, tables, c)
+    for a in np.unique(species[centers]):
+        mine = c[species[centers] == a]
         for l in range(tables.l_max + 1):
             rows = mine[:, l * l : (l + 1) * (l + 1)].reshape(-1, n_species * n_max)
             if out.ndim == 5:
@@ -268,12 +268,12 @@ def leading(matrices: FloatArray, n: int) -> FloatArray:
 
 
 def _optimal_contraction(setting, grid, batch):
-    """Return the contraction (centre species, neighbour species, l_max + 1, n_grid, n_max)."""
+    """Return the contraction (center species, neighbor species, l_max + 1, n_grid, n_max)."""
     species = np.searchsorted(setting.species, batch.numbers)
     found = covariances(grid, species, batch, of_blocks=True)
-    found = np.moveaxis(found, 2, 1)  # (centre, neighbour, l, n, n)
+    found = np.moveaxis(found, 2, 1)  # (center, neighbor, l, n, n)
     # Crystals have few distances, and some pairs may never meet: what the data leave open is
-    # decided by neighbours at all distances alike.
+    # decided by neighbors at all distances alike.
     r = grid.spacing * np.arange(grid.radial.shape[1])
     for a in range(grid.n_species):
         for b in range(grid.n_species):
@@ -325,7 +325,7 @@ def pseudo_elements_needed(species: IntArray, width: float, kept: float) -> int:
     return int(np.argmax(enough)) + 1 if enough.any() else len(species)
 
 
-def learnt_weights(
+def learned_weights(
     tables: DensityTables, species: IntArray, batch: StructureBatch, k: int
 ) -> FloatArray:
     """Return the k leading directions among species of the coefficients of the batch."""

@@ -20,8 +20,8 @@ _N2P2_WORDS = {"2": (4, 4), "3": (6, 7), "9": (6, 7), "12": (3, 3), "13": (5, 5)
 def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunction]:
     """Read `params_XX` files of SIMPLE-NN.
 
-    A line is `type neighbour neighbour cutoff` and three coefficients: eta, shift and an unused
-    one for type 2; eta, zeta and lambda for types 4 and 5. Neighbours are numbers that count the
+    A line is `type neighbor neighbor cutoff` and three coefficients: eta, shift and an unused
+    one for type 2; eta, zeta and lambda for types 4 and 5. Neighbors are numbers that count the
     elements from 1. Lengths are in Å.
 
     Parameters
@@ -48,12 +48,12 @@ def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunctio
     ...     path = pathlib.Path(folder, "params_Si")
     ...     _ = path.write_text("2 1 0 6.0 0.003214 0.0 0.0")
     ...     [function] = read_simple_nn({"Si": path})
-    >>> function.kind, function.centre, function.neighbors, function.cutoff, function.eta
+    >>> function.kind, function.center, function.neighbors, function.cutoff, function.eta
     ('G2', 'Si', ('Si',), 6.0, 0.003214)
     """
     elements = list(path_by_element)
 
-    def parse(words, centre):
+    def parse(words, center):
         kind = _SIMPLE_NN_KINDS.get(words[0])
         if kind is None:
             raise ParameterError(f"type {words[0]} is none of 2, 4 and 5")
@@ -62,7 +62,7 @@ def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunctio
         indices = [int(w) for w in (words[1:2] if kind == "G2" else words[1:3])]
         if not all(1 <= k <= len(elements) for k in indices):
             raise ParameterError(
-                f"neighbours {indices} are not among the {len(elements)} elements "
+                f"neighbors {indices} are not among the {len(elements)} elements "
                 f"{', '.join(elements)}; give a file for every element"
             )
         cutoff, *coefficients = (float(w) for w in words[3:])
@@ -70,7 +70,7 @@ def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunctio
         return SymmetryFunction(
             kind,
             tuple(elements[k - 1] for k in indices),
-            centre,
+            center,
             cutoff=cutoff,
             cutoff_function="cosine",
             # The file has a third coefficient for every kind; that of G2 means nothing.
@@ -78,9 +78,9 @@ def read_simple_nn(path_by_element: dict[str, PathLike]) -> list[SymmetryFunctio
         )
 
     functions = []
-    for centre, path in path_by_element.items():
+    for center, path in path_by_element.items():
         for place, words in _lines(path, "#!"):
-            functions.append(_located(place, parse, words, centre))
+            functions.append(_located(place, parse, words, center))
     return functions
 
 
@@ -121,7 +121,7 @@ def read_n2p2(path: PathLike, units: str | None = None) -> list[SymmetryFunction
     ...     path = pathlib.Path(folder, "input.nn")
     ...     _ = path.write_text("symfunction_short H 2 O 0.5 0.0 12.0")
     ...     [function] = read_n2p2(path, units="bohr")
-    >>> function.kind, function.centre, function.neighbors, round(function.cutoff, 4)
+    >>> function.kind, function.center, function.neighbors, round(function.cutoff, 4)
     ('G2', 'H', ('O',), 6.3501)
     """
     if units not in (None, "bohr", "angstrom"):
@@ -166,7 +166,7 @@ def _cutoff_type(words):
 
 
 def _n2p2_function(words, length):
-    centre, kind, *rest = words
+    center, kind, *rest = words
     if kind not in _N2P2_WORDS:
         raise ParameterError(f"type {kind} is none of {', '.join(_N2P2_WORDS)}")
     fewest, most = _N2P2_WORDS[kind]
@@ -188,7 +188,7 @@ def _n2p2_function(words, length):
     for name in ("shift", "cutoff"):
         fields[name] = fields.get(name, 0.0) * length
     symmetry = {"2": "G2", "3": "G4", "9": "G5", "12": "G2", "13": "G4"}[kind]
-    return SymmetryFunction(symmetry, neighbors, centre, weighted=neighbors is None, **fields)
+    return SymmetryFunction(symmetry, neighbors, center, weighted=neighbors is None, **fields)
 
 
 def _lines(path, comment):

@@ -1,4 +1,4 @@
-"""Atom-centred symmetry functions as a transformer."""
+"""Atom-centered symmetry functions as a transformer."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class SymmetryDerivatives(PairDerivatives):
 
 
 class SymmetryFunctions(PairDescriptor):
-    r"""Atom-centred symmetry functions of Behler and Parrinello, and their weighted form.
+    r"""Atom-centered symmetry functions of Behler and Parrinello, and their weighted form.
 
-    Radial functions are sums over neighbours, angular ones sums over pairs of neighbours, each pair
+    Radial functions are sums over neighbors, angular ones sums over pairs of neighbors, each pair
     counted once:
 
     .. math::
@@ -47,7 +47,7 @@ class SymmetryFunctions(PairDescriptor):
                  f_c(r_{ij}) f_c(r_{ik}) f_c(r_{jk}) \\
         G^5_i &= \text{the same without the factors of } r_{jk}
 
-    There is a column for each function and species of neighbours, or pair of species. Weighted
+    There is a column for each function and species of neighbors, or pair of species. Weighted
     functions (wACSF) are summed over all species instead, times the atomic numbers
     :math:`Z_j` or :math:`Z_j Z_k`, so that their number does not grow with that of the species.
     Columns differ widely in size: put `PerAtom(MinMaxScaler())` or `PerAtom(StandardScaler())`
@@ -101,11 +101,11 @@ class SymmetryFunctions(PairDescriptor):
     hypers_ : dict
         The numbers in use: cutoff, n_radial, n_angular, zetas.
     n_features_out_ : int
-        Number of columns. Functions that differ in nothing but the centre share one; it is 0 at
-        centres that do not have the function.
+        Number of columns. Functions that differ in nothing but the center share one; it is 0 at
+        centers that do not have the function.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
     radius_ : float
         Largest cutoff among the functions, in Å.
 
@@ -177,7 +177,7 @@ class SymmetryFunctions(PairDescriptor):
         functions = self.functions
         if functions is None:
             functions = automatic_set(**hypers, weighted=self.weighted)
-        columns, centres = resolve(functions, self.species_, hypers["cutoff"], self.cutoff_function)
+        columns, centers = resolve(functions, self.species_, hypers["cutoff"], self.cutoff_function)
         if not columns:
             raise ParameterError(
                 f"none of the {len(functions)} functions applies to the species "
@@ -185,8 +185,8 @@ class SymmetryFunctions(PairDescriptor):
                 "give functions=... for these species."
             )
         self.radius_ = max(c.cutoff for c in columns)
-        self.terms_ = flat_tables(columns, centres, self.species_)
-        self.feature_names_ = _names(columns, centres, self.species_)
+        self.terms_ = flat_tables(columns, centers, self.species_)
+        self.feature_names_ = _names(columns, centers, self.species_)
         self.n_features_out_ = len(columns)
 
     def _rules(self, preset, scales, given):
@@ -210,10 +210,10 @@ class SymmetryFunctions(PairDescriptor):
         return np.array(self.feature_names_, dtype=object)
 
 
-def _names(columns, centres, species):
+def _names(columns, centers, species):
     """Return distinct names of columns, short if short ones are distinct."""
     of = [
-        "" if mask.all() else ",".join(SYMBOLS[z] for z in species[mask]) + ": " for mask in centres
+        "" if mask.all() else ",".join(SYMBOLS[z] for z in species[mask]) + ": " for mask in centers
     ]
     for digits in (6, 17):
         names = [prefix + c.name(digits) for prefix, c in zip(of, columns, strict=True)]

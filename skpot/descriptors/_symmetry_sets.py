@@ -33,21 +33,21 @@ _LARGEST_POWER = 64  # beyond, repeated multiplication loses digits that `pow` k
 
 
 class SymmetryFunction(NamedTuple):
-    r"""One symmetry function, or one for each species of neighbours.
+    r"""One symmetry function, or one for each species of neighbors.
 
     Parameters
     ----------
     kind : {"G1", "G2", "G3", "G4", "G5"}
         Numbers of Behler, J. Chem. Phys. 134, 074106 (2011); see `skpot.SymmetryFunctions`.
     neighbors : str, or pair of str, or None, default=None
-        Symbol of the neighbours' species (G1-G3), or two (G4, G5). None stands for one column for
+        Symbol of the neighbors' species (G1-G3), or two (G4, G5). None stands for one column for
         each species, or each pair, or for a weighted function, for all.
-    centre : str or None, default=None
+    center : str or None, default=None
         Symbol of the atoms that have this function, None for all; it is 0 at others.
     eta : float, default=0
-        Exponent of the Gaussians in 1/Å^2.
+        Exponent of the Gaussians in 1/Å².
     shift : float, default=0
-        Centre of the Gaussians in Å.
+        Center of the Gaussians in Å.
     zeta : float, default=1
         Power of the angular part, at least 1.
     lambda_ : float, default=1
@@ -62,19 +62,19 @@ class SymmetryFunction(NamedTuple):
         Width in Å over which the cutoff function goes from 1 to 0; None is all of the cutoff, and
         all that "tanh" can have.
     weighted : bool, default=False
-        Sum over neighbours of all species with their atomic numbers (for pairs, products of them)
+        Sum over neighbors of all species with their atomic numbers (for pairs, products of them)
         as weights.
 
     Examples
     --------
     >>> from skpot.descriptors import SymmetryFunction
-    >>> SymmetryFunction("G2", "O", centre="Si", eta=0.5, shift=2.0).shift
+    >>> SymmetryFunction("G2", "O", center="Si", eta=0.5, shift=2.0).shift
     2.0
     """
 
     kind: str
     neighbors: str | tuple | None = None
-    centre: str | None = None
+    center: str | None = None
     eta: float = 0.0
     shift: float = 0.0
     zeta: float = 1.0
@@ -115,7 +115,7 @@ def automatic_set(
 
 
 class Column(NamedTuple):
-    """What defines a feature, whatever the centre; atomic numbers, floats and flags."""
+    """What defines a feature, whatever the center; atomic numbers, floats and flags."""
 
     kind: str
     neighbors: tuple  # atomic numbers, ascending; empty if weighted
@@ -143,7 +143,7 @@ class Column(NamedTuple):
 def resolve(
     functions: Sequence[SymmetryFunction], species: IntArray, cutoff: float, cutoff_function: str
 ) -> tuple[list[Column], BoolArray]:
-    """Return the columns that functions stand for, and which centres have them.
+    """Return the columns that functions stand for, and which centers have them.
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ def resolve(
     Returns
     -------
     columns : list of Column
-        Functions that differ in the centre alone share a column.
-    centres : ndarray of shape (n_columns, n_species)
+        Functions that differ in the center alone share a column.
+    centers : ndarray of shape (n_columns, n_species)
         Whether atoms of a species have the function.
 
     Raises
@@ -180,10 +180,10 @@ def resolve(
         problem = _problem(function)
         if problem:
             raise ParameterError(f"functions[{index}]: {problem} in {function}")
-        if function.centre is None:
+        if function.center is None:
             mask = np.ones(len(species), dtype=bool)
         else:
-            mask = species == atomic_number(function.centre)
+            mask = species == atomic_number(function.center)
         own_cutoff = float(cutoff if function.cutoff is None else function.cutoff)
         width = own_cutoff if function.cutoff_width is None else float(function.cutoff_width)
         if not 0.0 < width <= own_cutoff:
@@ -210,9 +210,9 @@ def resolve(
                 width,
             )
             found[column] = found.get(column, False) | mask
-    centres = np.array(list(found.values()), dtype=bool).reshape(len(found), len(species))
-    keep = centres.any(axis=1)
-    return [c for c, k in zip(found, keep, strict=True) if k], centres[keep]
+    centers = np.array(list(found.values()), dtype=bool).reshape(len(found), len(species))
+    keep = centers.any(axis=1)
+    return [c for c, k in zip(found, keep, strict=True) if k], centers[keep]
 
 
 def _problem(function):
@@ -256,7 +256,7 @@ def _problem_of_species(function):
         if function.weighted:
             return "neighbors are named, but a weighted function takes all species"
         if len(_as_tuple(function.neighbors)) != wanted:
-            return f"{function.kind} needs {wanted} species of neighbours"
+            return f"{function.kind} needs {wanted} species of neighbors"
     return None
 
 
@@ -265,7 +265,7 @@ def _as_tuple(neighbors):
 
 
 def _neighbors(function, species):
-    """Return the combinations of neighbours' atomic numbers that a function stands for."""
+    """Return the combinations of neighbors' atomic numbers that a function stands for."""
     if function.weighted:
         return [()]
     n = 1 if function.kind in _RADIAL else 2
@@ -275,7 +275,7 @@ def _neighbors(function, species):
     return [named] if set(named) <= set(species.tolist()) else []
 
 
-def flat_tables(columns: list[Column], centres: IntArray, species: IntArray) -> dict[str, Any]:
+def flat_tables(columns: list[Column], centers: IntArray, species: IntArray) -> dict[str, Any]:
     """Return as a dictionary what `core.symmetry_tables.nested_tables` takes."""
     switches = sorted({(c.cutoff, c.width, float(c.switch)) for c in columns})
     radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]
@@ -287,7 +287,7 @@ def flat_tables(columns: list[Column], centres: IntArray, species: IntArray) -> 
     n = len(species)
     lists = [[] for _ in range(n * n)]
     for k in radial:
-        for a in np.flatnonzero(centres[k]):
+        for a in np.flatnonzero(centers[k]):
             for b, z in enumerate(species):
                 if columns[k].neighbors in ((), (z,)):
                     weight = 1.0 if columns[k].neighbors else float(z)
@@ -302,7 +302,7 @@ def flat_tables(columns: list[Column], centres: IntArray, species: IntArray) -> 
     lists = [[] for _ in range(n**3)]
     for k in angular:
         c = columns[k]
-        for a in np.flatnonzero(centres[k]):
+        for a in np.flatnonzero(centers[k]):
             for b, z in enumerate(species):
                 for d, w in enumerate(species):
                     if c.neighbors in ((), (min(z, w), max(z, w))):

@@ -62,7 +62,7 @@ def _(tables: SoapTables, n_species, n_features):
         and density.of_pair.shape == (n_species, n_species)
         and _within(density.of_pair, n_tables)
         and density.cutoff.shape == (n_tables,)
-        and density.centre.shape == (n_tables, density.n_max)
+        and density.center.shape == (n_tables, density.n_max)
         and reach + 2 <= n_knots
         and forward.shape in ((0, 0, 0), (degrees, mixed, channels))
         and back.shape == (len(forward), *forward.shape[:0:-1])
@@ -81,7 +81,7 @@ def _(tables: PairTables, n_species, n_features):
 
 @_agree.register
 def _(tables: TripletTables, n_species, n_features):
-    start = tables.centre_start
+    start = tables.center_start
     return (
         tables.base.shape == (n_species**3 * tables.n_splines**2,)
         and start.shape == (n_species + 1,)

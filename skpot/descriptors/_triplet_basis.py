@@ -33,22 +33,22 @@ class TripletBasisDerivatives(PairDerivatives):
 class TripletBasis(PairDescriptor):
     r"""Products of cubic B-splines of the sides of triangles: a linear three-body potential.
 
-    There is a column for each species a of the centre, unordered pair of species b, c of two
-    neighbours, and splines l, m, n of the three distances:
+    There is a column for each species a of the center, unordered pair of species b, c of two
+    neighbors, and splines l, m, n of the three distances:
 
     .. math::
 
         q_i^{(a, bc)lmn} = \sum_{j<k} B_l(r_{ij}) B_m(r_{ik}) B_n(r_{jk}), \qquad
         \sum_i w \cdot q_i = \sum_i \sum_{j<k} V_{a, bc}(r_{ij}, r_{ik}, r_{jk})
 
-    where :math:`V = \sum_{lmn} w_{lmn} B_l B_m B_n`. For like neighbours, w is symmetric in l and
+    where :math:`V = \sum_{lmn} w_{lmn} B_l B_m B_n`. For like neighbors, w is symmetric in l and
     m, and the two products share a column. Columns that would need a triangle with one side longer
     than the others together are left out. Each triangle of atoms counts once for each of its
     atoms that is within the cutoff of the two others.
 
     Knots are equidistant, a distance h = (cutoff - r_min) / n_splines apart, up to twice the cutoff
     for :math:`r_{jk}`. As with `PairBasis`, splines that do not vanish smoothly at the cutoff
-    are left out of the distances to the centre, and below `r_min` the splines go on as straight
+    are left out of the distances to the center, and below `r_min` the splines go on as straight
     lines. The number of columns grows as the third power of `n_splines` and of the number
     of species.
 
@@ -57,7 +57,7 @@ class TripletBasis(PairDescriptor):
     cutoff : float, default=4.0
         Radius in Å.
     n_splines : int, default=6
-        Number of splines of the distances to the centre, at least 4.
+        Number of splines of the distances to the center, at least 4.
     r_min : float, default=0.5
         Distance in Å below which splines go on as straight lines; best somewhat below the
         shortest distance of the data.
@@ -81,7 +81,7 @@ class TripletBasis(PairDescriptor):
         Number of columns.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
     spacing_ : float
         Distance h of the knots in Å.
     penalty_ : dict of str to ndarray
@@ -146,8 +146,8 @@ class TripletBasis(PairDescriptor):
         allowed = kernels.allowed_runs(
             float(self.hypers_["cutoff"]), float(self.hypers_["r_min"]), self.hypers_["n_splines"]
         )
-        self.runs_, self.centre_start_ = kernels.triplet_runs(allowed, len(self.species_))
-        self.n_features_out_ = int(self.centre_start_[-1])
+        self.runs_, self.center_start_ = kernels.triplet_runs(allowed, len(self.species_))
+        self.n_features_out_ = int(self.center_start_[-1])
 
     def _rules(self, preset, scales, given):
         return spline_hypers(preset, scales, given, n_body=3)
@@ -159,7 +159,7 @@ class TripletBasis(PairDescriptor):
             self.spacing_,
             self.hypers_["n_splines"],
             base,
-            self.centre_start_,
+            self.center_start_,
         )
 
     def _columns(self, a, b, c):
@@ -174,7 +174,7 @@ class TripletBasis(PairDescriptor):
 
         w' P w is the sum of squares of all second differences of the coefficients
         :math:`w_{lmn}` along l, m and n, as far as the columns exist; the coefficients of
-        like neighbours count as the symmetric array they stand for. See
+        like neighbors count as the symmetric array they stand for. See
         `PairBasis.smoothness_penalty`.
 
         Parameters
@@ -212,7 +212,7 @@ class TripletBasis(PairDescriptor):
         return difference_penalty(groups, self.n_features_out_)
 
     def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "Si (O O) 1 2 5": the centre, its neighbours, and l m n.
+        """Return names such as "Si (O O) 1 2 5": the center, its neighbors, and l m n.
 
         Parameters
         ----------

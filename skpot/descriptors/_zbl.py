@@ -65,7 +65,7 @@ class ZBL(PairDescriptor):
         1.
     origin_ : tuple of (str, bool)
         Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learnt from.
+        are zero. Regressors refuse features of another origin than those they have learned from.
 
     Notes
     -----
@@ -128,9 +128,9 @@ class ZBL(PairDescriptor):
         radii = np.array([covalent_radius(z) for z in self.species_])
         outer = _OF_RADII * (radii[:, None] + radii)
         pairs = batch.neighbors(float(outer.max()) / _OF_DATA).pairs
-        centre = np.repeat(index, np.diff(pairs.start))
+        center = np.repeat(index, np.diff(pairs.start))
         distances = np.linalg.norm(pairs.vector, axis=1)
-        np.minimum.at(outer, (centre, index[pairs.neighbor]), _OF_DATA * distances)
+        np.minimum.at(outer, (center, index[pairs.neighbor]), _OF_DATA * distances)
         return outer
 
     def _radius(self):

@@ -56,7 +56,7 @@ class DescriptorKernels(Protocol):
         self,
         lo: int,
         hi: int,
-        centres: IntArray,
+        centers: IntArray,
         pairs: Pairs,
         species: IntArray,
         tables: Any,
@@ -66,5 +66,5 @@ class DescriptorKernels(Protocol):
         strain: FloatArray,
         /,
     ) -> None:
-        """Write the rows of the `JacobianBlock` of `centres[lo:hi]`."""
+        """Write the rows of the `JacobianBlock` of `centers[lo:hi]`."""
         ...

@@ -211,7 +211,7 @@ class Product(_Pair):
     .. math:: k(x, q) = k_1(x, q)\, k_2(x, q)
 
     Only the product of their variances counts; let ``variance_bounds="fixed"`` of one where they
-    are optimised.
+    are optimized.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@ r"""Functions of two environments' feature rows, with all derivatives that model
 A term compares two rows by a similarity s of some of their columns, with weights S^2,
 
     w_s(x, q) = x . S^2 q              (tau_s = 0)
-    w_s(x, q) = -(x - q) . S^2 (x - q) / 2        (tau_s = 1, "centred")
+    w_s(x, q) = -(x - q) . S^2 (x - q) / 2        (tau_s = 1, "centered")
 
 so that with the columns left out counting as columns of weight zero
 
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..core.similarity import centre, expand
+from ..core.similarity import center, expand
 
 if TYPE_CHECKING:
     from typing import Any
@@ -42,7 +42,7 @@ class Similarity(NamedTuple):
 
     columns: tuple | None  # (start, stop); None for all
     weights: tuple | None  # squared factors of these columns; None for ones
-    centred: bool  # minus half the squared distance instead of the product
+    centered: bool  # minus half the squared distance instead of the product
     permutation: tuple | None = None  # order in which columns of q are compared with those of x
 
     def turned(self, q: FloatArray) -> FloatArray:
@@ -69,14 +69,14 @@ class Similarity(NamedTuple):
     def __call__(self, x, q):
         """Return w of all pairs of rows, shape (n, m)."""
         w = self.products(x, q)
-        if self.centred:
-            centre(w, self.squares(x), self.squares(self.turned(q)))
+        if self.centered:
+            center(w, self.squares(x), self.squares(self.turned(q)))
         return w
 
     def diag(self, x: FloatArray) -> FloatArray:
         """Return w of each row with itself, shape (n,)."""
         turned = self.turned(x)
-        if not self.centred:
+        if not self.centered:
             return np.einsum("ij,ij->i", self.take(x), self.against(turned))
         return np.zeros(len(x)) - 0.5 * self.squares(turned - x)
 
@@ -175,7 +175,7 @@ class CovarianceFunction:
             for s, slope in slopes.items():
                 moves[s] = s.products(x, vectors)
                 along = s.against(s.turned(vectors))
-                offset = np.einsum("mi,mi->m", along, s.take(s.turned(near))) * s.centred
+                offset = np.einsum("mi,mi->m", along, s.take(s.turned(near))) * s.centered
                 expand(slope, curvatures[s, s], moves[s], offset, coefficients, u)
             for (s, t), curvature in curvatures.items():
                 if s != t:
@@ -186,7 +186,7 @@ class CovarianceFunction:
                 part += slope @ s.against(s.turned(vectors))
                 pulls[s] += curvatures[s, s].sum(axis=1)
         for s, pull in pulls.items():
-            if s.centred:
+            if s.centered:
                 s.take(gradient)[...] -= pull[:, None] * s.against(x)
         return u, gradient
 

@@ -33,7 +33,7 @@ class _Leaf(Kernel):
     """Kernel of one similarity.
 
     A subclass defines `_profile(w, out)`, which fills `out` (n_orders, n, m) with f and its
-    derivatives at w, the flag `_centred`, and `_free`, the names of its hyperparameters.
+    derivatives at w, the flag `_centered`, and `_free`, the names of its hyperparameters.
     """
 
     _parameter_constraints = {
@@ -61,7 +61,7 @@ class _Leaf(Kernel):
                 "models find them in fit, and bind(blocks, n_features) for plain arrays."
             )
         columns = None if self.block is None else (int(self.block[0]), int(self.block[1]))
-        return Similarity(columns, self._weights(), self._centred)
+        return Similarity(columns, self._weights(), self._centered)
 
     def _weights(self):
         return None
@@ -162,7 +162,7 @@ def _require_bounds(name, value):
 
 
 class DotProduct(_Leaf):
-    r"""Power of the dot product, the usual companion of the normalised SOAP.
+    r"""Power of the dot product, the usual companion of the normalized SOAP.
 
     .. math:: k(x, q) = v\, (x \cdot q)^\zeta, \qquad
               \frac{\partial k}{\partial x} = v\, \zeta (x \cdot q)^{\zeta-1} q
@@ -177,7 +177,7 @@ class DotProduct(_Leaf):
         Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
         past the last, or None for all. See `on`.
     variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
-        Range in which `variance` is optimised.
+        Range in which `variance` is optimized.
 
     References
     ----------
@@ -191,7 +191,7 @@ class DotProduct(_Leaf):
     array([[0.36, 0.64]])
     """
 
-    _centred = False
+    _centered = False
     _free = ("variance",)
     _parameter_constraints = _Leaf._parameter_constraints | {
         "zeta": [Interval(Integral, 1, _MAX_ZETA, closed="both")],
@@ -217,7 +217,7 @@ class DotProduct(_Leaf):
 class _Distance(_Leaf):
     """Kernel of the distance, with one length scale or one of each feature."""
 
-    _centred = True
+    _centered = True
     _free = ("length_scale", "variance")
     _parameter_constraints = _Leaf._parameter_constraints | {
         "length_scale": [_POSITIVE, "array-like"],
@@ -251,7 +251,7 @@ class RBF(_Distance):
         Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
         past the last, or None for all. See `on`.
     length_scale_bounds, variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
-        Ranges in which `length_scale` and `variance` are optimised.
+        Ranges in which `length_scale` and `variance` are optimized.
 
     References
     ----------
@@ -305,7 +305,7 @@ class Matern(_Distance):
         Features that are compared: a name in `AtomicFeatures.blocks`, first column and the one
         past the last, or None for all. See `on`.
     length_scale_bounds, variance_bounds : tuple of (float, float) or "fixed", default=(1e-5, 1e5)
-        Ranges in which `length_scale` and `variance` are optimised.
+        Ranges in which `length_scale` and `variance` are optimized.
 
     References
     ----------

@@ -121,7 +121,7 @@ class Symmetrized(Kernel):
         return Jet(value, first, second)
 
     def terms(self, name: str = "kernel") -> dict[str, Kernel]:
-        """Return the summands of the kernel, each symmetrised."""
+        """Return the summands of the kernel, each symmetrized."""
         return {
             key: Symmetrized(term, self.permutations)
             for key, term in self.kernel.terms(name).items()

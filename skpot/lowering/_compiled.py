@@ -53,7 +53,7 @@ def compile(
     Parameters
     ----------
     model : Pipeline or CalibratedPotential
-        Fitted: descriptors of neighbourhoods, affine maps of their rows, and a kernel or linear
+        Fitted: descriptors of neighborhoods, affine maps of their rows, and a kernel or linear
         model.
     X : list of ase.Atoms, optional
         Structures on which to compare with `predict`; needed where something is approximated.
@@ -179,8 +179,8 @@ def _columns(regressor, pipeline, tree):
         )
     if (tree.scale[begin:end] != 1.0).any() or tree.shift[begin:end].any():
         raise NotCompilableError("a baseline whose columns are scaled has no compiled form.")
-    learnt = slice(end, tree.width) if begin == 0 else slice(0, begin)
-    return learnt, np.arange(begin, end)
+    learned = slice(end, tree.width) if begin == 0 else slice(0, begin)
+    return learned, np.arange(begin, end)
 
 
 def _free_atom(species):
@@ -215,7 +215,7 @@ class CompiledPotential:
     ----------
     errors_ : Errors
         Largest differences from `predict` on the structures that `compile` was given, if any:
-        ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å^3 (of periodic cells).
+        ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å³ (of periodic cells).
     """
 
     def __init__(
@@ -258,19 +258,19 @@ class CompiledPotential:
         return index.astype(np.int64)
 
     def evaluate_pairs(self, pairs: Pairs, species: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return energies of centres and their derivatives along all pairs.
+        """Return energies of centers and their derivatives along all pairs.
 
         Parameters
         ----------
         pairs : Pairs
-            ``start`` (n_centres + 1,), ``neighbor`` and ``vector`` (n_pairs, 3) in Å from the
-            centre to the neighbour; all pairs within `cutoff`, longer ones do not matter.
+            ``start`` (n_centers + 1,), ``neighbor`` and ``vector`` (n_pairs, 3) in Å from the
+            center to the neighbor; all pairs within `cutoff`, longer ones do not matter.
         species : ndarray of int64 of shape (n_atoms,)
-            Of the atoms that ``neighbor`` names, the centres first; see `species_index`.
+            Of the atoms that ``neighbor`` names, the centers first; see `species_index`.
 
         Returns
         -------
-        energies : ndarray of shape (n_centres,)
+        energies : ndarray of shape (n_centers,)
             In eV.
         gradient : ndarray of shape (n_pairs, 3)
             dE_i/dr_ij in eV/Å.
@@ -288,11 +288,11 @@ class CompiledPotential:
         return energies, gradient
 
     def grade_pairs(self, pairs: Pairs, species: IntArray) -> FloatArray:
-        """Return the extrapolation grades of centres; the arguments are `evaluate_pairs`'s.
+        """Return the extrapolation grades of centers; the arguments are `evaluate_pairs`'s.
 
         Returns
         -------
-        ndarray of shape (n_centres,)
+        ndarray of shape (n_centers,)
             At most 1 for the environments of the training set.
 
         Raises

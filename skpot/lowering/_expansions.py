@@ -35,7 +35,7 @@ def expansion_of(
     tree : FeatureTree
         Its input.
     columns : slice
-        Which columns of the tree it learnt from.
+        Which columns of the tree it learned from.
     kind : dtype
         Type of references, which products are computed in.
     """
@@ -114,10 +114,10 @@ def references_term(
     alpha = form.alpha
     if forms and isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
         return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
-    return _references(f, start + begin, scale, shift, s.centred, q, v, alpha, of_species, kind)
+    return _references(f, start + begin, scale, shift, s.centered, q, v, alpha, of_species, kind)
 
 
-def _references(f, begin, scale, shift, centred, q, v, alpha, of_species, kind):
+def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind):
     """Return the term of references q, padded and relative to the middle of their species'."""
     counts = [rounded(len(rows), expansion.STEP) for rows in of_species]
     first = np.cumsum([0, *counts]).astype(np.int64)
@@ -132,7 +132,7 @@ def _references(f, begin, scale, shift, centred, q, v, alpha, of_species, kind):
         relative[mine], scalars[mine] = q[rows] - middle[z], alpha[rows]
         if v is not None:
             vectors[mine] = v[rows]
-        if centred:
+        if centered:
             constant[mine] = -0.5 * np.einsum("mi,mi->m", relative[mine], relative[mine])
             offset[mine] = -np.einsum("mi,mi->m", relative[mine], vectors[mine])
         else:
@@ -141,11 +141,11 @@ def _references(f, begin, scale, shift, centred, q, v, alpha, of_species, kind):
     empty = np.empty(0, dtype=kind)
     return Term(
         f,
-        centred,
+        centered,
         begin,
         scale,
         shift - middle,
-        np.zeros_like(middle) if centred else middle,
+        np.zeros_like(middle) if centered else middle,
         first,
         *expansion.tiled(relative, first, kind),
         *((empty, empty) if v is None else expansion.tiled(vectors, first, kind)),

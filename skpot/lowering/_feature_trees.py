@@ -40,7 +40,7 @@ class FeatureTree(NamedTuple):
         ----------
         tables : NamedTuple
             What the compiled functions need to know of it; their type says which these are, see
-            `skpot.core.centres`.
+            `skpot.core.centers`.
         width : int
             Number of features.
         cutoff : float
@@ -72,7 +72,7 @@ class FeatureTree(NamedTuple):
         Parameters
         ----------
         maps : ndarray of shape (n_in, n_out), or dict of int to such
-            One matrix for all atoms, or one for each species of the centre by atomic number; rows
+            One matrix for all atoms, or one for each species of the center by atomic number; rows
             of species that have none become zero.
         shift : float or ndarray of shape (n_out,), default=0.0
             The same for all species.

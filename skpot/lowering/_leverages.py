@@ -66,7 +66,7 @@ def graded(
     tree : FeatureTree
         Its input.
     columns : slice
-        Which columns of the tree it learnt from.
+        Which columns of the tree it learned from.
     """
     (kernel,) = form.kernel.terms().values()
     term = references_term(kernel, form, tree, columns.start, np.float64)

@@ -18,7 +18,7 @@ _UNTOLD = object()  # what steps of other packages make, which do not note the o
 
 
 def refuse_steps_fitted_apart(steps: Sequence[Any]) -> None:
-    """Raise `InputError` if a step learnt from features that those before it make no more.
+    """Raise `InputError` if a step learned from features that those before it make no more.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def folded(
         return tree, form
     plain = not node.constant.any() and not tree.shift.any() and (tree.scale == 1.0).all()
     plain &= all(
-        not s.centred and s.columns is None and s.weights is None for s in form.kernel.similarities
+        not s.centered and s.columns is None and s.weights is None for s in form.kernel.similarities
     )
     n_in, n_out = node.forward.shape[2], tree.width
     m = max(np.unique(form.species, return_counts=True)[1])

@@ -21,7 +21,7 @@ class LinearForms(NamedTuple):
 
     .. math:: \epsilon(x) = b_z \cdot x + x^T A_z x
 
-    with coefficients for each species z of the centre.
+    with coefficients for each species z of the center.
     """
 
     n_features: int

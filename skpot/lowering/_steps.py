@@ -41,7 +41,7 @@ def lower_step(step: Any, tree: FeatureTree | None) -> FeatureTree:
         If the step has no compiled form.
     """
     raise NotCompilableError(
-        f"{type(step).__name__} has no compiled form. Descriptors of neighbourhoods (SOAP, "
+        f"{type(step).__name__} has no compiled form. Descriptors of neighborhoods (SOAP, "
         "SymmetryFunctions, PairBasis, TripletBasis, ZBL), PrincipalComponents, PerAtom with "
         "affine transformers, and steps that skpot.lowering.register_step knows have."
     )

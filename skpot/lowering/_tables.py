@@ -40,9 +40,9 @@ def checked_pairs(pairs: Pairs, species: Any, known: BoolArray) -> tuple[Pairs, 
     species = checked_species(species, known)
     n_centers, n_pairs = len(start) - 1, len(neighbor)
     if n_centers < 0 or start[0] != 0 or start[-1] != n_pairs or (np.diff(start) < 0).any():
-        raise InputError(f"start does not divide {n_pairs} pairs among centres, in order.")
+        raise InputError(f"start does not divide {n_pairs} pairs among centers, in order.")
     if n_centers > len(species):
-        raise InputError(f"there are {n_centers} centres, but species of {len(species)} atoms.")
+        raise InputError(f"there are {n_centers} centers, but species of {len(species)} atoms.")
     _refuse_outside("neighbor", neighbor, len(species), "atoms")
     return Pairs(start, neighbor, _vectors(pairs.vector, n_pairs)), species
 

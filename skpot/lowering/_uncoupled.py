@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expansion:
     r"""Return a kernel model without coupling that predicts the same.
 
-    A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centres of
+    A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centers of
     species s, the kernel k with references of all species, whose coefficients are multiplied by
     :math:`B_{st}`. Each species gets references of its own.
 
@@ -50,9 +50,9 @@ def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expans
     width = q.shape[1] - (coupling.n_features_out_ - coupling.n_features_in_)
     of_places, rest = _factors(form.kernel, width)
     species = np.array(sorted(coupling.places_))
-    centres = np.zeros((len(species), q.shape[1]))
-    centres[:, width:] = [coupling.places_[int(z)] for z in species]
-    factors = of_places(centres, q)  # (n_species, n_references)
+    centers = np.zeros((len(species), q.shape[1]))
+    centers[:, width:] = [coupling.places_[int(z)] for z in species]
+    factors = of_places(centers, q)  # (n_species, n_references)
     if vectors is not None:
         vectors = (factors[:, :, None] * vectors[:, :width]).reshape(-1, width)
     return Expansion(

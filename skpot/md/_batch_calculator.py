@@ -25,7 +25,7 @@ class BatchCalculator:
     """Energies, forces and stress of thousands of structures, many in one call.
 
     A `Calculator` takes one structure after another and spends most of its time on the way when
-    they are small. This one hands all neighbours of some thousand atoms to the kernels together.
+    they are small. This one hands all neighbors of some thousand atoms to the kernels together.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class BatchCalculator:
         stress = [None] * len(frames) if y.stress is None else y.stress
         blocks = zip(frames, y.energy.tolist(), y.forces, stress, y.has_stress, strict=True)
         with _no_collection():
-            return [_labelled(atoms.copy(), *labels) for atoms, *labels in blocks]
+            return [_labeled(atoms.copy(), *labels) for atoms, *labels in blocks]
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def _no_collection():
             gc.enable()
 
 
-def _labelled(atoms, energy, forces, stress, has_stress):
+def _labeled(atoms, energy, forces, stress, has_stress):
     """Return a structure with results of its own."""
     results = {"energy": energy, "free_energy": energy, "forces": forces.copy()}
     if has_stress:

@@ -43,7 +43,7 @@ class Calculator(AseCalculator):
         `skpot.compile` made of one, which has no standard deviations. It is used as it is now:
         fitting it again, or setting its parameters, changes no results.
     skin : float, default=0.7
-        Width in Å by which neighbours are searched further than the cutoff, so that the search
+        Width in Å by which neighbors are searched further than the cutoff, so that the search
         is repeated only after atoms or cell have moved enough to matter; 0 searches at every
         step. Results do not depend on it.
     uncertainty : bool, default=False
@@ -106,7 +106,7 @@ class Calculator(AseCalculator):
 
     @property
     def skin(self) -> float:
-        """Width in Å by which neighbours are searched further than the cutoff."""
+        """Width in Å by which neighbors are searched further than the cutoff."""
         return self._skin
 
     @skin.setter
@@ -214,7 +214,7 @@ class Calculator(AseCalculator):
         self.results = evaluation.results
 
     def _structure(self, atoms, changed):
-        """Return atoms with the neighbour lists of the last ones where these serve, and species."""
+        """Return atoms with the neighbor lists of the last ones where these serve, and species."""
         last = self._last
         if last is not None and not {"numbers", "pbc"} & set(changed):
             structure = last.structure.moved(atoms.positions, atoms.cell.array, self.skin)
@@ -246,7 +246,7 @@ class Calculator(AseCalculator):
         if not np.isfinite(results["energy"]) or not np.isfinite(forces).all():
             raise NumericalError(
                 f"the energy of these {len(forces)} atoms is {results['energy']} eV and forces "
-                f"reach {np.abs(forces).max()} eV/Å: they are too far from what the model learnt."
+                f"reach {np.abs(forces).max()} eV/Å: they are too far from what the model learned."
             )
         return _Evaluation(structure, species, features, results)
 

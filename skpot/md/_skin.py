@@ -1,4 +1,4 @@
-"""A neighbour list that stays valid while atoms and cell move a little."""
+"""A neighbor list that stays valid while atoms and cell move a little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SkinnedStructure(StructureBatch):
-    """One structure whose neighbour search is repeated only when it must be.
+    """One structure whose neighbor search is repeated only when it must be.
 
     Candidates up to cutoff + skin are searched once. Later, atoms are compared with the candidates'
     structure after the homogeneous deformation A that takes the old cell to the new one: with
@@ -37,7 +37,7 @@ class SkinnedStructure(StructureBatch):
     Attributes
     ----------
     n_searches : int
-        How often the neighbours were searched, for the structures it was moved from too.
+        How often the neighbors were searched, for the structures it was moved from too.
     """
 
     def __init__(self, batch: StructureBatch, skin: float) -> None:

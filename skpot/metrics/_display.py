@@ -85,7 +85,7 @@ class ReliabilityDisplay:
         estimator : estimator
             Fitted; its `predict` takes `return_std`.
         X : list[Atoms], or what the estimator takes
-            Structures that it has not learnt from.
+            Structures that it has not learned from.
         y : Targets or array-like of shape (n_structures,)
             Their labels.
         quantity : {"energy", "forces", "stress"}, default="energy"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skpot.data.contracts import TargetsLike
     from skpot.typing import Structures
 
-_UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
+_UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
 
 
 def residual_report(
@@ -35,26 +35,26 @@ def residual_report(
 ) -> list[dict[str, Any]]:
     r"""Break the error down by kind of label, species and group.
 
-    What a fit minimises is the sum of squared residuals in units of their noise,
+    What a fit minimizes is the sum of squared residuals in units of their noise,
 
     .. math:: \chi^2 = \sum_n (y_n - \hat y_n)^2 / \sigma_n^2
 
     (and a penalty). The share of each part in it says what the fit is paying for, and its root mean
     square, `whitened_rmse`, whether the noise is right: on data that were not fitted, well above 1
     means that the model or its training set falls short there, well below 1 that labels are better
-    than the noise says, so that a smaller sigma would let more be learnt from them.
+    than the noise says, so that a smaller sigma would let more be learned from them.
 
     Parameters
     ----------
     y_true, y_pred : Targets or array-like of shape (n_structures,)
-        Reference and prediction, in eV, eV/Å and eV/Å^3; what either side lacks does not count.
+        Reference and prediction, in eV, eV/Å and eV/Å³; what either side lacks does not count.
     X : list of ase.Atoms
         The structures, for numbers of atoms and species.
     groups : array-like of shape (n_structures,), default=None
         What to tell structures apart by, such as their ``info["config_type"]``.
     sigma_energy, sigma_forces, sigma_stress : float, default=0.002, 0.1, 5e-4
         Noise as regressors have it: eV per atom, the total energy of n atoms having
-        `sigma_energy * sqrt(n)`; eV/Å; eV/Å^3.
+        `sigma_energy * sqrt(n)`; eV/Å; eV/Å³.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def residual_report(
         then for each group and kind of label ("group"), each sorted by falling share.
         Keys: "by", "part" (name of the species or group, "all" for all), "label", "count" (energies
         and stresses count once, forces once for each atom), "rmse", "mae", "unit" (eV/atom, eV/Å,
-        eV/Å^3), "whitened_rmse" and "share", which adds up to 1 over "label" and over "group", and
+        eV/Å³), "whitened_rmse" and "share", which adds up to 1 over "label" and over "group", and
         over "species" to that of all forces; and "worst", the index of the structure with the
         largest share. `pandas.DataFrame(records)` makes a table of it.
 

@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
+from ..processes.evidence import draw_structures, likeliest_factor
+from ..rows.noise import LABELS, labeled_atoms
 from ..solvers import refuse_not_finite, serial_blas
-from ._evidence import draw_structures, likeliest_factor
 from ._gpr import GPR
-from ._noise import LABELS, labelled_atoms
 from ._potential import KernelPotential, Potential, VariancePotential
 from ._sparse_gpr import SparseGPR
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.models._expansion import Expansion
+    from skpot.processes.expansion import Expansion
     from skpot.typing import FloatArray, Quantities, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
-_STRESS = 0.1  # noise of stress over that of forces, 1/Å^2
+_STRESS = 0.1  # noise of stress over that of forces, 1/Å²
 _EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
 _ORDINARY = 0.9  # share of the structures that are no extremes by definition
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
@@ -79,7 +79,7 @@ class AutoGPR(VariancePotential, KernelPotential):
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
-        Noise in eV per atom, eV/Å and eV/Å^3; None follows the rule above.
+        Noise in eV per atom, eV/Å and eV/Å³; None follows the rule above.
     n_sparse : int, default=2000
         References of the sparse model; the preconditioner of the exact one has three times as
         many columns.
@@ -107,7 +107,7 @@ class AutoGPR(VariancePotential, KernelPotential):
     model_ : GPR or SparseGPR
         The fitted model; its attributes say the rest.
     sigma_energy_, sigma_forces_, sigma_stress_ : float
-        Noise in use: eV per atom, eV/Å and eV/Å^3.
+        Noise in use: eV per atom, eV/Å and eV/Å³.
     noise_factor_ : float
         Factor that the labels chose; 1 where they were not asked.
     kernel_ : kernel object
@@ -192,7 +192,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features with derivatives; the rows of an array count as one environment each.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
 
@@ -321,13 +321,13 @@ def _sizes(features, labels, residual, weight):
     energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
     forces, virial = np.zeros(len(n)), np.zeros(len(n))
     level = _mean(np.abs(energy), weight)
-    labelled, stressed = labels.has_forces, labels.has_stress
-    if labelled.any():
-        atoms, rows = labelled_atoms(labels, n)
+    labeled, stressed = labels.has_forces, labels.has_stress
+    if labeled.any():
+        atoms, rows = labeled_atoms(labels, n)
         owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
         counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
         squares = np.bincount(owner, squares, minlength=len(n))
-        forces[labelled] = np.sqrt(squares[labelled] / counts[labelled])
+        forces[labeled] = np.sqrt(squares[labeled] / counts[labeled])
         level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
     if stressed.any():
         size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
@@ -337,7 +337,7 @@ def _sizes(features, labels, residual, weight):
         ordinary = _quantile(part, _ORDINARY, weight)
         if ordinary > _LEAST:
             severity = np.maximum(severity, part / ordinary)
-    return _Sizes(float(level), bool(labelled.any()), severity)
+    return _Sizes(float(level), bool(labeled.any()), severity)
 
 
 def _mean(values, weight):

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.elements import SYMBOLS, by_number
 from ..data.order import canonical_order
 from ..exceptions import LabelError, LabelWarning, ParameterError, warn_once
-from ._finite import LARGEST
+from ..rows.finite import LARGEST
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures, Targets
@@ -126,8 +126,8 @@ def _least_squares(features, energy, weight, kinds, known, order):
     used = used[counts[used].sum(axis=1) > 0]
     energy, weight, counts = energy[used], weight[used], counts[used]
     root = np.sqrt(weight)
-    # Centred on the mean energy per atom, so that what the compositions leave open is shared evenly
-    # instead of falling to whichever species comes first.
+    # Centered on the mean energy per atom, so that what the compositions leave open is shared
+    # evenly instead of falling to whichever species comes first.
     mean = np.sum(weight * energy) / max(np.sum(weight * counts.sum(axis=1)), _TINY)
     target = energy - mean * counts.sum(axis=1)
     solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
@@ -187,7 +187,7 @@ def subtract_term(labels: Targets, term: AtomicFeatures) -> Targets:
     energy = np.where(labels.has_energy, labels.energy - energies, None)
     has_forces, has_stress = labels.has_forces, labels.has_stress
     if not (has_forces.any() or has_stress.any()):
-        return labels.relabelled(energy)
+        return labels.relabeled(energy)
     _, own_forces, virials = evaluate_term(term)
     forces = None
     if has_forces.any():
@@ -197,4 +197,4 @@ def subtract_term(labels: Targets, term: AtomicFeatures) -> Targets:
     stress = None
     if has_stress.any():  # NaN where there is no label
         stress = labels.stress + virials / term.volumes[:, None]
-    return labels.relabelled(energy, forces, stress)
+    return labels.relabeled(energy, forces, stress)

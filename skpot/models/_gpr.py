@@ -13,24 +13,25 @@ from .._sklearn import Interval, StrOptions, _fit_context
 from ..data.order import canonical_order, drawn_seed
 from ..exceptions import NumericalWarning, warn_once
 from ..kernels import RBF
-from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
-from ._evidence import OPTIMIZER, EvidencePotential, dense_likelihoods
-from ._functionals import Functionals, covariance, kernel_product
-from ._gradient_references import references_with
-from ._input import IsKernel
-from ._label_factors import shares
-from ._memory import plan_exact
-from ._nystrom import (
+from ..processes.evidence import dense_likelihoods
+from ..processes.functionals import Functionals, covariance, kernel_product
+from ..processes.gradient_references import references_with
+from ..processes.nystrom import (
     label_preconditioner,
     leverages,
     random_references,
     sparse_posterior,
     with_stored_jacobian,
 )
+from ..processes.references import References
+from ..processes.variance import ExactProcess, SparseProcess
+from ..rows.factors import shares
+from ..rows.features import IsKernel
+from ..rows.memory import plan_exact
+from ..rows.progress import progress
+from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
+from ._evidence import OPTIMIZER, EvidencePotential
 from ._potential import Potential, VariancePotential, edge_std
-from ._progress import progress
-from ._references import References
-from ._variance import ExactProcess, SparseProcess
 
 if TYPE_CHECKING:
     from typing import Self
@@ -103,7 +104,7 @@ class _ExactPotential(EvidencePotential):
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features with derivatives; the rows of an array count as one environment each.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
 
@@ -125,7 +126,7 @@ class _ExactPotential(EvidencePotential):
             If `max_iter` iterations did not reach `tol`.
         """
         features, labels = self._prepare(X, y, sample_weight)
-        self._optimise(features, labels)
+        self._optimize(features, labels)
         labels = self._rescaled(labels)
         functionals = Functionals(features, labels)
         values = functionals.values(labels, self._residual(features, labels))
@@ -205,7 +206,7 @@ class _ExactPotential(EvidencePotential):
             f"{what}. The labels' covariance exceeds their noise by more than double precision "
             f"resolves. Use a larger sigma_energy (now {self.sigma_energy} eV per atom), "
             f"sigma_forces ({self.sigma_forces} eV/Å) or sigma_stress ({self.sigma_stress} "
-            "eV/Å^3), a kernel of smaller variance, or features of a smaller scale."
+            "eV/Å³), a kernel of smaller variance, or features of a smaller scale."
         )
 
     def _rng(self):
@@ -280,7 +281,7 @@ class KernelRidge(_ExactPotential):
     sigma_forces : float or dict, default=0.05
         Noise of a force component in eV/Å; 0.02 suits molecules.
     sigma_stress : float or dict, default=5e-4
-        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+        Noise of a stress component in eV/Å³ (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
     baseline : str or None, default=None
@@ -344,7 +345,7 @@ class GPR(VariancePotential, _ExactPotential):
     which a product with the labels' covariance needs only too: coefficients of labels fold into
     a and v by one forward derivative of the features, and covariances follow from E and
     its gradient by one backward derivative. Covariances between forces are never formed. Up to
-    3000 labels the covariance is factorised instead (solver="cholesky").
+    3000 labels the covariance is factorized instead (solver="cholesky").
 
     With `optimizer`, kernel and noise are those for which some of the labels are most likely, with
     the dense covariance of these.
@@ -353,7 +354,7 @@ class GPR(VariancePotential, _ExactPotential):
     Conjugate gradients on it are preconditioned by the same system with a partial Cholesky factor
     of :math:`\tilde K`, of `n_precondition` randomly pivoted columns. Their residual is in units of
     the noise, root mean square over the labels; below a tenth or so the errors of the model stop
-    moving. Standard deviations are those of the exact process after a factorisation; after
+    moving. Standard deviations are those of the exact process after a factorization; after
     conjugate gradients they are those of a sparse model on the same labels, with half as many
     random references as the preconditioner has columns, and larger as a rule.
 
@@ -369,7 +370,7 @@ class GPR(VariancePotential, _ExactPotential):
     sigma_forces : float or dict, default=0.05
         Noise of a force component in eV/Å; 0.02 suits molecules.
     sigma_stress : float or dict, default=5e-4
-        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+        Noise of a stress component in eV/Å³ (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
     baseline : str or None, default=None
@@ -432,7 +433,7 @@ class GPR(VariancePotential, _ExactPotential):
     converged_ : bool
         Whether `residual_` is within `tol`.
     n_rows_ : int
-        Number of labels learnt from.
+        Number of labels learned from.
     label_shares_ : dict of str to float
         Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
         that the data determine, as many as the labels of this kind do. After conjugate gradients

@@ -10,14 +10,14 @@ import numpy as np
 
 from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..exceptions import InputError
-from ..solvers import TriangularFactor, maximise_evidence
-from ._label_factors import FitFactor, count_labels, determined, empty_factor, shares
-from ._linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
-from ._memory import plan_memory
-from ._noise import noise_of_rows, weights_of_rows
+from ..processes.linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
+from ..processes.variance import LinearProcess
+from ..rows.blocks import whitened_blocks
+from ..rows.factors import FitFactor, count_labels, determined, empty_factor, shares
+from ..rows.memory import plan_memory
+from ..rows.noise import noise_of_rows, weights_of_rows
+from ..solvers import TriangularFactor, maximize_evidence
 from ._potential import Potential, VariancePotential, edge_std
-from ._rows import whitened_blocks
-from ._variance import LinearProcess
 
 if TYPE_CHECKING:
     from typing import Self
@@ -33,7 +33,7 @@ class LinearRidge(VariancePotential):
 
     .. math:: E = \sum_i \big[ e_0(Z_i) + w_{Z_i} \cdot x_i + x_i \cdot W_{Z_i} x_i \big]
 
-    where the last term is there for degree 2 only. Coefficients minimise
+    where the last term is there for degree 2 only. Coefficients minimize
 
     .. math:: |\Sigma^{-1/2} (A w - y)|^2 + \alpha\, w^T P w
 
@@ -47,7 +47,7 @@ class LinearRidge(VariancePotential):
     ----------
     alpha : "evidence", float or dict of str to float, default="evidence"
         Strength of the penalty. "evidence" takes the one for which the labels are most likely,
-        together with a common factor of all noise levels; see `skpot.solvers.maximise_evidence`. A
+        together with a common factor of all noise levels; see `skpot.solvers.maximize_evidence`. A
         dict gives it by the names of blocks, 1 for those that are not named.
     penalty : {"smooth", "ridge"}, default="smooth"
         Roughness where the features offer it, or the size of coefficients throughout. Steps such as
@@ -61,7 +61,7 @@ class LinearRidge(VariancePotential):
     sigma_forces : float or dict, default=0.1
         Noise of a force component in eV/Å.
     sigma_stress : float or dict, default=5e-4
-        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+        Noise of a stress component in eV/Å³ (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species; see `SparseGPR`.
     baseline : str or None, default=None
@@ -96,7 +96,7 @@ class LinearRidge(VariancePotential):
     edge_std_ : dict of int to float
         Largest standard deviation (eV) of a training environment's energy; see `SparseGPR`.
     n_rows_ : int
-        Number of labels learnt from.
+        Number of labels learned from.
     n_labels_ : dict of str to int
         The same by kind of label.
     label_shares_ : dict of str to float
@@ -173,7 +173,7 @@ class LinearRidge(VariancePotential):
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features with derivatives; the rows of an array count as one environment each.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
 
@@ -253,7 +253,7 @@ class LinearRidge(VariancePotential):
             return
         told = np.isfinite(sigma)  # labels without weight say nothing
         sigma, weight = sigma[told], weight[told]
-        found = maximise_evidence(trapezoid, fsum(weight))
+        found = maximize_evidence(trapezoid, fsum(weight))
         self.alpha_, self.noise_scale_ = found.alpha, found.noise_scale
         # A weight stands for so many labels of the noise that holds without it.
         logarithms = fsum(weight * np.log(sigma * np.sqrt(weight)))

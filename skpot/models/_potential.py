@@ -21,6 +21,11 @@ from ..data import Targets, check_targets
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
 from ..exceptions import InputError
+from ..processes.expansion import Expansion
+from ..processes.references import References, one_by_one
+from ..rows.blocks import as_targets
+from ..rows.features import as_features, refuse_others
+from ..rows.noise import LABELS, SIGMA, with_noise
 from ..selection import rare_first, structure_kinds
 from ._baseline import (
     evaluate_term,
@@ -29,18 +34,13 @@ from ._baseline import (
     split_term,
     subtract_term,
 )
-from ._expansion import Expansion
-from ._input import as_features, refuse_others
-from ._noise import LABELS, SIGMA, with_noise
-from ._references import References, one_by_one
-from ._rows import as_targets
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
     from skpot.data import AtomicFeatures
     from skpot.data.contracts import FeaturesLike
-    from skpot.models.contracts import PosteriorProcess
+    from skpot.processes.contracts import PosteriorProcess
     from skpot.typing import FloatArray
 
 
@@ -196,9 +196,9 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         parts = {"free_atoms": free_energies(self.e0_, features)}
         if term is not None:
             parts[self.baseline_] = term.values.sum(axis=1)
-        return parts | self._learnt_parts(features)
+        return parts | self._learned_parts(features)
 
-    def _learnt_parts(self, features):
+    def _learned_parts(self, features):
         """Return the energies of environments that the terms of the model add to these, by name."""
         return {"features": self._expand(features, slopes=False)[0]}
 
@@ -269,7 +269,7 @@ class KernelPotential(Potential):
             features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
         )
 
-    def _learnt_parts(self, features):
+    def _learned_parts(self, features):
         parts = {}
         for name, kernel in self.kernel_.terms().items():
             references = References(self.reference_features_, self.reference_species_, kernel)
@@ -360,7 +360,7 @@ class VariancePotential(Potential):
         Returns
         -------
         Targets
-            Of the shapes of predictions, in eV, eV/Å and eV/Å^3, without label noise; energies
+            Of the shapes of predictions, in eV, eV/Å and eV/Å³, without label noise; energies
             alone if the features have no derivatives.
         """
         energy = self.energy_std(features)
@@ -404,7 +404,7 @@ class VariancePotential(Potential):
         std = self.energies_std(features)
         edge = self._edges()
         # Of a species that e0 knows but no training structure has, everything is unknown.
-        largest = np.array([edge.get(int(z), 0.0) for z in features.centres])
+        largest = np.array([edge.get(int(z), 0.0) for z in features.centers])
         return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
 
     def _edges(self):
@@ -435,8 +435,8 @@ def edge_std(
     """
     edge, order = {}, environment_order(features)
     kinds = np.repeat(structure_kinds(features), features.n_rows)
-    for z in np.unique(features.centres):
-        rows = order[features.centres[order] == z]
+    for z in np.unique(features.centers):
+        rows = order[features.centers[order] == z]
         some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
         least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
         edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))

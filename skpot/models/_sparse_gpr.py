@@ -15,18 +15,19 @@ from ..data.elements import by_number
 from ..data.order import drawn_seed, environment_keys
 from ..exceptions import ParameterError
 from ..kernels import DotProduct
+from ..processes.evidence import likeliest_noise, sparse_likelihoods
+from ..processes.gradient_references import leading_directions, references_with
+from ..processes.leave_out import leave_out, less
+from ..processes.references import warn_of_missing
+from ..processes.variance import SparseProcess
+from ..rows.blocks import whitened_blocks
+from ..rows.factors import FitFactor, count_labels, determined, shares
+from ..rows.features import IsKernel
+from ..rows.memory import plan_memory
 from ..selection import given_references, select_references, structure_kinds
 from ..solvers import TriangularFactor
-from ._evidence import OPTIMIZER, EvidencePotential, likeliest_noise, sparse_likelihoods
-from ._gradient_references import leading_directions, references_with
-from ._input import IsKernel
-from ._label_factors import FitFactor, count_labels, determined, shares
-from ._leave_out import leave_out, less
-from ._memory import plan_memory
+from ._evidence import OPTIMIZER, EvidencePotential
 from ._potential import Potential, VariancePotential, edge_std
-from ._references import warn_of_missing
-from ._rows import whitened_blocks
-from ._variance import SparseProcess
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -51,7 +52,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
     .. math:: \min_\alpha \; |\Sigma^{-1/2} (K_{NM} \alpha - y)|^2 + \alpha^T K_{MM} \alpha
 
-    in coefficients whitened by the Cholesky factor of K_MM, as a QR factorisation into which
+    in coefficients whitened by the Cholesky factor of K_MM, as a QR factorization into which
     structures are folded block by block: K_NM is never held.
     Predicted forces and stress are the exact derivatives of the predicted energy.
 
@@ -60,7 +61,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
     itself: coefficients have the prior :math:`N(0, K_{MM}^{-1})`, and references are environments
     of the data that are not moved. A bound on the likelihood of the exact process would subtract
     half the trace of :math:`\Sigma^{-1} (K_{NN} - K_{NM} K_{MM}^{-1} K_{MN})`; it guards against
-    references that are optimised, and raises the noise. Kernel and noise come from `subsample`
+    references that are optimized, and raises the noise. Kernel and noise come from `subsample`
     labels, with references chosen among their environments; the noise is then found again from the
     triangular factors of all labels, which takes no further rows.
 
@@ -90,7 +91,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
     sigma_forces : float or dict, default=0.1
         Noise of a force component in eV/Å.
     sigma_stress : float or dict, default=5e-4
-        Noise of a stress component in eV/Å^3 (5e-4 is 0.08 GPa).
+        Noise of a stress component in eV/Å³ (5e-4 is 0.08 GPa).
     e0 : None, "isolated", "least_squares" or dict, default=None
         Energy of a free atom of each species. None takes those of isolated atoms, of no neighbor
         within the cutoff, and for species without one a least-squares fit by composition to what
@@ -147,7 +148,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         Largest standard deviation (eV) of a training environment's energy, by atomic number: where
         `extrapolation_grade` is 1.
     n_rows_ : int
-        Number of labels learnt from.
+        Number of labels learned from.
     n_labels_ : dict of str to int
         The same by kind of label.
     label_shares_ : dict of str to float
@@ -243,7 +244,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features with derivatives; the rows of an array count as one environment each.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
 
@@ -258,7 +259,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
             `max_memory` cannot be met.
         """
         features, labels = self._prepare(X, y, sample_weight)
-        self._optimise(features, labels)
+        self._optimize(features, labels)
         self._choose_references(features, labels)
         self._solve(features, labels)
         self.edge_std_ = self._edge_of(features)
@@ -270,7 +271,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
         Rows of the new structures are folded into the triangular factor, so the model is that of
         a fit to all structures with the same references and free atoms' energies: both stay as they
-        are, as do noise levels of what was learnt before.
+        are, as do noise levels of what was learned before.
 
         Parameters
         ----------

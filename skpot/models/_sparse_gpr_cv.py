@@ -14,16 +14,16 @@ from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import Targets
 from ..data.order import canonical_order
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
+from ..processes.learning_curves import learning_curves
+from ..rows.blocks import whitened_blocks
+from ..rows.factors import count_labels
+from ..rows.features import IsKernel
+from ..rows.finite import LARGEST
+from ..rows.folds import FoldFactors, RowFolder, together
+from ..rows.memory import plan_memory
+from ..rows.noise import LABELS
 from ..selection import content_splits, given_splits
-from ._finite import LARGEST
-from ._fold_factors import FoldFactors, RowFolder, together
-from ._input import IsKernel
-from ._label_factors import count_labels
-from ._learning_curves import learning_curves
-from ._memory import plan_memory
-from ._noise import LABELS
 from ._potential import Potential
-from ._rows import whitened_blocks
 from ._sparse_gpr import SparseGPR
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SparseGPRCV(SparseGPR):
     sigma_forces : float or sequence of floats, default=(0.02, 0.05, 0.1, 0.2)
         Levels of the forces' noise to try, in eV/Å.
     sigma_stress : float or sequence of floats, default=5e-4
-        Levels of the stress' noise to try, in eV/Å^3.
+        Levels of the stress' noise to try, in eV/Å³.
     cv : int, splitter or iterable, default=5
         Folds, each structure in one of them: a number, of structures at random, by their content
         and not their order, or of whole groups if there are groups; a splitter of scikit-learn, or
@@ -212,7 +212,7 @@ class SparseGPRCV(SparseGPR):
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features with derivatives; the rows of an array count as one environment each.
         y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å^3; an array holds energies.
+            Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         sample_weight : array of shape (n_samples,), optional
             Multiplies the inverse variance of all labels of a structure.
         groups : array of shape (n_samples,), optional
@@ -374,7 +374,7 @@ def _test_sets(cv, features, labels, groups):
         odd = np.flatnonzero(seen != 1)
         where = f"; structure {odd[0]} is in {seen[odd[0]]}" if len(odd) else ""
         raise InputError(
-            "cv must put each structure into one fold, to be learnt from in all others, as KFold "
+            "cv must put each structure into one fold, to be learned from in all others, as KFold "
             f"and GroupKFold do: got {len(tests)} folds{where}. Use GridSearchCV for other schemes."
         )
     return tests

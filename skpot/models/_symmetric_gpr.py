@@ -10,9 +10,9 @@ from .._sklearn import StrOptions
 from ..data import AtomicFeatures
 from ..exceptions import InputError, InputTypeError
 from ..kernels import Matern, Symmetrized
+from ..processes.permutations import find_permutations, generated_group, pair_orders, to_matrices
 from ._evidence import OPTIMIZER
 from ._gpr import GPR
-from ._permutations import find_permutations, generated_group, pair_orders, to_matrices
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -212,8 +212,8 @@ def _are_inverse_distances(features, n):
     if not (rows > 0.0).all():
         return False
     squares = to_matrices(1.0 / rows.astype(float) ** 2, n)
-    centring = np.eye(n) - 1.0 / n
-    spectra = np.linalg.eigvalsh(-0.5 * centring @ squares @ centring)
+    centering = np.eye(n) - 1.0 / n
+    spectra = np.linalg.eigvalsh(-0.5 * centering @ squares @ centering)
     rest = np.sort(np.abs(spectra), axis=1)[:, :-3]
     return not rest.size or bool((rest <= _FLAT * spectra.max(axis=1, keepdims=True)).all())
 

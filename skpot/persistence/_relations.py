@@ -229,7 +229,7 @@ def _outline(tables):
     if kind == "SoapTables":
         return tables.density.n_species, tables.n_features
     if kind == "TripletTables":
-        return len(tables.centre_start) - 1, int(tables.centre_start[-1])
+        return len(tables.center_start) - 1, int(tables.center_start[-1])
     if kind == "RepulsionTables":
         return len(tables.strength), 1
     if kind == "PairTables":

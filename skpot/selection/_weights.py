@@ -42,7 +42,7 @@ def rarity_weights(
         Environments of the training structures.
     width : float, optional
         The width w, root mean square over the features, in their units. By default, for each
-        species, the median distance of an environment to its nearest distinct neighbour.
+        species, the median distance of an environment to its nearest distinct neighbor.
     sharpness : float, default=1.0
         The exponent c; 0 gives equal weights.
 
@@ -131,7 +131,7 @@ def energy_weights(
         The energy :math:`\epsilon` in eV per atom. By default the standard deviation of
         :math:`\Delta`.
     floor : float, default=0.05
-        The smallest weight f relative to the largest, above 0: what is never learnt is not known
+        The smallest weight f relative to the largest, above 0: what is never learned is not known
         to be high in energy.
 
     Returns

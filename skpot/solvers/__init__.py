@@ -1,13 +1,13 @@
 """Linear algebra on rows that arrive in blocks, or on products alone."""
 
 from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients, gram_factor
-from ._evidence import Evidence, maximise_evidence
+from ._evidence import Evidence, maximize_evidence
 from ._gram import gram, rows_times
 from ._marginal_likelihood import (
     DenseLikelihood,
     FactorLikelihood,
     best_noise,
-    maximise_likelihood,
+    maximize_likelihood,
 )
 from ._pivoted_cholesky import pivoted_columns
 from ._threads import serial_blas, tile_threads
@@ -26,8 +26,8 @@ __all__ = [
     "gram_factor",
     "inverse_diagonal",
     "jittered_cholesky",
-    "maximise_evidence",
-    "maximise_likelihood",
+    "maximize_evidence",
+    "maximize_likelihood",
     "pivoted_columns",
     "refuse_not_finite",
     "rows_times",

@@ -157,11 +157,11 @@ def conjugate_gradients(
         if done or n_iter % _REPLACE == 0:
             r = b - product(x)
             relative = np.linalg.norm(r) / size
-            # What the iteration minimises, x A x / 2 - b x, in terms of the residual.
+            # What the iteration minimizes, x A x / 2 - b x, in terms of the residual.
             form = -0.5 * (x @ (b + r))
             if not form <= lowest + _RISE * abs(lowest):
                 raise DivergenceError(
-                    f"in iteration {n_iter} the quadratic form to be minimised was {form:.6e} "
+                    f"in iteration {n_iter} the quadratic form to be minimized was {form:.6e} "
                     f"after {lowest:.6e}; the relative residual is {relative:.1e}"
                 )
             lowest = min(form, lowest)

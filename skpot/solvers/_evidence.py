@@ -24,7 +24,7 @@ class Evidence(NamedTuple):
     log_likelihood: float  # of the rows, without the logarithms of their noise levels
 
 
-def maximise_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
+def maximize_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
     r"""Return the strength of a ridge penalty for which the data are most likely.
 
     For rows :math:`y = A x + \epsilon` with noise :math:`\tau^2` and coefficients of prior variance
@@ -57,13 +57,13 @@ def maximise_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
     Examples
     --------
     >>> import numpy as np
-    >>> from skpot.solvers import TriangularFactor, maximise_evidence
+    >>> from skpot.solvers import TriangularFactor, maximize_evidence
     >>> rng = np.random.default_rng(0)
     >>> A = rng.normal(size=(4000, 50))
     >>> y = A @ rng.normal(scale=0.5, size=50) + rng.normal(scale=2.0, size=4000)
     >>> factor = TriangularFactor(np.zeros((50, 50)))
     >>> factor.fold(np.column_stack([A, y]))
-    >>> found = maximise_evidence(factor.trapezoid, 4000)
+    >>> found = maximize_evidence(factor.trapezoid, 4000)
     >>> bool(abs(found.noise_scale - 2.0) < 0.1), bool(abs(found.alpha - 16.0) < 5.0)
     (True, True)
     """

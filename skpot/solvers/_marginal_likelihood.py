@@ -53,7 +53,7 @@ class FactorLikelihood:
 
     Rows are :math:`A = B L^{-T}` with :math:`B = \Sigma^{-1/2} K_{NM}` and
     :math:`L L^T = K_{MM}`. Of the mean's squares only the explicit dependence counts, as it
-    minimises them, so that with :math:`D = (\partial B) L^{-T}` and
+    minimizes them, so that with :math:`D = (\partial B) L^{-T}` and
     :math:`V = L^{-1} (\partial K_{MM}) L^{-T}`
 
     .. math::
@@ -211,7 +211,7 @@ class Maximum(NamedTuple):
     converged: bool
 
 
-def maximise_likelihood(
+def maximize_likelihood(
     likelihood_at: Callable[..., Any],
     theta: FloatArray,
     bounds: FloatArray,

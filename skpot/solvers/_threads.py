@@ -23,7 +23,7 @@ def tile_threads(n_tiles: int) -> Iterator[Callable[..., Any]]:
     """Yield a `map` over independent tiles of work, each with serial BLAS.
 
     It runs on Numba's number of threads, as far as there are tiles. Threads inside BLAS would
-    synchronise at every small product and take turns spinning with those of compiled kernels.
+    synchronize at every small product and take turns spinning with those of compiled kernels.
     Every sum keeps its order, so results do not depend on the number of threads.
 
     Parameters

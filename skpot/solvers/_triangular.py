@@ -87,7 +87,7 @@ class TriangularFactor:
         """
         triangle = np.triu(self._triangle)
         size = np.abs(triangle)
-        # The error of the factorisation itself, column by column.
+        # The error of the factorization itself, column by column.
         floor = len(size) * np.finfo(float).eps * np.linalg.norm(triangle, axis=0)
         return triangle[(size > floor).any(axis=1)]
 

@@ -142,11 +142,11 @@ def _check_jacobian(fitted, structures, features, rng, rtol):
     structure = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     sizes = np.asarray(features.neighborhood_sizes())
     order = rng.permutation(len(g))  # blocks are asked for any environments, in any order
-    for centres in np.array_split(order, min(3, len(order))):
-        block = features.jacobian(centres)
+    for centers in np.array_split(order, min(3, len(order))):
+        block = features.jacobian(centers)
         counts = np.diff(block.start)
-        assert (counts <= sizes[centres]).all(), "more rows than neighborhood_sizes announces"
-        for k, i in enumerate(centres):
+        assert (counts <= sizes[centers]).all(), "more rows than neighborhood_sizes announces"
+        for k, i in enumerate(centers):
             entries = slice(block.start[k], block.start[k + 1])
             atoms = block.atom[entries]
             assert len(set(atoms.tolist())) == len(atoms), f"environment {i}: an atom occurs twice"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray
 
-SPACING = 2.4  # Å between neighbouring sites before rattling
+SPACING = 2.4  # Å between neighboring sites before rattling
 
 
 def sample_structures(symbols: Sequence[str] = ("Si",), *, random_state: int = 0) -> list[Atoms]:

@@ -1,4 +1,4 @@
-"""What a calculator leaves is learnt, and the sum is a potential."""
+"""What a calculator leaves is learned, and the sum is a potential."""
 
 import copy
 import functools
@@ -60,7 +60,7 @@ def test_what_makes_no_calculator_is_told():
         model.fit([bulk("Cu")], [0.0])
 
 
-def test_labels_less_the_calculator_are_learnt(copper):
+def test_labels_less_the_calculator_are_learned(copper):
     X, y, X_test, _ = copper
     model = DeltaRegressor(rest(), Morse).fit(X, y)
     base, base_test = (
@@ -77,7 +77,7 @@ def test_labels_less_the_calculator_are_learnt(copper):
     expected = by_hand.forces_flat + base_test.forces_flat
     np.testing.assert_allclose(y_pred.forces_flat, expected, atol=1e-10)
     np.testing.assert_allclose(y_pred.stress, by_hand.stress + base_test.stress, atol=1e-10)
-    # The deviation is that of what is learnt.
+    # The deviation is that of what is learned.
     np.testing.assert_array_equal(std, model.estimator_.predict(X_test, return_std=True)[1])
     energies = DeltaRegressor(rest(), Morse).fit(X, y.energy).predict(X_test)
     assert type(energies) is np.ndarray

@@ -27,7 +27,7 @@ def teacher(silicon):
 
 @pytest.fixture(scope="module")
 def frames(silicon):
-    """Return unlabelled structures, some of them rattled copies."""
+    """Return unlabeled structures, some of them rattled copies."""
     X, _, X_test, _ = silicon
     frames = [atoms.copy() for atoms in X[:12] + X_test[:24]]
     for seed, atoms in enumerate(frames[:12]):
@@ -43,12 +43,12 @@ def test_the_student_is_nearer_to_the_teacher_than_the_teacher_to_the_truth(
     held_out = student.distillation_test_
     assert len(held_out) == 4 and isinstance(student[-1], skpot.SparseGPR)
     chosen = [frames[i] for i in held_out]
-    said, learnt = teacher.predict(chosen), student.predict(chosen)
+    said, learned = teacher.predict(chosen), student.predict(chosen)
     loss = student.distillation_loss_
     assert loss == {
-        "energy_rmse": energy_rmse(said, learnt),
-        "forces_rmse": forces_rmse(said, learnt),
-        "stress_rmse": stress_rmse(said, learnt),
+        "energy_rmse": energy_rmse(said, learned),
+        "forces_rmse": forces_rmse(said, learned),
+        "stress_rmse": stress_rmse(said, learned),
     }
     truth = teacher.predict(X_test)
     assert loss["energy_rmse"] < 0.5 * energy_rmse(y_test, truth)

@@ -202,16 +202,16 @@ def test_the_wider_jacobian_before_the_map_is_never_held_at_once(
     asked = []
     leaf = type(features.derivatives)
 
-    def recorded(self, centres, jacobian=leaf.jacobian):
-        asked.append(len(centres))
-        return jacobian(self, centres)
+    def recorded(self, centers, jacobian=leaf.jacobian):
+        asked.append(len(centers))
+        return jacobian(self, centers)
 
-    centres = [5, 0, 3, 1, 2, 7]
-    whole = mapped.jacobian(centres)
+    centers = [5, 0, 3, 1, 2, 7]
+    whole = mapped.jacobian(centers)
     monkeypatch.setattr(leaf, "jacobian", recorded)
-    largest = features.neighborhood_sizes()[centres].max()
+    largest = features.neighborhood_sizes()[centers].max()
     monkeypatch.setattr(_derivatives, "PART_BYTES", 2 * 24.0 * features.shape[1] * largest)
-    parts = mapped.jacobian(centres)
+    parts = mapped.jacobian(centers)
     assert sum(asked) == 6 and max(asked) < 6
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

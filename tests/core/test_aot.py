@@ -58,7 +58,7 @@ def test_a_library_leaves_nothing_open_but_the_c_library(library):
     assert not foreign
 
 
-def test_some_centres_and_too_little_work_space(library):
+def test_some_centers_and_too_little_work_space(library):
     model, pairs, species = problem()
     call = Library(library)._library.skpot_evaluate
     n, (energies, slopes) = len(species), toy.evaluated(pairs, species, model)
@@ -95,7 +95,7 @@ class Scalars(NamedTuple):
 
 
 @jit
-def parts_size(n_neighbors, n_centres, parts):
+def parts_size(n_neighbors, n_centers, parts):
     return 1
 
 

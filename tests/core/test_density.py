@@ -24,7 +24,7 @@ def tables():
 
 @njit  # not cached: the cache would not notice changes of what is tested
 def run(pairs, species, tables, own, c, g, gradient, moves, dc):
-    """Run all functions for atom 0 that has all pairs; return what they note of neighbours."""
+    """Run all functions for atom 0 that has all pairs; return what they note of neighbors."""
     near = density.neighborhood(len(pairs.neighbor), tables, own)
     size = density.survey(0, pairs, species, tables, near)
     density.expand(0, size, species, tables, near, c)
@@ -34,7 +34,7 @@ def run(pairs, species, tables, own, c, g, gradient, moves, dc):
 
 
 class Result:
-    """Coefficients of atom 0, whose neighbours are at `vectors`, and what else there is."""
+    """Coefficients of atom 0, whose neighbors are at `vectors`, and what else there is."""
 
     def __init__(self, vectors, species, tables, g=0.0, moves=0.0):
         n, shape = len(vectors), ((tables.l_max + 1) ** 2, tables.n_species * tables.n_max)
@@ -70,7 +70,7 @@ def test_coefficients_equal_plain_loops(tables, environment):
     np.testing.assert_allclose(found.c.T, expected, atol=1e-8 * abs(expected).max())
 
 
-def test_neighbours_are_sorted_by_species_and_may_come_in_any_order(tables, environment):
+def test_neighbors_are_sorted_by_species_and_may_come_in_any_order(tables, environment):
     vectors, species = environment
     found = Result(vectors, species, tables)
     kinds = species[1 + found.pair[: found.size]]
@@ -86,7 +86,7 @@ def test_an_atom_alone_has_its_own_density_only(tables):
     assert found.size == 0
     expected = np.zeros_like(found.c)
     own = tables.of_pair[2, 2]
-    expected[0, 10:15] = tables.centre[own] / np.sqrt(4 * np.pi)
+    expected[0, 10:15] = tables.center[own] / np.sqrt(4 * np.pi)
     np.testing.assert_allclose(found.c, expected, atol=1e-15)
     assert (found.dc == 0.0).all()
 

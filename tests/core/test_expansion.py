@@ -32,7 +32,7 @@ PROFILES = {
 }  # fmt: skip
 
 
-def _term(rng, profile, centred, counts, n, vectors, kind, begin=0):
+def _term(rng, profile, centered, counts, n, vectors, kind, begin=0):
     """Return a term with random references, each species' shift, and its references."""
     first = np.cumsum([0, *(rounded(c, expansion.STEP) for c in counts)])
     q, v = np.zeros((2, first[-1], n))
@@ -44,16 +44,16 @@ def _term(rng, profile, centred, counts, n, vectors, kind, begin=0):
         q[rows], a[rows] = rng.normal(size=(count, n)) / np.sqrt(n), rng.normal(size=count)
         v[rows] = rng.normal(size=(count, n)) if vectors else 0.0
         own.append((q[rows].copy(), a[rows], v[rows]))
-        if not centred:
+        if not centered:
             constant[rows], offset[rows] = q[rows] @ origin[z], v[rows] @ origin[z]
         q[rows] -= origin[z]
-        if centred:
+        if centered:
             constant[rows] = -0.5 * np.sum(q[rows] ** 2, axis=1)
             offset[rows] = -np.sum(q[rows] * v[rows], axis=1)
     empty = np.empty(0, dtype=kind)
     term = expansion.Term(
-        profile, centred, begin, rng.uniform(0.5, 1.5, n), shift - origin,
-        np.zeros_like(origin) if centred else origin, first,
+        profile, centered, begin, rng.uniform(0.5, 1.5, n), shift - origin,
+        np.zeros_like(origin) if centered else origin, first,
         *expansion.tiled(q, first, kind),
         *(expansion.tiled(v, first, kind) if vectors else (empty, empty)), constant, offset, a,
     )  # fmt: skip
@@ -64,9 +64,9 @@ def _term(rng, profile, centred, counts, n, vectors, kind, begin=0):
 @pytest.mark.parametrize("name", PROFILES)
 def test_term_is_the_sum_over_references(name, vectors):
     rng = np.random.default_rng(0)
-    profile, f, centred = PROFILES[name]
+    profile, f, centered = PROFILES[name]
     n, width, begin = 7, 10, 2
-    term, shift, own = _term(rng, profile, centred, (300, 1), n, vectors, np.float64, begin)
+    term, shift, own = _term(rng, profile, centered, (300, 1), n, vectors, np.float64, begin)
     x = rng.normal(size=(8, width)) / np.sqrt(n)
     for z in range(2):
         energies, gradient = np.ones(8), np.ones((8, width))
@@ -74,7 +74,7 @@ def test_term_is_the_sum_over_references(name, vectors):
         assert (energies[5:] == 1.0).all() and (gradient[5:] == 1.0).all()
         for r in range(5):
             y = term.scale * x[r, begin : begin + n] + shift[z]
-            energy, by_y = naive.expand(y, *own[z], f, centred)
+            energy, by_y = naive.expand(y, *own[z], f, centered)
             expected = np.zeros(width)
             expected[begin : begin + n] = term.scale * by_y
             np.testing.assert_allclose(energies[r] - 1.0, energy, rtol=1e-11, atol=1e-11)

@@ -13,14 +13,14 @@ from skpot.core.harmonics import (
 DIRECTIONS = [[0, 0, 1], [0, 0, -1], [1, 0, 0], [0, -1, 0], [0.3, -0.5, 0.2], [-1, 1e-9, 1e-9]]
 
 
-def normalised(vectors):
+def normalized(vectors):
     vectors = np.asarray(vectors, float)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def evaluate(vector, l_max):
     """Values and gradients of one direction."""
-    x, y, z = normalised(vector)
+    x, y, z = normalized(vector)
     out, grad = np.empty((l_max + 1) ** 2), np.empty((3, (l_max + 1) ** 2))
     scratch = np.empty((l_max + 1, l_max + 1))
     spherical_harmonics_gradient(x, y, z, legendre_coefficients(l_max), l_max, scratch, out, grad)
@@ -31,7 +31,7 @@ def evaluate_many(vectors, l_max, room):
     """Values of all directions at once, in arrays with room for more."""
     size, degrees = len(vectors), l_max + 1
     unit = np.full((3, size + room), np.nan)
-    unit[:, :size] = normalised(vectors).T
+    unit[:, :size] = normalized(vectors).T
     y_lm = np.full((degrees**2, size + room), 7.0)
     many_harmonics(
         unit, size, legendre_coefficients(l_max), l_max,
@@ -45,7 +45,7 @@ def evaluate_many(vectors, l_max, room):
 @pytest.mark.parametrize("vector", DIRECTIONS, ids=str)
 @pytest.mark.parametrize("l_max", [0, 1, 12])
 def test_values_equal_scipy(vector, l_max):
-    x, y, z = normalised(vector)
+    x, y, z = normalized(vector)
     theta, phi = np.arccos(z), np.arctan2(y, x)
     values, _ = evaluate(vector, l_max)
     for l in range(l_max + 1):
@@ -68,7 +68,7 @@ def test_values_of_many_directions_equal_those_of_each(l_max):
 @pytest.mark.parametrize("vector", DIRECTIONS, ids=str)
 def test_projected_gradient_equals_central_differences(vector):
     l_max, step = 6, 1e-6
-    vector = normalised(vector)
+    vector = normalized(vector)
     _, grad = evaluate(vector, l_max)
     projected = grad - np.outer(vector, vector @ grad)
     for axis in range(3):
@@ -82,7 +82,7 @@ def test_projected_gradient_equals_central_differences(vector):
 def test_the_addition_theorem():
     l_max = 9
     (a, _), (b, _) = evaluate([0.2, 0.7, -0.4], l_max), evaluate([-0.9, 0.1, 0.3], l_max)
-    cosine = normalised([0.2, 0.7, -0.4]) @ normalised([-0.9, 0.1, 0.3])
+    cosine = normalized([0.2, 0.7, -0.4]) @ normalized([-0.9, 0.1, 0.3])
     for l in range(l_max + 1):
         rows = slice(l * l, (l + 1) ** 2)
         legendre = np.polynomial.legendre.Legendre.basis(l)(cosine)

@@ -13,15 +13,15 @@ def test_pieces_agree():
     n = offsets[-1]
     geometry = rng.normal(0, 2, (n, 3)), offsets, rng.normal(size=n), triangle_columns(5)
     g = rng.normal(size=(80, 15))
-    centres = rng.permutation(80)
-    start = np.concatenate([[0], np.cumsum(sizes[centres])])
+    centers = rng.permutation(80)
+    start = np.concatenate([[0], np.cumsum(sizes[centers])])
 
     def run(values, pull_back, jacobian):
         out = [np.zeros((80, 15)), np.zeros((n, 3)), np.zeros((80, 6))]
         out += [np.zeros((n, 3, 15)), np.zeros((80, 6, 15))]
         values(*geometry, out[0])
         pull_back(*geometry, g, *out[1:3])
-        jacobian(centres, *geometry, start, *out[3:])
+        jacobian(centers, *geometry, start, *out[3:])
         return out
 
     def in_pieces(kernel):

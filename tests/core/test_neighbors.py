@@ -1,4 +1,4 @@
-"""Neighbour search against trying every image, and against another library."""
+"""Neighbor search against trying every image, and against another library."""
 
 import itertools
 import os

@@ -186,7 +186,7 @@ print(len(check_structures([atoms])))
     assert result.stdout.strip() == "1", result.stderr
 
 
-def test_close_pairs_of_a_neighbour_list():
+def test_close_pairs_of_a_neighbor_list():
     start, neighbor = np.array([0, 0, 1, 2, 2]), np.array([3, 2])
     offsets = np.array([0, 1, 4])
     check_pair_distances(np.array([0.4, 0.33]), start, neighbor, offsets)

@@ -1,4 +1,4 @@
-"""Neighbour lists against trying every image."""
+"""Neighbor lists against trying every image."""
 
 import itertools
 

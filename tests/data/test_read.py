@@ -27,7 +27,7 @@ def frame(**results):
 
 
 @pytest.fixture
-def labelled():
+def labeled():
     forces = RNG.normal(size=(3, 4, 3))
     return [
         frame(energy=-1.0, forces=forces[0], stress=STRESS),
@@ -37,14 +37,14 @@ def labelled():
 
 
 @pytest.mark.parametrize("name", ["a.extxyz", "a.xyz", "a.traj", "a.xyz.gz", "odd@name.xyz"])
-def test_standard_results(labelled, tmp_path, name):
+def test_standard_results(labeled, tmp_path, name):
     path = tmp_path / name
-    write(path, labelled, format="traj" if name.endswith("traj") else "extxyz")
+    write(path, labeled, format="traj" if name.endswith("traj") else "extxyz")
     X, y = read(path)
     assert isinstance(y, Targets) and len(X) == 3
     np.testing.assert_allclose(y.energy, [-1, -2, -3])
     np.testing.assert_array_equal(y.has_forces, [True, False, True])
-    np.testing.assert_allclose(y.forces[2], labelled[2].calc.results["forces"], atol=1e-8)
+    np.testing.assert_allclose(y.forces[2], labeled[2].calc.results["forces"], atol=1e-8)
     np.testing.assert_allclose(y.stress[0], STRESS)
     np.testing.assert_array_equal(y.has_stress, [True, False, False])
     for atoms in X:
@@ -52,10 +52,10 @@ def test_standard_results(labelled, tmp_path, name):
         assert "forces" not in atoms.arrays
 
 
-def test_frames_and_several_files(labelled, tmp_path):
+def test_frames_and_several_files(labeled, tmp_path):
     paths = [tmp_path / "a.xyz", str(tmp_path / "b.xyz.gz")]
     for path in paths:
-        write(path, labelled, format="extxyz")
+        write(path, labeled, format="extxyz")
     np.testing.assert_allclose(read(paths, "::2")[1].energy, [-1, -3, -1, -3])
     np.testing.assert_allclose(read(paths[0], -1)[1].energy, [-3])
     np.testing.assert_allclose(read(paths[0], slice(1, None))[1].energy, [-2, -3])
@@ -71,16 +71,16 @@ def test_compressed_files_are_not_read_over_and_over(tmp_path, monkeypatch):
     assert len(opened) <= 1
 
 
-def test_named_keys(labelled, tmp_path):
+def test_named_keys(labeled, tmp_path):
     virials = []
-    for k, atoms in enumerate(labelled):
+    for k, atoms in enumerate(labeled):
         atoms.info["dft_energy"] = 10.0 + k
         atoms.arrays["dft_forces"] = np.full((4, 3), float(k))
         atoms.info["dft_stress"] = np.diag([1.0, 2.0, 3.0]) * 1e-3
         virials.append(-np.diag([1.0, 2.0, 3.0]) * 1e-3 * atoms.get_volume())
         atoms.info["dft_virial"] = virials[-1]
-    del labelled[1].info["dft_energy"]
-    write(tmp_path / "a.xyz", labelled, format="extxyz")
+    del labeled[1].info["dft_energy"]
+    write(tmp_path / "a.xyz", labeled, format="extxyz")
     keys = {"energy_key": "dft_energy", "forces_key": "dft_forces"}
     X, y = read(tmp_path / "a.xyz", **keys, stress_key="stress")
     np.testing.assert_array_equal(y.has_energy, [True, False, True])
@@ -95,8 +95,8 @@ def test_named_keys(labelled, tmp_path):
     np.testing.assert_array_equal(y.has_stress, [True, False, False])
 
 
-def test_groups_of_frames(labelled, tmp_path):
-    write(tmp_path / "a.extxyz", labelled)
+def test_groups_of_frames(labeled, tmp_path):
+    write(tmp_path / "a.extxyz", labeled)
     _, y = read(tmp_path / "a.extxyz", group_key="config_type")
     assert y.groups.tolist() == ["test"] * 3
     assert read(tmp_path / "a.extxyz")[1].groups is None
@@ -104,9 +104,9 @@ def test_groups_of_frames(labelled, tmp_path):
         read(tmp_path / "a.extxyz", group_key="phase")
 
 
-def test_key_that_is_nowhere(labelled, tmp_path):
-    labelled[0].info["dft_energy"] = 1.0
-    write(tmp_path / "a.xyz", labelled, format="extxyz")
+def test_key_that_is_nowhere(labeled, tmp_path):
+    labeled[0].info["dft_energy"] = 1.0
+    write(tmp_path / "a.xyz", labeled, format="extxyz")
     with pytest.raises(ValueError, match="energy_key='E': no frame has it.*dft_energy.*forces"):
         read(tmp_path / "a.xyz", energy_key="E")
 
@@ -120,7 +120,7 @@ def test_virial_needs_a_cell_and_excludes_stress(tmp_path):
         read(tmp_path / "a.xyz", virial_key="w", stress_key="s")
 
 
-def test_unlabelled_files(tmp_path):
+def test_unlabeled_files(tmp_path):
     write(tmp_path / "plain.xyz", frame(), format="extxyz")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

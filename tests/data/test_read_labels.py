@@ -100,12 +100,12 @@ def test_usual_names_of_stress_and_virials(reading, name, six):
      ("formation_energy=-7", None), ("", "gap_force"), ("", "MACE_forces"),
      (f"mace_stress={numbers(STRESS)}", None), (f"NEP_virial={numbers(VIRIAL)}", None)],
 )  # fmt: skip
-@pytest.mark.parametrize("labelled", [True, False])
-def test_what_only_looks_like_a_label_is_told_and_not_used(reading, header, forces, labelled):
-    standard = "energy=-1 " if labelled else ""
+@pytest.mark.parametrize("labeled", [True, False])
+def test_what_only_looks_like_a_label_is_told_and_not_used(reading, header, forces, labeled):
+    standard = "energy=-1 " if labeled else ""
     frames = text(standard + header, forces), text(standard)
     y, report, told = reading(*frames)
-    assert y.has_energy.tolist() == [labelled] * 2
+    assert y.has_energy.tolist() == [labeled] * 2
     assert not y.has_forces.any() and not y.has_stress.any()
     name = forces or header.split("=")[0]
     assert [(use.name, use.frames) for use in report.unused] == [(name, (0,))]

@@ -6,7 +6,7 @@ from ase.build import bulk
 
 from skpot import SOAP, PairBasis
 from skpot.data._stored import StoredJacobian, push_by_jacobian
-from skpot.models._nystrom import with_stored_jacobian
+from skpot.processes.nystrom import with_stored_jacobian
 from skpot.testing import sample_structures
 
 
@@ -34,8 +34,8 @@ def test_equals_the_chain(features):
     stored = with_stored_jacobian(features)
     assert isinstance(stored.derivatives, StoredJacobian)
     assert_alike(stored, features)
-    centres = [5, 0, 3]
-    for a, b in zip(stored.jacobian(centres), features.jacobian(centres), strict=True):
+    centers = [5, 0, 3]
+    for a, b in zip(stored.jacobian(centers), features.jacobian(centers), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 

@@ -451,7 +451,7 @@ def test_groups_and_noise_ride_along():
     again = Targets(picked)
     assert joblib.hash(again) == joblib.hash(picked)
     assert joblib.hash(Targets(y, sigma_energy=[0.1, 0.2, 0.3])) != joblib.hash(y)
-    other = y.relabelled(y.energy + 1.0)
+    other = y.relabeled(y.energy + 1.0)
     assert other.groups.tolist() == y.groups.tolist() and other.sigma_forces is None
 
 

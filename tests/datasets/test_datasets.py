@@ -110,7 +110,7 @@ def test_stress_is_positive_in_tension(silicon):
     pressure = -silicon.y.stress[eos, :3].mean(axis=1)
     order = np.argsort(volume)
     assert (np.diff(pressure[order]) < 0).all()
-    assert pressure[order[0]] > 0.05  # 10 % compressed, eV/Å^3
+    assert pressure[order[0]] > 0.05  # 10 % compressed, eV/Å³
     assert pressure[order[-1]] < -0.03
 
 

@@ -120,7 +120,7 @@ def test_soap_of_known_materials():
         assert hypers["compression"] is None
 
 
-def test_accurate_cutoffs_hold_enough_neighbours():
+def test_accurate_cutoffs_hold_enough_neighbors():
     def cutoff(frames):
         return skpot.SOAP(hypers="accurate").fit(frames).hypers_["cutoff"]
 
@@ -128,7 +128,7 @@ def test_accurate_cutoffs_hold_enough_neighbours():
     density = len(silicon) / silicon.get_volume()
     assert cutoff([silicon]) > 1.2 * 2.6 * 2.351
     assert density * 4 / 3 * np.pi * cutoff([silicon]) ** 3 == pytest.approx(90, abs=5)
-    assert cutoff([copper]) == pytest.approx(2.6 * 2.553, abs=0.06)  # 102 neighbours
+    assert cutoff([copper]) == pytest.approx(2.6 * 2.553, abs=0.06)  # 102 neighbors
     molecule, boxed = ETHANOL[0], ETHANOL[0].copy()
     boxed.set_cell([20.0] * 3)
     boxed.pbc = True

@@ -102,7 +102,7 @@ def lennard_jones(structures):
     return np.diff(ends)
 
 
-def labelled(n, seed):
+def labeled(n, seed):
     """Return rattled fcc crystals with energies and forces."""
     rng = np.random.default_rng(seed)
     structures = [bulk("Cu", "fcc", a=rng.uniform(3.5, 3.9), cubic=True) for _ in range(n)]
@@ -117,11 +117,11 @@ def test_the_penalty_beats_a_plain_ridge_of_the_same_trace():
     noise_energy, noise_forces = 0.02, 0.1
     errors = {"penalty": [], "to the cutoff": [], "ridge": []}
     for seed in range(5):
-        structures, energies, forces = labelled(8, seed)
+        structures, energies, forces = labeled(8, seed)
         rng = np.random.default_rng(0)
         energies += rng.normal(scale=noise_energy, size=energies.shape)
         forces += rng.normal(scale=noise_forces, size=forces.shape)
-        others, _, clean = labelled(10, 50 + seed)
+        others, _, clean = labeled(10, 50 + seed)
         basis = PairBasis(6.0, 24, r_min=1.0).fit(structures)
         train, test = basis.transform(structures), basis.transform(others)
         penalties = [

@@ -19,7 +19,7 @@ SPECIES = [["Si"], ["Si", "O"], ["H", "C", "N", "O"]]
 
 
 def oracle(soap, atoms, species):
-    """Features by plain loops; what `soap` learnt in fit is taken from it."""
+    """Features by plain loops; what `soap` learned in fit is taken from it."""
     weights = {atomic_numbers[s]: w for s, w in (soap.species_weights or {}).items()}
     pairs = {
         tuple(atomic_numbers[s] for s in pair): cutoff

@@ -10,7 +10,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import skpot
 from skpot import SOAP, SparseGPR, Targets
-from skpot.descriptors import _soap_basis as learnt
+from skpot.descriptors import _soap_basis as learned
 from skpot.descriptors import descriptor_cache
 from skpot.testing import sample_structures
 
@@ -34,17 +34,17 @@ def contraction_of(frames, n_max, l_max=2):
     soap = SOAP(cutoff=3.5, n_max=n_max, l_max=l_max, radial_basis="optimal")
     batch = skpot.data.as_batch(frames)
     setting = soap.fit(batch)._setting()
-    grid = learnt._tables(setting, learnt._grid_values, learnt._N_GRID)
-    return learnt._optimal_contraction(setting, grid, batch), grid, setting, batch
+    grid = learned._tables(setting, learned._grid_values, learned._N_GRID)
+    return learned._optimal_contraction(setting, grid, batch), grid, setting, batch
 
 
 def test_optimal_functions_are_orthonormal_combinations_that_catch_most():
     contraction, grid, setting, batch = contraction_of(FRAMES, 5)
-    assert contraction.shape == (2, 2, 3, learnt._N_GRID, 5)
+    assert contraction.shape == (2, 2, 3, learned._N_GRID, 5)
     overlap = np.einsum("ablqn,ablqk->ablnk", contraction, contraction)
     np.testing.assert_allclose(overlap, np.broadcast_to(np.eye(5), overlap.shape), atol=1e-12)
     species = np.searchsorted(setting.species, batch.numbers)
-    found = np.moveaxis(learnt.covariances(grid, species, batch, of_blocks=True), 2, 1)
+    found = np.moveaxis(learned.covariances(grid, species, batch, of_blocks=True), 2, 1)
     caught = np.einsum("ablqn,ablqk,ablkn->abln", contraction, found, contraction)
     assert (np.diff(caught, axis=-1) <= 1e-4 * caught[..., :1]).all()  # descending
     best = np.linalg.eigvalsh(found)[..., -1]
@@ -53,7 +53,7 @@ def test_optimal_functions_are_orthonormal_combinations_that_catch_most():
 
 def test_many_optimal_functions_give_the_kernel_of_the_whole_grid():
     kernels = []
-    for n_max in (12, learnt._N_GRID):
+    for n_max in (12, learned._N_GRID):
         soap = SOAP(3.5, n_max, 2, radial_basis="optimal", normalize=False)
         values = soap.fit_transform(FRAMES[:4]).values
         kernels.append(values @ values.T)
@@ -128,8 +128,8 @@ def test_species_that_are_mixed_have_the_same_radial_functions(compression):
     mixed = clone(soap).set_params(compression=compression).fit(FRAMES)
     apart, tables = soap.radial_tables_[soap.table_of_pair_], mixed.radial_tables_
     assert abs(apart[0, 0] - apart[0, 1]).max() > 1e-3
-    of_neighbour = tables[mixed.table_of_pair_]
-    assert np.array_equal(of_neighbour[:, 0], of_neighbour[:, 1])
+    of_neighbor = tables[mixed.table_of_pair_]
+    assert np.array_equal(of_neighbor[:, 0], of_neighbor[:, 1])
 
 
 def test_random_mixtures_depend_on_the_seed_alone():

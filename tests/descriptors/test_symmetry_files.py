@@ -100,7 +100,7 @@ def test_n2p2_in_bohr_has_the_same_values_on_lengths_in_bohr(settings):
 def test_functions_of_files_make_a_descriptor(params):
     X = sample_structures(["Si", "O"])
     features = SymmetryFunctions(functions=read_simple_nn(params)).fit_transform(X)
-    assert features.values.shape[1] == 4  # one function occurs at both centres
+    assert features.values.shape[1] == 4  # one function occurs at both centers
     silicon = features.species == 14
     assert (features.values[silicon][:-1, 0] > 0).all()  # the last structure is one atom
     assert not features.values[~silicon, 1:].any()
@@ -111,7 +111,7 @@ def test_functions_of_files_make_a_descriptor(params):
     [
         ("3 1 1 6.0 0.1 1.0 1.0", "params_Si, line 2: type 3 is none of 2, 4 and 5"),
         ("2 1 0 6.0 0.1", "line 2: 5 words, not 7"),
-        ("2 3 0 6.0 0.1 0.0 0.0", r"line 2: neighbours \[3\] are not among the 2 elements Si, O"),
+        ("2 3 0 6.0 0.1 0.0 0.0", r"line 2: neighbors \[3\] are not among the 2 elements Si, O"),
         ("2 1 0 6.0 x 0.0 0.0", "line 2: could not convert string to float: 'x'"),
     ],
 )

@@ -54,7 +54,7 @@ def as_dicts(functions, species, cutoff, switch="cosine"):
                 {
                     "kind": f.kind,
                     "neighbors": neighbors,
-                    "centre": None if f.centre is None else number(f.centre),
+                    "center": None if f.center is None else number(f.center),
                     "eta": f.eta,
                     "shift": f.shift,
                     "zeta": f.zeta,
@@ -112,7 +112,7 @@ def test_number_of_functions_of_the_automatic_set():
         assert SymmetryFunctions(weighted=True).fit(X).n_features_out_ == 8 + 18
 
 
-def test_functions_of_one_centre_are_zero_at_others_and_shared_where_equal():
+def test_functions_of_one_center_are_zero_at_others_and_shared_where_equal():
     functions = [
         SymmetryFunction("G2", "O", "Si", eta=0.3),
         SymmetryFunction("G2", "O", "O", eta=0.3),
@@ -127,7 +127,7 @@ def test_functions_of_one_centre_are_zero_at_others_and_shared_where_equal():
         "O: G2 Si eta=0.3 shift=0 rc=4",
         "O: G4 O-Si eta=0.1 shift=0 zeta=1 lambda=1 rc=4",
     ]
-    shared = [functions[0]._replace(centre=None), *functions[2:4]]
+    shared = [functions[0]._replace(center=None), *functions[2:4]]
     compare_with_oracle(descriptor, shared, X)
 
 

@@ -121,7 +121,7 @@ def test_penalty_is_zero_for_linear_potentials_and_nothing_else():
     dense = basis.smoothness_penalty().toarray()
     assert np.array_equal(dense, dense.T)
     eigenvalues = np.linalg.eigvalsh(dense)
-    # Linear along each axis: 8 products for unlike neighbours, 6 symmetric ones for like.
+    # Linear along each axis: 8 products for unlike neighbors, 6 symmetric ones for like.
     n_null = 2 * (8 + 2 * 6)
     assert (abs(eigenvalues[:n_null]) < 1e-11).all() and eigenvalues[n_null] > 1e-3
     index = np.array([name.split()[-3:] for name in basis.get_feature_names_out()], dtype=int)
@@ -149,7 +149,7 @@ def three_body(structures):
     return np.add.reduceat(energies, batch.offsets[:-1])
 
 
-def labelled(n, seed):
+def labeled(n, seed):
     structures = []
     for k in range(n):
         atoms = bulk("Si", "diamond", a=5.43, cubic=True)
@@ -161,8 +161,8 @@ def labelled(n, seed):
 
 def test_the_penalty_beats_a_plain_ridge_of_the_same_trace():
     # 72 forces for 360 coefficients.
-    structures, energies, forces = labelled(3, 1)
-    others, _, clean = labelled(6, 2)
+    structures, energies, forces = labeled(3, 1)
+    others, _, clean = labeled(6, 2)
     rng = np.random.default_rng(0)
     energies += rng.normal(scale=0.02, size=energies.shape)
     forces += rng.normal(scale=0.1, size=forces.shape)

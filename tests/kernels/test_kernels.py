@@ -108,7 +108,7 @@ def gradient_of(function, x, q):
     """Return dk/dx (n, m, n_features) as the module of the functions has it."""
     out = np.zeros((len(x), len(q), x.shape[1]))
     for s, slope in function.with_slope(x, q)[1].items():
-        difference = s.against(s.turned(q))[None] - s.centred * s.against(x)[:, None]
+        difference = s.against(s.turned(q))[None] - s.centered * s.against(x)[:, None]
         s.take(out)[...] += slope[:, :, None] * difference
     return out
 

@@ -39,7 +39,7 @@ def zbl():
 
 
 MODELS = {
-    "normalised": make_pipeline(soap(), sparse(DotProduct(4))),
+    "normalized": make_pipeline(soap(), sparse(DotProduct(4))),
     "quadratic form": make_pipeline(soap(), sparse(DotProduct(2))),
     "linear form": make_pipeline(soap(), sparse(DotProduct(1))),
     "scaled": make_pipeline(soap(), skpot.PerAtom(StandardScaler()), sparse(RBF(5.0))),
@@ -189,7 +189,7 @@ def test_blocks_threads_and_longer_pairs_do_not_matter(fitted):
 
 
 def test_single_precision_states_its_error(fitted):
-    model, frames = fitted("normalised"), structures(1, seed=9)
+    model, frames = fitted("normalized"), structures(1, seed=9)
     with pytest.raises(ValueError, match="give structures to measure it on"):
         skpot.compile(model, dtype="float32")
     potential = skpot.compile(model, frames, dtype="float32")
@@ -252,7 +252,7 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
     np.testing.assert_allclose(done.get_forces(), predicted.forces[0], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["normalised", "quadratic form", "scaled"])
+@pytest.mark.parametrize("name", ["normalized", "quadratic form", "scaled"])
 def test_grades_are_those_of_the_model(fitted, name):
     model, batch = fitted(name), as_batch([crystal(4), *structures(1, seed=9)])
     potential = skpot.compile(model, grades=True)
@@ -272,7 +272,7 @@ def test_grades_that_cannot_be_compiled(fitted):
 
 
 def test_unknown_species_are_named(fitted):
-    potential = skpot.compile(fitted("normalised"))
+    potential = skpot.compile(fitted("normalized"))
     with pytest.raises(ValueError, match="species C did not occur in fit; this model knows H, O"):
         potential.evaluate([Atoms("CH", [[0, 0, 0], [0, 0, 1.1]])])
 
@@ -285,7 +285,7 @@ def test_it_survives_pickling(fitted):
 
 
 def test_thousands_of_frames_in_one_call(fitted):
-    model = fitted("normalised")
+    model = fitted("normalized")
     frames = structures(3, seed=20)
     done = skpot.md.BatchCalculator(model).evaluate(frames)
     predicted = model.predict(frames)

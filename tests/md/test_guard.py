@@ -19,7 +19,7 @@ from skpot.md.dynamics import thermalise
 from skpot.md.frames import FrameFile
 
 
-def labelled(n, rattle=0.05, first=0):
+def labeled(n, rattle=0.05, first=0):
     frames = []
     for seed in range(first, first + n):
         atoms = bulk("Cu", cubic=True)
@@ -31,7 +31,7 @@ def labelled(n, rattle=0.05, first=0):
 
 @pytest.fixture(scope="module")
 def model():
-    X, y = labelled(20)
+    X, y = labeled(20)
     soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
     return make_pipeline(soap, skpot.SparseGPR(n_sparse=30)).fit(X, y)
 
@@ -104,9 +104,9 @@ def test_frames_far_from_the_training_set_are_recorded(model, tmp_path):
         assert frame.calc is None  # a prediction is no label
 
 
-def test_labelled_frames_teach_the_model(model, tmp_path):
-    path = tmp_path / "labelled.xyz"
-    X, y = labelled(20)
+def test_labeled_frames_teach_the_model(model, tmp_path):
+    path = tmp_path / "labeled.xyz"
+    X, y = labeled(20)
     learning = make_pipeline(*(step for _, step in model.steps[:-1]), skpot.SparseGPR(n_sparse=80))
     learning.fit(X, y)
     atoms = copper(learning)
@@ -199,7 +199,7 @@ def test_recording_reads_only_what_is_new(model, tmp_path, monkeypatch):
 
 
 def test_a_model_without_uncertainty_has_no_grade():
-    X, y = labelled(5)
+    X, y = labeled(5)
     model = make_pipeline(skpot.SOAP(cutoff=4.0, n_max=3, l_max=2), skpot.KernelRidge()).fit(X, y)
     with pytest.raises(ValueError, match="gives no extrapolation_grade, which max_grade limits"):
         Guard(copper(model), max_grade=1.0)()

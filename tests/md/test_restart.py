@@ -192,7 +192,7 @@ def test_a_killed_run_goes_on_and_loses_nothing(folder):
     times = [round(1000 * atoms.info["time_ps"]) for atoms in frames]
     assert times == list(range(0, steps + 1, 20))
 
-    # The same run without interruption; rounding differs where neighbours were searched anew.
+    # The same run without interruption; rounding differs where neighbors were searched anew.
     assert md(folder, "whole.xyz", "--steps", min(steps, 1000)).exit_code == 0
     whole = ase.io.read(folder / "whole.xyz", ":")
     for one, other in zip(frames[: len(whole)], whole, strict=True):

@@ -10,8 +10,8 @@ from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
 from skpot.data.order import canonical_order
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF, Matern
-from skpot.models._functionals import Functionals, covariance
-from skpot.models._references import References
+from skpot.processes.functionals import Functionals, covariance
+from skpot.processes.references import References
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_noise_follows_the_labels(silicon):
     energies = AutoGPR(noise=0.1, max_pairs=0, n_sparse=20).fit(features, y.energy)
     per_atom = y.energy / features.n_atoms
     per_atom -= energies.e0_[14]
-    centred = per_atom - np.sort(per_atom)[len(per_atom) // 2 - 1]
-    np.testing.assert_allclose(energies.sigma_energy_, 0.1 * np.abs(centred).mean())
+    centered = per_atom - np.sort(per_atom)[len(per_atom) // 2 - 1]
+    np.testing.assert_allclose(energies.sigma_energy_, 0.1 * np.abs(centered).mean())
 
 
 @pytest.mark.parametrize("kind", ["energy", "forces", "stress"])

@@ -66,7 +66,7 @@ def test_fitting_with_the_term_is_fitting_to_labels_without_it(data):
 
 
 @pytest.mark.filterwarnings("ignore::skpot.exceptions.StructureWarning")
-def test_nuclei_that_meet_repel_whatever_was_learnt():
+def test_nuclei_that_meet_repel_whatever_was_learned():
     X, y = skpot.datasets.load_silicon(return_X_y=True)[:2]
     plain = make_pipeline(skpot.SOAP(**SOAP), SparseGPR(n_sparse=30)).fit(X[:15], y[:15])
     safe = make_pipeline(union(), SparseGPR(n_sparse=30, baseline="zbl")).fit(X[:15], y[:15])

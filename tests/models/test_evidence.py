@@ -11,9 +11,9 @@ from skpot.datasets import load_silicon
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.models import _memory
-from skpot.models._evidence import dense_likelihoods, draw_structures, sparse_likelihoods
-from skpot.models._references import References
-from skpot.solvers import maximise_likelihood
+from skpot.processes.evidence import dense_likelihoods, draw_structures, sparse_likelihoods
+from skpot.processes.references import References
+from skpot.solvers import maximize_likelihood
 from skpot.testing import sample_structures
 from tests.naive.evidence import exact_evidence, sparse_evidence
 from tests.naive.exact import ExactGP
@@ -25,7 +25,7 @@ EVIDENCE = dict(optimizer="fmin_l_bfgs_b")
 FIXED = dict(length_scale_bounds="fixed", variance_bounds="fixed")
 
 
-def labelled():
+def labeled():
     """Return few structures with random labels: they need not be physical to test the algebra."""
     rng = np.random.default_rng(0)
     bulk, _, cluster, _ = sample_structures(["Si", "O"], random_state=0)
@@ -60,7 +60,7 @@ def oracle(process, X, y, scale):
 
 
 def test_is_the_density_of_the_labels():
-    X, y = labelled()
+    X, y = labeled()
     soap, e0 = SOAP(**SMALL), {"Si": -2.5, "O": -2.5}
     features = soap.fit_transform(X)
     by_number = {int(z): -2.5 for z in np.unique(features.species)}
@@ -234,8 +234,8 @@ def test_structures_are_drawn_until_there_are_enough_labels(silicon):
 def test_an_unfinished_search_warns(silicon, monkeypatch):
     features, y, _, _ = silicon
     monkeypatch.setattr(
-        "skpot.models._evidence.maximise_likelihood",
-        lambda *args: maximise_likelihood(*args, max_evaluations=1),
+        "skpot.models._evidence.maximize_likelihood",
+        lambda *args: maximize_likelihood(*args, max_evaluations=1),
     )
     model = SparseGPR(RBF(0.1), n_sparse=10, subsample=100, **EVIDENCE)
     with pytest.warns(NumericalWarning, match="after .* evaluations it still grew") as record:
@@ -280,9 +280,9 @@ class Parabola:
 
 def test_a_search_goes_round_what_cannot_be_computed():
     bounds = np.array([[-5.0, 5.0]])
-    found = maximise_likelihood(Parabola, np.array([-3.0]), bounds, 1)
+    found = maximize_likelihood(Parabola, np.array([-3.0]), bounds, 1)
     assert found.converged and found.theta[0] == pytest.approx(1.8, abs=0.02)
     # The prior of the noise pulls it towards one.
     assert 1.7 < found.log_noise[0] < found.theta[0]
     with pytest.raises(ValueError, match="Begin with larger noise levels"):
-        maximise_likelihood(Parabola, np.array([3.0]), bounds, 1)
+        maximize_likelihood(Parabola, np.array([3.0]), bounds, 1)

@@ -105,9 +105,9 @@ class Broken:
         own = int(place[0]) if len(place) else -1
         return Broken(self.chain.take(structures), self.value, offsets, own)
 
-    def jacobian(self, centres):
-        block = self.chain.jacobian(centres)
-        structure = np.searchsorted(self.offsets, np.asarray(centres), side="right") - 1
+    def jacobian(self, centers):
+        block = self.chain.jacobian(centers)
+        structure = np.searchsorted(self.offsets, np.asarray(centers), side="right") - 1
         values = block.values.copy()
         values[np.repeat(structure == self.structure, np.diff(block.start))] *= self.value
         return block._replace(values=values)
@@ -121,7 +121,7 @@ def test_derivatives_that_are_not_finite_are_refused(name, value, features, targ
     error = refused_or_sound(clone(REGRESSORS[name]), broken, targets)
     assert isinstance(error, NumericalError)
     if name != "GPR":  # which has all labels in one matrix
-        assert str(error).startswith("the forces of structure 5 cannot be learnt from")
+        assert str(error).startswith("the forces of structure 5 cannot be learned from")
 
 
 @pytest.mark.parametrize("regressor", ids(REGRESSORS))

@@ -9,9 +9,9 @@ import pytest
 
 import skpot
 from skpot.models import _memory
-from skpot.models._free_memory import available_memory
-from skpot.models._functionals import Functionals, covariance
-from skpot.models._references import References
+from skpot.processes.functionals import Functionals, covariance
+from skpot.processes.references import References
+from skpot.rows.free_memory import available_memory
 
 GB = 10**9
 MEMINFO = "MemTotal: 32000000 kB\nMemFree: 100000 kB\nMemAvailable: 8000000 kB\n"
@@ -98,7 +98,7 @@ def test_without_files_the_system_is_asked(tmp_path):
 def test_the_limit_of_the_address_space_counts():
     code = (
         "import resource as r; r.setrlimit(r.RLIMIT_AS, (3 * 10**9, r.RLIM_INFINITY)); "
-        "from skpot.models._free_memory import available_memory; print(available_memory())"
+        "from skpot.rows.free_memory import available_memory; print(available_memory())"
     )
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

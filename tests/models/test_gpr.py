@@ -18,7 +18,7 @@ SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
 
 
-def labelled(symbols=("Si",), n=1):
+def labeled(symbols=("Si",), n=1):
     """Return structures with random labels, of which some lack one kind."""
     rng = np.random.default_rng(0)
     X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
@@ -49,7 +49,7 @@ def silicon():
     ids=["RBF", "DotProduct", "tree"],
 )
 def test_equals_dense_algebra(kernel, naive):
-    X, y = labelled(["Si", "O"])
+    X, y = labeled(["Si", "O"])
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0={"Si": -2.5, "O": -2.0}, **NOISE))
     model.fit(X, y)
@@ -125,7 +125,7 @@ def test_energies_alone_equal_the_sparse_process_on_every_environment(silicon):
         )
 
 
-def test_more_is_learnt_than_by_sparse_models(silicon):
+def test_more_is_learned_than_by_sparse_models(silicon):
     from skpot.metrics import forces_rmse
 
     features, y, test, y_test = silicon
@@ -137,7 +137,7 @@ def test_more_is_learnt_than_by_sparse_models(silicon):
 @pytest.mark.parametrize("estimator", [GPR(RBF(0.5), **NOISE), KernelRidge(**NOISE)], ids=str)
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_keeps_the_promises_of_a_potential(estimator, solver):
-    X, y = labelled(n=2)
+    X, y = labeled(n=2)
     model = make_pipeline(SOAP(**SMALL), estimator.set_params(solver=solver)).fit(X, y)
     check_potential(model, X[:4])
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from skpot import GPR, SOAP, AtomicFeatures, SparseGPR, Targets, dump, load
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
-from skpot.models._gradient_references import GradientReferences, leading_directions
+from skpot.processes.gradient_references import GradientReferences, leading_directions
 from skpot.testing import check_potential, sample_structures
 from tests.naive.kernel import SparseGP, Structure, along, dot_product, gaussian, of_points
 
@@ -29,7 +29,7 @@ KERNELS = [
 ]
 
 
-def labelled(symbols, n=1):
+def labeled(symbols, n=1):
     rng = np.random.default_rng(0)
     X = [atoms for seed in range(n) for atoms in sample_structures(symbols, random_state=seed)]
     energy = [-3.0 * len(a) + rng.normal() for a in X]
@@ -40,12 +40,12 @@ def labelled(symbols, n=1):
 
 @pytest.fixture(scope="module")
 def features():
-    return SOAP(**SMALL).fit_transform(labelled(["Si", "O"], 2)[0])
+    return SOAP(**SMALL).fit_transform(labeled(["Si", "O"], 2)[0])
 
 
 @pytest.mark.parametrize("kernel, function", KERNELS)
 def test_equals_dense_normal_equations(kernel, function):
-    X, y = labelled(["Si", "O"])
+    X, y = labeled(["Si", "O"])
     e0 = {"Si": -2.5, "O": -2.0}
     model = make_pipeline(
         SOAP(**SMALL), SparseGPR(kernel, 4, n_directions=2, e0=e0, jitter=1e-13, **NOISE)
@@ -99,7 +99,7 @@ def test_all_environments_and_directions_are_the_exact_process():
 
 
 def test_keeps_the_promises_of_a_potential():
-    X, y = labelled(["Si", "O"])
+    X, y = labeled(["Si", "O"])
     model = make_pipeline(SOAP(**SMALL), SparseGPR(RBF(0.6), 6, n_directions=3)).fit(X, y)
     check_potential(model, X)
 
@@ -166,7 +166,7 @@ def test_training_rows_differentiate_with_theta(features):
 
 
 def test_blocks_of_any_size_give_the_same_model(features):
-    y = labelled(["Si", "O"], 2)[1]
+    y = labeled(["Si", "O"], 2)[1]
     model = SparseGPR(RBF(0.6), 8, n_directions=3)
     free = model.fit(features, y).predict(features)
     tight = model.set_params(max_memory=6e5).fit(features, y).predict(features)
@@ -174,7 +174,7 @@ def test_blocks_of_any_size_give_the_same_model(features):
 
 
 def test_files_keep_it(features, tmp_path):
-    y = labelled(["Si", "O"], 2)[1]
+    y = labeled(["Si", "O"], 2)[1]
     model = SparseGPR(RBF(0.6), 6, n_directions=2).fit(features, y)
     dump(model, tmp_path / "model.skops")
     for again in (load(tmp_path / "model.skops"), pickle.loads(pickle.dumps(model))):
@@ -187,7 +187,7 @@ def test_files_keep_it(features, tmp_path):
 
 
 def test_dependent_functions_are_reported_with_their_rank(features):
-    y = labelled(["Si", "O"], 2)[1]
+    y = labeled(["Si", "O"], 2)[1]
     with pytest.warns(NumericalWarning, match="functions of the references have numerical rank 63"):
         SparseGPR(DotProduct(zeta=1), 1000, n_directions=9, jitter=1e-17).fit(features, y)
 

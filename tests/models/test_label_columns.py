@@ -6,10 +6,10 @@ import pytest
 import skpot
 from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
-from skpot.models._functionals import Functionals, covariance
-from skpot.models._label_columns import label_columns, label_variances
-from skpot.models._references import References
-from tests.models.test_gpr import SMALL, labelled
+from skpot.processes.functionals import Functionals, covariance
+from skpot.processes.label_columns import label_columns, label_variances
+from skpot.processes.references import References
+from tests.models.test_gpr import SMALL, labeled
 
 KERNELS = [
     RBF(0.7),
@@ -33,7 +33,7 @@ def prepared(features, y, e0):
 
 @pytest.fixture(scope="module")
 def mixed():
-    X, y = labelled(["Si", "O"])
+    X, y = labeled(["Si", "O"])
     return prepared(SOAP(**SMALL).fit_transform(X), y, {"Si": 0.0, "O": 0.0})
 
 
@@ -50,7 +50,7 @@ def test_columns_and_diagonal_of_the_covariance(mixed, kernel):
 
 def test_parts_do_not_matter(mixed, monkeypatch):
     functionals, matrix = whole(KERNELS[0], *mixed)
-    module = "skpot.models._label_columns"
+    module = "skpot.processes.label_columns"
     monkeypatch.setattr(f"{module}._ROWS", 3)
     monkeypatch.setattr(f"{module}._BYTES", 1e4)
     chosen = np.arange(0, len(matrix), 2)

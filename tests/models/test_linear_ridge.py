@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*occur twice")
 NOISE = dict(sigma_energy=0.05, sigma_forces=0.2, sigma_stress=0.01)
 
 
-def labelled(symbols=("Si", "O"), n=2):
+def labeled(symbols=("Si", "O"), n=2):
     rng = np.random.default_rng(0)
     X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
     y = Targets(
@@ -53,7 +53,7 @@ def dense(model, X, y, degree, kinds=(8, 14)):
 
 @pytest.mark.parametrize("degree", [1, 2])
 def test_equals_dense_normal_equations(degree):
-    X, y = labelled()
+    X, y = labeled()
     e0 = {"Si": -2.5, "O": -2.5}
     descriptor = SOAP(cutoff=3.0, n_max=2, l_max=1, sigma=0.5, species=["O", "Si"])
     steps = [] if degree == 1 else [PerAtom(PCA(4))]
@@ -85,7 +85,7 @@ def test_equals_dense_normal_equations(degree):
 
 
 def test_evidence_is_the_largest_density_of_the_labels():
-    X, y = labelled()
+    X, y = labeled()
     e0 = {"Si": -2.5, "O": -2.5}
     descriptor = SOAP(cutoff=3.0, n_max=2, l_max=1, sigma=0.5, species=["O", "Si"])
     model = make_pipeline(descriptor, LinearRidge(e0=e0, **NOISE)).fit(X, y)
@@ -105,7 +105,7 @@ def test_evidence_is_the_largest_density_of_the_labels():
 
 
 def test_roughness_comes_with_the_features():
-    X, y = labelled(["Si"], n=1)
+    X, y = labeled(["Si"], n=1)
     union = small_union()
     smooth = make_pipeline(union, LinearRidge(2.0, e0={"Si": -2.5}, **NOISE)).fit(X, y)
     features = union.transform(X)
@@ -131,7 +131,7 @@ def test_roughness_comes_with_the_features():
 
 
 def test_penalties_follow_selection_and_batches():
-    X, _ = labelled(["Si"], n=1)
+    X, _ = labeled(["Si"], n=1)
     union = small_union().fit(X)
     features = union.transform(X)
     assert set(features.penalties) == {"pair_basis", "triplet_basis"}
@@ -144,7 +144,7 @@ def test_penalties_follow_selection_and_batches():
     assert features.select(columns[::-1]).penalties == {}
     with_baseline = make_pipeline(make_union(ZBL(outer=2.0), PairBasis(3.5, 5)), LinearRidge(
         1.0, baseline="zbl"))  # fmt: skip
-    factors = with_baseline.fit(*labelled(["Si"]))[-1].penalty_factors_
+    factors = with_baseline.fit(*labeled(["Si"]))[-1].penalty_factors_
     assert factors[14] is not None
 
 
@@ -157,12 +157,12 @@ def test_penalties_follow_selection_and_batches():
     ids=["splines", "quadratic"],
 )
 def test_keeps_the_promises_of_a_potential(steps):
-    X, y = labelled()
+    X, y = labeled()
     check_potential(make_pipeline(*map(clone, steps)).fit(X, y), X[:4])
 
 
 def test_blocks_of_any_size_give_the_same_model():
-    X, y = labelled(n=3)
+    X, y = labeled(n=3)
     features = small_union().fit_transform(X)
     free = LinearRidge(**NOISE).fit(features, y)
     m = len(free.coef_)
@@ -210,7 +210,7 @@ def test_splines_describe_silicon():
     ],
 )
 def test_bad_settings_are_refused(options, message):
-    X, y = labelled()
+    X, y = labeled()
     with pytest.raises(ValueError, match=message):
         LinearRidge(**options).fit(small_union().fit_transform(X), y)
 

@@ -58,7 +58,7 @@ def test_forces_of_molecules_that_were_not_fitted(ethanol):
     assert model[-1].n_rows_ == len(X) * (1 + 27)
 
 
-def test_rows_are_learnt_as_those_of_a_table(ethanol):
+def test_rows_are_learned_as_those_of_a_table(ethanol):
     # Energies alone, each weighted as nine atoms: the same as an ordinary table of features.
     X, y, X_test, _ = ethanol
     X, y = X[::5], y[::5]

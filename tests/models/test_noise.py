@@ -82,7 +82,7 @@ def test_rows_of_nan_are_atoms_without_forces(model, data):
     masked = [np.where(rng.random((len(f), 1)) < 0.4, np.nan, f) if len(f) > 2 else f
               for f in y.forces]  # fmt: skip
     assert any(np.isnan(f).any() and not np.isnan(f).all() for f in masked)
-    hidden = y.relabelled(y.energy, masked, y.stress)
+    hidden = y.relabeled(y.energy, masked, y.stress)
     off = Targets(y, sigma_forces=[np.where(np.isnan(f[:, 0]), np.inf, np.nan) for f in masked])
     a, b = fitted(model, features, hidden, **LEVELS), fitted(model, features, off, **LEVELS)
     assert_same(a, b, features)

@@ -46,7 +46,7 @@ def cluster():
     return Atoms("Cu3", [[0, 0, 0], [2.4, 0, 0], [0, 2.4, 0]])
 
 
-def labelled(frames, stress=()):
+def labeled(frames, stress=()):
     """Return labels of EMT; `stress` replaces that of the last frames."""
     copies = [atoms.copy() for atoms in frames]
     for atoms in copies:
@@ -102,9 +102,9 @@ def test_stress_of_slabs_and_clusters_among_bulk(regressor, crystals, slabs, clu
     model = model_of(regressor)
     frames = crystals[:4] + slabs[3:7] + [cluster]
     with pytest.raises(LabelError, match="structure 8: stress is"):
-        fit(clone(model), frames, labelled(frames, [np.full(6, 1e-3)]))
-    plain, _ = fit(clone(model), frames, labelled(frames, [None]))
-    zeros, caught = fit(clone(model), frames, labelled(frames, [np.zeros(6)]))
+        fit(clone(model), frames, labeled(frames, [np.full(6, 1e-3)]))
+    plain, _ = fit(clone(model), frames, labeled(frames, [None]))
+    zeros, caught = fit(clone(model), frames, labeled(frames, [np.zeros(6)]))
     texts = [str(w.message) for w in caught if issubclass(w.category, LabelWarning)]
     assert sum("no stress" in text for text in texts) == 1
     y, expected = zeros.predict(frames), plain.predict(frames)
@@ -119,10 +119,10 @@ def test_stress_of_slabs_and_clusters_among_bulk(regressor, crystals, slabs, clu
 def test_slabs_leave_the_stress_of_bulk_as_good_as_it_was(regressor, crystals, slabs):
     rng = np.random.default_rng(2)
     test = [deformed(bulk("Cu", cubic=True), rng) for _ in range(6)]
-    model, truth = model_of(regressor), labelled(test)
+    model, truth = model_of(regressor), labeled(test)
     error = {}
     for name, frames in {"bulk": crystals, "both": crystals + slabs}.items():
-        predicted = fit(clone(model), frames, labelled(frames))[0].predict(test)
+        predicted = fit(clone(model), frames, labeled(frames))[0].predict(test)
         error[name] = np.sqrt(np.mean((predicted.stress - truth.stress) ** 2))
     assert error["both"] < max(1.5 * error["bulk"], 0.1 * np.abs(truth.stress).max())
 
@@ -132,7 +132,7 @@ def test_stress_of_molecules_in_a_cell():
     frames = [molecule("CH3OH", vacuum=4.0) for _ in range(12)]
     for atoms in frames:
         atoms.rattle(0.05, rng=rng)
-    y = labelled(frames)
+    y = labeled(frames)
     for frames_, labels in ((frames, y), (frames, skpot.Targets(y.energy, y.forces))):
         model = make_pipeline(skpot.InverseDistances(), skpot.SymmetricGPR())
         predicted = fit(model, frames_, labels)[0].predict(frames)

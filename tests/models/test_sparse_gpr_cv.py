@@ -89,10 +89,10 @@ def test_learning_curves_are_those_of_fits_to_less(data):
         for n in (1, 2, 3)
     ]
 
-    def errors(learnt, kept=slice(None)):
+    def errors(learned, kept=slice(None)):
         found = {kind: [] for kind in METRICS}
         for k in range(4):
-            train = np.concatenate([folds[(k + j) % 4] for j in range(1, learnt + 1)])
+            train = np.concatenate([folds[(k + j) % 4] for j in range(1, learned + 1)])
             model = like(search, FixedReferences(search.kernel_, **search.best_params_))
             model.given = tuple(a[kept] for a in model.given)
             predicted = model.fit(features[train], y[train]).predict(features[folds[k]])
@@ -194,7 +194,7 @@ def test_leaving_one_structure_out_equals_refits(data, weighted):
     features, y, _ = data
     features, y = features[4:16], y[4:16]
     weight = np.linspace(0.0, 2.0, len(y)) if weighted else np.ones(len(y))
-    y = y.relabelled([None, *y.energy[1:]], [*y.forces[:-1], None], y.stress)
+    y = y.relabeled([None, *y.energy[1:]], [*y.forces[:-1], None], y.stress)
     model = FixedReferences(n_sparse=15, e0={"Si": -3.0}, sigma_energy=0.02)
     model.given = features.values[::3].copy(), features.species[::3].copy()
     model.fit(features, y, weight)

@@ -12,7 +12,7 @@ import skpot
 from skpot import GPR, InverseDistances, SymmetricGPR, Targets
 from skpot.kernels import RBF, Matern, Symmetrized
 from skpot.metrics import forces_rmse
-from skpot.models._permutations import find_permutations, generated_group, to_matrices
+from skpot.processes.permutations import find_permutations, generated_group, to_matrices
 from skpot.testing import check_potential
 
 

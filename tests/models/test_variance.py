@@ -20,7 +20,7 @@ NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
 E0 = {"Si": -2.5, "O": -2.0}
 
 
-def labelled(symbols=("Si", "O"), n=1):
+def labeled(symbols=("Si", "O"), n=1):
     """Return structures with random labels, of which some lack one kind."""
     rng = np.random.default_rng(0)
     X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
@@ -84,7 +84,7 @@ KERNELS = [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))]
 
 @pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
 def test_sparse_equals_dense_algebra(kernel, plain):
-    X, y = labelled()
+    X, y = labeled()
     X, y = X[:4], y[:4]
     gpr = SparseGPR(kernel, n_sparse=6, e0=E0, jitter=1e-12, **NOISE)
     model = make_pipeline(SOAP(**SMALL), gpr).fit(X, y)
@@ -96,7 +96,7 @@ def test_sparse_equals_dense_algebra(kernel, plain):
 
 @pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
 def test_exact_equals_dense_algebra(kernel, plain):
-    X, y = labelled()
+    X, y = labeled()
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0=E0, **NOISE)).fit(X, y)
     e0 = {14: -2.5, 8: -2.0}

@@ -24,11 +24,11 @@ def matern52(w, inverse, factor):
     return decay * (1.0 + s + s * s / 3.0), decay * rate * (1.0 + s) / 3.0, decay * rate**2 / 3.0
 
 
-def expand(x, q, a, v, f, centred):
+def expand(x, q, a, v, f, centered):
     """Return sum_m a_m k(x, q_m) + v_m . dk/dq of one row, and its derivative by x."""
     energy, gradient = 0.0, np.zeros(len(x))
     for m in range(len(q)):
-        if centred:
+        if centered:
             w, by_x, by_q = -0.5 * np.sum((x - q[m]) ** 2), q[m] - x, x - q[m]
         else:
             w, by_x, by_q = np.sum(x * q[m]), q[m], x

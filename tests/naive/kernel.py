@@ -56,7 +56,7 @@ def of_points(kernel):
 
 
 class Structure:
-    """Species, positions, cell and periodicity of one labelled structure; labels may be None."""
+    """Species, positions, cell and periodicity of one labeled structure; labels may be None."""
 
     def __init__(self, numbers, positions, cell, pbc, energy=None, forces=None, stress=None):
         self.numbers = np.asarray(numbers)
@@ -131,7 +131,7 @@ def least_squares_e0(structures, species):
 class SparseGP:
     """The posterior of a sparse Gaussian process with dense matrices.
 
-    Minimises ``(y - K a)^T S^-1 (y - K a) + a^T K_MM a`` over the coefficients a; S is diagonal
+    Minimizes ``(y - K a)^T S^-1 (y - K a) + a^T K_MM a`` over the coefficients a; S is diagonal
     with sigma_energy^2 * n_atoms, sigma_forces^2 and sigma_stress^2.
     """
 

@@ -1,4 +1,4 @@
-"""Neighbour list by trying every image that could be near enough."""
+"""Neighbor list by trying every image that could be near enough."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ def neighbor_list(positions, cell, pbc, cutoff):
     -------
     list of (i, j, shift, vector)
         With ``vector = positions[j] + shift @ cell - positions[i]``, sorted by i, j, shift.
-        An atom is not its own neighbour, but its periodic images are.
+        An atom is not its own neighbor, but its periodic images are.
     """
     positions = np.asarray(positions, float)
     axes = [k for k in range(3) if pbc[k]]

@@ -1,4 +1,4 @@
-"""B-splines of distances, one neighbour at a time."""
+"""B-splines of distances, one neighbor at a time."""
 
 import math
 

@@ -1,6 +1,6 @@
 """SOAP, one sum and one integral at a time.
 
-The density of neighbour species a around centre i, a sum of Gaussians of width sigma or of points,
+The density of neighbor species a around center i, a sum of Gaussians of width sigma or of points,
 is expanded in orthonormal radial functions times real spherical harmonics; the power spectrum
 contracts the expansion with itself over m, the bispectrum twice.
 """
@@ -179,8 +179,8 @@ def coefficients(
     """Expansion coefficients of every atom of one structure, (n_atoms, channels, (l_max + 1)^2).
 
     `species` lists the atomic numbers that get a channel, sorted; joint channels are
-    k = a * n_max + n. `pair_cutoffs` has keys (centre, neighbour), `species_weights` are those of
-    neighbours of an atomic number; sigma is None for points instead of Gaussians.
+    k = a * n_max + n. `pair_cutoffs` has keys (center, neighbor), `species_weights` are those of
+    neighbors of an atomic number; sigma is None for points instead of Gaussians.
     """
     n_lm = (l_max + 1) ** 2
     c = np.zeros((len(numbers), len(species) * n_max, n_lm))
@@ -199,7 +199,7 @@ def coefficients(
         a = species.index(neighbor)
         for n in range(n_max):
             for l in range(l_max + 1):
-                if r == 0 and l > 0:  # a point in the centre has no direction
+                if r == 0 and l > 0:  # a point in the center has no direction
                     continue
                 for m in range(-l, l + 1):
                     lm = l * l + l + m

@@ -1,4 +1,4 @@
-"""Symmetry functions, one neighbour or one pair of neighbours at a time."""
+"""Symmetry functions, one neighbor or one pair of neighbors at a time."""
 
 import math
 
@@ -26,7 +26,7 @@ def symmetry_function(numbers, neighbors, f):
     """One function of one atom.
 
     `neighbors` lists (atomic number, vector) of the atom; `f` is a dict with the kind, the atomic
-    numbers of neighbours (None: all, weighted by atomic number) and the parameters.
+    numbers of neighbors (None: all, weighted by atomic number) and the parameters.
     """
 
     def cut(r):
@@ -67,9 +67,9 @@ def symmetry_functions(numbers, positions, cell, pbc, functions):
     reach = max(f["cutoff"] for f in functions)
     pairs = neighbor_list(positions, cell, pbc, reach)
     out = np.zeros((len(numbers), len(functions)))
-    for i, centre in enumerate(numbers):
+    for i, center in enumerate(numbers):
         neighbors = [(int(numbers[j]), vector) for k, j, _, vector in pairs if k == i]
         for column, f in enumerate(functions):
-            if f.get("centre") in (None, int(centre)):
+            if f.get("center") in (None, int(center)):
                 out[i, column] = symmetry_function(numbers, neighbors, f)
     return out

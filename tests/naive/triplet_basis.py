@@ -14,7 +14,7 @@ def triplet_basis(numbers, positions, cell, pbc, cutoff, r_min, n_splines):
     pairs = neighbor_list(positions, cell, pbc, cutoff)
     n_third = 2 * n_splines + math.ceil(r_min * n_splines / (cutoff - r_min)) + 6
     out = []
-    for i, centre in enumerate(numbers):
+    for i, center in enumerate(numbers):
         near = sorted(
             ((int(numbers[j]), vector) for k, j, _, vector in pairs if k == i), key=lambda t: t[0]
         )
@@ -30,7 +30,7 @@ def triplet_basis(numbers, positions, cell, pbc, cutoff, r_min, n_splines):
                         for n, z in enumerate(third):
                             if x * y * z != 0.0:
                                 lm = tuple(sorted((l, m))) if b == c else (l, m)
-                                key = (int(centre), b, c, *lm, n)
+                                key = (int(center), b, c, *lm, n)
                                 row[key] = row.get(key, 0.0) + x * y * z
         out.append(row)
     return out

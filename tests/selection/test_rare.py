@@ -11,7 +11,7 @@ from skpot import SOAP, CalibratedPotential, SparseGPR, SparseGPRCV, Targets
 from skpot.compose._calibrated import _folds
 from skpot.data.order import canonical_order, environment_keys
 from skpot.exceptions import LabelWarning, NumericalWarning
-from skpot.models._evidence import draw_structures
+from skpot.processes.evidence import draw_structures
 from skpot.selection import select_references
 from skpot.selection._folds import content_splits
 from skpot.selection._rare import structure_kinds
@@ -138,7 +138,7 @@ def test_an_energy_of_a_species_that_no_energy_tells_of_is_finite():
     assert np.isfinite(list(model[-1].e0_.values())).all()
 
 
-def test_lone_atoms_are_learnt_from_in_all_folds(data):
+def test_lone_atoms_are_learned_from_in_all_folds(data):
     features, y, X = data
     for entries in (X, features):
         for cv, groups in ((None, None), (4, None), (3, np.arange(len(X)) % 5)):

@@ -23,8 +23,8 @@ class Scaled:
         forces, virials = self.chain.pull_back(g)
         return self.factors[0] * forces, self.factors[0] * virials
 
-    def jacobian(self, centres):
-        block = self.chain.jacobian(centres)
+    def jacobian(self, centers):
+        block = self.chain.jacobian(centers)
         return block._replace(values=self.factors[1] * block.values)
 
     def push_forward(self, displacements, strains):

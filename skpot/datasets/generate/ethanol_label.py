@@ -1,9 +1,9 @@
 """Label ethanol geometries with PBE/def2-SVP energies and forces by PySCF.
 
-Usage: python ethanol_label.py sampled.xyz labelled.xyz
+Usage: python ethanol_label.py sampled.xyz labeled.xyz
        python ethanol_label.py --check sampled.xyz
 
-Every labelled frame is appended at once; a restart continues after the last one.
+Every labeled frame is appended at once; a restart continues after the last one.
 ``--check`` compares forces with finite differences of the energy instead.
 """
 

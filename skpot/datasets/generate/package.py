@@ -1,7 +1,7 @@
-"""Write the bundled file from the labelled frames and print what it holds.
+"""Write the bundled file from the labeled frames and print what it holds.
 
-Usage: python package.py silicon.xyz.gz labelled/frame_*.xyz
-       python package.py ethanol.xyz.gz labelled.xyz
+Usage: python package.py silicon.xyz.gz labeled/frame_*.xyz
+       python package.py ethanol.xyz.gz labeled.xyz
 """
 
 import collections

@@ -1,9 +1,9 @@
 """Label silicon frames with PBE energies, forces and stress by GPAW (plane waves).
 
-Usage: python silicon_label.py sampled.xyz labelled/ [--reverse]
+Usage: python silicon_label.py sampled.xyz labeled/ [--reverse]
        python silicon_label.py --check sampled.xyz
 
-One file per frame is written to the directory ``labelled``; frames that are there are
+One file per frame is written to the directory ``labeled``; frames that are there are
 not computed again, so a run can be interrupted, continued, or shared between two
 processes (one of them with ``--reverse``). ``--check`` compares forces and stress of
 one rattled frame with finite differences of the energy and with finer settings instead.
@@ -54,7 +54,7 @@ def label(atoms, **settings):
 
 
 def label_atom(atoms):
-    """Return the energy of the spin-polarised isolated atom."""
+    """Return the energy of the spin-polarized isolated atom."""
     atoms = atoms.copy()
     atoms.set_cell(ATOM_BOX)
     atoms.center()

@@ -1,4 +1,4 @@
-"""Build the silicon frames to be labelled: strained, rattled, thermal, liquid-like, ...
+"""Build the silicon frames to be labeled: strained, rattled, thermal, liquid-like, ...
 
 Usage: python silicon_sample.py sampled.xyz
 
@@ -23,7 +23,7 @@ LATTICE = 5.469  # Angstrom, PBE
 SEEDS = {"train": 20250, "test": 90417}
 
 # Numbers of frames (train, test)
-EQUATION_OF_STATE = (12, 0)  # a smooth curve: a test frame would have near train neighbours
+EQUATION_OF_STATE = (12, 0)  # a smooth curve: a test frame would have near train neighbors
 RATTLED = {0.02: (4, 1), 0.05: (6, 2), 0.10: (8, 2), 0.15: (8, 2), 0.20: (6, 2), 0.25: (4, 1)}
 STRAINED = {"shear": (12, 2), "uniaxial": (10, 2)}
 VACANCY = (10, 2)

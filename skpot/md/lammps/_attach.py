@@ -35,8 +35,8 @@ def attach(
 ) -> None:
     """Let a fitted model drive a LAMMPS simulation.
 
-    Sets ``pair_style hybrid/overlay zero ... full``, which makes LAMMPS search neighbours, and a
-    ``fix external`` that evaluates the model at every step. Runs, minimisations, thermostats,
+    Sets ``pair_style hybrid/overlay zero ... full``, which makes LAMMPS search neighbors, and a
+    ``fix external`` that evaluates the model at every step. Runs, minimizations, thermostats,
     barostats, triclinic boxes, Monte Carlo moves and several MPI ranks (``mpirun -n 4 python
     script.py``, with mpi4py) work as with a pair style; energy, virial and both per atom enter
     thermo output and computes such as ``pe/atom`` and ``stress/atom``, where the virial of an atom
@@ -270,7 +270,7 @@ class _External:
             lmp.lib.lammps_fix_external_set_vector(lmp.lmp, self._id, 1, grade)
 
     def _search(self, lmp, n_owned):
-        """Take over the neighbour list that LAMMPS has just made."""
+        """Take over the neighbor list that LAMMPS has just made."""
         if lmp.extract_global("respa_levels"):
             raise EngineError("run_style respa leaves out fix external: use run_style verlet")
         self._domain = Domain(lmp, n_owned)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray
 
-_NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbour say how it is bonded
+_NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbor say how it is bonded
 
 
 class Domain:
-    """Owned atoms and ghosts of one rank, with the pairs of LAMMPS's neighbour list.
+    """Owned atoms and ghosts of one rank, with the pairs of LAMMPS's neighbor list.
 
-    Arrays are views of LAMMPS's own, and stay valid until it searches neighbours again.
+    Arrays are views of LAMMPS's own, and stay valid until it searches neighbors again.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Domain:
         self._vector = np.empty((n_candidates + 1, 3))
 
     def _fetch(self, lmp):
-        """Return copies of LAMMPS's rows of neighbours, with the skin, ordered by atom."""
+        """Return copies of LAMMPS's rows of neighbors, with the skin, ordered by atom."""
         index = lmp.find_pair_neighlist("zero")
         if index < 0:
             raise EngineError(
-                "LAMMPS has no neighbour list of `pair_style zero ... full`, which attach has set: "
+                "LAMMPS has no neighbor list of `pair_style zero ... full`, which attach has set: "
                 f"the style is {lmp.extract_global('pair_style')} now; do not change it"
             )
         element = lmp.lib.lammps_neighlist_element_neighbors
@@ -101,7 +101,7 @@ class Domain:
         found = len(self.pairs(shorter).neighbor)
         if found < expected:
             raise EngineError(
-                f"LAMMPS's neighbour list has {found} of {expected} pairs closer than {cutoff} Å: "
+                f"LAMMPS's neighbor list has {found} of {expected} pairs closer than {cutoff} Å: "
                 "settings such as neigh_modify exclude, neigh_modify include or special_bonds "
                 "with zeros take pairs away; the potential needs all (special_bonds lj/coul 1 1 1)"
             )

@@ -66,18 +66,18 @@ class Library:
         self.description = library.skpot_description().decode()
 
     def evaluate(self, pairs: Pairs, species: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return energies of all centres and dE_i/dr_ij of all pairs.
+        """Return energies of all centers and dE_i/dr_ij of all pairs.
 
         Parameters
         ----------
         pairs : core.pairs.Pairs
-            Neighbours within the cutoff; each row is a centre.
+            Neighbors within the cutoff; each row is a center.
         species : ndarray of int64
-            Index of each atom into `numbers`; the centres come first.
+            Index of each atom into `numbers`; the centers come first.
 
         Returns
         -------
-        energies : ndarray of shape (n_centres,)
+        energies : ndarray of shape (n_centers,)
             In eV.
         gradient : ndarray of shape (n_pairs, 3)
             In eV/Å.
@@ -87,7 +87,7 @@ class Library:
         return energies, gradient
 
     def grade(self, pairs: Pairs, species: IntArray) -> FloatArray:
-        """Return the extrapolation grades of all centres; arguments as for `evaluate`."""
+        """Return the extrapolation grades of all centers; arguments as for `evaluate`."""
         grades = np.zeros(len(pairs.start) - 1)
         self._call(self._library.skpot_grade, pairs, species, grades)
         return grades

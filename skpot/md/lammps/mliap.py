@@ -85,7 +85,7 @@ class UnifiedModel:
         Parameters
         ----------
         data : MLIAPDataPy
-            Pairs within the cutoff, ordered by centre, and species of owned atoms and ghosts.
+            Pairs within the cutoff, ordered by center, and species of owned atoms and ghosts.
         """
         n, n_pairs = data.nlistatoms, data.npairs
         start = np.concatenate([[0], np.cumsum(data.numneighs[:n], dtype=np.int64)])
@@ -95,7 +95,7 @@ class UnifiedModel:
         if n_pairs:  # else the arrays may not exist
             neighbor = np.asarray(data.jatoms, dtype=np.int64)
             vector = np.array(data.rij)
-        if not np.array_equal(listed, np.arange(n)):  # a potential's centres come first
+        if not np.array_equal(listed, np.arange(n)):  # a potential's centers come first
             order = np.concatenate([listed, np.setdiff1d(np.arange(len(species)), listed)])
             place = np.empty_like(order)
             place[order] = np.arange(len(order))

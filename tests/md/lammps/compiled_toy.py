@@ -29,7 +29,7 @@ class Toy(NamedTuple):
 
 
 @jit
-def work_size(n_neighbors, n_centres, model):
+def work_size(n_neighbors, n_centers, model):
     return padded(2 * n_neighbors)
 
 
@@ -65,13 +65,13 @@ def evaluate(lo, hi, pairs, species, model, arena, energies, gradient):
 
 
 @jit
-def grade_size(n_neighbors, n_centres, model):
+def grade_size(n_neighbors, n_centers, model):
     return padded(1000)  # more than the energies take
 
 
 @jit
 def grade(lo, hi, pairs, species, model, arena, grades):
-    """Write 3/2 Å over the distance of the nearest neighbour."""
+    """Write 3/2 Å over the distance of the nearest neighbor."""
     work = floats(1000, arena)
     for i in range(lo, hi):
         work[:] = 0.0
@@ -107,7 +107,7 @@ def source(model, numbers, symbols):
 
 
 def evaluated(pairs, species, model):
-    """Return energies of centres and dE_i/dr_ij."""
+    """Return energies of centers and dE_i/dr_ij."""
     n = len(pairs.start) - 1
     energies, gradient = np.empty(n), np.empty((len(pairs.vector), 3))
     size = work_size(largest(0, n, pairs), n, model)

@@ -12,7 +12,7 @@ from mpi4py import MPI
 import skpot
 from skpot.md.lammps import attach
 
-BAR = 1602176.6208  # bar Å^3 in an eV; LAMMPS's own constant
+BAR = 1602176.6208  # bar Å³ in an eV; LAMMPS's own constant
 
 
 def start(path, species):
@@ -87,7 +87,7 @@ RUNS = {
         "fix halt all halt 2 v_grade > 1.5 error soft",
         "run 200",
     ],
-    "minimise": ["minimize 0 1e-4 300 1000"],
+    "minimize": ["minimize 0 1e-4 300 1000"],
 }
 
 

@@ -97,7 +97,7 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
     return "nothing"
 
 
-ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbours at the cutoff itself
+ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbors at the cutoff itself
 
 BONDED = [
     METAL,

@@ -82,7 +82,7 @@ def random_model():
 
 # Structure, species in the order of LAMMPS's types, model, runs.
 SYSTEMS = {
-    "silicon": (silicon, ["Si"], "silicon", ["static", "nve", "npt", "minimise", "halt"]),
+    "silicon": (silicon, ["Si"], "silicon", ["static", "nve", "npt", "minimize", "halt"]),
     "sheared": (sheared, ["Si"], "silicon", ["static", "nve", "shear"]),
     "corner": (corner, ["Si"], "silicon", ["static"]),
     "ethanol": (ethanol, ["O", "C", "H"], "random", ["static", "nve"]),
@@ -194,8 +194,8 @@ def test_barostats_act_on_the_virial(results, n_ranks):
         assert abs(np.linalg.det(found["cell"]) / before - 1.0) > 1e-3
 
 
-def test_minimisation_finds_a_minimum(results):
-    assert np.abs(results(1)["silicon", "minimise"]["forces"]).max() < 1e-3
+def test_minimization_finds_a_minimum(results):
+    assert np.abs(results(1)["silicon", "minimize"]["forces"]).max() < 1e-3
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -216,8 +216,8 @@ def refusals(request):
         ("types", "each of the 1 atom types, got \\['Si', 'O'\\]"),
         ("unknown", "species Au did not occur in fit; this model knows H, C, O, Si"),
         ("not_an_element", "silicon"),
-        ("changed", "no neighbour list of `pair_style zero"),
-        ("excluded", "step 0: .*neighbour list has 0 of \\d+ pairs closer than 4.0 Å"),
+        ("changed", "no neighbor list of `pair_style zero"),
+        ("excluded", "step 0: .*neighbor list has 0 of \\d+ pairs closer than 4.0 Å"),
         ("meeting", "step 0: .*two atoms meet"),
         ("mliap", "built without PYTHON, as that of PyPI is"),
         ("failing", "step 3: the run ended at step 3: ZeroDivisionError: no more$"),

@@ -11,7 +11,7 @@ from tests.md.lammps.toy import Toy
 
 
 class Data:
-    """Owned atoms and ghosts of one rank, as LAMMPS would hold them; ghosts have no neighbours."""
+    """Owned atoms and ghosts of one rank, as LAMMPS would hold them; ghosts have no neighbors."""
 
     eflag = vflag = 1
 

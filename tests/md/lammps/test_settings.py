@@ -18,7 +18,7 @@ RIGHT = {
                "molecules", "swap", "widom", "gcmc", "evaporate", "respa"],
 }  # fmt: skip
 RIGHT["attach"] = RIGHT["plugin"][:-1]
-LOST = "neighbour list has .* pairs closer .* neigh_modify exclude"
+LOST = "neighbor list has .* pairs closer .* neigh_modify exclude"
 REFUSED = {
     "plugin": {
         "type": "neigh_modify exclude type 1 2 takes some away",

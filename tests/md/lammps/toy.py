@@ -9,12 +9,12 @@ class Toy:
 
     def evaluate_pairs(self, pairs, species):
         n = len(pairs.start) - 1
-        centre = np.repeat(np.arange(n), np.diff(pairs.start))
+        center = np.repeat(np.arange(n), np.diff(pairs.start))
         r = np.linalg.norm(pairs.vector, axis=1)
-        weight = 1.0 + 0.3 * species[pairs.neighbor] + 0.1 * species[centre]
+        weight = 1.0 + 0.3 * species[pairs.neighbor] + 0.1 * species[center]
         inside = self.cutoff - r
-        density = np.bincount(centre, weight * inside**3, n) + 1e-3
-        repulsion = np.bincount(centre, 0.05 * weight * inside**4, n)
-        slope = -3.0 * weight * inside**2 * (-0.5 / np.sqrt(density))[centre]
+        density = np.bincount(center, weight * inside**3, n) + 1e-3
+        repulsion = np.bincount(center, 0.05 * weight * inside**4, n)
+        slope = -3.0 * weight * inside**2 * (-0.5 / np.sqrt(density))[center]
         slope -= 0.2 * weight * inside**3
         return repulsion - np.sqrt(density), slope[:, None] * pairs.vector / r[:, None]

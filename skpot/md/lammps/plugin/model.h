@@ -24,13 +24,13 @@ class Model {
   std::string all_symbols() const;
 
   // Null unless a library is open.
-  int64_t (*work_size)(int64_t n_neighbors, int64_t n_centres) = nullptr;
-  int64_t (*evaluate)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+  int64_t (*work_size)(int64_t n_neighbors, int64_t n_centers) = nullptr;
+  int64_t (*evaluate)(int64_t lo, int64_t hi, int64_t n_centers, int64_t n_atoms,
                       const int64_t *start, const int64_t *neighbor, const double *vector,
                       const int64_t *species, double *energies, double *gradient, double *work,
                       int64_t n_work) = nullptr;
   // Null if the model has no extrapolation grades.
-  int64_t (*grade)(int64_t lo, int64_t hi, int64_t n_centres, int64_t n_atoms,
+  int64_t (*grade)(int64_t lo, int64_t hi, int64_t n_centers, int64_t n_atoms,
                    const int64_t *start, const int64_t *neighbor, const double *vector,
                    const int64_t *species, double *grades, double *work,
                    int64_t n_work) = nullptr;

@@ -99,11 +99,11 @@ void PairSkpot::init_style()
                "'units {}'", update->unit_style);
   if (!force->newton_pair)
     error->all(FLERR, "pair_style skpot gives forces to ghost atoms: write 'newton on'");
-  // Bonded neighbours with a factor of 0 are not in the list, and the model wants all.
+  // Bonded neighbors with a factor of 0 are not in the list, and the model wants all.
   if (atom->molecular != Atom::ATOMIC)
     for (int k = 1; k <= 3; k++)
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-        error->all(FLERR, "pair_style skpot needs bonded neighbours too: write 'special_bonds "
+        error->all(FLERR, "pair_style skpot needs bonded neighbors too: write 'special_bonds "
                    "lj/coul 1.0 1.0 1.0'");
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
@@ -183,7 +183,7 @@ template <class Condition> bool PairSkpot::any_atom(Condition condition) const
   return false;
 }
 
-// Writes the rows of n centres, from the list's entry `first` on: neighbours within the cutoff.
+// Writes the rows of n centers, from the list's entry `first` on: neighbors within the cutoff.
 void PairSkpot::gather(int first, int n)
 {
   double **x = atom->x;
@@ -231,8 +231,8 @@ void PairSkpot::evaluate(int n)
   if (status) error->one(FLERR, "pair_style skpot: the model failed with status {}", status);
 }
 
-// Adds what n centres contribute to energy, forces and virial. A pair's virial is shared by both
-// atoms; its shear is made symmetric, which it is only in the sum over a centre's pairs.
+// Adds what n centers contribute to energy, forces and virial. A pair's virial is shared by both
+// atoms; its shear is made symmetric, which it is only in the sum over a center's pairs.
 void PairSkpot::scatter(int first, int n)
 {
   double **f = atom->f;

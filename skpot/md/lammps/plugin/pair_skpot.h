@@ -35,8 +35,8 @@ class PairSkpot : public LAMMPS_NS::Pair {
   int grade_flag = 0;
   std::vector<double> grades;
 
-  // One block of centres: its rows of neighbours, and what the model makes of them. The buffers
-  // grow to what the largest block needs and are used again in every step. Centres have the first
+  // One block of centers: its rows of neighbors, and what the model makes of them. The buffers
+  // grow to what the largest block needs and are used again in every step. Centers have the first
   // indices of `species`, atoms of LAMMPS (owned, then ghosts) those from BLOCK on.
   static constexpr int BLOCK = 128;
   static constexpr int64_t NONE = -1;

@@ -16,7 +16,7 @@ class Expansion(NamedTuple):
 
     .. math:: \epsilon(x) = \sum_m (\alpha_m + v_m \cdot \partial_{q_m}) k(x, q_m)
 
-    where the sum goes over the references of the species of the centre.
+    where the sum goes over the references of the species of the center.
     """
 
     kernel: Covariance  # k, with its blocks found

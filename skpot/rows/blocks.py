@@ -9,16 +9,16 @@ import numpy as np
 from ..data import Targets
 from ..data.order import canonical_order
 from ..solvers import tile_threads
-from ._finite import refuse_rows
-from ._noise import labelled_atoms
-from ._progress import progress
+from .finite import refuse_rows
+from .noise import labeled_atoms
+from .progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
     from skpot.data import AtomicFeatures
-    from skpot.models.contracts import TrainingColumns
+    from skpot.rows.contracts import TrainingColumns
     from skpot.typing import FloatArray, IntArray
 
 
@@ -31,7 +31,7 @@ def blocks(
     nothing is copied but the block at hand.
     """
     order = canonical_order(features.info.keys, labels)
-    # Force rows are made for all atoms of a block, labelled or not.
+    # Force rows are made for all atoms of a block, labeled or not.
     derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
     rows = 1 + (3 * features.n_atoms + 6) * bool(derivative)
     limit = max_bytes / (8.0 * n_columns)
@@ -90,11 +90,11 @@ def training_rows(
     rows = np.zeros((3 * len(features.numbers), m + 1))
     strain_rows = np.zeros((6 * n, m + 1))
     references.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
-    atoms, labelled = labelled_atoms(labels, n_atoms)
+    atoms, labeled = labeled_atoms(labels, n_atoms)
     rows = rows.reshape(-1, 3, m + 1)
     rows = rows if len(atoms) == len(rows) else rows[atoms]
-    rows[:, :, m] = labels.forces_flat[labelled]
-    rows /= labels.sigma_forces_flat[labelled, None, None]
+    rows[:, :, m] = labels.forces_flat[labeled]
+    rows /= labels.sigma_forces_flat[labeled, None, None]
     yield "forces", rows.reshape(-1, m + 1)
 
     stress = labels.has_stress

@@ -8,14 +8,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import Targets, rows_of
-from ._noise import labelled_atoms, noise_of_rows
-from ._rows import whitened_blocks
+from ..rows.blocks import whitened_blocks
+from ..rows.noise import labeled_atoms, noise_of_rows
 
 if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data import AtomicFeatures
-    from skpot.models._references import References
+    from skpot.processes.references import References
     from skpot.typing import FloatArray
 
 
@@ -48,7 +48,7 @@ def leave_out(
     forces : list of ndarray of shape (n_atoms, 3)
         In eV/Å.
     stress : ndarray of shape (n_structures, 6)
-        In eV/Å^3.
+        In eV/Å³.
     """
     m = len(posterior)
     energy, stress = np.full(len(features), np.nan), np.full((len(features), 6), np.nan)
@@ -60,7 +60,7 @@ def leave_out(
     ):
         rows = np.concatenate([block for _, block in kinds])
         inside, n_atoms = labels[part], features.n_atoms[part]
-        atoms, _ = labelled_atoms(inside, n_atoms)
+        atoms, _ = labeled_atoms(inside, n_atoms)
         atoms = rows_of(part, features.atom_offsets)[0][atoms]
         has_energy, has_stress = part[inside.has_energy], part[inside.has_stress]
         owner = [has_energy, np.repeat(structure_of[atoms], 3)]
@@ -82,11 +82,11 @@ def less(y: Any, energy: FloatArray, forces: list[FloatArray], stress: FloatArra
     if given is not None:
         pairs = zip(given, forces, strict=True)
         given = [None if known is None else known - error for known, error in pairs]
-    return y.relabelled(np.where(y.has_energy, y.energy - energy, None), given, stress)
+    return y.relabeled(np.where(y.has_energy, y.energy - energy, None), given, stress)
 
 
 def _without_own(posterior, rows, error, owner):
-    """Return errors of rows (n, m) if those of the same owner had not been learnt from."""
+    """Return errors of rows (n, m) if those of the same owner had not been learned from."""
     basis = solve_triangular(posterior, rows.T, trans="T")
     order = np.argsort(owner, kind="stable")
     ends = np.flatnonzero(np.diff(owner[order])) + 1

@@ -45,16 +45,16 @@ def refuse_rows(kind: str, rows: FloatArray, labels: Targets, members: IntArray)
     """
     if np.isfinite(rows).all():
         return
-    labelled = ~np.isnan(labels.forces_flat).all(axis=1)
+    labeled = ~np.isnan(labels.forces_flat).all(axis=1)
     owner = {
         "energy": np.flatnonzero(labels.has_energy),
-        "forces": np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))[labelled],
+        "forces": np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))[labeled],
         "stress": np.flatnonzero(labels.has_stress),
     }[kind]
     owner = np.repeat(owner, len(rows) // len(owner))
     first = members[owner[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]]
     raise NumericalError(
-        f"the {kind} of structure {first} cannot be learnt from: what the model would be of it, or "
-        "the label over its noise, is not finite. Its features or their derivatives, the label, "
+        f"the {kind} of structure {first} cannot be learned from: what the model would be of it, "
+        "or the label over its noise, is not finite. Its features or their derivatives, the label, "
         "or parameters of the kernel are too large or too small."
     )

@@ -1,4 +1,4 @@
-"""Any descriptor, one centre at a time, in compiled code that allocates nothing.
+"""Any descriptor, one center at a time, in compiled code that allocates nothing.
 
 Which descriptor is meant is decided by the type of its tables, at compilation. `pairs` may hold
 more than a descriptor's own cutoff: what is beyond adds nothing.
@@ -33,19 +33,19 @@ def scratch_size(tables, n_neighbors):
 
 @_of_each("scratch")
 def scratch(tables, n_neighbors, arena):
-    """Cut scratch for centres of up to `n_neighbors` pairs."""
+    """Cut scratch for centers of up to `n_neighbors` pairs."""
 
 
 @_of_each("kept_size")
 def kept_size(tables):
-    """Return how many numbers a centre keeps between its values and its pull-back."""
+    """Return how many numbers a center keeps between its values and its pull-back."""
 
 
-@_of_each("centre_values")
-def centre_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of centre i to row (n_features,), what is to be kept to `kept`."""
+@_of_each("center_values")
+def center_values(tables, i, pairs, species, scratch, kept, row):
+    """Write the features of center i to row (n_features,), what is to be kept to `kept`."""
 
 
-@_of_each("centre_pull_back")
-def centre_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of centre i, given g = dE_i/d(its features) and `kept`."""
+@_of_each("center_pull_back")
+def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(its features) and `kept`."""

@@ -1,4 +1,4 @@
-"""Errors of models that learnt from less: what more structures or references would buy."""
+"""Errors of models that learned from less: what more structures or references would buy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import qr
 
 if TYPE_CHECKING:
-    from skpot.models._fold_factors import FoldFactors
-    from skpot.models._references import References
+    from skpot.processes.references import References
+    from skpot.rows.folds import FoldFactors
     from skpot.typing import FloatArray
 
 _POINTS = 4  # most numbers of folds
@@ -28,7 +28,7 @@ def learning_curves(
     Both follow from the factors of the folds. Models of fewer structures leave folds out. Models
     of fewer references are those whose coefficients of the others vanish: with the factor
     :math:`K_{MM} = L L^T` and whitened coefficients x, these are :math:`x = B u`, where
-    :math:`L_S^T = B R` is the QR factorisation of the kept rows of L, and their prior
+    :math:`L_S^T = B R` is the QR factorization of the kept rows of L, and their prior
     :math:`|u|^2 = |x|^2` is that of the smaller model itself.
 
     Parameters
@@ -53,9 +53,9 @@ def learning_curves(
     n, sizes = len(sizes), np.asarray(sizes, dtype=float)
     numbers, errors = [], []
     for count in np.unique(np.geomspace(1, n - 1, _POINTS).round().astype(int)):
-        learnt = [(np.arange(k + 1, k + 1 + count) % n).tolist() for k in range(n)]
-        numbers.append(np.mean([sizes[some].sum() for some in learnt]))
-        scores = [factors.take([*some, k]).scores(count, [sigma]) for k, some in enumerate(learnt)]
+        learned = [(np.arange(k + 1, k + 1 + count) % n).tolist() for k in range(n)]
+        numbers.append(np.mean([sizes[some].sum() for some in learned]))
+        scores = [factors.take([*some, k]).scores(count, [sigma]) for k, some in enumerate(learned)]
         errors.append(_means(scores))
     curves = {"structures": _curve(numbers, errors)}
     whole, numbers, errors = errors[-1], [], []

@@ -273,7 +273,7 @@ class References:
         for s, slope in slopes.items():
             for motion in motions:
                 add_rows(
-                    motion.sign * slope, s.centred, motion.start, motion.triple,
+                    motion.sign * slope, s.centered, motion.start, motion.triple,
                     s.products(motion.rows, q), motion.along[s], motion.out[:, tile],
                 )  # fmt: skip
 
@@ -293,8 +293,8 @@ class References:
     def _along(self, x, rows, start):
         out = {}
         for s in self.kernel.similarities:
-            out[s] = np.empty(len(rows) if s.centred else 0)  # otherwise not read
-            if s.centred:
+            out[s] = np.empty(len(rows) if s.centered else 0)  # otherwise not read
+            if s.centered:
                 own, moved = s.against(x), s.take(rows)
                 for c, (lo, hi) in enumerate(zip(3 * start[:-1], 3 * start[1:], strict=True)):
                     out[s][lo:hi] = moved[lo:hi] @ own[c]
@@ -319,12 +319,12 @@ def warn_of_missing(species: IntArray, reference_species: IntArray) -> None:
 
 
 class Motion(NamedTuple):
-    """Motions of some centres, three by three, and the rows that derivatives along them go to."""
+    """Motions of some centers, three by three, and the rows that derivatives along them go to."""
 
     sign: float
-    rows: np.ndarray  # (3 * n_triples, n_features) how the centres' features change
-    along: dict  # products of rows with the centres' own features, by similarity
-    start: np.ndarray  # (n_centres + 1,) triples of each centre
+    rows: np.ndarray  # (3 * n_triples, n_features) how the centers' features change
+    along: dict  # products of rows with the centers' own features, by similarity
+    start: np.ndarray  # (n_centers + 1,) triples of each center
     triple: np.ndarray  # (n_triples,) where each goes, in threes
     out: np.ndarray  # (n_out, n_columns)
 
@@ -335,6 +335,6 @@ def _gradient(slopes, x, q, alpha):
     for s, slope in slopes.items():
         part, weights = s.take(gradient), slope * alpha
         part += weights @ s.against(s.turned(q))
-        if s.centred:
+        if s.centered:
             part -= weights.sum(axis=1)[:, None] * s.against(x)
     return gradient

@@ -1,4 +1,4 @@
-"""Descriptors one centre at a time against the same of a range; what the compiled code calls."""
+"""Descriptors one center at a time against the same of a range; what the compiled code calls."""
 
 import re
 
@@ -8,7 +8,7 @@ from ase import Atoms
 from numba import njit, typeof
 
 from skpot import SOAP, ZBL, PairBasis, SymmetryFunctions, TripletBasis
-from skpot.core import centres
+from skpot.core import centers
 from skpot.core._arena import arena
 from skpot.core.pairs import scatter
 from skpot.data import as_batch
@@ -26,12 +26,12 @@ DESCRIPTORS = {
 
 @njit  # not cached: the cache would not notice changes of what is tested
 def run(tables, pairs, species, size, own, kept, values, g, gradient):
-    """Do all centres, first all values."""
-    scratch = centres.scratch(tables, size, own)
+    """Do all centers, first all values."""
+    scratch = centers.scratch(tables, size, own)
     for i in range(len(values)):
-        centres.centre_values(tables, i, pairs, species, scratch, kept[i], values[i])
+        centers.center_values(tables, i, pairs, species, scratch, kept[i], values[i])
     for i in range(len(values)):
-        centres.centre_pull_back(tables, i, pairs, species, scratch, kept[i], g[i], gradient)
+        centers.center_pull_back(tables, i, pairs, species, scratch, kept[i], g[i], gradient)
 
 
 class Case:
@@ -51,10 +51,10 @@ class Case:
     def run(self, graph, gradient):
         """Return the values; add to `gradient`."""
         size = int(np.diff(graph.pairs.start).max())
-        own = arena(centres.function_of(self.module, "scratch_size")(self.tables, size) + 8)
+        own = arena(centers.function_of(self.module, "scratch_size")(self.tables, size) + 8)
         own.buffer[:] = np.nan  # nothing may be taken for granted
         kept = np.full(
-            (len(self.g), centres.function_of(self.module, "kept_size")(self.tables)), np.nan
+            (len(self.g), centers.function_of(self.module, "kept_size")(self.tables)), np.nan
         )
         values = np.full(self.g.shape, np.nan)
         args = self.chain.species, size, own, kept, values, self.g, gradient
@@ -69,7 +69,7 @@ def case(request):
     return Case(DESCRIPTORS[request.param])
 
 
-def test_centres_agree_with_ranges_and_add_to_the_gradient(case):
+def test_centers_agree_with_ranges_and_add_to_the_gradient(case):
     pairs = case.graph.pairs
     expected = np.full((len(pairs.neighbor), 3), np.nan)
     args = 0, len(case.g), pairs, case.chain.species, case.tables
@@ -103,11 +103,11 @@ def test_pairs_beyond_the_cutoff_add_nothing(case):
         np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-12 * (1.0 + abs(one).max()))
 
 
-def test_an_atom_alone_takes_scratch_for_no_neighbour(case):
+def test_an_atom_alone_takes_scratch_for_no_neighbor(case):
     one = as_batch([Atoms("C", pbc=False)]).neighbors(2.0)
     assert len(one.pairs.neighbor) == 0
-    own = arena(centres.function_of(case.module, "scratch_size")(case.tables, 0))
-    kept = np.empty((1, centres.function_of(case.module, "kept_size")(case.tables)))
+    own = arena(centers.function_of(case.module, "scratch_size")(case.tables, 0))
+    kept = np.empty((1, centers.function_of(case.module, "kept_size")(case.tables)))
     values, gradient = np.full((1, case.g.shape[1]), np.nan), np.empty((0, 3))
     run(case.tables, one.pairs, np.array([1]), 0, own, kept, values, case.g[:1], gradient)
     assert own.used[0] == len(own.buffer)

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import chunks
-from ._functionals import label_batches, label_covariance
-from ._references import References, one_by_one
+from .functionals import label_batches, label_covariance
+from .references import References, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance
-    from skpot.models._functionals import Functionals
-    from skpot.models._linear_terms import LinearTerms
+    from skpot.processes.functionals import Functionals
+    from skpot.processes.linear_terms import LinearTerms
     from skpot.typing import FloatArray
 
 _BYTES = 32e6  # of Jacobians, or of covariances with labels, that are held at a time
@@ -272,18 +272,18 @@ class _Motions:
         order = np.argsort(block.atom, kind="stable")
         self.atoms, begin = np.unique(block.atom[order], return_index=True)
         self._entries = dict(zip(self.atoms.tolist(), np.split(order, begin[1:]), strict=True))
-        self._centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
+        self._center = np.repeat(np.arange(len(rows)), np.diff(block.start))
         self._block = block
         self._structure = np.searchsorted(features.offsets, rows, side="right") - 1
 
     def of(self, atoms: Any) -> tuple[Any, ...]:
         """Return the batch of the forces on some atoms, three labels each."""
         entries = [self._entries[int(a)] for a in atoms]
-        centres, where = np.unique(self._centre[np.concatenate(entries)], return_inverse=True)
+        centers, where = np.unique(self._center[np.concatenate(entries)], return_inverse=True)
         label = np.repeat(np.arange(len(atoms)), list(map(len, entries)))
-        vectors = np.zeros((len(atoms), 3, len(centres), self.x.shape[1]))
+        vectors = np.zeros((len(atoms), 3, len(centers), self.x.shape[1]))
         vectors[label, :, where] = -self._block.values[np.concatenate(entries)]
-        return self._batch(centres, vectors.reshape(-1, *vectors.shape[2:]))
+        return self._batch(centers, vectors.reshape(-1, *vectors.shape[2:]))
 
     def of_atoms(self, n: int) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Yield atoms, n at a time, and the batch of their forces."""
@@ -293,12 +293,12 @@ class _Motions:
     def of_strain(self) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Yield structures and the batch of their virials, six labels."""
         for s in np.unique(self._structure):
-            centres = np.flatnonzero(self._structure == s)
-            yield int(s), self._batch(centres, -self._block.strain[centres].swapaxes(0, 1))
+            centers = np.flatnonzero(self._structure == s)
+            yield int(s), self._batch(centers, -self._block.strain[centers].swapaxes(0, 1))
 
-    def _batch(self, centres, vectors):
+    def _batch(self, centers, vectors):
         scalars = np.zeros(vectors.shape[:2])
-        return None, self.x[centres], self.species[centres], scalars, vectors
+        return None, self.x[centers], self.species[centers], scalars, vectors
 
 
 def _energies_of(features, rows):

@@ -1,4 +1,4 @@
-"""What estimators ask of the posterior they predict deviations with, and of training columns."""
+"""What training rows are made of."""
 
 from __future__ import annotations
 
@@ -9,24 +9,7 @@ if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
     from skpot.typing import FloatArray
 
-__all__ = ["PosteriorProcess", "TrainingColumns"]
-
-
-@runtime_checkable
-class PosteriorProcess(Protocol):
-    """What is known of energies after a fit: their variances, in units of eV and Å."""
-
-    def energies(self, features: AtomicFeatures) -> FloatArray:
-        """Return the variance of total energies, shape (n_structures,)."""
-        ...
-
-    def environments(self, features: AtomicFeatures) -> FloatArray:
-        """Return the variance of each environment's energy, shape (n_environments,)."""
-        ...
-
-    def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
-        """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
-        ...
+__all__ = ["TrainingColumns"]
 
 
 @runtime_checkable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import chunks
+from ..rows.memory import ROW_LIMIT
+from ..rows.noise import LABELS, labeled_atoms, noise_of_rows
 from ..solvers import refuse_not_finite
-from ._memory import ROW_LIMIT
-from ._noise import LABELS, labelled_atoms, noise_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from skpot.data import AtomicFeatures, Targets
     from skpot.kernels.contracts import Covariance
-    from skpot.models._references import References
+    from skpot.processes.references import References
     from skpot.typing import FloatArray, IntArray
 
 
@@ -41,7 +41,7 @@ class Functionals:
     def __init__(self, features: AtomicFeatures, labels: Targets) -> None:
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
-        self.atoms, _ = labelled_atoms(labels, features.n_atoms)
+        self.atoms, _ = labeled_atoms(labels, features.n_atoms)
         self.stress = np.flatnonzero(labels.has_stress)  # structures
         self.volumes = features.volumes[self.stress]
         self.scale = 1.0 / noise_of_rows(labels, features.n_atoms)
@@ -251,11 +251,11 @@ def _batch(functionals, features, lo, hi):
     if not functionals.derivatives:
         return index, features.values[rows], features.species[rows], scalars, vectors
     block = features.jacobian(rows)
-    centre = np.repeat(np.arange(len(rows)), np.diff(block.start))
+    center = np.repeat(np.arange(len(rows)), np.diff(block.start))
     label = _lookup(functionals.atoms, functionals.n_atoms, forces.start, 3)[block.atom]
     known = label >= 0
     for axis in range(3):
-        vectors[position[label[known] + axis], centre[known]] = -block.values[known, axis]
+        vectors[position[label[known] + axis], center[known]] = -block.values[known, axis]
     label = _lookup(functionals.stress, functionals.n_structures, stress.start, 6)[structure]
     known = np.flatnonzero(label >= 0)
     volumes = features.volumes[structure[known], None]
@@ -287,7 +287,7 @@ def label_covariance(
         p[s] = s.products(v, q)
         turned = s.turned(w)
         r[s] = np.swapaxes(s.take(turned) @ s.against(x).T, 1, 2)
-        if s.centred:
+        if s.centered:
             p[s] -= np.einsum("lid,id->li", s.take(v), s.against(x))[:, :, None]
             r[s] -= np.einsum("lmd,md->lm", s.take(turned), s.against(s.turned(q)))[:, None]
         out += np.einsum("lim,im->lm", p[s], slope) @ b.T

@@ -8,18 +8,18 @@ import numpy as np
 
 from ..data import JacobianBlock, StoredJacobian
 from ..data.order import environment_keys
+from ..rows.blocks import whitened_blocks
+from ..rows.progress import progress
 from ..selection import select_references, structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
-from ._gradient_references import leading_directions, references_with
-from ._label_columns import label_columns, label_variances
-from ._progress import progress
-from ._rows import whitened_blocks
+from .gradient_references import leading_directions, references_with
+from .label_columns import label_columns, label_variances
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures, Targets
     from skpot.kernels.contracts import Kernel
-    from skpot.models._functionals import Functionals
-    from skpot.models._references import References
+    from skpot.processes.functionals import Functionals
+    from skpot.processes.references import References
     from skpot.typing import FloatArray
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
@@ -110,7 +110,8 @@ def leverages(inverse: LowRankInverse, rest: FloatArray) -> FloatArray:
     r"""Return about how much of each label's prediction the label itself makes.
 
     The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
-    i the columns leave the variance :math:`d_i`; with it independent of all others and learnt last,
+    i the columns leave the variance :math:`d_i`; with it independent of all others and learned
+    last,
 
     .. math:: h_i = 1 - \frac{1 - h^F_i}{1 + d_i}
 

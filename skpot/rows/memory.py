@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..exceptions import InputError
-from ._free_memory import available_memory
+from .free_memory import available_memory
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures, Targets

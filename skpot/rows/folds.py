@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from ..solvers import TriangularFactor
-from ._label_factors import FitFactor, empty_factor
-from ._noise import LABELS
+from .factors import FitFactor, empty_factor
+from .noise import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +81,12 @@ class FoldFactors:
 
     The rows :math:`A_{tj}` of label kind t in fold j, at unit noise and with targets in the last
     column, enter through :math:`T_{tj} = [R\; z]` with :math:`T^T T = A^T A` alone. For noise
-    :math:`\sigma_t` the coefficients without fold k minimise
+    :math:`\sigma_t` the coefficients without fold k minimize
 
     .. math:: |x|^2 + \sum_t \sigma_t^{-2} \sum_{j \ne k} |z_{tj} - R_{tj} x|^2
 
     and their error on fold k is :math:`|z_{tk} - R_{tk} x|` exactly. Merging the factors for every
-    setting would cost a QR factorisation of all of them. Instead a Cholesky factor of the normal
+    setting would cost a QR factorization of all of them. Instead a Cholesky factor of the normal
     matrix, a sum of Gram matrices, gives steps towards the minimum from gradients that are taken
     with the triangles (corrected seminormal equations: Å. Björck, Linear Algebra Appl. 88-89,
     31 (1987)). They end when residuals stand still; where they do not, factors are merged.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from ..solvers import TriangularFactor
-from ._noise import LABELS
+from .noise import LABELS
 
 if TYPE_CHECKING:
     from skpot.data import Targets

@@ -11,7 +11,7 @@ from .._sklearn import InstanceWith
 from ..data import AtomicFeatures
 from ..data.origin import learn_origin, refuse_other_origin
 from ..exceptions import InputError, InputTypeError
-from ._finite import refuse_features
+from .finite import refuse_features
 
 if TYPE_CHECKING:
     from typing import Any

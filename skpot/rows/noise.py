@@ -10,7 +10,7 @@ import numpy as np
 from .._sklearn import Interval
 from ..data import summarize
 from ..exceptions import LabelError
-from ._finite import LARGEST
+from .finite import LARGEST
 
 if TYPE_CHECKING:
     from skpot.data import Targets
@@ -38,7 +38,7 @@ def with_noise(
     weight : ndarray of shape (n_structures,)
         Multiplies the inverse variance of all labels of a structure.
     sigma_energy, sigma_forces, sigma_stress : float or dict of str to float
-        Noise of the others, in eV per atom, eV/Å, eV/Å^3; by group, "default" for groups that are
+        Noise of the others, in eV per atom, eV/Å, eV/Å³; by group, "default" for groups that are
         not named.
 
     Returns
@@ -92,7 +92,7 @@ def _own(given, level):
     return level if given is None else np.where(np.isnan(given), level, given)
 
 
-def _levels(name, sigma, labels, labelled):
+def _levels(name, sigma, labels, labeled):
     """Return the noise level of each structure's group, shape (n_structures,)."""
     if not isinstance(sigma, dict):
         return np.full(len(labels), float(sigma))
@@ -110,7 +110,7 @@ def _levels(name, sigma, labels, labelled):
             )
         return np.full(len(labels), other)
     found = np.array([levels.get(str(group), other) for group in labels.groups])
-    without = np.isnan(found) & labelled
+    without = np.isnan(found) & labeled
     if without.any():
         raise LabelError(
             f"{name} has no level for the groups {sorted(set(labels.groups[without].tolist()))}; "
@@ -119,7 +119,7 @@ def _levels(name, sigma, labels, labelled):
     return found
 
 
-def labelled_atoms(labels: Targets, n_atoms: IntArray) -> tuple[IntArray, IntArray]:
+def labeled_atoms(labels: Targets, n_atoms: IntArray) -> tuple[IntArray, IntArray]:
     """Return which atoms have force labels, and which rows of `forces_flat` these are."""
     rows = np.flatnonzero(~np.isnan(labels.forces_flat).all(axis=1))
     return np.flatnonzero(np.repeat(labels.has_forces, n_atoms))[rows], rows
@@ -135,7 +135,7 @@ def noise_of_rows(labels: Targets, n_atoms: IntArray) -> FloatArray:
     n_atoms : ndarray of int of shape (n_structures,)
         Of the structures.
     """
-    _, rows = labelled_atoms(labels, n_atoms)
+    _, rows = labeled_atoms(labels, n_atoms)
     energy = labels.sigma_energy * np.sqrt(n_atoms)
     return np.concatenate(
         [
@@ -148,7 +148,7 @@ def noise_of_rows(labels: Targets, n_atoms: IntArray) -> FloatArray:
 
 def weights_of_rows(labels: Targets, weight: FloatArray, n_atoms: IntArray) -> FloatArray:
     """Return the weight (n_structures,) of each label's structure, in the order of noise."""
-    atoms, _ = labelled_atoms(labels, n_atoms)
+    atoms, _ = labeled_atoms(labels, n_atoms)
     per_atom = np.repeat(weight, n_atoms)[atoms]
     stress = np.repeat(weight[labels.has_stress], 6)
     return np.concatenate([weight[labels.has_energy], np.repeat(per_atom, 3), stress])

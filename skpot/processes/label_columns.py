@@ -21,14 +21,14 @@ import numpy as np
 
 from ..data import chunks
 from ..solvers import tile_threads
-from ._variance import prior_derivative_variance, prior_variance
+from .variance import prior_derivative_variance, prior_variance
 
 if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance, Kernel
-    from skpot.models._functionals import Functionals
+    from skpot.processes.functionals import Functionals
     from skpot.typing import FloatArray, IntArray
 
 _ROWS = 256  # environments that are treated together, unless one structure has more
@@ -203,7 +203,7 @@ class _Tile:
             left, right = left.reshape(len(x), -1), functions.sides[s]
             for label, lo, hi in zip(labels, 2 * first, 2 * ends, strict=True):
                 s.take(gradient[label])[...] += left[:, lo:hi] @ right[lo:hi]
-            if s.centred:
+            if s.centered:
                 pulls[s] = np.zeros((len(x), len(gradient)))
                 pulls[s][:, labels] = np.add.reduceat(weights, first, axis=1)
         for k, i in enumerate(members):
@@ -226,7 +226,7 @@ class _Tile:
 def _moves(s, x, functions):
     """Return how a similarity with x changes along the vectors, shape (n, n_pairs)."""
     moves = s.products(x, functions.vectors)
-    if s.centred:
+    if s.centered:
         along, q = functions.sides[s][1::2], s.take(s.turned(functions.x))
         moves -= np.einsum("pi,pi->p", along, q[functions.environment])
     return moves

@@ -26,7 +26,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..core.similarity import add_direction_rows, add_rows, add_segments
-from ._references import TILE, References
+from .references import TILE, References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ class GradientReferences(References):
         """Return how similarities with x change along the directions, shape (n, n_directions)."""
         t = self._directions(tile)
         moves = s.products(x, t)
-        if s.centred:
+        if s.centered:
             q = s.turned(self.values[tile])[self._owners(tile)]
             moves -= np.einsum("kp,kp->k", s.against(s.turned(t)), s.take(q))
         return moves
@@ -128,7 +128,7 @@ class GradientReferences(References):
         """Return how similarities of the tile with q change along its own directions."""
         t = self._directions(tile)
         moves = s.products(t, q)
-        if s.centred:
+        if s.centered:
             x = s.take(self.values[tile])[self._owners(tile)]
             moves -= np.einsum("kp,kp->k", s.against(t), x)[:, None]
         return moves
@@ -202,7 +202,7 @@ class GradientReferences(References):
             )
             for motion in motions:
                 product, along = s.products(motion.rows, both), motion.along[s]
-                slope_of, place = motion.sign * slope, (s.centred, motion.start, motion.triple)
+                slope_of, place = motion.sign * slope, (s.centered, motion.start, motion.triple)
                 add_rows(
                     slope_of, *place, np.ascontiguousarray(product[:, : len(q)]), along,
                     motion.out[:, own],

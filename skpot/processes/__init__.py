@@ -1,0 +1,1 @@
+"""What a fitted model knows: references, labels as functionals, variances, likelihoods."""
