@@ -75,7 +75,8 @@ def stages():
     """Fit with every stage timed; print the split and the floors."""
     from skpot.data import AtomicFeatures
     from skpot.descriptors import SOAP, descriptor_cache
-    from skpot.models import _references, _sparse_gpr
+    from skpot.models import _sparse_gpr
+    from skpot.processes import references
     from skpot.solvers import TriangularFactor
 
     X, y = training_data()
@@ -83,11 +84,11 @@ def stages():
         (SOAP, "transform", "descriptors"),
         (_sparse_gpr, "select_references", "selection"),
         (AtomicFeatures, "jacobian", "jacobian"),
-        (_references.References, "gradient_rows", "products"),
+        (references.References, "gradient_rows", "products"),
         (TriangularFactor, "fold", "qr"),
     ]
     if OPTIONS.threads == 1:  # on several, these run in threads, which the clock cannot follow
-        places.append((_references, "add_rows", "assembly"))
+        places.append((references, "add_rows", "assembly"))
     if not OPTIONS.quick:
         pipeline().fit(X[:10], y[:10])  # compiles, or loads what was compiled
     runs = []

@@ -10,9 +10,9 @@ from skpot import GPR, SOAP, PrincipalComponents, SparseGPR, Targets, metrics
 from skpot.datasets import load_silicon
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
-from skpot.models import _memory
 from skpot.processes.evidence import dense_likelihoods, draw_structures, sparse_likelihoods
 from skpot.processes.references import References
+from skpot.rows import memory
 from skpot.solvers import maximize_likelihood
 from skpot.testing import sample_structures
 from tests.naive.evidence import exact_evidence, sparse_evidence
@@ -166,8 +166,8 @@ def test_does_not_depend_on_blocks(silicon, monkeypatch):
     features, y, others, _ = silicon
     model = SparseGPR(RBF(0.5), n_sparse=30, subsample=300, **EVIDENCE)
     whole = clone(model).fit(features, y)
-    monkeypatch.setattr(_memory, "_BLOCK_BYTES", 1.0)
-    monkeypatch.setattr(_memory, "_JACOBIAN_BYTES", 1.0)
+    monkeypatch.setattr(memory, "_BLOCK_BYTES", 1.0)
+    monkeypatch.setattr(memory, "_JACOBIAN_BYTES", 1.0)
     parts = clone(model).fit(features, y)
     np.testing.assert_allclose(parts.kernel_.theta, whole.kernel_.theta, atol=1e-6)
     np.testing.assert_allclose(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import skpot
-from skpot.models import _memory
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.references import References
+from skpot.rows import memory
 from skpot.rows.free_memory import available_memory
 
 GB = 10**9
@@ -115,12 +115,12 @@ def silicon():
 def test_memory_never_decides_the_solver(silicon, monkeypatch):
     features, y = silicon
     plans = []
-    plan_exact = _memory.plan_exact
+    plan_exact = memory.plan_exact
     monkeypatch.setattr(
         "skpot.models._gpr.plan_exact", lambda *a: plans.append(plan_exact(*a)) or plans[-1]
     )
     for free in (GB // 650, GB, 100 * GB):
-        monkeypatch.setattr(_memory, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(memory, "available_memory", lambda free=free: free)
         for model in (skpot.GPR(), skpot.GPR(solver="cg", n_precondition=50), skpot.KernelRidge()):
             model.fit(features, y)
     assert len({(p.dense, p.n_columns, p.n_references) for p in plans[::3]}) == 1

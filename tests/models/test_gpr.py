@@ -6,34 +6,23 @@ from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import skpot
-from skpot import GPR, SOAP, KernelRidge, PrincipalComponents, SparseGPR, Targets
+from skpot import GPR, SOAP, KernelRidge, PrincipalComponents, SparseGPR
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct
 from skpot.solvers import DivergenceError
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
+from tests import samples
 from tests.naive.exact import ExactGP
 from tests.naive.kernel import Structure, dot_product, gaussian
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
-
-
-def labeled(symbols=("Si",), n=1):
-    """Return structures with random labels, of which some lack one kind."""
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
-    energy = [-3.0 * len(a) + rng.normal() for a in X]
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
-    energy[1], forces[2] = None, None
-    return X, Targets(energy, forces, stress)
+SOME = {"energy": [1], "forces": [2]}  # labels that are missing
 
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
-    soap = SOAP(cutoff=4.0, n_max=4, l_max=3)
-    return soap.fit_transform(X[:12]), y[:12], soap.transform(X_test[:6]), y_test[:6]
+    return samples.silicon(SOAP(cutoff=4.0, n_max=4, l_max=3))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +38,7 @@ def silicon():
     ids=["RBF", "DotProduct", "tree"],
 )
 def test_equals_dense_algebra(kernel, naive):
-    X, y = labeled(["Si", "O"])
+    X, y = samples.labeled(["Si", "O"], missing=SOME)
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0={"Si": -2.5, "O": -2.0}, **NOISE))
     model.fit(X, y)
@@ -137,7 +126,7 @@ def test_more_is_learned_than_by_sparse_models(silicon):
 @pytest.mark.parametrize("estimator", [GPR(RBF(0.5), **NOISE), KernelRidge(**NOISE)], ids=str)
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_keeps_the_promises_of_a_potential(estimator, solver):
-    X, y = labeled(n=2)
+    X, y = samples.labeled(n=2, missing=SOME)
     model = make_pipeline(SOAP(**SMALL), estimator.set_params(solver=solver)).fit(X, y)
     check_potential(model, X[:4])
 

@@ -11,8 +11,9 @@ from skpot import GPR, SOAP, AtomicFeatures, SparseGPR, Targets, dump, load
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.processes.gradient_references import GradientReferences, leading_directions
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
 from tests.naive.kernel import SparseGP, Structure, along, dot_product, gaussian, of_points
+from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.05, sigma_forces=0.2, sigma_stress=0.01)
@@ -27,15 +28,6 @@ KERNELS = [
         id="tree",
     ),
 ]
-
-
-def labeled(symbols, n=1):
-    rng = np.random.default_rng(0)
-    X = [atoms for seed in range(n) for atoms in sample_structures(symbols, random_state=seed)]
-    energy = [-3.0 * len(a) + rng.normal() for a in X]
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
-    return X, Targets(energy, forces, stress)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from skpot.kernels import RBF, DotProduct, Symmetrized
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.label_columns import label_columns, label_variances
 from skpot.processes.references import References
-from tests.models.test_gpr import SMALL, labeled
+from tests.models.test_gpr import SMALL, SOME
+from tests.samples import labeled
 
 KERNELS = [
     RBF(0.7),
@@ -33,7 +34,7 @@ def prepared(features, y, e0):
 
 @pytest.fixture(scope="module")
 def mixed():
-    X, y = labeled(["Si", "O"])
+    X, y = labeled(["Si", "O"], missing=SOME)
     return prepared(SOAP(**SMALL).fit_transform(X), y, {"Si": 0.0, "O": 0.0})
 
 

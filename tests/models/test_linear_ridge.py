@@ -7,27 +7,17 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline, make_union
 
-from skpot import SOAP, ZBL, LinearRidge, PairBasis, PerAtom, Targets, TripletBasis
+from skpot import SOAP, ZBL, LinearRidge, PairBasis, PerAtom, TripletBasis
 from skpot.datasets import load_silicon
 from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
 from tests.naive import linear as naive
 from tests.naive.kernel import Structure
+from tests.samples import labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*occur twice")
 
 NOISE = dict(sigma_energy=0.05, sigma_forces=0.2, sigma_stress=0.01)
-
-
-def labeled(symbols=("Si", "O"), n=2):
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
-    y = Targets(
-        [-2.5 * len(a) + rng.normal() for a in X],
-        [rng.normal(size=(len(a), 3)) for a in X],
-        [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X],
-    )
-    return X, y
 
 
 def small_union():
@@ -53,7 +43,7 @@ def dense(model, X, y, degree, kinds=(8, 14)):
 
 @pytest.mark.parametrize("degree", [1, 2])
 def test_equals_dense_normal_equations(degree):
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], 2, per_atom=-2.5)
     e0 = {"Si": -2.5, "O": -2.5}
     descriptor = SOAP(cutoff=3.0, n_max=2, l_max=1, sigma=0.5, species=["O", "Si"])
     steps = [] if degree == 1 else [PerAtom(PCA(4))]
@@ -85,7 +75,7 @@ def test_equals_dense_normal_equations(degree):
 
 
 def test_evidence_is_the_largest_density_of_the_labels():
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], 2, per_atom=-2.5)
     e0 = {"Si": -2.5, "O": -2.5}
     descriptor = SOAP(cutoff=3.0, n_max=2, l_max=1, sigma=0.5, species=["O", "Si"])
     model = make_pipeline(descriptor, LinearRidge(e0=e0, **NOISE)).fit(X, y)
@@ -105,7 +95,7 @@ def test_evidence_is_the_largest_density_of_the_labels():
 
 
 def test_roughness_comes_with_the_features():
-    X, y = labeled(["Si"], n=1)
+    X, y = labeled(per_atom=-2.5)
     union = small_union()
     smooth = make_pipeline(union, LinearRidge(2.0, e0={"Si": -2.5}, **NOISE)).fit(X, y)
     features = union.transform(X)
@@ -131,7 +121,7 @@ def test_roughness_comes_with_the_features():
 
 
 def test_penalties_follow_selection_and_batches():
-    X, _ = labeled(["Si"], n=1)
+    X, _ = labeled(per_atom=-2.5)
     union = small_union().fit(X)
     features = union.transform(X)
     assert set(features.penalties) == {"pair_basis", "triplet_basis"}
@@ -144,7 +134,7 @@ def test_penalties_follow_selection_and_batches():
     assert features.select(columns[::-1]).penalties == {}
     with_baseline = make_pipeline(make_union(ZBL(outer=2.0), PairBasis(3.5, 5)), LinearRidge(
         1.0, baseline="zbl"))  # fmt: skip
-    factors = with_baseline.fit(*labeled(["Si"]))[-1].penalty_factors_
+    factors = with_baseline.fit(*labeled(n=2, per_atom=-2.5))[-1].penalty_factors_
     assert factors[14] is not None
 
 
@@ -157,12 +147,12 @@ def test_penalties_follow_selection_and_batches():
     ids=["splines", "quadratic"],
 )
 def test_keeps_the_promises_of_a_potential(steps):
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], 2, per_atom=-2.5)
     check_potential(make_pipeline(*map(clone, steps)).fit(X, y), X[:4])
 
 
 def test_blocks_of_any_size_give_the_same_model():
-    X, y = labeled(n=3)
+    X, y = labeled(["Si", "O"], 3, per_atom=-2.5)
     features = small_union().fit_transform(X)
     free = LinearRidge(**NOISE).fit(features, y)
     m = len(free.coef_)
@@ -210,7 +200,7 @@ def test_splines_describe_silicon():
     ],
 )
 def test_bad_settings_are_refused(options, message):
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], 2, per_atom=-2.5)
     with pytest.raises(ValueError, match=message):
         LinearRidge(**options).fit(small_union().fit_transform(X), y)
 

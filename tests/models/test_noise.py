@@ -6,7 +6,7 @@ import pytest
 from skpot import GPR, SOAP, KernelRidge, SparseGPR, Targets
 from skpot.kernels import RBF
 from skpot.metrics import forces_rmse
-from skpot.testing import sample_structures
+from tests.samples import labeled
 
 E0 = {"Si": -3.0}
 MODELS = {
@@ -19,15 +19,9 @@ each_model = pytest.mark.parametrize("model", list(MODELS.values()), ids=list(MO
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(3) for a in sample_structures(random_state=seed)]
+    X, y = labeled(n=3)
     features = SOAP(cutoff=3.0, n_max=2, l_max=1, sigma=0.4).fit_transform(X)
-    y = Targets(
-        [-3.0 * len(a) + rng.normal() for a in X],
-        [rng.normal(size=(len(a), 3)) for a in X],
-        [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X],
-        groups=["odd" if i % 2 else "even" for i in range(len(X))],
-    )
+    y = Targets(y, groups=["odd" if i % 2 else "even" for i in range(len(X))])
     return features, y
 
 

@@ -9,24 +9,15 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from skpot import GPR, SOAP, ZBL, PairBasis, PerAtom, SparseGPR, Targets
 from skpot.kernels import RBF, DotProduct
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
 from tests.naive.kernel import SparseGP, Structure, dot_product, least_squares_e0
+from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
 
 
-def labeled(symbols, n=3):
-    """Return structures with random labels: they need not be physical to test the algebra."""
-    rng = np.random.default_rng(0)
-    X = [atoms for seed in range(n) for atoms in sample_structures(symbols, random_state=seed)]
-    energy = [-3.0 * len(a) + rng.normal() for a in X]
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
-    return X, Targets(energy, forces, stress)
-
-
 def fitted(symbols, *steps, **options):
-    X, y = labeled(symbols)
+    X, y = labeled(symbols, 3)
     model = make_pipeline(SOAP(**SMALL), *steps, SparseGPR(n_sparse=12, **options))
     with pytest.warns(UserWarning) if len(symbols) == 4 else _nothing():
         return model.fit(X, y), X, y
@@ -42,7 +33,7 @@ class _nothing:
 
 @pytest.mark.parametrize("symbols", [["Si"], ["Si", "O"]], ids="-".join)
 def test_equals_dense_normal_equations(symbols):
-    X, y = labeled(symbols, n=2)
+    X, y = labeled(symbols, 2)
     # Mixed labels: one structure without forces, one without energy.
     energy = list(y.energy)
     energy[1] = None
@@ -102,7 +93,7 @@ def test_forces_follow_through_maps_and_kernels(steps, options):
 
 
 def test_forces_follow_through_a_union_of_two_scales():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     union = FeatureUnion([("short", SOAP(2.8, 3, 2, 0.4)), ("long", SOAP(4.0, 3, 2, 0.6))])
     model = make_pipeline(union, SparseGPR(n_sparse=12)).fit(X, y)
     check_potential(model, X[:3], skip=("inputs", "threads", "copies"))
@@ -110,7 +101,7 @@ def test_forces_follow_through_a_union_of_two_scales():
 
 @pytest.mark.parametrize("model", [SparseGPR(n_sparse=12), GPR()], ids=["SparseGPR", "GPR"])
 def test_forces_follow_through_terms_on_blocks(model):
-    X, y = labeled(["Si", "O"], n=1)
+    X, y = labeled(["Si", "O"], 1)
     soap = make_pipeline(SOAP(**SMALL), PerAtom(PCA(6)))
     union = FeatureUnion([("p", PairBasis(3.0, 6)), ("zbl", ZBL(outer=3.0)), ("s", soap)])
     kernel = RBF(0.8).on("pair_basis") + 0.5 * (
@@ -124,7 +115,7 @@ def test_forces_follow_through_terms_on_blocks(model):
 
 
 def test_blocks_of_any_size_give_the_same_model():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     features = SOAP(**SMALL).fit_transform(X)
     free = SparseGPR(n_sparse=12).fit(features, y)
     tight = SparseGPR(n_sparse=12, max_memory=2.5e5).fit(features, y)
@@ -134,7 +125,7 @@ def test_blocks_of_any_size_give_the_same_model():
 
 
 def test_the_same_seed_gives_the_same_model_bit_for_bit():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8, random_state=3))
     first, second = clone(model).fit(X, y), clone(model).fit(X, y)
     assert np.array_equal(first[-1].dual_coef_, second[-1].dual_coef_)
@@ -143,7 +134,7 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit():
 
 
 def test_predict_returns_the_kind_of_y_seen_in_fit():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
     assert isinstance(model.fit(X, y).predict(X), Targets)
     energies = model.fit(X, y.energy).predict(X)
@@ -151,7 +142,7 @@ def test_predict_returns_the_kind_of_y_seen_in_fit():
 
 
 def test_small_noise_reproduces_energies():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     bulk = [i for i, atoms in enumerate(X) if len(atoms) > 1]
     X, energy = [X[i] for i in bulk], y.energy[bulk]
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=100, sigma_energy=1e-6))
@@ -161,7 +152,7 @@ def test_small_noise_reproduces_energies():
 
 
 def test_uncertainty_grows_away_from_the_data():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=50)).fit(X, y)
     _, near = model.predict(X[:1], return_std=True)
     strange = X[0].copy()
@@ -171,7 +162,7 @@ def test_uncertainty_grows_away_from_the_data():
 
 
 def test_sample_weight_acts_as_repetition():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     features = SOAP(**SMALL).fit_transform(X)
     rows = [0, 0, 0, *range(1, len(X))]
     weight = np.ones(len(X))
@@ -185,7 +176,7 @@ def test_sample_weight_acts_as_repetition():
 
 
 def test_e0_comes_from_isolated_atoms_else_from_least_squares():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
     gpr = model.fit(X, y)[-1]
     assert gpr.e0_source_ == "isolated"
@@ -202,14 +193,14 @@ def test_e0_comes_from_isolated_atoms_else_from_least_squares():
 
 
 def test_compositions_that_leave_e0_open_are_reported():
-    X = [a for a in labeled(["Si", "O"])[0] if len(a) == 4]
+    X = [a for a in labeled(["Si", "O"], 3)[0] if len(a) == 4]
     y = np.arange(len(X)) * 0.1
     with pytest.warns(UserWarning, match="determine only 1 of 2"):
         make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8)).fit(X, y)
 
 
 def test_bad_labels_are_all_named():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8))
     forces = list(y.forces)
     forces[2] = forces[2].copy()
@@ -224,7 +215,7 @@ def test_bad_labels_are_all_named():
 
 
 def test_bad_structures_are_refused():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=8)).fit(X, y)
     with pytest.raises(ValueError, match="species Ge in structures"):
         model.predict([Atoms("Ge2", [[0, 0, 0], [0, 0, 2.4]])])
@@ -237,33 +228,33 @@ def test_bad_structures_are_refused():
 
 
 def test_structures_without_descriptor_get_advice():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     with pytest.raises(TypeError, match="put a descriptor before it"):
         SparseGPR().fit(X, y)
 
 
 def test_features_of_another_descriptor_are_refused():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     gpr = SparseGPR(n_sparse=5).fit(SOAP(**SMALL).fit_transform(X), y)
     with pytest.raises(ValueError, match="use the same descriptor"):
         gpr.predict(SOAP(n_max=2, l_max=1).fit_transform(X))
 
 
 def test_too_little_memory_is_an_error_before_the_work():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     with pytest.raises(ValueError, match="max_memory allows"):
         make_pipeline(SOAP(**SMALL), SparseGPR(max_memory=1e4)).fit(X, y)
 
 
 def test_n_sparse_by_species():
-    X, y = labeled(["Si", "O"])
+    X, y = labeled(["Si", "O"], 3)
     gpr = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse={"Si": 5, "O": 3})).fit(X, y)[-1]
     assert (gpr.reference_species_ == 14).sum() == 5
     assert (gpr.reference_species_ == 8).sum() == 3
 
 
 def test_references_can_be_given():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     features = SOAP(**SMALL).fit_transform(X)
     gpr = SparseGPR(selection=np.array([9, 2, 4])).fit(features, y)
     found = [np.flatnonzero((features.values == q).all(axis=1))[0] for q in gpr.reference_features_]
@@ -281,7 +272,7 @@ def test_parameters_of_the_default_kernel_can_be_set():
 
 def test_rounding_is_not_amplified():
     """The order of structures changes forces by rounding only, near-singular kernel or not."""
-    X, y = labeled(["Si"], n=6)
+    X, y = labeled(["Si"], 6)
     model = make_pipeline(SOAP(cutoff=3.0, n_max=2, l_max=1), SparseGPR(n_sparse=1000))
     order = np.random.default_rng(0).permutation(len(X))
     forward = model.fit(X, y).predict(X).forces_flat
@@ -292,7 +283,7 @@ def test_rounding_is_not_amplified():
 
 @pytest.mark.parametrize("kinds", [3, 1], ids=["all labels", "energies first"])
 def test_partial_fit_equals_a_fit_to_all(kinds, monkeypatch):
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     X, y = X[::-1], y[::-1]  # isolated atoms first, so that e0 does not depend on what comes later
     features = SOAP(**SMALL).fit_transform(X)
     first = y[:7] if kinds == 3 else Targets(y.energy[:7])
@@ -324,11 +315,11 @@ def test_partial_fit_equals_a_fit_to_all(kinds, monkeypatch):
 
 
 def test_partial_fit_refuses_new_species_and_leaves_the_model_alone():
-    X, y = labeled(["Si"])
+    X, y = labeled(["Si"], 3)
     soap = SOAP(**SMALL, species=["Si", "O"])
     gpr = SparseGPR(n_sparse=5).fit(soap.fit_transform(X), y)
     before = gpr.dual_coef_.copy()
-    others, labels = labeled(["O"])
+    others, labels = labeled(["O"], 3)
     with pytest.raises(ValueError, match="species O did not occur in fit"):
         gpr.partial_fit(soap.transform(others), labels)
     assert np.array_equal(gpr.dual_coef_, before)

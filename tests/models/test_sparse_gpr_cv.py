@@ -8,8 +8,8 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from skpot import SOAP, SparseGPR, SparseGPRCV, Targets
 from skpot.kernels import DotProduct
 from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
-from skpot.models import _fold_factors
-from skpot.testing import sample_structures
+from skpot.rows import folds as fold_factors
+from tests.samples import labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*occur twice")
 
@@ -19,14 +19,8 @@ GRID = dict(sigma_energy=[0.01, 0.05], sigma_forces=[0.05, 0.5, 5.0], sigma_stre
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(5) for a in sample_structures(random_state=seed)]
+    X, y = labeled(n=5)
     features = SOAP(cutoff=3.0, n_max=3, l_max=2, sigma=0.4).fit_transform(X)
-    y = Targets(
-        [-3.0 * len(a) + rng.normal() for a in X],
-        [rng.normal(size=(len(a), 3)) for a in X],
-        [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X],
-    )
     return features, y, np.arange(len(X)) % 5
 
 
@@ -135,13 +129,13 @@ def test_hard_settings_fall_back_on_merged_factors(data, monkeypatch):
     features, y, groups = data
     options = dict(n_sparse=25, cv=3, sigma_energy=[1e-2, 1e-12], sigma_forces=[1e-12, 0.1])
     merged = []
-    original = _fold_factors.FoldFactors._merged
+    original = fold_factors.FoldFactors._merged
     monkeypatch.setattr(
-        _fold_factors.FoldFactors, "_merged", lambda *a: merged.append(a) or original(*a)
+        fold_factors.FoldFactors, "_merged", lambda *a: merged.append(a) or original(*a)
     )
     search = SparseGPRCV(**options).fit(features, y, groups=groups)
     assert 0 < len(merged) < 3 * 4
-    monkeypatch.setattr(_fold_factors, "_MAX_STEPS", 0)
+    monkeypatch.setattr(fold_factors, "_MAX_STEPS", 0)
     again = SparseGPRCV(**options).fit(features, y, groups=groups)
     for name, scores in search.cv_results_.items():
         if "test" in name:

@@ -6,11 +6,11 @@ from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import skpot
-from skpot import GPR, SOAP, SparseGPR, Targets
+from skpot import GPR, SOAP, SparseGPR
 from skpot.kernels import RBF, DotProduct
-from skpot.models import _variance
 from skpot.models._potential import edge_std
-from skpot.testing import sample_structures
+from skpot.processes import variance as deviations
+from tests import samples
 from tests.naive.exact import ExactGP
 from tests.naive.kernel import SparseGP, Structure, dot_product, gaussian
 from tests.naive.variance import exact_variance, projected_variance
@@ -18,24 +18,12 @@ from tests.naive.variance import exact_variance, projected_variance
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
 E0 = {"Si": -2.5, "O": -2.0}
-
-
-def labeled(symbols=("Si", "O"), n=1):
-    """Return structures with random labels, of which some lack one kind."""
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(n) for a in sample_structures(list(symbols), random_state=seed)]
-    energy = [-3.0 * len(a) + rng.normal() for a in X]
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.cell.rank == 3 else None for a in X]
-    energy[1], forces[2] = None, None
-    return X, Targets(energy, forces, stress)
+SOME = {"energy": [1], "forces": [2]}  # labels that are missing
 
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
-    soap = SOAP(cutoff=4.0, n_max=4, l_max=3)
-    return soap.fit_transform(X[:12]), y[:12], soap.transform(X_test[:6]), y_test[:6]
+    return samples.silicon(SOAP(cutoff=4.0, n_max=4, l_max=3))
 
 
 def naive(atoms, energy=None, forces=None, stress=None):
@@ -84,7 +72,7 @@ KERNELS = [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))]
 
 @pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
 def test_sparse_equals_dense_algebra(kernel, plain):
-    X, y = labeled()
+    X, y = samples.labeled(["Si", "O"], stress="volume", missing=SOME)
     X, y = X[:4], y[:4]
     gpr = SparseGPR(kernel, n_sparse=6, e0=E0, jitter=1e-12, **NOISE)
     model = make_pipeline(SOAP(**SMALL), gpr).fit(X, y)
@@ -96,7 +84,7 @@ def test_sparse_equals_dense_algebra(kernel, plain):
 
 @pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
 def test_exact_equals_dense_algebra(kernel, plain):
-    X, y = labeled()
+    X, y = samples.labeled(["Si", "O"], stress="volume", missing=SOME)
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0=E0, **NOISE)).fit(X, y)
     e0 = {14: -2.5, 8: -2.0}
@@ -126,8 +114,8 @@ def test_parts_and_order_change_nothing(silicon, solver, monkeypatch):
     options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
     model = (SparseGPR if solver == "sparse" else GPR)(RBF(0.5), **options).fit(features, y)
     whole, atoms = model.predict_std(test), model.energies_std(test)
-    monkeypatch.setattr(_variance, "_BYTES", 1e5)  # two or three environments
-    monkeypatch.setattr(_variance, "_TOGETHER", 3)
+    monkeypatch.setattr(deviations, "_BYTES", 1e5)  # two or three environments
+    monkeypatch.setattr(deviations, "_TOGETHER", 3)
     parts, reversed_ = model.predict_std(test), model.predict_std(test[::-1])[::-1]
     for other in (parts, reversed_):
         np.testing.assert_allclose(other.energy, whole.energy, rtol=1e-7)
