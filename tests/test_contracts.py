@@ -9,11 +9,12 @@ from skpot.data.contracts import DerivativeChain
 from skpot.descriptors.contracts import DescriptorKernels
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.kernels.contracts import Covariance, Kernel
-from skpot.models import contracts
+from skpot.processes.contracts import PosteriorProcess
 from skpot.processes.gradient_references import GradientReferences
 from skpot.processes.linear_terms import LinearTerms
 from skpot.processes.references import References
 from skpot.processes.variance import ExactProcess, LinearProcess, SparseProcess
+from skpot.rows.contracts import TrainingColumns
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_kernels(kernel):
 
 @pytest.mark.parametrize("columns", [References, GradientReferences, LinearTerms])
 def test_training_columns(columns):
-    assert issubclass(columns, contracts.TrainingColumns)
+    assert issubclass(columns, TrainingColumns)
 
 
 @pytest.mark.parametrize("process", [SparseProcess, LinearProcess, ExactProcess])
 def test_posterior_processes(process):
-    assert issubclass(process, contracts.PosteriorProcess)
+    assert issubclass(process, PosteriorProcess)

@@ -40,6 +40,8 @@ _PARTS = (
     "descriptors",
     "kernels",
     "models",
+    "processes",
+    "rows",
     "selection",
     "solvers",
 )
