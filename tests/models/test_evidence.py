@@ -10,10 +10,6 @@ from skpot import GPR, SOAP, PrincipalComponents, SparseGPR, Targets, metrics
 from skpot.datasets import load_silicon
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
-<<<<<<< Updated upstream
-=======
-from skpot.rows import memory
->>>>>>> Stashed changes
 from skpot.processes.evidence import dense_likelihoods, draw_structures, sparse_likelihoods
 from skpot.processes.references import References
 from skpot.rows import memory

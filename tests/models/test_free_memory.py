@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 
 import skpot
-<<<<<<< Updated upstream
-=======
-from skpot.rows import memory
->>>>>>> Stashed changes
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.references import References
 from skpot.rows import memory

@@ -8,13 +8,8 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from skpot import SOAP, SparseGPR, SparseGPRCV, Targets
 from skpot.kernels import DotProduct
 from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
-<<<<<<< Updated upstream
 from skpot.rows import folds as fold_factors
 from tests.samples import labeled
-=======
-from skpot.rows import folds as fold_factors
-from skpot.testing import sample_structures
->>>>>>> Stashed changes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*occur twice")
 
@@ -134,7 +129,6 @@ def test_hard_settings_fall_back_on_merged_factors(data, monkeypatch):
     features, y, groups = data
     options = dict(n_sparse=25, cv=3, sigma_energy=[1e-2, 1e-12], sigma_forces=[1e-12, 0.1])
     merged = []
-<<<<<<< Updated upstream
     original = fold_factors.FoldFactors._merged
     monkeypatch.setattr(
         fold_factors.FoldFactors, "_merged", lambda *a: merged.append(a) or original(*a)
@@ -142,15 +136,6 @@ def test_hard_settings_fall_back_on_merged_factors(data, monkeypatch):
     search = SparseGPRCV(**options).fit(features, y, groups=groups)
     assert 0 < len(merged) < 3 * 4
     monkeypatch.setattr(fold_factors, "_MAX_STEPS", 0)
-=======
-    original = fold_factors.FoldFactors._merged
-    monkeypatch.setattr(
-        fold_factors.FoldFactors, "_merged", lambda *a: merged.append(a) or original(*a)
-    )
-    search = SparseGPRCV(**options).fit(features, y, groups=groups)
-    assert 0 < len(merged) < 3 * 4
-    monkeypatch.setattr(fold_factors, "_MAX_STEPS", 0)
->>>>>>> Stashed changes
     again = SparseGPRCV(**options).fit(features, y, groups=groups)
     for name, scores in search.cv_results_.items():
         if "test" in name:

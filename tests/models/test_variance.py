@@ -8,10 +8,6 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot import GPR, SOAP, SparseGPR
 from skpot.kernels import RBF, DotProduct
-<<<<<<< Updated upstream
-=======
-from skpot.processes import variance
->>>>>>> Stashed changes
 from skpot.models._potential import edge_std
 from skpot.processes import variance as deviations
 from tests import samples
@@ -118,13 +114,8 @@ def test_parts_and_order_change_nothing(silicon, solver, monkeypatch):
     options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
     model = (SparseGPR if solver == "sparse" else GPR)(RBF(0.5), **options).fit(features, y)
     whole, atoms = model.predict_std(test), model.energies_std(test)
-<<<<<<< Updated upstream
     monkeypatch.setattr(deviations, "_BYTES", 1e5)  # two or three environments
     monkeypatch.setattr(deviations, "_TOGETHER", 3)
-=======
-    monkeypatch.setattr(variance, "_BYTES", 1e5)  # two or three environments
-    monkeypatch.setattr(variance, "_TOGETHER", 3)
->>>>>>> Stashed changes
     parts, reversed_ = model.predict_std(test), model.predict_std(test[::-1])[::-1]
     for other in (parts, reversed_):
         np.testing.assert_allclose(other.energy, whole.energy, rtol=1e-7)
