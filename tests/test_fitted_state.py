@@ -25,7 +25,7 @@ OTHER = {  # valid values of parameters whose constraints do not tell one
     "random_state": 7,
     "functions": [SymmetryFunction("G1")],
     "zetas": (2.0,),
-    "places": {"Si": [1.0, 2.0]},
+    "species_vectors": {"Si": [1.0, 2.0]},
     "transformer": MinMaxScaler(),
     "radial_scaling": (2.0, 3.0),
 }

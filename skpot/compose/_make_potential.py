@@ -30,7 +30,7 @@ _PRESETS = {
     "default": _Preset(200, 1500, 1e7, 0.02),
     "accurate": _Preset(400, 2000, 3e8, 0.015),
 }
-_REST = 1e-6  # of the features' variance that needs no direction
+_LOST_VARIANCE = 1e-6  # largest share of the variance of the features that may be left out
 
 
 def make_potential(
@@ -87,7 +87,7 @@ def make_potential(
     # A central density is a constant of each center, which takes a share of the length that the
     # kernel compares.
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
-    pca = PrincipalComponents(size.n_components, rest=_REST)
+    pca = PrincipalComponents(size.n_components, max_lost_variance=_LOST_VARIANCE)
     projected = Pipeline([("soap", soap), ("pca", pca)])
     repulsion = ZBL(species=species, cache=False)
     features = SharedUnion([("soap", projected), ("zbl", repulsion)])

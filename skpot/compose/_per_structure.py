@@ -1,48 +1,42 @@
-"""One row for each structure, and row-wise transformers on these."""
+"""One row of features for each structure, and row-wise transformers of such rows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import InstanceWith, StrOptions, _fit_context
+from .._sklearn import InstanceWith, StrOptions
 from ..data import AtomicFeatures, Pooled
 from ._rows import RowTransformer
 
 if TYPE_CHECKING:
-    from typing import Self
-
-    from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
-
-    from skpot.data.contracts import TargetsLike
-    from skpot.typing import FeatureNames
 
 
 class PerStructure(RowTransformer):
     """Pool the environments of each structure to one row, then apply a scikit-learn transformer.
 
-    The result holds one row for each structure, so ordinary scikit-learn regressors take it and
-    learn energies; `SparseGPR` takes it as well and learns forces too, because derivatives go
-    through as through `PerAtom`. Features that have one row for each structure, such as those of
-    `CoulombMatrix`, are not pooled.
+    Ordinary scikit-learn regressors take one row for each structure and learn energies from it.
+    `SparseGPR` takes such rows, too, and learns forces as well, because the derivative of the
+    transformer is known: `PerAtom` says which transformers are possible. Features that have one
+    row for each structure already, such as those of `CoulombMatrix`, are not pooled.
 
     Parameters
     ----------
     transformer : transformer, optional
-        Works on arrays of shape (n_structures, n_features), for instance `StandardScaler()`. Where
-        every structure has an energy, these go to its `fit` as y, for supervised ones.
+        A transformer of arrays of shape (n_structures, n_features), for instance
+        `StandardScaler()`. Its `fit` is given the energies as y if every structure has one.
     pool : {"sum", "mean"}, default="sum"
-        How rows are pooled. Sums grow with the structure, as the energy does.
+        Whether rows are summed or averaged. A sum grows with the size of the structure, as the
+        energy does.
 
     Attributes
     ----------
     transformer_ : transformer or None
         The fitted copy.
     matrix_, columns_ : ndarray or None
-        Its linear part, or what a selector keeps; see `PerAtom`.
+        The linear part of the transformer, or the columns that a selector keeps; see `PerAtom`.
     mean_ : bool
         Whether rows are averaged.
     n_features_in_, n_features_out_ : int
@@ -74,60 +68,25 @@ class PerStructure(RowTransformer):
         self.transformer = transformer
         self.pool = pool
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: AtomicFeatures, y: TargetsLike | None = None) -> Self:
-        """Fit the transformer on the pooled rows.
-
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features.
-        y : Targets or array of shape (n_structures,), optional
-            Energies, for transformers that use them.
-
-        Returns
-        -------
-        self : PerStructure
-
-        Raises
-        ------
-        TypeError
-            If the transformer is neither affine nor registered.
-        """
-        self._begin(X)
-        self.n_features_out_ = X.shape[1]
+    def _fit(self, features, y):
+        self.n_features_out_ = features.shape[1]
         self.mean_ = self.pool == "mean"
         self.transformer_ = self.matrix_ = self.columns_ = None
         content, zero_stays = (), True
         if self.transformer is not None:
             energies = None if y is None else np.asarray(y, dtype=float)
             if energies is not None and not np.isfinite(energies).all():
-                energies = None  # most steps have no use for them, the others will say so
-            self._fit_rows(self._pooled_rows(X), X.origin, energies)
+                energies = None  # most transformers ignore y, and others will complain themselves
+            self._fit_rows(self._pooled_rows(features), features.origin, energies)
             content, zero_stays = self._content()
-        if self.transformer_ is None and X.per_structure:  # these pass through
-            self.origin_ = X.origin and tuple(X.origin)
+        if self.transformer_ is None and features.per_structure:  # transform changes nothing
+            self.origin_ = features.origin and tuple(features.origin)
         else:
-            self._set_origin(X, self.mean_, *content, zero_stays=zero_stays)
-        return self
+            self._set_origin(features, self.mean_, *content, zero_stays=zero_stays)
 
-    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
-        """Pool and apply the transformer.
-
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features.
-
-        Returns
-        -------
-        AtomicFeatures
-            With one row for each structure and the derivative chain extended.
-        """
-        check_is_fitted(self, "n_features_in_")
-        self._accept(X)
-        pooled = self._pooled(X)
-        return pooled if self.transformer_ is None else self._transformed(pooled)
+    def _transform(self, features):
+        pooled = self._pooled(features)
+        return pooled if self.transformer_ is None else super()._transform(pooled)
 
     def _pooled_rows(self, features):
         if features.per_structure:
@@ -151,17 +110,7 @@ class PerStructure(RowTransformer):
             self._origin(),
         )
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:
-        """Return the transformer's names; without a transformer, those that come in.
-
-        Parameters
-        ----------
-        input_features : array-like of str, optional
-            Names of the features that come in.
-        """
-        check_is_fitted(self, "n_features_in_")
-        if self.transformer_ is not None:
-            return self._names(input_features)
-        if input_features is None:
-            return np.array([f"x{k}" for k in range(self.n_features_in_)], dtype=object)
-        return np.asarray(input_features, dtype=object)
+    def _feature_names(self, input_features):
+        if self.transformer_ is None:
+            return self._names_in(input_features)
+        return super()._feature_names(input_features)

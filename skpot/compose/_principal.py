@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh, qr
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval
 from ..data import SpeciesMap
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
@@ -19,14 +18,12 @@ from ..solvers import gram, rows_times, serial_blas
 from ._rows import FeatureStep
 
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from skpot.typing import RandomState
 
-    from skpot.data import AtomicFeatures
-    from skpot.typing import FeatureNames, RandomState
-
-_FEW = 500  # rows or columns more than asked for, up to which all directions are found
-_MORE, _STEPS = 10, 5  # columns beyond those asked for, and iterations, of a random projection
-_RANK = 1e-12  # of the largest eigenvalue; directions below are rounding
+_EXACT_SIZE = 500  # up to this many rows or columns (and 2 n_components) no projection is used
+_EXTRA_COLUMNS = 10  # columns of the random projection beyond the directions asked for
+_ITERATIONS = 5  # of the random projection
+_ROUNDING = 1e-12  # directions below this share of the largest eigenvalue are rounding errors
 
 
 class PrincipalComponents(FeatureStep):
@@ -34,20 +31,21 @@ class PrincipalComponents(FeatureStep):
 
     For each species of the center, rows are multiplied by the leading right singular vectors of
     the training rows, and by a factor that makes their mean squared length 1: a length scale of
-    1 then suits a Gaussian kernel. Rows are not centered, so that no neighbors still means no
-    features. Environments of different species end in different spaces, which is right where only
-    those of one species are compared, as all kernel models here do. For one map for all
-    species, take ``PerAtom(PCA(n))``.
+    1 then suits a Gaussian kernel. Rows are not centered, so that atoms without neighbors keep
+    features of zero. Each species has directions of its own, so that rows of different species
+    cannot be compared; the kernel models of skpot compare only environments of one species. For
+    one map for all species, use ``PerAtom(PCA(n))``.
 
     Parameters
     ----------
     n_components : int, default=300
-        Number of directions, or as many as there are features. Species with fewer independent rows
-        have columns of zeros.
-    rest : float, default=0.0
-        Share of the variance that may be left out: each species has as few directions as keep the
-        others, and the widest sets the number. The variance is that about the mean, which kernels
-        of distances do not see.
+        Number of directions, or the number of features if that is smaller. Species with fewer
+        independent rows have columns of zeros.
+    max_lost_variance : float, default=0.0
+        Largest share of the variance about the mean that may be lost. Each species keeps as few
+        directions as this allows, `n_components` at most, and the species with most directions
+        sets `n_features_out_`. 0 keeps `n_components`. The mean does not count, because kernels
+        of distances do not depend on it.
     random_state : int, RandomState or None, default=0
         Seed of the random projection by which the directions of many features are found.
 
@@ -57,8 +55,8 @@ class PrincipalComponents(FeatureStep):
         Atomic numbers, ascending; 0 for rows of whole structures.
     matrices_ : ndarray of shape (n_species, n_features_in, n_features_out)
         Directions times factor.
-    kept_ : ndarray of shape (n_species,)
-        Share of the squared length of the training rows that the directions keep.
+    kept_share_ : ndarray of shape (n_species,)
+        Share of the sum of squares of the training rows that the directions keep.
     n_features_in_, n_features_out_ : int
         Number of features before and after.
     origin_ : tuple of (str, bool), or None
@@ -81,132 +79,95 @@ class PrincipalComponents(FeatureStep):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "rest": [Interval(Real, 0, 1, closed="left")],
+        "max_lost_variance": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     }
 
     def __init__(
-        self, n_components: int = 300, *, rest: float = 0.0, random_state: RandomState = 0
+        self,
+        n_components: int = 300,
+        *,
+        max_lost_variance: float = 0.0,
+        random_state: RandomState = 0,
     ) -> None:
         self.n_components = n_components
-        self.rest = rest
+        self.max_lost_variance = max_lost_variance
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: AtomicFeatures, y: Any = None) -> Self:
-        """Find the directions.
-
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : PrincipalComponents
-        """
-        self._begin(X)
-        most = min(int(self.n_components), X.shape[1])
-        self.species_ = np.unique(X.species)
+    def _fit(self, features, y):
+        most = min(int(self.n_components), features.shape[1])
+        self.species_ = np.unique(features.species)
         rng = check_random_state(self.random_state)
-        order = environment_order(X)  # so that sums have one order, whatever that of the data
+        # Sums in one order of rows do not depend on the order of the structures.
+        order = environment_order(features)
         found = [
-            _scaled_directions(np.asarray(X.values[rows], float), most, self.rest, rng)
-            for rows in (order[X.species[order] == z] for z in self.species_)
+            _scaled_directions(
+                np.asarray(features.values[rows], float), most, self.max_lost_variance, rng
+            )
+            for rows in (order[features.species[order] == z] for z in self.species_)
         ]
-        self.kept_ = np.array([kept for _, kept in found])
+        self.kept_share_ = np.array([kept for _, kept in found])
         widest = max(1, *(directions.shape[1] for directions, _ in found))
-        self.n_features_out_ = widest if self.rest else most
-        self.matrices_ = np.zeros((len(found), X.shape[1], self.n_features_out_))
+        self.n_features_out_ = widest if self.max_lost_variance else most
+        self.matrices_ = np.zeros((len(found), features.shape[1], self.n_features_out_))
         for matrix, (directions, _) in zip(self.matrices_, found, strict=True):
             matrix[:, : directions.shape[1]] = directions
-        self._set_origin(X, self.species_, self.matrices_)
-        return self
+        self._set_origin(features, self.species_, self.matrices_)
 
-    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
-        """Project the rows.
-
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features.
-
-        Returns
-        -------
-        AtomicFeatures
-            Of the same environments, with the map appended to the derivative chain.
-
-        Raises
-        ------
-        ValueError
-            If a species was not seen in `fit`.
-        """
-        check_is_fitted(self, "matrices_")
-        self._accept(X)
-        unknown = np.setdiff1d(X.species, self.species_)
+    def _transform(self, features):
+        unknown = np.setdiff1d(features.species, self.species_)
         if len(unknown):
             raise InputError(
                 f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
                 f"{type(self).__name__} knows {', '.join(SYMBOLS[z] for z in self.species_)}. Fit "
                 "it on data that has them."
             )
-        kinds = np.searchsorted(self.species_, X.species)
-        chain = X.derivatives
+        kinds = np.searchsorted(self.species_, features.species)
+        chain = features.derivatives
         if chain is not None:
-            chain = SpeciesMap(chain, kinds, self.matrices_, X.offsets)
-        values = np.empty((len(X.values), self.n_features_out_))
-        order = environment_order(X)
-        # The last bits of a product depend on where in it a row stands.
+            chain = SpeciesMap(chain, kinds, self.matrices_, features.offsets)
+        values = np.empty((len(features.values), self.n_features_out_))
+        # The last bits of a row of a product depend on the position of the row in it.
+        order = environment_order(features)
         for kind, matrix in enumerate(self.matrices_):
             rows = order[kinds[order] == kind]
-            values[rows] = rows_times(X.values[rows], matrix)
-        return X.mapped(values, chain, origin=self._origin())
+            values[rows] = rows_times(features.values[rows], matrix)
+        return features.mapped(values, chain, origin=self._origin())
 
-    def fit_transform(self, X: Any, y: Any = None) -> AtomicFeatures:
-        """Find the directions and project the same rows; see `fit` and `transform`."""
-        return self.fit(X, y).transform(X)
-
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return numbered names.
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "matrices_")
-        return np.array([f"principal{k}" for k in range(self.n_features_out_)], dtype=object)
+    def _feature_names(self, input_features):
+        return [f"principal{k}" for k in range(self.n_features_out_)]
 
 
-def _scaled_directions(rows, n, rest, rng):
-    """Return directions times their factor, as columns, and the share of squares they keep."""
-    squares, directions = _leading(rows, n, rng)
+def _scaled_directions(rows, n, max_lost_variance, rng):
+    """Return directions times their factor, as columns, and the share of squares they keep.
+
+    `n` is the largest number of directions.
+    """
+    squares, directions = _leading_directions(rows, n, rng)
     total = float(np.sum(rows**2))
-    if rest:
+    if max_lost_variance:
         variance = total - float(np.sum(rows.sum(axis=0) ** 2)) / len(rows)
-        enough = 1 + np.count_nonzero(total - np.cumsum(squares) > rest * variance)
+        enough = 1 + np.count_nonzero(total - np.cumsum(squares) > max_lost_variance * variance)
         squares, directions = squares[:enough], directions[:, :enough]
     kept = float(squares.sum())
     return (directions * np.sqrt(len(rows) / kept), kept / total) if kept else (directions, 1.0)
 
 
-def _leading(rows, n, rng):
+def _leading_directions(rows, n, rng):
     """Return squared singular values, descending, and right singular vectors as columns."""
-    if min(rows.shape) > 2 * n + _FEW:
-        squares, vectors = _leading_at_random(rows, n, rng)
+    if min(rows.shape) > 2 * n + _EXACT_SIZE:
+        squares, vectors = _by_random_projection(rows, n, rng)
     else:
-        squares, vectors = _leading_exactly(rows, n)
-    keep = squares > _RANK * max(squares[0], np.finfo(float).tiny)
+        squares, vectors = _by_eigenvectors(rows, n)
+    keep = squares > _ROUNDING * max(squares[0], np.finfo(float).tiny)
     squares, vectors = squares[keep], vectors[:, keep]
     if vectors.shape[1]:
         largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
-        vectors = vectors * np.sign(largest)  # else LAPACK chooses the signs
+        vectors = vectors * np.sign(largest)  # LAPACK leaves the signs open
     return squares, vectors
 
 
-def _leading_exactly(rows, n):
+def _by_eigenvectors(rows, n):
     short = len(rows) < rows.shape[1]
     products = gram(rows.T if short else rows)
     squares, vectors = _last_eigenvectors(products, n)
@@ -215,10 +176,10 @@ def _leading_exactly(rows, n):
     return squares, vectors
 
 
-def _leading_at_random(rows, n, rng):
-    """Do the same by subspace iteration from a random projection, n_rows n_features n per step."""
-    basis = rng.normal(size=(rows.shape[1], n + _MORE))
-    for _ in range(_STEPS):
+def _by_random_projection(rows, n, rng):
+    """Return the same by subspace iteration, which takes n_rows n_features n products a step."""
+    basis = rng.normal(size=(rows.shape[1], n + _EXTRA_COLUMNS))
+    for _ in range(_ITERATIONS):
         basis = rows_times(rows.T, rows_times(rows, basis))
         with serial_blas():
             basis, _ = qr(basis, mode="economic")

@@ -1,4 +1,4 @@
-"""Environments of different species that learn from each other."""
+"""A step after which kernels compare environments of different species."""
 
 from __future__ import annotations
 
@@ -6,51 +6,49 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import Interval, _fit_context
-from ..data import AtomicFeatures, PadColumns
+from .._sklearn import Interval
+from ..data import PadColumns
 from ..data.elements import SYMBOLS, alchemical_coordinates, by_number
 from ..exceptions import InputError
 from ._rows import FeatureStep
 
 if TYPE_CHECKING:
-    from typing import Any, Self
-
-    from numpy.typing import ArrayLike
-
-    from skpot.typing import FeatureNames
+    from typing import Any
 
 
 class SpeciesCoupling(FeatureStep):
     r"""Let kernels compare environments of different species.
 
-    Kernel models compare environments whose centers are of one species. After this step they
-    compare all of them, and the rows have further columns, the block "species", with a place
-    :math:`e_s` of the center's species s. A kernel of both,
+    Without this step, kernel models compare only environments whose centers are of one species.
+    With it they compare all environments. It describes each species s by a vector :math:`e_s`,
+    which it appends to the rows of centers of that species as the block "species". The kernel
+    should then be a product of one factor on the block "species" and one on the other columns,
 
-    .. math:: k\big((x, s), (q, t)\big) = B_{st}\, k(x, q)
+    .. math:: k\big((x, s), (q, t)\big) = B(e_s, e_t)\, k(x, q)
 
-    is the product of one on the other columns and one on the block: with a Gaussian
-    :math:`B_{st} = \exp(-|e_s - e_t|^2 / 2\ell^2)`, with ``DotProduct(1)`` it is
-    :math:`e_s \cdot e_t`, any coupling that is positive semi-definite. Its length scale is a
-    hyperparameter as any other: small ones give back species that are apart.
+    where B says how much species s and t learn from each other. The factor on the block can be an
+    `RBF`, so that :math:`B = \exp(-|e_s - e_t|^2 / 2\ell^2)`, or ``DotProduct(1)``, so that
+    :math:`B = e_s \cdot e_t`, by which vectors can express any positive semi-definite coupling.
+    Its length scale is a hyperparameter: species do not learn from each other if it is short.
 
-    Columns must mean the same for all species: no `PrincipalComponents` before this step but
-    ``PerAtom(PCA(n))``; none after it either, which would mix the places with the rest.
+    Columns must have the same meaning for all species. Before this step use ``PerAtom(PCA(n))``
+    instead of `PrincipalComponents`, which has other directions for each species. After this step
+    use neither, because it would mix the block "species" with the other columns.
 
     Parameters
     ----------
-    places : dict of str to array-like of shape (n_dimensions,), or None, default=None
-        The place of each species, by symbol or atomic number. None takes Pauling's
-        electronegativity and the covalent radius over 0.5 Å.
+    species_vectors : dict of str to array-like of shape (n_dimensions,), or None, default=None
+        The vector of each species, by symbol or atomic number. None stands for Pauling's
+        electronegativity and the covalent radius divided by 0.5 Å.
     scale : float, default=1.0
-        Factor of all places.
+        A factor that multiplies all vectors.
 
     Attributes
     ----------
-    places_ : dict of int to ndarray of shape (n_dimensions,)
-        Places times factor, by atomic number, of the species of the training set or, if given, all.
+    species_vectors_ : dict of int to ndarray of shape (n_dimensions,)
+        The vectors times `scale` by atomic number: of all species that were given, or else of
+        those in the training set.
     n_features_in_, n_features_out_ : int
         Number of features before and after.
     origin_ : tuple of (str, bool), or None
@@ -59,8 +57,8 @@ class SpeciesCoupling(FeatureStep):
 
     Notes
     -----
-    `skpot.compile` takes it as the last step before a kernel that is a product of one on the block
-    "species" and one on other blocks. Each species then has a copy of all references.
+    `skpot.compile` takes this step if it is the last one and the kernel is a product as above. In
+    the compiled potential each species has a copy of all references.
 
     References
     ----------
@@ -81,124 +79,81 @@ class SpeciesCoupling(FeatureStep):
     """
 
     _parameter_constraints = {
-        "places": [dict, None],
+        "species_vectors": [dict, None],
         "scale": [Interval(Real, 1e-6, 1e6, closed="both")],
     }
 
-    def __init__(self, places: dict[str, Any] | None = None, *, scale: float = 1.0) -> None:
-        self.places = places
+    def __init__(
+        self, species_vectors: dict[str, Any] | None = None, *, scale: float = 1.0
+    ) -> None:
+        self.species_vectors = species_vectors
         self.scale = scale
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: AtomicFeatures, y: Any = None) -> Self:
-        """Find the places of the species.
+    def _require_features(self, X):
+        super()._require_features(X)
+        if X.per_structure:
+            raise InputError(
+                "SpeciesCoupling takes a row for each atom; put PerStructure after it."
+            )
 
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features, one row for each atom.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : SpeciesCoupling
-
-        Raises
-        ------
-        ValueError
-            If rows are those of whole structures, a species has no place or two, or places are not
-            finite or differ in length.
-        """
-        _refuse_structures(X)
-        self._begin(X)
-        kinds = np.unique(X.numbers)
-        places = self.places
-        if places is None:
-            places = dict(zip(kinds.tolist(), alchemical_coordinates(kinds), strict=True))
-        places = {z: _as_place(z, e) for z, e in by_number("places", places).items()}
-        vectors = list(places.values())
-        if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 or not e.size for e in vectors):
-            raise InputError("places must be vectors of one length for all species.")
-        if not np.isfinite(vectors).all():
-            raise InputError("places must be finite numbers.")
-        missing = [SYMBOLS[z] for z in kinds if z not in places]
+    def _fit(self, features, y):
+        kinds = np.unique(features.numbers)
+        given = self.species_vectors
+        if given is None:
+            given = dict(zip(kinds.tolist(), alchemical_coordinates(kinds), strict=True))
+        given = by_number("species_vectors", given)
+        vectors = {z: _as_vector(z, vector) for z, vector in given.items()}
+        _refuse_unlike_vectors(list(vectors.values()))
+        missing = [SYMBOLS[z] for z in kinds if z not in vectors]
         if missing:
             raise InputError(
-                f"places has none of {', '.join(missing)}; add them to the dictionary."
+                f"species_vectors has none of {', '.join(missing)}; add them to the dictionary."
             )
-        self.places_ = {z: float(self.scale) * e for z, e in places.items()}
-        self.n_features_out_ = X.shape[1] + self._n_dimensions()
-        apart = all(e.any() for e in self.places_.values())
-        self._set_origin(X, self.places_, zero_stays=not apart)
-        return self
+        self.species_vectors_ = {z: float(self.scale) * e for z, e in vectors.items()}
+        self.n_features_out_ = features.shape[1] + self._n_dimensions()
+        zero_stays = not all(e.any() for e in self.species_vectors_.values())
+        self._set_origin(features, self.species_vectors_, zero_stays=zero_stays)
 
-    def transform(self, X: AtomicFeatures) -> AtomicFeatures:
-        """Append the places.
-
-        Parameters
-        ----------
-        X : AtomicFeatures
-            Features, one row for each atom.
-
-        Returns
-        -------
-        AtomicFeatures
-            Of the same environments, all of one species to kernels.
-
-        Raises
-        ------
-        ValueError
-            If a species has no place.
-        """
-        check_is_fitted(self, "places_")
-        _refuse_structures(X)
-        self._accept(X)
-        kinds, kind = np.unique(X.numbers, return_inverse=True)
-        missing = [SYMBOLS[z] for z in kinds if z not in self.places_]
+    def _transform(self, features):
+        kinds, kind = np.unique(features.numbers, return_inverse=True)
+        missing = [SYMBOLS[z] for z in kinds if z not in self.species_vectors_]
         if missing:
             raise InputError(
-                f"species {', '.join(missing)} did not occur in fit; give them places={{...}}."
+                f"species {', '.join(missing)} did not occur in fit; give them "
+                "species_vectors={...}."
             )
-        places = np.array([self.places_[z] for z in kinds]).reshape(len(kinds), -1)[kind]
-        chain = X.derivatives
+        vectors = np.array([self.species_vectors_[z] for z in kinds])
+        vectors = vectors.reshape(len(kinds), -1)[kind]
+        width, chain = features.shape[1], features.derivatives
         if chain is not None:
-            chain = PadColumns(chain, X.shape[1], places.shape[1])
-        width = X.shape[1]
-        # A block may be open: all columns, of which there will be more.
-        blocks = {name: slice(*block.indices(width)[:2]) for name, block in X.blocks.items()}
-        blocks["species"] = slice(width, width + places.shape[1])
-        coupled = X.mapped(np.hstack([X.values, places]), chain, blocks).of_one_species()
+            chain = PadColumns(chain, width, vectors.shape[1])
+        # A block such as slice(None) stands for all columns: fix its end before more are added.
+        blocks = {name: slice(*block.indices(width)[:2]) for name, block in features.blocks.items()}
+        blocks["species"] = slice(width, width + vectors.shape[1])
+        coupled = features.mapped(np.hstack([features.values, vectors]), chain, blocks)
+        coupled = coupled.of_one_species()
         coupled.origin = self._origin()
         return coupled
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:
-        """Return the names that come in, and those of the places.
-
-        Parameters
-        ----------
-        input_features : array-like of str, optional
-            Names of the features that come in.
-        """
-        check_is_fitted(self, "places_")
-        if input_features is None:
-            input_features = [f"x{k}" for k in range(self.n_features_in_)]
-        places = [f"species{k}" for k in range(self._n_dimensions())]
-        return np.array([*input_features, *places], dtype=object)
+    def _feature_names(self, input_features):
+        added = [f"species{k}" for k in range(self._n_dimensions())]
+        return [*self._names_in(input_features), *added]
 
     def _n_dimensions(self):
-        return len(next(iter(self.places_.values())))
+        return len(next(iter(self.species_vectors_.values())))
 
 
-def _as_place(species, place):
+def _as_vector(species, vector):
     try:
-        return np.asarray(place, dtype=float)
+        return np.asarray(vector, dtype=float)
     except (TypeError, ValueError):
         raise InputError(
-            f"places has {place!r} for {SYMBOLS[species]}, which is no vector of numbers."
+            f"species_vectors has {vector!r} for {SYMBOLS[species]}, which is no vector of numbers."
         ) from None
 
 
-def _refuse_structures(X):
-    if isinstance(X, AtomicFeatures) and X.per_structure:
-        raise InputError("SpeciesCoupling takes a row for each atom; put PerStructure after it.")
+def _refuse_unlike_vectors(vectors):
+    if len({e.shape for e in vectors}) > 1 or any(e.ndim != 1 or not e.size for e in vectors):
+        raise InputError("species_vectors must be vectors of one length for all species.")
+    if not np.isfinite(vectors).all():
+        raise InputError("species_vectors must be finite numbers.")

@@ -1,4 +1,4 @@
-"""Kernel models of coupled species as models that compare environments of one species only."""
+"""Kernel models with `SpeciesCoupling` as models that compare environments of one species only."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expansion:
     r"""Return a kernel model without coupling that predicts the same.
 
-    A covariance :math:`B_{st} k(x, q)` with the places of the species s and t is, for centers of
-    species s, the kernel k with references of all species, whose coefficients are multiplied by
-    :math:`B_{st}`. Each species gets references of its own.
+    For centers of species s, the covariance :math:`B(e_s, e_t) k(x, q)` is the kernel k with
+    references of all species t, whose coefficients are multiplied by :math:`B(e_s, e_t)`. So each
+    species gets a copy of all references, with coefficients of its own.
 
     Parameters
     ----------
@@ -30,33 +30,33 @@ def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expans
     form : Expansion or LinearForms
         The model.
     name : str
-        Of the regressor, for the message.
+        Name of the regressor, for the error message.
 
     Returns
     -------
     Expansion
-        Of the features without places.
+        The model, for features without the block "species".
 
     Raises
     ------
     NotCompilableError
-        If the kernel is no product of one of the places and one of the other features.
+        If the kernel is no product of a factor on the block "species" and one on other columns.
     """
     if not isinstance(form, Expansion):
         raise NotCompilableError(
-            f"SpeciesCoupling has a compiled form before kernel models, not before {name}."
+            f"SpeciesCoupling has a compiled form before kernel models only, not before {name}."
         )
     q, vectors = form.features, form.vectors
     width = q.shape[1] - (coupling.n_features_out_ - coupling.n_features_in_)
-    of_places, rest = _factors(form.kernel, width)
-    species = np.array(sorted(coupling.places_))
+    of_species, of_features = _factors(form.kernel, width)
+    species = np.array(sorted(coupling.species_vectors_))
     centers = np.zeros((len(species), q.shape[1]))
-    centers[:, width:] = [coupling.places_[int(z)] for z in species]
-    factors = of_places(centers, q)  # (n_species, n_references)
+    centers[:, width:] = [coupling.species_vectors_[int(z)] for z in species]
+    factors = of_species(centers, q)  # (n_species, n_references)
     if vectors is not None:
         vectors = (factors[:, :, None] * vectors[:, :width]).reshape(-1, width)
     return Expansion(
-        rest,
+        of_features,
         np.tile(q[:, :width], (len(species), 1)),
         np.repeat(species, len(q)),
         (factors * form.alpha).ravel(),
@@ -65,14 +65,15 @@ def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expans
 
 
 def _factors(kernel, width):
-    """Return the factors of a kernel on columns from `width` on, and on those before."""
+    """Return the factor of a kernel on the columns from `width` on, and that on those before."""
     if isinstance(kernel, Product):
         for one, other in ((kernel.k1, kernel.k2), (kernel.k2, kernel.k1)):
             if _within(one, width, np.inf) and _within(other, 0, width):
                 return one, other
     raise NotCompilableError(
-        f"the kernel {kernel} of coupled species has no compiled form: the product of one on the "
-        'block "species" and one on other blocks has, as in RBF().on("soap") * RBF().on("species").'
+        f"the kernel {kernel} after SpeciesCoupling has no compiled form. Use a product of one "
+        'kernel on the block "species" and one on other blocks, as in '
+        'RBF().on("soap") * RBF().on("species").'
     )
 
 

@@ -88,7 +88,7 @@ SHAPES = {
         "species_": "species S",
         "matrices_": "float S P Q",
     },
-    "SpeciesCoupling": {"places_": "dict float K"},
+    "SpeciesCoupling": {"species_vectors_": "dict float K"},
     # descriptors
     "SOAP": _PAIRS
     | {

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-FORMAT = 3  # of the files; a new one when an older skpot could not read them
+FORMAT = 4  # grows when older versions of skpot cannot read the files
 
 # Subpackages whose classes may be part of a fitted model.
 _PARTS = (

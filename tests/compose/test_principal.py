@@ -28,7 +28,7 @@ def test_equals_the_singular_value_decomposition():
         np.testing.assert_allclose(np.abs(mine[:, :n]), np.abs(expected[:, :n]), atol=1e-7)
         np.testing.assert_allclose(np.mean(np.sum(mine**2, axis=1)), 1.0)
         share = np.sum(singular[:4] ** 2) / np.sum(singular**2)
-        np.testing.assert_allclose(step.kept_[k], share)
+        np.testing.assert_allclose(step.kept_share_[k], share)
 
 
 def test_many_features_are_searched_at_random():
@@ -39,7 +39,7 @@ def test_many_features_are_searched_at_random():
     step = PrincipalComponents(20).fit(features)
     values = step.transform(features).values
     _, singular, right = np.linalg.svd(rows, full_matrices=False)
-    np.testing.assert_allclose(step.kept_, np.sum(singular[:20] ** 2) / np.sum(singular**2))
+    np.testing.assert_allclose(step.kept_share_, np.sum(singular[:20] ** 2) / np.sum(singular**2))
     expected = rows @ right[:5].T * np.sqrt(1100 / np.sum(singular[:20] ** 2))
     np.testing.assert_allclose(np.abs(values[:, :5]), np.abs(expected), atol=1e-6)
     again = PrincipalComponents(20).fit(features)
@@ -49,7 +49,7 @@ def test_many_features_are_searched_at_random():
 def test_as_few_directions_as_leave_the_rest():
     features = soap().fit_transform(sample_structures(["Si", "O"]))
     for rest in (0.5, 1e-2, 1e-5):
-        step = PrincipalComponents(300, rest=rest).fit(features)
+        step = PrincipalComponents(300, max_lost_variance=rest).fit(features)
         widths = []
         for z in step.species_:
             rows = features.values[features.species == z]
@@ -62,9 +62,9 @@ def test_as_few_directions_as_leave_the_rest():
         few = PrincipalComponents(step.n_features_out_).fit(features)
         k = int(np.argmax(widths))
         np.testing.assert_allclose(step.matrices_[k], few.matrices_[k], atol=1e-12)
-    assert PrincipalComponents(2, rest=1e-5).fit(features).n_features_out_ == 2
+    assert PrincipalComponents(2, max_lost_variance=1e-5).fit(features).n_features_out_ == 2
     alike = AtomicFeatures(np.ones((3, 4)), np.array([0, 3]), np.array([1, 1, 8]))
-    assert PrincipalComponents(rest=1e-6).fit_transform(alike).values.shape == (3, 1)
+    assert PrincipalComponents(max_lost_variance=1e-6).fit_transform(alike).values.shape == (3, 1)
 
 
 def test_promises():

@@ -28,17 +28,17 @@ def labeled(n=3, seed=0):
     return X, Targets(energy, [rng.normal(size=(len(a), 3)) for a in X], stress)
 
 
-def coupled(length=1.5, places=None, model=GPR, **more):
+def coupled(length=1.5, vectors=None, model=GPR, **more):
     kernel = RBF(0.7).on("soap") * RBF(length).on("species")
     return make_pipeline(
-        SOAP(**SMALL), SpeciesCoupling(places), model(kernel, e0=E0, **NOISE, **more)
+        SOAP(**SMALL), SpeciesCoupling(vectors), model(kernel, e0=E0, **NOISE, **more)
     )
 
 
 def test_equals_sums_over_pairs_of_all_species():
     X, y = labeled()
-    places = {"Si": [0.3, 1.0], "O": [1.1, 0.2]}
-    model = coupled(places=places).fit(X, y)
+    vectors = {"Si": [0.3, 1.0], "O": [1.1, 0.2]}
+    model = coupled(vectors=vectors).fit(X, y)
 
     def features(numbers, positions, cell, pbc):
         atoms = Atoms(numbers, positions, cell=cell, pbc=pbc)
@@ -51,10 +51,10 @@ def test_equals_sums_over_pairs_of_all_species():
             a.numbers, a.positions, a.cell.array, a.pbc, y.energy[i], y.forces[i], stress
         )
 
-    places = {14: np.array(places["Si"]), 8: np.array(places["O"])}
+    vectors = {14: np.array(vectors["Si"]), 8: np.array(vectors["O"])}
     oracle = ExactGP(
         features, gaussian(0.7), {14: -2.5, 8: -2.0}, **NOISE,
-        coupling=lambda s, t: np.exp(-np.sum((places[s] - places[t]) ** 2) / (2 * 1.5**2)),
+        coupling=lambda s, t: np.exp(-np.sum((vectors[s] - vectors[t]) ** 2) / (2 * 1.5**2)),
     )  # fmt: skip
     oracle.fit([structure(i) for i in range(len(X))])
     predicted, std = model.predict(X, return_std=True)
@@ -74,13 +74,13 @@ def test_equals_sums_over_pairs_of_all_species():
 def test_species_far_apart_have_nothing_in_common(model):
     X, y = labeled()
     more = {"n_sparse": 1000, "selection": "random"} if model is SparseGPR else {}
-    far = coupled(places={"Si": [0.0], "O": [100.0]}, model=model, **more).fit(X, y).predict(X)
+    far = coupled(vectors={"Si": [0.0], "O": [100.0]}, model=model, **more).fit(X, y).predict(X)
     plain = make_pipeline(SOAP(**SMALL), model(RBF(0.7), e0=E0, **NOISE, **more)).fit(X, y)
     expected = plain.predict(X)
     np.testing.assert_allclose(far.energy, expected.energy, atol=1e-8)
     np.testing.assert_allclose(far.forces_flat, expected.forces_flat, atol=1e-8)
     np.testing.assert_allclose(far.stress, expected.stress, atol=1e-8)
-    near = coupled(places={"Si": [0.0], "O": [0.1]}, model=model, **more).fit(X, y).predict(X)
+    near = coupled(vectors={"Si": [0.0], "O": [0.1]}, model=model, **more).fit(X, y).predict(X)
     assert np.abs(near.energy - expected.energy).max() > 1e-4
 
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_coupled_is_refused():
     X, y = labeled()
     features = SOAP(**SMALL).fit_transform(X)
     step = SpeciesCoupling().fit(features)
-    with pytest.raises(ValueError, match="places has none of O"):
+    with pytest.raises(ValueError, match="species_vectors has none of O"):
         SpeciesCoupling({"Si": [1.0]}).fit(features)
     with pytest.raises(ValueError, match="vectors of one length"):
         SpeciesCoupling({"Si": [1.0], "O": [1.0, 2.0]}).fit(features)

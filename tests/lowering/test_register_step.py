@@ -109,7 +109,7 @@ MODELS = {
     "in a pipeline": make_pipeline(
         soap(), make_pipeline(Whitened(), skpot.PerAtom(PCA(3))), skpot.LinearRidge(1e-3)
     ),
-    "before places": make_pipeline(
+    "before species vectors": make_pipeline(
         soap(), skpot.PerAtom(Turned()), skpot.SpeciesCoupling(),
         skpot.GPR(
             DotProduct(2, block=(0, 6)) * RBF(1.5).on("species"), sigma_energy=0.5, sigma_forces=0.5

@@ -20,7 +20,7 @@ from tests.persistence.test_damage import TRIALS
 from tests.project import ROOT
 from tests.toy import clusters, morse
 
-FREE = {"kept_", "permutations_", "weight_"}  # reports, or of any size
+FREE = {"kept_share_", "permutations_", "weight_"}  # reports, or of any size
 
 
 def fitted(name):
