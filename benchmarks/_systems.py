@@ -48,7 +48,7 @@ def molecules(number=100, seed=0):
 
 
 def load(folder=None, quick=False):
-    """Return {name: list of Atoms}: built here, or all *.xyz of a folder."""
+    """Return {name: list[Atoms]}: built here, or all *.xyz of a folder."""
     if folder:
         from ase.io import read
 

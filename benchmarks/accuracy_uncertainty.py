@@ -48,8 +48,8 @@ def figures(y, predicted, std):
     for quantity in ("energy", "forces"):
         sides = y, predicted, std
         found[quantity] = {
-            "calibration_error": metrics.calibration_error(*sides, quantity=quantity),
-            "correlation": metrics.error_correlation(*sides, quantity=quantity),
+            "calibration_error": metrics.calibration_error(*sides, kind=quantity),
+            "correlation": metrics.error_correlation(*sides, kind=quantity),
         }
     return found
 

@@ -19,7 +19,7 @@ __all__ = [
     "FloatArray",
     "IntArray",
     "PathLike",
-    "Quantities",
+    "LabelKinds",
     "RandomState",
     "Species",
     "Structures",
@@ -35,7 +35,7 @@ FeatureNames: TypeAlias = NDArray[Any]  # of str, dtype object as in scikit-lear
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"  # as in scikit-learn
-Quantities: TypeAlias = "str | Sequence[str]"  # "auto", or some of "energy", "forces", "stress"
+LabelKinds: TypeAlias = "str | Sequence[str]"  # "auto", or some of "energy", "forces", "stress"
 Weights: TypeAlias = ArrayLike | None  # of structures
 Species: TypeAlias = "Sequence[str | int]"  # chemical symbols or atomic numbers
 Structures: TypeAlias = "Sequence[Atoms]"

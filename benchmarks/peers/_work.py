@@ -18,7 +18,7 @@ G4 = [(e, z, sign) for e in (0.01, 0.05) for z in (1, 4) for sign in (1, -1)]  #
 
 
 def read_systems(folder):
-    """Return {name: list of Atoms} of all .xyz files of a folder, without labels."""
+    """Return {name: list[Atoms]} of all .xyz files of a folder, without labels."""
     from ase.io import read
 
     systems = {}

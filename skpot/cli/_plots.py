@@ -39,7 +39,7 @@ def parity_plot(
 
     Parameters
     ----------
-    X : list of Atoms
+    X : list[Atoms]
         Structures.
     y_true, y_pred : Targets
         Reference and prediction.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skpot.data import Targets, check_label_values, read
+from skpot.data import LABEL_KINDS, Targets, check_label_values, read
 from skpot.data.elements import SYMBOLS
 from skpot.data.label_errors import GPA
 from skpot.metrics import (
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from skpot.typing import Structures
 
 
-_BLOCKS = ("energy", "forces", "stress")
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
-_SIGMAS = tuple(f"sigma_{block}" for block in _BLOCKS)
+_SIGMAS = tuple(f"sigma_{kind}" for kind in LABEL_KINDS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
@@ -93,8 +92,8 @@ def error_table(parts: Any) -> None:
 def _error_row(name, X, y_true, y_pred):
     errors = summary(y_true, y_pred, n_atoms=[len(atoms) for atoms in X])
     cells = []
-    for block, digits in zip(_BLOCKS, (2, 4, 3), strict=True):
-        if entry := errors.get(block):
+    for kind, digits in zip(LABEL_KINDS, (2, 4, 3), strict=True):
+        if entry := errors.get(kind):
             cells.append(f"{entry['rmse']:9.{digits}f}{entry['mae']:8.{digits}f}")
         else:
             cells.append(f"{'-':>9}{'-':>8}")
@@ -106,7 +105,7 @@ def residual_table(
 ) -> None:
     """Print which labels, species and groups of structures the squared error is in."""
     y_pred = y_pred if isinstance(y_pred, Targets) else Targets(y_pred)
-    sides: Any = [[getattr(y, f"has_{block}") for block in _BLOCKS] for y in (y_true, y_pred)]
+    sides: Any = [[getattr(y, f"has_{kind}") for kind in LABEL_KINDS] for y in (y_true, y_pred)]
     if not np.logical_and(*sides).any():
         return  # nothing to compare
     regressor = model[-1] if hasattr(model, "steps") else model
@@ -138,16 +137,16 @@ def curve_table(model: Any) -> None:
     say("\nerrors of models that learned from less (RMSE on folds left out)")
     for name, curve in curves.items():
         say(f"  {name:16}" + "".join(f"{n:9.0f}" for n in curve["number"]) + "   twice as many")
-        for block, head in zip(_BLOCKS, _HEADS, strict=True):
-            if block in curve:
-                scale, digits = _DISPLAYED[block]
-                cells = "".join(f"{scale * e:9.{digits}f}" for e in curve[block])
-                say(f"    {head:14}{cells}   {_doubled(curve['number'], curve[block])}")
-    for block, head in zip(_BLOCKS, _HEADS, strict=True):
-        means = regressor.cv_results_.get(f"mean_test_neg_{block}_rmse")
+        for kind, head in zip(LABEL_KINDS, _HEADS, strict=True):
+            if kind in curve:
+                scale, digits = _DISPLAYED[kind]
+                cells = "".join(f"{scale * e:9.{digits}f}" for e in curve[kind])
+                say(f"    {head:14}{cells}   {_doubled(curve['number'], curve[kind])}")
+    for kind, head in zip(LABEL_KINDS, _HEADS, strict=True):
+        means = regressor.cv_results_.get(f"mean_test_neg_{kind}_rmse")
         if means is None or means.argmax() == regressor.best_index_:
             continue
-        scale, digits = _DISPLAYED[block]
+        scale, digits = _DISPLAYED[kind]
         now, best = (-scale * means[k] for k in (regressor.best_index_, means.argmax()))
         params = regressor.cv_results_["params"][means.argmax()].items()
         levels = ", ".join(f"{name}\xa0{value}" for name, value in params)
@@ -208,7 +207,7 @@ def _default_noise(regressor, kind):
 
 def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) -> None:
     """Print how predicted standard deviations of labels compare with errors."""
-    columns = [_uncertainty(X, y_true, y_pred, std, block) for block in _BLOCKS]
+    columns = [_uncertainty(X, y_true, y_pred, std, kind) for kind in LABEL_KINDS]
     if not any(columns):
         return
     rows = ("median std", "within 1 std (68 %)", "within 2 std (95 %)", "calibration error",
@@ -219,23 +218,23 @@ def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) ->
         say(f"{row:24}" + "".join(f"{cell:>17}" for cell in cells))
 
 
-def _uncertainty(X, y_true, y_pred, std, block):
+def _uncertainty(X, y_true, y_pred, std, kind):
     """Return the cells of one column, or None if there is nothing to compare."""
-    error, deviation = errors_and_deviations(y_true, y_pred, std, block)
+    error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
     if not len(error):
         return None
     typical = deviation
-    if block == "energy":
+    if kind == "energy":
         n_atoms = np.array([len(atoms) for atoms in X])
         typical = deviation / n_atoms[y_true.has_energy & y_pred.has_energy]
-    scale, digits = _DISPLAYED[block]
+    scale, digits = _DISPLAYED[kind]
     shares = [f"{100.0 * np.mean(np.abs(error) <= k * deviation):.0f} %" for k in (1, 2)]
     sides = y_true, y_pred, std
     return [
         f"{scale * np.median(typical):.{digits}f}",
         *shares,
-        f"{calibration_error(*sides, quantity=block):.3f}",
-        f"{error_correlation(*sides, quantity=block):.2f}",
+        f"{calibration_error(*sides, kind=kind):.3f}",
+        f"{error_correlation(*sides, kind=kind):.2f}",
     ]
 
 

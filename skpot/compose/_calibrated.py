@@ -24,10 +24,10 @@ from .._sklearn import (
     _num_samples,
     _safe_indexing,
 )
-from ..data import AtomicFeatures, Targets, targets_of
+from ..data import LABEL_KINDS, AtomicFeatures, Targets, targets_of
 from ..data.order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
-from ..metrics import QUANTITIES, errors_and_deviations
+from ..metrics import errors_and_deviations
 from ..models import check_return_std
 from ..selection import content_splits, given_splits
 
@@ -167,7 +167,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
                     for train, test in self._splits(X, y, groups)
                 ]  # fmt: skip
         held_out = {}
-        for name in QUANTITIES:
+        for name in LABEL_KINDS:
             error, std, species = map(np.concatenate, zip(*(p[name] for p in parts), strict=True))
             # Of free atoms, which e0 gives exactly, both vanish; forces may be masked.
             told = np.isfinite(error) & ((error != 0.0) | (std > 0.0))
@@ -201,7 +201,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         """Return errors, standard deviations and species of all labels, flat, by quantity."""
         predicted, std = estimator.predict(X, return_std="all")
         found, numbers = {}, _numbers(X)
-        for name in QUANTITIES:
+        for name in LABEL_KINDS:
             error, deviation = errors_and_deviations(y, predicted, std, name)
             species = np.zeros(len(error), dtype=np.int64)
             if name == "forces" and len(error) and numbers is not None:

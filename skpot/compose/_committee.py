@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, Interval, _fit_context
-from ..data import Targets, chunks
+from ..data import Targets, block_ranges
 from ..models import as_features, as_targets, check_return_std
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         energies = np.zeros((n, len(features.values)))
         forces, virials = np.zeros((n, len(features.numbers), 3)), np.zeros((n, len(features), 6))
         first, row = features.atom_offsets, features.offsets
-        for lo, hi in chunks(8.0 * n * features.shape[1] * features.n_rows, _BYTES):
+        for lo, hi in block_ranges(8.0 * n * features.shape[1] * features.n_rows, _BYTES):
             part = features[lo:hi]
             own, atoms = slice(row[lo], row[hi]), slice(first[lo], first[hi])
             step = max(1, int(_BYTES / (8.0 * part.values.size)))  # few for a large structure

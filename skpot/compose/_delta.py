@@ -10,7 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, _fit_context
-from ..data import Targets, cell_volumes, check_structures, labels_by, summarize, targets_of
+from ..data import (
+    LABEL_KINDS,
+    Targets,
+    cell_volumes,
+    check_structures,
+    labels_by,
+    summarize,
+    targets_of,
+)
 from ..exceptions import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -19,8 +27,6 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import TargetsLike
     from skpot.typing import AseCalculator, Structures
-
-_LABELS = ("energy", "forces", "stress")
 
 
 class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -111,7 +117,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Structures; calculators of their own are not read.
         y : Targets, or array of shape (n_structures,)
             Labels, in eV, eV/Å and eV/Å³; an array holds energies.
@@ -133,9 +139,9 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         base = _with_empty_stress(self.baseline(X), X)
         if isinstance(y, Targets):
             missing = [
-                block
-                for block in _LABELS
-                if (getattr(y, f"has_{block}") & ~getattr(base, f"has_{block}")).any()
+                kind
+                for kind in LABEL_KINDS
+                if (getattr(y, f"has_{kind}") & ~getattr(base, f"has_{kind}")).any()
             ]
             if missing:
                 what = " and ".join(missing)
@@ -154,7 +160,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Structures.
         **predict_params : dict
             For `predict` of the estimator, such as `return_std`.
@@ -179,7 +185,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Structures.
 
         Returns
@@ -193,7 +199,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         for i, parts in enumerate(labels):
             wrong = [
                 name
-                for name, value in zip(_LABELS, parts, strict=True)
+                for name, value in zip(LABEL_KINDS, parts, strict=True)
                 if (value is None and name == "energy")
                 or (value is not None and not np.isfinite(value).all())
             ]
@@ -231,12 +237,12 @@ def _with_empty_stress(base, X):
 def _combined(y, base, sign):
     """Return y plus or minus the baseline's labels; what either lacks is missing."""
 
-    def block(name, values, others):
+    def combined(name, values, others):
         has = getattr(y, f"has_{name}") & getattr(base, f"has_{name}")
         return [values[i] + sign * others[i] if known else None for i, known in enumerate(has)]
 
-    parts = {"energy": block("energy", y.energy, base.energy)}
+    parts = {"energy": combined("energy", y.energy, base.energy)}
     for name in ("forces", "stress"):
         mine, others = getattr(y, name), getattr(base, name)
-        parts[name] = None if mine is None or others is None else block(name, mine, others)
+        parts[name] = None if mine is None or others is None else combined(name, mine, others)
     return Targets(**parts)

@@ -61,7 +61,7 @@ def distill(
     ----------
     model : Pipeline
         The fitted teacher, such as a Pipeline that ends in `GPR`.
-    frames : list of ase.Atoms
+    frames : list[Atoms]
         Structures like those the student will meet, as a rule from dynamics with the teacher.
         Labels are not needed, and not read.
     student : regressor or Pipeline, default=None

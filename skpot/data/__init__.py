@@ -18,7 +18,7 @@ from skpot.data._derivatives import (
     ScaleColumns,
     SelectColumns,
     SpeciesMap,
-    chunks,
+    block_ranges,
 )
 from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
@@ -28,13 +28,14 @@ from skpot.data._read import read
 from skpot.data._scorers import register_scorers
 from skpot.data._stored import StoredJacobian, push_by_jacobian
 from skpot.data._structure_info import StructureInfo, cell_volumes, digest
-from skpot.data._targets import Targets
+from skpot.data._targets import LABEL_KINDS, Targets
 from skpot.data.contracts import DerivativeChain, JacobianBlock
 
 __all__ = [
     "AtomicFeatures",
     "DerivativeChain",
     "JacobianBlock",
+    "LABEL_KINDS",
     "LabelReport",
     "LabelUse",
     "LinearMap",
@@ -58,7 +59,7 @@ __all__ = [
     "check_pair_distances",
     "check_structures",
     "check_targets",
-    "chunks",
+    "block_ranges",
     "digest",
     "join_offsets",
     "labels_by",

@@ -140,8 +140,8 @@ def stored_results(atoms: Atoms) -> dict[str, Any]:
     return getattr(atoms.calc, "results", None) or NOTHING
 
 
-def places(atoms: Atoms) -> dict[str, dict[str, Any]]:
-    """Return where a structure as read may have labels: dictionaries, by what they are."""
+def label_sources(atoms: Atoms) -> dict[str, dict[str, Any]]:
+    """Return the dictionaries of a structure that may hold labels, by what each is."""
     nested = {name: atoms.info.get(name) for name in ("key_value_pairs", "data")}  # of databases
     found = {"info": atoms.info, "arrays": atoms.arrays, "results": stored_results(atoms)}
     return found | {name: value for name, value in nested.items() if isinstance(value, dict)}
@@ -163,9 +163,9 @@ def lookup(atoms: Atoms, key: str) -> Any:
     value : object
         None if there is no such key.
     """
-    for place in places(atoms).values():
-        if key in place:
-            return place[key]
+    for source in label_sources(atoms).values():
+        if key in source:
+            return source[key]
     return None
 
 

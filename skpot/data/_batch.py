@@ -84,10 +84,10 @@ class StructureBatch:
             given._replace(index=given.index[structures]),
         )
 
-    def pieces(self, n_atoms: int = 20_000) -> Iterator[StructureBatch]:
-        """Yield the structures in batches of about `n_atoms`, in order: bounds what is held."""
-        piece = np.cumsum(np.diff(self.offsets)) // n_atoms
-        for structures in np.split(np.arange(len(self)), np.flatnonzero(np.diff(piece)) + 1):
+    def in_blocks(self, n_atoms: int = 20_000) -> Iterator[StructureBatch]:
+        """Yield the structures in order, in batches of about `n_atoms`, to limit memory."""
+        block = np.cumsum(np.diff(self.offsets)) // n_atoms
+        for structures in np.split(np.arange(len(self)), np.flatnonzero(np.diff(block)) + 1):
             yield self.take(structures)
 
     def volumes(self) -> FloatArray:

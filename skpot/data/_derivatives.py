@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from skpot.data.contracts import DerivativeChain, RowJacobian
     from skpot.typing import FloatArray, IntArray
 
-PART_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
+BLOCK_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
 
 
 class _ColumnMap:
@@ -59,7 +59,7 @@ class _ColumnMap:
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centers, self.n_features_in, self._map)
+        return _in_blocks(self.parent, centers, self.n_features_in, self._map)
 
     def _map(self, block, part):
         return block._replace(
@@ -230,7 +230,7 @@ class SpeciesMap:
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centers, self.matrices.shape[1], self._map)
+        return _in_blocks(self.parent, centers, self.matrices.shape[1], self._map)
 
     def _map(self, block, part):
         kinds = self.kinds[part]
@@ -297,7 +297,7 @@ class RowMap:
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
         """See the module."""
-        return _in_parts(self.parent, centers, self.rows.shape[1], self._map)
+        return _in_blocks(self.parent, centers, self.rows.shape[1], self._map)
 
     def _map(self, block, part):
         rows = self.rows[part]
@@ -430,7 +430,7 @@ class Pooled:
         # Where each atom's row begins; a structure asked for is written to its own rows.
         owner = np.repeat(np.arange(len(centers)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
-        for lo, hi in chunks(sizes * 24.0 * self.n_features, PART_BYTES):
+        for lo, hi in block_ranges(sizes * 24.0 * self.n_features, BLOCK_BYTES):
             block = self.parent.jacobian(atom[lo:hi])
             for k, s in enumerate(owner[lo:hi]):
                 entries = slice(block.start[k], block.start[k + 1])
@@ -466,11 +466,11 @@ class Pooled:
         return np.maximum(np.diff(self.offsets), largest)
 
 
-def _in_parts(parent, centers, n_features, apply):
+def _in_blocks(parent, centers, n_features, apply):
     """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
     centers = np.asarray(centers)
     sizes = parent.neighborhood_sizes()[centers] * 24.0 * n_features
-    parts = [centers[lo:hi] for lo, hi in chunks(sizes, PART_BYTES)]
+    parts = [centers[lo:hi] for lo, hi in block_ranges(sizes, BLOCK_BYTES)]
     if len(parts) < 2:
         return apply(parent.jacobian(centers), centers)
     blocks = [apply(parent.jacobian(part), part) for part in parts]
@@ -479,7 +479,7 @@ def _in_parts(parent, centers, n_features, apply):
     return JacobianBlock(start, *map(np.concatenate, list(zip(*blocks, strict=True))[1:]))
 
 
-def chunks(sizes: NDArray[Any], limit: float) -> Iterator[tuple[int, int]]:
+def block_ranges(sizes: NDArray[Any], limit: float) -> Iterator[tuple[int, int]]:
     """Yield ranges whose sizes add up to at most `limit`, or single entries."""
     begin, total = 0, 0.0
     for k, size in enumerate(sizes):

@@ -19,7 +19,7 @@ from skpot.data._label_warnings import (
     warn_about_stress,
 )
 from skpot.data._structure_info import cell_volumes
-from skpot.data._targets import Targets
+from skpot.data._targets import LABEL_KINDS, Targets
 from skpot.exceptions import LabelError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from skpot.data._structure_info import StructureInfo
     from skpot.typing import FloatArray, IntArray, Structures
-
-BLOCKS = ("energy", "forces", "stress")
 
 # Beyond these no number is one of eV and Å: all electrons of the heaviest element are bound by
 # 1.5e6 eV, and its nuclei repel each other with 2e6 eV/Å when they are 0.3 Å apart.
@@ -169,18 +167,18 @@ def _demanded(targets):
         if targets == "auto":
             return ()
         targets = (targets,)
-    if not targets or set(targets) - set(BLOCKS):
-        raise LabelError(f'targets must be "auto" or some of {BLOCKS}, got {targets!r}')
+    if not targets or set(targets) - set(LABEL_KINDS):
+        raise LabelError(f'targets must be "auto" or some of {LABEL_KINDS}, got {targets!r}')
     return tuple(targets)
 
 
-def _only(labels, blocks):
+def _only(labels, kinds):
     return labels.relabeled(
         np.where(labels.has_energy, labels.energy, None)
-        if "energy" in blocks
+        if "energy" in kinds
         else [None] * len(labels),
-        labels.forces if "forces" in blocks else None,
-        labels.stress if "stress" in blocks else None,
+        labels.forces if "forces" in kinds else None,
+        labels.stress if "stress" in kinds else None,
     )
 
 
@@ -201,15 +199,15 @@ def _without_empty_stress(labels, exists):
 
 def _raise_for_missing(labels, demanded, exists, plain):
     problems = []
-    for block in demanded:
-        missing = ~getattr(labels, f"has_{block}")
-        if block == "stress":
+    for kind in demanded:
+        missing = ~getattr(labels, f"has_{kind}")
+        if kind == "stress":
             missing &= exists
             missing |= not labels.has_stress.any()
         if missing.all():
-            problems.append(f"no structure has {block}")
+            problems.append(f"no structure has {kind}")
         elif missing.any():
-            problems.append(f"{block} missing for structures {some(np.flatnonzero(missing))}")
+            problems.append(f"{kind} missing for structures {some(np.flatnonzero(missing))}")
     if not problems:
         return
     hint = 'give the labels, or let targets="auto" take what is there'
@@ -265,18 +263,18 @@ def _raise_for_values(labels, n_atoms, exists, largest):
 def _too_large(labels, n_atoms, largest):
     """Yield structures and texts where finite labels are beyond what is possible."""
     owner = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
-    blocks = {
+    largest_of = {
         "energy": (np.arange(len(labels)), labels.energy / n_atoms, "eV per atom"),
         "forces": (owner, np.abs(labels.forces_flat).max(axis=1, initial=0.0), "eV/Å"),
     }
     if labels.stress is not None:
         rows = np.arange(len(labels))
-        blocks["stress"] = rows, np.abs(labels.stress).max(axis=1), "eV/Å³"
-    for block, limit in largest.items():
-        if block not in blocks:
+        largest_of["stress"] = rows, np.abs(labels.stress).max(axis=1), "eV/Å³"
+    for kind, limit in largest.items():
+        if kind not in largest_of:
             continue
-        owners, values, unit = blocks[block]
+        owners, values, unit = largest_of[kind]
         bad = np.flatnonzero((np.abs(values) > limit) & np.isfinite(values))
         for i, k in zip(*np.unique(owners[bad], return_index=True), strict=True):
             value = values[bad[k]]
-            yield i, f"{block} of {value:.3g} {unit} cannot be: is the label damaged?"
+            yield i, f"{kind} of {value:.3g} {unit} cannot be: is the label damaged?"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..exceptions import LabelError
-from ._ase import places
+from ._ase import label_sources
 from ._label_blocks import number, real_array
 from ._label_names import label_kind
 from ._label_report import LabelUse, ranges
@@ -57,11 +57,11 @@ def label_columns(frames: Structures) -> list[Column]:
     columns = {}
     known = functools.lru_cache(maxsize=None)(label_kind)
     for i, atoms in enumerate(frames):
-        for place, names in places(atoms).items():
+        for source, names in label_sources(atoms).items():
             for name, value in names.items():
                 kind, role = known(str(name))
                 if kind is not None and value is not None:
-                    key = str(name), place == "results", place == "arrays"
+                    key = str(name), source == "results", source == "arrays"
                     if key not in columns:
                         columns[key] = Column(kind, role, key[0], key[1], {})
                     columns[key].values.setdefault(i, value)

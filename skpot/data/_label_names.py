@@ -62,7 +62,7 @@ def _pattern(kind):
     return re.compile(f"(?:{words})*(?:{nouns})(?:{words})*")
 
 
-_LABELS = {kind: _pattern(kind) for kind in _NOUNS}
+_PATTERNS = {kind: _pattern(kind) for kind in _NOUNS}
 
 
 def label_kind(name: str) -> tuple[str | None, Any]:
@@ -83,7 +83,7 @@ def label_kind(name: str) -> tuple[str | None, Any]:
         another model.
     """
     plain = re.sub(r"[\W_]+", "", str(name)).lower()
-    for kind, pattern in _LABELS.items():
+    for kind, pattern in _PATTERNS.items():
         if pattern.fullmatch(plain):
             return kind, "label"
     for kind, role, pattern in _OTHERS:

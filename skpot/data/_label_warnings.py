@@ -66,13 +66,13 @@ def warn_about_placeholders(labels: Targets) -> None:
     zero = {"energy": (labels.has_energy, labels.energy == 0)}
     if labels.stress is not None:
         zero["stress"] = labels.has_stress, (labels.stress == 0).all(axis=1)
-    for block, (known, zeros) in zero.items():
+    for kind, (known, zeros) in zero.items():
         rows = known & zeros & strained
         # One energy may be what the others are relative to, and all are so by intent.
-        if rows.sum() > (block == "energy") and (known & ~zeros).any():
+        if rows.sum() > (kind == "energy") and (known & ~zeros).any():
             warn_once(
-                f"{block} of zero",
-                f"{block} is exactly zero in {rows.sum()} structures whose forces are not: "
+                f"{kind} of zero",
+                f"{kind} is exactly zero in {rows.sum()} structures whose forces are not: "
                 f"structures {some(np.flatnonzero(rows))}. If it was not computed there, give None "
                 "instead.",
                 LabelWarning,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import run_chunks
 from ..core.contraction import contract_backward, contract_forward
-from ._derivatives import PART_BYTES, chunks
+from ._derivatives import BLOCK_BYTES, block_ranges
 from ._graph import join_offsets, rows_of
 from .contracts import JacobianBlock
 
@@ -107,7 +107,7 @@ def push_by_jacobian(
     """
     out = np.empty((len(structure), n_features))
     sizes = chain.neighborhood_sizes() * 24.0 * n_features
-    for lo, hi in chunks(sizes, PART_BYTES):
+    for lo, hi in block_ranges(sizes, BLOCK_BYTES):
         block = chain.jacobian(np.arange(lo, hi))
         change = np.einsum("eap,ea->ep", block.values, displacements[block.atom])
         # Every environment has a row, its own at least, as `reduceat` demands.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from skpot.typing import BoolArray, FloatArray, IntArray, Structures
 
+LABEL_KINDS = ("energy", "forces", "stress")
+
 # Functions that select or reorder rows: applied to row numbers, then to all blocks.
 _ROW_FUNCTIONS = {
     np.compress,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skpot.data._targets import Targets
     from skpot.typing import FloatArray, IntArray, RandomState, UInt64Array
 
-_LABELS = (
+_ARRAYS = (
     "energy",
     "forces_flat",
     "stress",
@@ -62,7 +62,7 @@ def canonical_order(keys: UInt64Array, labels: Targets | FloatArray | None = Non
 
 
 def _label_key(label):
-    blocks = [getattr(label, name, None) for name in _LABELS]
+    blocks = [getattr(label, name, None) for name in _ARRAYS]
     known = [np.asarray(block, dtype=float) + 0.0 for block in blocks if block is not None]
     return digest(*(known or [np.asarray(label, dtype=float) + 0.0]))
 

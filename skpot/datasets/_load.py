@@ -29,7 +29,7 @@ def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     data : :class:`~sklearn.utils.Bunch` or tuple
         With the keys
 
-        X, X_test : list of ase.Atoms
+        X, X_test : list[Atoms]
             Structures without calculator; ``info["config_type"]`` tells their kind.
         y, y_test : Targets
             Energies in eV, forces in eV/Å, stress in eV/Å³ (Voigt, tension positive).
@@ -68,7 +68,7 @@ def load_ethanol(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     data : :class:`~sklearn.utils.Bunch` or tuple
         With the keys
 
-        X, X_test : list of ase.Atoms
+        X, X_test : list[Atoms]
             Molecules without calculator; ``info["config_type"]`` tells their kind.
         y, y_test : Targets
             Energies in eV and forces in eV/Å; there is no stress.

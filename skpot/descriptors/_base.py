@@ -185,7 +185,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Structures.
         y : ignored
             For the scikit-learn interface.
@@ -220,7 +220,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
 
         Parameters
         ----------
-        X : list of ase.Atoms, or StructureBatch
+        X : list[Atoms], or StructureBatch
             Structures.
 
         Returns
@@ -295,7 +295,7 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         radius, n = self._radius(), np.diff(batch.offsets)
         if (n == 1).all() and not batch.pbc.any():
             return
-        if all(not len(piece.neighbors(radius).pairs.neighbor) for piece in batch.pieces(1000)):
+        if all(not len(part.neighbors(radius).pairs.neighbor) for part in batch.in_blocks(1000)):
             raise StructureError(
                 f"no atom of the {len(batch)} structures has a neighbor within the cutoff of "
                 f"{radius:.3g} Å, so that all features of this {type(self).__name__} are constant. "

@@ -105,7 +105,7 @@ class CoulombMatrix(MoleculeDescriptor):
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Molecules.
         y : ignored
             For the scikit-learn interface.

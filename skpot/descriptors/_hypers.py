@@ -61,7 +61,7 @@ def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
     radius_of[list(radii)] = list(radii.values())
     reach = max(2.0 * _BONDED * max(radii.values()), 4.5)
     bonded, nearest, shortest, densities = [], [], np.inf, []
-    for part in batch.pieces():
+    for part in batch.in_blocks():
         n = np.diff(part.offsets)
         # Vacuum counts in the volume of a slab or molecule, so only bulk tells a density.
         bulk = np.repeat(part.pbc.all(axis=1), n)

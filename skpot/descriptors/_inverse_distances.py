@@ -67,7 +67,7 @@ class InverseDistances(MoleculeDescriptor):
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             Its geometries.
         y : ignored
             For the scikit-learn interface.

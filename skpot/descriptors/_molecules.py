@@ -148,7 +148,7 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
 
         Parameters
         ----------
-        X : list of ase.Atoms, or StructureBatch
+        X : list[Atoms], or StructureBatch
             Molecules.
 
         Returns

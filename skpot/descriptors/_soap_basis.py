@@ -221,10 +221,10 @@ def covariances(
     order = canonical_order(batch.keys())
     species, batch = species[rows_of(order, batch.offsets)[0]], batch.take(order)
     chosen, first = _looked_at(species), 0
-    for piece in batch.pieces():
-        last = first + len(piece.numbers)
+    for block in batch.in_blocks():
+        last = first + len(block.numbers)
         centers = chosen[(first <= chosen) & (chosen < last)] - first
-        graph = piece.neighbors(float(tables.cutoff.max()))
+        graph = block.neighbors(float(tables.cutoff.max()))
         for begin in range(0, len(centers), _BLOCK):
             block = centers[begin : begin + _BLOCK]
             _add_products(block, graph.pairs, species[first:last], tables, out)

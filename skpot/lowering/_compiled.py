@@ -55,7 +55,7 @@ def compile(
     model : Pipeline or CalibratedPotential
         Fitted: descriptors of neighborhoods, affine maps of their rows, and a kernel or linear
         model.
-    X : list of ase.Atoms, optional
+    X : list[Atoms], optional
         Structures on which to compare with `predict`; needed where something is approximated.
     dtype : {"float64", "float32"}, default="float64"
         Type of the references. "float32" halves the time and memory of comparing with them; sums
@@ -318,7 +318,7 @@ class CompiledPotential:
 
         Parameters
         ----------
-        batch : StructureBatch or list of ase.Atoms
+        batch : StructureBatch or list[Atoms]
             The structures.
         species : ndarray of int64 of shape (n_atoms,), optional
             Their `species_index`, where it is known.
@@ -357,7 +357,7 @@ class CompiledPotential:
 
         Parameters
         ----------
-        X : list of ase.Atoms
+        X : list[Atoms]
             The structures.
 
         Returns
@@ -370,11 +370,11 @@ class CompiledPotential:
     def compare(self, model: Any, X: Any) -> Errors:
         """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
         by_steps, worst = evaluation_by_steps(model), []
-        for piece in as_batch(X, search_follows=True).pieces():
-            own, other = self.evaluate(piece), by_steps(piece)
+        for block in as_batch(X, search_follows=True).in_blocks():
+            own, other = self.evaluate(block), by_steps(block)
             energies, forces, virials = (a - b for a, b in zip(own, other, strict=True))
-            energies = np.add.reduceat(energies, piece.offsets[:-1]) / np.diff(piece.offsets)
-            stress = virials / piece.volumes()[:, None]
+            energies = np.add.reduceat(energies, block.offsets[:-1]) / np.diff(block.offsets)
+            stress = virials / block.volumes()[:, None]
             stress = stress[np.isfinite(stress)]
             worst.append([np.abs(a).max(initial=0.0) for a in (energies, forces, stress)])
         return Errors(*np.max(worst, axis=0).tolist())
@@ -384,10 +384,10 @@ def predict_with(evaluate: Callable[..., Any], X: Any) -> Targets:
     """Return `Targets` of structures by a function like `CompiledPotential.evaluate`, in pieces."""
     batch = as_batch(X, search_follows=True)
     energy, forces, virials = [], [], []
-    for piece in batch.pieces():
-        atoms, f, w = evaluate(piece)
+    for block in batch.in_blocks():
+        atoms, f, w = evaluate(block)
         # Feature rows may belong to whole structures.
-        rows = piece.offsets if len(atoms) == piece.offsets[-1] else np.arange(len(piece) + 1)
+        rows = block.offsets if len(atoms) == block.offsets[-1] else np.arange(len(block) + 1)
         energy.append(np.add.reduceat(atoms, rows[:-1]))
         forces.append(f)
         virials.append(w)

@@ -56,12 +56,12 @@ class BatchCalculator:
 
         Parameters
         ----------
-        frames : list of ase.Atoms
+        frames : list[Atoms]
             The structures.
 
         Returns
         -------
-        list of ase.Atoms
+        list[Atoms]
             Each with a `SinglePointCalculator` that holds energy and free_energy (eV), forces
             (eV/Å) and, where a cell has three independent vectors, stress (eV/Å³).
         """

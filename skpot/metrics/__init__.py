@@ -16,7 +16,6 @@ from skpot.data.label_errors import (
 from skpot.metrics._display import ReliabilityDisplay
 from skpot.metrics._residuals import residual_report
 from skpot.metrics._uncertainty import (
-    QUANTITIES,
     calibration_error,
     error_correlation,
     errors_and_deviations,
@@ -24,7 +23,6 @@ from skpot.metrics._uncertainty import (
 )
 
 __all__ = [
-    "QUANTITIES",
     "ReliabilityDisplay",
     "calibration_error",
     "energy_mae",

@@ -28,7 +28,7 @@ class ReliabilityDisplay:
         As of `reliability_curve`.
     calibration_error : float
         As of the function of this name.
-    quantity : {"energy", "forces", "stress"}
+    kind : {"energy", "forces", "stress"}
         What the intervals are of.
     name : str or None, default=None
         Label of the curve.
@@ -56,14 +56,14 @@ class ReliabilityDisplay:
         nominal: FloatArray,
         observed: FloatArray,
         calibration_error: float,
-        quantity: str,
+        kind: str,
         *,
         name: str | None = None,
     ) -> None:
         self.nominal = nominal
         self.observed = observed
         self.calibration_error = calibration_error
-        self.quantity = quantity
+        self.kind = kind
         self.name = name
 
     @classmethod
@@ -73,7 +73,7 @@ class ReliabilityDisplay:
         X: Any,
         y: TargetsLike,
         *,
-        quantity: str = "energy",
+        kind: str = "energy",
         name: str | None = None,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -88,7 +88,7 @@ class ReliabilityDisplay:
             Structures that it has not learned from.
         y : Targets or array-like of shape (n_structures,)
             Their labels.
-        quantity : {"energy", "forces", "stress"}, default="energy"
+        kind : {"energy", "forces", "stress"}, default="energy"
             Total energies, force components or stress components.
         name : str or None, default=None
             Label of the curve; the estimator's class by default.
@@ -101,9 +101,9 @@ class ReliabilityDisplay:
         -------
         ReliabilityDisplay
         """
-        y_pred, std = estimator.predict(X, return_std=True if quantity == "energy" else "all")
+        y_pred, std = estimator.predict(X, return_std=True if kind == "energy" else "all")
         name = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y, y_pred, std, quantity=quantity, name=name, ax=ax, **kwargs)
+        return cls.from_predictions(y, y_pred, std, kind=kind, name=name, ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -112,7 +112,7 @@ class ReliabilityDisplay:
         y_pred: TargetsLike,
         std: TargetsLike,
         *,
-        quantity: str = "energy",
+        kind: str = "energy",
         name: str | None = None,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -125,16 +125,16 @@ class ReliabilityDisplay:
             Reference and prediction.
         std : Targets or array-like of shape (n_structures,)
             Predicted standard deviations of the labels.
-        quantity, name, ax, **kwargs
+        kind, name, ax, **kwargs
             As in `from_estimator`.
 
         Returns
         -------
         ReliabilityDisplay
         """
-        curve = reliability_curve(y_true, y_pred, std, quantity=quantity)
-        error = calibration_error(y_true, y_pred, std, quantity=quantity)
-        return cls(*curve, error, quantity, name=name).plot(ax=ax, **kwargs)
+        curve = reliability_curve(y_true, y_pred, std, kind=kind)
+        error = calibration_error(y_true, y_pred, std, kind=kind)
+        return cls(*curve, error, kind, name=name).plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any
@@ -164,7 +164,7 @@ class ReliabilityDisplay:
         if ax is None:
             _, ax = pyplot.subplots()
         name = self.name if name is None else name
-        label = f"{self.quantity}, calibration error {self.calibration_error:.3f}"
+        label = f"{self.kind}, calibration error {self.calibration_error:.3f}"
         style = {"label": label if name is None else f"{name}, {label}", "marker": "."} | kwargs
         ax.plot([0, 1], [0, 1], linestyle=":", color="0.5")
         (self.line_,) = ax.plot(self.nominal, self.observed, **style)

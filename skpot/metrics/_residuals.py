@@ -48,7 +48,7 @@ def residual_report(
     ----------
     y_true, y_pred : Targets or array-like of shape (n_structures,)
         Reference and prediction, in eV, eV/Å and eV/Å³; what either side lacks does not count.
-    X : list of ase.Atoms
+    X : list[Atoms]
         The structures, for numbers of atoms and species.
     groups : array-like of shape (n_structures,), default=None
         What to tell structures apart by, such as their ``info["config_type"]``.

@@ -8,14 +8,12 @@ import numpy as np
 from scipy.special import erf
 from scipy.stats import spearmanr
 
-from skpot.data import Targets
+from skpot.data import LABEL_KINDS, Targets
 from skpot.exceptions import InputError
 
 if TYPE_CHECKING:
     from skpot.data.contracts import TargetsLike
     from skpot.typing import FloatArray
-
-QUANTITIES = ("energy", "forces", "stress")
 
 
 def reliability_curve(
@@ -23,7 +21,7 @@ def reliability_curve(
     y_pred: TargetsLike,
     std: TargetsLike,
     *,
-    quantity: str = "energy",
+    kind: str = "energy",
     n_levels: int = 20,
 ) -> tuple[FloatArray, FloatArray]:
     r"""Compare nominal and observed coverage of central intervals.
@@ -38,7 +36,7 @@ def reliability_curve(
     std : Targets or array-like of shape (n_structures,)
         Predicted standard deviations, as of ``predict(X, return_std="all")``; of labels, so noise
         of the reference has to be in them.
-    quantity : {"energy", "forces", "stress"}, default="energy"
+    kind : {"energy", "forces", "stress"}, default="energy"
         Total energies, force components or stress components.
     n_levels : int, default=20
         Number of levels, evenly spaced inside (0, 1).
@@ -62,7 +60,7 @@ def reliability_curve(
     >>> reliability_curve([0.1, -0.6, 0.9, -2.0], y_pred, std, n_levels=2)[1]
     array([0.25, 0.75])
     """
-    error, deviation = _compared(y_true, y_pred, std, quantity)
+    error, deviation = _compared(y_true, y_pred, std, kind)
     nominal = (np.arange(n_levels) + 0.5) / n_levels
     # The level whose interval just reaches the label.
     reached = np.sort(erf(np.abs(error) / (np.sqrt(2.0) * deviation)))
@@ -70,7 +68,7 @@ def reliability_curve(
 
 
 def calibration_error(
-    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, quantity: str = "energy"
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, kind: str = "energy"
 ) -> float:
     """Mean absolute difference of nominal and observed coverage.
 
@@ -84,7 +82,7 @@ def calibration_error(
         Reference and prediction; arrays hold total energies (eV).
     std : Targets or array-like of shape (n_structures,)
         Predicted standard deviations of the labels.
-    quantity : {"energy", "forces", "stress"}, default="energy"
+    kind : {"energy", "forces", "stress"}, default="energy"
         Total energies, force components or stress components.
 
     Returns
@@ -104,12 +102,12 @@ def calibration_error(
     >>> calibration_error([0.1, -0.6, 0.9, -2.0], [0.0] * 4, [0.1] * 4)
     0.421
     """
-    nominal, observed = reliability_curve(y_true, y_pred, std, quantity=quantity, n_levels=200)
+    nominal, observed = reliability_curve(y_true, y_pred, std, kind=kind, n_levels=200)
     return float(np.mean(np.abs(nominal - observed)))
 
 
 def error_correlation(
-    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, quantity: str = "energy"
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, *, kind: str = "energy"
 ) -> float:
     """Rank correlation (Spearman) of absolute errors and standard deviations.
 
@@ -123,7 +121,7 @@ def error_correlation(
         Reference and prediction; arrays hold total energies (eV).
     std : Targets or array-like of shape (n_structures,)
         Predicted standard deviations.
-    quantity : {"energy", "forces", "stress"}, default="energy"
+    kind : {"energy", "forces", "stress"}, default="energy"
         Which errors.
 
     Returns
@@ -137,8 +135,8 @@ def error_correlation(
     >>> error_correlation([0.1, -0.2, 0.4, -0.3], [0.0] * 4, [1.0, 2.0, 5.0, 3.0])
     1.0
     """
-    error, deviation = _compared(y_true, y_pred, std, quantity)
-    width = {"energy": 1, "forces": 3, "stress": 6}[quantity]
+    error, deviation = _compared(y_true, y_pred, std, kind)
+    width = {"energy": 1, "forces": 3, "stress": 6}[kind]
     error, deviation = (np.linalg.norm(a.reshape(-1, width), axis=1) for a in (error, deviation))
     if np.ptp(error) == 0.0 or np.ptp(deviation) == 0.0:
         return np.nan
@@ -146,7 +144,7 @@ def error_correlation(
 
 
 def errors_and_deviations(
-    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, quantity: str
+    y_true: TargetsLike, y_pred: TargetsLike, std: TargetsLike, kind: str
 ) -> tuple[FloatArray, FloatArray]:
     """Return errors of all labels of one kind and their standard deviations, flat.
 
@@ -154,7 +152,7 @@ def errors_and_deviations(
     ----------
     y_true, y_pred, std : Targets or array-like of shape (n_structures,)
         Labels, predictions and standard deviations; arrays hold energies.
-    quantity : {"energy", "forces", "stress"}
+    kind : {"energy", "forces", "stress"}
         Which labels.
 
     Returns
@@ -168,33 +166,33 @@ def errors_and_deviations(
     if len({len(side) for side in sides}) > 1:
         sizes = ", ".join(str(len(side)) for side in sides)
         raise InputError(f"y_true, y_pred and std are of different lengths: {sizes}.")
-    common = np.all([getattr(side, f"has_{quantity}") for side in sides], axis=0)
+    common = np.all([getattr(side, f"has_{kind}") for side in sides], axis=0)
     if not common.any():
         return np.empty(0), np.empty(0)
-    name = "forces_flat" if quantity == "forces" else quantity
+    name = "forces_flat" if kind == "forces" else kind
     label, prediction, deviation = (getattr(side[common], name) for side in sides)
     if not label.shape == prediction.shape == deviation.shape:
         raise InputError("forces of y_true, y_pred and std are of different numbers of atoms.")
-    if quantity == "forces":
+    if kind == "forces":
         there = ~np.isnan(label).all(axis=1)  # else atoms without a label
         label, prediction, deviation = label[there], prediction[there], deviation[there]
     return (prediction - label).ravel(), deviation.ravel()
 
 
-def _compared(y_true, y_pred, std, quantity):
+def _compared(y_true, y_pred, std, kind):
     """Return errors and deviations that can be compared, of at least one label."""
-    if quantity not in QUANTITIES:
-        raise InputError(f"quantity must be one of {QUANTITIES}, got {quantity!r}")
-    error, deviation = errors_and_deviations(y_true, y_pred, std, quantity)
+    if kind not in LABEL_KINDS:
+        raise InputError(f"kind must be one of {LABEL_KINDS}, got {kind!r}")
+    error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
     if not len(error):
-        advice = "" if quantity == "energy" else '; ask predict for return_std="all"'
-        raise InputError(f"no structure has {quantity} in all of y_true, y_pred and std{advice}.")
+        advice = "" if kind == "energy" else '; ask predict for return_std="all"'
+        raise InputError(f"no structure has {kind} in all of y_true, y_pred and std{advice}.")
     if not (np.isfinite(error).all() and np.isfinite(deviation).all()):
-        raise InputError(f"{quantity} of y_true, y_pred or std hold NaN or infinity.")
+        raise InputError(f"{kind} of y_true, y_pred or std hold NaN or infinity.")
     if not (deviation >= 0).all():
         raise InputError("standard deviations must not be negative.")
     # Of free atoms that e0 gives exactly both vanish: no evidence either way.
     known = (deviation > 0) | (error != 0)
     if not known.any():
-        raise InputError(f"all errors and standard deviations of {quantity} are zero.")
+        raise InputError(f"all errors and standard deviations of {kind} are zero.")
     return error[known], np.maximum(deviation[known], np.finfo(float).tiny)

@@ -12,10 +12,11 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
+from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
 from ..processes.evidence import draw_structures, likeliest_factor
-from ..rows.noise import LABELS, labeled_atoms
+from ..rows.noise import labeled_atoms
 from ..solvers import refuse_not_finite, serial_blas
 from ._gpr import GPR
 from ._potential import KernelPotential, Potential, VariancePotential
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
     from skpot.processes.expansion import Expansion
-    from skpot.typing import FloatArray, Quantities, RandomState, Weights
+    from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
@@ -163,7 +164,7 @@ class AutoGPR(VariancePotential, KernelPotential):
         max_pairs: float = 3e8,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         max_memory: float | None = None,
         random_state: RandomState = 0,
         verbose: int = 0,
@@ -261,7 +262,7 @@ class AutoGPR(VariancePotential, KernelPotential):
 
     def _noise(self):
         # Labels are measured before their noise is known.
-        levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
+        levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
         return {name: 1.0 if level is None else level for name, level in levels.items()}
 
     def _model(self, kernel):

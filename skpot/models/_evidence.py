@@ -8,11 +8,11 @@ from numbers import Integral
 import numpy as np
 
 from .._sklearn import Interval, StrOptions
+from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..exceptions import NumericalWarning, warn_once
 from ..processes.evidence import draw_structures, telling
 from ..rows.factors import count_labels
-from ..rows.noise import LABELS
 from ..rows.progress import progress
 from ..solvers import maximize_likelihood, serial_blas
 from ._potential import KernelPotential
@@ -80,7 +80,7 @@ class EvidencePotential(KernelPotential):
 
     def _rescaled(self, labels):
         """Return labels with the noise in use."""
-        scale = dict.fromkeys(LABELS, 1.0) | (self.noise_scale_ or {})
+        scale = dict.fromkeys(LABEL_KINDS, 1.0) | (self.noise_scale_ or {})
         labels = labels.copy()
         labels.sigma_energy = scale["energy"] * labels.sigma_energy
         labels.sigma_forces_flat = scale["forces"] * labels.sigma_forces_flat

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import Quantities, RandomState, Weights
+    from skpot.typing import LabelKinds, RandomState, Weights
 
 _JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
@@ -67,7 +67,7 @@ class _ExactPotential(EvidencePotential):
         sigma_stress: float | dict[str, float] = 5e-4,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         optimizer: str | None = None,
         subsample: int = 1000,
         solver: str = "auto",
@@ -474,10 +474,10 @@ class GPR(VariancePotential, _ExactPotential):
         self.posterior_factor_ = sparse_posterior(
             references, self.covariance_factor_, features, labels, self.verbose
         )
-        self.inducing_features_ = references.values
-        self.inducing_species_ = references.species
-        self.inducing_directions_ = getattr(references, "directions", None)
-        self.inducing_counts_ = getattr(references, "counts", None)
+        self.variance_reference_features_ = references.values
+        self.variance_reference_species_ = references.species
+        self.variance_reference_directions_ = getattr(references, "directions", None)
+        self.variance_direction_counts_ = getattr(references, "counts", None)
         self.factor_ = None
         self.edge_std_ = edge_std(self._process(), features, _JITTER, len(features.values))
 
@@ -487,8 +487,8 @@ class GPR(VariancePotential, _ExactPotential):
                 self.kernel_, self.factor_, self.functionals_, self.training_features_
             )
         references = references_with(
-            self.inducing_features_, self.inducing_species_, self.kernel_,
-            self.inducing_directions_, self.inducing_counts_,
+            self.variance_reference_features_, self.variance_reference_species_, self.kernel_,
+            self.variance_reference_directions_, self.variance_direction_counts_,
         )  # fmt: skip
         return SparseProcess(references, self.covariance_factor_, self.posterior_factor_)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
-    from skpot.typing import Quantities, Weights
+    from skpot.typing import LabelKinds, Weights
 
 
 class LinearRidge(VariancePotential):
@@ -148,7 +148,7 @@ class LinearRidge(VariancePotential):
         sigma_stress: float | dict[str, float] = 5e-4,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         max_memory: float | None = None,
         verbose: int = 0,
     ) -> None:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
-from ..data import Targets, check_targets
+from ..data import LABEL_KINDS, Targets, check_targets
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
 from ..exceptions import InputError
@@ -25,7 +25,7 @@ from ..processes.expansion import Expansion
 from ..processes.references import References, one_by_one
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
-from ..rows.noise import LABELS, SIGMA, with_noise
+from ..rows.noise import SIGMA, with_noise
 from ..selection import rare_first, structure_kinds
 from ._baseline import (
     evaluate_term,
@@ -110,7 +110,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return {"targets": self.targets} | self._noise()
 
     def _noise(self):
-        return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABELS}
+        return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
 
     def _parts(self, features):
         """Return checked features to learn from, and those of the baseline or None."""

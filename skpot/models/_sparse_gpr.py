@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import ArrayLike, FloatArray, Quantities, RandomState, Weights
+    from skpot.typing import ArrayLike, FloatArray, LabelKinds, RandomState, Weights
 
 _NO_WEIGHT = 1e8  # noise in place of an infinite one
 
@@ -210,7 +210,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
         sigma_stress: float | dict[str, float] = 5e-4,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         optimizer: str | None = None,
         subsample: int = 2000,
         jitter: float = 1e-10,

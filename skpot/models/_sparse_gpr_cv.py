@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data import Targets
+from ..data import LABEL_KINDS, Targets
 from ..data.order import canonical_order
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
 from ..processes.learning_curves import learning_curves
@@ -21,7 +21,6 @@ from ..rows.features import IsKernel
 from ..rows.finite import LARGEST
 from ..rows.folds import FoldFactors, RowFolder, together
 from ..rows.memory import plan_memory
-from ..rows.noise import LABELS
 from ..selection import content_splits, given_splits
 from ._potential import Potential
 from ._sparse_gpr import SparseGPR
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import Quantities, RandomState, Weights
+    from skpot.typing import LabelKinds, RandomState, Weights
 
 _LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
 _FOLDS = 5
-_SCORERS = {kind: f"neg_{kind}_rmse" for kind in LABELS}
+_SCORERS = {kind: f"neg_{kind}_rmse" for kind in LABEL_KINDS}
 
 
 class SparseGPRCV(SparseGPR):
@@ -166,7 +165,7 @@ class SparseGPRCV(SparseGPR):
         scoring: str | None = None,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         jitter: float = 1e-10,
         max_memory: float | None = None,
         random_state: RandomState = 0,
@@ -193,7 +192,7 @@ class SparseGPRCV(SparseGPR):
 
     def _noise(self):
         # Those chosen; unit noise before, which the factors are made with.
-        names = [f"sigma_{kind}" for kind in LABELS]
+        names = [f"sigma_{kind}" for kind in LABEL_KINDS]
         chosen = getattr(self, "best_params_", dict.fromkeys(names, 1.0))
         return {name: chosen[name] for name in names}
 
@@ -282,7 +281,7 @@ class SparseGPRCV(SparseGPR):
     def _settings(self):
         """Return all combinations of noise levels, as dictionaries by kind of label."""
         levels = {}
-        for kind in LABELS:
+        for kind in LABEL_KINDS:
             given = getattr(self, f"sigma_{kind}")
             values = np.atleast_1d(np.asarray(given))
             numbers = values.ndim == 1 and len(values) and values.dtype.kind in "iuf"
@@ -345,7 +344,7 @@ class _Best(NamedTuple):
 
 def _refuse_own_noise(y):
     """Refuse noise that a search over default levels would silently leave as it is."""
-    names = [f"sigma_{kind}" for kind in LABELS] if isinstance(y, Targets) else []
+    names = [f"sigma_{kind}" for kind in LABEL_KINDS] if isinstance(y, Targets) else []
     given = [name for name in names if getattr(y, name) is not None]
     if given:
         raise InputError(
@@ -384,15 +383,17 @@ def _distinct(settings, kinds):
     """Return the settings without those that differ in kinds of labels that there are none of."""
     seen = {}
     for setting in settings:
-        seen.setdefault(tuple(setting[kind] for kind in LABELS if kind in kinds), setting)
+        seen.setdefault(tuple(setting[kind] for kind in LABEL_KINDS if kind in kinds), setting)
     return list(seen.values())
 
 
 def _results(scores, settings, params):
     """Return one kernel's part of `cv_results_`."""
     kernel = {f"kernel__{name}": value for name, value in params.items()}
-    result = {"params": [{f"sigma_{kind}": s[kind] for kind in LABELS} | kernel for s in settings]}
-    for kind in LABELS:
+    result = {
+        "params": [{f"sigma_{kind}": s[kind] for kind in LABEL_KINDS} | kernel for s in settings]
+    }
+    for kind in LABEL_KINDS:
         if any(kind in fold for fold in scores):
             missing = np.full(len(settings), np.nan)
             table = np.array([fold.get(kind, missing) for fold in scores])

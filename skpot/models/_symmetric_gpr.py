@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import Quantities, RandomState
+    from skpot.typing import LabelKinds, RandomState
 
 _FLAT = 1e-6  # of the largest: eigenvalues of a geometry's metric beyond three dimensions
 
@@ -130,7 +130,7 @@ class SymmetricGPR(GPR):
         sigma_stress: float | dict[str, float] = 5e-4,
         e0: str | dict[str, float] | None = None,
         baseline: str | None = None,
-        targets: Quantities = "auto",
+        targets: LabelKinds = "auto",
         solver: str = "auto",
         tol: float = 0.1,
         max_iter: int = 300,

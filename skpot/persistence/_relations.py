@@ -142,7 +142,7 @@ def _solvable(factor):
     return factor is None or bool((np.diagonal(factor) != 0.0).all())
 
 
-def _inducing(model, dims):
+def _exact(model, dims):
     factors = [getattr(model, f"{name}_factor_", None) for name in ("covariance", "posterior")]
     if "I" in dims and dims.get("C") != dims["I"] + dims.get("D", 0):
         return False
@@ -274,9 +274,9 @@ RELATIONS = {
     "RepulsionTables": _repulsion,
     "SparseGPR": _coefficients,
     "SparseGPRCV": _coefficients,
-    "GPR": _inducing,
-    "KernelRidge": _inducing,
-    "SymmetricGPR": _inducing,
+    "GPR": _exact,
+    "KernelRidge": _exact,
+    "SymmetricGPR": _exact,
     "LinearRidge": _linear,
     "Committee": _committee,
     "InverseDistances": _distances,

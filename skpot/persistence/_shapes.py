@@ -36,10 +36,10 @@ _EXACT = _KERNEL_MODEL | {
     "factor_": "float R R",
     "covariance_factor_": "float C C",
     "posterior_factor_": "float C C",
-    "inducing_features_": "float I P",
-    "inducing_species_": "species I",
-    "inducing_directions_": "float D P",
-    "inducing_counts_": "int I",
+    "variance_reference_features_": "float I P",
+    "variance_reference_species_": "species I",
+    "variance_reference_directions_": "float D P",
+    "variance_direction_counts_": "int I",
 }
 _ROWS = {
     "n_features_in_": "count P",

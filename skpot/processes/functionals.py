@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import chunks
+from ..data import LABEL_KINDS, block_ranges
 from ..rows.memory import ROW_LIMIT
-from ..rows.noise import LABELS, labeled_atoms, noise_of_rows
+from ..rows.noise import labeled_atoms, noise_of_rows
 from ..solvers import refuse_not_finite
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Functionals:
     def by_kind(self, values: NDArray[Any]) -> dict[str, Any]:
         """Return the sums of values (n_labels,) over each kind of label."""
         sums = (float(values[part].sum()) for part in self.parts)
-        present = zip(LABELS, sums, self.parts, strict=True)
+        present = zip(LABEL_KINDS, sums, self.parts, strict=True)
         return {kind: total for kind, total, part in present if part.stop > part.start}
 
     def values(self, labels: Targets, residual: FloatArray) -> FloatArray:
@@ -201,7 +201,7 @@ def _pairs_of_batches(functionals, features, batch_bytes):
         * len(functionals.within(lo, hi, features.atom_offsets))
         for lo, hi in ranges
     ]  # fmt: skip
-    parts = [ranges[begin:end] for begin, end in chunks(sizes, batch_bytes)]
+    parts = [ranges[begin:end] for begin, end in block_ranges(sizes, batch_bytes)]
     for i, part in enumerate(parts):
         lefts = [_batch(functionals, features, *some) for some in part]
         for k, left in enumerate(lefts):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data import chunks
+from ..data import block_ranges
 from ..solvers import tile_threads
 from .variance import prior_derivative_variance, prior_variance
 
@@ -96,7 +96,7 @@ def label_columns(
             for z, functions in by_species.items():
                 tile.add(kernel, z, functions, *out)
 
-    tiles = list(chunks(features.n_rows.astype(float), float(_ROWS)))
+    tiles = list(block_ranges(features.n_rows.astype(float), float(_ROWS)))
     with tile_threads(len(tiles)) as map_tiles:
         for _ in map_tiles(add, tiles):
             pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..data import chunks
+from ..data import block_ranges
 from .functionals import label_batches, label_covariance
 from .references import References, one_by_one
 
@@ -105,7 +105,7 @@ class LinearProcess(NamedTuple):
         """Return the variance of each environment's energy, shape (n_environments,)."""
         n = len(features.values)
         variance = np.empty(n)
-        for lo, hi in chunks(np.full(n, 8.0 * len(self.terms)), _BYTES):
+        for lo, hi in block_ranges(np.full(n, 8.0 * len(self.terms)), _BYTES):
             variance[lo:hi] = self.energies(one_by_one(features, np.arange(lo, hi)))
         return variance
 
@@ -126,7 +126,7 @@ class LinearProcess(NamedTuple):
 def _derivative_rows(references, features):
     """Yield atoms and structures as slices, and the rows of their forces and virials."""
     m, first = len(references), features.atom_offsets
-    for lo, hi in chunks(8.0 * m * (3 * features.n_atoms + 6), _BYTES):
+    for lo, hi in block_ranges(8.0 * m * (3 * features.n_atoms + 6), _BYTES):
         rows = np.zeros((3 * (first[hi] - first[lo]), m))
         strain = np.zeros((6 * (hi - lo), m))
         references.gradient_rows(features[lo:hi], rows, strain, _BYTES)
@@ -163,7 +163,7 @@ class ExactProcess(NamedTuple):
         """Return the variance of each environment's energy, shape (n_environments,)."""
         variance = np.array(self.kernel.diag(features.values), dtype=float)
         n = len(features.values)
-        for lo, hi in chunks(np.full(n, 8.0 * len(self.factor)), _BYTES):
+        for lo, hi in block_ranges(np.full(n, 8.0 * len(self.factor)), _BYTES):
             covariance = np.zeros((hi - lo, len(self.factor)))
             for batch in label_batches(self.functionals, self.training):
                 for begin in range(lo, hi, _TOGETHER):
@@ -178,7 +178,7 @@ class ExactProcess(NamedTuple):
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
         forces, virials = prior_derivative_variance(self.kernel, features)
         first, n = features.atom_offsets, len(self.factor)
-        for lo, hi in chunks(8.0 * n * (3 * features.n_atoms + 6), _BYTES):
+        for lo, hi in block_ranges(8.0 * n * (3 * features.n_atoms + 6), _BYTES):
             part = features[lo:hi]
             rows, strain = np.zeros((first[hi] - first[lo], 3, n)), np.zeros((hi - lo, 6, n))
             for moves in motions(part):
@@ -259,7 +259,7 @@ def motions(features: AtomicFeatures) -> Iterator[_Motions]:
 def _parts(features, begin, end):
     """Return environments begin ... end in parts whose Jacobians take little memory."""
     sizes = 24.0 * features.shape[1] * features.neighborhood_sizes()[begin:end]
-    limits = chunks(np.maximum(sizes, _BYTES / _MOST), _BYTES)
+    limits = block_ranges(np.maximum(sizes, _BYTES / _MOST), _BYTES)
     return [np.arange(begin + lo, begin + hi) for lo, hi in limits]
 
 

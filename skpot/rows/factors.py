@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from ..data import LABEL_KINDS
 from ..solvers import TriangularFactor
-from .noise import LABELS
 
 if TYPE_CHECKING:
     from skpot.data import Targets
@@ -24,7 +24,7 @@ def count_labels(labels: Targets) -> dict[str, int]:
     """Return how many labels of each kind there are, as numbers."""
     forces = np.isfinite(labels.forces_flat).all(axis=1).sum()
     counts = labels.has_energy.sum(), 3 * forces, 6 * labels.has_stress.sum()
-    return {kind: int(n) for kind, n in zip(LABELS, counts, strict=True) if n}
+    return {kind: int(n) for kind, n in zip(LABEL_KINDS, counts, strict=True) if n}
 
 
 class FitFactor:
@@ -127,7 +127,7 @@ def determined(
     inverse, _ = lapack.dtrtri(posterior)
     total = m - prior * _squared(np.triu(inverse))
     gamma[main] = max(0.0, total - sum(gamma.values()))
-    return {kind: gamma[kind] for kind in LABELS if kind in gamma}
+    return {kind: gamma[kind] for kind in LABEL_KINDS if kind in gamma}
 
 
 def shares(gamma: dict[str, float], verbose: int = 0) -> dict[str, float]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import blas, lapack
 
+from ..data import LABEL_KINDS
 from ..solvers import TriangularFactor
 from .factors import FitFactor, empty_factor
-from .noise import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ class FoldFactors:
         """Take the rows of a fold from a `RowFolder`."""
         self.parts.append(folder.parts())
         self.checks.append(folder.checks(self.parts[-1]))
-        self.kinds = [k for k in LABELS if any(k in fold for fold in self.parts)]
+        self.kinds = [k for k in LABEL_KINDS if any(k in fold for fold in self.parts)]
 
     def take(self, folds: Sequence[int]) -> FoldFactors:
         """Return the factors of some folds."""
@@ -286,7 +286,7 @@ class RowFolder:
 
     def parts(self) -> dict[str, Trapezoid]:
         """Return the trapezoid of each kind of label."""
-        names = [kind for kind in LABELS if kind in self.factors]
+        names = [kind for kind in LABEL_KINDS if kind in self.factors]
         return {kind: Trapezoid(self.factors[kind].trapezoid) for kind in names}
 
     def checks(self, parts: Any) -> dict[str, tuple[Trapezoid, float]]:

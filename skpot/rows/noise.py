@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from skpot.data import Targets
     from skpot.typing import FloatArray, IntArray
 
-LABELS = ("energy", "forces", "stress")
 
 # What every regressor takes as sigma_energy, sigma_forces, sigma_stress.
 SIGMA = [Interval(Real, 0, None, closed="neither"), dict]

@@ -54,7 +54,7 @@ def check_descriptor(
     descriptor : estimator
         Transformer of structures to `AtomicFeatures`, or a pipeline of such steps; it is not
         changed.
-    structures : list of Atoms
+    structures : list[Atoms]
         A few small ones, best not at symmetric positions, where derivatives vanish; see
         `sample_structures`.
     rtol : float, default=1e-6

@@ -51,7 +51,7 @@ def check_potential(
     model : estimator
         Fitted pipeline whose `predict` takes structures. If it was fitted on energies alone, so
         that `predict` returns an array, only energies are checked.
-    structures : list of Atoms
+    structures : list[Atoms]
         A few small ones of species the model knows; see `sample_structures`.
     rtol : float, default=1e-6
         Tolerance of forces and stress against finite differences, relative to the largest

@@ -30,7 +30,7 @@ def sample_structures(symbols: Sequence[str] = ("Si",), *, random_state: int = 0
 
     Returns
     -------
-    structures : list of Atoms
+    structures : list[Atoms]
         No two atoms are closer than 1.4 Å.
 
     Examples

@@ -72,10 +72,10 @@ def test_coverage_of_forces_is_right_whatever_the_distribution(deviations):
 
     y, model = fitted()
     sides = y, *model.predict(deviations, return_std="all")
-    _, observed = reliability_curve(*sides, quantity="forces", n_levels=1000)
+    _, observed = reliability_curve(*sides, kind="forces", n_levels=1000)
     np.testing.assert_allclose(np.mean(observed), 0.5, atol=0.001)
     for quantity in ("energy", "forces", "stress"):
-        assert calibration_error(*sides, quantity=quantity) < 0.1
+        assert calibration_error(*sides, kind=quantity) < 0.1
     # One far error in a thousand would make a likelihood's factor as large as it likes.
     error[::1000] = 1e6
     _, again = fitted()
@@ -235,7 +235,7 @@ def test_calibration_lowers_the_calibration_error(pipeline, data):
     fitted = pipeline.fit(X, y)
     calibrated = CalibratedPotential(FrozenEstimator(fitted)).fit(data.X[1::2], data.y[1::2])
     before, after = (
-        calibration_error(data.y_test, *m.predict(data.X_test, return_std="all"), quantity="forces")
+        calibration_error(data.y_test, *m.predict(data.X_test, return_std="all"), kind="forces")
         for m in (fitted, calibrated)
     )
     assert after < before and after < 0.1

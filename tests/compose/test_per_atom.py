@@ -210,7 +210,7 @@ def test_the_wider_jacobian_before_the_map_is_never_held_at_once(
     whole = mapped.jacobian(centers)
     monkeypatch.setattr(leaf, "jacobian", recorded)
     largest = features.neighborhood_sizes()[centers].max()
-    monkeypatch.setattr(_derivatives, "PART_BYTES", 2 * 24.0 * features.shape[1] * largest)
+    monkeypatch.setattr(_derivatives, "BLOCK_BYTES", 2 * 24.0 * features.shape[1] * largest)
     parts = mapped.jacobian(centers)
     assert sum(asked) == 6 and max(asked) < 6
     for one, other in zip(whole, parts, strict=True):

@@ -62,7 +62,7 @@ def test_steps_before_and_after(structures):
 def test_the_jacobian_does_not_depend_on_how_it_is_cut(features, monkeypatch):
     pooled = PerStructure().fit_transform(features)
     whole = pooled.jacobian([2, 0, 2])
-    monkeypatch.setattr(_derivatives, "PART_BYTES", 1.0)
+    monkeypatch.setattr(_derivatives, "BLOCK_BYTES", 1.0)
     cut = pooled.jacobian([2, 0, 2])
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

@@ -227,7 +227,7 @@ def test_structures_are_named_by_their_place_in_what_was_passed(cache):
     ):
         with pytest.raises(ValueError, match=message):
             soap.transform([*X[:4], bad])
-    pieces = list(as_batch([*X, close], search_follows=True).pieces(4))
+    pieces = list(as_batch([*X, close], search_follows=True).in_blocks(4))
     with pytest.raises(ValueError, match="1 of 6 structures .*\n *structure 5: atoms"):
         pieces[-1].take([0]).neighbors(3.0)
 

@@ -48,7 +48,7 @@ def test_selections_and_unions(features):
 def test_push_forward_by_jacobian(features, monkeypatch):
     u = motions(features)
     structure = np.repeat(np.arange(len(features)), features.n_atoms)
-    monkeypatch.setattr("skpot.data._stored.PART_BYTES", 5e4)
+    monkeypatch.setattr("skpot.data._stored.BLOCK_BYTES", 5e4)
     change = push_by_jacobian(features.derivatives, structure, features.shape[1], *u)
     np.testing.assert_allclose(change, features.push_forward(*u), atol=1e-11)
     pairs = PairBasis(cutoff=3.0, n_splines=6).fit_transform(sample_structures(["Si"]))

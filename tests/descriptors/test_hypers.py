@@ -74,7 +74,7 @@ def test_shortest():
 
 def test_pieces_of_a_large_batch(monkeypatch):
     whole = scales([*SILICON, *ETHANOL, *LONE])
-    monkeypatch.setattr(StructureBatch.pieces, "__defaults__", (7,))
+    monkeypatch.setattr(StructureBatch.in_blocks, "__defaults__", (7,))
     pieces = scales([*SILICON, *ETHANOL, *LONE])
     assert pieces[1:] == whole[1:]
 

@@ -48,7 +48,7 @@ def test_correlation_ranks_atoms_by_length():
     std = np.array([[0.1, 2.0, 0.1], [1.0, 0.2, 0.1], [0.3, 0.3, 0.3]])
     y, y_pred = (Targets([0.0], [f]) for f in (error, 0 * error))
     found = [
-        error_correlation(y, y_pred, Targets([1.0], [s]), quantity="forces")
+        error_correlation(y, y_pred, Targets([1.0], [s]), kind="forces")
         for s in (std, std[::-1], np.ones((3, 3)))
     ]
     np.testing.assert_allclose(found, [1.0, -1.0, np.nan])
@@ -59,12 +59,12 @@ def test_labels_that_are_missing_do_not_count():
     y_pred = Targets([0.0, 0.0, 0.0], [np.zeros((n, 3)) for n in (1, 2, 1)])
     std = Targets([2.0, 1.0, 0.1], [np.ones((n, 3)) for n in (1, 2, 1)])
     assert reliability_curve(y, y_pred, std, n_levels=1)[1] == [0.5]
-    forces = dict(quantity="forces")
+    forces = dict(kind="forces")
     assert reliability_curve(y, y_pred, std, n_levels=1, **forces)[1] == [0.0]
     with pytest.raises(ValueError, match="no structure has stress"):
-        calibration_error(y, y_pred, std, quantity="stress")
+        calibration_error(y, y_pred, std, kind="stress")
     with pytest.raises(ValueError, match='return_std="all"'):
-        calibration_error(y, y_pred, std.energy, quantity="forces")
+        calibration_error(y, y_pred, std.energy, kind="forces")
 
 
 def test_zero_deviation_counts_against_an_error_only():
@@ -80,7 +80,7 @@ def test_zero_deviation_counts_against_an_error_only():
         ([0.0], [0.0, 1.0], [1.0], {}, "different lengths: 1, 2, 1"),
         ([0.0], [0.0], [-1.0], {}, "not be negative"),
         ([0.0], [np.nan], [1.0], {}, "NaN or infinity"),
-        ([0.0], [0.0], [1.0], {"quantity": "virial"}, "quantity must be one of"),
+        ([0.0], [0.0], [1.0], {"kind": "virial"}, "kind must be one of"),
     ],
 )
 def test_bad_input_is_refused(y, y_pred, std, options, message):
