@@ -231,7 +231,7 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
             soap(), skpot.PerStructure(), skpot.SparseGPR(RBF(5.0))
         ),
         "the kernel Product": make_pipeline(soap(), sparse(RBF(1.0) * DotProduct(1))),
-        "the kernel RBF(.*) of coupled species": make_pipeline(
+        "the kernel RBF(.*) after SpeciesCoupling": make_pipeline(
             soap(), skpot.SpeciesCoupling(), sparse(RBF(1.0))
         ),
         "not before LinearRidge": make_pipeline(
