@@ -29,7 +29,7 @@ from _soap_costs import jacobian_cost, pull_back_cost, shape_of, values_cost  # 
 
 from skpot import SOAP  # noqa: E402
 from skpot.core import soap as kernels  # noqa: E402
-from skpot.core._jit import run_chunks  # noqa: E402
+from skpot.core._jit import run_blocks  # noqa: E402
 
 JACOBIAN_BYTES = 24e6  # what the regressors hold at a time
 
@@ -58,9 +58,9 @@ def kernel_jobs(soap, features, shape):
     out, gradient = np.empty_like(features.values), np.empty((shape.n_pairs, 3))
     of_batch = (chain.graph.pairs, chain.species, chain.tables)
     return {
-        "values": (lambda: run_chunks(kernels.values, len(out), *of_batch, out), values_cost),
+        "values": (lambda: run_blocks(kernels.values, len(out), *of_batch, out), values_cost),
         "pull-back": (
-            lambda: run_chunks(kernels.pull_back, len(g), *of_batch, g, gradient),
+            lambda: run_blocks(kernels.pull_back, len(g), *of_batch, g, gradient),
             pull_back_cost,
         ),
         "jacobian": (lambda: jacobian_blocks(features), jacobian_cost),

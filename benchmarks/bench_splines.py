@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 
 from skpot import PairBasis, TripletBasis  # noqa: E402
 from skpot.core import pair_basis, triplet_basis  # noqa: E402
-from skpot.core._jit import run_chunks  # noqa: E402
+from skpot.core._jit import run_blocks  # noqa: E402
 
 ROOT = 5.0  # operations of a square root or a division
 SPLINES = 25.0  # operations of four splines; as many of their derivatives
@@ -115,8 +115,8 @@ def main():
             gradient = np.empty((len(pairs.neighbor), 3))
             of_batch = (pairs, chain.species, chain.tables)
             jobs = {
-                "values": lambda k=kernels, b=of_batch, o=out: run_chunks(k.values, len(o), *b, o),
-                "pull-back": lambda k=kernels, b=of_batch, g=g, o=gradient: run_chunks(
+                "values": lambda k=kernels, b=of_batch, o=out: run_blocks(k.values, len(o), *b, o),
+                "pull-back": lambda k=kernels, b=of_batch, g=g, o=gradient: run_blocks(
                     k.pull_back, len(g), *b, g, o
                 ),
                 "jacobian": lambda f=features: jacobian_blocks(f),

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 from skpot import SymmetryFunctions  # noqa: E402
 from skpot.core import symmetry_functions as kernels  # noqa: E402
-from skpot.core._jit import run_chunks  # noqa: E402
+from skpot.core._jit import run_blocks  # noqa: E402
 from skpot.descriptors import SymmetryFunction  # noqa: E402
 
 N_RADIAL, N_WIDTHS, ZETAS = 8, 2, (1, 4)
@@ -96,8 +96,8 @@ def main():
         gradient = np.empty((len(pairs.neighbor), 3))
         of_batch = (pairs, chain.species, chain.tables)
         jobs = {
-            "values": lambda b=of_batch, o=out: run_chunks(kernels.values, len(o), *b, o),
-            "pull-back": lambda b=of_batch, g=g, o=gradient: run_chunks(
+            "values": lambda b=of_batch, o=out: run_blocks(kernels.values, len(o), *b, o),
+            "pull-back": lambda b=of_batch, g=g, o=gradient: run_blocks(
                 kernels.pull_back, len(g), *b, g, o
             ),
             "jacobian": lambda f=features: jacobian_blocks(f),

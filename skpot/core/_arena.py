@@ -1,8 +1,9 @@
-"""Scratch that the caller supplies: kernels cut their arrays from one buffer.
+"""Work space that the caller supplies: compiled functions cut their arrays from one buffer.
 
-A function that cuts allocates nothing, so the same code runs where nothing can: in a library
-without Python, on threads, inside another program's time step. What is cut owns no memory: it is
-good as long as someone holds the arena.
+A function that cuts its arrays allocates nothing. The same code therefore also runs where memory
+cannot be allocated: in a library without Python, or on threads of another program. Arrays that
+are cut are views of the buffer, which they do not keep alive: they are valid as long as the
+arena is.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ _LINE = 8  # numbers in a cache line, on which every array begins
 
 
 class Arena(NamedTuple):
-    """A buffer of which the first `used[0]` numbers are taken."""
+    """A buffer whose first `used[0]` numbers are in use."""
 
     buffer: np.ndarray  # (n,) float64
     used: np.ndarray  # (1,) int64
@@ -26,13 +27,17 @@ class Arena(NamedTuple):
 
 @jit
 def arena(size):
-    """Return an arena of `size` numbers, all free; hold it with `release` after the last use."""
+    """Return an arena of `size` free numbers. Call `release` after its last use."""
     return Arena(np.empty(size), np.zeros(1, dtype=np.int64))
 
 
 @inner_jit
 def release(arena):
-    """Free all that was cut. A compiled function drops what it mentions no more: mention it."""
+    """Free all arrays that were cut.
+
+    Call this after the last use of them: otherwise Numba may free the buffer while views of it
+    are still in use.
+    """
     arena.used[0] = 0
 
 
@@ -69,22 +74,23 @@ def padded(n):
 
 @array_jit
 def shaped(array, shape):
-    """Return the first of contiguous numbers in another shape; that there are enough is on trust.
+    """Return the first numbers of a contiguous array in another shape.
 
-    Like what is cut, they own no memory.
+    Whether there are enough of them is not checked. The result is a view that does not keep the
+    array alive.
     """
     return _view(array, 0, shape, array.dtype)
 
 
 @array_jit
 def typed(array, like):
-    """Return an array of float64 as one of the type of another, of the same length."""
+    """Return the memory of a float64 array as an array of the type of `like`, equally long."""
     return _view(array, 0, array.shape, like.dtype)
 
 
 @extending.intrinsic
 def _view(context, array, begin, shape, dtype):
-    """View contiguous numbers; `reshape` and `view` have checks that can raise."""
+    """Return a view of contiguous numbers. Unlike `reshape` and `view` it can never raise."""
     result = types.Array(dtype.dtype, len(shape), "C")
 
     def build(context, builder, signature, args):

@@ -1,4 +1,4 @@
-"""Compiled functions on disk: what cannot be written or read is compiled instead."""
+"""Compiled functions on disk. If one cannot be written or read, it is compiled again instead."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from ..exceptions import CacheWarning
 
-_MARK = "skpot"  # of entries with a checksum; those that Numba has written have none
+_MARK = "skpot"  # begins an entry with a checksum; entries written by Numba itself have none
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions
 _IMPORT = re.compile(r"^\s*from \.(\w*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
@@ -20,20 +20,21 @@ _warned = False
 
 
 def warn_once(reason):
-    """Say once that compiled functions are not kept, and why."""
+    """Warn once per process that compiled functions are not kept on disk, and say why."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
             f"compiled functions cannot be cached on disk ({reason}); every process will compile "
-            "anew. Set NUMBA_CACHE_DIR to a writable folder with free space.",
+            "them again. Set the environment variable NUMBA_CACHE_DIR to a writable folder with "
+            "free space.",
             CacheWarning,
             stacklevel=4,
         )
 
 
 class CodeCache(FunctionCache):
-    """Cache of one function whose failures cost time only.
+    """Cache of one function. If it fails, the function is compiled, which only costs time.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class CodeCache(FunctionCache):
     Raises
     ------
     RuntimeError
-        If there is no folder to keep code in.
+        If there is no folder in which compiled code can be kept.
     """
 
     def __init__(self, function):
@@ -55,14 +56,14 @@ class CodeCache(FunctionCache):
         self._cache_file.sources = sources_checksum(path)
 
     def load_overload(self, sig, target_context):
-        """Return the compiled function for a signature, or None if there is none to be trusted."""
+        """Return the compiled function for a signature, or None if no valid one is stored."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # what another version or a crash has left raises anything
+        except Exception:  # files of another version or of a crash can raise any error
             return None
 
     def save_overload(self, sig, data):
-        """Keep the compiled function for a signature, if that is possible."""
+        """Store the compiled function for a signature, if that is possible."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -70,11 +71,11 @@ class CodeCache(FunctionCache):
 
 
 class CheckedFile(IndexDataCacheFile):
-    """Index and entries of one function's cache, of which only what is intact and fresh is used.
+    """Index and entries of one function's cache; only intact and current entries are used.
 
-    An entry holds a checksum of its code, of the signature that it is for, since processes that
-    compile at a time may write different ones under one number, and of all sources that were
-    compiled into it, of which Numba looks at the function's own file only.
+    An entry holds a checksum of three things: its code; its signature, since processes that
+    compile at the same time may write different signatures under one number; and all source files
+    that were compiled into it, since Numba only looks at the file of the function itself.
     """
 
     sources = ""
@@ -85,7 +86,7 @@ class CheckedFile(IndexDataCacheFile):
         super().save(key, (_MARK, self._checksum(key, code), code))
 
     def load(self, key):
-        """Return an entry, or None if there is none that is intact."""
+        """Return an entry, or None if there is no intact one."""
         entry = super().load(key)
         if entry is None or entry[0] != _MARK:
             return entry
@@ -99,13 +100,13 @@ class CheckedFile(IndexDataCacheFile):
     def _load_index(self):
         try:
             return dict(super()._load_index())
-        except Exception:  # bytes that are no pickle raise anything; the index begins anew
+        except Exception:  # a damaged file can raise any error; start with an empty index
             return {}
 
 
 @functools.cache
 def sources_checksum(path):
-    """Return a checksum of a source file and of all beside it that it imports, and those import."""
+    """Return a checksum of a source file and of all files of its folder that it depends on."""
     folder, seen, ahead = Path(path).parent, set(), [Path(path).stem]
     digest = hashlib.blake2b(digest_size=16)
     texts = {}
@@ -122,10 +123,10 @@ def sources_checksum(path):
 
 @functools.cache
 def _read_source(path):
-    """Return the text of a source file, or nothing, and the modules beside it that it imports."""
+    """Return the text of a source file (empty if absent) and the modules that it imports."""
     try:
         text = Path(path).read_bytes()
-    except OSError:  # a name imported from the package itself
+    except OSError:  # the name is imported from the package, not a module
         return b"", ()
     names = []
     for module, in_brackets, in_line in _IMPORT.findall(text.decode()):

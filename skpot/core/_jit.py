@@ -1,9 +1,14 @@
 """The one place that configures Numba.
 
-Every compiled function of skpot is decorated with `jit` (serial), `inner_jit` (called by compiled
-functions only; allocates nothing), `array_jit` (the same, but returns arrays), `inline_jit` (part
-of inner loops) or `exact_jit` (operations in the order written). `run_chunks` runs kernels on
-threads.
+Every compiled function of skpot has one of these decorators:
+
+- `jit`: serial, callable from Python;
+- `inner_jit`: called by compiled functions only, allocates nothing and returns no arrays;
+- `array_jit`: called by compiled functions only, returns arrays;
+- `inline_jit`: as `inner_jit`, but compiled into its callers, for use in inner loops;
+- `exact_jit`, `exact_inline_jit`: floating-point operations are done in the order written.
+
+`run_blocks` runs compiled functions on threads.
 """
 
 import functools
@@ -16,11 +21,11 @@ from numba import extending
 
 from ._code_cache import CodeCache, warn_once
 
-# `reassoc`, `contract` ... let sums be vectorized; nnan and ninf stay out: NaN must propagate.
+# `reassoc`, `contract` ... allow sums to be vectorized. Without nnan and ninf, NaN propagates.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
-# Without wrappers that nothing calls a function compiles in half the time.
-# Reference counts are asked for because a function would inherit from the first that calls it.
+# Leaving out wrappers that nothing calls halves the time of compilation.
+# `_nrt` (reference counting) is always set: otherwise a function takes it from its first caller.
 _OPTIONS = {
     "error_model": "numpy",
     "fastmath": FASTMATH,
@@ -28,8 +33,8 @@ _OPTIONS = {
     "_nrt": True,
 }
 _INNER = {"no_cpython_wrapper": True}
-# Without reference counts, which cost more than the work where arrays are small. What is compiled
-# so can allocate nothing (the compiler refuses), and must not return arrays: nobody owned them.
+# No reference counting, which would cost more than the work itself where arrays are small. Such a
+# function cannot allocate (the compiler refuses) and must not return arrays: nobody would own them.
 _BARE = {"_nrt": False}
 
 _forked = False
@@ -40,7 +45,7 @@ def _mark_fork():
     _forked = True
 
 
-# A forked child has the pool but not its threads; it runs serially.
+# A forked child has a copy of the pool but none of its threads, so it must run serially.
 os.register_at_fork(after_in_child=_mark_fork)
 
 
@@ -48,14 +53,14 @@ def _decorate(function, **options):
     options = _OPTIONS | {"nogil": True} | options
     compiled = numba.njit(**options)(function)
     try:
-        compiled._cache = CodeCache(function)  # as cache=True would set Numba's own
-    except RuntimeError as error:  # neither the package nor the home folder is writable
+        compiled._cache = CodeCache(function)  # in place of Numba's, which cache=True would set
+    except RuntimeError as error:  # neither the folder of the package nor that of the user
         warn_once(error)
     return compiled
 
 
 def _wrappers(function):
-    """Return options: names with an underscore are not for Python, which would crash on them."""
+    """Return the options for functions that Python does not call: those with an underscore."""
     return _INNER if function.__name__.startswith("_") else {}
 
 
@@ -65,42 +70,44 @@ def jit(function):
 
 
 def inline_jit(function):
-    """Compile a function as `inner_jit` does into its callers, for what inner loops call."""
+    """Compile a function into its callers, for use in inner loops; see `inner_jit`."""
     return _decorate(function, forceinline=True, **_wrappers(function), **_BARE)
 
 
 def inner_jit(function):
-    """Compile a function for compiled callers alone that neither allocates nor returns arrays."""
+    """Compile a function for compiled callers; it neither allocates nor returns arrays."""
     return _decorate(function, **_INNER, **_BARE)
 
 
 def array_jit(function):
-    """Compile a function for compiled callers alone that returns arrays."""
+    """Compile a function for compiled callers that returns arrays."""
     return _decorate(function, **_INNER)
 
 
 def exact_jit(function):
-    """Compile a serial function whose sums are done as written, whatever it is compiled into."""
+    """Compile a serial function whose sums are done in the order written."""
     return _decorate(function, fastmath=False)
 
 
 def exact_inline_jit(function):
-    """Compile a function as `exact_jit` does, into its callers."""
+    """Compile a function into its callers, with sums in the order written; see `exact_jit`."""
     return _decorate(function, fastmath=False, forceinline=True, **_wrappers(function))
 
 
 def compile_for(signature, function):
-    """Compile a function for one signature at once, for its code alone; not kept on disk."""
+    """Compile a function for one signature; the result is not kept on disk."""
     return numba.njit(signature, **_OPTIONS, **_INNER)(function)
 
 
 def variants(table):
-    """Let compiled callers of the decorated function run the entry for its first argument's type.
+    """Make the decorated function call one of several, chosen by the type of its first argument.
+
+    Only compiled functions can call it; the choice is made when these are compiled.
 
     Parameters
     ----------
     table : dict of type to compiled function
-        Keys are NamedTuple classes; the choice is made at compilation. All have one decorator.
+        Keys are NamedTuple classes. All functions must have the same decorator.
     """
 
     def decorate(function):
@@ -108,7 +115,7 @@ def variants(table):
             return table[kind.instance_class].py_func
 
         options = next(iter(table.values())).targetoptions
-        # Not strict: the variants' signatures agree with the function's, not with `choose`'s.
+        # Not strict: the variants have the signature of `function`, not that of `choose`.
         extending.overload(function, jit_options=options, strict=False)(choose)
         return function
 
@@ -116,7 +123,7 @@ def variants(table):
 
 
 def _one_of_many_ranks():
-    """Return whether MPI started several processes like this one, and nobody gave them threads."""
+    """Return whether MPI runs several processes and the user has not set a number of threads."""
     ranks = [int(os.environ.get(name, "1")) for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")]
     return max(ranks) > 1 and "NUMBA_NUM_THREADS" not in os.environ
 
@@ -125,7 +132,7 @@ _IS_RANK = _one_of_many_ranks()
 
 
 def n_threads():
-    """Return how many threads `run_chunks` may use here."""
+    """Return how many threads `run_blocks` may use in this process and thread."""
     if _IS_RANK or _forked or threading.current_thread() is not threading.main_thread():
         return 1
     return numba.get_num_threads()
@@ -136,18 +143,19 @@ def _pool(size):
     return ThreadPoolExecutor(size, thread_name_prefix="skpot")
 
 
-def run_chunks(kernel, n, *args, smallest=16):
-    """Run `kernel(lo, hi, *args)` on parts of 0 ... n, which must not depend on each other.
+def run_blocks(kernel, n, *args, smallest=16):
+    """Run `kernel(lo, hi, *args)` on blocks of 0 ... n, which must not depend on each other.
 
-    Python threads take the parts, since kernels release the interpreter: a twin for Numba's own
-    threads takes as long to compile as the kernel. Parts have at least `smallest` items, which
-    should take longer than the 50 microseconds that a task costs.
+    The blocks run on Python threads, which works because kernels release the interpreter lock.
+    Numba's own threads would need a second, parallel version of each kernel, which takes as long to
+    compile again. A block has at least `smallest` items, whose work should take longer than the 50
+    microseconds that starting a task costs.
     """
     threads = n_threads()
     if threads == 1 or n <= smallest:
         kernel(0, n, *args)
         return
-    # More parts would even out less than threads lose by waiting for the interpreter.
+    # More blocks would balance the load better, but threads would wait for the interpreter more.
     step = max(smallest, -(-n // (4 * threads)))
     begins, lock = iter(range(0, n, step)), threading.Lock()
 
@@ -159,7 +167,7 @@ def run_chunks(kernel, n, *args, smallest=16):
                 return
             kernel(lo, min(n, lo + step), *args)
 
-    # The caller takes part: a thread that has to be woken begins late.
+    # The calling thread works too, since threads of the pool take a while to wake up.
     others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     work()
     for other in others:

@@ -1,4 +1,7 @@
-"""What descriptors need that work on one pair after another: no scratch, and nothing to keep."""
+"""The scratch functions of descriptors that need no scratch and keep nothing.
+
+These are descriptors that go through pairs one by one.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +12,7 @@ from ._jit import array_jit, jit
 
 
 class Scratch(NamedTuple):
-    """Nothing."""
+    """An empty array, since a tuple of a compiled function needs a field."""
 
     unused: np.ndarray  # (0,)
 
@@ -22,11 +25,11 @@ def scratch_size(tables, n_neighbors):
 
 @array_jit
 def scratch(tables, n_neighbors, arena):
-    """Return scratch, of which there is none."""
+    """Return empty scratch."""
     return Scratch(floats(0, arena))
 
 
 @jit
 def kept_size(tables):
-    """Return how many numbers a center keeps between values and pull-back: none."""
+    """Return how many numbers a center keeps from `values` for the pull-back: none."""
     return 0

@@ -1,7 +1,8 @@
-"""Large arrays that are used again instead of freed.
+"""Large arrays that are reused instead of freed.
 
-The system fills the pages it gives anew one by one, for one thread at a time. In a force evaluation
-of some thousand atoms that takes a tenth of the work, and more of what two threads could gain.
+The operating system clears new pages of memory one by one, for one thread at a time. In a force
+evaluation of some thousand atoms this takes a tenth of the time of one thread, and more of what
+two threads could gain.
 """
 
 import math
@@ -9,12 +10,12 @@ from collections import deque
 
 import numpy as np
 
-_SMALLEST, _LARGEST = 1e5, 32e6  # bytes that are worth keeping, and that may be kept
-_spare = deque(maxlen=4)  # its operations are atomic: no lock that a fork could leave closed
+_SMALLEST, _LARGEST = 1e5, 32e6  # bytes; smaller arrays are not worth keeping, larger ones too big
+_spare = deque(maxlen=4)  # operations of a deque are atomic: no lock is needed
 
 
 def borrow(shape):
-    """Return a float64 array whose contents are arbitrary; see `give_back`."""
+    """Return a float64 array with arbitrary contents; call `give_back` after its last use."""
     size = math.prod(shape)
     for _ in range(len(_spare)):
         try:
@@ -28,6 +29,6 @@ def borrow(shape):
 
 
 def give_back(array):
-    """Let `borrow` use the memory of an array that it returned, and that no one needs any more."""
+    """Let `borrow` reuse the memory of an array that it returned and that is no longer needed."""
     if _SMALLEST <= array.base.nbytes <= _LARGEST:
         _spare.append(array.base)

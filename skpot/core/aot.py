@@ -1,9 +1,9 @@
 """Ahead-of-time compilation: a model's functions and numbers as a library without Python.
 
-Compiled functions take a model as nested named tuples. For the library a small function is written
-that rebuilds these around the numbers of the library, Numba compiles it with all that it calls, and
-LLVM turns the result into an object file. `model.c` puts C names in front. The system's C compiler
-links it.
+Compiled functions take a model as nested named tuples. For the library, a small Python function is
+written that rebuilds these tuples around the numbers stored in the library. Numba compiles it with
+all functions that it calls, and LLVM turns the result into an object file. `model.c` gives the
+functions C names, and the C compiler of the system links everything.
 """
 
 import math
@@ -24,11 +24,11 @@ from . import _jit
 from ._arena import Arena
 from .pairs import Pairs, largest
 
-ABI = 2  # of model.c's functions and of the file; a driver refuses any other
+ABI = 2  # version of the functions of model.c and of the file; drivers refuse all others
 
 _TYPES = (np.float64, np.float32, np.int64)
-_SEAL = b"skpotsum%08x"  # the end of a library's file: the CRC-32 of all before it
-_LINE = 64  # bytes, on which every array begins
+_SEAL = b"skpotsum%08x"  # the end of a library's file: the CRC-32 of everything before it
+_LINE = 64  # bytes of a cache line; every array begins at a multiple
 _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
 
@@ -64,7 +64,7 @@ def _call_type(n_outputs):
 
 
 def _functions(source):
-    """Return what is compiled by its name in model.c: text, C types, and parts of the text."""
+    """Return what to compile, by its name in model.c: text, C types, and parts of the text."""
     evaluate = {
         "size": "work_size",
         "function": "evaluate",
@@ -96,21 +96,21 @@ class Source(NamedTuple):
         ``evaluate(lo, hi, pairs, species, model, arena, energies, gradient)`` writes the energies
         of centers and dE_i/dr_ij of their pairs; it allocates nothing.
     work_size : compiled function
-        ``work_size(n_neighbors, n_centers, model)``: how many numbers of the arena that takes for
-        n_centers with up to n_neighbors pairs each.
+        ``work_size(n_neighbors, n_centers, model)`` returns how many numbers of the arena
+        `evaluate` takes for n_centers with up to n_neighbors pairs each.
     model : NamedTuple
-        Its numbers: arrays of float64, float32 or int64, scalars, and tuples of these.
+        The numbers of the model: arrays of float64, float32 or int64, scalars, and tuples of these.
     cutoff : float
         In Å.
     numbers : sequence of int
         Atomic numbers, in the order of the species' indices.
     symbols : sequence of str
-        Their symbols; an empty one keeps drivers from using a species.
+        Their symbols. An empty one says that drivers must not use this species.
     description : str
         One line for logs.
     grade, grade_size : compiled function, optional
         ``grade(lo, hi, pairs, species, model, arena, grades)`` writes the extrapolation grades of
-        centers; the other is its `work_size`.
+        centers; `grade_size` is to it what `work_size` is to `evaluate`.
     """
 
     evaluate: object
@@ -134,7 +134,8 @@ def build(source, folder, cpu="host"):
     folder : str or Path
         An empty folder to work in.
     cpu : str
-        The processor it is for, by LLVM's name ("x86-64-v3", "znver4"); "host" is this one.
+        The processor to compile for, by its name in LLVM ("x86-64-v3", "znver4"); "host" is that
+        of this machine.
 
     Returns
     -------
@@ -146,9 +147,9 @@ def build(source, folder, cpu="host"):
     OSError
         If there is no C compiler, or the folder cannot be written.
     ValueError
-        If the processor is unknown or the functions call what a library cannot hold.
+        If the processor is unknown, or functions need more than the C library offers.
     TypeError
-        If the model holds something else than arrays, numbers and tuples.
+        If the model holds anything but arrays, numbers and tuples.
     """
     try:
         return _build(source, Path(folder), cpu)
@@ -178,7 +179,7 @@ def _build(source, folder, cpu):
 
 
 def seal(path):
-    """Append to a library what tells drivers that the file is whole and as it was written."""
+    """Append a checksum to a library, by which drivers see whether the file is intact."""
     with open(path, "ab+") as file:
         file.seek(0)
         file.write(_SEAL % zlib.crc32(file.read()))
@@ -198,11 +199,11 @@ def compiler(variable, default):
 def object_code(function, signature, cpu="host"):
     """Compile a Python function to an object file with one symbol, its name.
 
-    The symbol has Numba's calling convention: ``int32_t name(result *, void **raised, ...)``. All
-    that the function calls is in the file, as far as it is not of the C library.
+    The symbol has Numba's calling convention: ``int32_t name(result *, void **raised, ...)``. The
+    file has all functions that are called, except those of the C library.
     """
-    # These lines are all that is used of Numba's inner workings. `inspect_llvm` would be public,
-    # but LLVM 15 (of Numba 0.61) cannot read its own text of large functions.
+    # Only these lines use private names of Numba. The public `inspect_llvm` does not serve: LLVM 15
+    # (of Numba 0.61) cannot read the text that it writes of large functions.
     compiled = _jit.compile_for(signature, function).overloads[signature.args]
     module = llvm.parse_bitcode(compiled.library.serialize_using_bitcode()[2])
     module.get_function(compiled.fndesc.llvm_func_name).name = function.__name__
@@ -213,15 +214,15 @@ def object_code(function, signature, cpu="host"):
         elif not value.is_declaration:
             value.linkage = "internal"
     machine = _target_machine(cpu)
-    # Once more, now that nothing but one function can call the others: the model's scalars are
-    # constants in it.
+    # Optimize once more, now that all functions but one are internal: the scalars of the model
+    # become constants in them.
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
     builder.getModulePassManager().run(module, builder)
     return machine.emit_object(module)
 
 
 def processor(cpu):
-    """Return the name that LLVM has for a processor; "host" is this machine's."""
+    """Return the name of a processor in LLVM; "host" is that of this machine."""
     return llvm.get_host_cpu_name() if cpu == "host" else cpu
 
 
@@ -234,7 +235,7 @@ def _target_machine(cpu):
 
 
 def _check_cpu(cc, cpu, folder):
-    """Return the C compiler's flag for a processor; it knows the names, LLVM takes any."""
+    """Return the flag of the C compiler for a processor, or refuse it: LLVM accepts any name."""
     if cpu == "host":
         return []
     on_arm = llvm.get_process_triple().startswith(("aarch64", "arm"))
@@ -243,14 +244,14 @@ def _check_cpu(cc, cpu, folder):
     result = _run([*cc, flag, "-c", "empty.c", "-o", "empty.o"], folder)
     if result.returncode:
         raise InputError(
-            f"{cc[0]} knows no processor {cpu!r}; x86-64-v2, -v3 and -v4 are common levels "
-            f"of Intel's and AMD's. It says: {_first_error(result)}"
+            f"the compiler {cc[0]} knows no processor {cpu!r}. x86-64-v2, -v3 and -v4 are common "
+            f"levels of Intel and AMD. The compiler says: {_first_error(result)}"
         )
     return [flag]
 
 
 class _Layout:
-    """Where the arrays of a model go, and the expression that rebuilds it around them."""
+    """Where the arrays of a model go in the library, and the expression that rebuilds the model."""
 
     def __init__(self):
         self.arrays = []
@@ -261,7 +262,8 @@ class _Layout:
         if isinstance(value, np.ndarray):
             if value.dtype not in _TYPES:
                 raise InputTypeError(
-                    f"a model's arrays must be float64, float32 or int64, not {value.dtype}"
+                    "a compiled model's arrays must be float64, float32 or int64, got "
+                    f"{value.dtype}"
                 )
             self.arrays.append(np.ascontiguousarray(value))
             shape = "".join(f"{n}, " for n in value.shape)
@@ -280,10 +282,12 @@ class _Layout:
         if isinstance(value, float):
             text = repr(float(value))
             return text if math.isfinite(value) else f"float64({text})"
-        raise InputTypeError(f"a model consists of arrays, numbers and tuples, got {type(value)}")
+        raise InputTypeError(
+            f"a compiled model consists of arrays, numbers and tuples, got {type(value)}"
+        )
 
     def write(self, file):
-        """Write the numbers of all arrays; return where each begins."""
+        """Write the numbers of all arrays to a file; return where each begins."""
         offsets = []
         for array in self.arrays:
             file.write(bytes(-file.tell() % _LINE))
@@ -330,15 +334,15 @@ def _c_string(text):
 
 
 def _link(cc, flags, folder):
-    # A library may leave symbols open; refused, so that what is missing is known now.
+    # Linkers accept undefined symbols in libraries: refuse them here, not when it is loaded.
     complete = [] if llvm.get_process_triple().find("darwin") >= 0 else ["-Wl,-z,defs"]
     objects = sorted(path.name for path in folder.glob("skpot_*.o"))
     command = [*cc, *flags, "-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden"]
     result = _run([*command, *complete, "-o", "model.so", "model.c", *objects, "-lm"], folder)
     if result.returncode:
         raise InputError(
-            "the model's functions need more than the C library offers, or the C compiler fails. "
-            f"It says: {_first_error(result)}"
+            "the model's functions need more than the C library offers, or the C compiler failed. "
+            f"The compiler says: {_first_error(result)}"
         )
 
 

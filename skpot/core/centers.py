@@ -1,7 +1,7 @@
 """Any descriptor, one center at a time, in compiled code that allocates nothing.
 
-Which descriptor is meant is decided by the type of its tables, at compilation. `pairs` may hold
-more than a descriptor's own cutoff: what is beyond adds nothing.
+The type of the tables decides at compilation which descriptor is computed. `pairs` may hold pairs
+beyond the cutoff of a descriptor: these add nothing.
 """
 
 from . import _no_scratch, pair_basis, repulsion, soap, symmetry_functions, triplet_basis
@@ -18,7 +18,7 @@ _MODULES = {
 
 
 def function_of(module, name):
-    """Return a module's function; a descriptor without one of its own needs no scratch."""
+    """Return a function of a module, by default that of descriptors that need no scratch."""
     return getattr(module, name, getattr(_no_scratch, name, None))
 
 
@@ -28,24 +28,24 @@ def _of_each(name):
 
 @_of_each("scratch_size")
 def scratch_size(tables, n_neighbors):
-    """Return how many numbers `scratch` cuts."""
+    """Return how many numbers of the arena `scratch` takes."""
 
 
 @_of_each("scratch")
 def scratch(tables, n_neighbors, arena):
-    """Cut scratch for centers of up to `n_neighbors` pairs."""
+    """Cut scratch for centers with up to `n_neighbors` pairs from the arena."""
 
 
 @_of_each("kept_size")
 def kept_size(tables):
-    """Return how many numbers a center keeps between its values and its pull-back."""
+    """Return how many numbers `center_values` keeps of a center for `center_pull_back`."""
 
 
 @_of_each("center_values")
 def center_values(tables, i, pairs, species, scratch, kept, row):
-    """Write the features of center i to row (n_features,), what is to be kept to `kept`."""
+    """Write the features of center i to row (n_features,), and what is kept to `kept`."""
 
 
 @_of_each("center_pull_back")
 def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient):
-    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(its features) and `kept`."""
+    """Add dE_i/dr_ij to the pairs of center i, given g = dE_i/d(features of i) and `kept`."""

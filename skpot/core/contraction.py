@@ -9,7 +9,10 @@ from ._jit import jit
 
 @jit
 def contract_backward(lo, hi, offsets, start, atom, values, strain, g, forces, virials):
-    """Subtract dE/dr and dE/d(strain) of structures lo ... hi, given g = dE/d(features)."""
+    """Subtract dE/dr from forces and dE/d(strain) from virials, given g = dE/d(features).
+
+    Of structures lo to hi - 1.
+    """
     for s in range(lo, hi):
         for i in range(offsets[s], offsets[s + 1]):
             row = g[i]
@@ -28,7 +31,7 @@ def contract_backward(lo, hi, offsets, start, atom, values, strain, g, forces, v
 
 @jit
 def contract_forward(lo, hi, offsets, start, atom, values, strain, displacements, strains, out):
-    """Write the change of the features of structures lo ... hi along one motion."""
+    """Write how the features of structures lo to hi - 1 change along one motion."""
     for s in range(lo, hi):
         for i in range(offsets[s], offsets[s + 1]):
             row = out[i]

@@ -1,4 +1,4 @@
-"""Functions that bring a neighbor's contribution smoothly to zero."""
+"""Functions that bring the contribution of a neighbor smoothly to zero at the cutoff."""
 
 import math
 
@@ -12,8 +12,8 @@ def cosine_switch(r, cutoff, width):
 
     .. math:: f_c(r) = \tfrac12 [1 + \cos(\pi (r - r_c + w)/w)], \quad r_c - w < r < r_c
 
-    and 1 inside, 0 beyond. With width :math:`w = r_c` it is the form of Behler, J. Chem. Phys. 134,
-    074106 (2011). All lengths in Å.
+    and 1 inside and 0 beyond. With width :math:`w = r_c` it is the form of Behler, J. Chem. Phys.
+    134, 074106 (2011). All lengths in Å.
     """
     x = (r - cutoff + width) / width
     if x <= 0.0:
@@ -30,8 +30,8 @@ def polynomial_switch(r, cutoff, width):
 
     .. math:: f_c(r) = 1 - x^3 (6 x^2 - 15 x + 10), \quad x = (r - r_c + w)/w
 
-    for :math:`0 < x < 1`, 1 inside, 0 beyond: "poly2" of n2p2, Singraber, Behler, Dellago, J. Chem.
-    Theory Comput. 15, 1827 (2019). All lengths in Å.
+    for :math:`0 < x < 1`, 1 inside and 0 beyond. It is "poly2" of n2p2, Singraber, Behler, Dellago,
+    J. Chem. Theory Comput. 15, 1827 (2019). All lengths in Å.
     """
     x = (r - cutoff + width) / width
     if x <= 0.0:
@@ -48,8 +48,8 @@ def tanh_switch(r, cutoff):
 
     .. math:: f_c(r) = \tanh^3(1 - r/r_c), \quad r < r_c
 
-    and 0 beyond: at distance 0 it is 0.44, not 1. Of Behler, J. Chem. Phys. 134, 074106 (2011),
-    eq. 5; cutoff type 2 of n2p2, where there is no inner cutoff either. All lengths in Å.
+    and 0 beyond; at distance 0 it is 0.44, not 1. It is eq. 5 of Behler, J. Chem. Phys. 134, 074106
+    (2011), and cutoff type 2 of n2p2, which has no inner cutoff either. All lengths in Å.
     """
     if r >= cutoff:
         return 0.0, 0.0
@@ -58,7 +58,7 @@ def tanh_switch(r, cutoff):
 
 
 def radial_scaling(r, r0, exponent):
-    r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)` that plays down far neighbors.
+    r"""Return the weight :math:`u(r) = 1/(1 + (r/r_0)^m)`, which is less for far neighbors.
 
     Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), eq. 29 with c = 1.
     """

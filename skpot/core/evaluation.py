@@ -1,9 +1,9 @@
 """Energies of atoms and their derivatives along all pairs: the one path to forces.
 
-The compiled form of a fitted pipeline goes from pairs to energies and pair gradients in blocks of
-centers whose features, and what the descriptor keeps for the way back, stay in cache. Nothing is
-allocated, raised or taken from a library here, so that the same function serves Python, and
-libraries that run without it.
+The compiled form of a fitted pipeline goes from pairs to energies and pair gradients, block of
+centers after block. A block is so small that its features, and what the descriptor keeps for the
+pull-back, stay in cache. Nothing here allocates, raises or calls a library, so that the same
+function serves Python and exported libraries, which run without Python.
 """
 
 from typing import NamedTuple
@@ -20,13 +20,13 @@ BLOCK = 64  # centers at a time
 
 
 class Potential(NamedTuple):
-    """A model as the kernels take it."""
+    """A model as compiled functions take it."""
 
     features: tuple  # tree of core.feature_rows
     expansion: tuple  # of core.expansion
     width: int  # number of columns
     e0: np.ndarray  # (n_species,) energies of free atoms, eV
-    baseline: np.ndarray  # columns that are energies themselves
+    baseline: np.ndarray  # columns of the features that are energies, which are added as they are
 
 
 class Scratch(NamedTuple):
@@ -42,7 +42,10 @@ class Scratch(NamedTuple):
 
 @jit
 def work_size(n_neighbors, n_centers, potential):
-    """Return how many numbers `evaluate` cuts for n_centers with up to n_neighbors pairs each."""
+    """Return how many numbers of its arena `evaluate` takes for so many centers and neighbors.
+
+    n_neighbors is the largest number of pairs of a center.
+    """
     n_rows = block_rows(n_centers)
     size = feature_rows.scratch_size(potential.features, n_neighbors, n_rows)
     size += expansion.scratch_size(potential.expansion, n_rows)
@@ -51,7 +54,7 @@ def work_size(n_neighbors, n_centers, potential):
 
 @jit
 def block_rows(n_centers):
-    """Return how many centers are treated at a time."""
+    """Return how many centers of n_centers are worked on at a time."""
     return min(BLOCK, rounded(n_centers, ROWS))
 
 
@@ -70,20 +73,20 @@ def _scratch(n_neighbors, n_rows, potential, arena):
 
 @jit
 def evaluate(lo, hi, pairs, species, potential, arena, energies, gradient):
-    """Write the energies of centers lo ... hi, and dE_i/dr_ij of their pairs.
+    """Write the energies of centers lo to hi - 1, and dE_i/dr_ij of their pairs.
 
     Parameters
     ----------
     lo, hi : int
         Range of centers.
     pairs : Pairs
-        All neighbors within the largest cutoff; longer pairs do not matter.
+        All pairs within the largest cutoff; pairs beyond it add nothing.
     species : ndarray of shape (n_atoms,)
-        Index of the species of each atom that `pairs` names.
+        Index of the species of each atom that occurs in `pairs`.
     potential : Potential
         The model.
     arena : Arena
-        With `work_size` numbers free.
+        With at least `work_size` free numbers.
     energies : ndarray of shape (n_centers,)
         In eV.
     gradient : ndarray of shape (n_pairs, 3)
@@ -98,14 +101,21 @@ def evaluate(lo, hi, pairs, species, potential, arena, energies, gradient):
             for axis in range(3):
                 gradient[p, axis] = 0.0
         for z in range(n_species):
-            size = 0
-            for i in range(begin, end):
-                if species[i] == z:
-                    scratch.members[size] = i
-                    size += 1
+            size = take_members(z, begin, end, species, scratch.members)
             if size > 0:
                 members = scratch.members[:size]
                 _evaluate_block(z, members, pairs, species, potential, scratch, energies, gradient)
+
+
+@inner_jit
+def take_members(z, begin, end, species, members):
+    """Write which of centers begin to end - 1 are of species z; return how many these are."""
+    size = 0
+    for i in range(begin, end):
+        if species[i] == z:
+            members[size] = i
+            size += 1
+    return size
 
 
 @inner_jit
@@ -124,14 +134,14 @@ def _evaluate_block(z, members, pairs, species, potential, scratch, energies, gr
     expansion.expand(potential.expansion, z, rows, size, scratch.expansion, scratch.energies, g)
     for b in range(size):
         energies[members[b]] = scratch.energies[b]
-    feature_rows.draw(
+    feature_rows.pull_back(
         potential.features, z, members, pairs, species, scratch.features, g, 0, gradient
     )
 
 
 @jit
 def evaluate_range(lo, hi, pairs, species, potential, energies, gradient):
-    """Do what `evaluate` does with work space of its own; for `run_chunks`."""
+    """Call `evaluate` with work space that is allocated here; for `run_blocks`."""
     own = arena(work_size(largest(lo, hi, pairs), hi - lo, potential))
     evaluate(lo, hi, pairs, species, potential, own, energies, gradient)
     release(own)

@@ -8,23 +8,25 @@ A term compares rows :math:`y = a x + b` (elementwise) with references q of the 
     u = \sum_m [\alpha_m f(w_m) + f'(w_m) t_m], \qquad t_m = (y - \tau q_m) \cdot v_m
 
 where :math:`\tau = 1` stands for :math:`w_m = -|y - q_m|^2 / 2` ("centered") and :math:`\tau = 0`
-for the dot product, and the vectors v are those of models that learn derivatives as such. Then
+for the dot product. The vectors v are the coefficients of models whose references include
+derivatives. Then
 
 .. math::
 
     \partial u / \partial y = \sum_m c_m (q_m - \tau y) + f'(w_m) v_m, \qquad
     c_m = \alpha_m f'(w_m) + f''(w_m) t_m
 
-(`skpot.kernels._functions`). Rows and references are taken relative to a point o, their middle,
+(`skpot.kernels._functions`). Rows and references are taken relative to a point o in their middle,
 
 .. math::
 
     y \cdot q = (y - o) \cdot (q - o) + (y - o) \cdot o + q \cdot o
 
-since environments resemble each other and products of small differences round less, which decides
-where they are made in single precision. References go through in tiles; a tile is kept as rows and,
-for the way back, as columns, so that all four products are sums over contiguous numbers. Functions
-of the dot product of degree one and two are a linear and a quadratic form instead (`Polynomial`).
+since environments resemble each other: products of small differences have smaller rounding errors,
+which matters in single precision. References are worked through in tiles. A tile is stored as rows
+and again as columns, for the gradient, so that all four products are sums over contiguous numbers.
+Kernels that are polynomials of degree one or two in the dot product become a linear and a quadratic
+form instead (`Polynomial`).
 """
 
 from typing import NamedTuple
@@ -36,8 +38,8 @@ from ._jit import array_jit, inner_jit, variants
 from .products import COLUMNS, ROWS, add_products, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
 
-TILE = 240  # references at a time: a tile of them and of weights stays in the second-level cache
-STEP = 24  # what numbers of references are multiples of
+TILE = 240  # references at a time: a tile of them and of weights fits in the second-level cache
+STEP = 24  # the number of references of each species is a multiple of this
 
 
 class Power(NamedTuple):
@@ -55,7 +57,7 @@ class Gauss(NamedTuple):
 
 
 class Matern(NamedTuple):
-    """See `similarity.matern_profile`."""
+    """f(w) is the Matern function of order n + 1/2; see `similarity.matern_profile`."""
 
     n: int
     inverse: float
@@ -67,17 +69,17 @@ class Term(NamedTuple):
 
     profile: tuple  # Power, Gauss or Matern
     centered: bool  # tau
-    begin: int  # first column of the rows that counts
+    begin: int  # first column of the rows that the kernel acts on
     scale: np.ndarray  # (n,) a
     shift: np.ndarray  # (n_species, n) b - o
     origin: np.ndarray  # (n_species, n) o for the dot product, zeros for distances
     first: np.ndarray  # (n_species + 1,) where the references of each species begin
-    rows: np.ndarray  # q - o, tile after tile, each (size of tile, n); their type computes
+    rows: np.ndarray  # q - o, tile after tile, each (size of tile, n); their type is that of sums
     columns: np.ndarray  # the same, each (n rounded up, size of tile)
     vector_rows: np.ndarray  # like `rows`, or empty
     vector_columns: np.ndarray
-    constant: np.ndarray  # (n_references,) what of w is the reference's: -|q - o|^2 / 2 or q . o
-    offset: np.ndarray  # (n_references,) what of t is: -(q - o) . v or o . v
+    constant: np.ndarray  # (n_references,) the part of w without y: -|q - o|^2 / 2 or q . o
+    offset: np.ndarray  # (n_references,) the part of t without y: -(q - o) . v or o . v
     alpha: np.ndarray  # (n_references,)
 
 
@@ -99,7 +101,7 @@ class Sum(NamedTuple):
 
 
 class TermScratch(NamedTuple):
-    """Arrays for one block of rows; all flat but those of one row."""
+    """Arrays for one block of rows, flat unless a shape is given."""
 
     y: np.ndarray
     gradient: np.ndarray
@@ -107,7 +109,7 @@ class TermScratch(NamedTuple):
     t: np.ndarray
     similarity: np.ndarray  # (1, TILE)
     jet: np.ndarray  # (3, 1, TILE) f and its derivatives
-    constant: np.ndarray  # (n_rows,) what of w is the row's: -|y|^2 / 2 or y . o
+    constant: np.ndarray  # (n_rows,) the part of w without q: -|y - o|^2 / 2 or y . o
     pull: np.ndarray  # (n_rows,)
 
 
@@ -119,13 +121,13 @@ class PolynomialScratch(NamedTuple):
 
 
 class SumScratch(NamedTuple):
-    """Of the two expansions."""
+    """The scratch of the two expansions."""
 
     left: tuple
     right: tuple
 
 
-# How much `scratch` cuts: (expansion, n_rows), n_rows being a multiple of ROWS.
+# Sizes of scratch. Arguments: (expansion, n_rows), where n_rows is a multiple of ROWS.
 
 
 @inner_jit
@@ -148,10 +150,10 @@ def _sum_size(both, n_rows):
 
 @variants({Term: _term_size, Polynomial: _polynomial_size, Sum: _sum_size})
 def scratch_size(expansion, n_rows):
-    """Return how many numbers `scratch` cuts."""
+    """Return how many numbers of the arena `scratch` takes."""
 
 
-# Cutting them: (expansion, n_rows, arena).
+# Scratch. Arguments: (expansion, n_rows, arena).
 
 
 @array_jit
@@ -182,7 +184,7 @@ def _sum_scratch(both, n_rows, arena):
 
 @variants({Term: _term_scratch, Polynomial: _polynomial_scratch, Sum: _sum_scratch})
 def scratch(expansion, n_rows, arena):
-    """Cut the arrays that `expand` needs for up to n_rows rows."""
+    """Cut the arrays that `expand` needs for up to n_rows rows from the arena."""
 
 
 @inner_jit
@@ -207,7 +209,7 @@ def profile_jet(profile, w, jet):
 
 @inner_jit
 def _take_rows(x, size, begin, scale, shift, y):
-    """Write a x + b of the first `size` rows to y (n_rows, n), zeros to the rows after them."""
+    """Write a x + b of the first `size` rows to y (n_rows, n), and zeros to the rows after them."""
     for r in range(y.shape[0]):
         target = y[r]
         if r < size:
@@ -228,13 +230,13 @@ def clear(array):
             row[d] = 0.0
 
 
-# Energies: (expansion, z, x, size, scratch, energies, gradient) adds to `energies` (n,) and
-# `gradient` (n, n_columns) of the first `size` rows of x (n, n_columns), all of species z.
+# Energies. Arguments: (expansion, z, x, size, scratch, energies, gradient). Adds to `energies` (n,)
+# and `gradient` (n, n_columns) of the first `size` rows of x (n, n_columns), all of species z.
 
 
 @inner_jit
 def take_rows(term, z, x, size, scratch, y):
-    """Write y - o of rows of one species to y, and note in `scratch` what of w is theirs."""
+    """Write y - o of rows of one species to y, and the parts of w without q to `scratch`."""
     n, n_rows = y.shape[1], y.shape[0]
     _take_rows(x, size, term.begin, term.scale, term.shift[z], y)
     origin = term.origin[z]
@@ -251,11 +253,14 @@ def take_rows(term, z, x, size, scratch, y):
 
 @inner_jit
 def similarities(term, lo, products, own, out):
-    """Write w of one row to out (1, n), given (y - o) . (q - o) of the references from lo on."""
+    """Write w of one row to out (1, n).
+
+    `products` has (y - o) . (q - o) of the references from lo on, `own` the part of w without q.
+    """
     s, constant = out[0], term.constant[lo : lo + out.shape[1]]
     for m in range(s.shape[0]):
         s[m] = float(products[m]) + own + constant[m]
-    if term.centered:  # rounding must not make a distance imaginary
+    if term.centered:  # rounding must not make a squared distance negative
         for m in range(s.shape[0]):
             s[m] = min(s[m], 0.0)
 
@@ -287,7 +292,7 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
 
 @inner_jit
 def _add_tile(term, lo, hi, size, y, g, scratch, energies):
-    """Add what references lo ... hi give."""
+    """Add the energies and derivatives that references lo to hi - 1 give."""
     n_rows, n = y.shape
     tile, wide = hi - lo, g.shape[1]
     w = shaped(scratch.w, (n_rows, tile))
@@ -361,21 +366,18 @@ def _expand_sum(both, z, x, size, scratch, energies, gradient):
 
 @variants({Term: _expand_term, Polynomial: _expand_polynomial, Sum: _expand_sum})
 def expand(expansion, z, x, size, scratch, energies, gradient):
-    """Add energies and derivatives of rows of one species; see above."""
-
-
-# Layouts.
+    """Add energies and derivatives of rows of one species; see the comment above."""
 
 
 def tiled(q, first, kind):
-    """Return references in tiles as `Term` has them: rows, columns.
+    """Return references in tiles, as rows and as columns, in the layout of `Term`.
 
     Parameters
     ----------
     q : ndarray of shape (n_references, n)
-        Each species' number a multiple of `STEP`.
+        References; each species has a multiple of `STEP`.
     first : ndarray of shape (n_species + 1,)
-        Where each species begins.
+        First reference of each species.
     kind : dtype
         Type of the result.
     """

@@ -1,8 +1,8 @@
-"""Feature rows of a block of centers, and the way back from them to the pairs.
+"""Feature rows of a block of centers, and the pull-back from them to the pairs.
 
-A tree of descriptors and linear maps: `Leaf` is a descriptor (`skpot.core.centers`), `Beside` puts
-columns of two trees side by side, `Mapped` multiplies by a matrix of the center's species,
-`Selected` takes some columns. All centers of a block are of one species.
+Features are described by a tree: `Leaf` is a descriptor (`skpot.core.centers`), `Beside` puts the
+columns of two trees side by side, `Mapped` multiplies rows by a matrix of the center's species, and
+`Selected` takes some of the columns. All centers of a block are of one species.
 """
 
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from .products import COLUMNS, ROWS, add_products, rounded
 class Leaf(NamedTuple):
     """A descriptor."""
 
-    tables: tuple  # what its kernels need to know
+    tables: tuple  # the numbers that its compiled functions need
     width: int  # number of columns
 
 
 class Beside(NamedTuple):
-    """Columns of two trees."""
+    """Columns of two trees side by side."""
 
     left: tuple
     right: tuple
@@ -49,21 +49,21 @@ class Selected(NamedTuple):
 
 
 class LeafScratch(NamedTuple):
-    """Of a descriptor."""
+    """Scratch of a descriptor."""
 
     own: tuple
     kept: np.ndarray  # (n_rows, kept_size)
 
 
 class BesideScratch(NamedTuple):
-    """Of both trees."""
+    """Scratch of both trees."""
 
     left: tuple
     right: tuple
 
 
 class MappedScratch(NamedTuple):
-    """Rows on either side of the matrix, flat."""
+    """Rows before and after the matrix, flat."""
 
     inner: tuple
     inside: np.ndarray  # n_rows rows of n_in, or n_in rounded up
@@ -71,13 +71,13 @@ class MappedScratch(NamedTuple):
 
 
 class SelectedScratch(NamedTuple):
-    """Rows before the selection."""
+    """Rows before columns are selected."""
 
     inner: tuple
     inside: np.ndarray  # (n_rows, n_in)
 
 
-# How much `scratch` cuts: (tree, n_neighbors, n_rows), n_rows being a multiple of ROWS.
+# Sizes of scratch. Arguments: (tree, n_neighbors, n_rows), where n_rows is a multiple of ROWS.
 
 
 @inner_jit
@@ -107,10 +107,10 @@ def _selected_size(tree, n_neighbors, n_rows):
 
 @variants({Leaf: _leaf_size, Beside: _beside_size, Mapped: _mapped_size, Selected: _selected_size})
 def scratch_size(tree, n_neighbors, n_rows):
-    """Return how many numbers `scratch` cuts."""
+    """Return how many numbers of the arena `scratch` takes."""
 
 
-# Cutting them: (tree, n_neighbors, n_rows, arena).
+# Scratch. Arguments: (tree, n_neighbors, n_rows, arena).
 
 
 @array_jit
@@ -154,11 +154,11 @@ def _selected_scratch(tree, n_neighbors, n_rows, arena):
     }
 )
 def scratch(tree, n_neighbors, n_rows, arena):
-    """Cut the arrays that `fill` and `draw` need for up to n_rows centers."""
+    """Cut the arrays that `fill` and `pull_back` need for up to n_rows centers from the arena."""
 
 
-# Values: (tree, z, members, pairs, species, scratch, rows, begin) writes the columns of the tree,
-# from `begin` on, for the centers `members`, of species z.
+# Values. Arguments: (tree, z, members, pairs, species, scratch, rows, begin). Writes the columns of
+# the tree to `rows`, from column `begin` on, for the centers `members`, which are of species z.
 
 
 @inner_jit
@@ -202,15 +202,15 @@ def _fill_selected(tree, z, members, pairs, species, scratch, rows, begin):
 
 @variants({Leaf: _fill_leaf, Beside: _fill_beside, Mapped: _fill_mapped, Selected: _fill_selected})
 def fill(tree, z, members, pairs, species, scratch, rows, begin):
-    """Write the features of a block of centers; `scratch` keeps what `draw` needs."""
+    """Write the features of a block of centers; `scratch` keeps what `pull_back` needs."""
 
 
-# Pull-back: (tree, z, members, pairs, species, scratch, g, begin, pair_gradient) adds dE_i/dr_ij to
-# the pairs of the centers, given g = dE_i/d(features) in the columns from `begin` on.
+# Pull-back. Arguments: (tree, z, members, pairs, species, scratch, g, begin, pair_gradient). Adds
+# dE_i/dr_ij to the pairs of the centers, given g = dE_i/d(features) in the columns from `begin` on.
 
 
 @inner_jit
-def _draw_leaf(leaf, z, members, pairs, species, scratch, g, begin, pair_gradient):
+def _pull_back_leaf(leaf, z, members, pairs, species, scratch, g, begin, pair_gradient):
     for b in range(members.shape[0]):
         row, kept = g[b, begin : begin + leaf.width], scratch.kept[b]
         centers.center_pull_back(
@@ -219,14 +219,14 @@ def _draw_leaf(leaf, z, members, pairs, species, scratch, g, begin, pair_gradien
 
 
 @inner_jit
-def _draw_beside(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
-    draw(tree.left, z, members, pairs, species, scratch.left, g, begin, pair_gradient)
+def _pull_back_beside(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    pull_back(tree.left, z, members, pairs, species, scratch.left, g, begin, pair_gradient)
     begin += tree.n_left
-    draw(tree.right, z, members, pairs, species, scratch.right, g, begin, pair_gradient)
+    pull_back(tree.right, z, members, pairs, species, scratch.right, g, begin, pair_gradient)
 
 
 @inner_jit
-def _draw_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+def _pull_back_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
     n_out, wide = tree.back.shape[2], tree.back.shape[1]
     n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
     inside = shaped(scratch.inside, (n_rows, wide))
@@ -238,26 +238,33 @@ def _draw_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradi
             row[d] = source[d]
     clear(inside)
     add_products(outside, tree.back[z], inside)
-    draw(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
+    pull_back(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
 
 
 @inner_jit
-def _draw_selected(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+def _pull_back_selected(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
     inside, columns = scratch.inside, tree.columns
     clear(inside)
     for b in range(members.shape[0]):
         for d in range(columns.shape[0]):
             inside[b, columns[d]] += g[b, begin + d]
-    draw(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
+    pull_back(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
 
 
-@variants({Leaf: _draw_leaf, Beside: _draw_beside, Mapped: _draw_mapped, Selected: _draw_selected})
-def draw(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
-    """Add what the features' derivatives give to the pairs of a block of centers."""
+@variants(
+    {
+        Leaf: _pull_back_leaf,
+        Beside: _pull_back_beside,
+        Mapped: _pull_back_mapped,
+        Selected: _pull_back_selected,
+    }
+)
+def pull_back(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
+    """Add the derivatives of energies along pairs, for a block of centers; after `fill`."""
 
 
 def matrices(maps):
-    """Return matrices (n_species, n_in, n_out) as `Mapped` has them: forward, back."""
+    """Return matrices (n_species, n_in, n_out) in the layouts of `Mapped`: forward, back."""
 
     def rows(a):
         wide = np.zeros((len(a), rounded(a.shape[1], COLUMNS), a.shape[2]))

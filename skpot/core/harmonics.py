@@ -7,7 +7,7 @@ r"""Real spherical harmonics on the unit sphere, with Cartesian gradients.
 
 with :math:`N_{lm} = \sqrt{(2 - \delta_{m0}) (2l+1)/4\pi \cdot (l-m)!/(l+m)!}`; the harmonics are
 orthonormal, without the Condon-Shortley sign, and stored at index :math:`l^2 + l + m` (cosine
-terms at +m, sine terms at -m). Being polynomials in the unit vector they have no pole. The
+terms at +m, sine terms at -m). As polynomials in the unit vector they have no singular pole. The
 normalized Legendre recurrences are those of Holmes & Featherstone, J. Geodesy 76, 279 (2002),
 with the factor :math:`\sin^m\theta` taken out.
 """
@@ -22,7 +22,7 @@ from ._jit import inline_jit, inner_jit, jit
 
 @cache
 def legendre_coefficients(l_max):
-    r"""Tabulate the recurrence of :math:`\bar P_l^m`.
+    r"""Return the coefficients of the recurrence of :math:`\bar P_l^m`.
 
     Returns
     -------
@@ -51,14 +51,14 @@ def legendre_coefficients(l_max):
 
 @inline_jit
 def many_harmonics(unit, size, table, l_max, legendre, cosine, sine, y_lm):
-    r"""Write the harmonics of the unit vectors `unit[:, :size]`, vectors innermost.
+    r"""Write the harmonics of the unit vectors `unit[:, :size]`; vectors are on the last axis.
 
     Parameters
     ----------
     unit : ndarray of shape (3, n)
         Unit vectors.
     size : int
-        How many of them.
+        Number of vectors.
     table : ndarray
         See `legendre_coefficients`.
     l_max : int
@@ -113,14 +113,14 @@ def _next_power(x, y, size, m, cosine, sine):
 
 @jit
 def spherical_harmonics_gradient(x, y, z, table, l_max, legendre, y_lm, grad):
-    """Write harmonics and the gradients of the polynomials to `y_lm` and `grad` (3, ...).
+    """Write the harmonics to `y_lm` and their gradients to `grad` (3, ...), for one unit vector.
 
-    The gradient is that of the polynomial extension; projecting it onto the plane normal to
-    (x, y, z) and dividing by r gives the derivative with respect to the position.
+    The gradient is that of the polynomials in x, y and z. Projected onto the plane normal to
+    (x, y, z) and divided by r, it is the derivative with respect to the position.
     """
     _legendre(z, table, l_max, legendre)
     cosine, sine = 1.0, 0.0
-    cosine_down, sine_down = 0.0, 0.0  # of m - 1
+    cosine_down, sine_down = 0.0, 0.0  # those of m - 1
     for m in range(l_max + 1):
         for l in range(m, l_max + 1):
             p = legendre[m, l]

@@ -1,8 +1,8 @@
-"""Atoms and their periodic images as points in bins, where neighbors are looked for.
+"""Atoms and their periodic images as points in bins, through which the neighbor search goes.
 
-Each structure becomes a set of points, its atoms moved into the cell and all their images that can
-be within the cutoff of one, sorted into bins along the cell vectors. Bins of the last direction
-are consecutive, so the candidates of an atom are a few contiguous runs of points.
+The points of a structure are its atoms, moved into the cell, and all images that can be within the
+cutoff of one of them. They are sorted into bins along the cell vectors. Bins along the last vector
+are consecutive, so the points that can be neighbors of an atom are a few contiguous ranges.
 """
 
 import math
@@ -10,52 +10,54 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import exact_inline_jit, exact_jit, run_chunks
+from ._jit import exact_inline_jit, exact_jit, run_blocks
 
-MARGIN = 1e-5  # Å; far above rounding errors of points, so wide that few pairs are within it
-_FAR = 1e7  # Å; so far away positions are too coarse, and shifts too long, for that margin
-_FINE = (1.0, 2.0, 4.0)  # bins along the cutoff, as measured: short runs cost as well as misses
-_SMALL = 48  # points that are not worth binning
-_FEW = 4096  # points that are not worth waking threads for
+MARGIN = 1e-5  # Å; far above the rounding errors of points, yet few pairs are so near the cutoff
+_FAR = 1e7  # Å; rounding errors of positions or shifts beyond this exceed the margin
+_FINE = (1.0, 2.0, 4.0)  # bins per cutoff in each direction; these were the fastest
+_SMALL = 48  # so few points are not sorted into bins
+_FEW = 4096  # so few points are not distributed to threads
 
 
 class Survey(NamedTuple):
-    """Structures in cell coordinates; distances in Å along normals where they are open."""
+    """Structures in coordinates along their cell vectors, or, where these are open, normals (Å)."""
 
     positions: np.ndarray  # (n_atoms, 3) Å
     cells: np.ndarray  # (n_structures, 3, 3) Å
     pbc: np.ndarray  # (n_structures, 3)
     offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
-    fraction: np.ndarray  # (n_atoms, 3) cell coordinates, within [0, 1] where periodic
-    wrap: np.ndarray  # (n_atoms, 3) cells between position and fraction
-    reach: np.ndarray  # (n_structures, 3) the cutoff
-    low: np.ndarray  # (n_structures, 3) where the points begin
-    high: np.ndarray  # (n_structures, 3) and end
-    bins: np.ndarray  # (n_structures, 3) how many
-    n_points: np.ndarray  # (n_structures,) atoms and images; NaN for positions out of all bounds
+    fraction: np.ndarray  # (n_atoms, 3) coordinates, within [0, 1] in periodic directions
+    wrap: np.ndarray  # (n_atoms, 3) cell vectors from `fraction` to the position
+    reach: np.ndarray  # (n_structures, 3) the cutoff in these coordinates
+    low: np.ndarray  # (n_structures, 3) lowest coordinate of a point
+    high: np.ndarray  # (n_structures, 3) highest coordinate of a point
+    bins: np.ndarray  # (n_structures, 3) number of bins
+    n_points: np.ndarray  # (n_structures,) atoms and images; NaN if positions are too far away
 
 
 class Points(NamedTuple):
     """Atoms and images of consecutive structures, sorted into bins."""
 
     start: np.ndarray  # (n_structures + 1,) first point of each structure
-    first_bin: np.ndarray  # (n_structures + 1,) where its bins begin in `bin_start`
-    bin_start: np.ndarray  # first point of each bin, and the end of the last
+    first_bin: np.ndarray  # (n_structures + 1,) where the bins of each begin in `bin_start`
+    bin_start: np.ndarray  # first point of each bin, and the end of each structure's last bin
     coordinate: np.ndarray  # (3, n_points) Å
-    atom: np.ndarray  # (n_points,) which atom it is an image of
+    atom: np.ndarray  # (n_points,) the atom or the one of which the point is an image
     shift: np.ndarray  # (n_points, 3) cell vectors from that atom's position
-    home: np.ndarray  # (n_atoms,) the point from which an atom looks for neighbors
+    home: np.ndarray  # (n_atoms,) the point that is the atom itself
 
 
 def survey(positions, cells, pbc, offsets, cutoff):
-    """Return where images and bins will be; `n_points` says whether `search` is affordable.
+    """Return where images and bins will be.
+
+    The caller must look at `n_points` first: `search` takes time and memory in proportion to it.
 
     Parameters
     ----------
     positions : ndarray of shape (n_atoms, 3)
         In Å, inside the cell or not.
     cells : ndarray of shape (n_structures, 3, 3)
-        Cell vectors as rows, in Å; anything along open directions.
+        Cell vectors as rows, in Å; those along open directions are not read.
     pbc : ndarray of shape (n_structures, 3)
         Which cell vectors are periodic.
     offsets : ndarray of shape (n_structures + 1,)
@@ -63,7 +65,7 @@ def survey(positions, cells, pbc, offsets, cutoff):
     cutoff : float
         In Å.
     """
-    # Copies, so that one compiled version serves read-only arrays and views too.
+    # Copies of one type and layout, so that one compiled version serves all kinds of arrays.
     positions, cells = np.array(positions, float, order="C"), np.array(cells, float, order="C")
     pbc, offsets = np.array(pbc, bool, order="C"), np.array(offsets, np.int64)
     n = len(cells)
@@ -94,12 +96,12 @@ def place(plan, first, last):
         np.empty(len(plan.positions), dtype=np.int64),
     )
     few = last - first if n < _FEW else 1
-    run_chunks(_place, last - first, plan, first, points, smallest=few)
+    run_blocks(_place, last - first, plan, first, points, smallest=few)
     return points
 
 
-def chunk(n_points):
-    """Return how many points a task should have at least."""
+def smallest_block(n_points):
+    """Return how many points one task of a thread should have at least."""
     return 512 if n_points > _FEW else _FEW
 
 
@@ -117,7 +119,7 @@ def complete_cell(cell, periodic, basis):
         Output.
     """
     n_periodic = 0
-    axis = 0  # the periodic one, or the open one, if it is alone
+    axis = 0  # the only periodic direction, or the only open one
     for k in range(3):
         n_periodic += periodic[k]
         for d in range(3):
@@ -130,7 +132,7 @@ def complete_cell(cell, periodic, basis):
             axis = k
     b, c = (axis + 1) % 3, (axis + 2) % 3
     if n_periodic == 1:
-        # The coordinate axis least along the vector is safely not parallel to it.
+        # The coordinate axis along which the vector is shortest is surely not parallel to it.
         least = 0
         for d in range(1, 3):
             if abs(basis[axis, d]) < abs(basis[axis, least]):
@@ -155,7 +157,7 @@ def _normal(basis, a, b, c):
 
 @exact_jit
 def _invert(basis, dual):
-    """Write the vectors whose products with a position are its cell coordinates, as rows."""
+    """Write the vectors, as rows, whose dot products with a position are its cell coordinates."""
     for k in range(3):
         a, b = (k + 1) % 3, (k + 2) % 3
         for d in range(3):
@@ -169,7 +171,7 @@ def _invert(basis, dual):
 
 @exact_inline_jit
 def _image_range(fraction, low, high, periodic):
-    """Return the first and last image, as floats, of a coordinate between the bounds."""
+    """Return the first and the last image, as floats, whose coordinate is within the bounds."""
     if not periodic:
         return 0.0, 0.0
     return math.ceil(low - fraction), math.floor(high - fraction)
@@ -183,7 +185,7 @@ def _survey(plan, cutoff):
         first, last = plan.offsets[s], plan.offsets[s + 1]
         complete_cell(plan.cells[s], periodic, basis)
         _invert(basis, dual)
-        sound = True  # comparisons that fail for NaN too
+        sound = True  # the comparisons below are false for NaN, too
         for k in range(3):
             x, y, z = basis[k, 0], basis[k, 1], basis[k, 2]
             length = math.sqrt(x * x + y * y + z * z)
@@ -216,7 +218,7 @@ def _survey(plan, cutoff):
 
 @exact_jit
 def _choose_bins(reach, low, high, n_points, bins):
-    """Write the number of bins along each direction, at most as many as points in all."""
+    """Write the number of bins along each direction: not many more in all than there are points."""
     bins[:] = 1
     if not n_points > _SMALL:
         return
@@ -229,7 +231,7 @@ def _choose_bins(reach, low, high, n_points, bins):
 
 @exact_inline_jit
 def bin_of(coordinate, low, high, bins):
-    """Return the bin of a coordinate; never decreases with it."""
+    """Return the bin of a coordinate; a larger coordinate never has a lower bin."""
     if bins == 1:
         return 0
     b = int((coordinate - low) * (bins / (high - low)))
@@ -252,9 +254,11 @@ def _place(first, last, plan, first_structure, points):
 
 @exact_inline_jit
 def _place_atom(i, s, plan, first_point, count, bin_start, points):
-    """Count the images of an atom two bins ahead, or put them where the bin before says.
+    """Count the points of an atom (if `count`), or write them to their bins.
 
-    Then the entry before a bin moves from its first to its last point, and is that of the next.
+    Points of bin b are counted in entry b + 2 of `bin_start`. After the caller has added the counts
+    up, entry b + 1 is the first point of bin b. It is raised by each point that is written, and so
+    ends as the first point of bin b + 1, as it should be.
     """
     low, high, bins, periodic = plan.low[s], plan.high[s], plan.bins[s], plan.pbc[s]
     f0, f1, f2 = plan.fraction[i, 0], plan.fraction[i, 1], plan.fraction[i, 2]

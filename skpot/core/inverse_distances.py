@@ -1,12 +1,13 @@
 """Coulomb terms q_i q_j / r_ij between all atoms of a structure, and their derivatives.
 
-Column `column[i, j]`, i < j, holds the pair of the i-th and j-th atom of each structure; with unit
-charges the terms are inverse distances.
+Column `column[i, j]`, i < j, has the term of the i-th and j-th atom of each structure. If all
+charges are one, the terms are inverse distances.
 """
 
 import math
 
 from ._jit import jit
+from .pairs import scatter_pair
 
 
 @jit
@@ -39,24 +40,12 @@ def pull_back(lo, hi, positions, offsets, charges, column, g, forces, virials):
     """Add -dE/dr and -dE/d(strain) of structures lo to hi - 1, from g = dE/d(features)."""
     for s in range(lo, hi):
         first = offsets[s]
-        w = virials[s]
         for i in range(offsets[s], offsets[s + 1]):
             for j in range(i + 1, offsets[s + 1]):
                 g_ij = g[s, column[i - first, j - first]]
                 s_x, s_y, s_z, x, y, z = _slope(i, j, positions, charges)
-                s_x, s_y, s_z = g_ij * s_x, g_ij * s_y, g_ij * s_z
-                forces[i, 0] += s_x
-                forces[i, 1] += s_y
-                forces[i, 2] += s_z
-                forces[j, 0] -= s_x
-                forces[j, 1] -= s_y
-                forces[j, 2] -= s_z
-                w[0] -= x * s_x
-                w[1] -= y * s_y
-                w[2] -= z * s_z
-                w[3] -= y * s_z  # central forces: y s_z = z s_y
-                w[4] -= x * s_z
-                w[5] -= x * s_y
+                gradient = (g_ij * s_x, g_ij * s_y, g_ij * s_z)
+                scatter_pair(i, j, (x, y, z), gradient, forces, virials[s])
 
 
 @jit
@@ -70,7 +59,7 @@ def jacobian(lo, hi, centers, positions, offsets, charges, column, start, jacobi
     centers : ndarray of int of shape (n_centers,)
         Structures.
     positions, offsets, charges, column : ndarray
-        See the module; `offsets` holds each structure's first atom.
+        As explained above; `offsets` has the first atom of each structure.
     start : ndarray of shape (n_centers + 1,)
         First Jacobian row of each; its atoms follow in order.
     jacobian : ndarray of shape (n_rows, 3, n_features)

@@ -1,13 +1,14 @@
-r"""Extrapolation grades: deviations of environments' energies over the largest in training.
+r"""Extrapolation grades: the deviation of an environment's energy over the largest in training.
 
-With the covariances k of an environment with the references of its species, the variance that the
-labels leave (see `skpot.processes.variance.SparseProcess`) is
+With the covariances k of an environment with the references of its species, the variance that
+remains after training (see `skpot.processes.variance.SparseProcess`) is
 
 .. math:: s^2 = k(x, x) - |L^{-1} k|^2 + |R^{-T} L^{-1} k|^2
               = k(x, x) + \sum_r \pm (G_r \cdot k)^2
 
-with the rows of :math:`L^{-1}` (minus) and of :math:`R^{-T} L^{-1}` (plus) as G. It costs about
-two products of references x references an environment, so it is for every so many steps.
+where the rows of G are those of :math:`L^{-1}`, with the sign minus, and of :math:`R^{-T} L^{-1}`,
+with the sign plus. This costs two products of a matrix (references x references) with a vector for
+each environment, so simulations compute it only once in many steps.
 """
 
 import math
@@ -18,7 +19,7 @@ import numpy as np
 from . import evaluation, feature_rows
 from ._arena import arena, floats, integers, matrix, padded, release, shaped
 from ._jit import inner_jit, jit
-from .expansion import TILE, Term, profile_jet, similarities, take_rows
+from .expansion import TILE, Term, clear, profile_jet, similarities, take_rows
 from .expansion import scratch as term_scratch
 from .expansion import scratch_size as term_scratch_size
 from .pairs import largest
@@ -26,17 +27,17 @@ from .products import ROWS, add_products, rounded
 
 
 class Leverage(NamedTuple):
-    """What the labels say about each species' environments."""
+    """The variance of energies of environments, as sums of squares for each species."""
 
-    term: Term  # references, all of them, without coefficients
-    first: np.ndarray  # (n_species + 1,) where each species' numbers begin in `matrix`
-    counts: np.ndarray  # (n_species, 2) rows of G that are subtracted, and that are added
+    term: Term  # all references; the coefficients are not used
+    first: np.ndarray  # (n_species + 1,) where G of each species begins in `matrix`
+    counts: np.ndarray  # (n_species, 2) number of rows of G that are subtracted, then added
     matrix: np.ndarray  # G of each species, (rows rounded up, references); subtracted rows first
     edge: np.ndarray  # (n_species,) largest standard deviation in the training set, eV
 
 
 class Graded(NamedTuple):
-    """A potential that knows how far environments are from its training set."""
+    """A potential with what is needed for extrapolation grades."""
 
     potential: evaluation.Potential
     leverage: Leverage
@@ -44,7 +45,7 @@ class Graded(NamedTuple):
 
 @jit
 def work_size(n_neighbors, n_centers, graded):
-    """Return how many numbers `evaluate` cuts; see `evaluation.work_size`."""
+    """Return how many numbers of its arena `evaluate` takes; see `evaluation.work_size`."""
     return evaluation.work_size(n_neighbors, n_centers, graded.potential)
 
 
@@ -56,7 +57,7 @@ def evaluate(lo, hi, pairs, species, graded, arena, energies, gradient):
 
 @inner_jit
 def _most(leverage):
-    """Return the largest number of references of a species, and of rows of G."""
+    """Return the largest numbers of references and of rows of G that a species has."""
     references, rows = 0, 0
     for z in range(leverage.counts.shape[0]):
         references = max(references, leverage.term.first[z + 1] - leverage.term.first[z])
@@ -66,7 +67,7 @@ def _most(leverage):
 
 @jit
 def grade_size(n_neighbors, n_centers, graded):
-    """Return how many numbers `grade` cuts for n_centers with up to n_neighbors pairs each."""
+    """Return how many numbers of its arena `grade` takes; see `evaluation.work_size`."""
     n_rows = evaluation.block_rows(n_centers)
     references, rows = _most(graded.leverage)
     size = feature_rows.scratch_size(graded.potential.features, n_neighbors, n_rows)
@@ -77,7 +78,7 @@ def grade_size(n_neighbors, n_centers, graded):
 
 @jit
 def grade(lo, hi, pairs, species, graded, arena, grades):
-    """Write the extrapolation grades of centers lo ... hi; the arguments are `evaluate`'s."""
+    """Write the extrapolation grades of centers lo to hi - 1; arguments are as in `evaluate`."""
     potential, leverage = graded.potential, graded.leverage
     n_rows = evaluation.block_rows(hi - lo)
     near = feature_rows.scratch(potential.features, largest(lo, hi, pairs), n_rows, arena)
@@ -88,11 +89,8 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
     kernel, forms = floats(n_rows * references, arena), floats(n_rows * n_forms, arena)
     for begin in range(lo, hi, n_rows):
         for z in range(potential.e0.shape[0]):
-            size = 0
-            for i in range(begin, min(begin + n_rows, hi)):
-                if species[i] == z:
-                    members[size] = i
-                    size += 1
+            end = min(begin + n_rows, hi)
+            size = evaluation.take_members(z, begin, end, species, members)
             if size > 0:
                 own = members[:size]
                 feature_rows.fill(potential.features, z, own, pairs, species, near, rows, 0)
@@ -101,7 +99,7 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
 
 @inner_jit
 def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
-    """Grade some centers of one species."""
+    """Write the grades of some centers of one species."""
     term, size = leverage.term, members.shape[0]
     n_rows = rounded(size, ROWS)
     lo, hi = term.first[z], term.first[z + 1]
@@ -113,9 +111,7 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
     take_rows(term, z, rows, size, space, y)
     for m in range(lo, hi, TILE):
         _covariances(term, m, min(m + TILE, hi), y, space, k[:, m - lo :])
-    for r in range(n_rows):
-        for j in range(n_forms):
-            f[r, j] = 0.0
+    clear(f)
     begin = leverage.first[z]
     g = shaped(leverage.matrix[begin : begin + n_forms * (hi - lo)], (n_forms, hi - lo))
     add_products(k, g, f)
@@ -138,13 +134,11 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
 
 @inner_jit
 def _covariances(term, lo, hi, y, space, out):
-    """Write k of all rows with references lo ... hi to the first columns of out."""
+    """Write covariances of all rows with references lo to hi - 1 to the first columns of out."""
     n_rows, n = y.shape
     tile = hi - lo
     w = shaped(space.w, (n_rows, tile))
-    for r in range(n_rows):
-        for m in range(tile):
-            w[r, m] = 0.0
+    clear(w)
     add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
     similarity = shaped(space.similarity, (1, tile))
     jet = shaped(space.jet, (1, 1, tile))
@@ -157,7 +151,7 @@ def _covariances(term, lo, hi, y, space, out):
 
 @jit
 def grade_range(lo, hi, pairs, species, graded, grades):
-    """Do what `grade` does with work space of its own; for `run_chunks`."""
+    """Call `grade` with work space that is allocated here; for `run_blocks`."""
     own = arena(grade_size(largest(lo, hi, pairs), hi - lo, graded))
     grade(lo, hi, pairs, species, graded, own, grades)
     release(own)

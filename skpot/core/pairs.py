@@ -1,10 +1,10 @@
-"""Neighbor pairs in compressed rows."""
+"""Neighbor pairs in compressed rows, one row for each atom."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit
+from ._jit import inline_jit, jit
 
 
 class Pairs(NamedTuple):
@@ -29,7 +29,7 @@ def take_pairs(pairs, atoms, start, shift, neighbor, vector):
 
 @jit
 def largest(lo, hi, pairs):
-    """Return the largest number of neighbors among atoms lo ... hi, at least 1."""
+    """Return the largest number of neighbors of any of atoms lo to hi - 1, at least 1."""
     size = 1
     for i in range(lo, hi):
         size = max(size, pairs.start[i + 1] - pairs.start[i])
@@ -38,7 +38,7 @@ def largest(lo, hi, pairs):
 
 @jit
 def largest_of(atoms, pairs):
-    """Return the largest number of neighbors among `atoms`, at least 1."""
+    """Return the largest number of neighbors of any of `atoms`, at least 1."""
     size = 1
     for i in atoms:
         size = max(size, pairs.start[i + 1] - pairs.start[i])
@@ -57,7 +57,10 @@ def closest_squared(vector):
 
 @jit
 def closest_by_size(pairs, radii):
-    """Return the smallest squared length of pairs, in Å² and in units of both radii (n_atoms,)."""
+    """Return the smallest squared distance, in Å² and relative to the sum of the two radii.
+
+    `radii` is (n_atoms,), in Å.
+    """
     closest, relative = np.inf, np.inf
     for i in range(len(radii)):
         for p in range(pairs.start[i], pairs.start[i + 1]):
@@ -70,25 +73,36 @@ def closest_by_size(pairs, radii):
 
 @jit
 def scatter(pairs, atom_structure, pair_gradient, forces, virials):
-    """Add the forces -dE/dr and virials -dE/d(strain) of all pairs; one fixed order."""
+    """Add the forces -dE/dr and virials -dE/d(strain) of all pairs, always in the same order.
+
+    `pair_gradient` (n_pairs, 3) is dE/dr_ij, `forces` (n_atoms, 3), `virials` (n_structures, 6) in
+    Voigt order xx yy zz yz xz xy.
+    """
     for i in range(len(pairs.start) - 1):
-        w = virials[atom_structure[i]]
+        virial = virials[atom_structure[i]]
         for p in range(pairs.start[i], pairs.start[i + 1]):
-            j = pairs.neighbor[p]
-            g_x, g_y, g_z = pair_gradient[p, 0], pair_gradient[p, 1], pair_gradient[p, 2]
             x, y, z = pairs.vector[p, 0], pairs.vector[p, 1], pairs.vector[p, 2]
-            forces[i, 0] += g_x
-            forces[i, 1] += g_y
-            forces[i, 2] += g_z
-            forces[j, 0] -= g_x
-            forces[j, 1] -= g_y
-            forces[j, 2] -= g_z
-            w[0] -= x * g_x
-            w[1] -= y * g_y
-            w[2] -= z * g_z
-            w[3] -= 0.5 * (y * g_z + z * g_y)
-            w[4] -= 0.5 * (x * g_z + z * g_x)
-            w[5] -= 0.5 * (x * g_y + y * g_x)
+            g_x, g_y, g_z = pair_gradient[p, 0], pair_gradient[p, 1], pair_gradient[p, 2]
+            scatter_pair(i, pairs.neighbor[p], (x, y, z), (g_x, g_y, g_z), forces, virial)
+
+
+@inline_jit
+def scatter_pair(i, j, vector, gradient, forces, virial):
+    """Add the forces and the virial (6,) of a pair, given dE/d(vector); see `scatter`."""
+    x, y, z = vector
+    g_x, g_y, g_z = gradient
+    forces[i, 0] += g_x
+    forces[i, 1] += g_y
+    forces[i, 2] += g_z
+    forces[j, 0] -= g_x
+    forces[j, 1] -= g_y
+    forces[j, 2] -= g_z
+    virial[0] -= x * g_x
+    virial[1] -= y * g_y
+    virial[2] -= z * g_z
+    virial[3] -= 0.5 * (y * g_z + z * g_y)
+    virial[4] -= 0.5 * (x * g_z + z * g_x)
+    virial[5] -= 0.5 * (x * g_y + y * g_x)
 
 
 @jit
@@ -113,9 +127,10 @@ def pair_moves(pairs, atom_structure, displacements, strains, moves):
 
 @jit
 def count_entries(centers, pairs, marker):
-    """Return, cumulated, how many distinct atoms (itself included) each center depends on.
+    """Return the offsets (n_centers + 1,) of Jacobian rows: one for each atom a center depends on.
 
-    `marker` is scratch of length n_atoms.
+    These are the center and its neighbors, where images of one atom count once. `marker` is scratch
+    of length n_atoms.
     """
     start = np.zeros(len(centers) + 1, dtype=np.int64)
     marker[:] = -1
@@ -133,10 +148,11 @@ def count_entries(centers, pairs, marker):
 
 @jit
 def open_rows(i, pairs, first, slot, atom, jacobian, strain):
-    """Give each atom that moves center i its Jacobian row, from `first` on; zero the rows.
+    """Give each atom that center i depends on a row of the Jacobian, and fill these with zeros.
 
-    `atom[e]` gets the atom of row e (the center first, images of one atom merged) and `slot[j]`,
-    all -1 before, the row of atom j. Returns the end of the rows.
+    Rows begin at `first`; the end of the rows is returned. The center has the first row, and images
+    of one atom share one. `atom[e]` becomes the atom of row e and `slot[j]`, which must be -1
+    before, the row of atom j.
     """
     slot[i], atom[first] = first, i
     used = first + 1
@@ -152,18 +168,19 @@ def open_rows(i, pairs, first, slot, atom, jacobian, strain):
 
 @jit
 def close_rows(first, used, slot, atom):
-    """Undo the marks that `open_rows` left in `slot`."""
+    """Set the entries of `slot` that `open_rows` has set back to -1."""
     for e in range(first, used):
         slot[atom[e]] = -1
 
 
 @jit
 def add_move(move, vector, neighbor, center, strain, begin=0, margin=0):
-    """Add a pair's derivative to the neighbor's, the center's and the strain's rows.
+    """Add a pair's derivative to the rows of the neighbor, of the center and of the strain.
 
-    The columns of `move`, without `margin` at both ends, go to the columns from `begin` on.
+    The columns of `move`, without the first and the last `margin`, are added to the columns from
+    `begin` on.
     """
-    # One row at a time: a loop over all twelve at once is too much for the vectorizer.
+    # One row at a time: the compiler does not vectorize a loop over all twelve rows.
     n = move.shape[1] - 2 * margin
     for axis in range(3):
         along = vector[axis]
@@ -184,7 +201,7 @@ def add_move(move, vector, neighbor, center, strain, begin=0, margin=0):
 
 @jit
 def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, vector):
-    """Write those candidate pairs that are within the cutoff now; return how many.
+    """Write the candidate pairs that are within the cutoff; return how many these are.
 
     Parameters
     ----------
@@ -195,7 +212,7 @@ def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, ve
     cutoff : float
         In Å.
     candidates : Pairs
-        Pairs of a longer list; only `start` and `neighbor` are read.
+        Pairs within a longer cutoff at earlier positions; only `start` and `neighbor` are read.
     shift : ndarray of shape (n_candidates, 3)
         Lattice translation of each candidate's neighbor, in cell vectors.
     start, neighbor, vector : ndarray
@@ -222,10 +239,10 @@ def filter_pairs(positions, cell, cutoff, candidates, shift, start, neighbor, ve
 
 @jit
 def close_pairs(positions, cutoff, candidates, start, neighbor, vector):
-    """Write those candidate pairs that are within the cutoff; return how many.
+    """Write the candidate pairs that are within the cutoff; return how many these are.
 
-    As `filter_pairs`, of atoms whose images are atoms of their own: candidates have rows for the
-    first of `positions` (n_atoms, 3) only, and neighbors among all.
+    As `filter_pairs`, where periodic images are listed as atoms: `positions` (n_atoms, 3) has the
+    centers first, for which candidates have rows, and then the images.
     """
     n = 0
     start[0] = 0
@@ -244,15 +261,18 @@ def close_pairs(positions, cutoff, candidates, start, neighbor, vector):
 
 @jit
 def count_close(positions, n_centers, cutoff):
-    """Return how many pairs the first of `positions` (n_atoms, 3) have within the cutoff, open."""
+    """Return how many pairs within the cutoff the first `n_centers` of `positions` have.
+
+    `positions` is (n_atoms, 3); there are no periodic images.
+    """
     low, count = np.empty(3), np.empty(3, dtype=np.int64)
     width = np.empty(3)
     for axis in range(3):
         low[axis] = positions[:, axis].min()
         span = positions[:, axis].max() - low[axis]
-        width[axis] = max(cutoff, span / 50)  # which bounds the number of boxes
+        width[axis] = max(cutoff, span / 50)  # at most 50 boxes along each axis
         count[axis] = int(span / width[axis]) + 1
-    # Atoms of a box are linked in a list, and a box is as wide as the cutoff.
+    # Boxes are at least as wide as the cutoff. `first` and `following` link the atoms of a box.
     first = np.full((count[0], count[1], count[2]), -1)
     following = np.empty(len(positions), dtype=np.int64)
     box = np.empty((len(positions), 3), dtype=np.int64)
@@ -280,7 +300,7 @@ def count_close(positions, n_centers, cutoff):
 
 @jit
 def add_rows(rows, source, target):
-    """Add row p of `source` (n, m) to row `rows[p]` of `target`, in order."""
+    """Add row p of `source` (n, m) to row `rows[p]` of `target`, for p = 0, 1, 2, ..."""
     for p in range(len(rows)):
         for column in range(source.shape[1]):
             target[rows[p], column] += source[p, column]

@@ -1,12 +1,12 @@
-"""Matrix products of blocks that stay in cache, without a library.
+"""Matrix products of blocks that stay in cache, without a BLAS library.
 
-Twelve sums run at a time, so that each load of a number serves three or four of them; one core
-does as many operations a second as with a BLAS, and the code runs where there is none.
+Twelve sums are computed at a time, so that each number that is loaded serves three or four of
+them. This is as fast as a BLAS on one core, and also works in libraries that have none.
 """
 
 from ._jit import inline_jit, jit
 
-ROWS, COLUMNS = 4, 3  # what the numbers of rows of a and b must be multiples of
+ROWS, COLUMNS = 4, 3  # the numbers of rows of a and of b must be multiples of these
 
 
 @jit

@@ -5,10 +5,11 @@ from ._jit import jit
 
 @jit
 def nearest_squared(norms, overlap, norm, nearest, rounding):
-    """Lower `nearest` by the squared distances to one more point; return the farthest row.
+    """Update the squared distances to the nearest chosen point; return the farthest row.
 
-    `overlap` holds each row's dot product with the new point, `norm` its squared length. Of
-    rows that are equally far within `rounding`, and 1e-9 of the distance, the first is returned.
+    `overlap` has the dot product of each row with the point that was chosen last, `norms` and
+    `norm` are squared lengths. Of rows whose distances are equal within `rounding` and 1e-9, the
+    first is returned.
     """
     best, winner = -1.0, 0
     for i in range(len(norms)):

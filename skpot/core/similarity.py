@@ -1,4 +1,4 @@
-"""Elementwise parts of the kernels between environments, and assembly of training rows."""
+"""Elementwise parts of kernels between environments, and the assembly of training rows."""
 
 import math
 
@@ -8,7 +8,7 @@ from .elementary import fast_exp
 
 @jit
 def center(overlap, norms, reference_norms):
-    """Turn products x . q into minus half the squared distances, in place."""
+    """Change dot products x . q to minus half the squared distances, in place."""
     for i in range(overlap.shape[0]):
         for m in range(overlap.shape[1]):
             overlap[i, m] = min(overlap[i, m] - 0.5 * (norms[i] + reference_norms[m]), 0.0)
@@ -24,7 +24,7 @@ def power_profile(w, exponent, factor, out):
     lowest = out[low].ravel()
     for q in range(flat.shape[0]):
         lowest[q] = factor
-    for _ in range(exponent - low):  # outside: a loop of so few turns is not vectorized
+    for _ in range(exponent - low):  # the outer loop, since so short a loop is not vectorized
         for q in range(flat.shape[0]):
             lowest[q] *= flat[q]
     for k in range(low - 1, -1, -1):
@@ -48,14 +48,14 @@ def gauss_profile(w, inverse, factor, out):
 
 @jit
 def matern_profile(w, n, inverse, factor, out):
-    r"""Write the Matern function of half-integer order and its derivatives.
+    r"""Write the Matern function of half-integer order and its derivatives to `out`.
 
     With s^2 = -2 (2n + 1) w * inverse and the reverse Bessel polynomials
 
         theta_{j+1} = (2j + 1) theta_j + s^2 theta_{j-1},   theta_0 = 1,   theta_{-1} = 1 / s,
 
-    the function is factor * theta_n(s) e^-s / theta_n(0), of order nu = n + 1/2, and each
-    derivative with respect to w lowers the index by one and brings a factor (2n + 1) * inverse.
+    the function is factor * theta_n(s) e^-s / theta_n(0), of order nu = n + 1/2. Each derivative
+    with respect to w lowers the index of theta by one and adds a factor (2n + 1) * inverse.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def matern_profile(w, n, inverse, factor, out):
             square = -2.0 * rate * w[i, m]
             s = math.sqrt(square)
             decay = factor * fast_exp(-s)
-            # Where s is zero the last derivative is infinite; it only occurs in products with w.
+            # The last derivative is infinite at s = 0, but it only occurs multiplied by w.
             below, theta = 1.0 / max(s, 1e-100), 1.0
             if orders == n + 2:
                 out[n + 1, i, m] = decay * rate ** (n + 1) * below
@@ -90,11 +90,11 @@ def matern_profile(w, n, inverse, factor, out):
 
 @jit
 def expand(slope, curvature, along, offset, coefficients, energy):
-    """Turn one tile of a kernel into energies and into weights of their gradient.
+    """Compute energies, and weights of their gradient, from one tile of a kernel.
 
-    With the derivatives f' and f'' of the kernel f(w), coefficients a and the motion
-    t_im = `along` - `offset` of w along a reference's vector, adds sum_m f' t_im to `energy` (n,),
-    writes t over `along` and f' a_m + f'' t_im over `curvature`.
+    `slope` and `curvature` hold f' and f'' of the kernel f(w), `coefficients` a, and
+    t_im = `along` - `offset` is the change of w along the vector of a reference. Adds sum_m f' t_im
+    to `energy` (n,), and overwrites `along` with t and `curvature` with f' a_m + f'' t_im.
     """
     for i in range(slope.shape[0]):
         total = 0.0
@@ -108,22 +108,22 @@ def expand(slope, curvature, along, offset, coefficients, energy):
 
 @jit
 def add_rows(slope, centered, start, triple, product, along, out):
-    """Add derivatives of some centers' kernels along motions, three at a time.
+    """Add the derivatives of the kernels of some centers along motions, three at a time.
 
     Parameters
     ----------
     slope : ndarray of shape (n_centers, n_references)
-        Where dk/dx = slope (q - x), or slope q, with environment x and reference q.
+        The derivative is dk/dx = slope (q - x), or slope q, with environment x and reference q.
     centered : bool
-        Whether x counts; `along` is not read otherwise.
+        Whether the derivative has the term with x; if not, `along` is not read.
     start, triple : ndarray
-        Triples of motions of each center, and where each goes.
+        First triple of motions of each center, and the rows that each triple is added to.
     product : ndarray of shape (3 * n_triples, n_references)
         Jacobian times references.
     along : ndarray of shape (3 * n_triples,)
         Jacobian times the center's own features.
     out : ndarray of shape (n_out, n_references)
-        Rows to add to, those of triple t from row 3 t on.
+        Rows to add to; those of triple t begin at row 3 t.
     """
     for c in range(len(start) - 1):
         for e in range(start[c], start[c + 1]):
@@ -136,7 +136,7 @@ def add_rows(slope, centered, start, triple, product, along, out):
 
 @jit
 def add_direction_rows(slope, bend, first, centered, start, triple, product, along, out):
-    """Add derivatives along motions of kernels that are differentiated along directions.
+    """Add derivatives along motions, of kernels that are derivatives along directions themselves.
 
     Parameters
     ----------

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-_DEGENERATE = 1e-9  # closer eigenvalues, relative to the largest, count as one
+_DEGENERATE = 1e-9  # eigenvalues that differ by less, relative to the largest, count as equal
 
 
 def triangle_columns(n):
-    """Return the table (n, n) of where an element stands in an upper triangle, row by row."""
+    """Return, for each element of a matrix (n, n), its index in the upper triangle, row by row."""
     column = np.zeros((n, n), dtype=np.int64)
     i, j = np.triu_indices(n)
     column[i, j] = column[j, i] = np.arange(len(i))
@@ -14,13 +14,13 @@ def triangle_columns(n):
 
 
 def eigensystem(triangles, n):
-    """Diagonalize the leading part of each matrix that has a nonzero diagonal.
+    """Diagonalize matrices of different sizes, which are padded with zeros to one size.
 
     Parameters
     ----------
     triangles : ndarray of shape (n_matrices, n (n + 1) / 2)
-        Upper triangles row by row; rows and columns with a zero on the diagonal stand last and are
-        padding.
+        Upper triangles, row by row. Rows and columns whose diagonal element is zero are padding and
+        must be the last.
     n : int
         Size of the padded matrices.
 
@@ -34,7 +34,8 @@ def eigensystem(triangles, n):
     matrices = triangles[:, triangle_columns(n)]
     diagonal = np.arange(n)
     padding = matrices[:, diagonal, diagonal] == 0.0
-    # Far below Gershgorin's bound, so that the padding's eigenvalues are the last ones.
+    # Gershgorin's theorem bounds all eigenvalues from below. Those of the padding are put beyond
+    # the bound, so that they come last.
     below = -1.0 - 2.0 * np.abs(matrices).sum(axis=2).max(axis=1, initial=0.0)
     matrices[:, diagonal, diagonal] += padding * below[:, None]
     values, vectors = np.linalg.eigh(matrices)
@@ -46,12 +47,12 @@ def eigensystem(triangles, n):
 def average_degenerate(values, g):
     """Return g (n_matrices, n, ...) averaged over equal eigenvalues.
 
-    The derivative of a single one of them does not exist, that of their sum does; this is the one
-    choice that keeps the symmetry that made them equal.
+    Equal eigenvalues have no derivatives one by one, but their sum has. To share its derivative
+    evenly is the only choice that keeps the symmetry that makes them equal.
     """
     scale = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
     apart = values[:, :-1] - values[:, 1:] > _DEGENERATE * scale
-    apart |= (values[:, :-1] == 0.0) | (values[:, 1:] == 0.0)  # padding is on its own
+    apart |= (values[:, :-1] == 0.0) | (values[:, 1:] == 0.0)  # padding is never averaged
     if apart.all():
         return g
     out = np.array(g)
@@ -63,7 +64,7 @@ def average_degenerate(values, g):
 
 
 def eigenvalue_vjp(triangles, n, g):
-    """Return d(sum g_k lambda_k)/d(triangle), shape of `triangles`, for g (n_matrices, n)."""
+    """Return d(sum g_k lambda_k)/d(triangle), in the shape of `triangles`; g is (n_matrices, n)."""
     values, vectors = eigensystem(triangles, n)
     g = average_degenerate(values, g)
     full = np.matmul(vectors * g[:, None, :], vectors.transpose(0, 2, 1))
@@ -73,7 +74,7 @@ def eigenvalue_vjp(triangles, n, g):
 
 def eigenvalue_jvp(triangles, n, v):
     """Return the change (n_matrices, m, n) of the eigenvalues along v (n_matrices, m, n_tri)."""
-    # A matrix comes once for each atom that moves it; one eigensystem serves them all.
+    # Rows repeat a matrix for each atom it depends on: diagonalize each matrix only once.
     changed = np.any(triangles[1:] != triangles[:-1], axis=1)
     edges = np.flatnonzero(np.concatenate([[True], changed, [True]]))
     values, vectors = eigensystem(triangles[edges[:-1]], n)

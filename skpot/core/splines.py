@@ -4,9 +4,9 @@ With :math:`u = (r - r_{min})/h`, spline n is nonzero for n - 3 < u < n + 1; fou
 nonzero at any r. Of the splines n = 0 ... K - 1 and :math:`h = (r_c - r_{min})/K` the last ends at
 the cutoff :math:`r_c` with two vanishing derivatives.
 
-Below :math:`r_{min}` a sum :math:`\sum_n c_n B_n` goes on as if the coefficients did so linearly,
-:math:`c_{-k} = c_0 + k (c_0 - c_1)`: it is twice differentiable there too, and a straight line
-for u < -1. That changes splines 0 and 1 only.
+Below :math:`r_{min}` a sum :math:`\sum_n c_n B_n` is continued with coefficients that are
+extrapolated linearly, :math:`c_{-k} = c_0 + k (c_0 - c_1)`. It is twice differentiable there, too,
+and a straight line for u < -1. Only splines 0 and 1 are changed by this.
 """
 
 import math
@@ -26,7 +26,7 @@ def cubic_splines(r, r_min, spacing):
     Returns
     -------
     first : int
-        Index of the first of four splines; it may be n_splines or more at the cutoff.
+        Index of the first of the four splines; at the cutoff it may be n_splines or more.
     values, slopes : tuple of 4 floats
         Splines `first` ... `first + 3`, and their derivatives in 1/Å.
     """

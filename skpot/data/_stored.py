@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core import run_chunks
+from ..core import run_blocks
 from ..core.contraction import contract_backward, contract_forward
 from ._derivatives import BLOCK_BYTES, block_ranges
 from ._graph import join_offsets, rows_of
@@ -41,7 +41,7 @@ class StoredJacobian:
 
     def _run(self, kernel, *args):
         n = len(self.offsets) - 1
-        run_chunks(kernel, n, self.offsets, *self.block, *args, smallest=4)
+        run_blocks(kernel, n, self.offsets, *self.block, *args, smallest=4)
 
     def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See the module."""

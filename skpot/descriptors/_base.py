@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import ItemizedAttributes, _fit_context
-from ..core import borrow, give_back, run_chunks
+from ..core import borrow, give_back, run_blocks
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import (
     AtomicFeatures,
@@ -74,7 +74,7 @@ class PairDerivatives:
         self.tables = tables
 
     def _run(self, kernel, n, *args):
-        run_chunks(kernel, n, *args, smallest=self.smallest)
+        run_blocks(kernel, n, *args, smallest=self.smallest)
 
     def fill(self, values: FloatArray) -> None:
         """Write the features of all atoms to `values` (n_atoms, n_features)."""

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from ..core import inverse_distances as kernels
-from ..core import run_chunks
+from ..core import run_blocks
 from ..data import (
     AtomicFeatures,
     JacobianBlock,
@@ -66,7 +66,7 @@ class PairTermDerivatives:
         return self.positions, self.offsets, self.charges, self.column
 
     def _run(self, kernel, n, *args):
-        run_chunks(kernel, n, *args, smallest=50)
+        run_blocks(kernel, n, *args, smallest=50)
 
     def fill(self, values: FloatArray) -> None:
         """Write the terms to their columns of `values` (n_structures, n_features)."""

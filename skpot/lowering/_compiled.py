@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import choice, flag, number
 from ..compose import CalibratedPotential
-from ..core import borrow, give_back, run_chunks
+from ..core import borrow, give_back, run_blocks
 from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
 from ..core.pairs import scatter
@@ -304,12 +304,12 @@ class CompiledPotential:
             raise InputError("no extrapolation grades were compiled: skpot.compile(grades=True).")
         pairs, species = checked_pairs(pairs, species, self._known)
         out = np.empty(len(pairs.start) - 1)
-        run_chunks(grade_range, len(out), pairs, species, self.graded, out)
+        run_blocks(grade_range, len(out), pairs, species, self.graded, out)
         return out
 
     def _run(self, pairs, species, energies, gradient):
         args = pairs, species, self.potential, energies, gradient
-        run_chunks(evaluate_range, len(energies), *args)
+        run_blocks(evaluate_range, len(energies), *args)
 
     def evaluate(
         self, batch: Structures | StructureBatch, species: IntArray | None = None
