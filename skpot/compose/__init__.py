@@ -1,4 +1,4 @@
-"""Ordinary scikit-learn steps between a descriptor and a regressor; models made of models."""
+"""Steps between a descriptor and a regressor, and models that are made of other models."""
 
 from ._calibrated import CalibratedPotential
 from ._committee import Committee

@@ -1,4 +1,4 @@
-"""Standard deviations made to agree with errors on data that were not learned from."""
+"""Standard deviations that are adjusted to errors on data that were held out."""
 
 from __future__ import annotations
 
@@ -40,65 +40,67 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, Structures
 
 _FOLDS = 2
-_CERTAIN = 1e-3  # deviations below this share of the root mean square one are those of symmetry
-_FEW = 100  # forces of all species count as much as so many components of one
+_FIXED_BY_SYMMETRY = 1e-3  # below this share of the root mean square, a deviation counts as zero
+_PSEUDO_COUNT = 100  # force components by which a species' factor is drawn towards the common one
 
 
 class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
-    r"""Potential whose standard deviations are those of its errors on held-out data.
+    r"""Potential whose standard deviations agree with its errors on held-out data.
 
-    Wraps a whole pipeline. Predictions stay what they are; the standard deviations of total
-    energies, forces and stress are each mapped by an increasing function of their own,
+    It wraps a whole pipeline and does not change its predictions. Standard deviations s of total
+    energies, forces and stress are mapped by an increasing function for each of the three:
 
     - ``method="coverage"``: :math:`s \to \sqrt{f^2 s^2 + d^2}`. Forces have a factor f for each
-      species, with which held-out errors lie within central intervals as often as they should,
-      averaged over levels,
+      species. It is chosen so that held-out errors lie within central intervals of the predicted
+      distribution as often as they should, on average over all levels of confidence,
 
       .. math:: \Big\langle \mathrm{erf}\Big( \frac{|e|}{\sqrt{2}\, f s} \Big) \Big\rangle
                 = \frac{1}{2}
 
-      Energies and stress are sums over many atoms, in which large errors count for more, and
-      energies alone are too few to tell their factor; but all deviations of one Gaussian process
-      share its prior variance. So both have the factor of mean errors, of all kinds of labels
-      alike: the mean over the kinds of :math:`\sqrt{\pi/2}\, \langle |e| / s \rangle`.
-      The noise d is that of labels which symmetry fixes for the model but not for the reference,
-      such as forces in perfect crystals, where s vanishes.
-    - ``method="scale"``: the same map, with the factor and the noise of each kind of label that
-      give held-out errors the largest likelihood, taken as normal. For labels with much noise. What
-      it takes for noise does not grow off the data, so that deviations there may be too small.
-    - ``method="isotonic"``: :math:`s \to \sqrt{f(s)}`, f being the increasing function that fits
-      e^2 over s best in least squares. Beyond the held-out range it goes on in proportion to s, so
-      that uncertainty still grows off the data. It takes many data: a thousand labels or more.
+      Energies and stress are sums over many atoms, in which large errors count for more, and there
+      are too few energies to determine a factor of their own. But all deviations of one Gaussian
+      process share its prior variance. So energies and stress have one common factor, which comes
+      from the mean errors of all kinds of labels: the mean over the kinds
+      of :math:`\sqrt{\pi/2}\, \langle |e| / s \rangle`. The noise d is the error of labels that
+      symmetry fixes for the model but not for the reference method, such as forces in perfect
+      crystals, where s vanishes.
+    - ``method="scale"``: the same map, with the factor and the noise for each kind of label that
+      maximize the likelihood of held-out errors under a normal distribution. It is meant for labels
+      with much noise. The noise does not grow away from the data, so that deviations there may be
+      too small.
+    - ``method="isotonic"``: :math:`s \to \sqrt{f(s)}`, where f is the increasing function of s
+      that fits the squared errors best in least squares. Beyond the held-out range the deviation
+      grows in proportion to s. This method needs a thousand labels or more.
 
-    Calibrated deviations are those of labels: their noise is in the errors, and so in them.
+    Calibrated deviations include the noise of labels, because the held-out errors do.
 
     Parameters
     ----------
     estimator : estimator
-        Pipeline that ends in `SparseGPR`, `GPR` or `Committee`, or one of these. In a
-        `sklearn.frozen.FrozenEstimator` it is fitted already, and all data of `fit` serve
+        Pipeline that ends in `SparseGPR`, `GPR` or `Committee`, or one of these. If it is fitted
+        already, put it in a `sklearn.frozen.FrozenEstimator`: all data of `fit` then serve for
         calibration.
     method : {"coverage", "scale", "isotonic"}, default="coverage"
         How deviations are mapped.
     cv : int, cross-validation splitter, iterable or None, default=None
-        How data are held out of an estimator that is to be fitted: errors are those of each fold
-        by a fit to the others, and the estimator that predicts is fitted to all. An integer is a
-        number of folds, of whole groups where `fit` is given groups, else at random, by the content
-        of structures and not their order; lone atoms are learned from in all of them. None stands
-        for two: deviations are asked for off the data, and a model that knows most of them is
-        seldom wrong on the rest.
+        How data are held out of the fit. The errors on each fold come from a fit to the other
+        folds; the estimator that predicts is fitted to all data. An integer is the number of folds.
+        They consist of whole groups if `fit` is given groups; otherwise they are random, but do
+        not depend on the order of structures. Isolated atoms are never held out. None stands for
+        two folds: deviations matter away from the data, and a model that has learned from most
+        data makes only small errors on the rest.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted to all data.
+        The estimator, fitted to all data.
     calibration_ : dict of str to ndarray
-        For "energy", "forces" and "stress", as far as there are labels. The factor and the noise,
-        shape (2,), the latter in the units of the label. With "isotonic" deviations of the
-        estimator and what they are mapped to, shape (n_knots, 2), linearly in between.
+        For each of "energy", "forces" and "stress" that has labels, the factor and the noise, shape
+        (2,), the noise in units of the label. With "isotonic", deviations of the estimator and
+        the calibrated ones, shape (n_knots, 2), to be interpolated linearly.
     species_factors_ : dict of int to float
-        With "coverage" the factors of forces by atomic number, in place of that in `calibration_`,
-        which is of all species and stands for those that no held-out forces told of.
+        With "coverage", the factors of forces by atomic number. Species without held-out forces
+        have the factor in `calibration_`, which is that of all species together.
 
     References
     ----------
@@ -138,7 +140,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         y : Targets, or array of shape (n_samples,)
             Labels, in eV, eV/Å and eV/Å³.
         groups : array of shape (n_samples,), optional
-            Structures of one group, such as a trajectory, are held out together.
+            Name of each structure's group, such as a trajectory; groups are held out as a whole.
 
         Returns
         -------
@@ -156,8 +158,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             self.estimator_ = self.estimator
             parts = [self._held_out(self.estimator_, X, y)]
         else:
-            self.estimator_ = clone(self.estimator).fit(X, y)  # first: it knows what X may be
-            with warnings.catch_warnings():  # it has warned of all there is to warn of
+            # The fit to all data comes first, since it checks X and gives all warnings.
+            self.estimator_ = clone(self.estimator).fit(X, y)
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SkpotWarning)
                 parts = [
                     self._held_out(
@@ -166,15 +169,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
                     )
                     for train, test in self._splits(X, y, groups)
                 ]  # fmt: skip
-        held_out = {}
-        for name in LABEL_KINDS:
-            error, std, species = map(np.concatenate, zip(*(p[name] for p in parts), strict=True))
-            # Of free atoms, which e0 gives exactly, both vanish; forces may be masked.
-            told = np.isfinite(error) & ((error != 0.0) | (std > 0.0))
-            if (told & (std > 0.0)).any():
-                held_out[name] = error[told], std[told], species[told]
-        if not held_out:
-            raise InputError("no held-out structure has a label to compare predictions with.")
+        held_out = _joined(parts)
         self.species_factors_ = {}
         if self.method == "coverage":
             self.calibration_, self.species_factors_ = _coverage(held_out)
@@ -187,10 +182,10 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         return self
 
     def _splits(self, X, y, groups):
-        """Yield structures to learn from, and those to compare with."""
+        """Yield the indices of structures to learn from, and of those to compare with."""
         numbers = _numbers(X)
         for train, test in _folds(self.cv, X, y, groups):
-            if numbers is not None:  # of other species the model refuses to say anything
+            if numbers is not None:  # the model refuses species that it has not learned from
                 known = np.unique(np.concatenate([numbers[k] for k in train]))
                 test = np.array([k for k in test if np.isin(numbers[k], known).all()], dtype=int)
             if len(test):
@@ -198,7 +193,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
 
     @staticmethod
     def _held_out(estimator, X, y):
-        """Return errors, standard deviations and species of all labels, flat, by quantity."""
+        """Return by quantity the errors, standard deviations and species of all labels, flat."""
         predicted, std = estimator.predict(X, return_std="all")
         found, numbers = {}, _numbers(X)
         for name in LABEL_KINDS:
@@ -226,9 +221,9 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         Returns
         -------
         y : Targets, or ndarray of shape (n_samples,)
-            The kind of y that `fit` saw.
+            The kind of y that `fit` was given.
         std : ndarray of shape (n_samples,), or Targets
-            Only with `return_std`. An array in eV for True, of the kind of y for "all".
+            Only with `return_std`: an array in eV for True, the same kind as y for "all".
         """
         check_is_fitted(self)
         check_return_std(return_std)
@@ -245,15 +240,15 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         Parameters
         ----------
         std : Targets, or ndarray of shape (n_samples,)
-            As the estimator gives them; an array holds those of total energies.
+            As the estimator predicts them; an array holds those of total energies.
         X : list[Atoms] or AtomicFeatures, optional
-            The structures, whose species "coverage" tells forces apart by. Without them forces have
-            the factor of all species.
+            The structures. With "coverage", the factors of forces depend on their species; without
+            them all forces have the factor of all species together.
 
         Returns
         -------
         Targets or ndarray
-            Likewise. Quantities without labels at calibration stay as they are.
+            The same kind as `std`. Quantities that had no labels in `fit` are not changed.
         """
         check_is_fitted(self)
         if not isinstance(std, Targets):
@@ -269,7 +264,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         )
 
     def _force_factors(self, X, n):
-        """Return for each of n structures the factors of its atoms' forces, None for the common."""
+        """Return for each of n structures the factors of its atoms, or None for the common one."""
         numbers = None if X is None else _numbers(X)
         if numbers is None or not self.species_factors_:
             return [None] * n
@@ -286,7 +281,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             common, noise = self.calibration_[name]
             return np.hypot((common if factor is None else factor) * std, noise)
         x, y = self.calibration_[name].T
-        # In proportion beyond the ends, and NaN (no stress) stays.
+        # Beyond the ends in proportion to std. NaN, where there is no stress, remains.
         inside = np.clip(std, x[0], x[-1])
         return np.interp(inside, x, y) * (std / inside)
 
@@ -299,12 +294,27 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         return self.estimator_.n_features_in_
 
 
+def _joined(parts):
+    """Return errors, standard deviations and species by quantity, from those of the folds."""
+    held_out = {}
+    for name in LABEL_KINDS:
+        error, std, species = map(np.concatenate, zip(*(p[name] for p in parts), strict=True))
+        # The error is NaN where forces are masked. Isolated atoms, whose energy is e0 itself,
+        # have neither error nor deviation.
+        known = np.isfinite(error) & ((error != 0.0) | (std > 0.0))
+        if (known & (std > 0.0)).any():
+            held_out[name] = error[known], std[known], species[known]
+    if not held_out:
+        raise InputError("no held-out structure has a label to compare predictions with.")
+    return held_out
+
+
 def _folds(cv, X, y, groups):
-    """Return structures to learn from and to compare with; lone atoms are always learned from."""
+    """Return the indices of structures to learn from and to compare with, for each fold."""
     if cv is not None and not isinstance(cv, Integral):
         return given_splits(cv, len(X), np.asarray(y), groups)
     splits = content_splits(cv, _FOLDS, canonical_order(content_keys(X), y), groups)
-    lone = np.flatnonzero(_are_lone_atoms(X))  # without them e0 would be another
+    lone = np.flatnonzero(_are_lone_atoms(X))  # held out, they would be missing for e0
     return [(np.union1d(train, lone), test[~np.isin(test, lone)]) for train, test in splits]
 
 
@@ -322,7 +332,7 @@ def _are_lone_atoms(X):
 
 
 def _numbers(X):
-    """Return the atomic numbers of each structure, or None where X says nothing of them."""
+    """Return the atomic numbers of each structure, or None if X does not hold any."""
     if isinstance(X, AtomicFeatures):
         return np.split(X.numbers, X.atom_offsets[1:-1])
     if len(X) and all(hasattr(atoms, "numbers") for atoms in X):
@@ -334,7 +344,7 @@ def _coverage(held_out):
     """Return factors and noise by kind of label, and factors of forces by species."""
     ratios, noise, species = {}, {}, None
     for name, (error, std, numbers) in held_out.items():
-        certain = std <= _CERTAIN * np.sqrt(np.mean(std**2))
+        certain = std <= _FIXED_BY_SYMMETRY * np.sqrt(np.mean(std**2))
         noise[name] = _factor([np.abs(error[certain])], [1.0]) if certain.any() else 0.0
         ratios[name] = np.abs(error[~certain]) / std[~certain]
         if name == "forces":
@@ -346,14 +356,15 @@ def _coverage(held_out):
         factors["forces"] = _factor([forces], [1.0])
         for z in np.unique(species[species > 0]).tolist():
             own = forces[species == z]
-            by_species[z] = _factor([own, forces], [len(own), _FEW])
+            by_species[z] = _factor([own, forces], [len(own), _PSEUDO_COUNT])
     return {name: np.array([factors[name], noise[name]]) for name in ratios}, by_species
 
 
 def _factor(ratios, weights):
-    """Return the factor at which the mean of the levels that errors reach is one half.
+    """Return the factor of deviations at which errors reach a level of one half on average.
 
-    `ratios` are sets of |error| / deviation; the means over the sets enter with their weights.
+    The level of an error is the share of a normal distribution that lies closer to its mean.
+    `ratios` has arrays of |error| / deviation, whose mean levels count by their weights.
     """
     weights = np.asarray(weights) / np.sum(weights)
 
@@ -364,21 +375,21 @@ def _factor(ratios, weights):
 
     positive = [r[r > 0] for r in ratios]
     if weights @ [len(p) / len(r) for p, r in zip(positive, ratios, strict=True)] <= 0.5:
-        return 0.0  # most errors vanish
+        return 0.0  # most errors are zero
     ends = np.log([f(np.concatenate(positive)) for f in (np.min, np.max)])
     return float(np.exp(brentq(excess, ends[0] - 8.0, ends[1] + 8.0, xtol=1e-10)))
 
 
 def _isotonic(error, std):
-    """Return the knots of the increasing function, and its roots there."""
+    """Return deviations at the knots of the increasing function, and the calibrated ones there."""
     regression = IsotonicRegression(out_of_bounds="clip").fit(std, error**2)
     return np.column_stack([regression.X_thresholds_, np.sqrt(regression.y_thresholds_)])
 
 
 def _factor_and_noise(error, std):
-    """Return c and d of greatest likelihood for normal errors of variance (c std)^2 + d^2.
+    """Return the c and d of largest likelihood for normal errors of variance (c std)^2 + d^2.
 
-    For a given ratio of d to c the best c is known, which leaves one number to be searched for.
+    For a given ratio of d to c the best c has a formula, so that only the ratio is searched for.
     """
     unit = np.sqrt(np.mean(std**2))
     e2, s2 = error**2, (std / unit) ** 2
@@ -389,7 +400,7 @@ def _factor_and_noise(error, std):
 
     if not e2.any():
         return np.zeros(2)
-    grid = np.linspace(-40.0, 10.0, 101)  # of several minima the lowest
+    grid = np.linspace(-40.0, 10.0, 101)  # to find the lowest of several minima
     k = int(np.argmin([loss(g) for g in grid]))
     around = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
     ratio = np.exp(minimize_scalar(loss, bounds=around, method="bounded").x)

@@ -23,35 +23,36 @@ if TYPE_CHECKING:
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.typing import FloatArray, RandomState
 
-_BYTES = 32e6  # of the members' gradients that are held at a time
+_BYTES = 32e6  # size of the gradients of members that are held at a time
 
 
 class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     r"""Ensemble of sparse models drawn from the posterior of one fit.
 
-    A committee fitted to labels that are perturbed by their noise, each member towards its own draw
-    of the prior, has members whose coefficients are draws of the posterior,
+    One can draw members from the posterior by one fit for each: to labels perturbed by their
+    noise, and towards a random draw of the prior. Their coefficients are then
 
     .. math:: \alpha_k = \alpha + L^{-T} R^{-1} \xi_k, \qquad \xi_k \sim N(0, 1)
 
-    with the Cholesky factor L of K_MM and the triangle R of the least-squares system. So one fit
-    and one factor serve all members. The committee predicts what the fitted estimator does, which
-    is the members' mean in the limit of many; their root mean square deviation from it is the
-    standard deviation.
+    with the Cholesky factor L of K_MM and the triangle R of the least-squares system, so that one
+    fit and one factor serve all members. The committee predicts what the fitted estimator
+    predicts, which is the mean of infinitely many members. The standard deviation is the root mean
+    square deviation of the members from it.
 
-    Members differ in what the labels leave open of the coefficients. They agree where references
-    have no covariance with an environment, far from all data, which the standard deviation of
-    `SparseGPR` itself notices: use that to detect extrapolation, and members to carry uncertainty
-    through what is computed from the potential, such as barriers or averages of dynamics.
+    Members differ only in coefficients that the labels do not determine. Far from all data they
+    agree, because no reference has a covariance with environments there. Therefore use the standard
+    deviation of `SparseGPR` itself to detect extrapolation, and members to propagate the
+    uncertainty to results that are computed with the potential, such as barriers or averages of
+    dynamics.
 
     Parameters
     ----------
     estimator : SparseGPR
-        What is fitted.
+        The estimator that is fitted.
     n_members : int, default=16
-        Number of members. Standard deviations have a relative error of 1 / sqrt(2 n_members).
+        Number of members. The relative error of standard deviations is 1 / sqrt(2 n_members).
     random_state : int, RandomState or None, default=0
-        Seed of the draws.
+        Seed of the random draws.
 
     Attributes
     ----------
@@ -133,9 +134,9 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         Returns
         -------
         y : Targets, or ndarray of shape (n_samples,)
-            The kind of y that `fit` saw.
+            The kind of y that `fit` was given.
         std : ndarray of shape (n_samples,), or Targets
-            Only with `return_std`. An array in eV for True, of the kind of y for "all".
+            Only with `return_std`: an array in eV for True, the same kind as y for "all".
         """
         check_is_fitted(self)
         check_return_std(return_std)
@@ -158,7 +159,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         Returns
         -------
         list of Targets, or ndarray of shape (n_members, n_samples)
-            The kind of y that `fit` saw, once for each member.
+            The kind of y that `fit` was given, once for each member.
         """
         y = self.predict(X)
         features, _ = as_features(self, X)
@@ -177,16 +178,16 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return members
 
     def evaluate(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return what the fitted estimator's `evaluate` does: energies, forces and virials."""
+        """Return energies, forces and virials of the fitted estimator; see its `evaluate`."""
         check_is_fitted(self)
         return self.estimator_.evaluate(features)
 
     def energy_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the members' deviation of total energies, shape (n_structures,), in eV."""
+        """Return the standard deviation of total energies, shape (n_structures,), in eV."""
         return _rms(np.add.reduceat(self._energies(features), features.offsets[:-1], axis=1))
 
     def energies_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return that of each environment's energy, shape (n_environments,), in eV."""
+        """Return the deviation of each environment's energy, shape (n_environments,), in eV."""
         return _rms(self._energies(features))
 
     def predict_std(self, features: AtomicFeatures) -> Targets:
@@ -200,7 +201,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         Returns
         -------
         Targets
-            Of the shapes of predictions, in eV, eV/Å and eV/Å³; energies alone if the features
+            With the shapes of predictions, in eV, eV/Å and eV/Å³; energies alone if the features
             have no derivatives.
         """
         if features.derivatives is None:
@@ -234,7 +235,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         for lo, hi in block_ranges(8.0 * n * features.shape[1] * features.n_rows, _BYTES):
             part = features[lo:hi]
             own, atoms = slice(row[lo], row[hi]), slice(first[lo], first[hi])
-            step = max(1, int(_BYTES / (8.0 * part.values.size)))  # few for a large structure
+            step = max(1, int(_BYTES / (8.0 * part.values.size)))  # number of members at a time
             for begin in range(0, n, step):
                 some = slice(begin, begin + step)
                 energies[some, own], gradients = references.expand_sets(

@@ -1,4 +1,4 @@
-"""Delta learning: what a calculator of ASE leaves to be learned."""
+"""Delta learning: a model of the difference to a calculator of ASE."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
     .. math:: E(X) = E_\text{calculator}(X) + E_\text{estimator}(X)
 
-    and so forces and stress, which are derivatives of both terms: `fit` subtracts what the
-    calculator says from the labels, `predict` adds it. The calculator can be anything from a pair
-    potential to a cheap electronic-structure method; the better it is, the fewer labels the rest
-    takes. Standard deviations are those of what is learned. As `TransformedTargetRegressor` does
-    for y, this wraps a whole pipeline, because calculators take structures, not features.
+    The same holds for forces and stress. `fit` subtracts the results of the calculator from the
+    labels, and `predict` adds them again. The calculator can be anything from a pair potential to a
+    cheap electronic-structure method; the better it is, the fewer labels are needed. Standard
+    deviations are those of the estimator. The estimator is a whole pipeline, because calculators
+    take structures, not features.
 
     Parameters
     ----------
     estimator : estimator
-        What learns the difference, as a rule a Pipeline of a descriptor and a regressor. Free
-        atoms' energies that it is given (`e0`) are differences too.
+        The model that learns the difference, usually a Pipeline of a descriptor and a regressor.
+        If it is given energies of free atoms (`e0`), these are differences, too.
     calculator : ase.calculators.calculator.Calculator or callable
-        The calculator, or something that makes one when called without arguments, such as a class
-        or a function. Prefer the latter: each copy and each worker then makes its own, and the
-        fitted model can be pickled although most calculators cannot.
+        The calculator, or a class or function that makes one when it is called without arguments.
+        Prefer the latter: each copy and each worker process then makes its own calculator, and the
+        fitted model can be pickled, which most calculators cannot.
 
     Attributes
     ----------
     estimator_ : estimator
         The fitted estimator.
     calculator_ : ase.calculators.calculator.Calculator or callable
-        What was given to `fit` as `calculator`.
+        The parameter `calculator` at the time of the fit.
 
     See Also
     --------
@@ -63,10 +63,10 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
     Notes
     -----
-    `skpot.dump` writes the name of a class or function that makes the calculator, and
-    `skpot.load` takes it only if it is in `trusted`. Calculators themselves it refuses or not, as
-    their attributes are; copies by `clone`, and so searches, need those that can be copied.
-    `skpot.Calculator` takes a fitted `DeltaRegressor` as it takes a pipeline.
+    If `calculator` is a class or function, `skpot.dump` writes its name, and `skpot.load` must be
+    given this name in `trusted`. If it is a calculator, whether it can be written depends on its
+    attributes, and searches can use it only if it can be copied. `skpot.Calculator` takes a fitted
+    `DeltaRegressor` like a pipeline.
 
     References
     ----------
@@ -85,8 +85,8 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
     ...     atoms.rattle(0.1, seed=seed)
     ...     atoms.calc = EMT()
     >>> y = skpot.Targets.from_atoms(X)
-    >>> rest = make_pipeline(skpot.SOAP(n_max=3, l_max=2), skpot.SparseGPR(n_sparse=20))
-    >>> model = skpot.DeltaRegressor(rest, MorsePotential).fit(X[:5], y[:5])
+    >>> difference = make_pipeline(skpot.SOAP(n_max=3, l_max=2), skpot.SparseGPR(n_sparse=20))
+    >>> model = skpot.DeltaRegressor(difference, MorsePotential).fit(X[:5], y[:5])
     >>> model.predict(X[5:])
     Targets(n_structures=1, energy=1, forces=1 (4 atoms), stress=1)
     """
@@ -108,21 +108,21 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         return tags
 
     def __getstate__(self):
-        # What a callable made is made again.
+        # A calculator that was made by a callable is not stored but made again.
         return {k: v for k, v in super().__getstate__().items() if k != "_made"}
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Structures, y: TargetsLike, **fit_params: Any) -> Self:
-        """Fit the estimator to what the calculator leaves of the labels.
+        """Fit the estimator to the differences between labels and calculator.
 
         Parameters
         ----------
         X : list[Atoms]
-            Structures; calculators of their own are not read.
+            Structures. Calculators that are attached to them are ignored.
         y : Targets, or array of shape (n_structures,)
             Labels, in eV, eV/Å and eV/Å³; an array holds energies.
         **fit_params : dict
-            For `fit` of the estimator.
+            Arguments for `fit` of the estimator.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         Raises
         ------
         ValueError
-            If the calculator does not give what is labeled, or gives numbers that are not finite.
+            If the calculator cannot compute what is labeled, or returns NaN or infinity.
         """
         X = check_structures(X)
         energies = targets_of(y, len(X)).energy
@@ -146,8 +146,8 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
             if missing:
                 what = " and ".join(missing)
                 raise InputError(
-                    f"{type(self._calculator()).__name__} gives no {what}, which y has: drop them, "
-                    f"as in Targets(y.energy), or use a calculator with {what}."
+                    f"{type(self._calculator()).__name__} gives no {what}, which y has. "
+                    f"Leave them out, as in Targets(y.energy), or use a calculator with {what}."
                 )
             y = _combined(y, base, -1.0)
         else:
@@ -163,14 +163,15 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         X : list[Atoms]
             Structures.
         **predict_params : dict
-            For `predict` of the estimator, such as `return_std`.
+            Arguments for `predict` of the estimator, such as `return_std`.
 
         Returns
         -------
         y : Targets, or array of shape (n_structures,)
-            The kind of y that `fit` saw; without what the calculator does not give.
+            The kind of y that `fit` was given, without quantities that the calculator cannot
+            compute.
         std : optional
-            What else the estimator returns.
+            What else the estimator returns, such as standard deviations.
         """
         check_is_fitted(self, "estimator_")
         X = check_structures(X)
@@ -181,7 +182,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         return (y, *others) if others else y
 
     def baseline(self, X: Structures) -> Targets:
-        """Return what the calculator says about structures.
+        """Return the results of the calculator.
 
         Parameters
         ----------
@@ -191,7 +192,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         Returns
         -------
         Targets
-            Energies, and forces and stress as far as the calculator gives them.
+            Energies, and forces and stress if the calculator computes them.
         """
         calculator = self._calculator()
         labels = labels_by(calculator, X)
@@ -225,7 +226,10 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
 
 def _with_empty_stress(base, X):
-    """Return labels with a stress of zero where none exists, so that others judge labels there."""
+    """Return the labels with a stress of zero where a cell has none.
+
+    A label of stress for such a cell then reaches the estimator, which knows what to do with it.
+    """
     exists = np.isfinite(cell_volumes([atoms.cell.array for atoms in X]))
     if exists.all():
         return base
@@ -235,7 +239,7 @@ def _with_empty_stress(base, X):
 
 
 def _combined(y, base, sign):
-    """Return y plus or minus the baseline's labels; what either lacks is missing."""
+    """Return y + sign * base, without labels that are missing in one of them."""
 
     def combined(name, values, others):
         has = getattr(y, f"has_{name}") & getattr(base, f"has_{name}")
@@ -243,6 +247,6 @@ def _combined(y, base, sign):
 
     parts = {"energy": combined("energy", y.energy, base.energy)}
     for name in ("forces", "stress"):
-        mine, others = getattr(y, name), getattr(base, name)
-        parts[name] = None if mine is None or others is None else combined(name, mine, others)
+        values, others = getattr(y, name), getattr(base, name)
+        parts[name] = None if values is None or others is None else combined(name, values, others)
     return Targets(**parts)

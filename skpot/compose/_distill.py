@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import RandomState, Structures
 
-# Labels without noise: what is left is what references cannot express.
+# Predictions have no noise. These levels stand for what a sparse model cannot express of them.
 _SIGMA_ENERGY = 2e-4
 _SIGMA_FORCES = 0.01
 _SIGMA_STRESS = 5e-5
@@ -51,43 +51,44 @@ def distill(
     groups: ArrayLike | None = None,
     random_state: RandomState = 0,
 ) -> Pipeline:
-    """Fit a cheap model to the predictions of an expensive one, and state the loss.
+    """Fit a cheap model, the student, to predictions of an expensive one, the teacher.
 
-    Exact models grow with their training set; a sparse one does not, and may learn from as many
-    structures as the exact model can label, which need no reference calculation. The loss is the
-    error of the student with the teacher as reference, on frames that it was not fitted to.
+    An exact model takes longer to evaluate the larger its training set is. A sparse model does
+    not, and it can learn from as many structures as the exact model can label, none of which needs
+    a reference calculation. What is lost is measured by the errors of the student with respect to
+    the teacher, on frames that the student has not learned from.
 
     Parameters
     ----------
     model : Pipeline
-        The fitted teacher, such as a Pipeline that ends in `GPR`.
+        The fitted teacher, for example a Pipeline that ends in `GPR`.
     frames : list[Atoms]
-        Structures like those the student will meet, as a rule from dynamics with the teacher.
-        Labels are not needed, and not read.
+        Structures like those the student will meet, usually from dynamics with the teacher. Labels
+        are not needed and not read.
     student : regressor or Pipeline, default=None
-        What is fitted. A regressor is put behind the fitted steps of the teacher, so that features
-        are computed once; a Pipeline has a descriptor of its own. None stands for `SparseGPR` with
-        the kernel of the teacher, 1000 references and small noise. Where they are None, `e0` and,
-        behind the teacher's steps, `baseline` become those of the teacher.
+        The model that is fitted. A regressor is put behind the fitted steps of the teacher, so that
+        features are computed only once; a Pipeline has its own descriptor. None stands for
+        `SparseGPR` with the kernel of the teacher, 1000 references and small noise. If `e0` of the
+        student is None, it becomes that of the teacher; so does `baseline` of a regressor.
     test_size : float, default=0.1
-        Share of the frames that are held out, at random but for those with a species that no other
-        frame has.
+        Share of the frames that are held out at random. A frame with a species that no other frame
+        has is never held out.
     groups : array-like of shape (n_frames,), default=None
-        Frames of one group, such as a trajectory, are held out together.
+        Name of each frame's group, such as a trajectory; groups are held out as a whole.
     random_state : int, RandomState or None, default=0
-        Seed of the choice of these frames.
+        Seed of the choice of frames that are held out.
 
     Returns
     -------
     student : Pipeline
-        Fitted. Its attribute `distillation_loss_` is a dict of floats, those of "energy_rmse"
-        (eV/atom), "forces_rmse" (eV/Å) and "stress_rmse" (eV/Å³) that the teacher predicts, and
-        `distillation_test_` holds the indices of the frames held out.
+        The fitted student. Its attribute `distillation_loss_` is a dict of the errors "energy_rmse"
+        (eV/atom), and "forces_rmse" (eV/Å) and "stress_rmse" (eV/Å³) if the teacher predicts these.
+        Its attribute `distillation_test_` has the indices of the frames that were held out.
 
     Raises
     ------
     ValueError
-        If frames hold species that the teacher does not know, or there are too few of them.
+        If frames have species that the teacher does not know, or if there are too few frames.
 
     References
     ----------
@@ -128,7 +129,7 @@ def distill(
 
 
 def _refuse_unknown(teacher, frames):
-    """Raise `ValueError` if frames hold species that the teacher does not know."""
+    """Refuse frames with species that the teacher does not know."""
     if not hasattr(teacher, "e0_"):
         return
     problems = {}
@@ -140,9 +141,12 @@ def _refuse_unknown(teacher, frames):
 
 
 def _held_out(frames, test_size, groups, random_state):
-    """Return the indices of the frames to fit and to hold out, ascending."""
+    """Return the indices of the frames to learn from and of those to hold out, ascending."""
     if len(frames) < 2:
-        raise InputError(f"distillation needs two frames or more, got {len(frames)}.")
+        raise InputError(
+            f"distillation needs two frames or more, got {len(frames)}: it learns from some and "
+            "holds out others."
+        )
     grouped = groups is not None
     kind = GroupShuffleSplit if grouped else ShuffleSplit
     check_consistent_length(frames, groups)
@@ -160,7 +164,7 @@ def _held_out(frames, test_size, groups, random_state):
 
 
 def _with_known_species(frames, test, groups):
-    """Return frames to hold out, less groups with a species that no other frame has."""
+    """Return the frames to hold out without groups that have a species of their own."""
     species = [set(atoms.numbers.tolist()) for atoms in frames]
     known = set().union(*(species[s] for s in np.setdiff1d(np.arange(len(frames)), test)))
     learned = set()
@@ -176,15 +180,15 @@ def _require_pipeline(model):
         hint = ": take its best_estimator_" if hasattr(model, "best_estimator_") else ""
         raise InputTypeError(
             "a student that uses the teacher's features needs a Pipeline as teacher, but got "
-            f"{type(model).__name__}{hint}. Or give a Pipeline as student."
+            f"{type(model).__name__}{hint}. Otherwise give a Pipeline as student."
         )
 
 
 def _student(model, student):
-    """Return an unfitted student, behind copies of the teacher's fitted steps if it has none."""
+    """Return an unfitted student; a regressor gets copies of the teacher's fitted steps."""
     teacher = model[-1] if hasattr(model, "steps") else model
     if student is None:
-        # The fitted kernel: its lengths and symmetry may come from the data.
+        # The fitted kernel is needed, because its lengths and symmetry may come from the data.
         student = SparseGPR(
             getattr(teacher, "kernel_", None),
             sigma_energy=_SIGMA_ENERGY,
@@ -192,13 +196,13 @@ def _student(model, student):
             sigma_stress=_SIGMA_STRESS,
         )
     student = clone(student)
-    handed = {"e0": {SYMBOLS[z]: e for z, e in getattr(teacher, "e0_", {}).items()} or None}
+    inherited = {"e0": {SYMBOLS[z]: e for z, e in getattr(teacher, "e0_", {}).items()} or None}
     if not hasattr(student, "steps"):
-        handed["baseline"] = getattr(teacher, "baseline_", None)
-        # A copy: fitting the teacher again would pull the features from under the student.
+        inherited["baseline"] = getattr(teacher, "baseline_", None)
+        # The steps are copied: another fit of the teacher would change the student's features.
         student = Pipeline([*copy.deepcopy(model.steps[:-1]), ("student", student)])
     last = student[-1]
-    for name, value in handed.items():
+    for name, value in inherited.items():
         if hasattr(last, name) and getattr(last, name) is None:
             last.set_params(**{name: value})
     return student
@@ -212,7 +216,7 @@ def _features(model, frames):
 
 
 def _labels(model, frames):
-    """Return all that the teacher can say, forces too if it learned from energies alone."""
+    """Return all that the teacher predicts, with forces even if it learned from energies alone."""
     if hasattr(model, "steps") and hasattr(model[-1], "evaluate"):
         return _labels_of(model[-1], _features(model, frames))
     return model.predict(frames)

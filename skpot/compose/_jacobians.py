@@ -1,4 +1,4 @@
-"""Derivatives of row-wise transformers."""
+"""Derivatives of transformers that work row by row."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ if TYPE_CHECKING:
 
 @singledispatch
 def jacobian_of(transformer: Any) -> RowJacobian | None:
-    """Return the derivative object registered for a fitted transformer, or None."""
+    """Return the registered derivative of a fitted transformer, or None if there is none."""
     return None
 
 
 def register_jacobian(transformer_type: type, factory: Callable[..., Any]) -> None:
     """Teach `PerAtom` the derivative of a nonlinear transformer.
 
-    Transformers that are linear may also be compiled, see `skpot.lowering.register_step`.
+    `skpot.lowering.register_step` says how to have a linear transformer compiled as well.
 
     Parameters
     ----------
     transformer_type : type
         Class of the transformer.
     factory : callable
-        Takes the fitted transformer and returns a picklable object with `vjp(rows, g)`, the product
-        of g (n_rows, n_out) with each row's Jacobian, shape (n_rows, n_in); and `jvp(rows, v)`, the
-        Jacobian times v (n_rows, k, n_in), shape (n_rows, k, n_out). If it has an attribute
-        `jumps_at_zero` that is true, features that vanish for atoms without neighbors are refused.
+        A function of the fitted transformer that returns a picklable object with two methods.
+        `vjp(rows, g)` returns the product of g, shape (n_rows, n_out), with the Jacobian of each
+        row, shape (n_rows, n_in). `jvp(rows, v)` returns the Jacobian of each row times v, shape
+        (n_rows, k, n_in), which has shape (n_rows, k, n_out). If the object has a true attribute
+        `jumps_at_zero`, features that are zero for atoms without neighbors are refused.
 
     Examples
     --------
@@ -73,8 +74,8 @@ class UnitLength:
     def __init__(self, transformer: Normalizer) -> None:
         if transformer.norm != "l2":
             raise InputTypeError(
-                f'Normalizer(norm="{transformer.norm}") has kinks, so forces would jump; use '
-                'norm="l2".'
+                f'Normalizer(norm="{transformer.norm}") has kinks, at which forces would jump; '
+                'use norm="l2".'
             )
 
     @staticmethod

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class _Preset(NamedTuple):
-    """Sizes of a preset."""
+    """The size of a preset."""
 
-    n_components: int  # directions kept of each center species, at most
-    n_sparse: int  # references
-    max_pairs: float  # of environments of one species, up to which the process is exact
-    noise: float  # of forces, relative to their mean absolute component
+    n_components: int  # largest number of directions for each species of the center
+    n_sparse: int  # number of references of sparse models
+    max_pairs: float  # largest number of pairs of environments for which the process is exact
+    noise: float  # noise of forces, relative to their mean absolute component
 
 
 _PRESETS = {
@@ -36,35 +36,35 @@ _LOST_VARIANCE = 1e-6  # largest share of the variance of the features that may 
 def make_potential(
     preset: str = "default", species: Species | None = None, *, verbose: int = 0
 ) -> Pipeline:
-    """Return the recommended pipeline, unfitted: its `fit` chooses from the training set.
+    """Return the recommended pipeline, unfitted; its `fit` chooses all settings.
 
-    The steps are a `FeatureUnion` of `SOAP` on its principal components and of `ZBL`, and
-    `AutoGPR`. Cutoff, widths, radial functions and weights of `SOAP` follow from species and bond
-    lengths (`hypers`), the range of the repulsion from the shortest distances, noise, weights of
-    structures and the kind of solution from the labels. All presets follow the same rules and
-    differ in size only:
+    The first step is a `FeatureUnion` of `SOAP`, projected on its principal components, and `ZBL`;
+    the second is `AutoGPR`. Cutoff, widths, radial functions and weights of `SOAP` follow from
+    species and bond lengths of the training structures (see `hypers` there), and the range of
+    `ZBL` from their shortest distances. Noise, weights of structures and the kind of model follow
+    from the labels. All presets use the same rules and differ only in size:
 
-    - "fast": at most 400 references, seconds for hundreds of small structures;
-    - "default": at most 1500 references, or an exact process of up to some thousands of atoms;
-    - "accurate": an exact process of up to 17 000 atoms of one species, else 2000
-      references; minutes to an hour.
+    - "fast": at most 400 references; a fit to hundreds of small structures takes seconds;
+    - "default": at most 1500 references, or an exact process for up to some thousands of atoms;
+    - "accurate": an exact process for up to 17 000 atoms of one species, otherwise 2000
+      references; a fit takes minutes to an hour.
 
     Parameters
     ----------
     preset : {"fast", "default", "accurate"}, default="default"
-        Accuracy against time.
+        How much time to spend for accuracy.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur; others are refused. By
-        default those seen in `fit`.
+        default these are the species in the training set.
     verbose : int, default=0
         1 shows progress bars.
 
     Returns
     -------
     model : Pipeline
-        With the steps "features" and "regressor". What was chosen stands in the fitted attributes:
-        ``hypers_`` of the descriptor, ``outer_`` of `ZBL`, ``sigma_forces_``, ``weight_``,
-        ``exact_`` and the others of `AutoGPR`.
+        A pipeline with the steps "features" and "regressor". After the fit, attributes show what
+        was chosen: ``hypers_`` of `SOAP`, ``outer_`` of `ZBL`, and ``sigma_forces_``, ``weight_``,
+        ``exact_`` and others of `AutoGPR`.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def make_potential(
     if preset not in _PRESETS:
         raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
     size = _PRESETS[preset]
-    # A central density is a constant of each center, which takes a share of the length that the
-    # kernel compares.
+    # The density of the central atom adds a constant to all rows of a species. It would take up a
+    # part of their length, which the kernel compares, without telling environments apart.
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
     pca = PrincipalComponents(size.n_components, max_lost_variance=_LOST_VARIANCE)
     projected = Pipeline([("soap", soap), ("pca", pca)])

@@ -41,10 +41,11 @@ class PerAtom(RowTransformer):
     columns_ : ndarray of int of shape (n_features_out,), or None
         The columns that a selector keeps.
     n_features_in_, n_features_out_ : int
-        Number of features before and after.
+        Number of features before and after the step.
     origin_ : tuple of (str, bool), or None
-        Digest of the step and of what made its features, if that is known, and whether rows of
-        atoms without neighbors are zero. Features of another origin are refused.
+        A digest of all that made the new features, and whether rows of atoms without neighbors are
+        zero; None if it is not known what made the incoming features. Steps and regressors that
+        were fitted to these features refuse features with another digest.
 
     Examples
     --------

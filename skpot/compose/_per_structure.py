@@ -39,11 +39,8 @@ class PerStructure(RowTransformer):
         The linear part of the transformer, or the columns that a selector keeps; see `PerAtom`.
     mean_ : bool
         Whether rows are averaged.
-    n_features_in_, n_features_out_ : int
-        Number of features before and after.
-    origin_ : tuple of (str, bool), or None
-        Digest of the step and of what made its features, if that is known, and whether rows of
-        atoms without neighbors are zero. Features of another origin are refused.
+    n_features_in_, n_features_out_, origin_
+        See `PerAtom`.
 
     Examples
     --------

@@ -57,11 +57,8 @@ class PrincipalComponents(FeatureStep):
         Directions times factor.
     kept_share_ : ndarray of shape (n_species,)
         Share of the sum of squares of the training rows that the directions keep.
-    n_features_in_, n_features_out_ : int
-        Number of features before and after.
-    origin_ : tuple of (str, bool), or None
-        Digest of the step and of what made its features, if that is known, and whether rows of
-        atoms without neighbors are zero. Features of another origin are refused.
+    n_features_in_, n_features_out_, origin_
+        See `PerAtom`.
 
     References
     ----------

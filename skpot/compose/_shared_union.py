@@ -1,4 +1,4 @@
-"""Descriptors side by side, which look at the structures once."""
+"""Descriptors side by side that check structures and find neighbors only once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class SharedUnion(FeatureUnion):
-    """A `FeatureUnion` whose descriptors share the check of structures and the longest search.
+    """A `FeatureUnion` whose descriptors share the check of structures and the neighbor search.
 
-    The descriptor with the longest cutoff comes first, since shorter searches are parts of it.
+    The descriptor with the longest cutoff must come first: its neighbors include those of the
+    others.
     """
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
@@ -32,5 +33,5 @@ class SharedUnion(FeatureUnion):
 
 
 def _shared(X):
-    """Return structures as one batch for all; features are for steps that take features."""
+    """Return structures as a batch that all descriptors share; leave features as they are."""
     return X if isinstance(X, AtomicFeatures) else SharedBatch(as_batch(X, search_follows=True))

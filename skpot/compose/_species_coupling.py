@@ -49,11 +49,8 @@ class SpeciesCoupling(FeatureStep):
     species_vectors_ : dict of int to ndarray of shape (n_dimensions,)
         The vectors times `scale` by atomic number: of all species that were given, or else of
         those in the training set.
-    n_features_in_, n_features_out_ : int
-        Number of features before and after.
-    origin_ : tuple of (str, bool), or None
-        Digest of the step and of what made its features, if that is known, and whether rows of
-        atoms without neighbors are zero. Features of another origin are refused.
+    n_features_in_, n_features_out_, origin_
+        See `PerAtom`.
 
     Notes
     -----

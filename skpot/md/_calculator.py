@@ -70,11 +70,10 @@ class Calculator(AseCalculator):
     Examples
     --------
     >>> import skpot
-    >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
-    >>> atoms = X_test[0]
-    >>> atoms.calc = skpot.Calculator(model.fit(X[:20], y[:20]))
+    >>> data = skpot.datasets.load_silicon()
+    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    >>> atoms = data.X_test[0]
+    >>> atoms.calc = skpot.Calculator(model)
     >>> atoms.get_forces().shape
     (8, 3)
     """
