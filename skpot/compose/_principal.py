@@ -81,11 +81,7 @@ class PrincipalComponents(FeatureStep):
     }
 
     def __init__(
-        self,
-        n_components: int = 300,
-        *,
-        max_lost_variance: float = 0.0,
-        random_state: RandomState = 0,
+        self, n_components: int = 300, max_lost_variance: float = 0.0, random_state: RandomState = 0
     ) -> None:
         self.n_components = n_components
         self.max_lost_variance = max_lost_variance

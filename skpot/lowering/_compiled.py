@@ -1,4 +1,4 @@
-"""Fitted pipelines as one function from pairs to energies and pair gradients."""
+"""One compiled function for a fitted pipeline, from pairs to energies and pair gradients."""
 
 from __future__ import annotations
 
@@ -45,27 +45,29 @@ def compile(
 ) -> CompiledPotential:
     """Turn a fitted pipeline into one compiled function.
 
-    Descriptors, affine maps, kernels and reference energies become flat arrays that a single loop
-    over blocks of atoms goes through (`skpot.core.evaluation`). Scalings, and linear maps where
-    that is cheaper, are folded into the references; kernels of degree one and two become linear
-    and quadratic forms.
+    Descriptors, affine maps, kernels and energies of free atoms become flat arrays, which one loop
+    over blocks of atoms evaluates (`skpot.core.evaluation`). Scalings are folded into the
+    references, and so are linear maps if that saves time. Kernels of degree one and two become
+    linear and quadratic forms.
 
     Parameters
     ----------
     model : Pipeline or CalibratedPotential
-        Fitted: descriptors of neighborhoods, affine maps of their rows, and a kernel or linear
-        model.
+        A fitted pipeline of descriptors with a cutoff, affine maps of their rows, and a kernel or
+        linear model.
     X : list[Atoms], optional
-        Structures on which to compare with `predict`; needed where something is approximated.
+        Structures on which the compiled function is compared with `predict`. They are needed if
+        `dtype` or `tolerance` make it an approximation.
     dtype : {"float64", "float32"}, default="float64"
-        Type of the references. "float32" halves the time and memory of comparing with them; sums
-        and everything else stay float64.
+        Type of the references. "float32" halves the time and memory that references take; sums and
+        everything else remain float64.
     tolerance : float, default=0.0
-        Error of a force component (eV/Å), and of the energy per atom (eV), up to which the smallest
-        references are left out, on the structures X.
+        Largest error, on the structures X, of force components (eV/Å) and of the energy per atom
+        (eV). As many of the smallest references are left out as it allows.
     grades : bool, default=False
-        Whether extrapolation grades of atoms are compiled too, see `SparseGPR`: for sparse models
-        with a kernel of one term. They take two matrices of references x references.
+        Whether extrapolation grades of atoms (see `SparseGPR`) are compiled, too. This needs a
+        sparse model with a kernel of one term, and two square matrices as wide as the number of
+        references.
 
     Returns
     -------
@@ -74,20 +76,18 @@ def compile(
     Raises
     ------
     NotCompilableError
-        If a step or kernel has no compiled form, or grades have none. It is a `TypeError`.
+        If a step, the kernel or the grades have no compiled form. It is a `TypeError`.
     ValueError
-        If `dtype` is unknown, or there are no structures to measure the error of "float32" or of a
-        tolerance on.
+        If `dtype` is unknown, or X is missing although the error of an approximation depends on it.
 
     Examples
     --------
     >>> import skpot
-    >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
-    >>> potential = skpot.compile(model.fit(X[:20], y[:20]), X_test[:2])
-    >>> potential
-    CompiledPotential(Si, cutoff=5.0, dtype='float64')
+    >>> data = skpot.datasets.load_silicon()
+    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    >>> potential = skpot.compile(model, data.X_test[:2])
+    >>> potential.dtype
+    'float64'
     >>> bool(potential.errors_.energy < 1e-9)
     True
     """
@@ -97,8 +97,8 @@ def compile(
     X = None if X is None else as_batch(X)
     if X is None and (dtype == "float32" or tolerance > 0.0):
         raise InputError(
-            "an approximation has an error that depends on the model: give structures to measure "
-            'it on, as in skpot.compile(model, X_test, dtype="float32").'
+            "the error of an approximation depends on the model: give structures to measure it on, "
+            'as in skpot.compile(model, X_test, dtype="float32").'
         )
     pipeline = fitted_pipeline(model)
     regressor = _thawed(pipeline[-1])
@@ -114,14 +114,14 @@ def compile(
     sparse = _gradable(regressor, tree) if grades else None
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
-    if not len(baseline):  # whose columns must not be mixed with others
+    if not len(baseline):  # a map would mix the columns of a baseline with others
         tree, form = folded(tree, form)
         columns = slice(0, tree.width)
 
     def build(candidate):
         terms = expansion_of(candidate, tree, columns, np.dtype(dtype))
         potential = Potential(tree.node, terms, tree.width, e0, baseline)
-        # For grades all references count.
+        # Grades need all references, also those that were left out.
         extra = graded(potential, sparse, form, tree, columns) if grades else None
         return CompiledPotential(potential, tree.species, tree.cutoff, extra)
 
@@ -143,7 +143,7 @@ def _gradable(regressor, tree):
 
 
 def fitted_pipeline(model: Any) -> Any:
-    """Return the pipeline in a model, without calibration; refuse what is none, or not fitted."""
+    """Return the fitted pipeline of a model, without calibration; refuse all other models."""
     inner = model
     if isinstance(model, CalibratedPotential):
         check_is_fitted(model)
@@ -163,19 +163,20 @@ def fitted_pipeline(model: Any) -> Any:
 
 
 def _thawed(estimator):
+    """Return the estimator inside a `FrozenEstimator`, others as they are."""
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def _columns(regressor, pipeline, tree):
-    """Return the columns that the regressor compares, a slice, and those of its baseline."""
+    """Return the columns that the kernel compares, as a slice, and those of the baseline."""
     if getattr(regressor, "baseline_", None) is None:
         return slice(0, tree.width), np.empty(0, dtype=np.int64)
     features = transformed(pipeline, _free_atom(tree.species[:1]))
     begin, end, _ = features.blocks[regressor.baseline_].indices(tree.width)
     if 0 < begin and end < tree.width:
         raise NotCompilableError(
-            f'the baseline "{regressor.baseline_}" has columns on both sides; put it first in its '
-            "FeatureUnion."
+            f'the baseline "{regressor.baseline_}" has no compiled form, since there are columns on '
+            "both sides of it; put it first in its FeatureUnion."
         )
     if (tree.scale[begin:end] != 1.0).any() or tree.shift[begin:end].any():
         raise NotCompilableError("a baseline whose columns are scaled has no compiled form.")
@@ -198,24 +199,24 @@ class Errors(NamedTuple):
 
 
 class CompiledPotential:
-    """A potential as one function of pairs; made by `compile`, and the same from then on.
+    """A potential as one function of pairs, which `skpot.compile` makes; it does not change.
 
     Parameters
     ----------
     potential : Potential
-        Arrays and numbers, see `skpot.core.evaluation`.
+        Arrays and numbers of the model, see `skpot.core.evaluation`.
     species : ndarray of shape (n_species,)
-        Atomic numbers it knows, ascending.
+        Atomic numbers that the model knows, ascending.
     cutoff : float
-        Å.
+        Distance in Å beyond which pairs do not matter.
     graded : Graded, optional
-        The same with what extrapolation grades take, see `skpot.core.leverage`.
+        The model with all that extrapolation grades need, see `skpot.core.leverage`.
 
     Attributes
     ----------
     errors_ : Errors
-        Largest differences from `predict` on the structures that `compile` was given, if any:
-        ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å³ (of periodic cells).
+        Largest differences from `predict` on the structures that `skpot.compile` was given, if any:
+        ``energy`` in eV/atom, ``forces`` in eV/Å, ``stress`` in eV/Å³.
     """
 
     def __init__(
@@ -263,10 +264,12 @@ class CompiledPotential:
         Parameters
         ----------
         pairs : Pairs
-            ``start`` (n_centers + 1,), ``neighbor`` and ``vector`` (n_pairs, 3) in Å from the
-            center to the neighbor; all pairs within `cutoff`, longer ones do not matter.
+            All pairs within `cutoff`; longer ones do not matter. ``start`` (n_centers + 1,) has the
+            range of each center, ``neighbor`` (n_pairs,) the index of the neighbor and ``vector``
+            (n_pairs, 3) the vector from the center to the neighbor in Å.
         species : ndarray of int64 of shape (n_atoms,)
-            Of the atoms that ``neighbor`` names, the centers first; see `species_index`.
+            Species of all atoms that are centers or neighbors, as `species_index` numbers them.
+            The centers come first.
 
         Returns
         -------
@@ -278,8 +281,7 @@ class CompiledPotential:
         Raises
         ------
         ValueError, TypeError
-            If arrays do not fit each other, vectors are not finite, or a pair is closer than two
-            atoms can be.
+            If arrays do not fit each other, vectors are not finite, or two atoms are too close.
         """
         pairs, species = checked_pairs(pairs, species, self._known)
         energies = np.empty(len(pairs.start) - 1)
@@ -288,7 +290,7 @@ class CompiledPotential:
         return energies, gradient
 
     def grade_pairs(self, pairs: Pairs, species: IntArray) -> FloatArray:
-        """Return the extrapolation grades of centers; the arguments are `evaluate_pairs`'s.
+        """Return the extrapolation grades of centers; see `evaluate_pairs` for the arguments.
 
         Returns
         -------
@@ -298,10 +300,12 @@ class CompiledPotential:
         Raises
         ------
         ValueError
-            If they were not compiled.
+            If the potential was compiled without grades.
         """
         if self.graded is None:
-            raise InputError("no extrapolation grades were compiled: skpot.compile(grades=True).")
+            raise InputError(
+                "no extrapolation grades were compiled; use skpot.compile(model, grades=True)."
+            )
         pairs, species = checked_pairs(pairs, species, self._known)
         out = np.empty(len(pairs.start) - 1)
         run_blocks(grade_range, len(out), pairs, species, self.graded, out)
@@ -321,7 +325,7 @@ class CompiledPotential:
         batch : StructureBatch or list[Atoms]
             The structures.
         species : ndarray of int64 of shape (n_atoms,), optional
-            Their `species_index`, where it is known.
+            The result of `species_index` for the atoms, if it is known already.
 
         Returns
         -------
@@ -342,7 +346,7 @@ class CompiledPotential:
     def evaluate_checked(
         self, batch: StructureBatch, species: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Do the same for a `StructureBatch` and what `species_index` returned for it."""
+        """Return the same as `evaluate`, without checks, for the results of `species_index`."""
         graph = batch.neighbors(self.cutoff)
         energies = np.empty(graph.n_atoms)
         gradient = borrow((len(graph.pairs.neighbor), 3))
@@ -353,7 +357,7 @@ class CompiledPotential:
         return energies, forces, virials
 
     def predict(self, X: Structures) -> Targets:
-        """Return energies, forces and stress of many structures, a batch at a time.
+        """Return energies, forces and stress of many structures, block by block.
 
         Parameters
         ----------
@@ -363,12 +367,12 @@ class CompiledPotential:
         Returns
         -------
         Targets
-            In eV, eV/Å and (where a cell has three independent vectors) eV/Å³.
+            In eV, eV/Å and eV/Å³; stress where a cell has three independent vectors.
         """
         return predict_with(self.evaluate, X)
 
     def compare(self, model: Any, X: Any) -> Errors:
-        """Return the largest differences from a fitted pipeline's own results, as `Errors`."""
+        """Return the largest differences from the results of the pipeline itself."""
         by_steps, worst = evaluation_by_steps(model), []
         for block in as_batch(X, search_follows=True).in_blocks():
             own, other = self.evaluate(block), by_steps(block)
@@ -381,12 +385,12 @@ class CompiledPotential:
 
 
 def predict_with(evaluate: Callable[..., Any], X: Any) -> Targets:
-    """Return `Targets` of structures by a function like `CompiledPotential.evaluate`, in pieces."""
+    """Return predictions by a function such as `CompiledPotential.evaluate`, block by block."""
     batch = as_batch(X, search_follows=True)
     energy, forces, virials = [], [], []
     for block in batch.in_blocks():
         atoms, f, w = evaluate(block)
-        # Feature rows may belong to whole structures.
+        # Each energy belongs to an atom, or to a structure if the features have a row for each.
         rows = block.offsets if len(atoms) == block.offsets[-1] else np.arange(len(block) + 1)
         energy.append(np.add.reduceat(atoms, rows[:-1]))
         forces.append(f)
@@ -398,7 +402,7 @@ def predict_with(evaluate: Callable[..., Any], X: Any) -> Targets:
 
 
 def _require_finite(energy, forces, offsets):
-    """Refuse results that are no numbers, with the structures they are of."""
+    """Refuse NaN and infinite results, and name the structures."""
     broken = np.logical_or.reduceat(~np.isfinite(forces).all(axis=1), offsets[:-1])
     problems = {
         int(s): f"its energy is {energy[s]} eV, and forces are finite: {not broken[s]}"
@@ -409,13 +413,13 @@ def _require_finite(energy, forces, offsets):
 
 
 def evaluation_by_steps(model: Any) -> Callable[..., Any]:
-    """Return a function like `CompiledPotential.evaluate` that runs a pipeline's own steps."""
+    """Return a function such as `CompiledPotential.evaluate` that runs the pipeline itself."""
     regressor = fitted_pipeline(model)[-1]
     return lambda batch: regressor.evaluate(transformed(model, batch))
 
 
-def transformed(model: Any, features: AtomicFeatures) -> AtomicFeatures:
-    """Return what a fitted pipeline's regressor is given."""
+def transformed(model: Any, X: Any) -> AtomicFeatures:
+    """Return the features that the regressor of a fitted pipeline gets for X."""
     for _, step in fitted_pipeline(model).steps[:-1]:
-        features = step.transform(features) if step not in (None, "passthrough") else features
-    return features
+        X = X if step in (None, "passthrough") else step.transform(X)
+    return X

@@ -1,4 +1,4 @@
-"""Fitted regressors as what `skpot.core.expansion` evaluates."""
+"""Models in the form that `skpot.core.expansion` evaluates."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def expansion_of(
     form : Expansion or LinearForms
         The model.
     tree : FeatureTree
-        Its input.
+        The features that go into it.
     columns : slice
-        Which columns of the tree it learned from.
+        The columns of the tree that the model has learned from.
     kind : dtype
-        Type of references, which products are computed in.
+        Type of references, in which products with them are computed.
     """
     tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
     if isinstance(form, LinearForms):
@@ -53,10 +53,10 @@ def expansion_of(
 
 @singledispatch
 def profile(kernel: Any) -> tuple[Any, Any]:
-    """Return the function of a kernel's similarity, and the kernel that has the similarity."""
+    """Return the compiled function of a similarity, and the kernel that defines the similarity."""
     raise NotCompilableError(
-        f"the kernel {kernel} has no compiled form: sums of DotProduct, RBF, Matern and of powers "
-        "of one have."
+        f"the kernel {kernel} has no compiled form. Use DotProduct, RBF, Matern, powers of one of "
+        "them, or sums of such kernels."
     )
 
 
@@ -97,9 +97,9 @@ def references_term(
     kind: DTypeLike,
     forms: bool = False,
 ) -> Any:
-    """Return one summand of the kernel with the references of the model.
+    """Return the term of one summand of the kernel.
 
-    With `forms`, polynomials that are cheaper as such take the place of their references.
+    With `forms`, a power of the similarity becomes a `Polynomial` if that is cheaper to evaluate.
     """
     f, leaf = profile(kernel)
     s = leaf.similarity
@@ -118,7 +118,7 @@ def references_term(
 
 
 def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind):
-    """Return the term of references q, padded and relative to the middle of their species'."""
+    """Return the term of references q, padded and relative to the mean of their species."""
     counts = [rounded(len(rows), expansion.STEP) for rows in of_species]
     first = np.cumsum([0, *counts]).astype(np.int64)
     n_species, n = len(of_species), q.shape[1]
@@ -156,7 +156,7 @@ def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind)
 
 
 def _as_polynomial(f, q, of_species):
-    """Return whether a power is cheaper as a form in the columns than with its references."""
+    """Return whether a power is cheaper as a polynomial of the columns than with references."""
     most = max(map(len, of_species))
     return f.exponent == 1 or (f.exponent == 2 and q.shape[1] < 2 * most)
 
@@ -181,7 +181,7 @@ def _polynomial(f, begin, scale, shift, q, v, alpha, of_species):
 
 
 def _linear(form, tree, start):
-    """Return the forms of a linear or quadratic model."""
+    """Return a linear or quadratic model as a polynomial."""
     n, n_species = form.n_features, len(tree.species)
     linear = np.zeros((n_species, n))
     quadratic = np.zeros((n_species, 0 if form.quadratic is None else rounded(n, COLUMNS), n))

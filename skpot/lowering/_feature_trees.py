@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class FeatureTree(NamedTuple):
-    """Raw columns and the scaling that ends them: scale * column + shift.
+    """Features in compiled form: columns that are computed, multiplied by a scale and shifted.
 
-    Its methods return the tree after one more map. They are what a lowering that is registered by
-    `skpot.lowering.register_step` is made of.
+    Its methods return the tree after one more map. A function that is registered by
+    `skpot.lowering.register_step` calls them.
     """
 
-    node: tuple  # of core.feature_rows
+    node: tuple  # how columns are computed, see core.feature_rows
     width: int
     cutoff: float  # Å
     species: np.ndarray  # (n_species,) atomic numbers, ascending
     scale: np.ndarray  # (width,)
     shift: np.ndarray  # (width,)
-    coupling: object = None  # a fitted SpeciesCoupling that ends the steps
+    coupling: object = None  # a fitted SpeciesCoupling, if it is the last step
 
     @classmethod
     def of_descriptor(
@@ -39,23 +39,23 @@ class FeatureTree(NamedTuple):
         Parameters
         ----------
         tables : NamedTuple
-            What the compiled functions need to know of it; their type says which these are, see
-            `skpot.core.centers`.
+            The parameters of the compiled functions. Their type decides which functions are
+            called, see `skpot.core.centers`.
         width : int
             Number of features.
         cutoff : float
-            How far neighbors matter, in Å.
+            Distance in Å beyond which pairs do not matter.
         species : ndarray of shape (n_species,)
             Atomic numbers, ascending.
         """
         return cls(Leaf(tables, width), width, cutoff, species, np.ones(width), np.zeros(width))
 
     def scaled(self, factors: FloatArray, shift: float | FloatArray = 0.0) -> FeatureTree:
-        """Return the tree whose columns are multiplied by factors, plus a shift of each."""
+        """Return the tree with columns multiplied by factors and then shifted."""
         return self._replace(scale=self.scale * factors, shift=self.shift * factors + shift)
 
     def selected(self, columns: IntArray) -> FeatureTree:
-        """Return the tree of some of the columns, given by index."""
+        """Return the tree with some of the columns, given by index."""
         columns = np.asarray(columns, dtype=np.int64)
         return self._replace(
             node=Selected(self.node, columns, self.width),
@@ -67,27 +67,27 @@ class FeatureTree(NamedTuple):
     def mapped(
         self, maps: FloatArray | dict[int, FloatArray], shift: float | FloatArray = 0.0
     ) -> FeatureTree:
-        """Return the tree whose rows are multiplied by a matrix, plus a shift of each column.
+        """Return the tree with rows multiplied by a matrix and columns then shifted.
 
         Parameters
         ----------
         maps : ndarray of shape (n_in, n_out), or dict of int to such
             One matrix for all atoms, or one for each species of the center by atomic number; rows
-            of species that have none become zero.
+            of species without a matrix become zero.
         shift : float or ndarray of shape (n_out,), default=0.0
-            The same for all species.
+            The shift of each column, which is the same for all species.
 
         Raises
         ------
         NotCompilableError
-            If species have matrices of their own but the columns are shifted already.
+            If there is a matrix for each species and columns are shifted already.
         """
         if isinstance(maps, dict):
             zeros = np.zeros_like(next(iter(maps.values())), dtype=float)
             stack = np.array([maps.get(int(z), zeros) for z in self.species])
         else:
             stack = np.repeat(np.asarray(maps, dtype=float)[None], len(self.species), axis=0)
-        # A shift before a map of the species' own would be a constant of the species' own.
+        # A matrix for each species makes another constant of a shift for each species.
         if self.shift.any() and not (stack == stack[:1]).all():
             raise NotCompilableError(
                 "a map that shifts columns has no compiled form before one with a matrix for each "
@@ -104,12 +104,12 @@ class FeatureTree(NamedTuple):
         )
 
     def beside(self, other: FeatureTree) -> FeatureTree:
-        """Return the tree with the columns of another one after its own.
+        """Return the tree with the columns of another tree appended.
 
         Raises
         ------
         NotCompilableError
-            If the two know different species.
+            If the trees know different species.
         """
         if not np.array_equal(other.species, self.species):
             raise NotCompilableError(

@@ -1,4 +1,4 @@
-"""What a sparse model knows of extrapolation, as `skpot.core.leverage` evaluates it."""
+"""Extrapolation grades of sparse models in the form that `skpot.core.leverage` evaluates."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @singledispatch
 def sparse_model(regressor: Any) -> SparseGPR:
-    """Return the fitted `SparseGPR` whose grades are those of a regressor.
+    """Return the fitted `SparseGPR` that computes the grades of a regressor.
 
     Raises
     ------
     NotCompilableError
-        If there is none, or it has references with derivatives, or its kernel is a sum.
+        If there is none, if it has references with derivatives, or if its kernel is a sum.
     """
     kernel = getattr(regressor, "kernel_", "")
     raise NotCompilableError(
         "extrapolation grades have a compiled form for SparseGPR with plain references and a "
         f"kernel of one term only, not for {type(regressor).__name__}({kernel}). "
-        "skpot.distill makes a SparseGPR of any model."
+        "skpot.distill fits a SparseGPR to any model."
     )
 
 
@@ -53,26 +53,26 @@ def _(regressor: SparseGPR):
 def graded(
     potential: Any, model: SparseGPR, form: Expansion, tree: FeatureTree, columns: slice
 ) -> Any:
-    """Return a compiled model with what grades of its environments take.
+    """Return a compiled model with all that extrapolation grades need.
 
     Parameters
     ----------
     potential : core.evaluation.Potential
         The model.
     model : SparseGPR
-        Fitted, see `sparse_model`.
+        The fitted model, see `sparse_model`.
     form : Expansion
-        Its references.
+        Its kernel and references.
     tree : FeatureTree
-        Its input.
+        The features that go into it.
     columns : slice
-        Which columns of the tree it learned from.
+        The columns of the tree that it has learned from.
     """
     (kernel,) = form.kernel.terms().values()
     term = references_term(kernel, form, tree, columns.start, np.float64)
     first, counts, parts = [0], [], []
     for k, z in enumerate(tree.species):
-        # References stand species after species.
+        # References are sorted by species.
         own = slice(*np.searchsorted(model.reference_species_, [z, z + 1]))
         minus, plus = _forms(model, own)
         width = term.first[k + 1] - term.first[k]
@@ -100,8 +100,8 @@ def _forms(model, own):
     n = own.stop - own.start
     factor = model.covariance_factor_[own, own]
     whitening = solve_triangular(factor, np.eye(n), lower=True)
-    # Rows of one species have no covariance with the references before theirs.
-    rest = model.posterior_factor_[own.start :, own.start :]
-    right = np.zeros((len(rest), n))
+    # Environments of a species have no covariance with references of the species before it.
+    following = model.posterior_factor_[own.start :, own.start :]
+    right = np.zeros((len(following), n))
     right[:n] = whitening
-    return whitening, solve_triangular(rest, right, trans="T")
+    return whitening, solve_triangular(following, right, trans="T")

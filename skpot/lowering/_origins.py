@@ -1,4 +1,4 @@
-"""What made the features that fitted steps pass on, so that steps fitted apart are refused."""
+"""A check that all steps of a pipeline were fitted together."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_UNTOLD = object()  # what steps of other packages make, which do not note the origin
+_UNKNOWN = object()  # the origin of features that steps of other packages make
 
 
 def refuse_steps_fitted_apart(steps: Sequence[Any]) -> None:
-    """Raise `InputError` if a step learned from features that those before it make no more.
+    """Refuse steps of which one was fitted to other features than the steps before it make now.
 
     Parameters
     ----------
     steps : list of estimator
-        Fitted, from the descriptor to the regressor.
+        Fitted steps, from the descriptor to the regressor.
     """
     _origin_of(steps, None)
 
 
 def _origin_of(steps, origin):
-    """Return the `Origin` of what steps make of features, None if it is not known."""
+    """Return the `Origin` of the features after some steps, given that of the features before."""
     for step in steps:
         step = step.estimator if isinstance(step, FrozenEstimator) else step
         if step in (None, "passthrough"):
             continue
-        if origin is not _UNTOLD:
+        if origin is not _UNKNOWN:
             refuse_other_origin(step, SimpleNamespace(origin=origin))
         origin = _made_by(step, origin)
     return origin
@@ -46,6 +46,6 @@ def _made_by(step, origin):
     if isinstance(step, FeatureUnion):
         parts = [s for _, s in step.transformer_list if s not in (None, "drop", "passthrough")]
         made = [_origin_of([part], origin) for part in parts]
-        return _UNTOLD if _UNTOLD in made else joined("beside", made)
-    made = getattr(step, "origin_", _UNTOLD)
-    return made if made in (None, _UNTOLD) else Origin(*made)
+        return _UNKNOWN if _UNKNOWN in made else joined("beside", made)
+    made = getattr(step, "origin_", _UNKNOWN)
+    return made if made in (None, _UNKNOWN) else Origin(*made)

@@ -1,4 +1,4 @@
-"""Fewer operations for the same potential: maps folded into references, references left out."""
+"""Ways to evaluate a potential faster: maps folded into references, and fewer references."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 def folded(
     tree: FeatureTree, form: Expansion | LinearForms
 ) -> tuple[FeatureTree, Expansion | LinearForms]:
-    r"""Return tree and model with a final linear map in the references, if that is cheaper.
+    r"""Return tree and model with a final linear map moved into the references, if that is cheaper.
 
-    The dot product of a mapped row is that of the row itself with a reference that is mapped back,
+    The dot product of a mapped row with a reference equals that of the row itself with the
+    reference mapped back,
 
     .. math:: (A^T x) \cdot q = x \cdot (A q)
 
-    which saves the products of the map and costs those of longer references.
+    This saves the products with the map, but makes those with the references longer.
     """
     node = tree.node
     if not isinstance(form, Expansion) or not isinstance(node, Mapped):
@@ -57,12 +58,12 @@ def trimmed(form: Expansion | LinearForms, accepts: Callable[..., Any]) -> Expan
     form : Expansion or LinearForms
         The model.
     accepts : callable
-        Says of a model with fewer references whether its error is small enough.
+        A function that says whether the error of a model with fewer references is small enough.
 
     Returns
     -------
     Expansion or LinearForms
-        The same if it has no references, or none can go.
+        The model itself if it has no references or none can be left out.
     """
     if not isinstance(form, Expansion):
         return form
@@ -70,13 +71,13 @@ def trimmed(form: Expansion | LinearForms, accepts: Callable[..., Any]) -> Expan
     if form.vectors is not None:
         size = size + np.linalg.norm(form.vectors, axis=1)
     order = np.argsort(size, kind="stable")
-    # The largest number that may go lies from `fewest` up to, but without, `too_many`.
-    fewest, too_many, best = 0, len(order), form
-    while too_many - fewest > 1:
-        middle = (fewest + too_many) // 2
+    # Bisection: `possible` references can be left out, `too_many` cannot.
+    possible, too_many, best = 0, len(order), form
+    while too_many - possible > 1:
+        middle = (possible + too_many) // 2
         candidate = form.take(np.sort(order[middle:]))
         if accepts(candidate):
-            fewest, best = middle, candidate
+            possible, best = middle, candidate
         else:
             too_many = middle
     return best

@@ -31,9 +31,9 @@ def lower_step(step: Any, tree: FeatureTree | None) -> FeatureTree:
     Parameters
     ----------
     step : estimator
-        Fitted.
+        The fitted step.
     tree : FeatureTree or None
-        What the steps before it make; None for a step that takes structures.
+        The features that go into it; None for a step that takes structures.
 
     Raises
     ------
@@ -41,9 +41,9 @@ def lower_step(step: Any, tree: FeatureTree | None) -> FeatureTree:
         If the step has no compiled form.
     """
     raise NotCompilableError(
-        f"{type(step).__name__} has no compiled form. Descriptors of neighborhoods (SOAP, "
-        "SymmetryFunctions, PairBasis, TripletBasis, ZBL), PrincipalComponents, PerAtom with "
-        "affine transformers, and steps that skpot.lowering.register_step knows have."
+        f"{type(step).__name__} has no compiled form. These steps have one: descriptors with a "
+        "cutoff (SOAP, SymmetryFunctions, PairBasis, TripletBasis, ZBL), PrincipalComponents, "
+        "PerAtom with affine transformers, and steps registered by skpot.lowering.register_step."
     )
 
 
@@ -53,13 +53,14 @@ def register_step(step_type: type, lower: Callable[..., Any]) -> None:
     Parameters
     ----------
     step_type : type
-        Class of a step that takes `AtomicFeatures`, or of a transformer of rows inside `PerAtom`,
-        whose derivative `skpot.compose.register_jacobian` knows. Subclasses are meant too.
+        Class of a step that takes `AtomicFeatures`, or of a transformer inside `PerAtom` whose
+        derivative is registered by `skpot.compose.register_jacobian`. Subclasses are included.
     lower : callable
-        Takes the fitted step and the `FeatureTree` of the features before it, and returns the tree
-        after it, made by the methods ``tree.mapped(matrices, shift)``, ``tree.scaled(factors,
-        shift)`` and ``tree.selected(columns)``. It raises `skpot.exceptions.NotCompilableError` for
-        a step that it cannot express; the calculator then runs the pipeline itself.
+        A function of the fitted step and of the `FeatureTree` of the features before it, which
+        returns the tree after the step. It makes the tree by ``tree.mapped(matrices, shift)``,
+        ``tree.scaled(factors, shift)`` and ``tree.selected(columns)``. If it cannot express the
+        step, it raises `skpot.exceptions.NotCompilableError`, and the calculator then runs the
+        pipeline itself.
 
     Examples
     --------
@@ -80,16 +81,16 @@ def register_step(step_type: type, lower: Callable[..., Any]) -> None:
 
 
 def refuse_step(step: Any) -> None:
-    """Raise what `lower_step` raises for a step that it does not know."""
+    """Raise the error that `lower_step` raises for unknown steps."""
     lower_step.dispatch(object)(step, None)
 
 
 def require_width(step: Any, width: int) -> None:
-    """Refuse a fitted step that saw another number of columns than it gets."""
+    """Refuse a step that was fitted with another number of columns than it gets."""
     if getattr(step, "n_features_in_", width) != width:
         raise InputError(
             f"{type(step).__name__} was fitted with {step.n_features_in_} features but gets "
-            f"{width}: was a step before it fitted again on its own? Fit the whole pipeline."
+            f"{width}: was a step before it fitted again on its own? Fit the whole pipeline again."
         )
 
 

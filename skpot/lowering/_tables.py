@@ -1,4 +1,4 @@
-"""What must hold before compiled functions are entered: they read wherever indices say."""
+"""Checks of arrays before compiled functions get them, which read without bounds checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import BoolArray, IntArray
 
-# Other arrays are copied: compiling for their layout takes much longer.
+# Other arrays are copied, since compiling functions for their layout would take much longer.
 _COMPILED = ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]
 
 
@@ -93,7 +93,7 @@ def _refuse_outside(name, index, size, things):
 
 
 def check_tables(potential: Any, n_species: int) -> None:
-    """Refuse a `Potential` whose arrays do not fit each other; they are read without checks."""
+    """Refuse a `Potential` whose arrays do not fit each other."""
     width = _width(potential.features, n_species)
     _require("columns of features", width == potential.width)
     _require("energies of free atoms", potential.e0.shape == (n_species,))
@@ -105,8 +105,8 @@ def check_tables(potential: Any, n_species: int) -> None:
 def _require(what, fits):
     if not fits:
         raise InputError(
-            f"the {what} of this model do not fit the rest of it: was a step fitted again on its "
-            "own, or its parameters or arrays changed? Fit the whole pipeline."
+            f"the {what} of this model do not fit its other parts: was a step fitted again on its "
+            "own, or were parameters or arrays changed? Fit the whole pipeline again."
         )
 
 
@@ -149,7 +149,7 @@ def _(node: Selected, n_species):
 
 @singledispatch
 def _check_expansion(term, n_species, width):
-    """Refuse a term of `core.expansion` that reads beyond rows of `width` columns, or its own."""
+    """Refuse a term of `core.expansion` that would read beyond its arrays or `width` columns."""
     raise InputTypeError(f"{type(term).__name__} is no expansion.")
 
 

@@ -1,4 +1,4 @@
-"""Many structures at once."""
+"""Energies and forces of many structures in one call."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 
 
 class BatchCalculator:
-    """Energies, forces and stress of thousands of structures, many in one call.
+    """Energies, forces and stress of thousands of structures, many of them in one call.
 
-    A `Calculator` takes one structure after another and spends most of its time on the way when
-    they are small. This one hands all neighbors of some thousand atoms to the kernels together.
+    A `Calculator` evaluates one structure after another. If these are small, most of the time goes
+    into Python code around the compiled function. A `BatchCalculator` calls the compiled function
+    with the neighbors of thousands of atoms at once.
 
     Parameters
     ----------
     model : Pipeline, CalibratedPotential or CompiledPotential
-        Fitted. It is used as it is now: fitting it again, or setting its parameters, changes no
-        results.
+        The fitted model. Fitting it again or setting its parameters later does not change results.
 
     Examples
     --------
     >>> import skpot
-    >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
-    >>> calculator = skpot.md.BatchCalculator(model.fit(X[:20], y[:20]))
-    >>> [frame.get_forces().shape for frame in calculator.evaluate(X_test[:2])]
+    >>> data = skpot.datasets.load_silicon()
+    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    >>> calculator = skpot.md.BatchCalculator(model)
+    >>> [frame.get_forces().shape for frame in calculator.evaluate(data.X_test[:2])]
     [(8, 3), (8, 3)]
     """
 
@@ -52,7 +51,7 @@ class BatchCalculator:
             self._evaluate = evaluation_by_steps(snapshot(model))
 
     def evaluate(self, frames: Structures) -> list[Atoms]:
-        """Return copies of structures that carry the results.
+        """Return copies of structures with the results attached to them.
 
         Parameters
         ----------
@@ -67,7 +66,7 @@ class BatchCalculator:
         """
         frames, arrays = check_and_extract(frames, search_follows=True)
         y = predict_with(self._evaluate, StructureBatch(*arrays))
-        # Lists, since each look at a block of labels makes all of its parts anew.
+        # Read each attribute once: `y.forces` and `y.stress` make new lists whenever they are read.
         stress = [None] * len(frames) if y.stress is None else y.stress
         blocks = zip(frames, y.energy.tolist(), y.forces, stress, y.has_stress, strict=True)
         with _no_collection():
@@ -76,7 +75,7 @@ class BatchCalculator:
 
 @contextlib.contextmanager
 def _no_collection():
-    """Keep the garbage collector from looking at all frames ever more often while they are made."""
+    """Switch the garbage collector off: while frames are made, it would visit all of them often."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -87,11 +86,11 @@ def _no_collection():
 
 
 def _labeled(atoms, energy, forces, stress, has_stress):
-    """Return a structure with results of its own."""
+    """Return the structure with a calculator that holds these results."""
     results = {"energy": energy, "free_energy": energy, "forces": forces.copy()}
     if has_stress:
         results["stress"] = stress.copy()
-    # Copied, since making one takes as long as all the rest.
+    # Copying a calculator is quicker than making one, which would take half of the time.
     atoms.calc = calculator = copy.copy(_EMPTY)
     calculator.parameters, calculator.results = _EMPTY.parameters.copy(), results
     calculator.atoms = atoms.copy()

@@ -29,7 +29,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_LARGEST_SKIN = 20.0  # Å; beyond, the search itself takes longer than it saves
+_LARGEST_SKIN = 20.0  # Å; a larger skin costs more time than it saves
+
+
+_PARAMETERS = {
+    "skin": lambda value: number("skin", value, low=0.0, high=_LARGEST_SKIN, unit="Å"),
+    "uncertainty": lambda value: flag("uncertainty", value),
+}
+_DEVIATIONS = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
+
+
+def _checked(name, doc) -> Any:
+    """Return a property for a parameter, which checks values when they are set."""
+
+    def setter(self, value):
+        setattr(self, f"_{name}", _PARAMETERS[name](value))
+
+    return property(lambda self: getattr(self, f"_{name}"), setter, doc=doc)
 
 
 class Calculator(AseCalculator):
@@ -38,34 +54,34 @@ class Calculator(AseCalculator):
     Parameters
     ----------
     model : Pipeline, CalibratedPotential, DeltaRegressor or CompiledPotential
-        Fitted: a descriptor, maps of its features, and a regressor such as `SparseGPR`; or such a
-        pipeline with calibrated standard deviations, or beside another calculator; or what
-        `skpot.compile` made of one, which has no standard deviations. It is used as it is now:
-        fitting it again, or setting its parameters, changes no results.
+        The fitted model: a pipeline of a descriptor, maybe steps on its features, and a regressor
+        such as `SparseGPR`; such a pipeline in a `CalibratedPotential` or `DeltaRegressor`; or the
+        result of `skpot.compile`, which has no standard deviations. Fitting it again or setting
+        its parameters later does not change results.
     skin : float, default=0.7
-        Width in Å by which neighbors are searched further than the cutoff, so that the search
-        is repeated only after atoms or cell have moved enough to matter; 0 searches at every
-        step. Results do not depend on it.
+        Width in Å by which the search for neighbors goes beyond the cutoff. The search is repeated
+        only after atoms or cell have moved so far that a neighbor could be missing; with 0 it is
+        repeated at every step. Results do not depend on the skin.
     uncertainty : bool, default=False
-        Whether results always hold `energy_std`, the standard deviation of the total energy in eV.
-        It takes longer than the forces. Asking for the property computes it in any case.
+        Whether results always include `energy_std`, the standard deviation of the total energy in
+        eV, which takes longer than the forces. Otherwise it is computed when it is asked for.
 
     Attributes
     ----------
     implemented_properties : list of str
-        energy, free_energy (the same), energies (of atoms; their sum is the energy; none from
-        features of whole structures or beside another calculator), forces and stress (where the
-        cell has three independent vectors), in eV and Å. Only when asked for, as in
-        ``calc.get_property("energy_std", atoms)``: energy_std; forces_std and stress_std, which
-        take many times as long as the forces; energies_std and extrapolation_grade of atoms.
-        Deviations of a `CalibratedPotential` are calibrated, except those of atoms' energies,
-        which have no labels.
+        In eV and Å: energy and free_energy, which are the same; energies of atoms, whose sum is the
+        energy, but not from features of whole structures or with a `DeltaRegressor`; forces; and
+        stress, if the cell has three independent vectors. The following are computed only when they
+        are asked for, as in ``calc.get_property("energy_std", atoms)``: energy_std; forces_std and
+        stress_std, which take many times as long as the forces; energies_std and
+        extrapolation_grade of atoms. A `CalibratedPotential` calibrates these deviations except
+        energies_std, since there are no labels of atoms' energies.
     results : dict
-        Of the last structure that was evaluated; empty after one that was refused. Arrays in it
-        cannot be written to; `get_property` returns copies.
+        Results for the last structure; empty if that structure was refused. Arrays in it cannot be
+        written to; `get_property` returns copies.
     compiled_ : CompiledPotential or None
-        What computes energies, forces and stress (see `skpot.compile`); None if a step of the
-        model has no compiled form, and the pipeline itself does.
+        The compiled function of energies, forces and stress (see `skpot.compile`). None if a step
+        of the model has no compiled form, so that the pipeline itself is evaluated.
 
     Examples
     --------
@@ -77,6 +93,9 @@ class Calculator(AseCalculator):
     >>> atoms.get_forces().shape
     (8, 3)
     """
+
+    skin = _checked("skin", "Width in Å by which the search for neighbors exceeds the cutoff.")
+    uncertainty = _checked("uncertainty", "Whether results always include `energy_std`.")
 
     implemented_properties = [
         "energy", "free_energy", "energies", "forces", "stress", "energy_std", "energies_std",
@@ -103,26 +122,8 @@ class Calculator(AseCalculator):
     model = property(lambda self: self._model)
     compiled_ = property(lambda self: self._compiled)
 
-    @property
-    def skin(self) -> float:
-        """Width in Å by which neighbors are searched further than the cutoff."""
-        return self._skin
-
-    @skin.setter
-    def skin(self, value: Any) -> None:
-        self._skin = _PARAMETERS["skin"](value)
-
-    @property
-    def uncertainty(self) -> Any:
-        """Whether results always hold `energy_std`."""
-        return self._uncertainty
-
-    @uncertainty.setter
-    def uncertainty(self, value: Any) -> None:
-        self._uncertainty = _PARAMETERS["uncertainty"](value)
-
     def set(self, **parameters: Any) -> dict[str, Any]:
-        """Set `skin` or `uncertainty`; return those that changed, as ASE's calculators do."""
+        """Set `skin` or `uncertainty`; like other calculators of ASE, return what changed."""
         if unknown := parameters.keys() - _PARAMETERS.keys():
             raise ParameterError(
                 f"this calculator has no parameters {', '.join(sorted(unknown))}; it has "
@@ -147,7 +148,7 @@ class Calculator(AseCalculator):
     ) -> Any:
         """Return a property; see `ase.calculators.calculator.Calculator.get_property`."""
         _require_atoms(self.atoms if atoms is None else atoms)
-        with self._lock:  # between computing and reading, no other thread may come in
+        with self._lock:  # so that no other thread replaces results before they are read
             try:
                 return super().get_property(name, atoms, allow_calculation)
             finally:
@@ -165,11 +166,11 @@ class Calculator(AseCalculator):
         Parameters
         ----------
         atoms : ase.Atoms, optional
-            The structure; None takes the last one.
+            The structure; None stands for the last one.
         properties : list of str
-            What is needed; energies, forces and stress are always there.
+            The properties to compute; energies, forces and stress are always computed.
         system_changes : list of str
-            For the interface: the structure is compared with that of the results.
+            Ignored: the structure is compared with the last one instead.
         """
         atoms = self.atoms if atoms is None else atoms
         _require_atoms(atoms)
@@ -183,28 +184,28 @@ class Calculator(AseCalculator):
             self._take_over(atoms.copy(), self._with_deviations(last, properties))
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """Return which of positions, numbers, cell and pbc differ from those of the results.
+        """Return which of positions, numbers, cell and pbc differ from the last structure.
 
         Parameters
         ----------
         atoms : ase.Atoms
             The structure.
         tol : float
-            For the interface: any difference counts.
+            Ignored: any difference counts.
         """
         if self._last is None:
             return list(all_changes)
-        of = self._last.structure
+        last = self._last.structure
         state = {
-            "positions": (of.positions, atoms.positions),
-            "numbers": (of.numbers, atoms.numbers),
-            "cell": (of.cells[0], atoms.cell.array),
-            "pbc": (of.pbc[0], atoms.pbc),
+            "positions": (last.positions, atoms.positions),
+            "numbers": (last.numbers, atoms.numbers),
+            "cell": (last.cells[0], atoms.cell.array),
+            "pbc": (last.pbc[0], atoms.pbc),
         }
         return [name for name, (a, b) in state.items() if not np.array_equal(a, b)]
 
     def _take_over(self, atoms, evaluation):
-        """Set the state; if that is interrupted there are no results."""
+        """Set the results, so that an interrupt leaves none rather than those of other atoms."""
         self.results = {}
         self._last, self.atoms = evaluation, atoms
         for value in evaluation.results.values():
@@ -213,7 +214,7 @@ class Calculator(AseCalculator):
         self.results = evaluation.results
 
     def _structure(self, atoms, changed):
-        """Return atoms with the neighbor lists of the last ones where these serve, and species."""
+        """Return the structure, with neighbor lists of the last one if possible, and species."""
         last = self._last
         if last is not None and not {"numbers", "pbc"} & set(changed):
             structure = last.structure.moved(atoms.positions, atoms.cell.array, self.skin)
@@ -226,16 +227,16 @@ class Calculator(AseCalculator):
     def _evaluated(self, atoms, changed):
         """Return energies, forces and stress of atoms, as an `_Evaluation`."""
         structure, species = self._structure(atoms, changed)
-        features, divided = None, True
+        features, has_energies = None, True
         if self._compiled is not None:
             energies, forces, virials = self._compiled.evaluate_checked(structure, species)
         else:
             features = transformed(self._pipeline, structure)
             energies, forces, virials = self._pipeline[-1].evaluate(features)
-            divided = not features.per_structure
+            has_energies = not features.per_structure
         energy = float(energies.sum())
         results = {"energy": energy, "free_energy": energy, "forces": forces}
-        if divided:
+        if has_energies:
             results["energies"] = energies
         volume = structure.volumes()[0]
         if np.isfinite(volume):
@@ -245,12 +246,13 @@ class Calculator(AseCalculator):
         if not np.isfinite(results["energy"]) or not np.isfinite(forces).all():
             raise NumericalError(
                 f"the energy of these {len(forces)} atoms is {results['energy']} eV and forces "
-                f"reach {np.abs(forces).max()} eV/Å: they are too far from what the model learned."
+                f"reach {np.abs(forces).max()} eV/Å: the structure is too far from all that the "
+                "model has learned from."
             )
         return _Evaluation(structure, species, features, results)
 
     def _with_deviations(self, last, properties):
-        """Return an evaluation with standard deviations and grades that are asked for."""
+        """Return the evaluation with the standard deviations and grades in `properties`."""
         wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
         if not wanted - last.results.keys():
             return last
@@ -263,14 +265,14 @@ class Calculator(AseCalculator):
         return last._replace(results=last.results | self._deviations(last.features, wanted))
 
     def _grades(self, last, wanted):
-        """Return extrapolation grades of a compiled potential, if it has them."""
+        """Return the extrapolation grades of a compiled potential, if they are wanted and exist."""
         if "extrapolation_grade" not in wanted or self._compiled.graded is None:
             return {}
         pairs = last.structure.neighbors(self._compiled.cutoff).pairs
         return {"extrapolation_grade": self._compiled.grade_pairs(pairs, last.species)}
 
     def _deviations(self, features, wanted):
-        """Return what a regressor knows of its errors."""
+        """Return the wanted standard deviations and grades of the regressor."""
         regressor, results = self._pipeline[-1], {}
         if {"forces_std", "stress_std"} & wanted:
             std = self._calibrated(regressor.predict_std(features), features)
@@ -293,24 +295,24 @@ class Calculator(AseCalculator):
 
 def _require_atoms(atoms):
     if atoms is None:
-        raise InputError("results of which atoms? This calculator has evaluated none.")
+        raise InputError("this calculator has not evaluated any atoms yet; pass atoms.")
     if not isinstance(atoms, Atoms):
         raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
 
 
 class _Evaluation(NamedTuple):
-    """Results and what they were made from; arrays are no one else's."""
+    """Results and what they were computed from; no other object uses its arrays."""
 
     structure: SkinnedStructure
-    species: np.ndarray | None  # (n_atoms,) as the compiled potential counts them
-    features: object  # AtomicFeatures, or None where they were not needed
+    species: np.ndarray | None  # (n_atoms,) index of each species in the compiled potential
+    features: object  # AtomicFeatures, or None if they were not needed
     results: dict
 
 
 def _unwrapped(model):
-    """Return the `DeltaRegressor` and the `CalibratedPotential` around a model, and what is inside.
+    """Return the `DeltaRegressor` and `CalibratedPotential` around a model, and the inner model.
 
-    They are as the model is now, whatever becomes of it.
+    All are snapshots, which later changes of the model do not affect.
     """
     delta, calibration, inner = None, None, snapshot(model)
     while isinstance(inner, DeltaRegressor | CalibratedPotential):
@@ -324,17 +326,11 @@ def _unwrapped(model):
 
 
 def _added(results, base):
-    """Return results with those of another calculator added, without what it does not give."""
+    """Return the sum of results and those of another calculator, as far as both have them."""
     energy = results["energy"] + float(base.energy[0])
-    added = {"energy": energy, "free_energy": energy}  # few calculators divide theirs among atoms
+    # Energies of atoms are left out, since few calculators have them.
+    added = {"energy": energy, "free_energy": energy}
     for name, others in (("forces", base.forces), ("stress", base.stress)):
         if others is not None and name in results:
             added[name] = results[name] + others[0]
     return added
-
-
-_PARAMETERS = {
-    "skin": lambda value: number("skin", value, low=0.0, high=_LARGEST_SKIN, unit="Å"),
-    "uncertainty": lambda value: flag("uncertainty", value),
-}
-_DEVIATIONS = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}

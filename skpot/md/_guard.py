@@ -1,4 +1,4 @@
-"""Limits in a run: stop, record or label where the model leaves what it knows."""
+"""Limits of a run: stop, record or relabel where the model extrapolates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUANTITIES = {
     "max_grade": "extrapolation_grade",
     "max_forces_std": "forces_std",
 }
-_HIGHEST = {"min_distance": 20.0}  # Å; all pairs within are looked for
+_HIGHEST = {"min_distance": 20.0}  # Å; a search for all pairs within more would take too long
 
 
 class LimitPassed(EngineError):
@@ -32,9 +32,10 @@ class LimitPassed(EngineError):
 
 
 class Guard:
-    """Observer of an ASE run that acts when the model leaves what it knows.
+    """Observer of an ASE run that acts when the model extrapolates or atoms misbehave.
 
-    Attach it to the dynamics: ``dynamics.attach(guard, interval=10)`` looks at every tenth step.
+    Attach it to the dynamics: with ``dynamics.attach(guard, interval=10)`` it checks the limits at
+    every tenth step.
 
     Parameters
     ----------
@@ -43,38 +44,38 @@ class Guard:
     max_energy_std : float, optional
         Largest standard deviation of the energy, in eV per atom.
     max_forces_std : float, optional
-        Largest standard deviation of a component of the forces, in eV/Å; takes many times as long
-        as the forces.
+        Largest standard deviation of a component of the forces, in eV/Å. It takes many times as
+        long as the forces.
     max_grade : float, optional
         Largest extrapolation grade of an atom; 1 is the edge of the training set.
     max_temperature : float, optional
-        In K.
+        Highest temperature, in K.
     min_distance : float, optional
-        Least distance of two atoms, in Å; at most 20.
+        Smallest distance of two atoms, in Å; at most 20.
     action : {"stop", "record", "relabel"}, default="stop"
-        What to do when a limit is passed: raise `LimitPassed`; append the frame to a file and go
-        on; or append it with the labels of `calculator` and go on, so that
-        ``model.partial_fit`` can learn from it.
+        What to do when a limit is passed. "stop" raises `LimitPassed`. "record" appends the frame
+        to a file and lets the run continue. "relabel" does the same but adds labels that
+        `calculator` computes, so that ``model.partial_fit`` can learn from the frame.
     path : str or Path, optional
-        Extended XYZ (.xyz or .extxyz) to append frames to. With "stop" the last frame goes there
-        too. Frames are whole even if the run is killed; without labels, predictions are not among
-        what `skpot.read` takes for labels.
+        Extended XYZ file (.xyz or .extxyz) to which frames are appended; with "stop" only the
+        last frame. Frames are complete even if the run is killed. Without labels by `calculator`,
+        frames do not hold any predictions that `skpot.read` could take for labels.
     calculator : ase.calculators.calculator.Calculator, optional
-        For "relabel".
+        The calculator for "relabel".
 
     Attributes
     ----------
     values : dict of str to float
-        What the last look found, by the names of the limits.
+        Values at the last check, by the names of the limits.
     n_recorded : int
-        Frames appended.
+        Number of frames appended so far.
 
     Raises
     ------
     LimitPassed
-        When called, if the action is "stop" and a limit is passed, or positions are not finite.
+        In a call, if a limit is passed and the action is "stop", or if positions are not finite.
     ValueError
-        If settings do not go together or, when called, the model gives no such quantity.
+        If settings contradict each other, or, in a call, if the model cannot compute a quantity.
 
     Examples
     --------
@@ -82,10 +83,10 @@ class Guard:
     >>> from ase import units
     >>> from ase.md.verlet import VelocityVerlet
     >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> data = skpot.datasets.load_silicon()
     >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
-    >>> atoms = X_test[0]
-    >>> atoms.calc = skpot.Calculator(model.fit(X[:20], y[:20]))
+    >>> atoms = data.X_test[0]
+    >>> atoms.calc = skpot.Calculator(model.fit(data.X[:20], data.y[:20]))
     >>> dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
     >>> guard = skpot.md.Guard(atoms, max_grade=50.0, min_distance=1.5)
     >>> dynamics.attach(guard, interval=10)
@@ -121,14 +122,17 @@ class Guard:
             if limit is not None
         }
         if not self._limits:
-            raise InputError(f"no limit is given; there are {', '.join(limits)}")
+            raise InputError(f"no limit is given; give one or more of {', '.join(limits)}")
         if not isinstance(atoms, Atoms):
             raise InputTypeError(f"atoms must be ase.Atoms, got {type(atoms).__name__}")
         choice("action", action, _ACTIONS)
         if action != "stop" and path is None:
-            raise InputError(f'action "{action}" needs a path for the frames')
+            raise InputError(f'action "{action}" needs a path to write frames to')
         if (action == "relabel") != (calculator is not None):
-            raise InputError(f'action "relabel" goes with a calculator, got {calculator}')
+            raise InputError(
+                f'action "relabel", and no other, goes with a calculator: got action "{action}" '
+                f"and calculator={calculator}"
+            )
         if calculator is not None and not hasattr(calculator, "get_property"):
             raise InputTypeError(f"calculator must be one of ASE, got {calculator!r}")
         if path is not None:
@@ -142,12 +146,12 @@ class Guard:
         self._recorded_bytes = 0
 
     def look(self) -> dict[str, float]:
-        """Find out what is limited, without acting; return and keep it as `values`."""
+        """Compute what is limited and return it as `values`, without acting."""
         self.values = {name: self._measure(name) for name in self._limits}
         return self.values
 
     def __call__(self):
-        """Look at the atoms and act."""
+        """Check the limits and act if one is passed."""
         self.look()
         passed = [
             f"{name} {limit:g} is passed: {self.values[name]:.4g}"
@@ -165,7 +169,7 @@ class Guard:
 
     def _within(self, name, limit):
         value = self.values[name]
-        return value >= limit if name.startswith("min") else value <= limit  # NaN is not
+        return value >= limit if name.startswith("min") else value <= limit  # False for NaN
 
     def _measure(self, name):
         atoms = self.atoms
@@ -183,7 +187,7 @@ class Guard:
         return float(value) / (len(atoms) if name == "max_energy_std" else 1)
 
     def _closest(self):
-        """Return the least distance, or infinity if none is within the limit."""
+        """Return the smallest distance, or infinity if none is below the limit."""
         if not np.isfinite(self.atoms.positions).all():
             return np.nan
         pairs = as_batch([self.atoms], search_follows=True).search(self._limits["min_distance"])[0]

@@ -1,4 +1,4 @@
-"""A neighbor list that stays valid while atoms and cell move a little."""
+"""Neighbor lists that stay valid while atoms and cell move a little."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class SkinnedStructure(StructureBatch):
-    """One structure whose neighbor search is repeated only when it must be.
+    """One structure whose neighbor search is repeated only when it is necessary.
 
-    Candidates up to cutoff + skin are searched once. Later, atoms are compared with the candidates'
-    structure after the homogeneous deformation A that takes the old cell to the new one: with
-    displacements u from there, a pair that was beyond cutoff + skin is still beyond the cutoff as
-    long as
+    All pairs up to cutoff + skin are found once; they are the candidates. Let A be the homogeneous
+    deformation from the cell at that time to the present cell, and u the displacements of atoms
+    relative to this deformation. A pair that was farther apart than cutoff + skin is still farther
+    apart than the cutoff as long as
 
         (cutoff + skin) s_min(A) - 2 max|u| >= cutoff
 
-    where s_min is the smallest singular value. This bounds changes of the cell as well as motion.
+    where s_min is the smallest singular value. Otherwise the search is repeated.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class SkinnedStructure(StructureBatch):
     Attributes
     ----------
     n_searches : int
-        How often the neighbors were searched, for the structures it was moved from too.
+        Number of searches so far, including those of the structures that it was moved from.
     """
 
     def __init__(self, batch: StructureBatch, skin: float) -> None:
@@ -47,7 +47,7 @@ class SkinnedStructure(StructureBatch):
         self._volumes: FloatArray | None = None
 
     def volumes(self) -> FloatArray:
-        """Return the volume in Å³, (1,); NaN where there is no stress, see `cell_volumes`."""
+        """Return the volume in Å³, shape (1,); NaN without a stress, see `cell_volumes`."""
         if self._volumes is None:
             self._volumes = super().volumes()
         return self._volumes
@@ -57,7 +57,7 @@ class SkinnedStructure(StructureBatch):
         return self._lists.n_searches
 
     def moved(self, positions: FloatArray, cell: FloatArray, skin: float) -> SkinnedStructure:
-        """Return the structure at other positions, which has the lists of this one.
+        """Return the structure with other positions and cell, which shares the lists of this one.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class SkinnedStructure(StructureBatch):
         cell : ndarray of shape (3, 3)
             Cell vectors as rows, in Å; copied.
         skin : float
-            In Å; lists made with another one are not taken along.
+            In Å; with another skin than before, the lists are not shared.
         """
         if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
             raise StructureError("positions or cell are not finite.")
@@ -115,13 +115,13 @@ class SkinnedStructure(StructureBatch):
 
 
 class _Lists(dict):
-    """Candidates by cutoff, with the structure they were searched in."""
+    """Candidates by cutoff, with the positions and the cell in which they were found."""
 
     n_searches = 0
 
 
 def _completed(cell, pbc):
-    """Return the cell with vectors that are not periodic replaced by unit normals."""
+    """Return the cell with unit normals in place of vectors that are not periodic."""
     basis = np.empty((3, 3))
     complete_cell(cell, pbc, basis)
     return basis

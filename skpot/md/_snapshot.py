@@ -1,4 +1,4 @@
-"""Fitted models that keep what they know."""
+"""Copies of fitted models that later fits do not change."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def snapshot(model: BaseEstimator) -> Any:
-    """Return a fitted model that does not follow later calls on the original.
+    """Return a copy of a fitted model that later method calls on the original do not change.
 
-    Estimators in it are copied, down to those in lists and dictionaries, their arrays are not:
-    `fit`, `partial_fit` and `set_params` put other arrays in the place of those that are there.
+    All estimators in the model are copied, also those in lists and dictionaries. Their arrays are
+    not, because `fit`, `partial_fit` and `set_params` replace arrays and never write into them.
 
     Parameters
     ----------
     model : estimator
-        Fitted.
+        The fitted model.
     """
     return _copied(model, {})
 
 
 def _copied(value, done):
-    """Return a copy of an object's estimators; `done` holds those that were met before."""
+    """Return a value with copies of its estimators; `done` has the copies made so far, by id."""
     if isinstance(value, BaseEstimator):
         if id(value) not in done:
             copy = done[id(value)] = object.__new__(type(value))

@@ -1,4 +1,4 @@
-"""An exported library, called from Python."""
+"""Exported libraries, called from Python."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Library:
     cutoff : float
         In Å.
     numbers : ndarray of shape (n_species,)
-        Atomic numbers, in the order of the species' indices.
+        Atomic number of each index of species.
     description : str
-        What it says about itself.
+        The text in the library that says what it was made from.
     has_grade : bool
-        Whether it knows extrapolation grades.
+        Whether it can compute extrapolation grades.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -66,28 +66,16 @@ class Library:
         self.description = library.skpot_description().decode()
 
     def evaluate(self, pairs: Pairs, species: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return energies of all centers and dE_i/dr_ij of all pairs.
+        """Return energies of centers and derivatives along pairs.
 
-        Parameters
-        ----------
-        pairs : core.pairs.Pairs
-            Neighbors within the cutoff; each row is a center.
-        species : ndarray of int64
-            Index of each atom into `numbers`; the centers come first.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_centers,)
-            In eV.
-        gradient : ndarray of shape (n_pairs, 3)
-            In eV/Å.
+        See `skpot.lowering.CompiledPotential.evaluate_pairs`; species are indices into `numbers`.
         """
         energies, gradient = np.zeros(len(pairs.start) - 1), np.zeros((len(pairs.neighbor), 3))
         self._call(self._library.skpot_evaluate, pairs, species, energies, gradient)
         return energies, gradient
 
     def grade(self, pairs: Pairs, species: IntArray) -> FloatArray:
-        """Return the extrapolation grades of all centers; arguments as for `evaluate`."""
+        """Return the extrapolation grades of all centers; see `evaluate` for the arguments."""
         grades = np.zeros(len(pairs.start) - 1)
         self._call(self._library.skpot_grade, pairs, species, grades)
         return grades
@@ -98,7 +86,7 @@ class Library:
         work = np.empty(max(size, 0))
         status = function(0, n, n, len(species), *pairs, species, *outputs, work, len(work))
         if status:
-            raise EngineError(f"the library failed with status {status}")
+            raise EngineError(f"the library failed with status {status}.")
 
 
 def run_files(library: PathLike, given: PathLike, found: PathLike) -> None:
