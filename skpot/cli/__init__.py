@@ -27,11 +27,26 @@ def _show_version(wanted):
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="And exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ):
     pass
 
 
-for _name in ("demo", "fit", "evaluate", "md", "lammps", "ipi", "warmup", "doctor"):
-    importlib.import_module(f"skpot.cli._{_name}").register(app)
+# The function of a command `name` is `name` in `_name.py`.
+_COMMANDS = {
+    "demo": "Go from data to molecular dynamics of silicon, in a few minutes.",
+    "fit": "Fit a potential to energies, forces and stress.",
+    "evaluate": "Print the errors of a model on labeled structures.",
+    "md": "Run molecular dynamics.",
+    "ipi": "Serve forces to i-PI over a socket.",
+    "warmup": "Compile everything now, once.",
+    "doctor": "Show what skpot runs on, and test its derivatives.",
+}
+for _name, _help in _COMMANDS.items():
+    _command = getattr(importlib.import_module(f"skpot.cli._{_name}"), _name)
+    app.command(_name, short_help=_help)(_command)
+importlib.import_module("skpot.cli._lammps").register(app)

@@ -1,4 +1,4 @@
-"""What commands say, and how they fail: in one line, with the traceback on request."""
+"""How commands print, and how they fail: with one line, or a traceback on request."""
 
 import contextlib
 import functools
@@ -22,11 +22,11 @@ _DEBUG = inspect.Parameter(
     annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
 )
 
-# Idle threads of OpenMP and OpenBLAS spin by default, which keeps the cores from each other and
-# from other programs.
+# Idle threads of OpenMP and OpenBLAS spin by default, which takes the cores from other threads and
+# other programs.
 _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"}
 
-# What a user can cause or repair. Anything else is a defect of skpot and shows its traceback.
+# Errors that a user can cause or repair. Others are defects of skpot and show their traceback.
 _EXPECTED = (SkpotError, ValueError, TypeError, OSError, ImportError, MemoryError)
 
 
@@ -40,7 +40,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args, debug=False, **kwargs):
         for name, value in _SLEEP_WHEN_IDLE.items():
-            os.environ.setdefault(name, value)  # before the libraries are loaded
+            os.environ.setdefault(name, value)  # read when the libraries are loaded
         with warnings.catch_warnings():
             if not debug:
                 warnings.showwarning = _show_warning
@@ -75,12 +75,12 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 @contextlib.contextmanager
 def reading(paths: Any) -> Iterator[None]:
-    """Name the files in whatever error their reader makes; some formats raise their own kinds."""
+    """Name the files in any error of their reader, and make it an error of skpot."""
     try:
         yield
     except Exception as error:
         if type(error) is InputError or (isinstance(error, OSError) and error.filename):
-            raise  # it names the file
+            raise  # the message names the file already
         if isinstance(error, SkpotError):
             raise type(error)(f"{paths}: {error}") from error
         raise InputError(f"{paths} cannot be read: {error}") from error
@@ -99,7 +99,7 @@ def title(text: str) -> None:
 def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path]" = ()) -> None:
     """Raise unless `path` can be written without losing anything, or `force` is set.
 
-    What the same command reads is kept even then.
+    Files that the same command reads are never overwritten.
     """
     if os.path.isdir(path):
         raise CommandError(f"{path} is a folder; name a file in it.")
@@ -118,4 +118,4 @@ def refuse_inputs(path: "Path", inputs: "Sequence[Path]") -> None:
     real = os.path.realpath(path)
     for other in inputs:
         if os.path.realpath(other) == real:
-            raise CommandError(f"{path} is read by this command: name another file to write.")
+            raise CommandError(f"{path} is read by this command; name another file to write.")

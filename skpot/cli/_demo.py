@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Option
 
 from ._console import CommandError, command, say, title
@@ -13,24 +12,19 @@ from ._console import CommandError, command, say, title
 FILES = ("silicon.skpot", "parity.png", "md.png", "md.xyz")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("demo", short_help="Silicon from data to molecular dynamics, in a few minutes.")(
-        demo
-    )
-
-
 @command
 def demo(
-    out: Annotated[Path, Option(help="Folder for what it writes; made if need be.")] = Path("demo"),
+    out: Annotated[Path, Option(help="Folder for the files, made if need be.")] = Path("demo"),
     quick: Annotated[
-        bool, Option("--quick", help="Small descriptor, grid and run: shows it works, not more.")
+        bool,
+        Option("--quick", help="Use small sizes, only to show that it works."),
     ] = False,
 ) -> None:
     """Fit a potential for silicon to the bundled data and run it.
 
-    Grid search with the forces scored, errors on structures from other trajectories, a parity
-    plot, and molecular dynamics of 64 atoms: thermostat first, then constant energy.
+    The demo runs a grid search by the errors of forces, prints errors on structures of other
+    trajectories, draws a parity plot, and runs molecular dynamics of 64 atoms, first with a
+    thermostat and then at constant energy.
     """
     began = time.perf_counter()
     _prepare(out)

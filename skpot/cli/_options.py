@@ -8,7 +8,7 @@ import typer
 ModelFile = Annotated[Path, typer.Argument(help="Model written by skpot fit or skpot.dump.")]
 EnergyKey = Annotated[
     str | None,
-    typer.Option(help="Name of total energies (eV) in the file, where it is not the usual one."),
+    typer.Option(help="Name of total energies (eV) in the file, if it is not a usual one."),
 ]
 ForcesKey = Annotated[str | None, typer.Option(help="Name of forces (eV/Å).")]
 StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å³, tension positive).")]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Counted:
-    """Scorer that moves a progress bar."""
+    """A scorer that advances a progress bar at each call."""
 
     def __init__(self, scorer: Callable[..., Any], bar: Any) -> None:
         self.scorer, self.bar = scorer, bar
@@ -36,12 +36,12 @@ class _Counted:
 def folds(X: "Structures", n: int, group_key: str | None, seed: int) -> tuple[Any, Any]:
     """Return a splitter and the group of each structure.
 
-    Without a key the groups are random folds, which follow from the seed and from the structures,
-    not from their order.
+    Without a key, groups are random folds, which depend on the seed and on the structures but not
+    on their order.
     """
     if group_key is None:
         if len(X) < n:
-            raise InputError(f"{n} folds need as many structures, there are {len(X)}.")
+            raise InputError(f"{n} folds need as many structures, but there are {len(X)}.")
         order = np.argsort(keyed_uniform(content_keys(X), seed), kind="stable")
         fold = np.empty(len(X), dtype=np.int64)
         fold[order] = np.arange(len(X)) % n
@@ -51,12 +51,14 @@ def folds(X: "Structures", n: int, group_key: str | None, seed: int) -> tuple[An
         known = sorted({key for atoms in X for key in atoms.info}) or "nothing"
         raise InputError(
             f"{len(missing)} structures (first: {missing[0]}) have no info key {group_key!r}; "
-            f"what they have is {known}."
+            f"the structures have {known}."
         )
     groups = np.array([str(atoms.info[group_key]) for atoms in X])
     found = len(np.unique(groups))
     if found < 2:
-        raise InputError(f"all structures are of one group {groups[0]!r} by {group_key!r}.")
+        raise InputError(
+            f"all structures belong to one group, since their {group_key!r} is {groups[0]!r}."
+        )
     return GroupKFold(min(n, found)), groups
 
 
@@ -92,5 +94,5 @@ def searched(
 def cross_validated(
     model: Any, X: "Structures", y: "Targets", splitter: Any, groups: Any, jobs: int = 1
 ) -> Any:
-    """Return each structure's prediction by the model that has not seen it."""
+    """Return the prediction for each structure by a model that has not learned from it."""
     return cross_val_predict(model, X, y, groups=groups, cv=splitter, n_jobs=jobs)

@@ -8,18 +8,13 @@ import typer
 from ._console import command, say
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("warmup", short_help="Compile everything now, once.")(warmup)
-
-
 @command
 def warmup(
     every: Annotated[
-        bool, typer.Option("--all", help="All descriptors, forms of SOAP and presets.")
+        bool, typer.Option("--all", help="Include all descriptors, forms of SOAP and presets.")
     ] = False,
 ) -> None:
-    """Compile everything now, once, so that no later command has to wait."""
+    """Compile everything now, once, so that no later command has to wait for it."""
     from skpot.core import environment
 
     start = time.perf_counter()
@@ -32,7 +27,7 @@ def warmup(
 def compile_all(every: bool = False) -> None:
     """Call the functions of SOAP's power spectrum, SparseGPR and Calculator on tiny structures.
 
-    With `every`, those of all descriptors and of `make_potential` too.
+    With `every`, also call those of all descriptors and of `make_potential`.
     """
     _use_models(every)
     if every:

@@ -175,7 +175,7 @@ def _columns(regressor, pipeline, tree):
     begin, end, _ = features.blocks[regressor.baseline_].indices(tree.width)
     if 0 < begin and end < tree.width:
         raise NotCompilableError(
-            f'the baseline "{regressor.baseline_}" has no compiled form, since there are columns on '
+            f'the baseline "{regressor.baseline_}" has no compiled form, because columns are on '
             "both sides of it; put it first in its FeatureUnion."
         )
     if (tree.scale[begin:end] != 1.0).any() or tree.shift[begin:end].any():

@@ -243,7 +243,7 @@ def test_what_cannot_be_set(copper_models):
         with pytest.raises(AttributeError):
             setattr(calc, name, None)
     for use in (calc.get_property, lambda name, *atoms: calc.calculate(*atoms, [name])):
-        with pytest.raises(ValueError, match="of which atoms"):
+        with pytest.raises(ValueError, match="has not evaluated any atoms"):
             use("energy", None)
         with pytest.raises(TypeError, match="atoms must be ase.Atoms, got list"):
             use("energy", good())
