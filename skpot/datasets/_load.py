@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     """Load periodic silicon with PBE energies, forces and stress.
 
-    Cells of 7 and 8 atoms: strained, rattled, thermal (300 to 1500 K), with a vacancy and
-    liquid-like, and the isolated atom. Train and test frames come from different random
-    streams and trajectories. ``DESCR`` tells how the data was computed.
+    The cells have 7 and 8 atoms. They are strained, rattled, from dynamics at 300 to 1500 K, with a
+    vacancy, or liquid-like; and there is the isolated atom. Training and test frames come from
+    different random numbers and trajectories. ``DESCR`` says how the data were computed.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
         With the keys
 
         X, X_test : list[Atoms]
-            Structures without calculator; ``info["config_type"]`` tells their kind.
+            Structures without calculator; ``info["config_type"]`` is the kind of structure.
         y, y_test : Targets
             Energies in eV, forces in eV/Å, stress in eV/Å³ (Voigt, tension positive).
         groups, groups_test : ndarray of str
-            Trajectory or random stream of each frame, for
+            Trajectory or seed that each frame comes from, for
             :class:`~sklearn.model_selection.GroupKFold`.
         DESCR : str
             Description of the set.
@@ -54,28 +54,19 @@ def load_silicon(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
 def load_ethanol(*, return_X_y: bool = False) -> Bunch | tuple[Any, ...]:
     """Load the ethanol molecule with PBE/def2-SVP energies and forces.
 
-    Geometries of molecular dynamics at 300, 600 and 1000 K in open boundaries, trans and
-    gauche, and the isolated atoms H, C and O. Test frames come from trajectories of their
-    own. ``DESCR`` tells how the data was computed.
+    The geometries come from molecular dynamics of the trans and the gauche form at 300, 600 and
+    1000 K, without periodic boundaries; and there are the isolated atoms H, C and O. Test frames
+    come from other trajectories. ``DESCR`` says how the data were computed.
 
     Parameters
     ----------
     return_X_y : bool, default=False
-        Return ``(X, y, X_test, y_test)`` instead of a Bunch.
+        As in `load_silicon`.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch` or tuple
-        With the keys
-
-        X, X_test : list[Atoms]
-            Molecules without calculator; ``info["config_type"]`` tells their kind.
-        y, y_test : Targets
-            Energies in eV and forces in eV/Å; there is no stress.
-        groups, groups_test : ndarray of str
-            Trajectory of each frame, for :class:`~sklearn.model_selection.GroupKFold`.
-        DESCR : str
-            Description of the set.
+        As from `load_silicon`, but without stress.
 
     Examples
     --------

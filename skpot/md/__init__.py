@@ -1,11 +1,12 @@
 """Fitted models as engines of molecular dynamics.
 
-Names load on first use: LAMMPS imports a module of this package whenever it starts.
+Names are loaded when they are first used, because LAMMPS imports a module of this package whenever
+it starts.
 """
 
-import importlib
+from .._lazy import lazy_names
 
-_PUBLIC = {
+_MODULES = {
     "BatchCalculator": "._batch_calculator",
     "Calculator": "._calculator",
     "CompiledPotential": "skpot.lowering",
@@ -16,10 +17,4 @@ _PUBLIC = {
     "compile": "skpot.lowering",
 }
 
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __all__ = lazy_names(__name__, _MODULES)

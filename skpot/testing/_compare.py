@@ -1,4 +1,4 @@
-"""Comparisons that say what differs, where and by how much; ways to run code serially."""
+"""Comparisons that say what differs, where and by how much, and ways to run code for them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..exceptions import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, TypeAlias
 
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from skpot.typing import Atoms, IntArray, Structures
+    Check: TypeAlias = Callable[..., None]
 
-EXACT = 1e-10  # for what should agree up to the order of summation
-GEOMETRIC = 1e-8  # for equivalent geometries, whose coordinates differ by rounding
+EXACT = 1e-10  # tolerance for results that differ only in the order of sums
+GEOMETRIC = 1e-8  # tolerance for equivalent geometries, whose coordinates differ by rounding
 
 
 def compare(
@@ -33,7 +35,7 @@ def compare(
 ) -> None:
     """Raise unless two arrays agree within rtol of the largest desired magnitude, plus atol.
 
-    Element-wise relative errors mean nothing for components that vanish by symmetry.
+    Relative errors of single elements would be meaningless where these vanish by symmetry.
     """
     actual, desired = np.asarray(actual, float), np.asarray(desired, float)
     if actual.shape != desired.shape:
@@ -55,7 +57,7 @@ def compare(
 
 @contextlib.contextmanager
 def property_named(name: str, structure: Any = None) -> Iterator[None]:
-    """Prefix assertion errors, and turn other exceptions into them, with the property's name."""
+    """Turn all exceptions into assertion errors that begin with the name of the property."""
     place = name if structure is None else f"{name}, structure {structure}"
     try:
         yield
@@ -65,8 +67,16 @@ def property_named(name: str, structure: Any = None) -> Iterator[None]:
         raise AssertionError(f"[{place}] raised {type(error).__name__}: {error}") from error
 
 
+def selected(properties: dict[str, Check], skip: Sequence[str]) -> dict[str, Check]:
+    """Return the checks of properties without those to skip; refuse unknown names."""
+    unknown = set(skip) - set(properties)
+    if unknown:
+        raise InputError(f"unknown properties {sorted(unknown)}; known: {sorted(properties)}")
+    return {name: check for name, check in properties.items() if name not in skip}
+
+
 def serially(function: Callable[..., Any]) -> Any:
-    """Call in a thread of its own, where skpot's kernels run on one thread."""
+    """Call the function in a new thread, in which compiled functions of skpot use one thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
 
@@ -76,17 +86,3 @@ def uncached(estimator: BaseEstimator) -> BaseEstimator:
     estimator = copy.deepcopy(estimator)
     names = [name for name in estimator.get_params() if name.split("__")[-1] == "cache"]
     return estimator.set_params(**dict.fromkeys(names, False))
-
-
-def frozen(structures: Structures) -> list[Atoms]:
-    """Return copies whose arrays cannot be written to."""
-    copies = [atoms.copy() for atoms in structures]
-    for atoms in copies:
-        for array in (*atoms.arrays.values(), atoms.cell.array, atoms.pbc):
-            array.flags.writeable = False
-    return copies
-
-
-def shuffled(n: int, rng: np.random.Generator) -> IntArray:
-    """Return a random order of some of n items, at least two where there are two."""
-    return rng.permutation(n)[: max(2, n - 1)]

@@ -1,4 +1,4 @@
-"""What every descriptor promises."""
+"""Checks of what every descriptor promises."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ import numpy as np
 from ase import Atoms
 from sklearn.base import clone
 
-from ..exceptions import InputError
 from . import _structures as equivalent
-from ._compare import (
-    EXACT,
-    GEOMETRIC,
-    compare,
-    frozen,
-    property_named,
-    serially,
-    shuffled,
-    uncached,
-)
+from ._compare import EXACT, GEOMETRIC, compare, property_named, selected, serially, uncached
 from ._finite_difference import finite_difference_forces, finite_difference_virial
 
 if TYPE_CHECKING:
@@ -41,29 +31,35 @@ def check_descriptor(
 ) -> None:
     """Raise `AssertionError` unless a descriptor keeps every promise.
 
-    A copy of the descriptor is fitted on the structures. Then: values are finite; forces and
-    virials of random linear functionals of the features agree with finite differences; Jacobian
-    blocks and push-forward agree with the pull-back; features do not change under rotation,
-    translation, permutation, nor with the choice of cell; neither batches, nor their order, nor
-    threads matter; inputs are not written to; features go to their limit smoothly at the cutoff;
-    pickle and clone preserve the transformer. Features may have one row for each atom or for each
-    structure.
+    A copy of the descriptor is fitted to the structures. It must then fulfill the following:
+
+    - features are finite;
+    - forces and virials of random linear functions of the features agree with finite differences,
+      and Jacobian blocks and push-forward agree with the pull-back;
+    - features do not depend on rotation, translation, the order of atoms or the choice of cell;
+    - features do not depend on the batch, its order, or the number of threads;
+    - inputs are not written to;
+    - features change smoothly where a neighbor leaves the cutoff;
+    - pickle and clone preserve the transformer.
+
+    Features may have one row for each atom or one for each structure.
 
     Parameters
     ----------
     descriptor : estimator
-        Transformer of structures to `AtomicFeatures`, or a pipeline of such steps; it is not
+        Transformer of structures to `AtomicFeatures`, or a pipeline of such steps. It is not
         changed.
     structures : list[Atoms]
-        A few small ones, best not at symmetric positions, where derivatives vanish; see
-        `sample_structures`.
+        A few small structures, best with atoms off symmetric positions, where derivatives vanish;
+        see `sample_structures`.
     rtol : float, default=1e-6
         Tolerance of derivatives against finite differences, relative to the largest component.
     skip : sequence of str, default=()
-        Properties to leave out, by the names that messages show in brackets: "permutation" where
-        rows follow the order of atoms, "cutoff" where not everything ends there.
+        Properties that are not checked, by the names that messages show in brackets. For example,
+        skip "permutation" if rows depend on the order of atoms, and "cutoff" if not all features
+        vanish there.
     random_state : int, default=0
-        Seed of the functionals and transformations.
+        Seed of the random functions and transformations.
 
     Examples
     --------
@@ -72,17 +68,14 @@ def check_descriptor(
     >>> soap = skpot.SOAP(cutoff=3.0, n_max=2, l_max=2)
     >>> check_descriptor(soap, sample_structures())
     """
-    unknown = set(skip) - set(_PROPERTIES)
-    if unknown:
-        raise InputError(f"unknown properties {sorted(unknown)}; known: {sorted(_PROPERTIES)}")
+    checks = selected(_PROPERTIES, skip)
     with property_named("fit"):
         fitted = clone(descriptor).fit(structures)
         features = fitted.transform(structures)
-    for name, check in _PROPERTIES.items():
-        if name not in skip:
-            rng = np.random.default_rng(random_state)
-            with property_named(name):
-                check(fitted, list(structures), features, rng, rtol)
+    for name, check in checks.items():
+        rng = np.random.default_rng(random_state)
+        with property_named(name):
+            check(fitted, list(structures), features, rng, rtol)
 
 
 def _rows(features, s):
@@ -128,7 +121,7 @@ def _check_derivatives(fitted, structures, features, rng, rtol):
             return np.einsum("sij,ij->s", values.reshape(len(copies), *weights.shape), weights)
 
         with property_named("finite differences", s):
-            # What the rounding of the energy leaves, 1e-16 / step, bounds what can be reached.
+            # The rounding of the energy divided by the step limits the accuracy of differences.
             noise = 1e-12 * np.abs(g[rows] * features.values[rows]).sum()
             numerical = finite_difference_forces(energy, atoms)
             compare("forces", forces[_atoms(features, s)], numerical, rtol=rtol, atol=noise)
@@ -141,7 +134,7 @@ def _check_jacobian(fitted, structures, features, rng, rtol):
     forces, virials = features.pull_back(g)
     structure = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     sizes = np.asarray(features.neighborhood_sizes())
-    order = rng.permutation(len(g))  # blocks are asked for any environments, in any order
+    order = rng.permutation(len(g))  # blocks may be computed for any environments in any order
     for centers in np.array_split(order, min(3, len(order))):
         block = features.jacobian(centers)
         counts = np.diff(block.start)
@@ -211,16 +204,9 @@ def _check_permutation(fitted, structures, features, rng, rtol):
 def _check_cell(fitted, structures, features, rng, rtol):
     for s, atoms in enumerate(structures):
         expected = features.values[_rows(features, s)]
-        variants = {
-            "atoms moved by lattice vectors": equivalent.unwrapped(atoms, rng),
-            "other lattice vectors": equivalent.skewed(atoms),
-            "supercell": equivalent.supercell(atoms),
-        }
-        if features.per_structure:
-            del variants["supercell"]  # a row may grow with the structure or not
-        for name, variant in variants.items():
-            if variant is None:
-                continue
+        for name, variant in equivalent.with_other_cells(atoms, rng).items():
+            if features.per_structure and len(variant) > len(atoms):
+                continue  # rows of whole structures may grow with them or not
             with property_named(name, s):
                 values = fitted.transform([variant]).values
                 images = np.tile(expected, (len(values) // len(expected), 1))
@@ -240,7 +226,7 @@ def _check_batches(fitted, structures, features, rng, rtol):
             own = forces[_atoms(features, s)]
             compare("forces", single_forces, own, rtol=EXACT, atol=EXACT)
             compare("virial", single_virials[0], virials[s], rtol=EXACT, atol=EXACT)
-    order = shuffled(len(structures), rng)
+    order = equivalent.shuffled(len(structures), rng)
     rows = np.concatenate([np.arange(len(g))[_rows(features, s)] for s in order])
     atoms = np.concatenate([np.arange(len(forces))[_atoms(features, s)] for s in order])
     chosen = {
@@ -258,7 +244,7 @@ def _check_batches(fitted, structures, features, rng, rtol):
 
 
 def _check_inputs(fitted, structures, features, rng, rtol):
-    constant = frozen(structures)
+    constant = equivalent.frozen(structures)
     again = uncached(fitted).transform(constant)
     assert np.array_equal(again.values, features.values), "read-only input gives other features"
     g = rng.normal(size=features.values.shape)

@@ -28,16 +28,16 @@ def finite_difference_forces(
     Parameters
     ----------
     model : fitted estimator, ASE calculator or callable
-        An estimator is asked by ``predict(list_of_atoms)``, a calculator by
-        ``get_potential_energy(atoms)``; a callable takes a list of `Atoms` and returns their total
-        energies in eV, shape (n,).
+        Where energies come from: ``predict(structures)`` of an estimator or
+        ``get_potential_energy(atoms)`` of a calculator. A callable takes a list of `Atoms` and
+        returns their total energies in eV, shape (n,).
     atoms : Atoms
         The structure; it is not changed.
     step : float, default=1e-4
-        Displacement in Å. Rounding errors grow with its inverse; a larger one meets more of the
-        places where a cutoff function has a step in its curvature.
+        Displacement in Å. Rounding errors grow with its inverse. A large displacement is more
+        likely to cross a distance at which the curvature of a cutoff function jumps.
     indices : sequence of int, optional
-        Atoms to displace; default all.
+        Atoms to displace; all by default.
 
     Returns
     -------
@@ -86,13 +86,12 @@ def finite_difference_virial(model: Any, atoms: Atoms, step: float = 3e-5) -> Fl
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from ase import Atoms
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
     >>> from skpot.testing import finite_difference_virial
-    >>> def spring(structures):
-    ...     return np.array([0.5 * (s.get_distance(0, 1) - 1.0) ** 2 for s in structures])
-    >>> virial = finite_difference_virial(spring, Atoms("H2", [[0, 0, 0], [1.5, 0, 0]]))
-    >>> np.allclose(virial, [-0.75, 0, 0, 0, 0, 0])
+    >>> stretched = bulk("Cu", a=3.8)
+    >>> virial = finite_difference_virial(EMT(), stretched)
+    >>> bool(abs(virial[0] + stretched.get_volume() * EMT().get_stress(stretched)[0]) < 1e-6)
     True
     """
     strained = []

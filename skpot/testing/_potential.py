@@ -1,4 +1,4 @@
-"""What every fitted potential promises."""
+"""Checks of what every fitted potential promises."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..data import cell_volumes
-from ..exceptions import InputError
 from . import _structures as equivalent
-from ._compare import (
-    EXACT,
-    GEOMETRIC,
-    compare,
-    frozen,
-    property_named,
-    serially,
-    shuffled,
-    uncached,
-)
+from ._compare import EXACT, GEOMETRIC, compare, property_named, selected, serially, uncached
 from ._finite_difference import finite_difference_forces, finite_difference_stress
 
 if TYPE_CHECKING:
@@ -40,24 +30,29 @@ def check_potential(
 ) -> None:
     """Raise `AssertionError` unless a fitted potential keeps every promise.
 
-    Energies, forces and stress are finite; forces are minus the gradient of the energy and stress
-    is its strain derivative, by finite differences; energies do not change under rotation,
-    translation, permutation nor with the choice of cell, and double with the crystal; neither
-    batches, nor their order, nor threads matter; inputs are not written to; pickle preserves the
-    model bit for bit.
+    The model must fulfill the following:
+
+    - energies, forces and stress are finite;
+    - by finite differences, forces are minus the gradient of the energy, and stress is its strain
+      derivative;
+    - energies do not depend on rotation, translation, the order of atoms or the choice of cell, and
+      they double with the crystal;
+    - predictions do not depend on the batch, its order, or the number of threads;
+    - inputs are not written to;
+    - pickle preserves the model bit for bit.
 
     Parameters
     ----------
     model : estimator
-        Fitted pipeline whose `predict` takes structures. If it was fitted on energies alone, so
+        Fitted pipeline whose `predict` takes structures. If it was fitted to energies alone, so
         that `predict` returns an array, only energies are checked.
     structures : list[Atoms]
-        A few small ones of species the model knows; see `sample_structures`.
+        A few small structures of species that the model knows; see `sample_structures`.
     rtol : float, default=1e-6
         Tolerance of forces and stress against finite differences, relative to the largest
         component of the structure.
     skip : sequence of str, default=()
-        Properties to leave out, by the names that messages show in brackets.
+        Properties that are not checked, by the names that messages show in brackets.
     random_state : int, default=0
         Seed of the transformations.
 
@@ -74,16 +69,13 @@ def check_potential(
     >>> model = make_pipeline(soap, skpot.SparseGPR(n_sparse=5)).fit(X, y)
     >>> check_potential(model, X)
     """
-    unknown = set(skip) - set(_PROPERTIES)
-    if unknown:
-        raise InputError(f"unknown properties {sorted(unknown)}; known: {sorted(_PROPERTIES)}")
+    checks = selected(_PROPERTIES, skip)
     structures = list(structures)
     with property_named("predict"):
         expected = _predict(model, structures)
-    for name, check in _PROPERTIES.items():
-        if name not in skip:
-            with property_named(name):
-                check(model, structures, expected, np.random.default_rng(random_state), rtol)
+    for name, check in checks.items():
+        with property_named(name):
+            check(model, structures, expected, np.random.default_rng(random_state), rtol)
 
 
 class _Prediction(NamedTuple):
@@ -93,7 +85,7 @@ class _Prediction(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """The magnitude that rounding errors of energies are measured by, eV."""
+        """The magnitude in eV to which rounding errors of energies are relative."""
         return max(np.abs(self.energy).max(), 1.0)
 
 
@@ -163,11 +155,7 @@ def _check_rotation(model, structures, expected, rng, rtol):
     for s, atoms in enumerate(structures):
         turned, rotation = equivalent.rotated(atoms, rng)
         with property_named("rotation", s):
-            other = _predict(model, [turned])
-            _compare_energies(other, expected, [s])
-            if expected.forces is not None:
-                forces = expected.forces[s] @ rotation
-                compare("forces", other.forces[0], forces, rtol=GEOMETRIC, atol=GEOMETRIC)
+            _compare_equivalent(model, turned, expected, s, lambda f, r=rotation: f @ r)
 
 
 def _check_translation(model, structures, expected, rng, rtol):
@@ -179,25 +167,24 @@ def _check_permutation(model, structures, expected, rng, rtol):
     for s, atoms in enumerate(structures):
         mixed, order = equivalent.permuted(atoms, rng)
         with property_named("permutation", s):
-            other = _predict(model, [mixed])
-            _compare_energies(other, expected, [s])
-            if expected.forces is not None:
-                forces = expected.forces[s][order]
-                compare("forces", other.forces[0], forces, rtol=GEOMETRIC, atol=GEOMETRIC)
+            _compare_equivalent(model, mixed, expected, s, lambda f, order=order: f[order])
 
 
 def _check_cell(model, structures, expected, rng, rtol):
     for s, atoms in enumerate(structures):
-        variants = {
-            "atoms moved by lattice vectors": equivalent.unwrapped(atoms, rng),
-            "other lattice vectors": equivalent.skewed(atoms),
-            "supercell": equivalent.supercell(atoms),
-        }
-        for name, variant in variants.items():
-            if variant is not None:
-                with property_named(name, s):
-                    other = _predict(model, [variant])
-                    _compare_energies(other, expected, [s], len(variant) // len(atoms))
+        for name, variant in equivalent.with_other_cells(atoms, rng).items():
+            with property_named(name, s):
+                other = _predict(model, [variant])
+                _compare_energies(other, expected, [s], len(variant) // len(atoms))
+
+
+def _compare_equivalent(model, atoms, expected, s, transform):
+    """Compare an equivalent of structure s, whose forces are `transform` of those of s."""
+    other = _predict(model, [atoms])
+    _compare_energies(other, expected, [s])
+    if expected.forces is not None:
+        forces = transform(expected.forces[s])
+        compare("forces", other.forces[0], forces, rtol=GEOMETRIC, atol=GEOMETRIC)
 
 
 def _compare_energies(other, expected, chosen, copies=1):
@@ -208,13 +195,13 @@ def _compare_energies(other, expected, chosen, copies=1):
 def _check_batches(model, structures, expected, rng, rtol):
     for s, atoms in enumerate(structures):
         _compare_all(f"of structure {s} alone", _predict(model, [atoms]), expected, [s])
-    order = shuffled(len(structures), rng)
+    order = equivalent.shuffled(len(structures), rng)
     other = _predict(model, [structures[s] for s in order])
     _compare_all(f"of the structures {order.tolist()}", other, expected, order)
 
 
 def _check_inputs(model, structures, expected, rng, rtol):
-    other = _predict(uncached(model), frozen(structures))
+    other = _predict(uncached(model), equivalent.frozen(structures))
     _compare_all("with read-only input", other, expected)
 
 

@@ -1,4 +1,4 @@
-"""Small structures that cover the awkward cases, and their equivalent descriptions."""
+"""Small structures for tests, and other descriptions of the same structures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ase import Atoms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skpot.typing import FloatArray, IntArray
+    from skpot.typing import FloatArray, IntArray, Structures
 
 SPACING = 2.4  # Å between neighboring sites before rattling
 
@@ -88,7 +88,7 @@ def unwrapped(atoms: Atoms, rng: np.random.Generator) -> Atoms:
 
 
 def skewed(atoms: Atoms) -> Atoms | None:
-    """Return the same crystal with other lattice vectors, None for less than two."""
+    """Return the same crystal with other lattice vectors, or None if it has less than two."""
     axes = np.flatnonzero(atoms.pbc)
     if len(axes) < 2:
         return None
@@ -108,3 +108,27 @@ def supercell(atoms: Atoms) -> Atoms | None:
     repeat = [1, 1, 1]
     repeat[axes[0]] = 2
     return atoms.repeat(repeat)
+
+
+def with_other_cells(atoms: Atoms, rng: np.random.Generator) -> dict[str, Atoms]:
+    """Return the same structure with other cells, as far as there are any, by name."""
+    variants = {
+        "atoms moved by lattice vectors": unwrapped(atoms, rng),
+        "other lattice vectors": skewed(atoms),
+        "supercell": supercell(atoms),
+    }
+    return {name: variant for name, variant in variants.items() if variant is not None}
+
+
+def frozen(structures: Structures) -> list[Atoms]:
+    """Return copies whose arrays cannot be written to."""
+    copies = [atoms.copy() for atoms in structures]
+    for atoms in copies:
+        for array in (*atoms.arrays.values(), atoms.cell.array, atoms.pbc):
+            array.flags.writeable = False
+    return copies
+
+
+def shuffled(n: int, rng: np.random.Generator) -> IntArray:
+    """Return some of the numbers below n in random order, at least two of them if possible."""
+    return rng.permutation(n)[: max(2, n - 1)]

@@ -1,8 +1,11 @@
-"""LAMMPS as the engine. Names load on first use: LAMMPS itself imports a module of this package."""
+"""Fitted models in LAMMPS.
 
-import importlib
+Names are loaded when they are first used, because LAMMPS itself imports a module of this package.
+"""
 
-_PUBLIC = {
+from ..._lazy import lazy_names
+
+_MODULES = {
     "PLUGIN_FILE": "._plugin",
     "attach": "._attach",
     "build_plugin": "._plugin",
@@ -10,10 +13,4 @@ _PUBLIC = {
     "plugin_folder": "._plugin",
 }
 
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __all__ = lazy_names(__name__, _MODULES)
