@@ -135,6 +135,12 @@ class ContainerOutput(TransformerMixin):
     def __init_subclass__(cls, auto_wrap_output_keys=None, **kwargs):
         super().__init_subclass__(auto_wrap_output_keys=auto_wrap_output_keys, **kwargs)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = True
+        return tags
+
     def set_output(self, *, transform: str | None = None) -> Self:
         """Return self; the output is always the container.
 

@@ -3,6 +3,7 @@
 import ast
 import functools
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,13 @@ def tracked_files():
 def python_files(folder=ROOT):
     """Tracked Python files below `folder`."""
     return [p for p in tracked_files() if p.suffix == ".py" and p.is_relative_to(folder)]
+
+
+def loaded_heavy_packages(code):
+    """Return which packages that take long to load are loaded after code in a new process."""
+    heavy = "{'numpy', 'numba', 'ase', 'sklearn', 'matplotlib'}"
+    command = [sys.executable, "-c", f"import sys; {code}; print(*{heavy} & set(sys.modules))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 @functools.cache

@@ -111,10 +111,10 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
     --------
     >>> import skpot
     >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> data = skpot.datasets.load_silicon()
     >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), skpot.SparseGPR(n_sparse=50))
-    >>> calibrated = skpot.CalibratedPotential(model).fit(X[:21], y[:21])
-    >>> calibrated.predict(X_test[:2], return_std="all")[1]
+    >>> calibrated = skpot.CalibratedPotential(model).fit(data.X[:21], data.y[:21])
+    >>> calibrated.predict(data.X_test[:2], return_std="all")[1]
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 

@@ -71,13 +71,13 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
     --------
     >>> import skpot
     >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> data = skpot.datasets.load_silicon()
     >>> committee = skpot.Committee(skpot.SparseGPR(n_sparse=50), n_members=8)
-    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), committee).fit(X[:20], y[:20])
-    >>> y_pred, std = model.predict(X_test[:2], return_std="all")
+    >>> model = make_pipeline(skpot.SOAP(n_max=4, l_max=3), committee)
+    >>> y_pred, std = model.fit(data.X[:20], data.y[:20]).predict(data.X_test[:2], return_std="all")
     >>> std
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
-    >>> len(model[-1].predict_members(model[:-1].transform(X_test[:2])))
+    >>> len(model[-1].predict_members(model[:-1].transform(data.X_test[:2])))
     8
     """
 

@@ -104,12 +104,6 @@ class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
             return [f"x{k}" for k in range(self.n_features_in_)]
         return input_features
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     def _require_features(self, X):
         """Refuse an X that no fit of this step could take."""
         if not isinstance(X, AtomicFeatures):

@@ -67,11 +67,11 @@ class SpeciesCoupling(FeatureStep):
     >>> import skpot
     >>> from skpot.kernels import RBF
     >>> from sklearn.pipeline import make_pipeline
-    >>> X, y, X_test, y_test = skpot.datasets.load_ethanol(return_X_y=True)
+    >>> data = skpot.datasets.load_ethanol()
     >>> kernel = RBF().on("soap") * RBF(2.0).on("species")
     >>> soap = skpot.SOAP(hypers="fast")
     >>> model = make_pipeline(soap, skpot.SpeciesCoupling(), skpot.GPR(kernel, sigma_forces=0.02))
-    >>> model.fit(X[:10], y[:10]).predict(X_test[:2]).forces_flat.shape
+    >>> model.fit(data.X[:10], data.y[:10]).predict(data.X_test[:2]).forces_flat.shape
     (18, 3)
     """
 

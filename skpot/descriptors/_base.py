@@ -173,12 +173,6 @@ class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, Ba
         """Return how far neighbors are looked for, in Å."""
         return float(self.hypers_["cutoff"])
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Note the species, choose what `hypers` leaves open and tabulate the functions.

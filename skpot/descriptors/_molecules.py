@@ -137,12 +137,6 @@ class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
         """Return values (n_structures, n_features_out_) and derivative chain."""
         raise NotImplementedError
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = True
-        return tags
-
     def transform(self, X: Structures | StructureBatch) -> AtomicFeatures:
         """Compute the descriptor of every molecule.
 

@@ -166,17 +166,7 @@ def _without_seal(archive):
 
 
 def check_content(path: str, archive: ZipFile, found: Seal) -> None:
-    """Refuse an archive whose content was changed, or whose arrays are larger than it.
-
-    Parameters
-    ----------
-    path : str
-        The file, for messages.
-    archive : ZipFile
-        Its content.
-    found : Seal
-        Its seal.
-    """
+    """Refuse an archive that was changed since it got its seal, or whose arrays are too large."""
     if _checksum(archive, found.format, found.skpot_version) != found.checksum:
         raise ModelFileError(
             f"{path} is damaged or was changed after skpot.dump wrote it: its content does not "

@@ -112,12 +112,8 @@ def finite_difference_stress(model: Any, atoms: Atoms, step: float = 3e-5) -> Fl
 
     Parameters
     ----------
-    model : fitted estimator, ASE calculator or callable
-        As in `finite_difference_forces`.
-    atoms : Atoms
-        A structure whose three cell vectors are independent; it is not changed.
-    step : float, default=3e-5
-        Strain, see `finite_difference_virial`.
+    model, atoms, step
+        As in `finite_difference_virial`, but the three cell vectors must be independent.
 
     Returns
     -------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-_SINGLE = 1e-3  # relative; descriptors may round to single precision before the pipeline goes on
+_SINGLE = 1e-3  # relative tolerance; features of a pipeline may be rounded to single precision
 
 
 def export(
@@ -26,25 +26,28 @@ def export(
 ) -> CompiledPotential:
     """Write a fitted potential as a library for ``pair_style skpot`` of LAMMPS.
 
-    The library holds compiled code and the model's numbers and needs nothing of Python. Any program
-    can call it: skpot/core/model.c describes its C functions. It is compared with the compiled
-    model, and that with the pipeline, on a few structures before it is written.
+    The library holds compiled code and the numbers of the model, and does not need Python. Any
+    program can call it; skpot/core/model.c describes its C functions. Before it is written, the
+    compiled model is compared with the pipeline, and the library with the compiled model, on a few
+    structures.
 
     Parameters
     ----------
     model : Pipeline, CalibratedPotential or CompiledPotential
-        Fitted; see `skpot.compile`.
+        The fitted model; see `skpot.compile`.
     path : str or Path
-        The file; an existing one is replaced, and left alone if anything goes wrong.
+        The file. An existing one is replaced, but only if everything succeeds.
     cpu : str, default="host"
-        The processor it is for: this machine's, or a name such as "x86-64-v3" or "znver4".
+        The processor to compile for: "host" for that of this machine, or a name such as "x86-64-v3"
+        or "znver4".
     grades : bool, default=False
-        Whether it can tell extrapolation grades of atoms, see `skpot.compile`. LAMMPS asks for them
-        by ``fix grade all pair 10 skpot grade 1``.
+        Whether the library can compute extrapolation grades of atoms, see `skpot.compile`. LAMMPS
+        gets them by ``fix grade all pair 10 skpot grade 1``.
 
     Returns
     -------
-    CompiledPotential
+    potential : CompiledPotential
+        The compiled model.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def export(
     ValueError
         If the processor is unknown.
     RuntimeError
-        If the library is not what the model is.
+        If the results of the library differ from those of the model.
     """
     ready = isinstance(model, CompiledPotential)
     potential = model if ready else compile(model, grades=grades)
@@ -86,14 +89,14 @@ def export(
 
 
 def _outline(model):
-    """Return what a model is made of, in a few words."""
+    """Return the names of the steps of a model."""
     if isinstance(model, CompiledPotential):
         return "compiled potential"
     return " + ".join(type(step).__name__ for _, step in fitted_pipeline(model).steps)
 
 
 def _results(potential, batch):
-    """Return energies, forces and virials of structures, and grades if there are any."""
+    """Return energies, forces, virials and, if the potential has them, grades of structures."""
     results = potential.evaluate(batch)
     if potential.graded is None:
         return results
