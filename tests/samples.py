@@ -29,7 +29,7 @@ def random_labels(X, per_atom=-3.0, *, forces=1.0, stress="periodic", missing=No
 
     Parameters
     ----------
-    X : list of Atoms
+    X : list[Atoms]
         The structures.
     per_atom : float, default=-3.0
         The mean energy of an atom in eV; the deviation of a structure is 1 eV.

@@ -1,4 +1,4 @@
-"""scikit-learn's tools on lists of Atoms, with forces scored."""
+"""scikit-learn's tools on lists of structures, with forces scored."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """The scorers "neg_energy_mae" ... "neg_stress_rmse", known by name everywhere in scikit-learn.
 
-They have to exist wherever `Targets` do, in files and processes that use nothing else of skpot;
-therefore they are registered when this package is imported.
+They must exist in every process that has `Targets`, even one that uses nothing else of skpot, such
+as a worker of joblib. Therefore they are registered when `skpot.data` is imported.
 """
 
 from __future__ import annotations
@@ -11,36 +11,26 @@ import sys
 from sklearn.metrics import make_scorer
 
 from skpot._sklearn import _SCORERS, StrOptions
-from skpot.data.label_errors import (
-    energy_mae,
-    energy_rmse,
-    forces_mae,
-    forces_rmse,
-    stress_mae,
-    stress_rmse,
-)
-
-_METRICS = (energy_mae, energy_rmse, forces_mae, forces_rmse, stress_mae, stress_rmse)
+from skpot.data.label_errors import METRICS
 
 
 def register_scorers() -> None:
     """Make "neg_" + metric a valid `scoring` everywhere in scikit-learn.
 
-    Classes and functions that take `scoring` froze the set of allowed names when their module was
-    imported, which may have happened before us: those sets are extended too.
+    Modules of scikit-learn whose classes and functions take `scoring` copy the set of allowed names
+    when they are imported. Some may have been imported before skpot: their sets are extended, too.
     """
     scorers = {
-        f"neg_{metric.__name__}": make_scorer(metric, greater_is_better=False)
-        for metric in _METRICS
+        f"neg_{metric.__name__}": make_scorer(metric, greater_is_better=False) for metric in METRICS
     }
     for name, scorer in scorers.items():
         _SCORERS.setdefault(name, scorer)
-    for allowed in _frozen_names():
+    for allowed in _copied_names():
         allowed.update(scorers)
 
 
-def _frozen_names():
-    """Yield the sets of names that imported parts of scikit-learn allow as `scoring`."""
+def _copied_names():
+    """Yield the sets of names that modules of scikit-learn allow as `scoring`."""
     modules = [m for name, m in sys.modules.items() if name.startswith("sklearn.")]
     for value in [v for m in modules for v in vars(m).values() if callable(v)]:
         for attribute in ("_parameter_constraints", "_skl_parameter_constraints"):

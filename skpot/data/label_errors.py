@@ -1,4 +1,4 @@
-"""Errors of predicted labels; what is not labeled does not count."""
+"""Errors of predicted labels. Structures and atoms without a label do not count."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from skpot.data._targets import Targets
 from skpot.exceptions import InputError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from numpy.typing import ArrayLike
 
     from skpot.data.contracts import TargetsLike
-    from skpot.typing import FloatArray, IntArray
+    from skpot.typing import FloatArray, IntArray, Weights
+
+    _Metric = TypeVar("_Metric", bound=Callable[..., float])
 
 
-def energy_rmse(
-    y_true: TargetsLike,
-    y_pred: TargetsLike,
-    *,
-    n_atoms: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> float:
-    """Root mean square error of the energies per atom.
+def _document(sections: str) -> Callable[[_Metric], _Metric]:
+    """Return a decorator that puts sections that metrics share before the examples of one."""
 
-    Parameters
+    def decorate(metric):
+        if metric.__doc__:  # Python removes docstrings with -OO
+            metric.__doc__ = metric.__doc__.replace("Examples\n", f"{sections}Examples\n", 1)
+        return metric
+
+    return decorate
+
+
+_OF_ENERGIES = _document("""Parameters
     ----------
     y_true, y_pred : Targets or array-like of shape (n_structures,)
         Reference and prediction; arrays hold total energies (eV).
@@ -43,6 +48,39 @@ def energy_rmse(
     -------
     error : float
         In eV/atom; in eV if the numbers of atoms are not known.
+
+    """)
+
+
+def _of_components(kind, unit):
+    return _document(f"""Parameters
+    ----------
+    y_true, y_pred : Targets
+        Reference and prediction; structures without {kind} are left out.
+    sample_weight : array-like of shape (n_structures,), default=None
+        Weights of the structures.
+
+    Returns
+    -------
+    error : float
+        In {unit}.
+
+    """)
+
+
+_OF_FORCES = _of_components("forces", "eV/Å")
+_OF_STRESS = _of_components("stress", "eV/Å³")
+
+
+@_OF_ENERGIES
+def energy_rmse(
+    y_true: TargetsLike,
+    y_pred: TargetsLike,
+    *,
+    n_atoms: ArrayLike | None = None,
+    sample_weight: Weights = None,
+) -> float:
+    """Root mean square error of the energies per atom.
 
     Examples
     --------
@@ -53,29 +91,15 @@ def energy_rmse(
     return _rms(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
 
 
+@_OF_ENERGIES
 def energy_mae(
     y_true: TargetsLike,
     y_pred: TargetsLike,
     *,
     n_atoms: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Weights = None,
 ) -> float:
     """Mean absolute error of the energies per atom.
-
-    Parameters
-    ----------
-    y_true, y_pred : Targets or array-like of shape (n_structures,)
-        Reference and prediction; arrays hold total energies (eV).
-    n_atoms : array-like of int of shape (n_structures,), default=None
-        Atoms in each structure. By default their number is taken from the forces in `y_true` or
-        `y_pred`; if neither has any, the error is that of total energies.
-    sample_weight : array-like of shape (n_structures,), default=None
-        Weights of the structures.
-
-    Returns
-    -------
-    error : float
-        In eV/atom; in eV if the numbers of atoms are not known.
 
     Examples
     --------
@@ -86,22 +110,9 @@ def energy_mae(
     return _mean_abs(*_energy_errors(y_true, y_pred, n_atoms, sample_weight)[:2])
 
 
-def forces_rmse(
-    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
-) -> float:
+@_OF_FORCES
+def forces_rmse(y_true: Targets, y_pred: Targets, *, sample_weight: Weights = None) -> float:
     """Root mean square error of the force components.
-
-    Parameters
-    ----------
-    y_true, y_pred : Targets
-        Reference and prediction; structures without forces are left out.
-    sample_weight : array-like of shape (n_structures,), default=None
-        Weights of the structures.
-
-    Returns
-    -------
-    error : float
-        In eV/Å.
 
     Examples
     --------
@@ -115,22 +126,9 @@ def forces_rmse(
     return _rms(*_forces_errors(y_true, y_pred, sample_weight))
 
 
-def forces_mae(
-    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
-) -> float:
+@_OF_FORCES
+def forces_mae(y_true: Targets, y_pred: Targets, *, sample_weight: Weights = None) -> float:
     """Mean absolute error of the force components.
-
-    Parameters
-    ----------
-    y_true, y_pred : Targets
-        Reference and prediction; structures without forces are left out.
-    sample_weight : array-like of shape (n_structures,), default=None
-        Weights of the structures.
-
-    Returns
-    -------
-    error : float
-        In eV/Å.
 
     Examples
     --------
@@ -144,22 +142,9 @@ def forces_mae(
     return _mean_abs(*_forces_errors(y_true, y_pred, sample_weight))
 
 
-def stress_rmse(
-    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
-) -> float:
+@_OF_STRESS
+def stress_rmse(y_true: Targets, y_pred: Targets, *, sample_weight: Weights = None) -> float:
     """Root mean square error of the six components of the stress.
-
-    Parameters
-    ----------
-    y_true, y_pred : Targets
-        Reference and prediction; structures without stress are left out.
-    sample_weight : array-like of shape (n_structures,), default=None
-        Weights of the structures.
-
-    Returns
-    -------
-    error : float
-        In eV/Å³.
 
     Examples
     --------
@@ -173,22 +158,9 @@ def stress_rmse(
     return _rms(*_stress_errors(y_true, y_pred, sample_weight))
 
 
-def stress_mae(
-    y_true: Targets, y_pred: Targets, *, sample_weight: ArrayLike | None = None
-) -> float:
+@_OF_STRESS
+def stress_mae(y_true: Targets, y_pred: Targets, *, sample_weight: Weights = None) -> float:
     """Mean absolute error of the six components of the stress.
-
-    Parameters
-    ----------
-    y_true, y_pred : Targets
-        Reference and prediction; structures without stress are left out.
-    sample_weight : array-like of shape (n_structures,), default=None
-        Weights of the structures.
-
-    Returns
-    -------
-    error : float
-        In eV/Å³.
 
     Examples
     --------
@@ -200,6 +172,9 @@ def stress_mae(
     0.01
     """
     return _mean_abs(*_stress_errors(y_true, y_pred, sample_weight))
+
+
+METRICS = (energy_mae, energy_rmse, forces_mae, forces_rmse, stress_mae, stress_rmse)
 
 
 def summary(
@@ -260,27 +235,28 @@ def _mean_abs(error, weight):
 
 
 def aligned_targets(y_true: TargetsLike, y_pred: TargetsLike) -> list[Targets]:
-    """Return both sides as `Targets`; they must be of the same number of structures."""
+    """Return both sides as `Targets`, or refuse different numbers of structures."""
     sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred)]
     if len(sides[0]) != len(sides[1]):
         raise InputError(f"y_true has {len(sides[0])} structures, y_pred has {len(sides[1])}.")
     return sides
 
 
-def _common(y_true, y_pred, block):
-    """Return the structures that have a label on both sides."""
+def _common(y_true, y_pred, kind):
+    """Return which structures have labels of a kind on both sides."""
     for name, y in (("y_true", y_true), ("y_pred", y_pred)):
-        if not getattr(y, f"has_{block}").any():
+        if not getattr(y, f"has_{kind}").any():
             reason = ""
-            if name == "y_pred" and block != "energy":
+            if name == "y_pred" and kind != "energy":
                 reason = (
-                    " A regressor predicts what it was fitted to: fit it with Targets, from "
-                    "features with derivatives, and without a meta-estimator that strips them."
+                    " A regressor predicts the kinds of labels that it was fitted to: pass Targets "
+                    "with them to fit, use features with derivatives, and no meta-estimator that "
+                    "takes the energies only."
                 )
-            raise InputError(f"{name} has no {block} to compare.{reason}")
-    common = getattr(y_true, f"has_{block}") & getattr(y_pred, f"has_{block}")
+            raise InputError(f"{name} has no {kind} to compare.{reason}")
+    common = getattr(y_true, f"has_{kind}") & getattr(y_pred, f"has_{kind}")
     if not common.any():
-        raise InputError(f"no structure has {block} in both y_true and y_pred.")
+        raise InputError(f"no structure has {kind} in both y_true and y_pred.")
     return common
 
 
@@ -289,23 +265,26 @@ def _weights(sample_weight, n):
         return np.ones(n)
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (n,):
-        raise InputError(f"sample_weight has shape {weight.shape}, expected ({n},).")
+        raise InputError(
+            f"sample_weight has shape {weight.shape}, but must have one weight for "
+            f"each of {n} structures."
+        )
     return weight
 
 
-def finite_errors(error: FloatArray, block: str, owners: IntArray) -> Any:
-    """Return errors if they are finite; `owners` are the structures that the rows belong to."""
+def finite_errors(error: FloatArray, kind: str, owners: IntArray) -> Any:
+    """Return errors if all are finite; `owners` has the structure of each row."""
     bad = ~np.isfinite(error.reshape(len(owners), -1)).all(axis=1)
     if bad.any():
         where = some(np.unique(owners[bad]))
-        raise InputError(f"{block} of y_true or y_pred hold NaN or infinity: structures {where}.")
+        raise InputError(f"{kind} of y_true or y_pred hold NaN or infinity: structures {where}.")
     return error
 
 
 def atom_counts(
     y_true: Targets, y_pred: Targets, n_atoms: ArrayLike | None, common: Any
 ) -> IntArray | None:
-    """Return the numbers of atoms in all structures, None if they are not known."""
+    """Return the number of atoms of each structure, or None if it is not known."""
     known = [np.diff(y.force_offsets) for y in (y_true, y_pred)]
     if n_atoms is not None:
         given = np.asarray(n_atoms, dtype=np.int64)
@@ -317,15 +296,15 @@ def atom_counts(
         if (wrong := np.flatnonzero((other > 0) & (other != sizes))).size:
             i = wrong[0]
             raise InputError(
-                f"structure {i} has {other[i]} atoms by one and {sizes[i]} by the other of "
-                "y_true, y_pred and n_atoms; are they in the same order?"
+                f"structure {i} has {other[i]} atoms in one of y_true, y_pred and n_atoms and "
+                f"{sizes[i]} in another; are they in the same order?"
             )
     if not sizes.any():
         return None
     if (missing := np.flatnonzero(common & (sizes == 0))).size:
         raise InputError(
-            f"the number of atoms of {len(missing)} structures (first: {missing[0]}) is not known, "
-            "as they have no forces; pass n_atoms."
+            f"the number of atoms of structures {some(missing)} is not known, as they have no "
+            "forces: pass n_atoms."
         )
     return sizes
 
@@ -346,10 +325,10 @@ def _forces_errors(y_true, y_pred, sample_weight):
     """Return errors and weights of components."""
     y_true, y_pred = aligned_targets(y_true, y_pred)
     common = _common(y_true, y_pred, "forces")
-    sizes = atom_counts(y_true, y_pred, None, common)  # refuses different numbers of atoms
+    sizes = atom_counts(y_true, y_pred, None, common)  # also refuses different numbers of atoms
     weight = np.repeat(_weights(sample_weight, len(y_true))[common], 3 * sizes[common])
     error = y_true[common].forces_flat - y_pred[common].forces_flat
-    known = ~np.isnan(y_true[common].forces_flat).all(axis=1)  # else atoms without a label
+    known = ~np.isnan(y_true[common].forces_flat).all(axis=1)  # other atoms have no label
     owners = np.repeat(np.flatnonzero(common), sizes[common])[known]
     weight = weight.reshape(-1, 3)[known].ravel()
     return finite_errors(error[known], "forces", owners).ravel(), weight

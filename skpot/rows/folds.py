@@ -176,10 +176,10 @@ class FoldFactors:
             Noise by kind, one for each setting.
         """
         grams = {kind: self._gram(kind, left_out) for kind in self.kinds}
-        chunk = together(self.m)
+        size = together(self.m)
         solutions = [
-            self._refined(left_out, grams, sigmas[begin : begin + chunk])
-            for begin in range(0, len(sigmas), chunk)
+            self._refined(left_out, grams, sigmas[begin : begin + size])
+            for begin in range(0, len(sigmas), size)
         ]
         return np.hstack(solutions)
 

@@ -87,7 +87,7 @@ def test_what_is_refused():
         residual_report(a, a, X[:2])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         residual_report(a, a, X, groups=[1])
-    with pytest.raises(ValueError, match="structure 2 has 1 atoms by one"):
+    with pytest.raises(ValueError, match="structure 2 has 1 atoms in one"):
         residual_report(a, a, X[::-1])
     with pytest.raises(ValueError, match="no label in common"):
         residual_report(Targets(a.energy), Targets([None] * 4, a.forces), X)
