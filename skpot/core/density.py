@@ -4,7 +4,7 @@ r"""Expansion of the neighbor density around an atom, and the way back from it t
 
     c_{lm,k} = \sum_{j \in a,\, r_{ij} < r_c} f_c(r_{ij}) R_{nl}(r_{ij}) Y_{lm}(\hat r_{ij})
 
-with the joint channel :math:`k = (a, n)` of neighbor species and radial function. The central atom
+with the joint channel :math:`k = (a, n)` of neighbor species and radial function. The center itself
 adds to the l = 0 channels of its own species. All neighbors of a center are worked on at once,
 sorted by species, so that the inner loops run over neighbors: the harmonics' recurrences, and
 the sums over neighbors as dot products.
@@ -29,7 +29,7 @@ class DensityTables(NamedTuple):
     cutoff: np.ndarray  # (n_tables,) in Å
     cutoff_width: float
     spacing: float
-    center: np.ndarray  # (n_tables, n_max) what a central atom adds to its own l = 0 channels
+    center: np.ndarray  # (n_tables, n_max) what a center adds to its own l = 0 channels
     legendre: np.ndarray  # harmonics.legendre_coefficients
     n_max: int
     l_max: int

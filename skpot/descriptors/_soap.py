@@ -108,7 +108,7 @@ class SOAP(PairDescriptor):
     pair_cutoffs : dict of tuple to float, optional
         Cutoffs of some pairs of species, as in ``{("H", "O"): 4.0}``, in either order.
     central_weight : float, default=1.0
-        Weight of the central atom's own density.
+        Weight of the density of the center itself.
     species_weights : dict of str to float, optional
         Weights of some species' densities, 1 for the others, as in ``{"H": 0.6}``.
     compression : {"totals", "alchemical", "alchemical-pca", "tensor"}, optional
@@ -307,7 +307,7 @@ class SOAP(PairDescriptor):
         least = float(self.central_weight) * float(weights.min())
         if least < _LEAST_CENTRAL:
             raise ParameterError(
-                f"normalize=True takes a central atom's own density, but central_weight="
+                f"normalize=True takes the density of a center itself, but central_weight="
                 f"{self.central_weight} (times the species' own weight) makes it {least:.3g}: the "
                 "features of an atom would jump where its last neighbor leaves the cutoff, as "
                 "nothing has no direction. Choose normalize=False, or a central_weight of at least "
