@@ -16,8 +16,8 @@ FILES = [path for folder in FOLDERS for path in python_files(ROOT / folder)]
 _STEMS = (
     "canonical character custom diagonal discre[t] equal factor final general global initial local "
     "marginal maxim minim modern normal optim orthogonal orthonormal parallel parame[t]r penal "
-    "polar quant random rational real recogn regular serial special stabil standard summa[r] symmetr "
-    "synchron token util vector visual"
+    "polar quant random rational real recogn regular serial special stabil standard summa[r] "
+    "symmetr synchron token util vector visual"
 ).split()
 BRITISH = re.compile(
     r"centr(e[sd]?|ing)(?![a-z])|learnt|spelt|gr[e]y|arte[f]act|judgem[e]nt|fulf[i]l(?!l)"
