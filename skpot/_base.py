@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning, Interval
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from sklearn.base import BaseEstimator
+
+    from skpot.typing import FeatureNames
 
 _COPY = "_is_copy"  # marks what a method works on
 _OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
@@ -154,3 +157,28 @@ class ContainerOutput(TransformerMixin):
         self : estimator
         """
         return self
+
+
+class NamedFeatures:
+    """Transformer whose output columns have names.
+
+    A subclass returns them as a list from `_feature_names`, and sets `n_features_out_` in `fit`.
+    """
+
+    def _feature_names(self):
+        raise NotImplementedError
+
+    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
+        """Return the names of the features, in the order of the columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        names : ndarray of str objects of shape (n_features_out_,)
+        """
+        check_is_fitted(self, "n_features_out_")
+        return np.array(self._feature_names(), dtype=object)

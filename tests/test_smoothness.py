@@ -20,8 +20,7 @@ DESCRIPTORS = registry.DESCRIPTORS | {
     "SOAP-oxygen-weighs-nothing": skpot.SOAP(3.0, 2, 1, species_weights={"O": 0.0}),
     "SOAP-hardly-a-center": skpot.SOAP(3.0, 2, 1, central_weight=0.1, body_order=2),
     "SOAP-pair-cutoffs": skpot.SOAP(3.0, 2, 1, pair_cutoffs={("Si", "O"): 2.5}),
-    "SOAP-polynomial": skpot.SOAP(3.0, 2, 1, radial_basis="polynomial"),
-    "SOAP-bessel-delta": skpot.SOAP(3.0, 2, 1, radial_basis="bessel", density="delta"),
+    "SOAP-bessel": skpot.SOAP(3.0, 2, 1, radial_basis="bessel"),
     "SymmetryFunctions-tanh": skpot.SymmetryFunctions(3.0, 3, 1, cutoff_function="tanh"),
     "SymmetryFunctions-polynomial": skpot.SymmetryFunctions(3.0, 3, cutoff_function="polynomial"),
 }

@@ -10,8 +10,7 @@ function :math:`g_{nl}` and on :math:`Y_{lm}` is :math:`R_{nl}(r) Y_{lm}(\hat r)
 
 where :math:`i_l` is the modified spherical Bessel function of the first kind (Bartók, Kondor,
 Csányi, Phys. Rev. B 87, 184115 (2013), eq. 33). The integral is done once, by Gauss-Legendre
-quadrature, at the knots of the spline. As a delta function instead of a Gaussian the neighbor
-has :math:`R_{nl}(r) = g_{nl}(r)`.
+quadrature, at the knots of the spline.
 """
 
 import math
@@ -76,40 +75,6 @@ def gto_basis(r, n_max, l_max, cutoff):
     powers = np.power(r[None, :], n[:, None])
     primitive = np.exp(log_norm[:, None] - b[:, None] * r**2) * powers
     return np.broadcast_to(inverse_root @ primitive, (l_max + 1, n_max, len(r)))
-
-
-def polynomial_basis(r, n_max, l_max, cutoff):
-    r"""Return orthonormal polynomials on [0, cutoff], shape (l_max + 1, n_max, len(r)).
-
-    They span :math:`(r_c - r)^{n+2}`, n = 1 ... n_max, of Bartók, Kondor, Csányi, Phys. Rev. B 87,
-    184115 (2013), eq. 27, and are orthonormal with weight :math:`r^2`:
-    :math:`g_n \propto (r_c - r)^3 P_n^{(6, 2)}(2r/r_c - 1)` with the Jacobi polynomials P, whose
-    recurrence (DLMF 18.9.2) stays accurate where orthonormalizing powers does not. They go on
-    beyond the cutoff, see `bessel_basis`.
-    """
-    alpha, beta = 6, 2
-    x = 2.0 * r / cutoff - 1.0
-    below, here = np.zeros_like(x), np.ones_like(x)
-    out = np.empty((n_max, len(r)))
-    for n in range(n_max):
-        # int (1-x)^a (1+x)^b P_n^2 dx = 2^(a+b+1) G(n+a+1) G(n+b+1) / ((2n+a+b+1) n! G(n+a+b+1))
-        log_norm = (
-            (alpha + beta + 1) * math.log(2.0)
-            - math.log(2 * n + alpha + beta + 1)
-            + math.lgamma(n + alpha + 1)
-            + math.lgamma(n + beta + 1)
-            - math.lgamma(n + 1)
-            - math.lgamma(n + alpha + beta + 1)
-        )
-        out[n] = here * np.exp(-0.5 * log_norm)
-        s = 2 * n + alpha + beta
-        lead = 2 * (n + 1) * (n + alpha + beta + 1) * s
-        first = (s + 1) * ((s + 2) * s * x + alpha**2 - beta**2)
-        second = 2 * (n + alpha) * (n + beta) * (s + 2)
-        below, here = here, (first * here - second * below) / lead
-    # (r_c - r)^6 r^2 dr = (r_c/2)^9 (1-x)^6 (1+x)^2 dx
-    rest = (cutoff - r) ** 3 / (0.5 * cutoff) ** 4.5
-    return np.broadcast_to(out * rest, (l_max + 1, n_max, len(r)))
 
 
 def bessel_basis(r, n_max, l_max, cutoff):
@@ -230,7 +195,7 @@ def spline_table(values, spacing):
     return np.stack([flat, np.linalg.solve(system, right)], axis=1)
 
 
-BASES = {"gto": gto_basis, "polynomial": polynomial_basis, "bessel": bessel_basis}
+BASES = {"gto": gto_basis, "bessel": bessel_basis}
 
 
 def radial_functions(r, basis, n_max, l_max, cutoff, sigma):
@@ -246,15 +211,12 @@ def radial_functions(r, basis, n_max, l_max, cutoff, sigma):
         Number of radial functions; highest degree of the spherical harmonics.
     cutoff : float
         In Å.
-    sigma : float or None
-        Width of the Gaussians in Å; None for delta functions.
+    sigma : float
+        Width of the Gaussians in Å.
     """
-    functions = BASES[basis]
-    if sigma is None:
-        return np.moveaxis(functions(r, n_max, l_max, cutoff), 2, 0).copy()
     r_end = cutoff + 8.0 * sigma if basis == "gto" else cutoff  # the others end at the cutoff
     nodes, weights = quadrature(r_end, _N_QUADRATURE)
-    weighted = functions(nodes, n_max, l_max, cutoff) * weights * nodes**2
+    weighted = BASES[basis](nodes, n_max, l_max, cutoff) * weights * nodes**2
     return density_integrals(r, nodes, weighted, sigma)
 
 

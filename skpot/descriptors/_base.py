@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
+from .._base import ContainerOutput, NamedFeatures, VersionedEstimator
 from .._sklearn import ItemizedAttributes, _fit_context
 from ..core import borrow, give_back, run_blocks
 from ..core.pairs import count_entries, pair_moves, scatter
@@ -140,7 +140,9 @@ class PairDerivatives:
         return 1 + np.diff(self.graph.pairs.start)
 
 
-class PairDescriptor(ContainerOutput, VersionedEstimator, ItemizedAttributes, BaseEstimator):
+class PairDescriptor(
+    ContainerOutput, NamedFeatures, VersionedEstimator, ItemizedAttributes, BaseEstimator
+):
     """Transformer whose features depend on each atom's neighbors within a radius.
 
     A subclass has parameters `species` and `cache`, and defines what stands below this docstring.

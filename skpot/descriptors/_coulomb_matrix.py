@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import StrOptions, _fit_context
 from ..core.spectrum import eigensystem, eigenvalue_jvp, eigenvalue_vjp, triangle_columns
@@ -16,7 +15,7 @@ from ._molecules import MoleculeDescriptor, PairTermDerivatives
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from skpot.typing import FeatureNames, FloatArray, Structures
+    from skpot.typing import FloatArray, Structures
 
 
 class Spectrum:
@@ -147,18 +146,11 @@ class CoulombMatrix(MoleculeDescriptor):
         values, _ = eigensystem(rows, n)
         return values, RowMap(chain, rows, np.arange(len(batch) + 1), Spectrum(n))
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "eigenvalue0", or "0-1" for a matrix element.
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "n_features_out_")
+    def _feature_names(self):
+        """Return names such as "eigenvalue0", or "0-1" for a matrix element."""
         n = self.n_atoms_max_
         if self.permutation_ == "none":
             names = [f"{i}-{j}" for i in range(n) for j in range(i, n)]
         else:
             names = [f"eigenvalue{k}" for k in range(n)]
-        return np.array(names, dtype=object)
+        return names

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..data.elements import covalent_radius
-from ._soap_basis import pseudo_elements_needed
+from ._soap_channels import pseudo_elements_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,6 @@ def soap_hypers(
     scales: Scales,
     given: dict[str, Any],
     body_order: int = 3,
-    density: str = "gaussian",
     pair_cutoffs: Any = None,
 ) -> dict[str, Any]:
     r"""Return what a preset chooses for `SOAP`.
@@ -198,7 +197,7 @@ def soap_hypers(
         Of the training structures.
     given : dict
         Parameters that are kept; the others follow them.
-    body_order, density, pair_cutoffs
+    body_order, pair_cutoffs
         Parameters of `SOAP`.
     """
     d = scales.bond
@@ -211,7 +210,7 @@ def soap_hypers(
         "n_max": n_max,
         "l_max": min(l_max, 3) if body_order == 4 else l_max,
         "sigma": round(width * d, 2),
-        "radial_basis": "optimal" if density == "gaussian" else "gto",
+        "radial_basis": "optimal",
         "radial_scaling": (round(scaling * d, 2), 4.0),
         "compression": None,
     }

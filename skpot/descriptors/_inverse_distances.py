@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import _fit_context
 from ..data import as_batch
@@ -16,7 +15,7 @@ from ._molecules import MoleculeDescriptor, PairTermDerivatives
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from skpot.typing import FeatureNames, Structures
+    from skpot.typing import Structures
 
 
 class InverseDistances(MoleculeDescriptor):
@@ -126,18 +125,11 @@ class InverseDistances(MoleculeDescriptor):
         chain.fill(values)
         return values, chain
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "C0-O2".
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "numbers_")
+    def _feature_names(self):
+        """Return names such as "C0-O2"."""
         atoms = [f"{SYMBOLS[z]}{i}" for i, z in enumerate(self.numbers_)]
         names = [f"{a}-{b}" for i, a in enumerate(atoms) for b in atoms[i + 1 :]]
-        return np.array(names, dtype=object)
+        return names
 
 
 def _formula(numbers, limit=20):

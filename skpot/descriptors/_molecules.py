@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import ContainerOutput, VersionedEstimator
+from .._base import ContainerOutput, NamedFeatures, VersionedEstimator
 from ..core import inverse_distances as kernels
 from ..core import run_blocks
 from ..data import (
@@ -118,7 +118,7 @@ class PairTermDerivatives:
         return np.diff(self.offsets)
 
 
-class MoleculeDescriptor(ContainerOutput, VersionedEstimator, BaseEstimator):
+class MoleculeDescriptor(ContainerOutput, NamedFeatures, VersionedEstimator, BaseEstimator):
     """Transformer to one row for each molecule, in open boundaries.
 
     A subclass sets `n_features_out_` and the origin in `fit` and defines what stands below this

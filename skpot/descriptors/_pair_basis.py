@@ -16,11 +16,9 @@ from ._limits import LENGTH, LENGTH_OR_ZERO, count
 from ._splines import OPEN, difference_penalty, knot_spacing, second_differences
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from scipy.sparse import csr_array
 
-    from skpot.typing import FeatureNames, Species
+    from skpot.typing import Species
 
 
 class PairBasisDerivatives(PairDerivatives):
@@ -197,15 +195,8 @@ class PairBasis(PairDescriptor):
             columns = np.pad(columns, ((0, 0), (0, 3)), constant_values=OPEN)
         return difference_penalty([second_differences(columns, axis=1)], self.n_features_out_)
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "O-Si 3".
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "n_features_out_")
+    def _feature_names(self):
+        """Return names such as "O-Si 3"."""
         symbols = [SYMBOLS[z] for z in self.species_]
         names = [
             f"{a}-{b} {n}"
@@ -213,4 +204,4 @@ class PairBasis(PairDescriptor):
             for b in symbols[k:]
             for n in range(self.hypers_["n_splines"])
         ]
-        return np.array(names, dtype=object)
+        return names

@@ -6,34 +6,36 @@ import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import StrOptions
 from ..core import give_back, soap
-from ..core.bispectrum import bispectrum_terms
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
-from ..core.invariants import Bispectrum, Diagonal, Linear, Rectangle, Triangle
 from ..core.invariants import n_features as n_invariants
 from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
-from . import _soap_basis as basis
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
 from ._limits import LENGTH, between, count, refuse_width
+from ._soap_basis import (
+    RADIAL_BASES,
+    DensitySetting,
+    density_tables,
+    neighbor_weights,
+    pair_cutoffs,
+    scaling_problems,
+)
+from ._soap_channels import COMPRESSIONS, ChannelSetting, spectrum_of, spectrum_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self
 
-    from skpot.typing import FeatureNames, FloatArray, IntArray, RandomState, Species
+    from skpot.typing import FloatArray, IntArray, RandomState, Species
 
-_PSEUDO = ("alchemical", "alchemical-pca")
-_MIXED = (*_PSEUDO, "totals")  # add densities of species
 _KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
 _LEAST_CENTRAL = 0.05  # weight below which environments change direction at a distance of nothing
 _LEAST_MIXED = 0.01  # of the density of a species, relative to that which is kept best
-_DEFAULT_CHANNELS = {"alchemical": 2, "alchemical-pca": 2, "tensor": 64, None: 4}
 
 
 class SoapDerivatives(PairDerivatives):
@@ -94,13 +96,11 @@ class SOAP(PairDescriptor):
         2: the radial spectrum :math:`c_{n00}^a`; 3: the power spectrum; 4: the bispectrum of
         `n_channels` contracted channels, the leading principal components of each degree
         (`skpot.core.bispectrum`); l_max of 2 to 4 is enough there.
-    density : {"gaussian", "delta"}, default="gaussian"
-        Whether a neighbor is a Gaussian or a point, for which sigma does not matter.
-    radial_basis : {"gto", "polynomial", "bessel", "optimal"}, default="gto"
-        Gaussian-type orbitals, polynomials that vanish at the cutoff, the Laplacian's eigenstates
-        in a sphere (`skpot.core.radial`), or for every pair of species and degree the n_max leading
-        principal components of the density around the atoms seen in `fit` (Goscinski et al.), the
-        same for all neighbors whose species are mixed.
+    radial_basis : {"gto", "bessel", "optimal"}, default="gto"
+        "gto" are Gaussian-type orbitals, "bessel" the Laplacian's eigenstates in a sphere
+        (`skpot.core.radial`). "optimal" functions are, for every pair of species and degree, the
+        n_max leading principal components of the density around the atoms seen in `fit`
+        (Goscinski et al.); neighbors whose species are mixed share the same functions.
     radial_scaling : tuple of (float, float) or None, default=None
         r0 (Å) and exponent m of the weight 1/(1 + (r/r0)^m) that plays down far neighbors.
     cutoff_width : float, default=0.5
@@ -111,14 +111,13 @@ class SOAP(PairDescriptor):
         Weight of the density of the center itself.
     species_weights : dict of str to float, optional
         Weights of some species' densities, 1 for the others, as in ``{"H": 0.6}``.
-    compression : {"totals", "alchemical", "alchemical-pca", "tensor"}, optional
-        How the number of features is kept from growing with the square of that of species.
-        "totals" pairs each channel with the sum over species (Darby, Kermode, Csányi);
+    compression : {"totals", "alchemical", "tensor"}, optional
+        How the number of features is kept from growing with the square of the number of species.
+        "totals" pairs each channel with the sum over species (Darby, Kermode, Csányi).
         "alchemical" mixes species into `n_channels` pseudo-elements by similarity in the periodic
-        table (Willatt, Musil, Ceriotti) and "alchemical-pca" by the principal components of the
-        training set; "tensor" pairs each of `n_channels` random mixtures of channels with itself
-        (Darby et al.). With as many pseudo-elements as species "alchemical" keeps all features;
-        similar species then learn from each other.
+        table (Willatt, Musil, Ceriotti); with as many pseudo-elements as species it keeps all
+        features, and similar species learn from each other. "tensor" pairs each of `n_channels`
+        random mixtures of channels with itself (Darby et al.).
     n_channels : int, optional
         See compression and body_order. By default 2 pseudo-elements, 64 random mixtures or 4
         contracted channels.
@@ -166,9 +165,9 @@ class SOAP(PairDescriptor):
     radial spectrum this one times :math:`(\pi\sigma^2)^{-3/4}`, and its max_radial n_max - 1.
     dscribe's is this one times :math:`\pi\sqrt 8`, but it has no cutoff function and counts atoms
     beyond the cutoff, whose Gaussians reach inside. "gto" and quippy integrate the density over the
-    half line, "polynomial" and "bessel" end at the cutoff: converged kernels differ by 2e-3 to
-    6e-3. Eight radial functions of quippy are another basis, with errors of the kernel of 1e-2
-    where these have 3e-3, so that models differ by some 5 % in their errors without a reason.
+    half line, "bessel" ends at the cutoff: converged kernels differ by 2e-3 to 6e-3. Eight radial
+    functions of quippy are another basis, with errors of the kernel of 1e-2 where these have 3e-3;
+    errors of models then differ by about 5 %.
 
     References
     ----------
@@ -204,14 +203,13 @@ class SOAP(PairDescriptor):
         "l_max": count(0, 15),
         "sigma": between(0.01, 10),
         "body_order": count(2, 4),
-        "density": [StrOptions({"gaussian", "delta"})],
-        "radial_basis": [StrOptions({"gto", "polynomial", "bessel", "optimal"})],
+        "radial_basis": [StrOptions(set(RADIAL_BASES))],
         "radial_scaling": [tuple, list, None],
         "cutoff_width": between(0.01, 100),
         "pair_cutoffs": [dict, None],
         "central_weight": between(0, 1000),
         "species_weights": [dict, None],
-        "compression": [StrOptions({"totals", "alchemical", "alchemical-pca", "tensor"}), None],
+        "compression": [StrOptions(COMPRESSIONS - {None}), None],
         "n_channels": [*count(1, 10_000), None],
         "alchemical_width": between(1e-3, 1e3),
         "random_state": ["random_state"],
@@ -230,7 +228,6 @@ class SOAP(PairDescriptor):
         sigma: float = 0.5,
         *,
         body_order: int = 3,
-        density: str = "gaussian",
         radial_basis: str = "gto",
         radial_scaling: tuple[float, float] | None = None,
         cutoff_width: float = 0.5,
@@ -252,7 +249,6 @@ class SOAP(PairDescriptor):
         self.l_max = l_max
         self.sigma = sigma
         self.body_order = body_order
-        self.density = density
         self.radial_basis = radial_basis
         self.radial_scaling = radial_scaling
         self.cutoff_width = cutoff_width
@@ -283,27 +279,31 @@ class SOAP(PairDescriptor):
 
     def _learn(self, batch, index):
         """Tabulate the radial functions and learn what is to be learned."""
-        setting = self._setting()
-        tables = basis.density_tables(setting, batch)
+        used = self._used()
+        self.body_order_ = int(self.body_order)
+        self.normalized_ = bool(self.normalize)
+        setting = self._density_setting()
+        spectrum, l_max = self._spectrum(), setting.l_max
+        refuse_width(
+            spectrum.expected_width(l_max),
+            f"n_max={used.n_max}, l_max={l_max} and {len(self.species_)} species",
+        )
+        tables = density_tables(RADIAL_BASES[used.radial_basis], setting, batch)
         self.radial_tables_ = tables.radial
         self.table_of_pair_ = tables.of_pair
         self.table_cutoffs_ = tables.cutoff
         self.center_ = tables.center
         self.spacing_ = tables.spacing
-        self.l_max_ = setting.l_max
-        self.body_order_ = int(self.body_order)
-        self.normalized_ = bool(self.normalize)
-        self.mix_ = self._mixing(tables, index, batch)
-        if self.body_order_ == 4:
-            _, first, terms, weight = bispectrum_terms(self._k(), setting.l_max)
-            self.bispectrum_ = {"first": first, "index": terms, "weight": weight}
+        self.l_max_ = l_max
+        self.mix_ = spectrum.channels.mixing(tables, index, batch)
+        self.terms_ = spectrum.terms(l_max)
         self.n_features_out_ = soap.n_features(self._tables())
         if self.normalized_:
             self._refuse_jump()
 
     def _refuse_jump(self):
         """Raise if unit length would make features jump where the last neighbor leaves."""
-        weights = basis.neighbor_weights(self._used().species_weights, self.species_)
+        weights = neighbor_weights(self._used().species_weights, self.species_)
         least = float(self.central_weight) * float(weights.min())
         if least < _LEAST_CENTRAL:
             raise ParameterError(
@@ -315,9 +315,9 @@ class SOAP(PairDescriptor):
             )
         tables = self._tables()
         tables = tables._replace(mixing=tables.mixing._replace(normalize=False))
-        rows = np.abs(self._lone_rows(tables)).max(axis=1) ** (1.0 / max(self.body_order_ - 1, 1))
-        if rows.min() < _LEAST_MIXED * rows.max():
-            symbol = SYMBOLS[self.species_[rows.argmin()]]
+        lengths = np.abs(self._lone_rows(tables)).max(axis=1) ** (1.0 / self._spectrum().degree)
+        if lengths.min() < _LEAST_MIXED * lengths.max():
+            symbol = SYMBOLS[self.species_[lengths.argmin()]]
             raise ParameterError(
                 f"the mixed channels keep next to nothing of {symbol}, so that with "
                 "normalize=True the features of such an atom would jump where its last neighbor "
@@ -325,116 +325,46 @@ class SOAP(PairDescriptor):
             )
 
     def _rules(self, preset, scales, given):
-        basis.pair_cutoffs(scales.bond, self.pair_cutoffs, self.species_)  # refuses what is none
-        return soap_hypers(preset, scales, given, self.body_order, self.density, self.pair_cutoffs)
+        pair_cutoffs(scales.bond, self.pair_cutoffs, self.species_)  # refuses what is none
+        return soap_hypers(preset, scales, given, self.body_order, self.pair_cutoffs)
 
-    def _setting(self):
+    def _density_setting(self):
         """Check what parameters must agree on; return those of the density."""
         used = self._used()
-        problems = []
-        cutoffs = basis.pair_cutoffs(used.cutoff, self.pair_cutoffs, self.species_)
+        cutoffs = pair_cutoffs(used.cutoff, self.pair_cutoffs, self.species_)
+        problems = spectrum_problems(*self._channel_parameters())
+        problems += scaling_problems(used.radial_scaling)
         if used.cutoff_width > cutoffs.min():
             problems.append(
                 f"cutoff_width={used.cutoff_width} Å exceeds cutoff={cutoffs.min()} Å; use at most "
                 "the cutoff itself"
             )
-        if self.density == "delta" and used.radial_basis == "optimal":
-            problems.append('radial_basis="optimal" is made for density="gaussian"')
-        pseudo_or_none = used.compression in (None, *_PSEUDO)
-        if self.body_order == 2 and not pseudo_or_none:
-            problems.append(f'compression="{used.compression}" takes body_order=3')
-        if self.body_order == 4 and used.compression is not None:
-            problems.append(
-                "body_order=4 contracts channels itself; leave out "
-                f'compression="{used.compression}"'
-            )
-        if used.compression in _PSEUDO and self._k() > len(self.species_):
-            problems.append(
-                f"n_channels={self._k()} pseudo-elements are more than {len(self.species_)} species"
-            )
-        if self.body_order == 4 and self._k() > len(self.species_) * used.n_max:
-            problems.append(
-                f"n_channels={self._k()} are more than the {len(self.species_) * used.n_max} "
-                "channels of all species and radial functions"
-            )
-        problems += basis.scaling_problems(used.radial_scaling)
         if problems:
             raise ParameterError("; ".join(problems) + ".")
-        setting = basis.Setting(
-            used.radial_basis,
+        return DensitySetting(
             used.n_max,
-            0 if self.body_order == 2 else used.l_max,
-            float(used.sigma) if self.density == "gaussian" else None,
+            0 if self.body_order_ == 2 else used.l_max,
+            float(used.sigma),
             float(used.cutoff_width),
             used.radial_scaling,
             float(self.central_weight),
             self.species_,
             cutoffs,
-            basis.neighbor_weights(used.species_weights, self.species_),
-            used.compression in _MIXED,
+            neighbor_weights(used.species_weights, self.species_),
+            self._spectrum().channels.adds_species,
         )
-        basis.refuse_large(setting)
-        refuse_width(
-            self._expected_width(setting),
-            f"n_max={used.n_max}, l_max={setting.l_max} and {len(self.species_)} species",
+
+    def _channel_parameters(self):
+        """Return body order, compression and what else determines the channels."""
+        used = self._used()
+        setting = ChannelSetting(
+            self.species_, used.n_max, used.n_channels, used.alchemical_width, self.random_state
         )
-        return setting
+        return self.body_order_, used.compression, setting
 
-    def _expected_width(self, setting):
-        """Return about how many features there will be."""
-        k = len(self.species_) * setting.n_max
-        if self.body_order == 2:
-            return k
-        if self.body_order == 4:
-            return (self._k() * (setting.l_max + 1)) ** 3 / 12
-        if self._used().compression == "totals":
-            return (setting.l_max + 1) * k * setting.n_max
-        if self._used().compression == "tensor":
-            return (setting.l_max + 1) * self._k()
-        if self._used().compression in _PSEUDO:
-            k = self._k() * setting.n_max
-        return (setting.l_max + 1) * k * k / 2
-
-    def _k(self):
-        """Return the number of channels that `n_channels` stands for."""
-        used = self._used()
-        if used.n_channels is not None:
-            return int(used.n_channels)
-        if used.compression in _PSEUDO:
-            return min(_DEFAULT_CHANNELS[used.compression], len(self.species_))
-        return _DEFAULT_CHANNELS.get(used.compression, 0)
-
-    def _mixing(self, tables, index, batch):
-        """Return the matrix of the channels' mixture, or None."""
-        used = self._used()
-        if self.body_order == 4:
-            return basis.leading_channels(tables, index, batch, self._k())
-        if used.compression == "totals":
-            return basis.totals(tables)
-        if used.compression == "alchemical":
-            width = float(used.alchemical_width)
-            weights = basis.alchemical_weights(self.species_, self._k(), width)
-            return basis.pseudo_elements(weights, tables)
-        if used.compression == "alchemical-pca":
-            weights = basis.learned_weights(tables, index, batch, self._k())
-            return basis.pseudo_elements(weights, tables)
-        if used.compression == "tensor":
-            return basis.random_channels(tables, self._k(), self.random_state)
-        return None
-
-    def _product(self):
-        """Return the products that are taken of the (mixed) channels."""
-        used = self._used()
-        n = len(self.species_) * used.n_max if self.mix_ is None else self.mix_.shape[1]
-        if self.body_order_ == 2:
-            return Linear(n, self.l_max_)
-        if self.body_order_ == 4:
-            return Bispectrum(n, self.l_max_, **self.bispectrum_)
-        if used.compression == "totals":
-            return Rectangle(n, self.l_max_, n - used.n_max)
-        if used.compression == "tensor":
-            return Diagonal(n, self.l_max_)
-        return Triangle(n, self.l_max_)
+    def _spectrum(self):
+        """Return what makes features of the densities of the species."""
+        return spectrum_of(*self._channel_parameters())
 
     def _tables(self):
         used = self._used()
@@ -453,43 +383,13 @@ class SOAP(PairDescriptor):
         mix = np.empty((0, 0, 0)) if self.mix_ is None else np.ascontiguousarray(self.mix_)
         back = np.ascontiguousarray(np.swapaxes(mix, 1, 2))
         mixing = soap.Mixing(mix, back, self.normalized_)
-        product = self._product()
+        product = self._spectrum().product(self.l_max_, **self.terms_)
         n_features = int(n_invariants(product))
         return soap.SoapTables(density, mixing, product, n_features, np.empty((0, 0)))
 
     def _radius(self):
         return float(self.table_cutoffs_.max())
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "Si0 Si3 l2".
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "n_features_out_")
-        used = self._used()
-        degrees = range(self.l_max_ + 1)
-        radial = range(used.n_max)
-        elements = [SYMBOLS[z] for z in self.species_]
-        if used.compression in _PSEUDO:
-            elements = [f"pseudo{e}:" for e in range(self._k())]
-        channels = [f"{a}{n}" for a in elements for n in radial]
-        if self.body_order_ == 2:
-            names = channels
-        elif self.body_order_ == 4:
-            labels = bispectrum_terms(self._k(), self.l_max_)[0]
-            names = [" ".join(f"{k}l{l}" for k, l in label) for label in labels]
-        elif used.compression == "tensor":
-            names = [f"mixture{k} l{l}" for l in degrees for k in range(self._k())]
-        elif used.compression == "totals":
-            names = [f"{a} total{n} l{l}" for l in degrees for a in channels for n in radial]
-        else:
-            names = [
-                f"{a} {b} l{l}"
-                for l in degrees
-                for k, a in enumerate(channels)
-                for b in channels[k:]
-            ]
-        return np.array(names, dtype=object)
+    def _feature_names(self):
+        """Return names such as "Si0 Si3 l2"."""
+        return self._spectrum().names(self.l_max_)

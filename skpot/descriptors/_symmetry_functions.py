@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
 from .._sklearn import StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import nested_tables
@@ -19,10 +16,9 @@ from ._symmetry_sets import SWITCHES, automatic_set, check_powers, flat_tables, 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from skpot.descriptors._symmetry_sets import SymmetryFunction
-    from skpot.typing import FeatureNames, Species
+    from skpot.typing import Species
 
 
 class SymmetryDerivatives(PairDerivatives):
@@ -198,16 +194,9 @@ class SymmetryFunctions(PairDescriptor):
     def _tables(self):
         return nested_tables(self.terms_)
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "G2 O eta=0.5 shift=2 rc=6".
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "feature_names_")
-        return np.array(self.feature_names_, dtype=object)
+    def _feature_names(self):
+        """Return names such as "G2 O eta=0.5 shift=2 rc=6"."""
+        return self.feature_names_
 
 
 def _names(columns, centers, species):

@@ -55,7 +55,6 @@ def _(tables: SoapTables, n_species, n_features):
     n_tables, n_knots = density.radial.shape[:2]
     reach = density.cutoff.max() / density.spacing
     mixed = channels if not len(forward) else forward.shape[1]
-    terms = product.index if isinstance(product, Bispectrum) else np.empty(0, dtype=np.int64)
     return (
         density.n_species == n_species
         and density.radial.shape == (n_tables, n_knots, 2, degrees * density.n_max)
@@ -67,8 +66,21 @@ def _(tables: SoapTables, n_species, n_features):
         and forward.shape in ((0, 0, 0), (degrees, mixed, channels))
         and back.shape == (len(forward), *forward.shape[:0:-1])
         and (product.n_channels, product.l_max) == (mixed, density.l_max)
-        and _within(terms, degrees**2 * mixed)
+        and (not isinstance(product, Bispectrum) or _terms_agree(product, n_features))
         and tables.n_features == n_features
+    )
+
+
+def _terms_agree(product, n_features):
+    first, (n_terms, n_factors) = product.first, product.index.shape
+    return (
+        first.shape == (n_features + 1,)
+        and first[0] == 0
+        and first[-1] == n_terms
+        and bool((np.diff(first) >= 0).all())
+        and n_factors == 3
+        and product.weight.shape == (n_terms,)
+        and _within(product.index, (product.l_max + 1) ** 2 * product.n_channels)
     )
 
 

@@ -16,11 +16,9 @@ from ._limits import LENGTH, LENGTH_OR_ZERO, count, refuse_width
 from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from scipy.sparse import csr_array
 
-    from skpot.typing import FeatureNames, Species
+    from skpot.typing import Species
 
 
 class TripletBasisDerivatives(PairDerivatives):
@@ -211,15 +209,8 @@ class TripletBasis(PairDescriptor):
                     groups.append(second_differences(along, axis))
         return difference_penalty(groups, self.n_features_out_)
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return names such as "Si (O O) 1 2 5": the center, its neighbors, and l m n.
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "n_features_out_")
+    def _feature_names(self):
+        """Return names such as "Si (O O) 1 2 5": the center, its neighbors, and l m n."""
         symbols = [SYMBOLS[z] for z in self.species_]
         names = np.empty(self.n_features_out_, dtype=object)
         for a, b in np.ndindex(len(symbols), len(symbols)):

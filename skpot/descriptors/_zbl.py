@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ..core import repulsion as kernels
 from ..data.elements import covalent_radius
@@ -14,9 +13,7 @@ from ._base import PairDerivatives, PairDescriptor
 from ._limits import LENGTH, LENGTH_OR_ZERO
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from skpot.typing import FeatureNames, Species
+    from skpot.typing import Species
 
 _OF_RADII = 0.7  # outer radius over the sum of covalent radii
 _OF_DATA = 0.95  # outer radius over the shortest distance seen
@@ -139,13 +136,6 @@ class ZBL(PairDescriptor):
     def _tables(self):
         return kernels.repulsion_tables(self.species_, self.inner_, self.outer_)
 
-    def get_feature_names_out(self, input_features: Any = None) -> FeatureNames:
-        """Return the name of the only feature.
-
-        Parameters
-        ----------
-        input_features : ignored
-            For the scikit-learn interface.
-        """
-        check_is_fitted(self, "n_features_out_")
-        return np.array(["zbl"], dtype=object)
+    def _feature_names(self):
+        """Return the name of the only feature."""
+        return ["zbl"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import jacobi, spherical_in, spherical_jn
+from scipy.special import spherical_in, spherical_jn
 
 from skpot.core.cutoffs import cosine_switch
 from skpot.core.density import DensityTables
@@ -16,13 +16,12 @@ from skpot.core.radial import (
     grid_functions,
     gto_basis,
     knots,
-    polynomial_basis,
     quadrature,
     radial_functions,
     spherical_bessel,
     spline_table,
 )
-from skpot.descriptors._soap_basis import Setting
+from skpot.descriptors._soap_basis import DensitySetting
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 6, 15])
@@ -78,23 +77,8 @@ def test_gaussian_type_functions_are_the_same_for_all_degrees():
     assert (g == g[0]).all()
 
 
-def test_polynomials_span_the_powers_and_equal_jacobi():
-    cutoff, n_max = 5.0, 6
-    r, weights = quadrature(cutoff, 100)
-    g = polynomial_basis(r, n_max, 0, cutoff)[0]
-    powers = [(cutoff - r) ** (n + 2) for n in range(1, n_max + 1)]
-    for power in powers:
-        residual = power - ((g * weights * r * r) @ power) @ g
-        assert abs(residual).max() < 1e-11 * abs(power).max()
-    for n in range(n_max):
-        expected = (cutoff - r) ** 3 * jacobi(n, 6, 2)(2 * r / cutoff - 1)
-        expected /= np.sqrt(np.sum(weights * r * r * expected**2))
-        np.testing.assert_allclose(g[n], expected, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("basis", [polynomial_basis, bessel_basis])
-def test_other_bases_are_zero_at_the_cutoff(basis):
-    assert abs(basis(np.array([5.0]), 5, 4, 5.0)).max() < 1e-12
+def test_laplacian_eigenstates_are_zero_at_the_cutoff():
+    assert abs(bessel_basis(np.array([5.0]), 5, 4, 5.0)).max() < 1e-12
 
 
 def test_spline_reproduces_smooth_functions_and_their_slopes():
@@ -124,8 +108,6 @@ def test_radial_functions_are_the_integrals_of_the_formula(basis):
             bessel = spherical_in(l, x) * np.exp(-x)
             full = 4 * np.pi * (weights * s * s * gauss * bessel * g[l]).sum(axis=1)
             np.testing.assert_allclose(values[k, l], full, atol=1e-10)
-    delta = radial_functions(r, basis, n_max, l_max, cutoff, None)
-    assert np.array_equal(delta, np.moveaxis(BASES[basis](r, n_max, l_max, cutoff), 2, 0))
 
 
 def interpolation_error(values_at, setting, cutoff):
@@ -148,29 +130,18 @@ def interpolation_error(values_at, setting, cutoff):
     return error / abs(exact).max()
 
 
-def setting_of(basis, n_max, l_max, cutoff, sigma):
+def setting_of(n_max, l_max, cutoff, sigma):
     one = np.array([[cutoff]])
-    return Setting(basis, n_max, l_max, sigma, 0.5, None, 1.0, np.array([14]), one, np.ones(1))
+    return DensitySetting(n_max, l_max, sigma, 0.5, None, 1.0, np.array([14]), one, np.ones(1))
 
 
 @pytest.mark.parametrize(("n_max", "l_max", "sigma"), [(4, 2, 0.25), (12, 8, 0.3), (12, 8, 1.0)])
 @pytest.mark.parametrize("basis", BASES)
 def test_the_spline_of_a_gaussian_density_is_accurate(basis, n_max, l_max, sigma):
-    setting = setting_of(basis, n_max, l_max, 5.0, sigma)
+    setting = setting_of(n_max, l_max, 5.0, sigma)
 
     def values_at(r):
         return radial_functions(r, basis, n_max, l_max, 5.0, sigma)
-
-    assert interpolation_error(values_at, setting, 5.0) < 1e-7
-
-
-@pytest.mark.parametrize(("n_max", "l_max"), [(4, 2), (12, 8)])
-@pytest.mark.parametrize("basis", BASES)
-def test_the_spline_of_a_delta_density_is_accurate(basis, n_max, l_max):
-    setting = setting_of(basis, n_max, l_max, 5.0, None)
-
-    def values_at(r):
-        return radial_functions(r, basis, n_max, l_max, 5.0, None)
 
     assert interpolation_error(values_at, setting, 5.0) < 1e-7
 
@@ -179,7 +150,7 @@ def test_the_spline_of_the_grid_functions_is_accurate():
     def values_at(r):
         return grid_functions(r, 48, 4, 5.0, 0.4)
 
-    setting = setting_of("optimal", 8, 4, 5.0, 0.4)
+    setting = setting_of(8, 4, 5.0, 0.4)
     assert interpolation_error(values_at, setting, 5.0) < 1e-7
 
 

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot.data import StructureBatch, as_batch
 from skpot.descriptors._hypers import length_scales
-from skpot.descriptors._soap_basis import alchemical_weights
+from skpot.descriptors._soap_channels import alchemical_weights
 from skpot.testing import check_descriptor, sample_structures
 
 DESCRIPTORS = [
@@ -211,7 +211,6 @@ def test_given_parameters_are_kept():
     [
         {"body_order": 2},
         {"body_order": 4},
-        {"density": "delta"},
         {"pair_cutoffs": {("Si", "Si"): 3.0}},
     ],
     ids=str,

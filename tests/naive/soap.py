@@ -1,13 +1,12 @@
 """SOAP, one sum and one integral at a time.
 
-The density of neighbor species a around center i, a sum of Gaussians of width sigma or of points,
-is expanded in orthonormal radial functions times real spherical harmonics; the power spectrum
-contracts the expansion with itself over m, the bispectrum twice.
+The density of neighbor species a around center i, a sum of Gaussians of width sigma, is expanded
+in orthonormal radial functions times real spherical harmonics; the power spectrum contracts the
+expansion with itself over m, the bispectrum twice.
 """
 
 import functools
 import math
-from fractions import Fraction
 
 import numpy as np
 from scipy.integrate import fixed_quad
@@ -51,26 +50,6 @@ def orthonormal_basis(n_max, cutoff):
     return inverse_root * np.array(norm), np.array(a)
 
 
-def polynomial_coefficients(n_max):
-    """Gram-Schmidt of (1 - x)^(n + 2), n = 1 ... n_max, weight x^2, in exact arithmetic."""
-
-    def product(p, q):  # int x^2 (1 - x)^(j + k) dx = 2 / ((s + 1) (s + 2) (s + 3)), s = j + k
-        return sum(
-            a * b * Fraction(2, (j + k + 1) * (j + k + 2) * (j + k + 3))
-            for j, a in p.items()
-            for k, b in q.items()
-        )
-
-    found = []
-    for n in range(1, n_max + 1):
-        p = {n + 2: Fraction(1)}
-        for q in found:
-            factor = product(p, q) / product(q, q)
-            p = {k: p.get(k, 0) - factor * q.get(k, 0) for k in p | q}
-        found.append(p)
-    return [{k: float(a) / math.sqrt(product(p, p)) for k, a in p.items()} for p in found]
-
-
 def bessel_zero(l, n):
     """The zero of j_l number n, from 0, by a search along the axis."""
     x, step, count = 0.5 + l, 0.05, 0  # the first zero lies beyond l
@@ -90,19 +69,6 @@ def basis_functions(basis, n_max, l_max, cutoff):
             [lambda s, n=n: sum(c[n, k] * s**k * np.exp(-a[k] * s**2) for k in range(n_max))]
             * (l_max + 1)
             for n in range(n_max)
-        ]
-    if basis == "polynomial":
-        # The compiled functions have alternating signs; the power spectrum would have them too.
-        return [
-            [
-                lambda s, p=p, n=n: (
-                    (-1) ** n
-                    * sum(a * np.maximum(1 - s / cutoff, 0) ** k for k, a in p.items())
-                    / cutoff**1.5
-                )
-            ]
-            * (l_max + 1)
-            for n, p in enumerate(polynomial_coefficients(n_max))
         ]
     assert basis == "bessel", f"no oracle of {basis}"
     z = [[bessel_zero(l, n) for l in range(l_max + 1)] for n in range(n_max)]
@@ -125,12 +91,9 @@ _functions = functools.cache(basis_functions)
 def radial_integrals(r, n_max, l_max, cutoff, sigma, basis="gto"):
     """Overlap of a Gaussian at distance r with the radial functions, (n_max, l_max + 1).
 
-    R_nl(r) = 4 pi int s^2 g_n(s) exp(-(r^2 + s^2)/(2 sigma^2)) i_l(r s/sigma^2) ds; without sigma,
-    the functions themselves.
+    R_nl(r) = 4 pi int s^2 g_n(s) exp(-(r^2 + s^2)/(2 sigma^2)) i_l(r s/sigma^2) ds.
     """
     functions = _functions(basis, n_max, l_max, cutoff)
-    if sigma is None:
-        return np.array([[float(g(np.array([r]))[0]) for g in row] for row in functions])
 
     def integrand(s, n, l):
         g = functions[n][l](s)
@@ -180,7 +143,7 @@ def coefficients(
 
     `species` lists the atomic numbers that get a channel, sorted; joint channels are
     k = a * n_max + n. `pair_cutoffs` has keys (center, neighbor), `species_weights` are those of
-    neighbors of an atomic number; sigma is None for points instead of Gaussians.
+    neighbors of an atomic number.
     """
     n_lm = (l_max + 1) ** 2
     c = np.zeros((len(numbers), len(species) * n_max, n_lm))
