@@ -1,4 +1,4 @@
-"""The state of a run, in a file from which it goes on."""
+"""Files with the state of a run, from which it can be continued."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
     from skpot.typing import Atoms, PathLike
 
-_PAUSE = 0.2  # s between checkpoints at least: each waits for the disk
-# Differences from the energy and forces of a saved state, where they are computed again, that
-# rounding makes: beyond, another model does. eV per atom and eV/Å.
+_PAUSE = 0.2  # smallest time in s between two checkpoints, each of which waits for the disk
+# Rounding changes the energy (eV per atom) and the forces (eV/Å) of a saved state by less than
+# this. If they change by more, they come from another model.
 _SAME_ENERGY, _SAME_FORCES = 1e-6, 1e-4
 
 
 class Checkpoint:
-    """Writes the state of a run beside its trajectory, and puts it back.
+    """Writes the state of a run to a file beside its trajectory, and restores it.
 
     Parameters
     ----------
     path : str or Path
         The file.
     settings : dict
-        What must be the same when the run goes on; numbers and strings.
+        Numbers and strings that must be the same when the run is continued.
 
     Attributes
     ----------
     step : int
-        Steps done before, 0 unless a file was loaded.
+        Number of steps done before; 0 unless a file was loaded.
     tail : str or None
-        What the trajectory ended with then, see `FrameFile`.
+        Digest of the end of the trajectory at that time, see `FrameFile`.
     """
 
     def __init__(self, path: PathLike, settings: dict[str, Any]) -> None:
@@ -52,22 +52,25 @@ class Checkpoint:
         self._last = -np.inf
 
     def load(self, atoms: Atoms) -> int | None:
-        """Read the file and put atoms where they were; return bytes of the trajectory.
+        """Read the file and restore the atoms; return the number of bytes of the trajectory.
 
-        Nothing is changed if the file is damaged, or of another run or model.
+        A file that is damaged or comes from another run or model is refused, and changes nothing.
         """
         header, arrays = self._read()
         if not np.array_equal(arrays["numbers"], atoms.numbers):
-            raise InputError(f"{self.path} is of a run of other atoms than these {len(atoms)}")
+            raise InputError(
+                f"{self.path} belongs to a run of other atoms than these {len(atoms)}; start with "
+                "the same structure"
+            )
         if not np.array_equal(arrays["masses"], atoms.get_masses()):
-            raise InputError(f"{self.path} is of a run of atoms with other masses")
+            raise InputError(f"{self.path} belongs to a run of atoms with other masses")
         differing = [
             f"{name} {value} (now {self._settings.get(name)})"
             for name, value in header["settings"].items()
             if value != self._settings.get(name)
         ]
         if differing:
-            raise InputError(f"{self.path} is of a run with {', '.join(differing)}")
+            raise InputError(f"{self.path} belongs to a run with {', '.join(differing)}")
         if atoms.calc is not None:
             trial = atoms.copy()
             trial.calc = atoms.calc
@@ -79,19 +82,19 @@ class Checkpoint:
         return header["length"]
 
     def _read(self):
-        """Return header and arrays of the file as they were written."""
+        """Return header and arrays of the file; refuse it if they are not as they were written."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = dict(file)
             found, header = str(arrays.pop("digest")), str(arrays.pop("header"))
         except FileNotFoundError as error:
-            raise InputError(f"{self.path}: there is no such checkpoint") from error
-        except Exception as error:  # of zip files, compression, arrays and texts
+            raise InputError(f"there is no checkpoint {self.path}") from error
+        except Exception as error:  # zip files, compression, arrays and texts raise many kinds
             raise InputError(
-                f"{self.path} is no checkpoint of a run, or damaged ({type(error).__name__})"
+                f"{self.path} is no checkpoint of a run, or it is damaged ({type(error).__name__})"
             ) from error
         if found != _digest(header, arrays):
-            raise InputError(f"{self.path} is not as it was written: it is damaged or was changed")
+            raise InputError(f"{self.path} was changed or damaged since it was written")
         return json.loads(header), arrays
 
     def _require_model(self, atoms, energy, forces):
@@ -99,12 +102,12 @@ class Checkpoint:
         turned = np.abs(atoms.get_forces() - forces).max()
         if not (moved <= _SAME_ENERGY and turned <= _SAME_FORCES):
             raise InputError(
-                f"{self.path} is of a run with another model: for the same atoms this one gives "
-                f"an energy that differs by {moved:.3g} eV/atom, and forces by {turned:.3g} eV/Å"
+                f"{self.path} belongs to a run with another model: for the same atoms, the energy "
+                f"of this one differs by {moved:.3g} eV/atom and forces by {turned:.3g} eV/Å"
             )
 
     def restore(self, dynamics: Any) -> bool:
-        """Put the integrator where it was, if a state has been loaded; return whether one has."""
+        """Restore the integrator if a state was loaded; return whether that is so."""
         if self._state is None:
             return False
         arrays = self._state["arrays"]
@@ -128,16 +131,16 @@ class Checkpoint:
         return True
 
     def save(self, dynamics: Any, trajectory: Any, force: bool = False) -> None:
-        """Write the state, unless that was done a moment ago.
+        """Write the state, unless it was written a moment ago.
 
         Parameters
         ----------
         dynamics : MolecularDynamics
             The integrator.
         trajectory : TrajectoryFile
-            Its frames so far belong to the state.
+            The trajectory; the checkpoint remembers how many frames it has.
         force : bool, default=False
-            Whether to write in any case.
+            Whether to write the state even if it was written a moment ago.
         """
         if time.monotonic() < self._last + _PAUSE and not force:
             return
@@ -172,14 +175,15 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the file: the run is complete."""
-        for path in (self.path, f"{self.path}.tmp"):  # which a killed process may have left
+        """Delete the file, since the run is complete."""
+        # A process that was killed may have left a temporary file.
+        for path in (self.path, f"{self.path}.tmp"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
 
 def _put(atoms, arrays):
-    """Move atoms and cell to a state; constraints keep nothing back."""
+    """Set atoms and cell to a state, whatever constraints there are."""
     atoms.set_cell(arrays["cell"], apply_constraint=False)
     atoms.set_pbc(arrays["pbc"])
     atoms.set_positions(arrays["positions"], apply_constraint=False)
@@ -187,7 +191,7 @@ def _put(atoms, arrays):
 
 
 def _digest(header, arrays):
-    """Return what changes when anything in a checkpoint does."""
+    """Return a digest of all that is in a checkpoint."""
     state = hashlib.blake2b(header.encode(), digest_size=16)
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -206,7 +210,10 @@ def _parts(dynamics):
 
 
 def _variables(part):
-    """Return the names of floats and arrays of floats: state, and constants that stay the same."""
+    """Return the names of attributes that are floats or arrays of floats.
+
+    They are the state of the integrator, and constants that do not change.
+    """
     return [
         key
         for key, value in vars(part).items()

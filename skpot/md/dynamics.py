@@ -1,4 +1,4 @@
-"""Molecular dynamics with a fitted model: ASE's integrators and a trace."""
+"""Molecular dynamics with a fitted model by integrators of ASE."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
-_LARGE = 500  # atoms up to which logged steps have an uncertainty
+_LARGE = 500  # largest number of atoms for which the uncertainty of each logged step is computed
 
 
 class BlowUp(EngineError):
-    """The run has left the range in which its numbers mean anything."""
+    """Energy, positions or temperature of a run are not physical any more."""
 
 
 @dataclass
 class Trace:
-    """What a run recorded, one entry a logged step; energies per atom."""
+    """What a run has recorded, with one entry for each logged step; energies are per atom."""
 
     time: list = field(default_factory=list)  # ps
     potential: list = field(default_factory=list)  # eV/atom
@@ -46,14 +46,14 @@ class Trace:
     volume: list = field(default_factory=list)  # Å³/atom, NaN without cell
 
     def drift(self, first: int = 0) -> float:
-        """Return the change of the total energy along its straight-line fit, meV/atom."""
+        """Return the change of the total energy along a straight line fitted to it, meV/atom."""
         time, total = self.time[first:], self.total[first:]
         if len(time) < 3:
             return 0.0
         return float(1000.0 * np.polyfit(time, total, 1)[0] * (time[-1] - time[0]))
 
     def add(self, time: float, atoms: Atoms) -> None:
-        """Record the present state."""
+        """Append the present state."""
         n = len(atoms)
         potential = atoms.get_potential_energy()
         self.time.append(time)
@@ -65,9 +65,9 @@ class Trace:
 
 
 def _energy_std(atoms):
-    """Return the standard deviation of the energy (eV), NaN where there is none or it takes long.
+    """Return the standard deviation of the energy (eV), or NaN if there is none.
 
-    It compares all pairs of atoms.
+    It is NaN for many atoms, too, because it takes time in proportion to the pairs of atoms.
     """
     if "energy_std" not in atoms.calc.implemented_properties or len(atoms) > _LARGE:
         return np.nan
@@ -82,14 +82,14 @@ def read_structure(path: PathLike, index: int = -1) -> Atoms:
 
 
 def thermalise(atoms: Atoms, temperature: float, random_state: RandomState = 0) -> bool:
-    """Give atoms random velocities (K), unless they have some; return whether it did."""
+    """Give atoms without velocities random ones (K); return whether they got some."""
     if atoms.get_kinetic_energy() > 0:
         return False
     rng = np.random.default_rng(random_state)
     masses = atoms.get_masses()[:, None]
     momenta = rng.normal(size=(len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
     if len(atoms) > 1:
-        momenta -= masses * momenta.sum(axis=0) / masses.sum()  # the whole stays where it is
+        momenta -= masses * momenta.sum(axis=0) / masses.sum()  # the center of mass is at rest
     atoms.set_momenta(momenta)
     return True
 
@@ -110,19 +110,20 @@ def run(
     checkpoint: Checkpoint | None = None,
     guard: Guard | None = None,
 ) -> Trace:
-    """Run molecular dynamics; atoms move.
+    """Run molecular dynamics, which moves the atoms.
 
     Parameters
     ----------
     atoms : Atoms
-        With calculator and velocities.
+        Atoms with calculator and velocities.
     steps : int
-        Number of steps, those before the checkpoint included.
+        Number of steps, including those before the checkpoint.
     ensemble : {"nve", "nvt", "npt"}, default="nve"
-        Velocity Verlet; with stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126,
-        014101 (2007)); or isotropic Martyna-Tobias-Klein, for three periodic directions.
+        "nve" is velocity Verlet. "nvt" adds stochastic velocity rescaling (G. Bussi et al., J.
+        Chem. Phys. 126, 014101 (2007)). "npt" is the isotropic integrator by Martyna, Tobias and
+        Klein, for three periodic directions.
     temperature : float, default=300.0
-        In K; also sets what counts as blown up.
+        In K. The run ends with an error if it gets much hotter than that.
     pressure : float, default=0.0
         In GPa.
     timestep : float, default=1.0
@@ -130,17 +131,18 @@ def run(
     interval : int, default=10
         Steps between entries of the trace and frames of the trajectory.
     trajectory : TrajectoryFile, optional
-        Where frames go.
+        The file for frames.
     on_step : callable, optional
         Called with (step, trace) at each entry.
     random_state : int, default=0
         Seed of the thermostat.
     trace : Trace, optional
-        To append to.
+        The trace to append to.
     checkpoint : Checkpoint, optional
-        Where the state goes with the frames of the trajectory; and whence, if it has been loaded.
+        The file for the state, which is written with each frame. If it was loaded, the run starts
+        from its state.
     guard : Guard, optional
-        Looks at each entry.
+        Called at each entry.
 
     Returns
     -------
@@ -149,12 +151,12 @@ def run(
     Raises
     ------
     ValueError
-        If a parameter makes no sense, or no run can begin with these atoms, for example because
+        If a parameter is not possible, or no run can start with these atoms, for example because
         the model does not know a species.
     BlowUp
-        If an energy is not finite, atoms meet or the temperature leaves all bounds.
+        If an energy is not finite, atoms meet, or the temperature is far too high.
     LimitPassed
-        By the guard.
+        If a limit of the guard is passed.
     """
     check_settings(steps, ensemble, temperature, pressure, timestep, interval, random_state)
     check_start(atoms, ensemble)
@@ -173,7 +175,7 @@ def run(
     def watch():
         step = dynamics.nsteps
         _refuse_blow_up(atoms, step, limit)
-        if step % interval or (step == 0 and continued):  # which begins recorded
+        if step % interval or (step == 0 and continued):  # the trace has this state already
             return
         trace.add(started + step * timestep / 1000.0, atoms)
         if trajectory is not None:
@@ -185,7 +187,7 @@ def run(
         if guard is not None:
             guard()
 
-    # Matrices of a few hundred rows gain nothing from BLAS threads and much from their absence.
+    # Products of small matrices are faster on one thread of BLAS.
     blas_threads = 1 if len(atoms) < 500 else None
     with threadpool_limits(blas_threads, user_api="blas"):
         for _ in _steps(dynamics, steps - dynamics.nsteps):
@@ -194,7 +196,7 @@ def run(
 
 
 def _refuse_blow_up(atoms, step, limit):
-    """Raise if the energy is not finite or the temperature is above the limit (K)."""
+    """Refuse an energy that is not finite, and a temperature above the limit (K)."""
     energy, hot = atoms.get_potential_energy(), atoms.get_temperature()
     if not (np.isfinite(energy) and np.isfinite(hot)):
         raise BlowUp(f"step {step}: the energy is {energy} eV and the temperature {hot} K")
@@ -203,7 +205,7 @@ def _refuse_blow_up(atoms, step, limit):
 
 
 def _steps(dynamics, n):
-    """Yield at the first step of a run, and after each of n steps that succeeds."""
+    """Do n steps; yield at the start of a new run and after each step."""
     first, states = dynamics.nsteps, dynamics.irun(n)
     while True:
         try:
@@ -211,7 +213,7 @@ def _steps(dynamics, n):
         except StopIteration:
             return
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            # The checks of structures: not finite, or two atoms at one place.
+            # Structures are refused if positions are not finite or two atoms meet.
             raise BlowUp(f"step {dynamics.nsteps + 1}: {error}") from error
         if dynamics.nsteps > first or first == 0:
             yield
@@ -226,11 +228,11 @@ def check_settings(
     interval: int,
     random_state: RandomState,
 ) -> None:
-    """Refuse parameters of `run` that make no sense."""
+    """Refuse parameters of `run` that are not possible."""
     whole("steps", steps, low=0)
     choice("ensemble", ensemble, ENSEMBLES)
     number("temperature", temperature, low=0.0, unit="K")
-    if ensemble != "nve":  # a thermostat rescales velocities that are there
+    if ensemble != "nve":  # a thermostat rescales velocities, so that they must not vanish
         number(f"temperature of {ensemble}", temperature, above=0.0, unit="K")
     number("pressure", pressure, unit="GPa")
     number("timestep", timestep, above=0.0, unit="fs")
@@ -239,14 +241,14 @@ def check_settings(
 
 
 def check_start(atoms: Atoms, ensemble: str) -> None:
-    """Refuse atoms with which no run can begin: then it is not the run that goes wrong.
+    """Refuse atoms with which no run can start.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        With calculator and velocities. Energy and forces are computed.
+        Atoms with calculator and velocities. Energy and forces are computed.
     ensemble : str
-        "npt" needs three periodic directions and stress.
+        The ensemble; "npt" needs three periodic directions and stress.
     """
     check_structures([atoms])
     if atoms.calc is None:
@@ -258,7 +260,9 @@ def check_start(atoms: Atoms, ensemble: str) -> None:
         raise InputError("velocities of the start structure are not finite")
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
-        raise NumericalError(f"the start structure has an energy of {energy} eV, or such forces")
+        raise NumericalError(
+            f"the energy of the start structure is {energy} eV, or its forces are not finite"
+        )
     if ensemble == "npt":
         _check_barostat(atoms)
 
@@ -267,14 +271,14 @@ def _check_barostat(atoms):
     if not atoms.pbc.all():
         raise InputError(
             f"npt needs three periodic directions, got pbc={atoms.pbc.tolist()}: it scales all "
-            "cell vectors alike, and the pressure would be that of the vacuum. Use nvt, with a "
-            "cell relaxed before (ase.filters.FrechetCellFilter with mask), or in Python "
-            "ase.md.nptberendsen.Inhomogeneous_NPTBerendsen, which leaves directions out."
+            "cell vectors by one factor, and vacuum would be compressed. Use nvt with a cell that "
+            "was relaxed before (ase.filters.FrechetCellFilter with mask), or in Python "
+            "ase.md.nptberendsen.Inhomogeneous_NPTBerendsen, which can leave directions out."
         )
     try:
         atoms.get_stress()
     except PropertyNotImplementedError as error:
-        raise InputError("npt needs stress, which this calculator does not give") from error
+        raise InputError("npt needs stress, which this calculator cannot compute") from error
 
 
 def _integrator(atoms, ensemble, *settings):

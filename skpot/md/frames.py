@@ -1,4 +1,4 @@
-"""Files of frames that a crash cannot corrupt."""
+"""Files of frames that remain readable after a crash."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from skpot.md.dynamics import Trace
     from skpot.typing import Atoms, PathLike
 
-# What file systems without locks say; there a second writer goes unnoticed.
+# Errors of file systems that have no locks, on which a second writer cannot be noticed.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _SUFFIXES = (".xyz", ".extxyz")
-_TAIL = 1 << 16  # bytes before the end by which a file of frames is recognized
+_TAIL = 1 << 16  # number of bytes at the end by which a file of frames is recognized
 
 
 def require_xyz(path: PathLike) -> None:
-    """Refuse a name that programs would take for another format than extended XYZ."""
+    """Refuse a name that other programs would take for another format than extended XYZ."""
     suffix = os.path.splitext(file_name(path))[1]
     if suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"{path} would be read as another format: frames are written as extended XYZ, to a "
-            f"file {' or '.join(_SUFFIXES)}. `ase convert run.xyz run.traj` makes others of it."
+            f"file {' or '.join(_SUFFIXES)}. `ase convert run.xyz run.traj` converts it later."
         )
 
 
 class FrameFile:
-    """Extended XYZ to which whole frames are appended, or nothing.
+    """Extended XYZ file to which only complete frames are appended.
 
-    Opening cuts off what an earlier process left of a frame when it was killed. A second process
-    is refused.
+    If an earlier process was killed and left an incomplete frame, opening the file removes it. Two
+    processes cannot have the file open at the same time.
 
     Parameters
     ----------
     path : str or Path
-        The file; it is made if it does not exist.
+        The file, which is created if it does not exist.
     length : int, optional
-        Bytes to keep; None keeps all whole frames.
+        Number of bytes to keep; None keeps all complete frames.
     tail : str, optional
-        What `tail` returned when there were `length` bytes; a file that does not have it there
-        any more is refused.
+        The result of `tail` when the file had `length` bytes. If its first `length` bytes end
+        differently now, the file is refused.
     begin : int, default=0
-        Bytes that are known to be whole frames, if there are so many.
+        Number of bytes that are known to be complete frames, if the file has that many.
 
     Attributes
     ----------
     length : int
-        Bytes of whole frames.
+        Number of bytes of complete frames.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class FrameFile:
             raise
 
     def append(self, atoms: Atoms) -> None:
-        """Append a frame with what its calculator holds; after an error the file is as before."""
+        """Append a frame with the results of its calculator; an error leaves the file as it was."""
         text = io.StringIO()
         write(text, atoms, format="extxyz")
         data = memoryview(text.getvalue().encode())
@@ -94,18 +94,18 @@ class FrameFile:
         self.length += size
 
     def sync(self) -> None:
-        """Have the frames written to the disk itself."""
+        """Wait until the frames are on the disk."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
             raise unwritten(self.path, error) from error
 
     def tail(self) -> str:
-        """Return a digest of the last bytes."""
+        """Return a digest of the end of the file."""
         return _tail(self.path, self.length)
 
     def close(self) -> None:
-        """Close the file, which lets others write it."""
+        """Close the file, so that other processes can write it."""
         os.close(self._descriptor)
 
     def _lock(self):
@@ -118,7 +118,7 @@ class FrameFile:
                 raise
 
     def _whole(self, begin):
-        """Return the bytes up to the end of the last whole frame."""
+        """Return the number of bytes up to the end of the last complete frame."""
         end = begin if os.fstat(self._descriptor).st_size >= begin else 0
         with open(self.path, "rb") as file:
             file.seek(end)
@@ -139,13 +139,13 @@ class FrameFile:
 
 
 def require_beginning(path: PathLike, length: int, tail: str | None = None) -> None:
-    """Refuse a file that does not begin with the frames that were written there."""
+    """Refuse a file that does not begin with the frames that were written to it."""
     size = os.path.getsize(path)
     if size < length:
-        raise InputError(f"{path} has {size} bytes, {length} are expected: was it changed?")
+        raise InputError(f"{path} has {size} bytes, but {length} were written: was it changed?")
     if tail is not None and _tail(path, length) != tail:
         raise InputError(
-            f"{path} does not hold the frames that were written there: was it changed?"
+            f"{path} does not hold the frames that were written to it: was it changed?"
         )
 
 
@@ -156,36 +156,38 @@ def _tail(path, length):
 
 
 def unwritten(path: PathLike, error: OSError) -> FileError:
-    """Return the error that says which file the system could not write, and what remains."""
+    """Return an error that says which file could not be written, and that its content remains."""
     return FileError(error.errno, f"{error.strerror}; what was written before is kept", path)
 
 
 class TrajectoryFile:
-    """Extended XYZ that appears under its name when it is closed, whatever ended the run.
+    """Extended XYZ file that gets its name when the run ends, also by an error.
 
-    Until then frames are in ``<path>.part``.
+    Until then frames are in ``<path>.part``. It is a context manager, whose exit ends the run.
 
     Parameters
     ----------
     path : str or Path
-        The file; an existing one is replaced when this is closed.
+        The file; an existing one is replaced at the end of the run.
     length, tail : optional
-        Bytes of an earlier run to keep and continue, and their end, see `FrameFile`; None begins
-        anew.
+        Number of bytes of an earlier run to keep, and a digest of their end, see `FrameFile`. None
+        starts a new file.
 
     Attributes
     ----------
     n_frames : int
-        Frames written, without those of an earlier run.
+        Number of frames written, without those of an earlier run.
     """
 
     def __init__(self, path: PathLike, length: int | None = None, tail: str | None = None) -> None:
         require_xyz(path)
         self.path = os.fspath(path)
         self._part = f"{self.path}.part"
-        if length is not None and not os.path.exists(self._part):  # that run ended in order
+        if length is not None and not os.path.exists(self._part):  # the earlier run has ended
             if not os.path.exists(self.path):
-                raise InputError(f"{self.path} and {self._part} are gone, with the frames so far")
+                raise InputError(
+                    f"neither {self.path} nor {self._part} exists: the frames so far are lost"
+                )
             require_beginning(self.path, length, tail)
             os.replace(self.path, self._part)
         self._file = FrameFile(self._part, 0 if length is None else length, tail)
@@ -194,7 +196,7 @@ class TrajectoryFile:
     def write(self, atoms: Atoms, trace: Trace) -> None:
         """Append a frame with energy, forces, stress, velocities and uncertainty."""
         frame = atoms.copy()
-        frame.info = {"time_ps": trace.time[-1]}  # what the start structure was called is over
+        frame.info = {"time_ps": trace.time[-1]}  # the info of the start structure is outdated
         kept = {k: v for k, v in atoms.calc.results.items() if k in ("energy", "forces", "stress")}
         frame.calc = SinglePointCalculator(frame, **kept)
         if "energy_std" in atoms.calc.results:
@@ -203,16 +205,16 @@ class TrajectoryFile:
         self.n_frames += 1
 
     def sync(self) -> int:
-        """Have the frames written to the disk itself; return how many bytes they are."""
+        """Wait until the frames are on the disk; return the number of their bytes."""
         self._file.sync()
         return self._file.length
 
     def tail(self) -> str:
-        """Return a digest of the last bytes."""
+        """Return a digest of the end of the file."""
         return self._file.tail()
 
     def close(self) -> None:
-        """Close the file of the frames so far, which stays what it is."""
+        """Close ``<path>.part`` and leave it as it is."""
         self._file.close()
 
     def __enter__(self):
@@ -229,7 +231,7 @@ class TrajectoryFile:
 
 
 def replace_file(path: PathLike, data: bytes) -> None:
-    """Write bytes to a file, whole or not at all."""
+    """Write bytes to a file, either all or none."""
     temporary = f"{os.fspath(path)}.tmp"
     try:
         with open(temporary, "wb") as file:
@@ -243,7 +245,7 @@ def replace_file(path: PathLike, data: bytes) -> None:
         raise unwritten(os.fspath(path), error) from error
     folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems sync no folders
+        with contextlib.suppress(OSError):  # some file systems cannot sync folders
             os.fsync(folder)
     finally:
         os.close(folder)

@@ -185,7 +185,7 @@ def test_frames_that_were_changed_are_refused(left, damage, complete):
 def test_frames_that_are_gone_are_missed(left):
     state, path = left
     path.with_name("x.xyz.part").unlink()
-    with pytest.raises(SkpotError, match="are gone"):
+    with pytest.raises(SkpotError, match="are lost"):
         go_on(state, path, copper())
 
 
@@ -302,7 +302,7 @@ def test_a_wrong_start_takes_no_checkpoint_away(folder):
         result, appeared = md(folder, *files, "--force")
         assert result.exit_code == 1 and not appeared
     result, appeared = md(folder, "model.skpot", "cu.xyz", "--restart")
-    assert "traj.xyz.checkpoint is no checkpoint of a run, or damaged" in result.stderr
+    assert "traj.xyz.checkpoint is no checkpoint of a run, or it is damaged" in result.stderr
     assert result.exit_code == 1 and not appeared
     left.unlink()
 

@@ -1,4 +1,4 @@
-"""Fitted models under i-PI: path integrals, with one call for all beads or over a socket."""
+"""Fitted models in i-PI, for path integrals: by one call for all beads, or over a socket."""
 
 import os
 

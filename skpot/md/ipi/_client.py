@@ -29,33 +29,35 @@ def run_client(
     port: int = 31415,
     patience: float = 30.0,
 ) -> int:
-    """Serve energies, forces and virials to i-PI, or another server of its protocol, until it ends.
+    """Serve energies, forces and virials to i-PI until it ends.
+
+    Other servers with the same protocol work as well.
 
     Parameters
     ----------
     model : Pipeline, CalibratedPotential or DeltaRegressor
-        Fitted.
+        The fitted model.
     atoms : ase.Atoms
-        Species and periodicity, in the order of the server; the server sends positions and cell.
-        A copy is moved.
+        A structure with the species and periodicity of the server, in the order of its atoms. The
+        server sends positions and cells. The structure itself is not changed.
     unix : str, optional
-        Name of a socket on this machine, i-PI's ``address`` of mode "unix".
+        Name of a Unix socket on this machine, as in i-PI's ``address`` in mode "unix".
     host : str, default="localhost"
-        Without `unix`: machine of the server.
+        Machine of the server, if `unix` is not given.
     port : int, default=31415
-        Without `unix`: its port.
+        Port of the server, if `unix` is not given.
     patience : float, default=30.0
-        How long to wait for the server to appear, in s.
+        Time in s to wait for the server to start.
 
     Returns
     -------
     n_evaluations : int
-        How many structures were evaluated.
+        Number of structures that were evaluated.
 
     Raises
     ------
     ServerError
-        If there is no server, or it does not keep to the protocol.
+        If there is no server, or it violates the protocol.
     ValueError
         If the model does not know the species, or the server has other atoms.
 
@@ -76,23 +78,23 @@ def run_client(
     atoms = atoms.copy()
     atoms.calc = Calculator(model)
     if atoms.calc.compiled_ is not None:
-        atoms.calc.compiled_.species_index(atoms.numbers)  # refuses unknown ones before the server
+        atoms.calc.compiled_.species_index(atoms.numbers)  # refuses unknown species early
     client = _connect(len(atoms), unix, host, port, patience)
     n_evaluations = 0
     try:
         for _ in client.irun(atoms, use_stress=True):
             n_evaluations += 1
     except (ConnectionResetError, BrokenPipeError, SocketClosed):
-        pass  # how some servers end
+        pass  # some servers end like this
     except (KeyError, AssertionError) as error:
-        raise ServerError(f"the server does not keep to i-PI's protocol: {error}") from error
+        raise ServerError(f"the server violates the protocol of i-PI: {error}") from error
     finally:
         client.close()
     return n_evaluations
 
 
 class _Client(SocketClient):
-    """Refuses other atoms; sends the virial wherever the server's cell has a volume."""
+    """Client that refuses another number of atoms and sends the virial if the cell has a volume."""
 
     def __init__(self, n_atoms: int, **where: Any) -> None:
         super().__init__(**where)
@@ -102,8 +104,8 @@ class _Client(SocketClient):
             cell, inverse, positions = receive()
             if len(positions) != n_atoms:
                 raise InputError(
-                    f"the server has {len(positions)} atoms, the start structure {n_atoms}: name "
-                    "the file that i-PI starts from"
+                    f"the server has {len(positions)} atoms, but the start structure {n_atoms}: "
+                    "name the file that i-PI starts from"
                 )
             return cell, inverse, positions
 

@@ -1,6 +1,6 @@
-"""The file that i-PI loads as a custom potential, which evaluates all beads in one call.
+"""A custom potential of i-PI that evaluates all beads in one call.
 
-In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
+i-PI loads this file if its input names it as `pes_path` (`skpot.md.ipi.DRIVER`)::
 
     <ffdirect name='skpot'>
       <pes> custom </pes>
@@ -9,14 +9,14 @@ In i-PI's input, with this file as `pes_path` (`skpot.md.ipi.DRIVER`)::
       <parameters> { model: model.skpot, template: start.xyz } </parameters>
     </ffdirect>
 
-`batch_size` is the number of beads, or divides it. A `DeltaRegressor` goes over a socket only.
+`batch_size` is the number of beads or a divisor of it. A `DeltaRegressor` works over a socket only.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# i-PI loads this file by its path, so that it belongs to no package.
+# Imports are absolute, because i-PI loads this file by its path and not as part of a package.
 import numpy as np
 
 from skpot.exceptions import InputError
@@ -39,9 +39,9 @@ class SkpotDriver:
     model : str
         File of a fitted model.
     template : str
-        File of a structure with the species, in i-PI's order, and the periodicity.
+        File of a structure with the species and periodicity, in the order of i-PI's atoms.
     **kwargs : dict
-        What i-PI tells all drivers.
+        Options that i-PI gives to all drivers; they are ignored.
     """
 
     def __init__(self, model: str, template: str, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ class SkpotDriver:
         self._template = read_structure(template)
 
     def __call__(self, cell, pos):
-        """Return (energy, forces, virial, extras), a list of them for lists.
+        """Return (energy, forces, virial, extras), or a list of these if the arguments are lists.
 
         Parameters
         ----------
@@ -71,8 +71,8 @@ class SkpotDriver:
             frame = self._template.copy()
             if len(positions) != len(frame):
                 raise InputError(
-                    f"i-PI has {len(positions)} atoms, the template {len(frame)}: name the file "
-                    "that i-PI starts from"
+                    f"i-PI has {len(positions)} atoms, but the template {len(frame)}: name the "
+                    "file that i-PI starts from"
                 )
             frame.positions = positions / self._length
             frame.cell = vectors.T / self._length

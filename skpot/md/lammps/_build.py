@@ -35,19 +35,19 @@ _PACKAGES = str(Path(__file__).parents[3])
 def write_library(
     source: Any, path: PathLike, reference: Callable[..., Any], cpu: str = "host"
 ) -> None:
-    """Compile a library, compare it with the model, and put it where it belongs.
+    """Compile a library, compare it with the model, and write it to a file.
 
     Parameters
     ----------
     source : core.aot.Source
-        What it is made of.
+        The functions and numbers of the library.
     path : str or Path
-        The file; an existing one is replaced, and left alone if anything goes wrong.
+        The file. An existing one is replaced, but only if everything succeeds.
     reference : callable
-        ``reference(batch)`` returns what the library should: energies of atoms, forces and virials
-        of structures, and the atoms' extrapolation grades if the library has them.
+        ``reference(batch)`` returns the results that the library must have: energies of atoms,
+        forces, virials of structures, and extrapolation grades if the library has them.
     cpu : str
-        See `core.aot.build`.
+        The processor, see `core.aot.build`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def write_library(
     RuntimeError
         If the library crashes or its results differ from the reference.
     ValueError
-        If this machine cannot run code for the processor, or there is none of that name.
+        If this machine cannot run code for the processor, or the name is unknown.
     """
     path = Path(file_name(path))
     if path.is_dir():
@@ -74,20 +74,20 @@ def write_library(
 
 
 def refuse_differences(what: str, own: Any, reference: Any, tolerance: float) -> None:
-    """Raise `RuntimeError` unless energies, forces, virials (and grades) agree with others."""
+    """Refuse energies, forces, virials or grades that differ from the reference."""
     names = ("energies", "forces", "virials", "grades")[: len(own)]
     for name, a, b in zip(names, own, reference, strict=True):
         error, scale = np.abs(a - b).max(), np.abs(b).max()
-        if not error <= tolerance * max(scale, 1.0):  # true for NaN
+        if not error <= tolerance * max(scale, 1.0):  # also if it is NaN
             raise EngineError(
-                f"the {what}'s {name} differ by {error:.3g} from the model's, which go up to "
-                f"{scale:.3g}; nothing was written. This is a defect of skpot or of a compiler: "
-                "please report it."
+                f"the {name} of the {what} differ by {error:.3g} from those of the model, which go "
+                f"up to {scale:.3g}; nothing was written. This is a defect of skpot or of a "
+                "compiler: please report it."
             )
 
 
 def reference_structures(numbers: Sequence[int] | IntArray) -> list[Atoms]:
-    """Return structures with all the species given: a crystal, a cluster and a lone atom."""
+    """Return structures with all these species: a crystal, a cluster and an isolated atom."""
     rng = np.random.default_rng(0)
     size = max(2, int(np.ceil((2 * len(numbers)) ** (1 / 3))))
     grid = np.indices((size,) * 3).reshape(3, -1).T
@@ -103,7 +103,7 @@ def reference_structures(numbers: Sequence[int] | IntArray) -> list[Atoms]:
 
 
 def _evaluated(library, source, batch, cpu):
-    """Return a library's energies, forces, virials and grades, from a process it may crash."""
+    """Return the results of a library, from a process of its own, since it might crash."""
     graph = batch.neighbors(source.cutoff)
     pairs = graph.pairs
     index = np.full(max(source.numbers) + 1, -1)

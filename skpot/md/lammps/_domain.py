@@ -1,4 +1,4 @@
-"""The atoms of one rank of LAMMPS: owned ones, ghosts, their pairs and who owns the ghosts."""
+"""The atoms of one rank of LAMMPS: owned atoms and ghosts, their pairs, and owners of ghosts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray
 
-_NEIGHBOR_MASK = 0x1FFFFFFF  # the upper bits of a neighbor say how it is bonded
+_NEIGHBOR_MASK = 0x1FFFFFFF  # without the upper bits of a neighbor, which are about bonds
 
 
 class Domain:
     """Owned atoms and ghosts of one rank, with the pairs of LAMMPS's neighbor list.
 
-    Arrays are views of LAMMPS's own, and stay valid until it searches neighbors again.
+    Arrays are views of memory of LAMMPS. They are valid until it searches neighbors again.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ class Domain:
     Attributes
     ----------
     positions : ndarray of shape (n_owned + n_ghosts, 3)
-        In Å; a ghost's are those of the image.
+        In Å; those of a ghost are the positions of the image.
     types : ndarray of shape (n_owned + n_ghosts,)
-        LAMMPS's types, from 1 on; fixes may change them at any time.
+        Atom types of LAMMPS, which begin with 1; fixes may change them at any time.
     there : ndarray of bool of shape (n_owned + n_ghosts,)
-        Whether an atom is in group all. Others are not there: fix gcmc and fix widom take atoms out
-        on trial by moving them to a group of their own, which they exclude from all pairs.
+        Whether an atom is in group all. Others count as removed: fix gcmc and fix widom remove
+        atoms on trial by moving them to another group, which has no pairs.
     tags : ndarray of shape (n_owned + n_ghosts,)
-        LAMMPS's names of the atoms; a ghost has the name of its owner's atom.
+        Numbers by which LAMMPS identifies atoms; a ghost has that of the atom it is an image of.
     """
 
     def __init__(self, lmp: Any, n_owned: int) -> None:
@@ -58,12 +58,12 @@ class Domain:
         self._vector = np.empty((n_candidates + 1, 3))
 
     def _fetch(self, lmp):
-        """Return copies of LAMMPS's rows of neighbors, with the skin, ordered by atom."""
+        """Return a copy of LAMMPS's neighbor list, including the skin, ordered by atom."""
         index = lmp.find_pair_neighlist("zero")
         if index < 0:
             raise EngineError(
                 "LAMMPS has no neighbor list of `pair_style zero ... full`, which attach has set: "
-                f"the style is {lmp.extract_global('pair_style')} now; do not change it"
+                f"the style is {lmp.extract_global('pair_style')} now; do not change the style"
             )
         element = lmp.lib.lammps_neighlist_element_neighbors
         atom, count, first = c_int(), c_int(), POINTER(c_int)()
@@ -85,13 +85,13 @@ class Domain:
         return Pairs(start, neighbor.astype(np.int64), np.empty((0, 3)))
 
     def pairs(self, cutoff: float) -> Pairs:
-        """Return the `Pairs` of owned atoms closer than `cutoff` (Å), overwritten by the next."""
+        """Return the `Pairs` of owned atoms closer than `cutoff` (Å), until the next call."""
         arrays = self._start, self._neighbor, self._vector
         n = close_pairs(self.positions, cutoff, self._candidates, *arrays)
         return Pairs(self._start, self._neighbor[:n], self._vector[:n])
 
     def check_pairs(self, cutoff: float) -> None:
-        """Raise `EngineError` unless all pairs of owned atoms are in LAMMPS's list."""
+        """Refuse a neighbor list of LAMMPS in which pairs of owned atoms are missing."""
         shorter = cutoff * (1.0 - 1e-6)  # pairs at the cutoff itself are a matter of rounding
         positions, n_owned = (
             self.positions[self.there],
@@ -103,22 +103,22 @@ class Domain:
             raise EngineError(
                 f"LAMMPS's neighbor list has {found} of {expected} pairs closer than {cutoff} Å: "
                 "settings such as neigh_modify exclude, neigh_modify include or special_bonds "
-                "with zeros take pairs away; the potential needs all (special_bonds lj/coul 1 1 1)"
+                "with zeros remove pairs, but the potential needs all (special_bonds lj/coul 1 1 1)"
             )
 
 
 class GhostForces:
-    """Brings what ghosts receive to the atoms they are images of, which other ranks may own.
+    """Adds forces on ghosts to the atoms they are images of, which other ranks may own.
 
-    Ranks exchange only the rows of their foreign ghosts, one for each atom; alone, a rank
-    exchanges nothing. Sums are in one fixed order.
+    Ranks exchange one row for each atom of another rank of which they have ghosts; a single rank
+    exchanges nothing. The order of sums is fixed.
 
     Parameters
     ----------
     domain : Domain
         Atoms of this rank.
     comm : mpi4py.MPI.Comm or None
-        None for a single rank. Construction is collective.
+        None for a single rank. Otherwise all ranks must construct the object at the same time.
     """
 
     def __init__(self, domain: Domain, comm: Any) -> None:
@@ -135,7 +135,7 @@ class GhostForces:
             rank_of = _owners(parts, foreign)
             by_rank = np.argsort(rank_of, kind="stable")
             foreign, rank_of = foreign[by_rank], rank_of[by_rank]
-        self._rows = np.asarray(place, dtype=np.int64)  # of the sums, for each ghost
+        self._rows = np.asarray(place, dtype=np.int64)  # the row of the sums for each ghost
         sorter = np.argsort(foreign)
         at = np.searchsorted(foreign, ghosts[~is_own], sorter=sorter)
         self._rows[~is_own] = len(own) + sorter[at]
@@ -152,7 +152,7 @@ class GhostForces:
             self._buffer = np.empty((counts.sum(), 3))
 
     def collect(self, forces: FloatArray) -> FloatArray:
-        """Return the forces on owned atoms (n_owned, 3), from those on owned ones and ghosts."""
+        """Return forces on owned atoms (n_owned, 3), with those on their ghosts added."""
         sums = np.zeros((self._n_sums, 3))
         sums[: self._n_owned] = forces[: self._n_owned]
         add_rows(self._rows, forces[self._n_owned :], sums)
@@ -164,7 +164,7 @@ class GhostForces:
 
 
 def _owners(parts, tags):
-    """Return which of the arrays `parts` holds each of `tags`."""
+    """Return for each of `tags` the index of the array in `parts` that holds it."""
     everything = np.concatenate(parts)
     rank = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.argsort(everything)

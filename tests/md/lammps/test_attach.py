@@ -227,7 +227,7 @@ def refusals(request):
         ("the_same_name", "^nothing$"),
         ("after_unfix", "^nothing$"),
         ("name_of_a_fix", "LAMMPS has a fix skpot already: pass another fix_id"),
-        ("forces_set_before", "fix still .style setforce. acts on the forces .* attach the model"),
+        ("forces_set_before", "fix still .style setforce. changes forces.* attach the model"),
         ("forces_set_after", "^nothing$"),
         ("attached_again", "^nothing$"),
         ("closed", "this LAMMPS was closed"),

@@ -46,8 +46,8 @@ def crashing(signal):
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        ("forces", 1e-6, "the library's forces differ by 1e-06 from the model's"),
-        ("grades", np.nan, "the library's grades differ by nan"),
+        ("forces", 1e-6, "the forces of the library differ by 1e-06 from those of the model"),
+        ("grades", np.nan, "the grades of the library differ by nan"),
         (None, 0.0, "the library crashes: signal 11. Nothing was written"),
     ],
     ids=["forces", "grades", "crash"],
@@ -161,7 +161,7 @@ def test_a_plugin_that_lammps_does_not_take(plugins, tmp_path, monkeypatch):
 
     result = building(monkeypatch, tmp_path, compiled)
     assert result.exit_code == 1
-    assert "it does not take the plugin that was built for it; please report" in result.stderr
+    assert "it refuses the plugin that was built for it; please report" in result.stderr
     assert not (tmp_path / "package").exists()
 
 
