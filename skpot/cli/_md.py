@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Ensemble(StrEnum):
-    """Which quantities a run holds."""
+    """Which quantities are constant in a run."""
 
     nve = "nve"
     nvt = "nvt"
@@ -35,41 +35,52 @@ class Ensemble(StrEnum):
 def md(
     model: ModelFile,
     start: Annotated[Path, typer.Argument(help="Structure to start from (its last frame).")],
-    temperature: Annotated[float, Option(min=0.0, help="K")] = 300.0,
-    steps: Annotated[int, Option(min=1)] = 1000,
-    timestep: Annotated[float, Option(min=1e-6, help="fs")] = 1.0,
+    temperature: Annotated[float, Option(min=0.0, help="Temperature, K.")] = 300.0,
+    steps: Annotated[int, Option(min=1, help="Number of steps.")] = 1000,
+    timestep: Annotated[float, Option(min=1e-6, help="Length of a step, fs.")] = 1.0,
     ensemble: Annotated[
-        Ensemble, Option(help="What is held; npt is for three periodic directions.")
+        Ensemble, Option(help="What is constant; npt needs three periodic directions.")
     ] = Ensemble.nvt,
-    pressure: Annotated[float, Option(help="GPa, for npt.")] = 0.0,
+    pressure: Annotated[float, Option(help="Pressure for npt, GPa.")] = 0.0,
     output: Annotated[
-        Path, Option("-o", "--output", help="Extended XYZ: a file .xyz or .extxyz.")
+        Path,
+        Option("-o", "--output", help="Trajectory to write: extended XYZ, a file .xyz or .extxyz."),
     ] = Path("traj.xyz"),
-    log_interval: Annotated[int, Option(min=1, help="Steps between lines and frames.")] = 10,
+    log_interval: Annotated[
+        int, Option(min=1, help="Steps between printed lines and frames.")
+    ] = 10,
     repeat: Annotated[
-        tuple[int, int, int], Option(min=1, help="Supercell of the start structure.")
+        tuple[int, int, int],
+        Option(min=1, help="Repetitions of the start structure along its cell vectors."),
     ] = (1, 1, 1),
-    seed: Annotated[int, Option(min=0, help="Of velocities and thermostat.")] = 0,
-    max_temperature: Annotated[float | None, Option(help="Limit, K.")] = None,
-    min_distance: Annotated[float | None, Option(help="Limit, Å, of any two atoms.")] = None,
+    seed: Annotated[int, Option(min=0, help="Seed of velocities and thermostat.")] = 0,
+    max_temperature: Annotated[float | None, Option(help="Limit of the temperature, K.")] = None,
+    min_distance: Annotated[
+        float | None, Option(help="Limit of the distance of two atoms, Å.")
+    ] = None,
     max_grade: Annotated[float | None, Option(help="Limit of the extrapolation grade.")] = None,
-    max_energy_std: Annotated[float | None, Option(help="Limit, eV/atom.")] = None,
-    max_forces_std: Annotated[float | None, Option(help="Limit, eV/Å; slow.")] = None,
+    max_energy_std: Annotated[
+        float | None, Option(help="Limit of the energy's deviation, eV/atom.")
+    ] = None,
+    max_forces_std: Annotated[
+        float | None, Option(help="Limit of the forces' deviations, eV/Å; slow.")
+    ] = None,
     record: Annotated[
-        Path | None, Option(help="Append frames beyond limits to this file and go on.")
+        Path | None, Option(help="Append frames beyond limits to this file and continue.")
     ] = None,
     restart: Annotated[
-        bool, Option("--restart", help="Go on where a run to this output was stopped.")
+        bool, Option("--restart", help="Continue a run with this output that was stopped.")
     ] = False,
     force: Force = False,
 ) -> None:
     """Run molecular dynamics and write a trajectory.
 
-    Velocities come from the file if it has them, else at random for the temperature. The
-    trajectory is complete under its name at the end, and holds what was done if the run stops.
-    Meanwhile frames are in OUTPUT.part and the state in OUTPUT.checkpoint: even if the run is
-    killed, the same command with --restart goes on from there, and begins if there is nothing.
-    Limits are looked at with each line; beyond one the run stops.
+    Velocities come from the file if it has any; otherwise they are random with the given
+    temperature. While the run lasts, frames are in OUTPUT.part and the state is in
+    OUTPUT.checkpoint. At the end, also after an error, OUTPUT has all frames. If the run was
+    stopped or killed, the same command with --restart continues it; if there is nothing to
+    continue, it starts a new run. Limits are checked at each printed line; beyond a limit the run
+    stops.
     """
     saved = Path(f"{output}.checkpoint")
     continued = restart and saved.exists()
@@ -78,7 +89,7 @@ def md(
         _refuse_to_begin(output, saved, force)
     from skpot.md import Calculator
     from skpot.md.checkpoint import Checkpoint
-    from skpot.md.dynamics import check_settings, run, thermalise
+    from skpot.md.dynamics import check_settings, run, thermalize
     from skpot.md.frames import TrajectoryFile
     from skpot.persistence import load
 
@@ -105,12 +116,12 @@ def md(
     length = checkpoint.load(atoms) if continued else None
     _require_start(atoms, str(ensemble), guard, saved if continued else start, model)
     if checkpoint.step > steps:
-        raise CommandError(f"{saved} is of step {checkpoint.step} already: give more --steps.")
+        raise CommandError(f"{saved} is at step {checkpoint.step} already; give more --steps.")
     if continued:
         velocities = f"and state of step {checkpoint.step} from {saved}"
     else:
         checkpoint.remove()
-        velocities = "at random" if thermalise(atoms, temperature, seed) else f"from {start}"
+        velocities = "at random" if thermalize(atoms, temperature, seed) else f"from {start}"
     kind = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
     title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {kind}")
     say(f"  velocities {velocities}")
@@ -143,30 +154,30 @@ def md(
 
 
 def _check_files(inputs, output, record):
-    """Refuse files that cannot be written, or that one run would write or read as well."""
+    """Refuse outputs that cannot be written, are the same, or are read by the command."""
     from skpot.md.frames import require_xyz
 
     written = [path for path in (output, record) if path is not None]
     for path in written:
         require_xyz(path)
     if record is not None and record.resolve() == output.resolve():
-        raise CommandError(f"--record and --output are one file, {output}: name another.")
+        raise CommandError(f"--record and --output are the same file, {output}; name another one.")
     for path in written:
         refuse_inputs(path, inputs)
 
 
 def _refuse_to_begin(output, saved, force):
-    """Refuse to begin where files of another run would be lost."""
+    """Refuse to start a run by which files of another run would be lost."""
     refuse_overwriting(output, force)
     if saved.exists() and not force:
         raise CommandError(
-            f"{saved} is left from a run that was stopped; add --restart to go on, or --force "
-            "to begin anew."
+            f"{saved} is left from a run that was stopped; add --restart to continue it, or "
+            "--force to start anew."
         )
 
 
 def _guard(atoms, limits, record):
-    """Return the guard of a run with limits or a record of frames, None for any other."""
+    """Return the guard of a run, or None if there are neither limits nor a file for frames."""
     from skpot.md import Guard
 
     if record is None and all(limit is None for limit in limits.values()):
@@ -177,7 +188,7 @@ def _guard(atoms, limits, record):
 
 @contextmanager
 def _advice(output, trajectory):
-    """Say of a run that ends early what is kept and what can be done."""
+    """Tell the user what is kept of a run that ends early, and what can be done."""
     from skpot.exceptions import FileError
     from skpot.md import LimitPassed
     from skpot.md.dynamics import BlowUp
@@ -187,17 +198,17 @@ def _advice(output, trajectory):
     except BlowUp as error:
         kept = f"{output} holds the frames up to there. " if trajectory.n_frames else ""
         raise CommandError(
-            f"the run blew up at {error}. {kept}Try a smaller --timestep, a relaxed start, or fit "
-            "to structures like those it went through."
+            f"the run blew up at {error}. {kept}Try a smaller --timestep or a relaxed start "
+            "structure, or fit the model to structures like those in the run."
         ) from error
     except FileError as error:
         raise CommandError(
-            f"{error.filename}: {error.strerror}. Make room and add --restart to go on."
+            f"{error.filename}: {error.strerror}. Make room and add --restart to continue."
         ) from error
     except LimitPassed as error:
         raise CommandError(f"the run was stopped: {error}. {output} ends there.") from error
     except KeyboardInterrupt:
-        say(f"{output} holds {trajectory.n_frames} frames; add --restart to go on")
+        say(f"{output} holds {trajectory.n_frames} frames; add --restart to continue")
         raise
 
 
@@ -208,12 +219,14 @@ def _start(path, repeat):
     atoms = read_structure(path)
     for axis, n, vector in zip("abc", repeat, atoms.cell.array, strict=True):
         if n > 1 and not vector.any():
-            raise CommandError(f"{path} has no cell vector {axis} to repeat {n} times along.")
+            raise CommandError(
+                f"{path} cannot be repeated {n} times: its cell has no vector {axis}."
+            )
     return atoms.repeat(repeat)
 
 
 def _require_start(atoms, ensemble, guard, where, model):
-    """Refuse a structure that the model cannot be used for; then it is not the run that fails."""
+    """Refuse a structure for which the model cannot be used, before the run starts."""
     from skpot.exceptions import InputError, NumericalError
     from skpot.md.dynamics import check_start
 
@@ -222,7 +235,7 @@ def _require_start(atoms, ensemble, guard, where, model):
         if guard is not None:
             guard.look()
     except (InputError, NumericalError) as error:
-        raise CommandError(f"no run of {where} with {model}: {error}") from error
+        raise CommandError(f"no run can start from {where} with {model}: {error}") from error
 
 
 HEADER = (

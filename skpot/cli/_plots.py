@@ -26,10 +26,10 @@ _BLUE, _GRAY, _ORANGE = "#2a6fbb", "0.55", "#d1762a"
 
 
 def require_format(path: "PathLike") -> None:
-    """Refuse a name whose suffix is none of a figure's."""
+    """Refuse a name whose suffix is not one of a figure."""
     suffix = os.path.splitext(path)[1]
     if suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
-        raise InputError(f"{path} is no name of a figure: it must end in .png, .pdf or .svg.")
+        raise InputError(f"{path} is no name for a figure: it must end in .png, .pdf or .svg.")
 
 
 def parity_plot(
@@ -44,9 +44,9 @@ def parity_plot(
     y_true, y_pred : Targets
         Reference and prediction.
     std : ndarray of shape (n_structures,) or None
-        Predicted standard deviation of the total energies (eV), label noise included.
+        Predicted standard deviation of total energies (eV), including the noise of labels.
     path : str or Path
-        File to write; the suffix tells the format.
+        File to write; its suffix decides the format.
     """
     panels = _panels(X, y_true, y_pred, std)
     figure = _figure(3.3 * len(panels), 4.9)
@@ -95,7 +95,7 @@ def _panels(X, y_true, y_pred, std):
     both = y_true.has_forces & y_pred.has_forces
     if both.any():
         true, predicted = y_true[both].forces_flat, y_pred[both].forces_flat
-        there = ~np.isnan(true).all(axis=1)  # else atoms without a label
+        there = ~np.isnan(true).all(axis=1)  # atoms without a label have NaN
         true, predicted = true[there].ravel(), predicted[there].ravel()
         panels.append(("force components", true, predicted, "eV/Å", None, 1.0, "eV/Å"))
     both = y_true.has_stress & y_pred.has_stress
@@ -111,11 +111,11 @@ def md_plot(trace: "Trace", path: "PathLike", n_equilibration: int = 0) -> None:
     Parameters
     ----------
     trace : Trace
-        Of `skpot.md.dynamics.run`; several runs appended count as one.
+        Result of `skpot.md.dynamics.run`; several runs in one trace count as one run.
     path : str or Path
         File to write.
     n_equilibration : int, default=0
-        Rows at the beginning that belong to the thermostat and are shaded.
+        Number of entries at the beginning, with a thermostat, that are shaded.
     """
     time = np.asarray(trace.time)
     total = 1000.0 * (np.asarray(trace.total) - trace.total[n_equilibration])

@@ -30,7 +30,7 @@ _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
 def read_file(paths: "Sequence[Path]", keys: dict[str, Any]) -> "tuple[Structures, Targets, Any]":
-    """Read labeled structures from files; return also what was used as labels."""
+    """Read labeled structures from files; also return the report of what was read as labels."""
     with reading(" ".join(map(str, paths))):
         X, y, report = read(paths, **keys, return_report=True)
         check_label_values(y, X)
@@ -38,7 +38,7 @@ def read_file(paths: "Sequence[Path]", keys: dict[str, Any]) -> "tuple[Structure
 
 
 def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> None:
-    """Print what a data set holds, and if there is a report which labels were read."""
+    """Print what a data set holds and, if there is a report, which labels were read."""
     n_atoms = np.array([len(atoms) for atoms in X])
     species = np.unique(np.concatenate([atoms.numbers for atoms in X]))
     sizes = f"{n_atoms.min()}" if n_atoms.min() == n_atoms.max() else _range(n_atoms, "d", " to ")
@@ -49,7 +49,7 @@ def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> No
         per_atom = (y.energy / n_atoms)[y.has_energy]
         say(f"  energy   {y.has_energy.sum():5d} frames   {_range(per_atom, '.3f')} eV/atom")
     if y.has_forces.any():
-        largest = np.nanmax(np.abs(y.forces_flat))  # NaN: atoms without a label
+        largest = np.nanmax(np.abs(y.forces_flat))  # atoms without a label have NaN
         say(f"  forces   {y.has_forces.sum():5d} frames   components up to {largest:.2f} eV/Å")
     if y.has_stress.any():
         stress = GPA * y.stress[y.has_stress]
@@ -75,7 +75,8 @@ def kinds_of(X: "Structures") -> Any:
 def error_table(parts: Any) -> None:
     """Print RMSE and MAE of energies, forces and stress.
 
-    `parts` maps names to (X, y_true, y_pred); further rows tell the kinds of the last one apart.
+    `parts` maps names to (X, y_true, y_pred). Further rows have the kinds of structures in the
+    last part.
     """
     say(f"{'':16}{'frames':>7} " + "".join(f"{head:>17}" for head in _HEADS))
     say(f"{'':24}" + f"{'RMSE':>9}{'MAE':>8}" * 3)
@@ -103,18 +104,18 @@ def _error_row(name, X, y_true, y_pred):
 def residual_table(
     model: Any, X: "Structures", y_true: "Targets", y_pred: "Targets", limit: int = 4
 ) -> None:
-    """Print which labels, species and groups of structures the squared error is in."""
+    """Print which labels, species and groups of structures the squared error comes from."""
     y_pred = y_pred if isinstance(y_pred, Targets) else Targets(y_pred)
     sides: Any = [[getattr(y, f"has_{kind}") for kind in LABEL_KINDS] for y in (y_true, y_pred)]
     if not np.logical_and(*sides).any():
         return  # nothing to compare
     regressor = model[-1] if hasattr(model, "steps") else model
-    regressor = getattr(regressor, "estimator_", regressor)  # what is calibrated, or a committee's
+    regressor = getattr(regressor, "estimator_", regressor)  # of a calibrated model or committee
     regressor = regressor[-1] if hasattr(regressor, "steps") else regressor
     levels = {name: _default_noise(regressor, name.split("_")[1]) for name in _SIGMAS}
     known = {name: level for name, level in levels.items() if level > 0.0}
     report = residual_report(y_true, y_pred, X, groups=kinds_of(X), **known)
-    say("where the squared error is, in units of the noise")
+    say("where the squared error comes from, in units of the noise")
     for by, head in (("label", "labels"), ("species", "forces on"), ("group", "kinds")):
         parts = [r for r in report if r["by"] == by]
         if len(parts) < 2:
@@ -129,12 +130,12 @@ def residual_table(
 
 
 def curve_table(model: Any) -> None:
-    """Print what more structures, references or other noise would buy, where the fit found out."""
+    """Print what more structures, references or other noise would gain, if the fit knows it."""
     regressor = model[-1] if hasattr(model, "steps") else model
     curves = getattr(regressor, "learning_curves_", None)
     if curves is None:
         return
-    say("\nerrors of models that learned from less (RMSE on folds left out)")
+    say("\nerrors of models that learned from less (RMSE on folds that were held out)")
     for name, curve in curves.items():
         say(f"  {name:16}" + "".join(f"{n:9.0f}" for n in curve["number"]) + "   twice as many")
         for kind, head in zip(LABEL_KINDS, _HEADS, strict=True):
@@ -155,13 +156,13 @@ def curve_table(model: Any) -> None:
 
 
 def _doubled(numbers, errors):
-    """Return what twice as many would change if the slope between the last two points went on."""
+    """Return the change by twice as many, from the slope between the last two points."""
     slope = np.log(errors[-1] / errors[-2]) / np.log(numbers[-1] / numbers[-2])
     return f"{100.0 * (min(1.0, 2.0**slope) - 1.0):+.0f} % at most"
 
 
 def _share(record, by):
-    """Return the cell of one part: its name and its share."""
+    """Return name and share of one part of the error."""
     name = {"label": record["label"], "species": record["part"]}.get(by)
     if name is None:
         name = f"{record['part']} {record['label']}"
@@ -169,7 +170,7 @@ def _share(record, by):
 
 
 def predict_with_std(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return predictions and standard deviations of labels, None from models that have none."""
+    """Return predictions and standard deviations of labels, which are None for some models."""
     regressor = model[-1] if hasattr(model, "steps") else model
     if not (hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")):
         return model.predict(X), None
@@ -178,11 +179,11 @@ def predict_with_std(model: Any, X: Any) -> tuple[Any, Any]:
 
 
 def label_std(regressor: Any, X: Any, std: Any) -> Any:
-    """Return the standard deviations of labels: of the model, and of the labels' noise."""
+    """Return standard deviations of labels, which include the noise of labels."""
     std = std if isinstance(std, Targets) else Targets(std)
-    if hasattr(regressor, "calibrate"):  # to errors, which have the noise in them
+    if hasattr(regressor, "calibrate"):  # calibrated deviations include the noise already
         return std
-    noise = getattr(regressor, "estimator_", regressor)  # a committee's
+    noise = getattr(regressor, "estimator_", regressor)  # a committee has it in its estimator
     n_atoms = np.array([len(atoms) for atoms in X])
     sigma = {kind: _default_noise(noise, kind) for kind in ("energy", "forces", "stress")}
     forces, stress = std.forces, std.stress
@@ -194,19 +195,19 @@ def label_std(regressor: Any, X: Any, std: Any) -> Any:
 
 
 def _default_noise(regressor, kind):
-    """Return the noise in use of structures that do not say to which group they belong."""
+    """Return the noise that a fit has used for structures without a group."""
     name = f"sigma_{kind}"
-    sigma = getattr(regressor, f"{name}_", None)  # chosen in fit
+    sigma = getattr(regressor, f"{name}_", None)  # chosen by the fit
     if sigma is None:
         sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
     if isinstance(sigma, dict):
         sigma = sigma.get("default", max(sigma.values()))
-    scale = getattr(regressor, "noise_scale_", None) or 1.0  # of all labels, or by kind
+    scale = getattr(regressor, "noise_scale_", None) or 1.0  # for all labels, or by kind
     return sigma * (scale.get(kind, 1.0) if isinstance(scale, dict) else scale)
 
 
 def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) -> None:
-    """Print how predicted standard deviations of labels compare with errors."""
+    """Print how well predicted standard deviations of labels agree with errors."""
     columns = [_uncertainty(X, y_true, y_pred, std, kind) for kind in LABEL_KINDS]
     if not any(columns):
         return
@@ -219,7 +220,7 @@ def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) ->
 
 
 def _uncertainty(X, y_true, y_pred, std, kind):
-    """Return the cells of one column, or None if there is nothing to compare."""
+    """Return the cells of the column for one kind of label, or None without such labels."""
     error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
     if not len(error):
         return None
@@ -239,7 +240,7 @@ def _uncertainty(X, y_true, y_pred, std, kind):
 
 
 def search_table(search: Any, limit: int = 6) -> None:
-    """Print the best candidates of a finished search scored by errors."""
+    """Print the best candidates of a search that was scored by errors."""
     results = search.cv_results_
     order = np.argsort(results["rank_test_score"], kind="stable")
     say(f"{'forces eV/Å':>12}{'± folds':>9}   parameters")

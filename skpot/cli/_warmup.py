@@ -35,7 +35,7 @@ def compile_all(every: bool = False) -> None:
 
 
 def _use_descriptors():
-    """Values, pull-back and Jacobian of every descriptor, and of every product of SOAP."""
+    """Call values, pull-back and Jacobian of every descriptor and of all forms of SOAP."""
     import numpy as np
 
     from skpot import descriptors
@@ -53,7 +53,7 @@ def _use_descriptors():
     ]
     molecules = [descriptors.InverseDistances(), descriptors.CoulombMatrix()]
     jobs = [(descriptor, sample_structures()) for descriptor in structures]
-    # Below fifty molecules theirs run serially.
+    # For less than fifty molecules, other functions would run, on one thread.
     cluster = next(atoms for atoms in sample_structures() if not atoms.pbc.any())
     jobs += [(descriptor, [cluster] * 60) for descriptor in molecules]
     for descriptor, frames in jobs:

@@ -81,7 +81,7 @@ def read_structure(path: PathLike, index: int = -1) -> Atoms:
     return frames[-1]
 
 
-def thermalise(atoms: Atoms, temperature: float, random_state: RandomState = 0) -> bool:
+def thermalize(atoms: Atoms, temperature: float, random_state: RandomState = 0) -> bool:
     """Give atoms without velocities random ones (K); return whether they got some."""
     if atoms.get_kinetic_energy() > 0:
         return False

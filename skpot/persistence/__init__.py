@@ -1,4 +1,4 @@
-"""Models in files that cannot execute code, written whole or not at all."""
+"""Model files, which cannot execute code and are written completely or not at all."""
 
 from skpot.persistence._skops import FORMAT, dump, load, trusted_types
 from skpot.persistence._whole_files import whole_file
@@ -7,6 +7,6 @@ __all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "trusted_types", "whole_fi
 
 
 def __getattr__(name):
-    if name == "TRUSTED_TYPES":  # on demand: it imports every part of skpot a model may hold
+    if name == "TRUSTED_TYPES":  # computed when needed, since it imports most of skpot
         return trusted_types()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

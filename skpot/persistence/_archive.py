@@ -1,7 +1,8 @@
-"""The archive that a model file is, and what is checked before anything is made of its content.
+"""The archive of a model file, and checks of it before any object is built from its content.
 
-Beside what skops writes stands a seal: format and version, the size of all members and a checksum
-of their content. Members are stored as they are, so that an archive holds no more than its size.
+An archive holds what skops writes, and a seal: format and version, the size of all members and a
+checksum of their content. Members are not compressed, so that reading them takes no more memory
+than the size of the file.
 """
 
 from __future__ import annotations
@@ -26,23 +27,25 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-SEAL = "skpot.json"  # the member
-SCHEMA = "schema.json"  # of skops: the objects, with names of members for their arrays
+SEAL = "skpot.json"  # name of the member that is the seal
+SCHEMA = "schema.json"  # member of skops with all objects; their arrays are members of their own
 
-_SEAL_BYTES = 4096  # at most
-_END = struct.Struct("<4s4H2LH")  # what an archive ends with; the sixth is the directory's size
-_DIRECTORY_BYTES = 8e6  # about 100 000 arrays
-_PIECE = 1 << 20  # bytes read at a time
-_UNPACKED = 20  # times the size of a file that packed arrays within may take, or
+_SEAL_BYTES = 4096  # largest size of a seal
+_END = struct.Struct("<4s4H2LH")  # the end of an archive; item 5 is the size of the directory
+_DIRECTORY_BYTES = 8e6  # largest size of a directory, enough for about 100 000 arrays
+_PIECE = 1 << 20  # number of bytes that are read at a time
+# Compressed arrays may take this many bytes, or this many times the size of the file if that is
+# more.
 _UNPACKED_BYTES = 64e6
+_UNPACKED = 20
 
 
 class Seal(NamedTuple):
-    """What a model file says of itself."""
+    """What a model file says about itself."""
 
     format: int
     skpot_version: str
-    size: int  # bytes of the other members
+    size: int  # number of bytes of all other members
     checksum: str
 
 
@@ -52,11 +55,11 @@ def seal(buffer: BinaryIO, file_format: int, version: str) -> None:
     Parameters
     ----------
     buffer : binary file
-        What skops has written.
+        The archive that skops has written.
     file_format : int
-        Of the content.
+        Number of the format of the content.
     version : str
-        Of skpot.
+        Version of skpot.
     """
     with zipfile.ZipFile(buffer, "a") as archive:
         size = sum(member.file_size for member in archive.infolist())
@@ -67,25 +70,25 @@ def seal(buffer: BinaryIO, file_format: int, version: str) -> None:
 
 @contextlib.contextmanager
 def reading(path: PathLike) -> Iterator[None]:
-    """Turn whatever goes wrong in a block that reads a model file into an error that names it."""
+    """Turn any error in a block that reads a model file into an error that names the file."""
     try:
         yield
-    except (SkpotError, Warning):  # a warning is an error if its filter says so
+    except (SkpotError, Warning):  # filters may turn warnings into errors
         raise
     except MemoryError as error:
-        raise ModelFileError(f"{path} holds more than the memory.") from error
-    except Exception as error:  # a damaged file makes any kind of error in what reads it
-        told = str(error) or type(error).__name__
-        raise ModelFileError(f"{path} is damaged or no model file: {told}") from error
+        raise ModelFileError(f"{path} holds more than fits into memory.") from error
+    except Exception as error:  # a damaged file can cause any kind of error
+        reason = str(error) or type(error).__name__
+        raise ModelFileError(f"{path} is damaged or no model file: {reason}") from error
 
 
 def check_directory(path: str, file: BinaryIO) -> None:
-    """Refuse an archive that lists more members than any model has, before they are listed.
+    """Refuse an archive with more members than any model has, before their list is read.
 
     Parameters
     ----------
     path : str
-        The file, for messages.
+        Name of the file, for messages.
     file : binary file
         The archive.
     """
@@ -102,14 +105,14 @@ def check_directory(path: str, file: BinaryIO) -> None:
 
 
 def read_seal(path: str, archive: ZipFile) -> Seal:
-    """Return the seal of an archive whose members are as large as it says.
+    """Return the seal of an archive; refuse the archive if its members have other sizes.
 
     Parameters
     ----------
     path : str
-        The file, for messages.
+        Name of the file, for messages.
     archive : ZipFile
-        Its content.
+        The archive.
     """
     members = archive.infolist()
     names = [member.filename for member in members]
@@ -147,7 +150,7 @@ def _parse_seal(path, archive):
 
 
 def _without_seal(archive):
-    """Return what an archive without a seal may be."""
+    """Return a sentence about what an archive without a seal may be."""
     try:
         if archive.getinfo(SCHEMA).file_size > _UNPACKED_BYTES:
             return "its seal is missing."
@@ -182,7 +185,7 @@ def check_content(path: str, archive: ZipFile, found: Seal) -> None:
 
 
 def _checksum(archive, file_format, version):
-    """Return the checksum of the members but the seal, whatever their order."""
+    """Return the checksum of all members except the seal, which their order does not change."""
     digest = hashlib.blake2b(f"{file_format} {version}".encode(), digest_size=32)
     for name in sorted(set(archive.namelist()) - {SEAL}):
         digest.update(f"\n{name} {archive.getinfo(name).file_size}\n".encode())
@@ -193,7 +196,7 @@ def _checksum(archive, file_format, version):
 
 
 def _check_array(path, member, file):
-    """Refuse an array whose header promises another size than it has."""
+    """Refuse an array whose header declares another size than it has."""
     version = np.lib.format.read_magic(file)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -205,13 +208,13 @@ def _check_array(path, member, file):
     size = file.tell() + math.prod(shape) * dtype.itemsize
     if dtype.hasobject or size != member.file_size:
         raise ModelFileError(
-            f"{path} is damaged: {member.filename} promises an array {shape} of {dtype}, but has "
+            f"{path} is damaged: {member.filename} declares an array {shape} of {dtype}, but has "
             f"{member.file_size} bytes."
         )
 
 
 def _check_packed(path, member, file, limit):
-    """Do the same for compressed arrays, of a sparse matrix."""
+    """Refuse compressed arrays, as sparse matrices have, that are too large or inconsistent."""
     with zipfile.ZipFile(io.BytesIO(file.read())) as packed:
         if sum(inner.file_size for inner in packed.infolist()) > limit:
             raise ModelFileError(

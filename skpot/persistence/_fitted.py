@@ -1,4 +1,4 @@
-"""Whether the parts of a fitted model agree with each other, checked before anybody predicts."""
+"""A check that the parts of a fitted model agree with each other, before it is used."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DIMENSION = re.compile(r"([A-Z])(\+1)?")
-_KEYS = (str, int, float, np.integer, np.floating)  # that a file gives back as they were
-# Results that tell of a fit and are not used afterwards; NaN means none.
+_KEYS = (str, int, float, np.integer, np.floating)  # types of keys that files preserve
+# Attributes that only report on a fit. They may hold NaN for what is not known.
 _REPORTS = re.compile(r"cv_results_|learning_curves_|statistics_|.*_score_|log_marginal.*")
 
 
 def check_model(model: Any, where: str) -> None:
-    """Raise unless all parts of a model fit together.
+    """Refuse a model whose parts do not agree with each other.
 
     Parameters
     ----------
     model : object
-        What `load` has read or `dump` is to write.
+        The model that `load` has read or `dump` is to write.
     where : str
-        The file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def check_model(model: Any, where: str) -> None:
 
 
 class _Walk:
-    """Visits all objects that a model is made of, once each."""
+    """Visits all objects in a model, each of them once."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -66,14 +66,14 @@ class _Walk:
             self._visit_items(dict(enumerate(value.ravel())), name, "[{}]")
         elif hasattr(value, "__dict__") and not isinstance(value, type):
             self._check(value, vars(value), name)
-            # Estimators may write attributes in another form, such as dictionaries by pairs.
+            # Estimators may write attributes in another form than they have in memory.
             written = value.__getstate__() if isinstance(value, BaseEstimator) else vars(value)
             self._visit_items(written, name)
 
     def _visit_dict(self, value, name):
         wrong = [key for key in value if not isinstance(key, _KEYS) or isinstance(key, bool)]
         if wrong:
-            self._refuse(name, f"has the key {wrong[0]!r}; files hold numbers and text as keys")
+            self._refuse(name, f"has the key {wrong[0]!r}, but keys must be numbers or text")
         self._visit_items(value, name, "[{!r}]")
 
     def _visit_items(self, items, name, pattern=".{}"):
@@ -85,12 +85,12 @@ class _Walk:
             self._check_object(value, fields, name)
         except ModelFileError:
             raise
-        except Exception as error:  # whatever a part is instead of what it should be
+        except Exception as error:  # a part may be anything instead of what it should be
             self._refuse(name, f"cannot be used: {error}", error)
 
     def _check_object(self, value, fields, name):
         if sp.issparse(value):
-            value.check_format(full_check=True)  # SciPy itself looks at sizes only
+            value.check_format(full_check=True)  # SciPy checks only sizes by default
             return
         kinds = [kind.__name__ for kind in type(value).__mro__]
         shapes = next((SHAPES[kind] for kind in kinds if kind in SHAPES), {})
@@ -123,7 +123,7 @@ class _Walk:
 
 
 class _Shape:
-    """A description of a value, see `_shapes`, with the dimensions known so far."""
+    """A description of a value as in `_shapes`, with the dimensions that are known so far."""
 
     def __init__(self, text: str, dimensions: dict[str, int]) -> None:
         self.of_dict = text.startswith("dict ")
@@ -131,7 +131,7 @@ class _Shape:
         self.dimensions = dimensions
 
     def check(self, value: Any, name: str, refuse: Callable[..., Any]) -> None:
-        """Call `refuse` with what is wrong, if anything is."""
+        """Call `refuse` with the problem, if there is one."""
         if self.kind == "any":
             return
         if self.kind == "count":
@@ -139,7 +139,7 @@ class _Shape:
                 refuse(name, f"is {value!r}, which does not agree with the shapes of arrays")
             return
         for part in value.values() if self.of_dict else [value]:
-            absent = self.of_dict and self.dims and part is None  # a kind without such an array
+            absent = self.of_dict and self.dims and part is None  # not all kinds have an array
             problem = None if absent else self._problem(part)
             if problem:
                 refuse(name, problem)
@@ -151,10 +151,10 @@ class _Shape:
         kind, _, limit = self.kind.partition("<")
         integer = kind not in ("float", "real", "finite")
         types = "iu" if integer else ("f" if isinstance(value, np.ndarray) else "fiu")
-        exact = kind == "float" or integer  # compiled functions know arrays by their type
+        exact = kind == "float" or integer  # compiled functions need exactly this type
         narrow = exact and isinstance(value, np.ndarray) and array.dtype.itemsize != 8
         if array.dtype.kind not in types or narrow or not array.dtype.isnative:
-            return f"holds {array.dtype}, not what it should"
+            return f"has values of type {array.dtype}, which is not possible here"
         if kind == "finite":
             return None if np.isfinite(array).all() else "is not finite"
         if array.ndim != len(self.dims) or not all(map(self._agrees, self.dims, array.shape)):

@@ -1,7 +1,8 @@
-"""What must hold between the parts of a fitted object, beyond shapes.
+"""Relations between the parts of a fitted object, beyond the shapes of arrays.
 
-Each function gets the object and the dimensions that its shapes have given, and returns whether it
-holds together. Indices that compiled functions use as they are get their ranges here.
+Each function gets an object and the dimensions that the shapes of its arrays have, and returns
+whether its parts agree. Also checked are the ranges of indices that compiled functions use
+without any check.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..data.origin import content_digest
 
 
 def _hypers_hold(descriptor):
-    """Check values that were chosen in `fit` as if a user had given them."""
+    """Check values that `fit` has chosen by the rules for values that a user gives."""
     clone(descriptor).set_params(**descriptor.hypers_)._validate_params()
     return True
 
@@ -60,7 +61,7 @@ def _soap_tables(tables, dims):
 
 
 def _n_invariants(product):
-    """Return the number of features, found without the compiled functions."""
+    """Return the number of features without calling compiled functions."""
     n, degrees = product.n_channels, product.l_max + 1
     return {
         "Linear": n,
@@ -189,18 +190,18 @@ def _leaf(leaf, dims):
 
 
 def _descriptor(descriptor, dims):
-    """Compare the tables of any descriptor of neighborhoods with its own account of them."""
+    """Compare the tables of a descriptor with its other attributes."""
     tables = descriptor._tables()
     if _outline(tables) != (dims["S"], dims["P"]) or dims["S"] == 0:
         return False
-    if type(tables).__name__ == "RepulsionTables":  # made of powers, whose last bits differ
+    if type(tables).__name__ == "RepulsionTables":  # computed by powers, which are not exact
         return True
     content = descriptor.species_, tables, descriptor.dtype_
     return descriptor.origin_[0] == content_digest(type(descriptor).__name__, *content)
 
 
 def _row_step(step, dims):
-    """Try a transformer of rows: those of scikit-learn look at their parts only then."""
+    """Try the transformer of rows, since scikit-learn checks its attributes only when used."""
     if step.transformer_ is None:
         return True
     if step.matrix_ is not None and step.matrix_.shape not in (
@@ -211,7 +212,7 @@ def _row_step(step, dims):
     for row in (np.zeros((1, dims["P"])), np.ones((1, dims["P"]))):
         try:
             out = step.apply_to_rows(row)
-        except ValueError:  # a row out of its range, or parts that do not agree
+        except ValueError:  # the row is not possible, or parts do not agree
             continue
         return out.shape == (1, dims["Q"]) and bool(np.isfinite(out).all())
     return False
@@ -224,7 +225,7 @@ def _principal(step, dims):
 
 
 def _outline(tables):
-    """Return the number of species and of features that tables are for."""
+    """Return the number of species and of features in tables."""
     kind = type(tables).__name__
     if kind == "SoapTables":
         return tables.density.n_species, tables.n_features
@@ -256,7 +257,7 @@ def _within(index, limit):
     return index.size == 0 or (index.min() >= 0 and index.max() < limit)
 
 
-# By the name of a class; all that apply to an object or its bases are asked.
+# Functions by the name of a class. All functions for the class of an object and its bases apply.
 RELATIONS = {
     "PairDescriptor": _descriptor,
     "RowTransformer": _row_step,

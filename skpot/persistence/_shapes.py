@@ -1,16 +1,18 @@
-"""What the fitted parts of models look like: shapes that must agree, and ranges of values.
+"""Descriptions of fitted attributes: the shapes of arrays, which must agree, and ranges of values.
 
-A description is a kind and dimensions, ``"float M P"``. Capital letters stand for the same number
-wherever they occur in one object, ``C+1`` for one more, ``*`` for any; without dimensions it is a
-single value. Kinds:
+A description has a kind and dimensions, as in ``"float M P"``; without dimensions it means a single
+value. A capital letter stands for one number wherever it occurs in an object; ``C+1`` is one more
+than C, and ``*`` is any number. The kinds are:
 
-- ``float``: double precision, finite; ``real``: either precision; ``finite``: in any shape
-- ``int``: of eight bytes
-- ``index<M``: integers from 0 to below M; ``edges<M``: integers that rise from 0 to M
-- ``species``: atomic numbers, not descending; ``elements``: ascending
+- ``float``: finite numbers in double precision; ``real``: the same in single or double precision;
+  ``finite``: the same in any shape
+- ``int``: integers of eight bytes
+- ``index<M``: integers from 0 to M - 1; ``edges<M``: integers that increase from 0 to M
+- ``species``: atomic numbers in order, with repeats; ``elements``: without repeats
 - ``count``: an integer that is the dimension itself; ``flag``: true or false
 
-``dict`` before it means a value for each species or name. What is None is left out.
+``dict`` before a description means one value for each species or name. Attributes that are None are
+not checked.
 """
 
 _KERNEL_MODEL = {
@@ -134,7 +136,7 @@ SHAPES = {
     "SpeciesMap": {"matrices": "float S P Q", "kinds": "index<S E", "offsets": "edges<E N+1"},
     "RowMap": {"rows": "real E P", "offsets": "edges<E N+1"},
     "Pooled": {"offsets": "edges<E N+1", "n_features": "count P"},
-    # what the kernels of descriptors are told
+    # tables for the compiled functions of descriptors
     "DensityTables": {
         "radial": "float T R 2 L",
         "of_pair": "index<T S S",

@@ -46,7 +46,7 @@ _PARTS = (
     "solvers",
 )
 
-# What searches and pipelines of scikit-learn hold besides the types skops trusts by itself.
+# Types in searches and pipelines of scikit-learn that skops does not trust by itself.
 _FOREIGN = (
     "numpy.ma.MaskedArray",
     "numpy.ma.core.MaskedArray",
@@ -66,29 +66,29 @@ _FOREIGN = (
 def dump(model: BaseEstimator, path: PathLike) -> None:
     """Write a fitted model to a file.
 
-    The file holds data only, so reading it executes no code from it. It appears under its name when
-    it is complete: an error or a crash leaves an older file of that name as it was.
+    The file holds only data, so that no code in it is executed when it is read. It gets its name
+    when it is complete: an error or a crash leaves an older file of that name as it was.
 
     Parameters
     ----------
     model : estimator
         A fitted estimator, pipeline or search.
     path : str or Path
-        The file, by custom with the suffix ".skops". An existing one is replaced, with its
-        permissions kept.
+        The file, usually with the suffix ".skops". An existing one is replaced, but keeps its
+        permissions.
 
     Raises
     ------
     TypeError
-        If the model holds what such a file cannot, such as a calculator of ASE.
+        If the model holds something that cannot be written, such as a calculator of ASE.
     ValueError
-        If parts of the model do not agree with each other, so that `load` would refuse it.
+        If parts of the model do not agree with each other, for which `load` would refuse it.
     OSError
         If the file cannot be written.
 
     See Also
     --------
-    load : The way back.
+    load : Read the file.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def dump(model: BaseEstimator, path: PathLike) -> None:
 
 
 def _archive_of(model):
-    """Return the content of a model's file."""
+    """Return the content of a file with the model."""
     import skops.io
     from skops.io.exceptions import UnsupportedTypeException
 
@@ -120,13 +120,13 @@ def _archive_of(model):
         skops.io.dump(envelope, buffer)
     except RecursionError:
         raise InputTypeError(
-            f"{type(model).__name__} holds an object that refers to itself, which no model file "
-            "can: as a rule a calculator of ASE. Give DeltaRegressor a class or function that "
-            "makes the calculator instead."
+            f"{type(model).__name__} holds an object that refers to itself, which no file can hold; "
+            "usually it is a calculator of ASE. Give DeltaRegressor a class or function "
+            "that makes the calculator instead."
         ) from None
     except UnsupportedTypeException as error:
         raise InputTypeError(
-            f"{type(model).__name__} holds what no model file can: {error}"
+            f"{type(model).__name__} holds an object that cannot be written: {error}"
         ) from error
     seal(buffer, FORMAT, skpot.__version__)
     return buffer.getbuffer()
@@ -141,7 +141,7 @@ def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
         The file.
     trusted : sequence of str or type, default=()
         Types to accept in the file besides those of skpot, scikit-learn, NumPy and SciPy
-        (`skpot.persistence.TRUSTED_TYPES`), for models that hold classes of your own.
+        (`skpot.persistence.TRUSTED_TYPES`), for example classes of your own.
 
     Returns
     -------
@@ -151,10 +151,10 @@ def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
     Raises
     ------
     ModelFileError
-        If the file is damaged, was changed, is no skpot model, or of another format. It is a
-        ValueError, and where there is no file also a FileNotFoundError.
+        If the file is damaged, was changed, is no skpot model, or has another format. The error is
+        a ValueError, and if there is no file also a FileNotFoundError.
     TypeError
-        If the file asks for types that are not trusted.
+        If the file needs types that are not trusted.
 
     Warns
     -----
@@ -163,7 +163,7 @@ def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
 
     See Also
     --------
-    dump : The way there, with an example.
+    dump : Write the file; it has an example.
 
     Examples
     --------
@@ -196,13 +196,13 @@ def _opened(path):
 
 
 def _build(path, file, found, trusted):
-    """Return the model of a file whose content is as it was written."""
+    """Return the model of a file that has been checked."""
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     accepted = [*trusted_types(), *trusted]
     with warnings.catch_warnings():
-        # The seal has spoken for all of our estimators; scikit-learn's own still speak.
+        # The seal has been checked for all estimators of skpot; those of scikit-learn still warn.
         warnings.filterwarnings("ignore", ".* of skpot from version", InconsistentVersionWarning)
         try:
             return skops.io.load(file, trusted=accepted)["model"]
@@ -221,7 +221,7 @@ def _type_name(value):
 
 
 def _check_origin(path, found):
-    """Refuse formats of other versions, and warn of other versions."""
+    """Refuse files of another format, and warn about files of another version."""
     version = found.skpot_version
     if found.format != FORMAT:
         advice = f"Install skpot>={version}" if found.format > FORMAT else "Fit the model again"
@@ -242,10 +242,10 @@ def _check_origin(path, found):
 
 @functools.cache
 def trusted_types() -> tuple[str, ...]:
-    """List the types a model file may hold: every class of skpot that models are made of.
+    """List the types that a model file may hold: all classes of skpot of which models consist.
 
-    Types that skops trusts by itself (scikit-learn's estimators, NumPy's and SciPy's data) are not
-    repeated.
+    Types that skops trusts by itself, which are estimators of scikit-learn and data of NumPy and
+    SciPy, are not in the list.
 
     Returns
     -------

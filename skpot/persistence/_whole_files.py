@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what killed processes leave of them."""
+"""Files that are written completely or not at all, and the removal of incomplete ones."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-_UNSURE = 3600.0  # seconds until a file counts as left behind that only its age tells of
+_UNSURE = 3600.0  # age in s at which a file counts as abandoned if its process is not known
 
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name when the block ends without an error.
+    """Open a file for writing that gets its name when the block ends without an error.
 
-    It is written beside its place, under a name that says by which process, and locked meanwhile:
-    what a process that was killed has left is known by both, and removed by the next that writes
-    or reads the same file. An existing file is replaced at once and its permissions are kept; what
-    a link points to is replaced, not the link.
+    Until then it is in the same folder under a temporary name, which includes the number of the
+    process, and it is locked. By both, a file that was left by a killed process is recognized; the
+    next process that writes or reads the same file removes it. An existing file is replaced in one
+    step, and its permissions are kept. If the name is a link, the file it points to is replaced.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
     Yields
     ------
     file : binary file
-        To write to.
+        The file to write to.
 
     Raises
     ------
     OSError
-        If the file cannot be written; one of that name is then as it was.
+        If the file cannot be written. An existing file then remains as it was.
     """
-    target = os.path.realpath(file_name(path))  # replacing a link would leave its file behind
+    target = os.path.realpath(file_name(path))  # follow links instead of replacing them
     sweep(target)
     folder, name = os.path.split(target)
     mine = f".{name}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -66,24 +66,24 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
         reason = error.strerror or str(error)
         raise FileError(error.errno, f"the file cannot be written: {reason}", str(path)) from error
     finally:
-        with contextlib.suppress(OSError):  # it is not there, or cannot be
+        with contextlib.suppress(OSError):  # usually it has its final name by now
             os.unlink(temporary)
 
 
 def sweep(path: str) -> None:
-    """Remove what processes that are no more have left of writing a file.
+    """Remove temporary files of processes that ended before they had written a file.
 
     Parameters
     ----------
     path : str or Path
-        The file that was to be written.
+        The file that they were writing.
     """
     folder, name = os.path.split(os.path.realpath(path))
     owner = re.compile(re.escape(f".{name}.") + r"(.+)-(\d+)-[0-9a-f]{16}\.tmp")
     for found in glob.iglob(f".{glob.escape(name)}.*.tmp", root_dir=folder):
         match = owner.fullmatch(found)
         leftover = os.path.join(folder, found)
-        with contextlib.suppress(OSError):  # gone, or not ours to remove
+        with contextlib.suppress(OSError):  # it is gone, or belongs to another user
             if match and _is_abandoned(leftover, match[1], int(match[2])):
                 os.unlink(leftover)
 
@@ -93,7 +93,7 @@ def _host():
 
 
 def _lock(file):
-    """Mark a file as being written; return whether nobody else writes it."""
+    """Lock a file; return False if another process has locked it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -104,7 +104,7 @@ def _lock(file):
 
 
 def _is_abandoned(path, host, process):
-    """Return whether the process that wrote a file is gone; age decides where that is not known."""
+    """Return whether the process that wrote a file has ended, or the file is very old."""
     with open(path, "rb") as file:
         if not _lock(file):
             return False
@@ -118,7 +118,7 @@ def _is_running(process):
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # of another user
+    except OSError:  # the process belongs to another user
         return True
     return True
 

@@ -93,7 +93,7 @@ def test_fit_reports_and_writes_a_model(folder):
     for name in ("train ", "test ", "  cold ", "  hot "):
         assert any(line.startswith(name) for line in result.output.splitlines()), name
     assert max(map(len, result.stdout.splitlines()[4:])) < 80
-    assert "where the squared error is" in result.stdout
+    assert "where the squared error comes from" in result.stdout
     regressor = skpot.load(target)[-1]
     assert (regressor.sigma_forces, regressor.random_state) == (0.05, 3)
     assert len(regressor.dual_coef_) == 20

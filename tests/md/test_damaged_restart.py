@@ -15,7 +15,7 @@ import skpot
 from skpot.cli import app
 from skpot.exceptions import FileError, SkpotError
 from skpot.md.checkpoint import Checkpoint
-from skpot.md.dynamics import run, thermalise
+from skpot.md.dynamics import run, thermalize
 from skpot.md.frames import TrajectoryFile, replace_file
 
 SETTINGS = {"ensemble": "nvt", "interval": 5}
@@ -25,7 +25,7 @@ def copper():
     atoms = bulk("Cu", cubic=True)
     atoms.rattle(0.05, seed=1)
     atoms.calc = EMT()
-    thermalise(atoms, 300.0)
+    thermalize(atoms, 300.0)
     return atoms
 
 
@@ -276,7 +276,7 @@ REFUSED = {
     "compressed": (["model.skpot", "cu.xyz", "-o", "run.xyz.gz"], "run.xyz.gz would be read as"),
     "no suffix": (["model.skpot", "cu.xyz", "-o", "run"], "run would be read as"),
     "record": (["model.skpot", "cu.xyz", "--record", "far.traj"], "far.traj would be read as"),
-    "one file": (["model.skpot", "cu.xyz", "--record", "traj.xyz"], "are one file"),
+    "one file": (["model.skpot", "cu.xyz", "--record", "traj.xyz"], "are the same file"),
 }
 
 

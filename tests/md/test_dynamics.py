@@ -5,14 +5,14 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from skpot.exceptions import InputError, SkpotError
-from skpot.md.dynamics import BlowUp, Trace, run, thermalise
+from skpot.md.dynamics import BlowUp, Trace, run, thermalize
 from skpot.md.frames import TrajectoryFile
 
 
 def copper():
     atoms = bulk("Cu", cubic=True).repeat(2)
     atoms.calc = EMT()
-    thermalise(atoms, 300.0)
+    thermalize(atoms, 300.0)
     return atoms
 
 
@@ -35,7 +35,7 @@ def test_drift_is_the_slope_times_the_time():
 def test_velocities_that_are_there_stay():
     atoms = copper()
     momenta = atoms.get_momenta()
-    assert not thermalise(atoms, 1000.0)
+    assert not thermalize(atoms, 1000.0)
     np.testing.assert_array_equal(atoms.get_momenta(), momenta)
 
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot.exceptions import SkpotError
 from skpot.md import Guard, LimitPassed
-from skpot.md.dynamics import thermalise
+from skpot.md.dynamics import thermalize
 from skpot.md.frames import FrameFile
 
 
@@ -74,7 +74,7 @@ def test_a_dimer_pushed_together_stops(model):
 def test_a_hot_run_stops(model):
     atoms = copper(model) * 2
     atoms.calc = skpot.Calculator(model)
-    thermalise(atoms, 300.0)
+    thermalize(atoms, 300.0)
     rng = np.random.default_rng(0)
     dynamics = Bussi(atoms, 2.0 * units.fs, temperature_K=900, taut=50 * units.fs, rng=rng)
     dynamics.attach(Guard(atoms, max_temperature=500.0))
@@ -90,7 +90,7 @@ def test_frames_far_from_the_training_set_are_recorded(model, tmp_path):
     guard()
     assert guard.n_recorded == 0
     assert not path.exists()
-    thermalise(atoms, 1200.0)
+    thermalize(atoms, 1200.0)
     dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
     dynamics.attach(guard, interval=10)
     dynamics.run(100)

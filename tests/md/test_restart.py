@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import skpot
 from skpot.cli import app
 from skpot.md.checkpoint import Checkpoint
-from skpot.md.dynamics import run, thermalise
+from skpot.md.dynamics import run, thermalize
 from skpot.md.frames import TrajectoryFile
 from tests.project import ROOT
 
@@ -27,7 +27,7 @@ from tests.project import ROOT
 def copper():
     atoms = bulk("Cu", cubic=True).repeat(2)
     atoms.calc = EMT()
-    thermalise(atoms, 300.0)
+    thermalize(atoms, 300.0)
     return atoms
 
 
@@ -203,7 +203,7 @@ def test_a_killed_run_goes_on_and_loses_nothing(folder):
 def test_what_a_killed_run_left_is_not_overwritten(folder):
     (folder / "left.xyz.checkpoint").write_bytes(b"state")
     result = md(folder, "left.xyz", "--steps", 20)
-    assert "add --restart to go on, or --force" in result.output
+    assert "add --restart to continue it, or --force" in result.output
     assert result.exit_code == 1
     assert md(folder, "left.xyz", "--steps", 20, "--force").exit_code == 0
     assert not (folder / "left.xyz.checkpoint").exists()

@@ -12,7 +12,7 @@ from ase.md.nptberendsen import Inhomogeneous_NPTBerendsen
 from ase.optimize import BFGS
 
 import skpot
-from skpot.md.dynamics import Trace, run, thermalise
+from skpot.md.dynamics import Trace, run, thermalize
 
 MODELS = ["compiled", "by steps", "delta"]
 PERIODIC = list(itertools.product([True, False], repeat=3))
@@ -103,7 +103,7 @@ def test_a_slab_relaxes_within_its_plane(copper_models):
 def test_a_barostat_that_leaves_out_the_vacuum(copper_models):
     atoms = fcc111("Cu", (2, 2, 2), a=3.8, vacuum=6.0)
     atoms.calc = skpot.Calculator(copper_models["compiled"])
-    thermalise(atoms, 100.0)
+    thermalize(atoms, 100.0)
     before, pressure = atoms.cell.lengths(), abs(atoms.get_stress()[:2].mean())
     fs = units.fs
     Inhomogeneous_NPTBerendsen(
