@@ -120,8 +120,8 @@ def _archive_of(model):
         skops.io.dump(envelope, buffer)
     except RecursionError:
         raise InputTypeError(
-            f"{type(model).__name__} holds an object that refers to itself, which no file can hold; "
-            "usually it is a calculator of ASE. Give DeltaRegressor a class or function "
+            f"{type(model).__name__} holds an object that refers to itself, which cannot be "
+            "written; usually it is a calculator of ASE. Give DeltaRegressor a class or function "
             "that makes the calculator instead."
         ) from None
     except UnsupportedTypeException as error:

@@ -8,7 +8,7 @@
 
 namespace skpot {
 
-static constexpr int64_t ABI = SKPOT_ABI;    // of the functions, given by the build
+static constexpr int64_t ABI = SKPOT_ABI;    // version of the C functions, set by the build
 
 static uint32_t crc32(const std::string &bytes, size_t n)
 {
@@ -36,8 +36,8 @@ static bool read(const std::string &file, std::string &bytes)
   return whole;
 }
 
-// Whether a file ends with the seal that skpot/core/aot.py puts on a library, and is what was
-// sealed. A damaged one may end the process when it is loaded, so this comes first.
+// Returns whether a file ends with the seal of skpot/core/aot.py and was not changed since then. A
+// damaged library might crash the process when it is loaded, so the seal is checked before.
 static std::string check_seal(const std::string &file)
 {
   static const std::string mark = "skpotsum";
@@ -64,7 +64,7 @@ std::string Model::open(const std::string &path)
 
 std::string Model::load(const std::string &path)
 {
-  // A name without a slash would be looked for among the system's libraries.
+  // Without a slash, the name would be searched in the folders of system libraries.
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
   const std::string problem = check_seal(file);
   if (!problem.empty()) return problem;

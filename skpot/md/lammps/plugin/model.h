@@ -15,11 +15,11 @@ class Model {
   Model(const Model &) = delete;
   Model &operator=(const Model &) = delete;
 
-  // Returns what is wrong, or an empty string.
+  // Returns a message about what is wrong, or an empty string.
   std::string open(const std::string &path);
   void close();
 
-  // Index of a chemical symbol, or -1.
+  // Returns the index of a chemical symbol, or -1.
   int64_t find(const std::string &symbol) const;
   std::string all_symbols() const;
 

@@ -46,14 +46,14 @@ void PairSkpot::settings(int narg, char **arg)
       ? std::string("it is neither here nor in LAMMPS_POTENTIALS; write it with: skpot export "
                     "lammps model.skpot -o ") + arg[0]
       : model.open(path);
-  // The ranks agree on whether there is an error: the file may be missing on one node alone.
+  // The ranks agree on whether there is an error, since the file may be missing on one node only.
   int failed = !problem.empty(), any_failed = 0;
   MPI_Allreduce(&failed, &any_failed, 1, MPI_INT, MPI_MAX, world);
   if (any_failed)
     error->all(FLERR, "pair_style skpot: {} cannot be used: {}", arg[0],
                failed ? problem : "it fails on another rank");
   longest_row = 0;
-  // Indices of species are those of another model now: pair_coeff must follow again.
+  // Indices of species belong to another model now, so that pair_coeff must be given again.
   for (int a = 1; allocated && a <= atom->ntypes; a++)
     for (int b = 1; b <= atom->ntypes; b++) setflag[a][b] = 0;
   if (comm->me == 0)
@@ -99,7 +99,7 @@ void PairSkpot::init_style()
                "'units {}'", update->unit_style);
   if (!force->newton_pair)
     error->all(FLERR, "pair_style skpot gives forces to ghost atoms: write 'newton on'");
-  // Bonded neighbors with a factor of 0 are not in the list, and the model wants all.
+  // Bonded neighbors with a factor of 0 are not in the list, but the model needs all neighbors.
   if (atom->molecular != Atom::ATOMIC)
     for (int k = 1; k <= 3; k++)
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
@@ -131,15 +131,15 @@ void PairSkpot::compute(int eflag, int vflag)
   if (vflag_fdotr) virial_fdotr_compute();
 }
 
-// An atom that is not in group all is not there: fix gcmc and fix widom take atoms out on trial by
-// moving them to a group of their own, which they exclude from all pairs.
+// An atom that is not in group all counts as removed: fix gcmc and fix widom remove atoms on trial
+// by moving them to another group, which has no pairs.
 bool PairSkpot::is_there(int i) const
 {
   return atom->mask[i] & 1;
 }
 
-// Stops if settings of neigh_modify keep pairs of this model out of the list. Fixes may change them
-// when a run begins, and atoms may change groups, so this is seen with every new list.
+// Stops if settings of neigh_modify remove pairs of this model from the list. Fixes may change the
+// settings at the start of a run, and atoms may change groups, so every new list is checked.
 void PairSkpot::refuse_missing_pairs()
 {
   const std::string what = missing_pairs();
@@ -175,7 +175,8 @@ std::string PairSkpot::missing_pairs() const
   return "";
 }
 
-// Whether a condition holds for any atom, owned or ghost, that is there and that the model knows.
+// Returns whether a condition holds for any atom, owned or ghost, that exists and that the model
+// knows.
 template <class Condition> bool PairSkpot::any_atom(Condition condition) const
 {
   for (int i = 0; i < atom->nlocal + atom->nghost; i++)
@@ -183,7 +184,7 @@ template <class Condition> bool PairSkpot::any_atom(Condition condition) const
   return false;
 }
 
-// Writes the rows of n centers, from the list's entry `first` on: neighbors within the cutoff.
+// Writes the neighbors within the cutoff of n centers, which begin with entry `first` of the list.
 void PairSkpot::gather(int first, int n)
 {
   double **x = atom->x;
@@ -204,7 +205,7 @@ void PairSkpot::gather(int first, int n)
       const int j = row[k] & NEIGHMASK;
       const double *x_j = x[j];
       const double dx = x_j[0] - x_i, dy = x_j[1] - y_i, dz = x_j[2] - z_i;
-      // Written always, kept if near: no branch to mispredict.
+      // Always written but kept only if near, because branches would be slower.
       index[p] = BLOCK + j;
       r[3 * p] = dx;
       r[3 * p + 1] = dy;
@@ -231,8 +232,9 @@ void PairSkpot::evaluate(int n)
   if (status) error->one(FLERR, "pair_style skpot: the model failed with status {}", status);
 }
 
-// Adds what n centers contribute to energy, forces and virial. A pair's virial is shared by both
-// atoms; its shear is made symmetric, which it is only in the sum over a center's pairs.
+// Adds the contributions of n centers to energy, forces and virial. Half of the virial of a pair
+// goes to each of its atoms. Its shear components are made symmetric; without that they would be
+// symmetric only in the sum over all pairs of a center.
 void PairSkpot::scatter(int first, int n)
 {
   double **f = atom->f;
@@ -283,7 +285,7 @@ void PairSkpot::grade(int first, int n)
   for (int c = 0; c < n; c++) grades[list->ilist[first + c]] = energies[c];
 }
 
-// fix ID all pair N skpot grade 1: asks for the flag, sets it on its steps, and reads the grades.
+// For fix ID all pair N skpot grade 1, which sets the flag at its steps and then reads the grades.
 void *PairSkpot::extract(const char *name, int &dim)
 {
   dim = 0;

@@ -1,5 +1,5 @@
-// Pair style skpot: a model that `skpot export lammps` made a library.
-// See NOTICE.md in this folder for what the compiled plugin is subject to.
+// Pair style skpot: a model in a library that `skpot export lammps` has written.
+// See NOTICE.md in this folder for the license of the compiled plugin.
 
 #ifndef SKPOT_PAIR_SKPOT_H
 #define SKPOT_PAIR_SKPOT_H
@@ -29,20 +29,20 @@ class PairSkpot : public LAMMPS_NS::Pair {
 
  private:
   Model model;
-  std::vector<int64_t> species_of_type;    // by type, from 1; NONE where pair_coeff has NULL
+  std::vector<int64_t> species_of_type;    // by atom type, from 1; NONE where pair_coeff has NULL
 
   // Extrapolation grades of owned atoms, for `fix pair`, which sets the flag when it wants them.
   int grade_flag = 0;
   std::vector<double> grades;
 
-  // One block of centers: its rows of neighbors, and what the model makes of them. The buffers
-  // grow to what the largest block needs and are used again in every step. Centers have the first
-  // indices of `species`, atoms of LAMMPS (owned, then ghosts) those from BLOCK on.
+  // One block of centers, with its neighbors and the results of the model. The buffers grow to the
+  // size of the largest block and are used again in every step. In `species`, the centers come
+  // first; the atoms of LAMMPS (owned, then ghosts) begin at BLOCK.
   static constexpr int BLOCK = 128;
   static constexpr int64_t NONE = -1;
   std::vector<int64_t> start, neighbors, species;
   std::vector<double> vector, gradient, energies, work;
-  int64_t longest_row = 0;    // that `work` is long enough for
+  int64_t longest_row = 0;    // longest row for which `work` is large enough
 
   bool is_there(int i) const;
   void refuse_missing_pairs();

@@ -26,7 +26,7 @@ void *create_pair(void *lammps)
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lammps, void *handle,
                                                                          void *add)
 {
-  // Another version may lay out its classes differently; only its C functions can be relied on.
+  // The classes of another version may have another memory layout; only C functions are safe.
   const int version = lammps_version(lammps);
   if (version != SKPOT_LAMMPS_VERSION) {
     char text[256];
