@@ -96,21 +96,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the estimator and draw the members.
-
-        Parameters
-        ----------
-        X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features.
-        y : Targets, or array of shape (n_samples,)
-            Labels, in eV, eV/Å and eV/Å³.
-        sample_weight : array of shape (n_samples,), optional
-            Multiplies the inverse variance of all labels of a structure.
-
-        Returns
-        -------
-        self : Committee
-        """
+        """Fit the estimator and draw the members; see `SparseGPR.fit` for the arguments."""
         self.estimator_ = clone(self.estimator).fit(X, y, sample_weight=sample_weight)
         self.deviations_ = self.estimator_.sample_dual_coef(self.n_members, self.random_state)
         return self
@@ -121,22 +107,9 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return self.estimator_.n_features_in_
 
     def predict(self, X: FeaturesLike, return_std: bool | str = False) -> Any:
-        """Predict what the fitted estimator predicts.
+        """Predict what the fitted estimator predicts, with standard deviations of the members.
 
-        Parameters
-        ----------
-        X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features.
-        return_std : bool or "all", default=False
-            Also return the members' standard deviations: True those of total energies, "all" those
-            of everything that is predicted.
-
-        Returns
-        -------
-        y : Targets, or ndarray of shape (n_samples,)
-            The kind of y that `fit` was given.
-        std : ndarray of shape (n_samples,), or Targets
-            Only with `return_std`: an array in eV for True, the same kind as y for "all".
+        Arguments and results are those of `SparseGPR.predict`.
         """
         check_is_fitted(self)
         check_return_std(return_std)
@@ -154,7 +127,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         Parameters
         ----------
         X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features.
+            Features, as for `predict`.
 
         Returns
         -------
@@ -191,19 +164,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return _rms(self._energies(features))
 
     def predict_std(self, features: AtomicFeatures) -> Targets:
-        """Return the members' standard deviations of energies, forces and stress.
-
-        Parameters
-        ----------
-        features : AtomicFeatures
-            Features.
-
-        Returns
-        -------
-        Targets
-            With the shapes of predictions, in eV, eV/Å and eV/Å³; energies alone if the features
-            have no derivatives.
-        """
+        """Return the members' standard deviations; see `SparseGPR.predict_std` for their form."""
         if features.derivatives is None:
             return Targets(self.energy_std(features))
         energies, forces, virials = self._evaluate(features)
