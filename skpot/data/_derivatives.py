@@ -1,20 +1,7 @@
 """How features depend on positions: a chain of maps, evaluated backwards or forwards.
 
-A chain starts with a leaf that a descriptor provides (its geometry and its kernels) and goes on
-with one node for each map applied to the rows. Every link offers
-
-``pull_back(g)``
-    reverse mode: forces and virials from dE/d(features);
-``push_forward(displacements, strains)``
-    forward mode: change of all features along one motion, the adjoint of `pull_back`;
-``jacobian(centers)``
-    forward mode along all motions: a dense `JacobianBlock` of a few environments;
-``take(structures)``, ``concatenate(chains)``
-    the chain of a selection, or of several batches;
-``neighborhood_sizes()``
-    how many neighbors each environment has, images counted apart, and itself.
-
-Links are plain picklable objects that hold arrays, never closures.
+A chain starts with a leaf that a descriptor provides and has one link for each map that is applied
+to the rows. What every link offers is written in `skpot.data.contracts.DerivativeChain`.
 """
 
 from __future__ import annotations
@@ -35,50 +22,78 @@ if TYPE_CHECKING:
     from skpot.data.contracts import DerivativeChain, RowJacobian
     from skpot.typing import FloatArray, IntArray
 
-BLOCK_BYTES = 16e6  # dense Jacobian before a map, which may be far wider than after it
+BLOCK_BYTES = 16e6  # most for a dense Jacobian before a map, which may be far wider than after it
 
 
-class _ColumnMap:
-    """What linear maps of each row share; the same map for all rows.
+class _RowwiseMap:
+    """What maps of single rows share.
 
-    A subclass has `n_features_in` and defines `_transposed(g)` and `_applied(rows)`, on the last
-    axis.
+    A subclass defines `_width()`, the number of columns before the map; `_transposed(g)`, which
+    returns g times the map; `_applied(rows)`, which returns the map times rows; and
+    `_map(block, centers)`, which applies the map to a `JacobianBlock` of some environments.
     """
 
-    def __init__(self, parent: DerivativeChain, *settings: Any) -> None:
+    def __init__(self, parent: DerivativeChain) -> None:
         self.parent = parent
-        self.settings = settings
+
+    def _width(self):
+        raise NotImplementedError
+
+    def _transposed(self, g):
+        raise NotImplementedError
+
+    def _applied(self, rows):
+        raise NotImplementedError
+
+    def _map(self, block, centers):
+        raise NotImplementedError
 
     def pull_back(self, g: FloatArray) -> tuple[Any, Any]:
-        """See the module."""
+        """See `DerivativeChain`."""
         return self.parent.pull_back(self._transposed(g))
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         return self._applied(self.parent.push_forward(displacements, strains))
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
-        return _in_blocks(self.parent, centers, self.n_features_in, self._map)
+        """See `DerivativeChain`."""
+        return _in_blocks(self.parent, centers, self._width(), self._map)
 
-    def _map(self, block, part):
+    def neighborhood_sizes(self) -> IntArray:
+        """See `DerivativeChain`."""
+        return self.parent.neighborhood_sizes()
+
+
+class _ColumnMap(_RowwiseMap):
+    """What linear maps share that are the same for all rows.
+
+    `settings` are the arguments after `parent`. A subclass has `n_features_in`; its `_transposed`
+    and `_applied` act on the last axis.
+    """
+
+    n_features_in: int
+
+    def __init__(self, parent: DerivativeChain, *settings: Any) -> None:
+        super().__init__(parent)
+        self.settings = settings
+
+    def _width(self):
+        return self.n_features_in
+
+    def _map(self, block, centers):
         return block._replace(
             values=self._applied(block.values), strain=self._applied(block.strain)
         )
 
     def take(self, structures: IntArray) -> Self:
-        """See the module."""
+        """See `DerivativeChain`."""
         return type(self)(self.parent.take(structures), *self.settings)
 
     @classmethod
     def concatenate(cls, chains: Sequence[Any]) -> Self:
-        """See the module."""
-        parents = [chain.parent for chain in chains]
-        return cls(type(parents[0]).concatenate(parents), *chains[0].settings)
-
-    def neighborhood_sizes(self) -> IntArray:
-        """See the module."""
-        return self.parent.neighborhood_sizes()
+        """See `DerivativeChain`."""
+        return cls(_joined_parents(chains), *chains[0].settings)
 
 
 class LinearMap(_ColumnMap):
@@ -181,7 +196,7 @@ class PadColumns(_ColumnMap):
         return np.concatenate([rows, np.zeros((*rows.shape[:-1], self.n_more))], axis=-1)
 
 
-class SpeciesMap:
+class SpeciesMap(_RowwiseMap):
     """Rows times a matrix that depends on the species of the center.
 
     Parameters
@@ -199,7 +214,7 @@ class SpeciesMap:
     def __init__(
         self, parent: DerivativeChain, kinds: IntArray, matrices: FloatArray, offsets: IntArray
     ) -> None:
-        self.parent = parent
+        super().__init__(parent)
         self.kinds = kinds
         self.matrices = matrices
         self.offsets = offsets
@@ -210,7 +225,7 @@ class SpeciesMap:
         out = np.empty((*rows.shape[:-1], matrices.shape[2]))
         for kind, matrix in enumerate(matrices):
             mine = np.flatnonzero(kinds == kind)
-            # Rows of a fit are of one species, and no small part of its time goes into copies.
+            # During a fit all rows are of one species, and copies would take a notable time.
             own = rows if len(mine) == len(rows) else rows[mine]
             # Stacks of rows as one matrix: NumPy would multiply them one by one.
             product = (own.reshape(-1, rows.shape[-1]) @ matrix).reshape(len(mine), *out.shape[1:])
@@ -219,21 +234,17 @@ class SpeciesMap:
             out[mine] = product
         return out
 
-    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See the module."""
-        return self.parent.pull_back(self.apply(g, self.kinds, self.matrices.swapaxes(1, 2)))
+    def _width(self):
+        return self.matrices.shape[1]
 
-    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
-        change = self.parent.push_forward(displacements, strains)
-        return self.apply(change, self.kinds, self.matrices)
+    def _transposed(self, g):
+        return self.apply(g, self.kinds, self.matrices.swapaxes(1, 2))
 
-    def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
-        return _in_blocks(self.parent, centers, self.matrices.shape[1], self._map)
+    def _applied(self, rows):
+        return self.apply(rows, self.kinds, self.matrices)
 
-    def _map(self, block, part):
-        kinds = self.kinds[part]
+    def _map(self, block, centers):
+        kinds = self.kinds[centers]
         repeated = np.repeat(kinds, np.diff(block.start))
         return block._replace(
             values=self.apply(block.values, repeated, self.matrices),
@@ -241,29 +252,21 @@ class SpeciesMap:
         )
 
     def take(self, structures: IntArray) -> SpeciesMap:
-        """See the module."""
+        """See `DerivativeChain`."""
         index, offsets = rows_of(structures, self.offsets)
         return SpeciesMap(self.parent.take(structures), self.kinds[index], self.matrices, offsets)
 
     @staticmethod
     def concatenate(chains: Sequence[Any]) -> SpeciesMap:
-        """See the module."""
-        parents = [chain.parent for chain in chains]
-        shifts = np.cumsum([0, *(len(chain.kinds) for chain in chains)])
+        """See `DerivativeChain`."""
+        kinds = np.concatenate([chain.kinds for chain in chains])
         return SpeciesMap(
-            type(parents[0]).concatenate(parents),
-            np.concatenate([chain.kinds for chain in chains]),
-            chains[0].matrices,
-            join_offsets([chain.offsets for chain in chains], shifts),
+            _joined_parents(chains), kinds, chains[0].matrices, _joined_offsets(chains)
         )
 
-    def neighborhood_sizes(self) -> IntArray:
-        """See the module."""
-        return self.parent.neighborhood_sizes()
 
-
-class RowMap:
-    """A nonlinear map of each row, known by its Jacobian products.
+class RowMap(_RowwiseMap):
+    """A nonlinear map of each row, given by products with its Jacobian.
 
     Parameters
     ----------
@@ -281,26 +284,22 @@ class RowMap:
     def __init__(
         self, parent: DerivativeChain, rows: FloatArray, offsets: IntArray, jacobian_of: RowJacobian
     ) -> None:
-        self.parent = parent
+        super().__init__(parent)
         self.rows = rows
         self.offsets = offsets
         self.jacobian_of = jacobian_of
 
-    def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See the module."""
-        return self.parent.pull_back(self.jacobian_of.vjp(self.rows, g))
+    def _width(self):
+        return self.rows.shape[1]
 
-    def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
-        change = self.parent.push_forward(displacements, strains)
-        return self.jacobian_of.jvp(self.rows, change[:, None])[:, 0]
+    def _transposed(self, g):
+        return self.jacobian_of.vjp(self.rows, g)
 
-    def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
-        return _in_blocks(self.parent, centers, self.rows.shape[1], self._map)
+    def _applied(self, rows):
+        return self.jacobian_of.jvp(self.rows, rows[:, None])[:, 0]
 
-    def _map(self, block, part):
-        rows = self.rows[part]
+    def _map(self, block, centers):
+        rows = self.rows[centers]
         repeated = np.repeat(rows, np.diff(block.start), axis=0)
         return block._replace(
             values=self.jacobian_of.jvp(repeated, block.values),
@@ -308,25 +307,15 @@ class RowMap:
         )
 
     def take(self, structures: IntArray) -> RowMap:
-        """See the module."""
+        """See `DerivativeChain`."""
         index, offsets = rows_of(structures, self.offsets)
         return RowMap(self.parent.take(structures), self.rows[index], offsets, self.jacobian_of)
 
     @staticmethod
     def concatenate(chains: Sequence[Any]) -> RowMap:
-        """See the module."""
-        parents = [chain.parent for chain in chains]
-        shifts = np.cumsum([0, *(len(chain.rows) for chain in chains)])
-        return RowMap(
-            type(parents[0]).concatenate(parents),
-            np.concatenate([chain.rows for chain in chains]),
-            join_offsets([chain.offsets for chain in chains], shifts),
-            chains[0].jacobian_of,
-        )
-
-    def neighborhood_sizes(self) -> IntArray:
-        """See the module."""
-        return self.parent.neighborhood_sizes()
+        """See `DerivativeChain`."""
+        rows = np.concatenate([chain.rows for chain in chains])
+        return RowMap(_joined_parents(chains), rows, _joined_offsets(chains), chains[0].jacobian_of)
 
 
 class Concatenated:
@@ -345,19 +334,19 @@ class Concatenated:
         self.edges = edges
 
     def pull_back(self, g: FloatArray) -> tuple[Any, Any]:
-        """See the module."""
+        """See `DerivativeChain`."""
         columns = zip(self.parts, self.edges[:-1], self.edges[1:], strict=True)
         results = [part.pull_back(np.ascontiguousarray(g[:, lo:hi])) for part, lo, hi in columns]
         return sum(r[0] for r in results), sum(r[1] for r in results)
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         return np.hstack([part.push_forward(displacements, strains) for part in self.parts])
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
+        """See `DerivativeChain`."""
         blocks = [part.jacobian(centers) for part in self.parts]
-        # The parts may have different cutoffs: the rows are the union of (center, atom).
+        # The parts may have different cutoffs: take the union of all pairs (center, atom).
         rows = [np.repeat(np.arange(len(centers)), np.diff(b.start)) for b in blocks]
         n_atoms = 1 + max((int(b.atom.max()) for b in blocks if len(b.atom)), default=0)
         keys = [row * n_atoms + b.atom for row, b in zip(rows, blocks, strict=True)]
@@ -370,17 +359,17 @@ class Concatenated:
         return JacobianBlock(start.astype(np.int64), union % n_atoms, values, strain)
 
     def take(self, structures: IntArray) -> Concatenated:
-        """See the module."""
+        """See `DerivativeChain`."""
         return Concatenated([part.take(structures) for part in self.parts], self.edges)
 
     @staticmethod
     def concatenate(chains: Sequence[Any]) -> Concatenated:
-        """See the module."""
+        """See `DerivativeChain`."""
         columns = zip(*(chain.parts for chain in chains), strict=True)
         return Concatenated([type(c[0]).concatenate(list(c)) for c in columns], chains[0].edges)
 
     def neighborhood_sizes(self) -> IntArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         return np.max([part.neighborhood_sizes() for part in self.parts], axis=0)
 
 
@@ -412,22 +401,21 @@ class Pooled:
         return 1.0 / counts if self.mean else np.ones(len(counts))
 
     def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See the module."""
+        """See `DerivativeChain`."""
         return self.parent.pull_back(
             np.repeat(g * self._weights()[:, None], np.diff(self.offsets), axis=0)
         )
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         change = self.parent.push_forward(displacements, strains)
         return np.add.reduceat(change, self.offsets[:-1]) * self._weights()[:, None]
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
+        """See `DerivativeChain`."""
         atom, start = rows_of(centers, self.offsets)
         values = np.zeros((len(atom), 3, self.n_features))
         strain = np.zeros((len(centers), 6, self.n_features))
-        # Where each atom's row begins; a structure asked for is written to its own rows.
         owner = np.repeat(np.arange(len(centers)), np.diff(start))
         sizes = self.parent.neighborhood_sizes()[atom]
         for lo, hi in block_ranges(sizes * 24.0 * self.n_features, BLOCK_BYTES):
@@ -444,30 +432,39 @@ class Pooled:
         return JacobianBlock(start, atom, values, strain)
 
     def take(self, structures: IntArray) -> Pooled:
-        """See the module."""
+        """See `DerivativeChain`."""
         _, offsets = rows_of(structures, self.offsets)
         return Pooled(self.parent.take(structures), offsets, self.mean, self.n_features)
 
     @staticmethod
     def concatenate(chains: Sequence[Any]) -> Pooled:
-        """See the module."""
-        parents = [chain.parent for chain in chains]
-        shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
-        return Pooled(
-            type(parents[0]).concatenate(parents),
-            join_offsets([chain.offsets for chain in chains], shifts),
-            chains[0].mean,
-            chains[0].n_features,
-        )
+        """See `DerivativeChain`."""
+        mean, n_features = chains[0].mean, chains[0].n_features
+        return Pooled(_joined_parents(chains), _joined_offsets(chains), mean, n_features)
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many atoms a structure has, or how many neighbors one atom has if more."""
+        """Return the number of atoms of each structure, or of neighbors of one if that is more."""
         largest = np.maximum.reduceat(self.parent.neighborhood_sizes(), self.offsets[:-1])
         return np.maximum(np.diff(self.offsets), largest)
 
 
+def _joined_parents(chains):
+    """Return the chain of the parents of several chains, one after the other."""
+    parents = [chain.parent for chain in chains]
+    return type(parents[0]).concatenate(parents)
+
+
+def _joined_offsets(chains):
+    """Return the offsets of several chains as those of one."""
+    shifts = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
+    return join_offsets([chain.offsets for chain in chains], shifts)
+
+
 def _in_blocks(parent, centers, n_features, apply):
-    """Return `apply(block, part)` of a chain's Jacobian; no wide block is held as a whole."""
+    """Return `apply(block, centers)` of the Jacobian of a chain, of a few centers at a time.
+
+    The Jacobian before a map may be much wider than after it, so it is never held as a whole.
+    """
     centers = np.asarray(centers)
     sizes = parent.neighborhood_sizes()[centers] * 24.0 * n_features
     parts = [centers[lo:hi] for lo, hi in block_ranges(sizes, BLOCK_BYTES)]
@@ -480,7 +477,7 @@ def _in_blocks(parent, centers, n_features, apply):
 
 
 def block_ranges(sizes: NDArray[Any], limit: float) -> Iterator[tuple[int, int]]:
-    """Yield ranges whose sizes add up to at most `limit`, or single entries."""
+    """Yield ranges of entries whose sizes add up to at most `limit`, or of single entries."""
     begin, total = 0, 0.0
     for k, size in enumerate(sizes):
         if k > begin and total + size > limit:

@@ -1,4 +1,4 @@
-"""Links of derivative chains that work with dense Jacobians."""
+"""Derivative chains whose Jacobian is held as numbers, and forward derivatives by a Jacobian."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class StoredJacobian:
-    """Leaf of a chain whose derivatives are held as numbers: fast, if there is room for them.
+    """Leaf of a chain whose derivatives are held as numbers, which is fast but takes memory.
 
     Parameters
     ----------
     block : JacobianBlock
-        Of all environments, in their order.
+        The derivatives of all environments, in their order.
     offsets : ndarray of shape (n_structures + 1,)
         First environment of each structure.
     atom_offsets : ndarray of shape (n_structures + 1,)
@@ -44,26 +44,26 @@ class StoredJacobian:
         run_blocks(kernel, n, self.offsets, *self.block, *args, smallest=4)
 
     def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See the module."""
+        """See `DerivativeChain`."""
         forces = np.zeros((self.atom_offsets[-1], 3))
         virials = np.zeros((len(self.offsets) - 1, 6))
         self._run(contract_backward, np.ascontiguousarray(g), forces, virials)
         return forces, virials
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         out = np.empty((self.offsets[-1], self.block.values.shape[2]))
         self._run(contract_forward, displacements, strains, out)
         return out
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See the module."""
+        """See `DerivativeChain`."""
         rows, start = rows_of(centers, self.block.start)
         parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centers]
         return JacobianBlock(start, *parts)
 
     def take(self, structures: IntArray) -> StoredJacobian:
-        """See the module."""
+        """See `DerivativeChain`."""
         environments, offsets = rows_of(structures, self.offsets)
         _, atom_offsets = rows_of(structures, self.atom_offsets)
         block = self.jacobian(environments)
@@ -73,7 +73,7 @@ class StoredJacobian:
 
     @staticmethod
     def concatenate(chains: Sequence[Any]) -> StoredJacobian:
-        """See the module."""
+        """See `DerivativeChain`."""
         atoms = np.cumsum([0, *(chain.atom_offsets[-1] for chain in chains)])
         rows = np.cumsum([0, *(len(chain.block.atom) for chain in chains)])
         environments = np.cumsum([0, *(chain.offsets[-1] for chain in chains)])
@@ -90,7 +90,7 @@ class StoredJacobian:
         )
 
     def neighborhood_sizes(self) -> IntArray:
-        """See the module."""
+        """See `DerivativeChain`."""
         return np.diff(self.block.start)
 
 
@@ -101,16 +101,17 @@ def push_by_jacobian(
     displacements: FloatArray,
     strains: FloatArray,
 ) -> FloatArray:
-    """Return the forward derivative of a leaf that has only a Jacobian, a block at a time.
+    """Return the change of features along a motion, for a leaf that only has a Jacobian.
 
-    `structure` (n_environments,) is the structure of each environment.
+    The Jacobian is made block by block. `structure` (n_environments,) is the structure of each
+    environment.
     """
     out = np.empty((len(structure), n_features))
     sizes = chain.neighborhood_sizes() * 24.0 * n_features
     for lo, hi in block_ranges(sizes, BLOCK_BYTES):
         block = chain.jacobian(np.arange(lo, hi))
         change = np.einsum("eap,ea->ep", block.values, displacements[block.atom])
-        # Every environment has a row, its own at least, as `reduceat` demands.
+        # `reduceat` needs one row for each environment at least: that of its center.
         out[lo:hi] = np.add.reduceat(change, block.start[:-1])
         out[lo:hi] += np.einsum("cvp,cv->cp", block.strain, strains[structure[lo:hi]])
     return out

@@ -28,7 +28,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
     a subclass defines `_mapped(change)`, the tree with every leaf replaced by `change(leaf)`.
     """
 
-    __array_ufunc__ = None  # NumPy's numbers leave products to kernels
+    __array_ufunc__ = None  # lets `__rmul__` below take products with NumPy's numbers
 
     def __add__(self, other):
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
@@ -89,8 +89,8 @@ class Kernel(CovarianceFunction, BaseEstimator):
         Returns
         -------
         dict of str to kernel object
-            By the names that `get_params` of an estimator with the parameter `name` gives them,
-            such as "kernel__k1"; a kernel that is no `Sum` is its only one.
+            Keys are the names by which `get_params` of an estimator with the parameter `name` has
+            them, such as "kernel__k1". A kernel that is no `Sum` is its own only summand.
         """
         return {name: self}
 
@@ -106,7 +106,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
         theta, values = np.array(theta, dtype=float), self.get_params()
         if theta.shape != self.theta.shape:
             raise ParameterError(
-                f"theta has shape {theta.shape}; this kernel's is {self.theta.shape}"
+                f"theta has shape {theta.shape}, but must have {self.theta.shape} for this kernel"
             )
         begin = 0
         for h in self.hyperparameters:
@@ -133,7 +133,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
         Parameters
         ----------
         theta : array-like of shape (n_dims,)
-            Their logarithms.
+            Logarithms of the hyperparameters.
         """
         copy = clone(self)
         copy.theta = theta
@@ -141,7 +141,7 @@ class Kernel(CovarianceFunction, BaseEstimator):
 
 
 class _Pair(Kernel):
-    """Kernel of two kernels."""
+    """What sums and products of two kernels share."""
 
     def __init__(self, k1: Any, k2: Any) -> None:
         self.k1 = k1
@@ -164,7 +164,7 @@ class _Pair(Kernel):
 
     @property
     def hyperparameters(self) -> list[Any]:
-        """Those of both, as scikit-learn's `Hyperparameter`."""
+        """Hyperparameters of both, as scikit-learn's `Hyperparameter`."""
         return _prefixed("k1", self.k1) + _prefixed("k2", self.k2)
 
 
@@ -190,7 +190,7 @@ class Sum(_Pair):
     """
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         return sum_of(self.k1.jet(w, order), self.k2.jet(w, order))
 
     def terms(self, name: str = "kernel") -> dict[str, Kernel]:
@@ -210,8 +210,8 @@ class Product(_Pair):
 
     .. math:: k(x, q) = k_1(x, q)\, k_2(x, q)
 
-    Only the product of their variances counts; let ``variance_bounds="fixed"`` of one where they
-    are optimized.
+    Only the product of their variances matters: where hyperparameters are optimized, set
+    ``variance_bounds="fixed"`` in one of them.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ class Product(_Pair):
     """
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         return product_of(self.k1.jet(w, order), self.k2.jet(w, order))
 
     def theta_gradient(self) -> list[Any]:
@@ -277,16 +277,16 @@ class Exponentiation(Kernel):
 
     @property
     def similarities(self) -> tuple[Similarity, ...]:
-        """Those of the kernel."""
+        """The similarities of the kernel."""
         return self.kernel.similarities
 
     @property
     def hyperparameters(self) -> list[Any]:
-        """Those of the kernel, as scikit-learn's `Hyperparameter`."""
+        """Hyperparameters of the kernel, as scikit-learn's `Hyperparameter`."""
         return _prefixed("kernel", self.kernel)
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         return power_of(self.kernel.jet(w, order), self.exponent)
 
     def theta_gradient(self) -> list[Any]:
@@ -310,11 +310,11 @@ class Scaled(CovarianceFunction):
 
     @property
     def similarities(self) -> tuple[Similarity, ...]:
-        """Those of the function."""
+        """The similarities of the function."""
         return self.function.similarities
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         value, first, second = self.function.jet(w, order)
         first = {s: self.factor * slope for s, slope in first.items()}
         return Jet(

@@ -5,20 +5,20 @@ A term compares two rows by a similarity s of some of their columns, with weight
     w_s(x, q) = x . S^2 q              (tau_s = 0)
     w_s(x, q) = -(x - q) . S^2 (x - q) / 2        (tau_s = 1, "centered")
 
-so that with the columns left out counting as columns of weight zero
+where columns that are left out have weight zero. Then
 
     dw_s/dx = S^2 (q - tau x),    dw_s/dq = S^2 (x - tau q),    d2w_s/dx dq = S^2.
 
-where a permutation P of the columns, if there is one, acts on q (and, transposed, on dw_s/dq).
+If there is a permutation P of the columns, it acts on q (and, transposed, on dw_s/dq).
 Sums, products and powers of terms are a function f(w_1 ... w_L), and by the chain rule
 
     dk/dx      = sum_s f_s S_s^2 (q - tau_s x)
     d2k/dx dq  = sum_s f_s S_s^2 + sum_st f_st [S_s^2 (q - tau_s x)] [S_t^2 (x - tau_t q)]^T
 
-with f_s = df/dw_s and f_st = d2f/dw_s dw_t. Arrays of the size of k are all that a kernel computes;
-whatever has the length of a feature row is one matrix product for each similarity. Terms of equal
-similarity, such as Gaussians of several lengths, share one. Covariances of derivatives are never
-formed, only applied: see `expansion`.
+with f_s = df/dw_s and f_st = d2f/dw_s dw_t. A kernel only computes arrays of the size of k. All
+that has the length of a feature row is one matrix product for each similarity, and terms of equal
+similarity, such as Gaussians of several lengths, share it. Covariances of derivatives are never
+formed, but only multiplied with vectors: see `expansion`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from ..core.similarity import center, expand
 if TYPE_CHECKING:
     from typing import Any
 
+    from skpot.kernels.contracts import Compared
     from skpot.typing import FloatArray
 
-_TILE = 256  # references at a time: the arrays of a tile stay in cache
+_TILE = 256  # references at a time, so that the arrays of a tile stay in cache
 
 
 class Similarity(NamedTuple):
-    """How two feature rows are compared before a kernel's function acts."""
+    """How two feature rows are compared; the function of a kernel acts on the result."""
 
     columns: tuple | None  # (start, stop); None for all
     weights: tuple | None  # squared factors of these columns; None for ones
@@ -50,11 +51,11 @@ class Similarity(NamedTuple):
         return q if self.permutation is None else q[..., np.array(self.permutation)]
 
     def take(self, rows: FloatArray) -> FloatArray:
-        """Return a view of the columns that count, on the last axis."""
+        """Return a view of the columns that are compared, on the last axis."""
         return rows if self.columns is None else rows[..., slice(*self.columns)]
 
     def against(self, rows: FloatArray) -> FloatArray:
-        """Return the columns that count times their weights: the right side of products."""
+        """Return the columns that are compared times their weights: the right side of products."""
         rows = self.take(rows)
         return rows if self.weights is None else rows * np.array(self.weights)
 
@@ -82,7 +83,7 @@ class Similarity(NamedTuple):
 
 
 class Jet(NamedTuple):
-    """Value of f with as many of its derivatives as were asked for; absent ones are zero."""
+    """Value of f and the derivatives that were asked for; those that are absent are zero."""
 
     value: np.ndarray
     first: dict  # f_s by similarity
@@ -123,7 +124,7 @@ class CovarianceFunction:
         return self._jet(x, q, 2)
 
     def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
-        """Return the similarities of all pairs of rows, in the parts that `expansion` takes."""
+        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes."""
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
         return [
             {s: s(x, q[begin : begin + _TILE]) for s in self.similarities}
@@ -131,12 +132,7 @@ class CovarianceFunction:
         ]
 
     def expansion(
-        self,
-        x: FloatArray,
-        q: FloatArray,
-        a: FloatArray,
-        v: FloatArray,
-        compared: list[Any] | None = None,
+        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
     ) -> tuple[FloatArray, FloatArray]:
         r"""Apply the function and its derivatives to one scalar and one vector per reference.
 
@@ -153,7 +149,7 @@ class CovarianceFunction:
         v : ndarray of shape (n_references, n_features)
             Coefficients of their derivatives with respect to q.
         compared : list, optional
-            ``compared(x, q)``, if it is at hand.
+            What ``compared(x, q)`` returned, if it was called before.
 
         Returns
         -------
@@ -207,7 +203,7 @@ def product_of(a: Jet, b: Jet) -> Jet:
         {pair: bend * g for pair, bend in a.second.items()},
         {pair: bend * f for pair, bend in b.second.items()},
     )
-    if second:  # jets of order two have some
+    if second:  # not empty in jets of order two
         for s, slope in a.first.items():
             for t, other in b.first.items():
                 both = slope * other
@@ -217,7 +213,7 @@ def product_of(a: Jet, b: Jet) -> Jet:
 
 
 def power_of(a: Jet, n: int) -> Jet:
-    """Return the jet of a power, n >= 1."""
+    """Return the jet of a power n >= 1."""
     if n == 1:
         return a
     f = a.value
@@ -232,7 +228,7 @@ def power_of(a: Jet, n: int) -> Jet:
 
 
 def _added(a, b):
-    """Return two dicts of arrays as one, adding where both have a key."""
+    """Return two dicts of arrays as one; values of keys that are in both are added."""
     out = a | b
     for key in a.keys() & b.keys():
         out[key] = a[key] + b[key]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
-_EXTENT = 1e-50, 1e50  # of lengths and variances, whose squares are finite and not zero
+_EXTENT = 1e-50, 1e50  # lengths and variances between these have finite squares above zero
 _MAX_ZETA = 10_000
 _BOUNDS = [tuple, list, StrOptions({"fixed"})]
 
@@ -54,11 +54,12 @@ class _Leaf(Kernel):
 
     @property
     def similarity(self) -> Similarity:
-        """How rows are compared."""
+        """How rows are compared by this kernel."""
         if isinstance(self.block, str):
             raise ParameterError(
-                f'the kernel is on the block "{self.block}", whose columns only features know: '
-                "models find them in fit, and bind(blocks, n_features) for plain arrays."
+                f'the kernel acts on the block "{self.block}", whose columns are not known here: '
+                "fit of a model finds them in its features. For plain arrays, call "
+                "bind(blocks, n_features) first."
             )
         columns = None if self.block is None else (int(self.block[0]), int(self.block[1]))
         return Similarity(columns, self._weights(), self._centered)
@@ -68,7 +69,7 @@ class _Leaf(Kernel):
 
     @property
     def similarities(self) -> tuple[Similarity, ...]:
-        """The one there is."""
+        """The kernel's single similarity, as a tuple."""
         return (self.similarity,)
 
     def profile(self, w: FloatArray, order: int) -> FloatArray:
@@ -78,7 +79,7 @@ class _Leaf(Kernel):
         return out
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         s = self.similarity
         f = self.profile(w[s], order)
         return Jet(f[0], {s: f[1]} if order > 0 else {}, {(s, s): f[2]} if order > 1 else {})
@@ -105,7 +106,7 @@ class _Leaf(Kernel):
                     Similarity((begin + j, begin + j + 1), (weight,), True)
                     for j, weight in enumerate(s.weights)
                 ]
-            # Each w_j goes as 1 / length_j^2.
+            # Each w_j is proportional to 1 / length_j^2.
             length = [Scaled(Product(_Identity(w), slope), -2.0) for w in lengths]
         parts = {"length_scale": length, "variance": variance}
         return [d for h in self.hyperparameters if not h.fixed for d in parts[h.name]]
@@ -121,27 +122,29 @@ class _Leaf(Kernel):
         if isinstance(block, str):
             if block not in blocks:
                 raise ParameterError(
-                    f'{self} is on the block "{block}" but the features have the blocks '
+                    f'{self} acts on the block "{block}" but the features have the blocks '
                     f"{sorted(blocks)}."
                 )
             block = blocks[block].indices(n_features)[:2]
         elif block is not None and not (len(block) == 2 and 0 <= block[0] < block[1] <= n_features):
-            raise ParameterError(f"{self} is on columns beyond those of the {n_features} features.")
+            raise ParameterError(
+                f"block={block!r} of {self} must be two ascending columns of {n_features} features."
+            )
         begin, end = (0, n_features) if block is None else block
         if np.size(getattr(self, "length_scale", 1.0)) not in (1, end - begin):
             raise ParameterError(
                 f"{self} has {np.size(self.length_scale)} length scales but acts on "
-                f"{end - begin} features."
+                f"{end - begin} features: give one, or one for each."
             )
         return copy.set_params(block=block)
 
 
 def _require_extent(name, value):
-    """Raise `ParameterError` unless a hyperparameter is positive, within what floats can square."""
+    """Raise `ParameterError` unless a hyperparameter is positive and its square is a float."""
     values = np.asarray(value)
     fair = values.dtype.kind in "iuf" and values.ndim < 2 and values.size
     if not fair or not ((values > _EXTENT[0]) & (values < _EXTENT[1])).all():
-        several = ": one number, or one of each feature" if name == "length_scale" else ""
+        several = ": one number, or one for each feature" if name == "length_scale" else ""
         low, high = _EXTENT
         raise ParameterError(f"{name}={value!r} must be between {low:g} and {high:g}{several}.")
 
@@ -215,7 +218,7 @@ class DotProduct(_Leaf):
 
 
 class _Distance(_Leaf):
-    """Kernel of the distance, with one length scale or one of each feature."""
+    """Kernel of the distance, with one length scale or one for each feature."""
 
     _centered = True
     _free = ("length_scale", "variance")
@@ -224,14 +227,31 @@ class _Distance(_Leaf):
         "length_scale_bounds": _BOUNDS,
     }
 
+    def __init__(
+        self,
+        length_scale: float | ArrayLike = 1.0,
+        variance: float = 1.0,
+        *,
+        block: str | tuple[int, int] | None = None,
+        length_scale_bounds: tuple[float, float] | str = (1e-5, 1e5),
+        variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
+    ) -> None:
+        self.length_scale = length_scale
+        self.variance = variance
+        self.block = block
+        self.length_scale_bounds = length_scale_bounds
+        self.variance_bounds = variance_bounds
+
     def _weights(self):
         if np.ndim(self.length_scale) == 0:
             return None
         return tuple((1.0 / np.square(np.asarray(self.length_scale, dtype=float))).tolist())
 
     def inverse_square_length(self) -> float:
-        """Return what is left to divide w by: a single length is no matter of the similarity."""
-        return 1.0 / float(self.length_scale) ** 2 if np.ndim(self.length_scale) == 0 else 1.0
+        """Return the factor of w: 1 / length_scale^2, or 1 if the similarity has weights."""
+        if np.ndim(self.length_scale):
+            return 1.0
+        return 1.0 / float(np.asarray(self.length_scale)) ** 2
 
 
 class RBF(_Distance):
@@ -265,21 +285,6 @@ class RBF(_Distance):
     >>> RBF(length_scale=1.0)(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]])).round(4)
     array([[1.    , 0.6065]])
     """
-
-    def __init__(
-        self,
-        length_scale: float | ArrayLike = 1.0,
-        variance: float = 1.0,
-        *,
-        block: str | tuple[int, int] | None = None,
-        length_scale_bounds: tuple[float, float] | str = (1e-5, 1e5),
-        variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
-    ) -> None:
-        self.length_scale = length_scale
-        self.variance = variance
-        self.block = block
-        self.length_scale_bounds = length_scale_bounds
-        self.variance_bounds = variance_bounds
 
     def _profile(self, w, out):
         gauss_profile(w, self.inverse_square_length(), float(self.variance), out)
@@ -332,18 +337,20 @@ class Matern(_Distance):
         length_scale_bounds: tuple[float, float] | str = (1e-5, 1e5),
         variance_bounds: tuple[float, float] | str = (1e-5, 1e5),
     ) -> None:
-        self.length_scale = length_scale
+        super().__init__(
+            length_scale,
+            variance,
+            block=block,
+            length_scale_bounds=length_scale_bounds,
+            variance_bounds=variance_bounds,
+        )
         self.nu = nu
-        self.variance = variance
-        self.block = block
-        self.length_scale_bounds = length_scale_bounds
-        self.variance_bounds = variance_bounds
 
     def _validate_params(self):
         super()._validate_params()
         if self.nu not in (2.5, 3.5, np.inf):
             raise ParameterError(
-                f"nu={self.nu} of Matern must be 2.5, 3.5 or inf: of lower orders forces have "
+                f"nu={self.nu} of Matern must be 2.5, 3.5 or inf. With lower orders forces have "
                 "kinks or do not exist, and orders between have no closed form."
             )
 
@@ -361,7 +368,7 @@ class _Identity(CovarianceFunction):
         self.similarities = (similarity,)
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         (s,) = self.similarities
         ones, zeros = np.ones_like(w[s]), np.zeros_like(w[s])
         return Jet(w[s], {s: ones} if order > 0 else {}, {(s, s): zeros} if order > 1 else {})
@@ -375,7 +382,7 @@ class _Slope(CovarianceFunction):
         self.similarities = leaf.similarities
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         (s,) = self.similarities
         f = self.leaf.profile(w[s], order + 1)
         return Jet(f[1], {s: f[2]} if order > 0 else {}, {(s, s): f[3]} if order > 1 else {})

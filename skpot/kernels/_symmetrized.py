@@ -1,4 +1,4 @@
-"""Kernels that do not change when like atoms of a molecule are exchanged."""
+"""Kernels that do not change when atoms of one species in a molecule are exchanged."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.kernels._functions import Similarity
+    from skpot.kernels.contracts import Compared
     from skpot.typing import FloatArray
 
 
@@ -22,9 +23,9 @@ class Symmetrized(Kernel):
 
     .. math:: k(x, q) = \frac{1}{|G|} \sum_{P \in G} k_1(x, P q)
 
-    The projection of a process on functions that no P of the group changes, provided that k_1
-    itself is the same for P x and P q: that it has no length scales of its own for features that
-    are exchanged.
+    This is the kernel of a Gaussian process restricted to functions that no P of the group changes.
+    It requires that k_1 itself is the same for (P x, P q) and (x, q): features that are exchanged
+    must not have different length scales.
 
     Parameters
     ----------
@@ -58,19 +59,21 @@ class Symmetrized(Kernel):
         self.kernel._validate_params()
         group = np.asarray(self.permutations)
         if group.ndim != 2 or not (np.sort(group, axis=1) == np.arange(group.shape[1])).all():
-            raise ParameterError("permutations of Symmetrized must each hold every column once.")
+            raise ParameterError(
+                "each row of permutations of Symmetrized must contain every column exactly once."
+            )
 
     def _mapped(self, change):
         return Symmetrized(self.kernel._mapped(change), self.permutations)
 
     def _turned(self):
-        """Return for each permutation the kernel's similarities with the turned ones."""
+        """Return, for each permutation, a map from similarities of the kernel to permuted ones."""
         return [
             {s: s._replace(permutation=tuple(order)) for s in self.kernel.similarities}
             for order in self._orders().tolist()
         ]
 
-    # Values and expansions take one permutation at a time, which needs less memory than `jet`.
+    # Values and expansions go through permutations one by one, which takes less memory than `jet`.
 
     def __call__(self, x, q):
         """Return the matrix k(x_i, q_m)."""
@@ -81,12 +84,7 @@ class Symmetrized(Kernel):
         return [self.kernel.compared(x, q[:, order]) for order in self._orders()]
 
     def expansion(
-        self,
-        x: FloatArray,
-        q: FloatArray,
-        a: FloatArray,
-        v: FloatArray,
-        compared: list[Any] | None = None,
+        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
     ) -> tuple[Any, Any]:
         """Apply the function and its derivatives; see `CovarianceFunction.expansion`."""
         u, gradient = 0.0, 0.0
@@ -101,16 +99,16 @@ class Symmetrized(Kernel):
 
     @property
     def similarities(self) -> tuple[Similarity, ...]:
-        """Those of the kernel, once for each permutation."""
+        """The similarities of the kernel, once for each permutation."""
         return tuple(s for turned in self._turned() for s in turned.values())
 
     @property
     def hyperparameters(self) -> list[Any]:
-        """Those of the kernel, as scikit-learn's `Hyperparameter`."""
+        """Hyperparameters of the kernel, as scikit-learn's `Hyperparameter`."""
         return [h._replace(name=f"kernel__{h.name}") for h in self.kernel.hyperparameters]
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
-        """Return value and derivatives; see `skpot.kernels`."""
+        """Return value and derivatives; see `Covariance.jet`."""
         factor = 1.0 / len(self.permutations)
         value, first, second = 0.0, {}, {}
         for turned in self._turned():

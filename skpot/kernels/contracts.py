@@ -1,14 +1,16 @@
-"""What regressors ask of a covariance function; `_functions` and `_algebra` derive most of it."""
+"""What regressors need of a covariance function; `_functions` and `_algebra` provide most of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from skpot.kernels._functions import Jet, Similarity
     from skpot.typing import FloatArray
 
-__all__ = ["Covariance", "Kernel"]
+__all__ = ["Compared", "Covariance", "Kernel"]
+
+Compared: TypeAlias = "list[Any] | None"  # what `Covariance.compared` returns, if it is at hand
 
 
 @runtime_checkable
@@ -20,7 +22,7 @@ class Covariance(Protocol):
 
     @property
     def similarities(self) -> tuple[Similarity, ...]:
-        """What k is a function of, each once."""
+        """The distinct similarities that k is a function of."""
         ...
 
     def jet(self, w: dict[Similarity, FloatArray], order: int) -> Jet:
@@ -46,16 +48,11 @@ class Covariance(Protocol):
         ...
 
     def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
-        """Return the similarities of all pairs of rows, in the parts that `expansion` takes."""
+        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes."""
         ...
 
     def expansion(
-        self,
-        x: FloatArray,
-        q: FloatArray,
-        a: FloatArray,
-        v: FloatArray,
-        compared: list[Any] | None = None,
+        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
     ) -> tuple[FloatArray, FloatArray]:
         """Return sums over q of k times `a` and of its derivatives along `v`, and their slopes."""
         ...
@@ -63,7 +60,7 @@ class Covariance(Protocol):
 
 @runtime_checkable
 class Kernel(Covariance, Protocol):
-    """A covariance function with hyperparameters, as regressors take it for a parameter."""
+    """A covariance function with hyperparameters, which regressors take as a parameter."""
 
     @property
     def theta(self) -> FloatArray:
