@@ -84,7 +84,7 @@ def make_potential(
     if preset not in _PRESETS:
         raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
     size = _PRESETS[preset]
-    # The density of the central atom adds a constant to all rows of a species. It would take up a
+    # The density of the center adds a constant to all rows of a species. It would take up a
     # part of their length, which the kernel compares, without telling environments apart.
     soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
     pca = PrincipalComponents(size.n_components, max_lost_variance=_LOST_VARIANCE)

@@ -128,7 +128,8 @@ class _Leaf(Kernel):
             block = blocks[block].indices(n_features)[:2]
         elif block is not None and not (len(block) == 2 and 0 <= block[0] < block[1] <= n_features):
             raise ParameterError(
-                f"block={block!r} of {self} must be two ascending columns of {n_features} features."
+                f"block={block!r} must be the first column and the one past the last, and not "
+                f"beyond those of the {n_features} features."
             )
         begin, end = (0, n_features) if block is None else block
         if np.size(getattr(self, "length_scale", 1.0)) not in (1, end - begin):
