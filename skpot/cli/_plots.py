@@ -95,8 +95,8 @@ def _panels(X, y_true, y_pred, std):
     both = y_true.has_forces & y_pred.has_forces
     if both.any():
         true, predicted = y_true[both].forces_flat, y_pred[both].forces_flat
-        there = ~np.isnan(true).all(axis=1)  # atoms without a label have NaN
-        true, predicted = true[there].ravel(), predicted[there].ravel()
+        labeled = ~np.isnan(true).all(axis=1)  # atoms without a label have NaN
+        true, predicted = true[labeled].ravel(), predicted[labeled].ravel()
         panels.append(("force components", true, predicted, "eV/Å", None, 1.0, "eV/Å"))
     both = y_true.has_stress & y_pred.has_stress
     if both.any():

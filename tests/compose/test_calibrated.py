@@ -13,7 +13,7 @@ from skpot.data.order import canonical_order, content_keys
 
 
 class Known(BaseEstimator):
-    """Predicts zeros, with the deviations that X holds."""
+    """Predicts zeros, with the deviations in X."""
 
     def fit(self, X, y):
         return self
@@ -28,7 +28,7 @@ class Known(BaseEstimator):
 
 
 def labels(X, factor=2.0, noise=0.0):
-    """Return labels whose deviations are factor * X, with noise besides."""
+    """Return labels with deviations factor * X, and additional noise."""
     rng = np.random.default_rng(1)
     error = np.hypot(factor * X, noise) * rng.normal(size=X.shape)
     return Targets(error[:, 0], error[:, 1:13].reshape(-1, 4, 3), error[:, 13:])
@@ -47,7 +47,7 @@ def test_factor_and_noise_are_found(deviations, factor, noise):
     expected = np.hypot(factor * deviations, noise)
     np.testing.assert_allclose(found.forces_flat.ravel(), expected[:, 1:13].ravel(), rtol=0.1)
     np.testing.assert_allclose(found.energy, expected[:, 0], rtol=0.3)
-    if noise == 0.0:  # all there is to find is the mean of squares
+    if noise == 0.0:  # the result is the mean of squares
         error = labels(deviations, factor).forces_flat / deviations[:, 1:13].reshape(-1, 3)
         found_factor = model.calibration_["forces"][0]
         np.testing.assert_allclose(found_factor, np.sqrt(np.mean(error**2)), rtol=0.02)
@@ -55,7 +55,7 @@ def test_factor_and_noise_are_found(deviations, factor, noise):
 
 @pytest.mark.parametrize("method", ["coverage", "scale"])
 def test_labels_that_symmetry_fixes_leave_the_factor_alone(deviations, method):
-    deviations[:2000, 1:13] = 1e-9  # a model of perfect crystals; the reference has some noise
+    deviations[:2000, 1:13] = 1e-9  # perfect crystals, for which the labels have some noise
     y = labels(deviations, 2.0, 1e-4)
     model = CalibratedPotential(FrozenEstimator(Known()), method).fit(deviations, y)
     np.testing.assert_allclose(model.calibration_["forces"], [2.0, 1e-4], rtol=0.05)
@@ -76,7 +76,7 @@ def test_coverage_of_forces_is_right_whatever_the_distribution(deviations):
     np.testing.assert_allclose(np.mean(observed), 0.5, atol=0.001)
     for quantity in ("energy", "forces", "stress"):
         assert calibration_error(*sides, kind=quantity) < 0.1
-    # One far error in a thousand would make a likelihood's factor as large as it likes.
+    # A single large error would make the factor of largest likelihood far too large.
     error[::1000] = 1e6
     _, again = fitted()
     np.testing.assert_allclose(
@@ -127,22 +127,24 @@ def test_forces_have_a_factor_for_each_species():
     ]
     y = Targets(rng.normal(size=len(X)), forces)
     model = CalibratedPotential(FrozenEstimator(KnownForces().fit(X, y))).fit(X, y)
-    for z in (1, 8):  # as far as so few forces tell
+    for z in (1, 8):  # as well as few forces allow
         np.testing.assert_allclose(model.species_factors_[z], factors[z], rtol=0.15)
     common = model.calibration_["forces"][0]
-    assert common < model.species_factors_[9] < 2.0 * common  # three components tell little
+    assert common < model.species_factors_[9] < 2.0 * common  # three components hardly count
     _, std = model.predict(X[:2], return_std="all")
     np.testing.assert_array_equal(
         std.forces[1][:, 0], [model.species_factors_[z] for z in (8, 1, 1)]
     )
     water = Atoms("SH2", np.eye(3))
     anew = model.calibrate(Targets([1.0], [np.ones((3, 3))]), [water])
-    np.testing.assert_array_equal(anew.forces[0][0], common)  # of a species never held out
+    np.testing.assert_array_equal(
+        anew.forces[0][0], common
+    )  # for a species that was never held out
     unsaid = model.calibrate(Targets([1.0], [np.ones((3, 3))]))
     np.testing.assert_array_equal(unsaid.forces[0], common)
-    # One half alone has the fluorine, which the model of the other does not know.
+    # Only one half has fluorine, which the model of the other half does not know.
     assert set(CalibratedPotential(KnownForces()).fit(X, y).species_factors_) == {1, 8}
-    for array in forces[::10]:  # atoms without a label do not move those of others
+    for array in forces[::10]:  # atoms without a label do not change other factors
         array[0] = np.nan
     gaps = CalibratedPotential(FrozenEstimator(KnownForces().fit(X, y)))
     gaps.fit(X, Targets(y.energy, forces))
@@ -201,7 +203,11 @@ def data():
 
 
 def test_folds_hold_out_whole_groups(pipeline, data):
-    X, y, groups = data.X[1:31], data.y[1:31], np.array(data.groups[1:31])  # no lone atom
+    X, y, groups = (
+        data.X[1:31],
+        data.y[1:31],
+        np.array(data.groups[1:31]),
+    )  # without the isolated atom
     n = min(3, len(np.unique(groups)))
     by_number = CalibratedPotential(pipeline, cv=n).fit(X, y, groups=groups)
     by_splitter = CalibratedPotential(pipeline, cv=GroupKFold(n)).fit(X, y, groups=groups)

@@ -33,7 +33,7 @@ def test_members_spread_as_the_posterior_of_the_coefficients(silicon, kernel):
 
 
 def test_perturbed_fits_have_the_same_distribution(silicon):
-    """Labels perturbed by their noise, towards draws of the prior, fitted one by one."""
+    """Compare with fits to perturbed labels and towards draws of the prior, one by one."""
     features, y, test, _ = silicon
     noise, rng, n = 0.3, np.random.default_rng(0), 150
     options = dict(n_sparse=10, sigma_energy=noise, e0={"Si": -4.0})
@@ -69,7 +69,7 @@ def test_members_are_potentials_whose_spread_is_the_deviation(silicon):
             getattr(std, name), np.sqrt(np.mean(change**2, axis=0)), rtol=1e-6, atol=1e-12
         )
     np.testing.assert_array_equal(committee.predict(test, return_std=True)[1], std.energy)
-    # A member is the estimator with its own coefficients.
+    # A member is the estimator with other coefficients.
     gpr = committee.estimator_
     gpr.dual_coef_ = gpr.dual_coef_ + committee.deviations_[:, 2]
     own = gpr.predict(test)

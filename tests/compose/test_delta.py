@@ -1,4 +1,4 @@
-"""What a calculator leaves is learned, and the sum is a potential."""
+"""The difference to a calculator is learned, and the sum is a potential."""
 
 import copy
 import functools
@@ -22,7 +22,7 @@ from skpot.kernels import DotProduct
 from skpot.metrics import forces_rmse
 from skpot.testing import check_potential
 
-# Copper, roughly; smooth at the cutoff.
+# Parameters for something like copper, with a smooth end at the cutoff.
 Morse = functools.partial(MorsePotential, epsilon=0.4, r0=2.6, rho0=3.6, rcut1=3.0, rcut2=3.6)
 
 
@@ -77,7 +77,7 @@ def test_labels_less_the_calculator_are_learned(copper):
     expected = by_hand.forces_flat + base_test.forces_flat
     np.testing.assert_allclose(y_pred.forces_flat, expected, atol=1e-10)
     np.testing.assert_allclose(y_pred.stress, by_hand.stress + base_test.stress, atol=1e-10)
-    # The deviation is that of what is learned.
+    # The deviation is that of the model of the difference.
     np.testing.assert_array_equal(std, model.estimator_.predict(X_test, return_std=True)[1])
     energies = DeltaRegressor(rest(), Morse).fit(X, y.energy).predict(X_test)
     assert type(energies) is np.ndarray
@@ -94,7 +94,7 @@ def test_a_good_baseline_helps(copper):
     alone = forces_rmse(y_test, rest().fit(X[:2], y[:2]).predict(X_test))
     model = DeltaRegressor(rest(), Morse).fit(X[:2], y[:2])
     assert forces_rmse(y_test, model.predict(X_test)) < 0.7 * alone
-    # The calculator that made the labels leaves nothing.
+    # If the calculator made the labels, the difference is zero.
     exact = DeltaRegressor(rest(), EMT).fit(X[:4], y[:4])
     np.testing.assert_allclose(exact.predict(X_test).forces_flat, y_test.forces_flat, atol=1e-8)
 
@@ -117,7 +117,7 @@ def test_searches_and_copies(copper):
     for again in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
         np.testing.assert_array_equal(again.predict(X_test).forces_flat, expected)
     assert not hasattr(clone(fitted), "estimator_")
-    # Calculators themselves are copied as they are.
+    # A calculator, unlike a function that makes one, is copied.
     given = clone(DeltaRegressor(rest(), Morse())).fit(X, y)
     given.set_params(estimator__sparsegpr__sigma_forces=0.02)
     np.testing.assert_allclose(given.predict(X_test).forces_flat, expected, atol=1e-9)

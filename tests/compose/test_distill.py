@@ -1,4 +1,4 @@
-"""A student is nearer to its teacher than the teacher to the truth, and its loss is stated."""
+"""A student differs less from its teacher than the teacher from the labels; it knows its loss."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_teachers_of_energies_alone_teach_forces(silicon, frames):
     teacher = make_pipeline(soap, skpot.GPR()).fit(X[:10], np.asarray(y[:10]))
     student = skpot.distill(teacher, frames[:10], skpot.SparseGPR(n_sparse=10))
     assert "forces_rmse" in student.distillation_loss_
-    # An ordinary regressor knows of energies only.
+    # An ordinary regressor predicts only energies.
     ridge = make_pipeline(soap, skpot.PerStructure(), Ridge()).fit(X[:10], np.asarray(y[:10]))
     student = skpot.distill(ridge, frames[:10], make_pipeline(soap, skpot.SparseGPR(n_sparse=10)))
     assert set(student.distillation_loss_) == {"energy_rmse"}

@@ -28,12 +28,12 @@ def test_learns(fitted):
 
 def test_promises(fitted):
     model, _, X_test, _ = fitted
-    # Noise far below the labels makes large coefficients, whose rounding differences magnify.
+    # Very small noise makes large coefficients, whose rounding finite differences amplify.
     check_potential(model, X_test[:2], rtol=1e-5)
 
 
 def test_core_is_repulsive(fitted):
-    # Far inside all data nuclei must push each other away, whatever the kernels say there.
+    # At distances far below the data, nuclei must repel each other, whatever kernels predict.
     model, X, _, _ = fitted
     radii = dict(model["features"].transformer_list)["zbl"].outer_
     symbol = X[0].symbols[0]

@@ -110,7 +110,7 @@ def test_feature_names_come_from_the_transformer():
 
 @pytest.mark.parametrize("name", ["FPS", "CUR", "StandardFlexibleScaler"])
 def test_steps_of_scikit_matter(name):
-    # Not among the test dependencies as long as it demands an older scikit-learn.
+    # It is no test dependency as long as it needs an older scikit-learn.
     pytest.importorskip("skmatter")
     from skmatter import feature_selection, preprocessing
 

@@ -143,7 +143,7 @@ def test_a_potential_on_pooled_features(structures, energies, pool):
     )
     model.fit(structures, labels)
     assert model[-1].e0_source_ == "isolated (Si), least_squares (O)"
-    # A kernel of sums makes no sum: the energy need not double with the cell.
+    # With a kernel of sums, the energy need not double with the cell.
     check_potential(model, structures[:4], skip=("cell",))
 
 
@@ -157,7 +157,7 @@ def test_blocks_side_by_side(structures):
     clusters = [atoms for atoms in structures if not atoms.pbc.any()]
     features = union.fit_transform(clusters)
     assert features.per_structure and len(features.blocks) == 2
-    check_descriptor(union, clusters, skip=("cutoff",))  # Coulomb terms have none
+    check_descriptor(union, clusters, skip=("cutoff",))  # Coulomb terms have no cutoff
 
 
 def test_feature_names():

@@ -32,7 +32,7 @@ def test_equals_the_singular_value_decomposition():
 
 
 def test_many_features_are_searched_at_random():
-    # More rows and columns than are worth a full decomposition; a spectrum that decays.
+    # So many rows and columns that directions come from a random projection; a decaying spectrum.
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(1100, 60)) * 0.8 ** np.arange(60) @ rng.normal(size=(60, 1200))
     features = AtomicFeatures(rows, np.arange(1101), np.zeros(1100, dtype=np.int64))

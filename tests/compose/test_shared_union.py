@@ -1,4 +1,4 @@
-"""Descriptors that share one look at the structures."""
+"""Descriptors that share checks and neighbor search."""
 
 import numpy as np
 import pytest

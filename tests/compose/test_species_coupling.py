@@ -106,7 +106,7 @@ def test_one_map_for_all_species_and_a_baseline():
     assert list(features.blocks) == ["zbl", "soap", "species"] and not features.species.any()
     np.testing.assert_array_equal(features.numbers, np.concatenate([a.numbers for a in X]))
     grades = model.fit(X, y)[-1].extrapolation_grade(features)
-    for z in (8, 14):  # each element has an edge of its own
+    for z in (8, 14):  # each element has its own largest deviation
         assert grades[features.numbers == z].max() == pytest.approx(1.0)
 
 

@@ -19,7 +19,10 @@ from skpot.kernels import RBF, DotProduct, Matern
 from skpot.testing import sample_structures
 
 SYMBOLS = ("Si", "O", "H")
-NOISE = {"sigma_energy": 0.5, "sigma_forces": 0.5}  # labels are random: coefficients stay small
+NOISE = {
+    "sigma_energy": 0.5,
+    "sigma_forces": 0.5,
+}  # large, so that coefficients for random labels stay small
 
 
 def soap(**options):
@@ -92,7 +95,7 @@ MODELS = {
     "bispectrum": make_pipeline(soap(body_order=4, n_channels=2), sparse(RBF(0.7))),
     "single features": make_pipeline(soap(dtype="float32"), sparse(DotProduct(4))),
 }  # fmt: skip
-SAME = {"single features": 1e-4}  # what the pipeline itself rounds
+SAME = {"single features": 1e-4}  # the pipeline itself rounds to single precision
 
 
 def structures(n=4, seed=0):

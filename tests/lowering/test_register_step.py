@@ -1,4 +1,4 @@
-"""Steps of other packages are compiled once they say how; skpot itself is not touched."""
+"""Steps of other packages are compiled if they register how, without changes in skpot."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ class TurnedJacobian:
 
 
 class Doubled(TransformerMixin, BaseEstimator):
-    """A step that keeps everything of the features but their values, their origin too."""
+    """A step that changes only the values of features and keeps their origin."""
 
     def fit(self, X, y=None):
         return self
@@ -60,7 +60,7 @@ class Doubled(TransformerMixin, BaseEstimator):
 
 
 class Whitened(TransformerMixin, BaseEstimator):
-    """Rows times a matrix of their own species, plus a shift; a step between atomic features."""
+    """Rows times a matrix for their species, plus a shift; a step between atomic features."""
 
     def fit(self, X, y=None):
         rng = np.random.default_rng(4)

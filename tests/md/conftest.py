@@ -1,4 +1,4 @@
-"""Fitted models of copper that the tests of drivers share."""
+"""Fitted models of copper for the tests of drivers."""
 
 import functools
 
@@ -16,7 +16,7 @@ import skpot
 
 @pytest.fixture(scope="package")
 def copper_models():
-    """A compiled model, one that runs by its steps, and one beside another calculator."""
+    """A compiled model, one without compiled form, and one that corrects another calculator."""
     X, y = training_set()
     soap = skpot.SOAP(cutoff=4.5, n_max=4, l_max=3)
     sparse = skpot.SparseGPR(n_sparse=60)

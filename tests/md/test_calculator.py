@@ -1,4 +1,4 @@
-"""The fitted model under ASE's drivers."""
+"""Fitted models with drivers of ASE."""
 
 import numpy as np
 import pytest
@@ -253,7 +253,7 @@ def test_uncertainty_of_all_results_on_request(model):
         "extrapolation_grade": model[-1].extrapolation_grade(features),
     }.items():
         np.testing.assert_allclose(atoms.calc.get_property(name, atoms), expected, rtol=1e-6)
-    assert costly <= set(atoms.calc.results)  # what was there stays
+    assert costly <= set(atoms.calc.results)  # earlier results are kept
     atoms.positions[0, 0] += 0.3
     before = atoms.calc.results["extrapolation_grade"]
     assert not np.allclose(atoms.calc.get_property("extrapolation_grade", atoms), before)

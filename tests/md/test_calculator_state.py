@@ -58,7 +58,7 @@ def bad():
 
 
 class Calls(RuleBasedStateMachine):
-    """Good and bad calls on one calculator; the model's own predictions are what is right."""
+    """Good and bad calls of one calculator, compared with predictions of the model."""
 
     model = None
 
@@ -100,7 +100,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(i=st.integers(0, 5), name=st.sampled_from(["energy", "forces", "stress_std"]))
     def refuse(self, i, name):
-        for _ in range(2):  # once more does not make it right
+        for _ in range(2):  # the second call must fail, too
             with pytest.raises(SkpotError):
                 self.calc.get_property(name, bad()[i])
             assert not self.calc.results
@@ -114,7 +114,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(i=st.integers(0, 5), changes=st.sampled_from([[], ["positions"], all_changes]))
     def direct_call(self, i, changes):
-        """Whatever is said to have changed."""
+        """The calculator does not rely on `system_changes`."""
         self.calc.calculate(self.frames[i], ["forces"], changes)
         self.check(self.frames[i])
 
@@ -189,7 +189,7 @@ def test_any_sequence_of_calls_is_as_good_as_a_new_calculator(copper_models, nam
 
 @pytest.mark.parametrize("name", MODELS)
 def test_atoms_that_share_a_calculator(copper_models, name):
-    """Also in threads: results are those of the atoms that were asked about."""
+    """Threads get the results of their own atoms."""
     model = copper_models[name]
     frames = good()[1:5]
     expected = model.predict(frames)

@@ -31,11 +31,11 @@ def copper():
 
 @pytest.fixture
 def left(tmp_path):
-    """Return what a stopped run of 10 steps left: its checkpoint and the frames in parts."""
+    """Return the checkpoint and the unfinished trajectory of a run that was stopped at step 10."""
     state, path = tmp_path / "state", tmp_path / "x.xyz"
     file = TrajectoryFile(path)
     run(copper(), 10, trajectory=file, checkpoint=Forced(Checkpoint(state, SETTINGS)), **SETTINGS)
-    file.close()  # as a killed process leaves it
+    file.close()  # as after a kill
     return state, path
 
 
@@ -79,7 +79,7 @@ def objects(state):
 
 
 def many(state):
-    """Say that there are more numbers than any machine holds."""
+    """Declare more numbers than fit into any memory."""
     data = state.read_bytes()
     assert data.count(b"(4, 3), }      ")
     state.write_bytes(data.replace(b"(4, 3), }      ", b"(40000000000,)}"))
@@ -249,7 +249,7 @@ def folder(tmp_path_factory, copper_models):
 
 
 def md(folder, *arguments):
-    """Run the command in the folder; return its result and what appeared."""
+    """Run the command in the folder; return its result and the new files."""
     os.chdir(folder)
     before = {p: p.read_bytes() for p in folder.iterdir()}
     result = CliRunner().invoke(app, ["md", *map(str, arguments)])

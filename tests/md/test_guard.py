@@ -1,4 +1,4 @@
-"""Runs that leave what the model knows."""
+"""Runs in which the model extrapolates."""
 
 import os
 
@@ -55,7 +55,7 @@ def test_within_the_limits_nothing_happens(model):
     std = model.predict([atoms], return_std="all")[1]
     assert guard.values["max_energy_std"] == pytest.approx(std.energy[0] / 4)
     assert guard.values["max_forces_std"] == pytest.approx(std.forces[0].max(), rel=1e-6)
-    assert guard.values["min_distance"] == np.inf  # none is looked for beyond the limit
+    assert guard.values["min_distance"] == np.inf  # distances beyond the limit are not searched
 
 
 def test_a_dimer_pushed_together_stops(model):
@@ -193,7 +193,7 @@ def test_recording_reads_only_what_is_new(model, tmp_path, monkeypatch):
     for _ in range(4):
         guard()
     assert read == [0, 0, 0, 0] and len(ase.io.read(path, ":")) == 4
-    path.unlink()  # someone took them away
+    path.unlink()  # as if a user had moved the file
     guard()
     assert len(ase.io.read(path, ":")) == 1
 

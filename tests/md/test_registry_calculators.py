@@ -1,4 +1,4 @@
-"""The calculator of every regressor: a slab's stress, and what comes after a refusal."""
+"""The calculator with every regressor: the stress of a slab, and calls after a refusal."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def data():
 def pipeline(name):
     soap = skpot.SOAP(cutoff=3.5, n_max=2, l_max=1, species=["Cu", "Ag"])
     regressor = clone(REGRESSORS[name])
-    if isinstance(regressor, skpot.CalibratedPotential):  # stands around a pipeline
+    if isinstance(regressor, skpot.CalibratedPotential):  # it wraps a pipeline
         return regressor.set_params(estimator=make_pipeline(soap, regressor.estimator))
     return make_pipeline(soap, regressor)
 

@@ -1,4 +1,4 @@
-"""Runs that are killed go on from where they were."""
+"""Runs that were killed are continued from their last state."""
 
 import contextlib
 import json
@@ -84,7 +84,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_kills_at_any_moment(tmp_path, monkeypatch):
-    """Also between and within frames and states: a state is written after every frame."""
+    """Kill it at any time, also while it writes; a state is written after every frame."""
     monkeypatch.setattr("skpot.md.checkpoint._PAUSE", 0.0)
     atoms, path, state = copper(), tmp_path / "x.xyz", tmp_path / "state"
     rng = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def test_kills_at_any_moment(tmp_path, monkeypatch):
         os.waitpid(child, 0)
         n_kills += 1
     assert n_kills > 1
-    go_on()  # if the last one came too late, the run is complete and this adds nothing
+    go_on()  # adds nothing if the last kill came too late
     frames = ase.io.read(path, ":")
     times = [round(1000 * frame.info["time_ps"]) for frame in frames]
     assert times == list(range(41))
@@ -151,7 +151,7 @@ def md(folder, output, *options):
 
 
 def kill_after_a_checkpoint(folder, output, *options):
-    """Run the command until it has written frames and state, and kill it then."""
+    """Run the command and kill it when it has written frames and states."""
     part, saved = folder / f"{output}.part", folder / f"{output}.checkpoint"
     before = saved.stat().st_mtime_ns if saved.exists() else None
     process = subprocess.Popen(
@@ -162,7 +162,7 @@ def kill_after_a_checkpoint(folder, output, *options):
         text=True,
     )
     seen, deadline = {before}, time.monotonic() + 60
-    while len(seen) < 3:  # the state before, of the first entry, and a later one
+    while len(seen) < 3:  # the earlier state, that of the first entry, and a later one
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_and_loses_nothing(folder):
     part, saved = folder / f"{output}.part", folder / f"{output}.checkpoint"
     done = json.loads(str(np.load(saved)["header"]))["step"]
     assert done > 0
-    with open(part, "ab") as file:  # as if the last frame had been on its way to the disk
+    with open(part, "ab") as file:  # as if the last frame had been written in part
         file.write(b"4\nLattice=")
     steps = done + 100
     result = md(folder, output, "--steps", steps, "--restart")

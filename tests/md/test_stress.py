@@ -1,4 +1,4 @@
-"""Stress is the strain derivative of the energy over the volume, whatever is periodic."""
+"""Stress is the strain derivative of the energy over the volume, for any periodicity."""
 
 import itertools
 

@@ -71,7 +71,7 @@ def members(path):
 
 
 def write(path, content, sealed=False):
-    """Write an archive that is intact as such; with `sealed` its checksum is made anew."""
+    """Write an intact archive; with `sealed` it gets a new checksum."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in content.items():
@@ -83,7 +83,7 @@ def write(path, content, sealed=False):
 
 
 def edited(content, rng):
-    """Return the members of an archive with one number, array or member changed, and what was."""
+    """Return the members of an archive after a random change, and what was changed."""
     kinds = [edit_integer, edit_number, edit_array, edit_array, drop_member, swap_members]
     content = dict(content)
     told = kinds[rng.integers(len(kinds))](content, rng)
@@ -91,7 +91,7 @@ def edited(content, rng):
 
 
 def edit_integer(content, rng):
-    """Change an integer that stands alone in the schema, as those of `n_max` and of shapes."""
+    """Change an integer of the schema, such as `n_max` or one in a shape."""
     return _edit_schema(
         content, rng, rb'"content": "(-?\d+)"', ["0", "-1", "7", "40", "2000000000"]
     )
@@ -161,7 +161,7 @@ def edited_schema(content, change):
 
 
 def survive(paths, trials, seed):
-    """Load and use sealed files with edits; print what became of each, before it might kill."""
+    """Load and use edited files with a valid seal; print each result before the next may crash."""
     rng = np.random.default_rng(seed)
     for path in map(Path, paths):
         content = members(path)

@@ -1,4 +1,4 @@
-"""A damaged or edited file ends in an error of ours, or predicts as before; it never kills."""
+"""A damaged or edited file causes an error of skpot or predicts as before, and never a crash."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from skpot.exceptions import ModelFileError
 from skpot.persistence._archive import SCHEMA, SEAL
 from tests.persistence import damage
 
-# Of each kind of model; 50 are 300 in all.
+# Number of edits for each kind of model; with 50 there are 300 in total.
 TRIALS = int(os.environ.get("SKPOT_DAMAGE_TRIALS", "10"))
 
 
@@ -29,7 +29,7 @@ def file(request, files):
 
 
 def predicts_the_same_or_is_refused(path, expected):
-    """Return whether it is refused."""
+    """Return whether the file is refused."""
     try:
         model = skpot.load(path)
     except ModelFileError as error:
@@ -59,7 +59,7 @@ def test_bit_flips(file, tmp_path):
     rng = np.random.default_rng(1)
     data, path = file.read_bytes(), tmp_path / "flipped.skops"
     expected = damage.numbers_of(skpot.load(file))
-    # Half of them where an archive keeps its directory: the rest is mostly numbers.
+    # Half of the edits are in the directory of the archive; the rest of it is mostly numbers.
     directory = data.index(b"PK\x01\x02")
     for k in range(TRIALS):
         flipped = bytearray(data)
@@ -117,7 +117,7 @@ def zip_bomb(path, content):
 
 
 def array_bomb(path, content):
-    """An array whose header promises 80 GB."""
+    """An array whose header declares 80 GB."""
     name = next(name for name in content if name.endswith(".npy"))
     header = io.BytesIO()
     fields = {"descr": "<f8", "fortran_order": False, "shape": (10**10,)}
@@ -152,7 +152,7 @@ def seal_bomb(path, content):
 
 
 def list_bomb(path, content):
-    """Members without content, of which the list alone takes memory."""
+    """So many empty members that their list alone takes much memory."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x" * 60, b"")
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What load and dump check of a model whose file is intact: that its parts fit together."""
+"""load and dump check that the parts of a model agree, even if the file is intact."""
 
 import copy
 import subprocess
@@ -20,7 +20,7 @@ from tests.persistence.test_damage import TRIALS
 from tests.project import ROOT
 from tests.toy import clusters, morse
 
-FREE = {"kept_share_", "permutations_", "weight_"}  # reports, or of any size
+FREE = {"kept_share_", "permutations_", "weight_"}  # reports, or arrays of any size
 
 
 def fitted(name):
@@ -113,7 +113,7 @@ def test_hyperparameters_that_were_chosen(name, value):
         check_model(soap, "file")
     except ModelFileError:
         return
-    assert name != "n_max" and value > 0  # these two are not used as such after the fit
+    assert name != "n_max" and value > 0  # these two are not used after the fit
 
 
 @pytest.mark.parametrize("value", [None, "1.0", np.nan, [1.0]])
@@ -163,6 +163,6 @@ def test_edits_with_a_new_seal_never_kill(tmp_path):
     assert result.returncode == 0, (result.returncode, result.stdout[-500:], result.stderr[-500:])
     fates = [line.rsplit("' ", 1)[-1] for line in result.stdout.splitlines()]
     assert len(fates) == len(files) * TRIALS
-    # A number exchanged for another of its kind is another model, which no check can tell.
+    # No check can notice a number that was replaced by another possible number.
     assert not [f for f in fates if f.startswith("RAISED") and "StructureError" not in f]
     assert fates.count("REFUSED") > len(fates) // 3

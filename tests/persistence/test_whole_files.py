@@ -22,7 +22,7 @@ def write(path, data=b"all"):
 
 
 def writer(path):
-    """Return the number of a process in the middle of writing."""
+    """Return the number of a process that is writing."""
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -58,7 +58,7 @@ def test_files_of_other_writers_stay(path):
         write(path)
         sweep(path)
         assert len(os.listdir(path.parent)) == 2
-        with whole_file(path) as file:  # a thread of this process may be another
+        with whole_file(path) as file:  # other threads of this process may hold locks
             file.write(b"mine")
             write(path, b"other")
             assert path.read_bytes() == b"other"

@@ -1,4 +1,4 @@
-"""The checks notice every defect they are made for."""
+"""The checks notice every defect that they are for."""
 
 import threading
 
@@ -14,7 +14,7 @@ X = sample_structures(["Si", "O"])
 
 
 class Scaled:
-    """Derivative chain with factors on what it returns."""
+    """Derivative chain whose results are multiplied by factors."""
 
     def __init__(self, chain, pull_back=1.0, jacobian=1.0, push_forward=1.0):
         self.chain, self.factors = chain, (pull_back, jacobian, push_forward)

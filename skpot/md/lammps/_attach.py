@@ -302,7 +302,7 @@ class _External:
             return np.zeros(0), virials, forces
         energies, gradient = self._potential.evaluate_pairs(pairs, species)
         scatter(pairs, self._structures, gradient, forces, virials)
-        return np.where(self._domain.there[:n], energies, 0.0), virials, forces
+        return np.where(self._domain.present[:n], energies, 0.0), virials, forces
 
     def _largest_grade(self, pairs, species):
         if self._domain.n_owned == 0:

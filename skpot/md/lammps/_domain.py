@@ -36,7 +36,7 @@ class Domain:
         In Å; those of a ghost are the positions of the image.
     types : ndarray of shape (n_owned + n_ghosts,)
         Atom types of LAMMPS, which begin with 1; fixes may change them at any time.
-    there : ndarray of bool of shape (n_owned + n_ghosts,)
+    present : ndarray of bool of shape (n_owned + n_ghosts,)
         Whether an atom is in group all. Others count as removed: fix gcmc and fix widom remove
         atoms on trial by moving them to another group, which has no pairs.
     tags : ndarray of shape (n_owned + n_ghosts,)
@@ -49,7 +49,7 @@ class Domain:
         tag_type = f"<i{lmp.extract_setting('tagint')}"
         self.positions = _view(lmp.extract_atom("x")[0], (n, 3), "<f8")
         self.types = _view(lmp.extract_atom("type"), (n,), "<i4")
-        self.there = (_view(lmp.extract_atom("mask"), (n,), "<i4") & 1).astype(bool)
+        self.present = (_view(lmp.extract_atom("mask"), (n,), "<i4") & 1).astype(bool)
         self.tags = _view(lmp.extract_atom("id"), (n,), tag_type)
         self._candidates = self._fetch(lmp)
         n_candidates = len(self._candidates.neighbor)
@@ -72,7 +72,7 @@ class Domain:
         counts = np.zeros(self.n_owned, dtype=np.int64)
         for row in range(lmp.lib.lammps_neighlist_num_elements(lmp.lmp, index)):
             element(lmp.lmp, index, row, *handles)
-            counts[atom.value] = count.value if self.there[atom.value] else 0
+            counts[atom.value] = count.value if self.present[atom.value] else 0
             addresses[atom.value] = _address(first) if count.value else 0
         start = np.concatenate([[0], np.cumsum(counts)])
         neighbor = np.empty(start[-1], dtype=np.int32)
@@ -94,8 +94,8 @@ class Domain:
         """Refuse a neighbor list of LAMMPS in which pairs of owned atoms are missing."""
         shorter = cutoff * (1.0 - 1e-6)  # pairs at the cutoff itself are a matter of rounding
         positions, n_owned = (
-            self.positions[self.there],
-            np.count_nonzero(self.there[: self.n_owned]),
+            self.positions[self.present],
+            np.count_nonzero(self.present[: self.n_owned]),
         )
         expected = count_close(positions, n_owned, shorter) if n_owned else 0
         found = len(self.pairs(shorter).neighbor)

@@ -1,4 +1,4 @@
-"""Runs i-PI as a script of its own: simulate.py plan.json output.npz; writes what came out."""
+"""A script that runs i-PI and writes the results: simulate.py plan.json output.npz."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The fitted model under real i-PI, called directly and over a socket."""
+"""Fitted models in i-PI itself, by direct calls and over a socket."""
 
 import importlib.util
 import json
@@ -51,8 +51,8 @@ def folder(tmp_path_factory):
 
 
 def run(folder, system, ensemble, steps=20, beads=1, over_socket=False, kelvin=300):
-    """Run i-PI; return what it had in the end, in eV and Å."""
-    from ipi.utils.units import unit_to_user  # other figures than ASE's, which the socket gets
+    """Run i-PI; return its final state in eV and Å."""
+    from ipi.utils.units import unit_to_user  # they differ from those of ASE, which the socket uses
 
     name = f"{system}-{uuid.uuid4().hex}"
     here = folder / name
@@ -106,7 +106,7 @@ def check(folder, system, found):
         if np.isfinite(skpot.data.cell_volumes([atoms.cell.array])[0]):
             xx, yy, zz, yz, xz, xy = -y.stress[0] * frame.cell.volume
             virial = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-        # i-PI's cells are triangular, and so are the virials it keeps.
+        # i-PI keeps cells and virials as triangular matrices.
         np.testing.assert_allclose(np.triu(found["virials"][bead]), np.triu(virial), atol=1e-8)
 
 
@@ -166,7 +166,7 @@ def test_no_server_is_an_error(folder):
 
 @pytest.mark.parametrize("last", ["reset", "closed"])
 def test_a_server_that_breaks_off_ends_the_client(folder, last):
-    """i-PI may close its socket without a word, or with data unread, which resets the client."""
+    """i-PI may close its socket without a message, or before it has read all data."""
     server = socket.create_server(("localhost", 0))
     port = server.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""The client beside a server of the protocol that is not i-PI."""
+"""The client with a server of the same protocol that is not i-PI."""
 
 import threading
 import uuid

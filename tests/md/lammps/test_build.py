@@ -1,4 +1,4 @@
-"""What is written: libraries that were compared, and the plugin where LAMMPS finds it."""
+"""Libraries are compared before they are written, and LAMMPS finds the plugin."""
 
 import shutil
 import subprocess
@@ -69,7 +69,7 @@ def test_what_is_wrong_is_not_written(wrong, error, message, library, tmp_path, 
         _build.write_library(toy.source(model, numbers, "HCOZ"), path, reference)
     assert path.read_bytes() == library.path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["model.so"]
-    assert [p.name for p in library.path.parent.iterdir()] == ["model.so"]  # of one that was right
+    assert [p.name for p in library.path.parent.iterdir()] == ["model.so"]  # the intact library
 
 
 def test_code_that_this_machine_cannot_run(library, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def installed_entry_point():
 def test_lammps_finds_the_plugin_by_itself(plugins, tmp_path, monkeypatch):
     if not installed_entry_point():
         pytest.skip("skpot is on the path but not installed")
-    # As if the package were read-only: the plugin is in the user's cache.
+    # If the package is read-only, the plugin goes to the user's cache.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = _plugin._folders()[1]
     folder.mkdir(parents=True)
@@ -120,7 +120,7 @@ def test_where_the_plugin_is_put_and_found(tmp_path, monkeypatch):
     made = tmp_path / "made"
     made.write_text("plugin")
     version = metadata.version("lammps")
-    assert _plugin.plugin_folder() == str(package / version)  # none is there yet
+    assert _plugin.plugin_folder() == str(package / version)  # no plugin exists yet
     package.write_text("not a folder: nothing can be written below")
     path = _plugin._install(made)
     assert path == cache / "skpot" / f"lammps-{version}" / "skpotplugin.so"

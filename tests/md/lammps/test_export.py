@@ -1,4 +1,4 @@
-"""Fitted models in LAMMPS: the library gives what the model predicts."""
+"""Fitted models in LAMMPS: the library returns what the model predicts."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def small_soap(**settings):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model of four species, its library, and what the command said that made it."""
+    """A model of four species, its library, and the output of the command that wrote it."""
     rng = np.random.default_rng(0)
     X, y, _, _ = load_ethanol(return_X_y=True)
     crystals = [rattled(oxide(), seed) for seed in range(3)]

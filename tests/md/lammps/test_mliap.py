@@ -1,4 +1,4 @@
-"""The arithmetic of the unified model, with a stand-in for what ML-IAP hands over."""
+"""The unified model, with an imitation of the data that ML-IAP passes to it."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ class Data:
 
     def update_pair_forces(self, g):
         assert g.flags.c_contiguous and g.dtype == np.float64
-        g[0]  # fails without pairs, as theirs does
+        g[0]  # fails without pairs, as in ML-IAP
         np.add.at(self.forces, self.tags[self.pair_i], g)
         np.subtract.at(self.forces, self.tags[self.jatoms], g)
 

@@ -1,4 +1,4 @@
-"""LAMMPS with toy potentials: what the plugin gathers, scatters and refuses."""
+"""LAMMPS with toy potentials: results of the plugin, and what it refuses."""
 
 import subprocess
 
@@ -14,7 +14,7 @@ from tests.md.lammps.program import lammps, prepare, run
 
 
 def rattled(atoms, seed=0):
-    """Displace atoms and turn the cell as LAMMPS wants it."""
+    """Displace atoms, and rotate the cell as LAMMPS needs it."""
     atoms = atoms.copy()
     atoms.rattle(0.1, seed=seed)
     if atoms.cell.rank:
@@ -118,7 +118,7 @@ def test_a_barostat_conserves_what_it_should(library, plugins, tmp_path):
     one, two = (moved(tmp_path, n, fix, library, plugins) for n in (1, 2))
     volume, conserved = one.thermo["Volume"], one.thermo["Econserve"]
     np.testing.assert_allclose(volume, two.thermo["Volume"], rtol=1e-11)
-    # The work on the box is what links virial and energy; a wrong virial would show as drift.
+    # Virial and energy are linked by the work on the box: a wrong virial would cause a drift.
     work = 20000 / 1.6021765e6 * np.ptp(volume)
     assert work > 1.0
     assert np.ptp(conserved) < 0.01 * work

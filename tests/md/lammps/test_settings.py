@@ -1,4 +1,4 @@
-"""Settings of LAMMPS that change pairs, atoms or steps: the right numbers, or refused by name."""
+"""Settings of LAMMPS that change pairs, atoms or steps give right results or are refused."""
 
 import functools
 import importlib.util
@@ -36,7 +36,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def results(plugins, library, tmp_path_factory):
-    """What settings.py finds on so many ranks."""
+    """Results of settings.py on this number of ranks."""
     folder = tmp_path_factory.mktemp("settings")
 
     @functools.cache
@@ -56,7 +56,7 @@ def found(results):
 
 @pytest.mark.parametrize(("driver", "case"), [(d, case) for d in RIGHT for case in RIGHT[d]])
 def test_what_is_taken_gives_what_the_potential_does(found, driver, case):
-    """Energy (eV), forces (eV/Å) and virial (eV) after a run, Monte Carlo moves among them."""
+    """Energy (eV), forces (eV/Å) and virial (eV) after runs, some with Monte Carlo moves."""
     difference = found[driver]["cases"][case]
     assert isinstance(difference, float), difference
     assert difference < 1e-9
