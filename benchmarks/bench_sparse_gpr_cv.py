@@ -42,10 +42,8 @@ def main():
     train, test = next(folds.split(np.zeros(len(y))))
 
     class OfSearch(skpot.SparseGPR):
-        def _choose_references(self, *_):
-            self.reference_features_ = search.reference_features_
-            self.reference_species_ = search.reference_species_
-            self.reference_directions_ = self.direction_counts_ = None
+        def _choose_references(self, training):
+            return search.posterior_.references
 
     params = search.cv_results_["params"][7]
     model = OfSearch(n_sparse=m, e0=search.e0_).set_params(**params)

@@ -20,7 +20,6 @@ _PUBLIC = {
     "DescriptorCache": "skpot.descriptors",
     "GPR": "skpot.models",
     "InverseDistances": "skpot.descriptors",
-    "KernelRidge": "skpot.models",
     "LinearRidge": "skpot.models",
     "PairBasis": "skpot.descriptors",
     "PerAtom": "skpot.compose",

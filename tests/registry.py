@@ -62,7 +62,6 @@ REGRESSORS = {
     "GPR-evidence": skpot.GPR(optimizer="fmin_l_bfgs_b", subsample=100),
     "GPR-product": skpot.GPR(kernels.Matern(3.0) * kernels.DotProduct(1)),
     "GPR-cg": skpot.GPR(kernels.RBF(0.7), solver="cg", tol=1e-7, n_precondition=20),
-    "KernelRidge": skpot.KernelRidge(),
     "Committee": skpot.Committee(skpot.SparseGPR(kernels.RBF(), n_sparse=100), n_members=3),
     "CalibratedPotential": skpot.CalibratedPotential(
         skpot.SparseGPR(kernels.RBF(), n_sparse=100), cv=2

@@ -192,7 +192,7 @@ def test_every_regressor_refuses_features_of_another_origin(name):
     ids=str,
 )
 def test_steps_that_were_not_fitted_together_are_refused(step):
-    model = make_pipeline(skpot.PairBasis(3.0, 6), clone(step), skpot.KernelRidge(kernels.RBF()))
+    model = make_pipeline(skpot.PairBasis(3.0, 6), clone(step), skpot.GPR(kernels.RBF()))
     model.fit(FRAMES, ENERGIES).predict(FRAMES)
     other = model[0].transform(FRAMES[:2])
     model[1].fit(skpot.PairBasis(3.1, 6).fit_transform(FRAMES))
@@ -200,7 +200,7 @@ def test_steps_that_were_not_fitted_together_are_refused(step):
         model[1].transform(other)
     model[0].set_params(cutoff=3.1).fit(FRAMES)
     model[1].transform(model[0].transform(FRAMES))
-    with pytest.raises(InputError, match="this KernelRidge was fitted on"):
+    with pytest.raises(InputError, match="this GPR was fitted on"):
         model.predict(FRAMES)
 
 

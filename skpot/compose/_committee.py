@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import VersionedEstimator
 from .._sklearn import InstanceWith, Interval, _fit_context
 from ..data import Targets, block_ranges
-from ..models import as_features, as_targets, check_return_std
+from ..models import as_features, as_targets, check_return_std, expand_together
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -179,16 +179,21 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
     def _energies(self, features):
         """Return the members' deviations of energies, shape (n_members, n_environments)."""
         check_is_fitted(self)
-        compared, references = self.estimator_._compared(features), self.estimator_._references()
-        energies = np.zeros((self.deviations_.shape[1], len(compared.values)))
-        for members, rows in references.environment_rows(compared):
+        features, references = self._learned(features)
+        energies = np.zeros((self.deviations_.shape[1], len(features.values)))
+        for members, rows in references.environment_rows(features):
             energies[:, members] = (rows @ self.deviations_).T
         return energies
+
+    def _learned(self, features):
+        """Return the features that the fitted estimator learned from, and its references."""
+        return self.estimator_.learned_features(features), self.estimator_.posterior_.references
 
     def _evaluate(self, features):
         """Return the members' deviations of energies, forces and virials."""
         check_is_fitted(self)
-        features, references = self.estimator_._compared(features), self.estimator_._references()
+        features, references = self._learned(features)
+        forms = [references.expansion(deviations) for deviations in self.deviations_.T]
         n = self.deviations_.shape[1]
         energies = np.zeros((n, len(features.values)))
         forces, virials = np.zeros((n, len(features.numbers), 3)), np.zeros((n, len(features), 6))
@@ -199,9 +204,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
             step = max(1, int(_BYTES / (8.0 * part.values.size)))  # number of members at a time
             for begin in range(0, n, step):
                 some = slice(begin, begin + step)
-                energies[some, own], gradients = references.expand_sets(
-                    part.values, part.species, self.deviations_[:, some]
-                )
+                energies[some, own], gradients = expand_together(forms[some], part)
                 for k, gradient in enumerate(gradients, start=begin):
                     forces[k, atoms], virials[k, lo:hi] = part.pull_back(gradient)
         return energies, forces, virials

@@ -10,6 +10,7 @@ from ._compiled import (
     transformed,
 )
 from ._feature_trees import FeatureTree
+from ._regressors import register_regressor
 from ._steps import register_step
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "evaluation_by_steps",
     "fitted_pipeline",
     "predict_with",
+    "register_regressor",
     "register_step",
     "transformed",
 ]

@@ -12,7 +12,7 @@ from ..core.expansion import Polynomial, Sum, Term
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
-from ._regressors import LinearForms
+from ..models import LinearForms
 
 if TYPE_CHECKING:
     from typing import Any

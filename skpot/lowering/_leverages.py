@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from ..core.leverage import Graded, Leverage
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
-from ..models import AutoGPR, SparseGPR
+from ..models import AutoGPR, SparseGPR, SparseGPRCV
 from ._expansions import references_term
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @singledispatch
-def sparse_model(regressor: Any) -> SparseGPR:
+def sparse_model(regressor: Any) -> SparseGPR | SparseGPRCV:
     """Return the fitted `SparseGPR` that computes the grades of a regressor.
 
     Raises
@@ -44,14 +44,18 @@ def _(regressor: AutoGPR):
 
 
 @sparse_model.register
-def _(regressor: SparseGPR):
+def _(regressor: SparseGPR | SparseGPRCV):
     if regressor.reference_directions_ is not None or len(regressor.kernel_.terms()) > 1:
         return sparse_model.dispatch(object)(regressor)
     return regressor
 
 
 def graded(
-    potential: Any, model: SparseGPR, form: Expansion, tree: FeatureTree, columns: slice
+    potential: Any,
+    model: SparseGPR | SparseGPRCV,
+    form: Expansion,
+    tree: FeatureTree,
+    columns: slice,
 ) -> Any:
     """Return a compiled model with all that extrapolation grades need.
 
@@ -82,7 +86,7 @@ def graded(
         first.append(first[-1] + g.size)
         counts.append([len(minus), len(plus)])
         parts.append(g.ravel())
-    edges = model.edge_std_
+    largest = model.largest_training_std_
     return Graded(
         potential,
         Leverage(
@@ -90,7 +94,7 @@ def graded(
             np.array(first),
             np.array(counts),
             np.concatenate(parts),
-            np.array([edges.get(int(z), 0.0) for z in tree.species]),
+            np.array([largest.get(int(z), 0.0) for z in tree.species]),
         ),
     )
 

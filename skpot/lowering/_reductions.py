@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.lowering._feature_trees import FeatureTree
-    from skpot.lowering._regressors import LinearForms
+    from skpot.models import LinearForms
 
 
 def folded(

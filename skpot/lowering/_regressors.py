@@ -1,32 +1,22 @@
-"""What fitted regressors add up: one form for kernel models, one for linear ones."""
+"""What fitted regressors add up: one form for kernel models, one for linear ones.
+
+`lower_regressor` is the one place that decides by the type of a regressor; `register_regressor`
+adds to it.
+"""
 
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..exceptions import NotCompilableError
-from ..models import KernelPotential, LinearRidge
+from ..models import Potential
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from skpot.models import Expansion
-
-
-class LinearForms(NamedTuple):
-    r"""Energies of environments linear or quadratic in their features.
-
-    .. math:: \epsilon(x) = b_z \cdot x + x^T A_z x
-
-    with coefficients for each species z of the center.
-    """
-
-    n_features: int
-    linear: dict  # (n_features,) b by atomic number; zero for species that are not there
-    quadratic: dict | None  # (n_features, n_features) A, symmetric; None for linear models
+    from skpot.models import Expansion, LinearForms
 
 
 @singledispatch
@@ -39,29 +29,37 @@ def lower_regressor(regressor: Any) -> Expansion | LinearForms:
         If the regressor has no compiled form.
     """
     raise NotCompilableError(
-        f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, "
-        "KernelRidge, AutoGPR and LinearRidge have."
+        f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, AutoGPR, "
+        "LinearRidge and regressors that skpot.lowering.register_regressor knows have."
     )
 
 
 @lower_regressor.register
-def _(regressor: KernelPotential):
+def _(regressor: Potential):
     return regressor.expansion_
 
 
-@lower_regressor.register
-def _(regressor: LinearRidge):
-    n = regressor.n_columns_in_
-    squares = regressor.degree_ == 2
-    pairs = np.triu_indices(n)
-    linear, quadratic, begin = {}, {}, 0
-    for z, columns in regressor.coef_columns_.items():
-        full = np.zeros(n + (len(pairs[0]) if squares else 0))
-        end = begin + len(columns)
-        full[columns] = regressor.coef_[begin:end]
-        linear[z], begin = full[:n], end
-        if squares:
-            half = np.zeros((n, n))
-            half[pairs] = 0.5 * full[n:]
-            quadratic[z] = half + half.T
-    return LinearForms(n, linear, quadratic if squares else None)
+def register_regressor(regressor_type: type, lower: Callable[..., Any]) -> None:
+    """Teach `skpot.compile` a regressor of another package.
+
+    Parameters
+    ----------
+    regressor_type : type
+        Class of a regressor of `AtomicFeatures` that has a method `evaluate`, as those of skpot
+        do, and an attribute `e0_`: the energy of a free atom (eV) by atomic number. Subclasses are
+        meant too.
+    lower : callable
+        Takes the fitted regressor and returns the energies of environments without those of free
+        atoms: a `skpot.models.Expansion` of a kernel of `skpot.kernels`, or
+        `skpot.models.LinearForms`. It raises `skpot.exceptions.NotCompilableError` for a regressor
+        that it cannot express; the calculator then runs the pipeline itself.
+
+    Examples
+    --------
+    >>> from skpot.lowering import register_regressor
+    >>> from skpot.models import LinearForms
+    >>> class OneSpecies:
+    ...     pass
+    >>> register_regressor(OneSpecies, lambda model: LinearForms(3, {14: model.coef_}, None))
+    """
+    lower_regressor.register(regressor_type, lower)

@@ -13,7 +13,7 @@ from ..models import Expansion
 if TYPE_CHECKING:
     from typing import Any
 
-    from skpot.lowering._regressors import LinearForms
+    from skpot.models import LinearForms
 
 
 def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expansion:

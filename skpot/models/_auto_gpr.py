@@ -9,27 +9,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
-from ..processes.evidence import draw_structures, likeliest_factor
-from ..rows.noise import labeled_atoms
+from ..processes.likelihood_labels import draw_structures
+from ..processes.likelihoods import likeliest_factor
 from ..solvers import refuse_not_finite, serial_blas
 from ._gpr import GPR
-from ._potential import KernelPotential, Potential, VariancePotential
+from ._kernel_potential import KernelPotential
 from ._sparse_gpr import SparseGPR
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from skpot.data import AtomicFeatures
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
+    from skpot.processes.contracts import PosteriorProcess
     from skpot.processes.expansion import Expansion
-    from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
+    from skpot.typing import LabelKinds, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
@@ -45,7 +44,7 @@ _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
 _LOOKED_AT = 2000  # labels that tell which
 
 
-class AutoGPR(VariancePotential, KernelPotential):
+class AutoGPR(KernelPotential):
     r"""Gaussian process whose noise, weights and size follow from the training set.
 
     The model is a `GPR` where the training set is small enough, else a `SparseGPR`, with a
@@ -139,7 +138,7 @@ class AutoGPR(VariancePotential, KernelPotential):
 
     _default_kernel = RBF
 
-    _parameter_constraints = Potential._parameter_constraints | {
+    _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": GPR._parameter_constraints["kernel"],
         "noise": [Interval(Real, 0, None, closed="neither")],
         "sigma_energy": [Interval(Real, 0, None, closed="neither"), None],
@@ -211,9 +210,10 @@ class AutoGPR(VariancePotential, KernelPotential):
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model's own fit repeats them
-            features, labels = self._prepare(X, y, sample_weight)
+            training = self._prepare(X, y, sample_weight)
+        features = training.features
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-        sizes = _sizes(features, labels, self._residual(features, labels), weight)
+        sizes = _sizes(training, weight)
         self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
         refuse_not_finite(self.weight_, "the weight that labels give structures")
         _, counts = np.unique(features.species, return_counts=True)
@@ -246,15 +246,12 @@ class AutoGPR(VariancePotential, KernelPotential):
         model = self._model(kernels[0])
         with warnings.catch_warnings(), serial_blas():  # else the model's own fit repeats them
             warnings.simplefilter("ignore")
-            features, labels = model._prepare(X, y, self.weight_)
-            seed = drawn_seed(self.random_state)
-            some = draw_structures(features, labels, _LOOKED_AT, seed)
-            features, labels = features[some], labels[some]
-            residual = model._residual(features, labels)
-            found = []
+            training = model._prepare(X, y, self.weight_)
+            some = draw_structures(training, _LOOKED_AT, drawn_seed(self.random_state))
+            training, found = training.take(some), []
             for kernel in kernels:
-                bound = kernel.bind(features.blocks, features.shape[1])
-                found.append(likeliest_factor(bound, features, labels, residual, factors))
+                bound = kernel.bind(training.features.blocks, training.features.shape[1])
+                found.append(likeliest_factor(bound, training, factors))
         best = int(np.argmax([likelihood for _, likelihood in found]))
         self.noise_factor_ = found[best][0]
         self._set_noise(sizes)
@@ -283,24 +280,18 @@ class AutoGPR(VariancePotential, KernelPotential):
             return GPR(kernel, n_precondition=3 * self.n_sparse, tol=_TOLERANCE, **shared)
         return SparseGPR(kernel, self.n_sparse, selection=self.selection, jitter=_JITTER, **shared)
 
-    def decompose(self, features: AtomicFeatures) -> dict[str, FloatArray]:
-        """Return what each term contributes to the energy of each environment; see `GPR`."""
-        check_is_fitted(self)
-        return self.model_.decompose(features)
-
     @property
     def expansion_(self) -> Expansion:
         """What the fit found, that of `model_`."""
         return self.model_.expansion_
 
-    def _expand(self, features, slopes):
-        return self.model_._expand(features, slopes)
+    @property
+    def posterior_(self) -> PosteriorProcess:
+        """What the labels leave open, that of `model_`."""
+        return self.model_.posterior_
 
-    def _process(self):
-        return self.model_._process()
-
-    def _edges(self):
-        return self.model_._edges()
+    def _largest_training_std(self):
+        return self.model_._largest_training_std()
 
 
 def _given(value, otherwise):
@@ -315,16 +306,17 @@ class _Sizes(NamedTuple):
     severity: np.ndarray  # (n_structures,)
 
 
-def _sizes(features, labels, residual, weight):
+def _sizes(training, weight):
     """Return how large labels are, baseline taken off."""
+    features, labels = training.features, training.labels
     n = features.n_atoms
-    per_atom = np.where(labels.has_energy, residual / n, 0.0)
+    per_atom = np.where(labels.has_energy, training.residual / n, 0.0)
     energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
     forces, virial = np.zeros(len(n)), np.zeros(len(n))
     level = _mean(np.abs(energy), weight)
     labeled, stressed = labels.has_forces, labels.has_stress
     if labeled.any():
-        atoms, rows = labeled_atoms(labels, n)
+        atoms, rows = training.labeled_atoms()
         owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
         counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
         squares = np.bincount(owner, squares, minlength=len(n))

@@ -10,14 +10,19 @@ import numpy as np
 
 from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..exceptions import InputError
-from ..processes.linear_terms import LinearTerms, active_columns, penalty_factors, penalty_of
-from ..processes.variance import LinearProcess
+from ..processes.linear_terms import (
+    LinearForms,
+    LinearTerms,
+    active_columns,
+    penalty_factors,
+    penalty_of,
+)
+from ..processes.variance import LinearProcess, largest_training_std
 from ..rows.blocks import whitened_blocks
-from ..rows.factors import FitFactor, count_labels, determined, empty_factor, shares
+from ..rows.factors import FitFactor, determined, empty_factor, shares
 from ..rows.memory import plan_memory
-from ..rows.noise import noise_of_rows, weights_of_rows
 from ..solvers import TriangularFactor, maximize_evidence
-from ._potential import Potential, VariancePotential, edge_std
+from ._potential import Potential
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from skpot.typing import LabelKinds, Weights
 
 
-class LinearRidge(VariancePotential):
+class LinearRidge(Potential):
     r"""Energies linear or quadratic in the features, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms, with coefficients of each species' own,
@@ -93,7 +98,7 @@ class LinearRidge(VariancePotential):
     e0_source_ : str
         Where these come from: "given", "isolated" or "least_squares", or which species have which,
         as in "isolated (H, O), least_squares (C)".
-    edge_std_ : dict of int to float
+    largest_training_std_ : dict of int to float
         Largest standard deviation (eV) of a training environment's energy; see `SparseGPR`.
     n_rows_ : int
         Number of labels learned from.
@@ -187,7 +192,8 @@ class LinearRidge(VariancePotential):
             If labels are missing, not finite or of the wrong shape, all problems at once; if
             `alpha` names a block that is not there; if `max_memory` cannot be met.
         """
-        features, labels = self._prepare(X, y, sample_weight)
+        training = self._prepare(X, y, sample_weight)
+        features = training.features
         self.degree_ = int(self.degree)
         penalty = penalty_of(
             features, self.degree_, self._scales(features), self.penalty == "smooth"
@@ -201,25 +207,20 @@ class LinearRidge(VariancePotential):
             )
         self.penalty_factors_ = penalty_factors(penalty, self.coef_columns_)
         terms = self._terms()
-        self.n_labels_ = count_labels(labels)
+        self.n_labels_ = training.count_labels()
         self.n_rows_ = sum(self.n_labels_.values())
         main = max(self.n_labels_, key=self.n_labels_.__getitem__)
         fit = FitFactor(empty_factor(len(terms)), main)
         plan = plan_memory(
-            self.max_memory, features, labels, len(terms), unit="columns of the linear model"
+            self.max_memory, training, len(terms), unit="columns of the linear model"
         )
-        for _, parts in whitened_blocks(
-            terms, self.penalty_factors_, features, labels, self._residual(features, labels), plan,
-            self.verbose,
-        ):  # fmt: skip
+        for _, parts in whitened_blocks(terms, self.penalty_factors_, training, plan, self.verbose):
             for kind, rows in parts:
                 fit.fold(kind, rows)
         apart = fit.close({})
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
         self._choose_strength(
-            fit.factor.trapezoid,
-            noise_of_rows(labels, features.n_atoms),
-            weights_of_rows(labels, weight, features.n_atoms),
+            fit.factor.trapezoid, training.noise(), training.of_structures(weight)
         )
         posterior = TriangularFactor(np.sqrt(self.alpha_) * np.eye(len(terms)))
         posterior.merge(fit.factor.trapezoid)
@@ -228,7 +229,8 @@ class LinearRidge(VariancePotential):
         self.label_shares_ = shares(
             determined(self.posterior_factor_, apart, main, self.alpha_), self.verbose
         )
-        self.edge_std_ = edge_std(self._process(), features, None, max(200, self.n_rows_ // 3))
+        limit = max(200, self.n_rows_ // 3)
+        self.largest_training_std_ = largest_training_std(self.posterior_, features, None, limit)
         return self
 
     def _scales(self, features):
@@ -259,10 +261,14 @@ class LinearRidge(VariancePotential):
         logarithms = fsum(weight * np.log(sigma * np.sqrt(weight)))
         self.log_marginal_likelihood_ = float(found.log_likelihood - logarithms)
 
-    def _expand(self, features, slopes):
-        return self._terms().expand(features.values, features.species, self.coef_, slopes)
+    @property
+    def expansion_(self) -> LinearForms:
+        """What the fit found, as `LinearForms`."""
+        return self._terms().forms(self.coef_)
 
-    def _process(self):
+    @property
+    def posterior_(self) -> LinearProcess:
+        """What the labels leave open of the energies."""
         return LinearProcess(
             self._terms(), self.penalty_factors_, self.posterior_factor_, self.noise_scale_
         )

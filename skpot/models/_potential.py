@@ -1,8 +1,7 @@
 """What all potentials share: labels and baseline before the fit, predictions after it.
 
-A fitted kernel model is reference environments with a scalar each and, for models that learn
-derivatives as such, a vector each: `reference_features_`, `reference_species_`, `dual_coef_`,
-`dual_vectors_`.
+A fitted potential is a form, `expansion_`, that gives energies of environments, and a posterior
+process, `posterior_`, that says how far these may be off; `skpot.processes.contracts` has both.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import LABEL_KINDS, Targets, check_targets
 from ..data.elements import SYMBOLS
-from ..data.order import environment_order
 from ..exceptions import InputError
-from ..processes.expansion import Expansion
-from ..processes.references import References, one_by_one
+from ..processes.exact import ExactState
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
 from ..rows.noise import SIGMA, with_noise
-from ..selection import rare_first, structure_kinds
+from ..rows.training_set import TrainingSet
 from ._baseline import (
     evaluate_term,
     free_energies,
@@ -36,21 +33,32 @@ from ._baseline import (
 )
 
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any
 
     from skpot.data import AtomicFeatures
     from skpot.data.contracts import FeaturesLike
-    from skpot.processes.contracts import PosteriorProcess
+    from skpot.processes.contracts import FittedForm, PosteriorProcess
     from skpot.typing import FloatArray
 
 
 class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     """Regressor whose energies are sums over environments.
 
-    A subclass has parameters `e0`, `baseline`, `targets` and the noise levels, and defines
-    `_expand(features, slopes)`: energies of environments, without those of free atoms, and with
-    `slopes` their derivatives.
+    A subclass has the parameters below. Its `fit` calls `_prepare` and sets what `expansion_`,
+    `posterior_` and `largest_training_std_` are made of.
     """
+
+    if TYPE_CHECKING:
+
+        @property
+        def expansion_(self) -> FittedForm:
+            """What the fit found."""
+            ...
+
+        @property
+        def posterior_(self) -> PosteriorProcess:
+            """What the labels leave open."""
+            ...
 
     # Of the parameters that all have; a subclass adds its own, and may replace these.
     _parameter_constraints = {
@@ -65,10 +73,9 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     }
 
     def _prepare(self, X, y, sample_weight, reset=True):
-        """Check the input of `fit`, set the reference energies; return features and labels.
+        """Check the input of `fit`, set the reference energies; return the `TrainingSet`.
 
-        The labels have all of their noise levels, weights included. Without `reset` the estimator
-        is fitted already and the input is more of the same.
+        Without `reset` the estimator is fitted already and the input is more of the same.
         """
         if reset:
             self.baseline_ = self.baseline
@@ -78,9 +85,11 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             self.returns_targets_ = isinstance(y, Targets)
             self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels)
             self._begin(features)
-        else:
-            self._refuse_unknown(features)
-        return features, labels
+        return self._training_set(features, labels)
+
+    def _more(self, X, y, sample_weight):
+        """Return labels of a fitted estimator as the `TrainingSet` that its fit would have made."""
+        return self._training_set(*self._read(X, y, sample_weight))
 
     def _read(self, X, y, sample_weight, reset=False):
         """Return the features to learn from, and labels as the settings of the fit have them."""
@@ -97,10 +106,16 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             keys=features.info.keys if structures else None,
         )
         weight = _weights(sample_weight, features)
-        features, term = self._parts(features)
+        features, term = self._split(features)
         if term is not None:
             labels = subtract_term(labels, term)
         return features, with_noise(labels, weight, **settings)
+
+    def _training_set(self, features, labels):
+        self._refuse_unknown(features)
+        free = free_energies(self.e0_, features)
+        residual = labels.energy - np.add.reduceat(free, features.offsets[:-1])
+        return TrainingSet(features, labels, residual, np.arange(len(features)))
 
     def _begin(self, features):
         """Set what a fit needs to know of the features."""
@@ -112,37 +127,61 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _noise(self):
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
 
-    def _parts(self, features):
+    def _parameters(self, kind: Any) -> Any:
+        """Return a part, a NamedTuple, from the parameters that its fields name."""
+        return kind(*(getattr(self, name) for name in kind._fields))
+
+    def _keep(self, part: Any) -> None:
+        """Set a fitted attribute for each field of a part, a NamedTuple."""
+        for name, value in part._asdict().items():
+            setattr(self, f"{name}_", value)
+
+    def _kept(self, kind: Any) -> Any:
+        """Return a part from the attributes that `_keep` has set."""
+        return kind(*(getattr(self, f"{name}_") for name in kind._fields))
+
+    def _split(self, features):
         """Return checked features to learn from, and those of the baseline or None."""
         refuse_others(self, features)
         return (features, None) if self.baseline_ is None else split_term(features, self.baseline_)
 
-    def _residual(self, features, labels):
-        """Return the energies (n_structures,) less those of the free atoms."""
-        free = free_energies(self.e0_, features)
-        return labels.energy - np.add.reduceat(free, features.offsets[:-1])
-
-    def predict(self, X: FeaturesLike) -> Targets | FloatArray:
+    def predict(self, X: FeaturesLike, return_std: bool | str = False) -> Any:
         """Predict energies, or energies with forces and stress.
 
         Parameters
         ----------
         X : AtomicFeatures, or array of shape (n_samples, n_features)
             Features.
+        return_std : bool or "all", default=False
+            Also return standard deviations: True those of the total energies, "all" those of
+            everything that is predicted, which take longer (see `predict_std`).
 
         Returns
         -------
         y : Targets, or ndarray of shape (n_samples,)
             The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
             energies, forces and (where a cell has a volume) stress.
+        std : ndarray of shape (n_samples,), or Targets
+            Only with `return_std`; of the model, without label noise. An array in eV for True, of
+            the kind of y for "all".
         """
+        check_return_std(return_std)
         check_is_fitted(self)
         features, _ = as_features(self, X)
+        y = self._predicted(features)
+        if not return_std:
+            return y
+        if return_std == "all" and self.returns_targets_:
+            return y, self.predict_std(features)
+        return y, self.energy_std(features)
+
+    def _predicted(self, features):
+        """Return predictions of the kind of y that `fit` saw."""
         if self.returns_targets_ and features.derivatives is not None:
             atoms, forces, virials = self.evaluate(features)
             energy = np.add.reduceat(atoms, features.offsets[:-1])
             return as_targets(energy, features, forces, virials)
-        features, term = self._parts(features)
+        features, term = self._split(features)
         atoms, _ = self._environments(features, slopes=False)
         if term is not None:
             atoms += term.values.sum(axis=1)
@@ -167,7 +206,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             -dE/d(strain) in eV, Voigt order xx yy zz yz xz xy.
         """
         check_is_fitted(self)
-        features, term = self._parts(features)
+        features, term = self._split(features)
         energies, g = self._environments(features, slopes=True)
         forces, virials = features.pull_back(g)
         if term is not None:
@@ -191,146 +230,23 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             sum, "features" if the model has none. They add up to the energies of `evaluate`.
         """
         check_is_fitted(self)
-        features, term = self._parts(features)
+        features, term = self._split(features)
         self._refuse_unknown(features)
         parts = {"free_atoms": free_energies(self.e0_, features)}
         if term is not None:
             parts[self.baseline_] = term.values.sum(axis=1)
-        return parts | self._learned_parts(features)
-
-    def _learned_parts(self, features):
-        """Return the energies of environments that the terms of the model add to these, by name."""
-        return {"features": self._expand(features, slopes=False)[0]}
+        terms = self.expansion_.terms().items()
+        return parts | {name: form.expand(features, slopes=False)[0] for name, form in terms}
 
     def _environments(self, features, slopes):
         """Return each environment's energy and, with `slopes`, dE/d(features)."""
         self._refuse_unknown(features)
-        energies, g = self._expand(features, slopes)
+        energies, g = self.expansion_.expand(features, slopes)
         return energies + free_energies(self.e0_, features), g
-
-    def _refuse_unknown(self, features):
-        known = np.isin(features.numbers, list(self.e0_))
-        if not known.all():
-            unknown = np.unique(features.numbers[~known])
-            raise InputError(
-                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
-                f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
-            )
-
-
-def _weights(sample_weight, features):
-    """Return the weight of each structure, shape (n_structures,)."""
-    try:
-        return _check_sample_weight(
-            sample_weight, features, dtype=np.float64, ensure_non_negative=True
-        )
-    except ValueError as error:
-        raise InputError(f"sample_weight cannot be used: {error}") from None
-
-
-class KernelPotential(Potential):
-    """Regressor whose energies are sums of kernels with reference environments.
-
-    A subclass has a parameter `kernel` besides, and sets in `fit` the attributes that the module
-    names; `kernel_` is the kernel with its blocks found.
-    """
-
-    _default_kernel = None  # what None stands for
-    dual_vectors_ = None
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name, those of the default kernel (`kernel__...`) too.
-
-        Parameters
-        ----------
-        **params : dict
-            As in scikit-learn.
-
-        Returns
-        -------
-        self : estimator
-        """
-        if self.kernel is None and "kernel" not in params:
-            if any(name.startswith("kernel__") for name in params):
-                self.kernel = self._default_kernel()  # None has no parameters a search could set
-        return super().set_params(**params)
-
-    def _kernel(self):
-        """Return the kernel that `fit` starts from."""
-        return self._default_kernel() if self.kernel is None else self.kernel
-
-    def _begin(self, features):
-        kernel = self._kernel()
-        kernel._validate_params()
-        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
-
-    def _expand(self, features, slopes):
-        return self._references().expand(
-            features.values, features.species, self.dual_coef_, self.dual_vectors_, slopes
-        )
-
-    def _learned_parts(self, features):
-        parts = {}
-        for name, kernel in self.kernel_.terms().items():
-            references = References(self.reference_features_, self.reference_species_, kernel)
-            parts[name], _ = references.expand(
-                features.values, features.species, self.dual_coef_, self.dual_vectors_, False
-            )
-        return parts
-
-    def _references(self):
-        return References(self.reference_features_, self.reference_species_, self.kernel_)
-
-    @property
-    def expansion_(self) -> Expansion:
-        """What the fit found, an `Expansion`."""
-        return Expansion(
-            self.kernel_,
-            self.reference_features_,
-            self.reference_species_,
-            self.dual_coef_,
-            self.dual_vectors_,
-        )
-
-
-class VariancePotential(Potential):
-    """Potential that knows how far its predictions may be off.
-
-    A subclass defines `_process()`, see `_variance`, and sets `edge_std_`.
-    """
-
-    def predict(self, X: FeaturesLike, return_std: bool | str = False) -> Any:
-        """Predict energies, or energies with forces and stress.
-
-        Parameters
-        ----------
-        X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features.
-        return_std : bool or "all", default=False
-            Also return standard deviations: True those of the total energies, "all" those of
-            everything that is predicted, which take longer (see `predict_std`).
-
-        Returns
-        -------
-        y : Targets, or ndarray of shape (n_samples,)
-            The kind of y that `fit` saw: an array of energies gives energies, `Targets` give
-            energies, forces and (where a cell has a volume) stress.
-        std : ndarray of shape (n_samples,), or Targets
-            Only with `return_std`; of the model, without label noise. An array in eV for True, of
-            the kind of y for "all".
-        """
-        check_return_std(return_std)
-        y = super().predict(X)
-        if not return_std:
-            return y
-        features, _ = as_features(self, X)
-        if return_std == "all" and self.returns_targets_:
-            return y, self.predict_std(features)
-        return y, self.energy_std(features)
 
     def energy_std(self, features: AtomicFeatures) -> FloatArray:
         """Return the standard deviation of total energies, shape (n_structures,), in eV."""
-        return _root(self._process().energies(self._compared(features)))
+        return _root(self.posterior_.energies(self.learned_features(features)))
 
     def energies_std(self, features: AtomicFeatures) -> FloatArray:
         """Return the standard deviation of each environment's energy.
@@ -345,7 +261,7 @@ class VariancePotential(Potential):
         ndarray of shape (n_environments,)
             In eV.
         """
-        return _root(self._process().environments(self._compared(features)))
+        return _root(self.posterior_.environments(self.learned_features(features)))
 
     def predict_std(self, features: AtomicFeatures) -> Targets:
         """Return the standard deviations of energies, forces and stress.
@@ -366,7 +282,7 @@ class VariancePotential(Potential):
         energy = self.energy_std(features)
         if features.derivatives is None:
             return Targets(energy)
-        forces, virials = self._process().derivatives(self._compared(features))
+        forces, virials = self.posterior_.derivatives(self.learned_features(features))
         return as_targets(energy, features, _root(forces), -_root(virials))
 
     def extrapolation_grade(self, features: AtomicFeatures) -> FloatArray:
@@ -402,45 +318,47 @@ class VariancePotential(Potential):
         variance.
         """
         std = self.energies_std(features)
-        edge = self._edges()
+        by_species = self._largest_training_std()
         # Of a species that e0 knows but no training structure has, everything is unknown.
-        largest = np.array([edge.get(int(z), 0.0) for z in features.centers])
+        largest = np.array([by_species.get(int(z), 0.0) for z in features.centers])
         return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
 
-    def _edges(self):
-        return self.edge_std_
+    def _largest_training_std(self):
+        if self.largest_training_std_ is None:  # costly, and the process has the training set
+            self.largest_training_std_ = self._kept(ExactState).largest_training_std()
+        return self.largest_training_std_
 
-    def _compared(self, features):
-        """Return what kernels compare of features that a fitted model can take."""
+    def learned_features(self, features: AtomicFeatures) -> AtomicFeatures:
+        """Return the features that the model learned from, without those of the baseline."""
         check_is_fitted(self)
-        features, _ = self._parts(features)
+        features, _ = self._split(features)
         self._refuse_unknown(features)
         return features
+
+    def _refuse_unknown(self, features):
+        known = np.isin(features.numbers, list(self.e0_))
+        if not known.all():
+            unknown = np.unique(features.numbers[~known])
+            raise InputError(
+                f"species {', '.join(SYMBOLS[z] for z in unknown)} did not occur in fit; this "
+                f"model knows {', '.join(SYMBOLS[z] for z in sorted(self.e0_))}."
+            )
+
+
+def _weights(sample_weight, features):
+    """Return the weight of each structure, shape (n_structures,)."""
+    try:
+        return _check_sample_weight(
+            sample_weight, features, dtype=np.float64, ensure_non_negative=True
+        )
+    except ValueError as error:
+        raise InputError(f"sample_weight cannot be used: {error}") from None
 
 
 def check_return_std(return_std: bool | str) -> None:
     """Raise `ValueError` unless `return_std` is one of its values."""
     if not (isinstance(return_std, bool) or return_std == "all"):
         raise InputError(f'return_std must be True, False or "all", got {return_std!r}')
-
-
-def edge_std(
-    process: PosteriorProcess, features: AtomicFeatures, jitter: float | None, limit: int
-) -> dict[int, float]:
-    """Return the largest standard deviation of an environment's energy, by species.
-
-    What K_MM was given as jitter, if any, is below what variances resolve: it is the least of them.
-    Of each species at most `limit` environments are looked at, the same in any order of the data,
-    with some of each kind of structures as far as they fit into a quarter.
-    """
-    edge, order = {}, environment_order(features)
-    kinds = np.repeat(structure_kinds(features), features.n_rows)
-    for z in np.unique(features.centers):
-        rows = order[features.centers[order] == z]
-        some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
-        least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
-        edge[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
-    return edge
 
 
 def _root(variance):

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
-from ..data.elements import by_number
-from ..data.order import drawn_seed, environment_keys
-from ..exceptions import ParameterError
+from ..data.order import environment_keys
 from ..kernels import DotProduct
-from ..processes.evidence import likeliest_noise, sparse_likelihoods
+from ..processes.evidence import Search, find_evidence
 from ..processes.gradient_references import leading_directions, references_with
-from ..processes.leave_out import leave_out, less
-from ..processes.references import warn_of_missing
-from ..processes.variance import SparseProcess
-from ..rows.blocks import whitened_blocks
-from ..rows.factors import FitFactor, count_labels, determined, shares
+from ..processes.leave_out import less
+from ..processes.likelihoods import likeliest_noise, sparse_likelihoods
+from ..processes.references import chosen_references, warn_of_missing
+from ..processes.sparse import SparseState
 from ..rows.features import IsKernel
-from ..rows.memory import plan_memory
-from ..selection import given_references, select_references, structure_kinds
-from ..solvers import TriangularFactor
-from ._evidence import OPTIMIZER, EvidencePotential
-from ._potential import Potential, VariancePotential, edge_std
+from ..selection import given_references
+from ._kernel_potential import OPTIMIZER, KernelPotential
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
+    from skpot.processes.variance import SparseProcess
     from skpot.typing import ArrayLike, FloatArray, LabelKinds, RandomState, Weights
 
-_NO_WEIGHT = 1e8  # noise in place of an infinite one
 
-
-class SparseGPR(VariancePotential, EvidencePotential):
+class SparseGPR(KernelPotential):
     r"""Gaussian process on a few reference environments, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms,
@@ -144,7 +137,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
     e0_source_ : str
         Where these come from: "given", "isolated" or "least_squares", or which species have which,
         as in "isolated (H, O), least_squares (C)".
-    edge_std_ : dict of int to float
+    largest_training_std_ : dict of int to float
         Largest standard deviation (eV) of a training environment's energy, by atomic number: where
         `extrapolation_grade` is 1.
     n_rows_ : int
@@ -188,7 +181,7 @@ class SparseGPR(VariancePotential, EvidencePotential):
 
     _default_kernel = DotProduct
 
-    _parameter_constraints = Potential._parameter_constraints | {
+    _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": [IsKernel(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"}), "array-like"],
@@ -258,12 +251,22 @@ class SparseGPR(VariancePotential, EvidencePotential):
             If labels are missing, not finite or of the wrong shape, all problems at once; if
             `max_memory` cannot be met.
         """
-        features, labels = self._prepare(X, y, sample_weight)
-        self._optimize(features, labels)
-        self._choose_references(features, labels)
-        self._solve(features, labels)
-        self.edge_std_ = self._edge_of(features)
-        return self
+        training = self._prepare(X, y, sample_weight)
+        found = find_evidence(
+            self.kernel_, training, self._parameters(Search),
+            lambda few: sparse_likelihoods(
+                # Given references are rows of the features of all structures.
+                self._choose_references(few if isinstance(self.selection, str) else training),
+                few, self.max_memory, self.jitter,
+            ),
+        )  # fmt: skip
+        self._keep(found)
+        references = self._choose_references(training)
+        warn_of_missing(training.features.species, references.species)
+        state = SparseState.before_labels(references, self.jitter)
+        adjust = None if self.optimizer is None else partial(self._with_likeliest_noise, training)
+        state = state.fold(training, self.max_memory, self.verbose, adjust)
+        return self._become(state.expansion, state)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
@@ -294,13 +297,10 @@ class SparseGPR(VariancePotential, EvidencePotential):
         if not hasattr(self, "posterior_factor_"):
             return self.fit(X, y, sample_weight)
         self._validate_params()
-        features, labels = self._prepare(X, y, sample_weight, reset=False)
-        labels = self._rescaled(labels)
-        self._fold(features, labels, TriangularFactor(self.posterior_factor_, self.target_column_))
-        # What was the edge before is known better now: it was no less.
-        edge = {z: max(std, self.edge_std_[z]) for z, std in self._edge_of(features).items()}
-        self.edge_std_ = self.edge_std_ | edge
-        return self
+        training = self._prepare(X, y, sample_weight, reset=False)
+        training = training.with_noise_scaled(self.noise_scale_)
+        state = self._kept(SparseState).fold(training, self.max_memory, self.verbose)
+        return self._become(state.expansion, state)
 
     def leave_one_out(
         self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None
@@ -336,136 +336,32 @@ class SparseGPR(VariancePotential, EvidencePotential):
         the rows of one label.
         """
         check_is_fitted(self)
-        features, labels = self._read(X, y, sample_weight)
-        self._refuse_unknown(features)
-        labels = self._rescaled(labels)
-        labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress = (
-            # Labels without weight have rows too, of no influence.
-            np.minimum(sigma, _NO_WEIGHT)
-            for sigma in (labels.sigma_energy, labels.sigma_forces_flat, labels.sigma_stress)
-        )
-        errors = leave_out(
-            self._references(), self.covariance_factor_, self.posterior_factor_,
-            self.target_column_[:-1], features, labels, self._residual(features, labels),
-            plan_memory(self.max_memory, features, labels, len(self.posterior_factor_)),
-            self.verbose,
-        )  # fmt: skip
+        training = self._more(X, y, sample_weight).with_noise_scaled(self.noise_scale_)
+        errors = self._kept(SparseState).errors_left_out(training, self.max_memory, self.verbose)
         predicted = less(y, *errors)
         return predicted if self.returns_targets_ else predicted.energy
 
-    def _likelihoods(self, features, labels, some):
-        few, few_labels = features[some], labels[some]
-        chosen_from = (few, few_labels) if isinstance(self.selection, str) else (features, labels)
-        self._choose_references(*chosen_from)
-        return sparse_likelihoods(
-            self._references(), few, few_labels, self._residual(few, few_labels),
-            self.max_memory, self.jitter,
-        )  # fmt: skip
-
-    def _choose_references(self, features, labels):
-        chosen = self._selected(features, labels)
-        self.reference_features_ = features.values[chosen].astype(float)  # may be float32
-        self.reference_species_ = features.species[chosen]
-        warn_of_missing(features.species, self.reference_species_)
-        self._choose_directions(features, chosen)
-
-    def _choose_directions(self, features, chosen):
-        self.reference_directions_ = self.direction_counts_ = None
-        if self.n_directions:
-            self.reference_directions_, self.direction_counts_ = leading_directions(
-                features, chosen, self.kernel_, self.n_directions
-            )
-
-    def _selected(self, features, labels):
-        keys = environment_keys(features)
-        if not isinstance(self.selection, str):
+    def _choose_references(self, training):
+        """Return references among the environments of some structures."""
+        features = training.features
+        if isinstance(self.selection, str):
+            chosen = chosen_references(training, self.n_sparse, self.selection, self.random_state)
+        else:
             chosen = given_references(self.selection, features.species)
-            return chosen[np.lexsort([keys[chosen], features.species[chosen]])]
-        kinds = structure_kinds(features, labels.groups)
-        return select_references(
-            features.values, features.species, self._numbers_of_references(), self.selection,
-            np.random.default_rng(drawn_seed(self.random_state)), keys,
-            np.repeat(kinds, features.n_rows),
-        )  # fmt: skip
+            keys = environment_keys(features)
+            chosen = chosen[np.lexsort([keys[chosen], features.species[chosen]])]
+        along = None, None
+        if self.n_directions:
+            along = leading_directions(features, chosen, self.kernel_, self.n_directions)
+        values = features.values[chosen].astype(float)  # may be float32
+        return references_with(values, features.species[chosen], self.kernel_, *along)
 
-    def _references(self):
-        return references_with(
-            self.reference_features_,
-            self.reference_species_,
-            self.kernel_,
-            self.reference_directions_,
-            self.direction_counts_,
+    def _with_likeliest_noise(self, training, trapezoids):
+        """Choose the noise once more, by all labels; return their trapezoids at that noise."""
+        self.log_marginal_likelihood_, self.noise_scale_ = likeliest_noise(
+            trapezoids, training, self.noise_scale_
         )
-
-    def _numbers_of_references(self):
-        if not isinstance(self.n_sparse, dict):
-            return self.n_sparse
-        wrong = {
-            z: n
-            for z, n in self.n_sparse.items()
-            if not isinstance(n, Integral) or isinstance(n, bool) or n < 1
-        }
-        if wrong or not self.n_sparse:
-            raise ParameterError(
-                "n_sparse must give positive integers by chemical symbol, got "
-                f"{wrong or self.n_sparse!r}"
-            )
-        return {z: int(n) for z, n in by_number("n_sparse", self.n_sparse).items()}
-
-    def _solve(self, features, labels):
-        references = self._references()
-        self.covariance_factor_, self.jitter_ = references.cholesky(self.jitter)
-        self.n_labels_, self.label_factors_ = {}, {}
-        self._fold(features, labels, TriangularFactor(np.eye(len(references))))
-
-    def _fold(self, features, labels, factor):
-        """Fold all labels into a factor and keep what it ends with."""
-        references = self._references()
-        counts = count_labels(labels)
-        # The first factors are at the noise that y has; what noise they had best follows from them.
-        adjust = not self.n_labels_ and self.optimizer is not None
-        plan = plan_memory(
-            self.max_memory, features, labels, len(references),
-            2 * len(counts) + 2 if adjust else len(counts),
-        )  # fmt: skip
-        before = set(self.n_labels_) - set(self.label_factors_)
-        main = before.pop() if before else max(counts, key=counts.get)
-        fit = FitFactor(factor, None if adjust else main)
-        for _, parts in whitened_blocks(
-            references, self.covariance_factor_, features, labels,
-            self._residual(features, labels), plan, self.verbose,
-        ):  # fmt: skip
-            for kind, rows in parts:
-                fit.fold(kind, rows)
-        self.n_labels_ = self.n_labels_ | {
-            kind: self.n_labels_.get(kind, 0) + n for kind, n in counts.items()
-        }
-        apart = fit.trapezoids()
-        if adjust:
-            self.log_marginal_likelihood_, self.noise_scale_ = likeliest_noise(
-                apart, features, labels, self._residual(features, labels), self.noise_scale_
-            )
-            apart = {kind: rows / self.noise_scale_.get(kind, 1.0) for kind, rows in apart.items()}
-        self.label_factors_ = fit.close(self.label_factors_, apart)
-        self.label_factors_.pop(main, None)
-        self._keep(factor, main)
-
-    def _keep(self, factor, main):
-        """Set what follows from the factor of all labels."""
-        self.n_rows_ = sum(self.n_labels_.values())
-        self.posterior_factor_ = factor.matrix
-        self.target_column_ = factor.target
-        self.dual_coef_, self.dual_vectors_ = self._references().fold(
-            solve_triangular(self.covariance_factor_, factor.solve(), lower=True, trans="T")
-        )
-        self.label_shares_ = shares(
-            determined(self.posterior_factor_, self.label_factors_, main), self.verbose
-        )
-
-    def _edge_of(self, features):
-        # At few environments where labels are few: the fit does not wait for this.
-        limit = max(200, self.n_rows_ // 3)
-        return edge_std(self._process(), features, self.jitter_, limit)
+        return {kind: rows / self.noise_scale_.get(kind, 1.0) for kind, rows in trapezoids.items()}
 
     def sample_dual_coef(self, n_samples: int = 1, random_state: RandomState = None) -> FloatArray:
         r"""Draw deviations of the coefficients from `dual_coef_` as the posterior has them.
@@ -489,12 +385,9 @@ class SparseGPR(VariancePotential, EvidencePotential):
             their directions.
         """
         check_is_fitted(self)
-        size = n_samples, len(self.posterior_factor_)
-        noise = check_random_state(random_state).standard_normal(size)
-        # Rows of a triangle by QR may have either sign; with that taken off, draws are the same.
-        noise = noise * np.where(np.diag(self.posterior_factor_) < 0.0, -1.0, 1.0)
-        whitened = solve_triangular(self.posterior_factor_, noise.T)
-        return solve_triangular(self.covariance_factor_, whitened, lower=True, trans="T")
+        return self._kept(SparseState).draw(n_samples, check_random_state(random_state))
 
-    def _process(self):
-        return SparseProcess(self._references(), self.covariance_factor_, self.posterior_factor_)
+    @property
+    def posterior_(self) -> SparseProcess:
+        """What the labels leave open of the energies."""
+        return self._kept(SparseState).process

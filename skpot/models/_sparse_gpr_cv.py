@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import LABEL_KINDS, Targets
-from ..data.order import canonical_order
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
+from ..kernels import DotProduct
 from ..processes.learning_curves import learning_curves
+from ..processes.leave_out import less
+from ..processes.references import References, chosen_references, warn_of_missing
+from ..processes.sparse import SparseState
 from ..rows.blocks import whitened_blocks
-from ..rows.factors import count_labels
 from ..rows.features import IsKernel
 from ..rows.finite import LARGEST
 from ..rows.folds import FoldFactors, RowFolder, together
 from ..rows.memory import plan_memory
 from ..selection import content_splits, given_splits
-from ._potential import Potential
-from ._sparse_gpr import SparseGPR
+from ._kernel_potential import KernelPotential
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,14 +36,15 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import LabelKinds, RandomState, Weights
+    from skpot.processes.variance import SparseProcess
+    from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
 
 _LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
 _FOLDS = 5
 _SCORERS = {kind: f"neg_{kind}_rmse" for kind in LABEL_KINDS}
 
 
-class SparseGPRCV(SparseGPR):
+class SparseGPRCV(KernelPotential):
     r"""Sparse Gaussian process whose noise levels and kernel are chosen by cross-validation.
 
     The model is `SparseGPR`; references and free atoms' energies are chosen once, from all
@@ -135,9 +139,10 @@ class SparseGPRCV(SparseGPR):
     6
     """
 
+    _default_kernel = DotProduct
     _may_be_missing = ("cv_results_", "learning_curves_")
 
-    _parameter_constraints = Potential._parameter_constraints | {
+    _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": [IsKernel(["bind", "with_slope"]), None],
         "n_sparse": [Interval(Integral, 1, None, closed="left"), dict],
         "selection": [StrOptions({"cur", "fps", "random"})],
@@ -188,8 +193,6 @@ class SparseGPRCV(SparseGPR):
         self.random_state = random_state
         self.verbose = verbose
 
-    n_directions = 0  # which directions are best depends on the kernel, which is searched
-
     def _noise(self):
         # Those chosen; unit noise before, which the factors are made with.
         names = [f"sigma_{kind}" for kind in LABEL_KINDS]
@@ -229,54 +232,80 @@ class SparseGPRCV(SparseGPR):
         """
         _refuse_own_noise(y)
         settings = self._settings()
-        features, labels = self._prepare(X, y, sample_weight)
+        training = self._prepare(X, y, sample_weight)
         folds = _test_sets(
-            self.cv, features, labels, getattr(y, "groups", None) if groups is None else groups
+            self.cv, training, getattr(y, "groups", None) if groups is None else groups
         )
         self.n_splits_ = len(folds)
-        self._choose_references(features, labels)
-        self.n_labels_ = count_labels(labels)
-        settings = _distinct(settings, self.n_labels_)
-        scoring = self.scoring or _SCORERS["forces" if "forces" in self.n_labels_ else "energy"]
-        base, tried, best = self._kernel(), [], _Best()
+        settings = _distinct(settings, training.count_labels())
+        best, self.cv_results_ = self._search(training, folds, settings)
+        self.best_score_, self.best_index_ = best.score, best.index
+        self.best_params_ = self.cv_results_["params"][best.index]
+        self.learning_curves_ = best.curves
+        self.label_settings_ = self._label_settings()
+        if self.verbose:
+            print(f"chosen by {best.scoring} = {best.score:.4g}: {self.best_params_}")
+        state = best.state.reported(training.features, self.verbose)
+        if state.jitter > self.jitter:
+            state.references.cholesky(self.jitter)  # warns, of the kernel chosen
+        return self._become(state.expansion, state)
+
+    def _search(self, training, folds, settings):
+        """Return the best setting, and the results of all for `cv_results_`."""
+        features, n_labels = training.features, training.count_labels()
+        scoring = self.scoring or _SCORERS["forces" if "forces" in n_labels else "energy"]
+        chosen = chosen_references(training, self.n_sparse, self.selection, self.random_state)
+        values, species = features.values[chosen].astype(float), features.species[chosen]
+        warn_of_missing(features.species, species)
+        base, tried, best = self._kernel(), [], None
         for params in _grid(self.kernel_params or {}):
-            kernel = _with_params(base, params)
-            self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+            kernel = _with_params(base, params).bind(features.blocks, features.shape[1])
             with warnings.catch_warnings():  # of kernels that may not be chosen
                 warnings.simplefilter("ignore", NumericalWarning)
-                self.covariance_factor_, self.jitter_ = self._references().cholesky(self.jitter)
-            factors = self._fold_rows(features, labels, folds, len(settings))
+                prior = SparseState.before_labels(References(values, species, kernel), self.jitter)
+            factors = self._fold_rows(prior, training, folds, len(settings))
             scores = [factors.scores(k, settings) for k in range(len(folds))]
             tried.append(_results(scores, settings, params))
             index, score = _best_of(tried[-1], scoring)
-            if score > best.score:
-                best = _Best(
-                    score, index + len(settings) * (len(tried) - 1), self.kernel_,
-                    self.covariance_factor_, self.jitter_,
-                    factors.join(settings[index], self.n_labels_),
-                    learning_curves(
-                        factors, settings[index], list(map(len, folds)), self._references(),
-                        self.covariance_factor_,
-                    ),
-                )  # fmt: skip
-        self.cv_results_ = _joined(tried)
-        self._keep_best(best, scoring)
-        if self.jitter_ > self.jitter:
-            self._references().cholesky(self.jitter)  # warns, of the kernel chosen
-        self.edge_std_ = self._edge_of(features)
-        return self
+            if best is None or score > best.score:
+                sizes = list(map(len, folds))
+                curves = learning_curves(
+                    factors, settings[index], sizes, prior.references, prior.covariance_factor
+                )
+                state = prior.with_factor(*factors.join(settings[index], n_labels), n_labels)
+                index += len(settings) * (len(tried) - 1)
+                best = _Best(scoring, score, index, state, curves)
+        return best, _joined(tried)
 
-    def _keep_best(self, best, scoring):
-        """Become the model of the best setting."""
-        self.best_score_, self.best_index_ = best.score, best.index
-        self.best_params_ = self.cv_results_["params"][best.index]
-        self.label_settings_ = self._label_settings()
-        self.kernel_, self.covariance_factor_ = best.kernel, best.covariance_factor
-        self.jitter_, self.learning_curves_ = best.jitter, best.curves
-        if self.verbose:
-            print(f"chosen by {scoring} = {best.score:.4g}: {self.best_params_}")
-        factor, self.label_factors_, main = best.factor
-        self._keep(factor, main)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
+        """Learn from further structures at the noise and kernel chosen; see `SparseGPR`."""
+        if not hasattr(self, "posterior_factor_"):
+            return self.fit(X, y, sample_weight)
+        self._validate_params()
+        training = self._prepare(X, y, sample_weight, reset=False)
+        state = self._kept(SparseState).fold(training, self.max_memory, self.verbose)
+        return self._become(state.expansion, state)
+
+    def leave_one_out(
+        self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None
+    ) -> TargetsLike:
+        """Predict each training structure by the model that all others make; see `SparseGPR`."""
+        check_is_fitted(self)
+        training = self._more(X, y, sample_weight)
+        errors = self._kept(SparseState).errors_left_out(training, self.max_memory, self.verbose)
+        predicted = less(y, *errors)
+        return predicted if self.returns_targets_ else predicted.energy
+
+    def sample_dual_coef(self, n_samples: int = 1, random_state: RandomState = None) -> FloatArray:
+        """Draw deviations of the coefficients from `dual_coef_`; see `SparseGPR`."""
+        check_is_fitted(self)
+        return self._kept(SparseState).draw(n_samples, check_random_state(random_state))
+
+    @property
+    def posterior_(self) -> SparseProcess:
+        """What the labels leave open of the energies."""
+        return self._kept(SparseState).process
 
     def _settings(self):
         """Return all combinations of noise levels, as dictionaries by kind of label."""
@@ -290,24 +319,21 @@ class SparseGPRCV(SparseGPR):
             levels[kind] = values.astype(float).tolist()
         return list(ParameterGrid(levels))
 
-    def _fold_rows(self, features, labels, folds, n_settings):
+    def _fold_rows(self, prior, training, folds, n_settings):
         """Return the factors of all folds, at unit noise."""
-        references, residual = self._references(), self._residual(features, labels)
-        m = len(references)
+        references = prior.references
+        m, n_kinds = len(references), len(training.count_labels())
         # Those of the folds, and of energies per atom; those of the best kernel so far; Gram
         # matrices and their factors.
-        kinds = len(self.n_labels_)
-        n_triangles = len(folds) * (kinds + 1) + 2 * kinds + min(n_settings, together(m))
-        plan = plan_memory(self.max_memory, features, labels, m, n_triangles)
+        n_triangles = len(folds) * (n_kinds + 1) + 2 * n_kinds + min(n_settings, together(m))
+        plan = plan_memory(self.max_memory, training, m, n_triangles)
         factors = FoldFactors(m)
         for k, members in enumerate(folds):
-            x, own = features[members], labels[members]
-            fold = RowFolder(m, x.n_atoms, own)
-            name = f"fold {k + 1} of {len(folds)}"
+            some = training.take(members)
+            fold, name = RowFolder(m, some), f"fold {k + 1} of {len(folds)}"
             for _, parts in whitened_blocks(
-                references, self.covariance_factor_, x, own, residual[members], plan,
-                self.verbose, name, members,
-            ):  # fmt: skip
+                references, prior.covariance_factor, some, plan, self.verbose, name
+            ):
                 for kind, rows in parts:
                     fold.fold(kind, rows)
             factors.add(fold)
@@ -333,13 +359,11 @@ def _with_params(kernel, params):
 class _Best(NamedTuple):
     """The best setting so far, with what makes a fitted model of it."""
 
-    score: float = -np.inf
-    index: int = 0  # in `cv_results_`
-    kernel: object = None
-    covariance_factor: np.ndarray | None = None
-    jitter: float = 0.0
-    factor: tuple = ()
-    curves: dict = {}
+    scoring: str
+    score: float
+    index: int  # in `cv_results_`
+    state: SparseState
+    curves: dict
 
 
 def _refuse_own_noise(y):
@@ -353,14 +377,13 @@ def _refuse_own_noise(y):
         )
 
 
-def _test_sets(cv, features, labels, groups):
+def _test_sets(cv, training, groups):
     """Return the structures of each fold, in the canonical order; every structure is in one."""
-    n = len(labels)
-    order = canonical_order(features.info.keys, labels)
+    n, order = len(training), training.order()
     if cv is None or isinstance(cv, Integral):
         splits = content_splits(cv, _FOLDS, order, groups)
     else:
-        splits = given_splits(cv, n, labels.energy, groups)
+        splits = given_splits(cv, n, training.labels.energy, groups)
     tests = [order[np.isin(order, np.arange(n)[test])] for _, test in splits]
     seen = np.zeros(n, dtype=int)
     for test in tests:

@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._sklearn import StrOptions
+from .._sklearn import StrOptions, _fit_context
 from ..data import AtomicFeatures
 from ..exceptions import InputError, InputTypeError
 from ..kernels import Matern, Symmetrized
+from ..processes.exact import ExactSettings, ExactState, fit_exact, generator
 from ..processes.permutations import find_permutations, generated_group, pair_orders, to_matrices
-from ._evidence import OPTIMIZER
-from ._gpr import GPR
+from ._gpr import GPR, SOLVER
+from ._kernel_potential import KernelPotential
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike
 
+    from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.typing import LabelKinds, RandomState
+    from skpot.processes.contracts import PosteriorProcess
+    from skpot.typing import LabelKinds, RandomState, Weights
 
 _FLAT = 1e-6  # of the largest: eigenvalues of a geometry's metric beyond three dimensions
 
@@ -27,7 +32,7 @@ def _matern():
     return Matern(length_scale=3.0, nu=2.5, variance=1000.0)
 
 
-class SymmetricGPR(GPR):
+class SymmetricGPR(KernelPotential):
     r"""Exact Gaussian process of one molecule, symmetric in its like atoms.
 
     Learns from `InverseDistances` as `GPR` does, with the kernel averaged over a group G of
@@ -110,14 +115,10 @@ class SymmetricGPR(GPR):
 
     _default_kernel = staticmethod(_matern)
 
-    optimizer = None  # no parameter here: exchanges are found in fit, after the kernel is given
-
-    _parameter_constraints = {
-        name: allowed
-        for name, allowed in GPR._parameter_constraints.items()
-        if name not in OPTIMIZER
-    } | {
+    _parameter_constraints = KernelPotential._parameter_constraints | {
+        "kernel": GPR._parameter_constraints["kernel"],
         "permutations": [StrOptions({"auto"}), "array-like"],
+        **SOLVER,
     }
 
     def __init__(
@@ -155,22 +156,39 @@ class SymmetricGPR(GPR):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _prepare(self, X, *labels):
-        """Do what `GPR` does, then find the permutations."""
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
+        """Find the permutations and solve for the coefficients; parameters as in `GPR.fit`.
+
+        Returns
+        -------
+        self : SymmetricGPR
+
+        Raises
+        ------
+        ValueError
+            If X holds no inverse distances of one molecule; else as `GPR.fit`.
+        """
         _require_molecules(X)
-        features, *others = super()._prepare(X, *labels)
+        training = self._prepare(X, y, sample_weight).in_order()
+        features = training.features
         _require_distances(features)
         n = int(features.n_atoms[0])
         matrices = to_matrices(features.values, n)
         self.permutations_ = self._group(matrices, features.numbers[:n])
         orders = pair_orders(self.permutations_)
         _require_invariance(self.kernel_, orders)
-        self.kernel_ = Symmetrized(self.kernel_, orders)
-        return features, *others
+        kernel = Symmetrized(self.kernel_, orders)
+        return self._become(*fit_exact(kernel, training, self._parameters(ExactSettings)))
+
+    @property
+    def posterior_(self) -> PosteriorProcess:
+        """What the labels leave open: the exact process, or that of a sparse model."""
+        return self._kept(ExactState).process
 
     def _group(self, matrices, numbers):
         if isinstance(self.permutations, str):
-            return find_permutations(matrices, numbers, self._rng())
+            return find_permutations(matrices, numbers, generator(self.random_state))
         return generated_group(_checked(self.permutations, numbers), len(numbers))
 
 
@@ -214,8 +232,8 @@ def _are_inverse_distances(features, n):
     squares = to_matrices(1.0 / rows.astype(float) ** 2, n)
     centering = np.eye(n) - 1.0 / n
     spectra = np.linalg.eigvalsh(-0.5 * centering @ squares @ centering)
-    rest = np.sort(np.abs(spectra), axis=1)[:, :-3]
-    return not rest.size or bool((rest <= _FLAT * spectra.max(axis=1, keepdims=True)).all())
+    beyond = np.sort(np.abs(spectra), axis=1)[:, :-3]  # three dimensions
+    return not beyond.size or bool((beyond <= _FLAT * spectra.max(axis=1, keepdims=True)).all())
 
 
 def _require_invariance(kernel, orders):

@@ -276,7 +276,6 @@ RELATIONS = {
     "SparseGPR": _coefficients,
     "SparseGPRCV": _coefficients,
     "GPR": _exact,
-    "KernelRidge": _exact,
     "SymmetricGPR": _exact,
     "LinearRidge": _linear,
     "Committee": _committee,

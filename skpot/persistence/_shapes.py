@@ -22,7 +22,7 @@ _KERNEL_MODEL = {
     "dual_vectors_": "float M P",
     "e0_": "dict float",
     "noise_scale_": "dict float",
-    "edge_std_": "dict float",
+    "largest_training_std_": "dict float",
     "returns_targets_": "flag",
 }
 _SPARSE = _KERNEL_MODEL | {
@@ -57,7 +57,6 @@ SHAPES = {
     "SparseGPR": _SPARSE,
     "SparseGPRCV": _SPARSE,
     "GPR": _EXACT,
-    "KernelRidge": _EXACT,
     "SymmetricGPR": _EXACT | {"permutations_": "int * *"},
     "LinearRidge": {
         "n_columns_in_": "count P",
@@ -67,7 +66,7 @@ SHAPES = {
         "penalty_factors_": "dict float * *",
         "e0_": "dict float",
         "noise_scale_": "float",
-        "edge_std_": "dict float",
+        "largest_training_std_": "dict float",
         "returns_targets_": "flag",
     },
     "Functionals": {

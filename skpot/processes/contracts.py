@@ -1,14 +1,33 @@
-"""What estimators ask of the posterior that their standard deviations come from."""
+"""What estimators ask of the energies that a fit found, and of what it knows of their errors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
     from skpot.typing import FloatArray
 
-__all__ = ["PosteriorProcess"]
+__all__ = ["FittedForm", "PosteriorProcess"]
+
+
+@runtime_checkable
+class FittedForm(Protocol):
+    """Energies of environments as a fit found them, without those of free atoms; immutable.
+
+    Prediction, decomposition, compilation and export all start from it. `Expansion` is the form of
+    kernel models, `LinearForms` that of linear ones.
+    """
+
+    def expand(
+        self, features: AtomicFeatures, slopes: bool = True
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return energies of environments and, with `slopes`, their derivatives by the features."""
+        ...
+
+    def terms(self) -> dict[str, Any]:
+        """Return the forms that add up to this one, by name; itself if there is only one."""
+        ...
 
 
 @runtime_checkable

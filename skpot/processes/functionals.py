@@ -9,8 +9,9 @@ import numpy as np
 
 from ..data import LABEL_KINDS, block_ranges
 from ..rows.memory import ROW_LIMIT
-from ..rows.noise import labeled_atoms, noise_of_rows
 from ..solvers import refuse_not_finite
+from .expansion import Expansion
+from .references import every_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from skpot.data import AtomicFeatures, Targets
+    from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance
-    from skpot.processes.references import References
+    from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray, IntArray
 
 
@@ -32,19 +33,18 @@ class Functionals:
 
     Parameters
     ----------
-    features : AtomicFeatures
-        The structures.
-    labels : Targets
-        Their labels, with their noise; see `with_noise`.
+    training : TrainingSet
+        The structures and their labels.
     """
 
-    def __init__(self, features: AtomicFeatures, labels: Targets) -> None:
+    def __init__(self, training: TrainingSet) -> None:
+        features, labels = training.features, training.labels
         self.n_structures, self.n_atoms = len(features), len(features.numbers)
         self.energy = np.flatnonzero(labels.has_energy)  # structures
-        self.atoms, _ = labeled_atoms(labels, features.n_atoms)
+        self.atoms, _ = training.labeled_atoms()
         self.stress = np.flatnonzero(labels.has_stress)  # structures
         self.volumes = features.volumes[self.stress]
-        self.scale = 1.0 / noise_of_rows(labels, features.n_atoms)
+        self.scale = 1.0 / training.noise()
         edges = np.cumsum([0, len(self.energy), 3 * len(self.atoms), 6 * len(self.stress)])
         self.parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
@@ -62,13 +62,14 @@ class Functionals:
         present = zip(LABEL_KINDS, sums, self.parts, strict=True)
         return {kind: total for kind, total, part in present if part.stop > part.start}
 
-    def values(self, labels: Targets, residual: FloatArray) -> FloatArray:
-        """Return the labels themselves, energies less the baseline; shape (n_labels,)."""
+    def values(self, training: TrainingSet) -> FloatArray:
+        """Return the labels themselves, as those of the constructor; shape (n_labels,)."""
+        labels = training.labels
         forces, stress = labels.forces_flat, np.empty(0)
         forces = forces[~np.isnan(forces).all(axis=1)].ravel()
         if len(self.stress):
             stress = labels.stress[self.stress].ravel()
-        values = self.scale * np.concatenate([residual[self.energy], forces, stress])
+        values = self.scale * np.concatenate([training.residual[self.energy], forces, stress])
         refuse_not_finite(values, "a label over its noise")
         return values
 
@@ -126,30 +127,50 @@ class Functionals:
         return np.concatenate([p + q.start for p, q in zip(parts, self.parts, strict=True)])
 
 
-def kernel_product(
-    references: References,
-    order: IntArray,
-    functionals: Functionals,
-    features: AtomicFeatures,
-    z: FloatArray,
-    compared: list[Any] | None = None,
-) -> FloatArray:
-    """Return the covariance of all labels times z (n_labels,); no block of it is formed.
+class KernelProduct:
+    """Products of the covariance of all labels with vectors; no block of it is formed.
 
-    `references` are the environments of `features` in the order given, `compared` what
-    `References.compared` returns for them.
+    Parameters
+    ----------
+    kernel : kernel object
+        See `skpot.kernels`.
+    functionals : Functionals
+        The labels.
+    features : AtomicFeatures
+        Their structures.
+    compare : bool, default=False
+        Whether similarities of all pairs of environments are held.
     """
-    a, v = functionals.fold(z, features)
-    a, v = a[order], None if v is None else v[order]
-    u, gradient = references.expand(
-        features.values, features.species, a, v, v is not None, compared
-    )
-    return functionals.observe(u, gradient, features)
+
+    def __init__(
+        self,
+        kernel: Covariance,
+        functionals: Functionals,
+        features: AtomicFeatures,
+        compare: bool = False,
+    ) -> None:
+        self.functionals = functionals
+        self.features = features
+        references, self._order = every_environment(features, kernel)
+        zeros = np.zeros(len(self._order))
+        self._empty = Expansion(kernel, references.values, references.species, zeros, None)
+        self._compared = self._empty.compared(features) if compare else None
+
+    def expansion(self, z: FloatArray) -> Expansion:
+        """Return the energies that labels with the coefficients z (n_labels,) mean."""
+        a, v = self.functionals.fold(z, self.features)
+        vectors = None if v is None else v[self._order]
+        return self._empty._replace(alpha=a[self._order], vectors=vectors)
+
+    def __call__(self, z: FloatArray) -> FloatArray:
+        """Return the covariance of all labels times z (n_labels,)."""
+        form = self.expansion(z)
+        u, gradient = form.expand(self.features, form.vectors is not None, self._compared)
+        return self.functionals.observe(u, gradient, self.features)
 
 
 def covariance(
-    references: References,
-    order: IntArray,
+    kernel: Covariance,
     functionals: Functionals,
     features: AtomicFeatures,
     batch_bytes: float = np.inf,
@@ -158,10 +179,8 @@ def covariance(
 
     Parameters
     ----------
-    references : References
-        All environments of `features`.
-    order : ndarray of int of shape (n_environments,)
-        Which environment each reference is.
+    kernel : kernel object
+        See `skpot.kernels`.
     functionals : Functionals
         The labels.
     features : AtomicFeatures
@@ -178,10 +197,11 @@ def covariance(
     if functionals.derivatives:
         matrix = np.zeros((n, n))
         for left, right in _pairs_of_batches(functionals, features, batch_bytes):
-            block = label_covariance(references.kernel, left, right)
+            block = label_covariance(kernel, left, right)
             matrix[np.ix_(left[0], right[0])] = block
             matrix[np.ix_(right[0], left[0])] = block.T
     else:
+        references, order = every_environment(features, kernel)
         sums = np.zeros((len(features), len(features.values)))
         references.sums(features, sums)
         sums[:, order] = sums.copy()

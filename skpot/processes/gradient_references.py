@@ -26,6 +26,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..core.similarity import add_direction_rows, add_rows, add_segments
+from .expansion import species_groups
 from .references import TILE, References
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data import AtomicFeatures
-    from skpot.kernels.contracts import Kernel
+    from skpot.kernels.contracts import Covariance, Kernel
     from skpot.typing import FloatArray, IntArray
 
 _FLAT = 1e-6  # of the largest singular value, or of the prior deviation: below, no direction
@@ -59,7 +60,7 @@ class GradientReferences(References):
         self,
         values: FloatArray,
         species: IntArray,
-        kernel: Kernel,
+        kernel: Covariance,
         directions: FloatArray,
         counts: IntArray,
     ) -> None:
@@ -85,14 +86,6 @@ class GradientReferences(References):
             along = self._directions(columns) * coefficients[derived][:, None]
             np.add.at(vectors[columns], self._owners(columns), along)
         return scalars, vectors
-
-    def expand_sets(
-        self, x: FloatArray, species: IntArray, coefficients: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return energies and derivatives for several sets of coefficients; see `References`."""
-        sets = [self.expand(x, species, *self.fold(c)) for c in coefficients.T]
-        energies, gradients = zip(*sets, strict=True)
-        return np.array(energies), np.array(gradients)
 
     def _directions(self, tile):
         return self.directions[self.first[tile.start] : self.first[tile.stop]]
@@ -177,7 +170,7 @@ class GradientReferences(References):
     def sums(self, features: AtomicFeatures, out: FloatArray, limit: int = 256) -> None:
         """Add each structure's summed functions to `out` (n_structures, n_coefficients)."""
         segment = np.repeat(np.arange(len(features)), features.n_rows)
-        for members, columns in self.groups(features.species, limit):
+        for members, columns in species_groups(self.columns, features.species, limit):
             x = features.values[members]
             for tile in self._tiles(columns):
                 own, derived = self._places(tile)
@@ -216,7 +209,7 @@ class GradientReferences(References):
 def references_with(
     values: FloatArray,
     species: IntArray,
-    kernel: Kernel,
+    kernel: Covariance,
     directions: FloatArray | None,
     counts: Any,
 ) -> References:

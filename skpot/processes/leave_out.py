@@ -9,37 +9,29 @@ from scipy.linalg import solve_triangular
 
 from ..data import Targets, rows_of
 from ..rows.blocks import whitened_blocks
-from ..rows.noise import labeled_atoms, noise_of_rows
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from skpot.data import AtomicFeatures
-    from skpot.processes.references import References
+    from skpot.processes.variance import SparseProcess
+    from skpot.rows.memory import BlockPlan
+    from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray
 
 
 def leave_out(
-    references: References,
-    covariance_factor: FloatArray,
-    posterior: FloatArray,
-    target: FloatArray,
-    features: AtomicFeatures,
-    labels: Targets,
-    residual: FloatArray,
-    plan: tuple[float, float],
-    verbose: int,
+    process: SparseProcess, target: FloatArray, training: TrainingSet, plan: BlockPlan, verbose: int
 ) -> tuple[FloatArray, list[FloatArray], FloatArray]:
     """Return labels less their predictions without the structure they belong to.
 
     Parameters
     ----------
-    references, covariance_factor, features, labels, residual, plan, verbose
-        See `whitened_blocks`.
-    posterior : ndarray of shape (m, m)
-        Upper triangle R of the least-squares system.
+    process : SparseProcess
+        With the upper triangle R of the least-squares system.
     target : ndarray of shape (m,)
         Its right-hand side z.
+    training, plan, verbose
+        See `whitened_blocks`.
 
     Returns
     -------
@@ -50,23 +42,23 @@ def leave_out(
     stress : ndarray of shape (n_structures, 6)
         In eV/Å³.
     """
+    references, covariance_factor, posterior = process
+    features = training.features
     m = len(posterior)
     energy, stress = np.full(len(features), np.nan), np.full((len(features), 6), np.nan)
     forces = np.full((len(features.numbers), 3), np.nan)
     solution = solve_triangular(posterior, target)
-    structure_of = np.repeat(np.arange(len(features)), features.n_atoms)
     for part, kinds in whitened_blocks(
-        references, covariance_factor, features, labels, residual, plan, verbose, "leave one out"
+        references, covariance_factor, training, plan, verbose, "leave one out"
     ):
         rows = np.concatenate([block for _, block in kinds])
-        inside, n_atoms = labels[part], features.n_atoms[part]
-        atoms, _ = labeled_atoms(inside, n_atoms)
+        inside = training.take(part)
+        atoms, _ = inside.labeled_atoms()
         atoms = rows_of(part, features.atom_offsets)[0][atoms]
-        has_energy, has_stress = part[inside.has_energy], part[inside.has_stress]
-        owner = [has_energy, np.repeat(structure_of[atoms], 3)]
-        owner = np.concatenate([*owner, np.repeat(has_stress, 6)])
+        has_energy, has_stress = part[inside.labels.has_energy], part[inside.labels.has_stress]
         error = rows[:, m] - rows[:, :m] @ solution
-        error = noise_of_rows(inside, n_atoms) * _without_own(posterior, rows[:, :m], error, owner)
+        owner = inside.of_structures(np.arange(len(inside)))
+        error = inside.noise() * _without_own(posterior, rows[:, :m], error, owner)
         edges = np.cumsum([len(has_energy), 3 * len(atoms)])
         of_energy, of_forces, of_stress = np.split(error, edges)
         energy[has_energy] = of_energy

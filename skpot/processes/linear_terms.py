@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from skpot.data import AtomicFeatures
-    from skpot.typing import FloatArray, IntArray
+    from skpot.typing import FloatArray
 
 _RIDGE = 1e-3  # of the unit matrix, beside a penalty of roughness that leaves some slopes free
 
@@ -124,27 +124,59 @@ class LinearTerms:
                 out[columns] = solve_triangular(factors[z], out[columns], lower=True, trans="T")
         return out
 
-    def expand(
-        self, x: FloatArray, species: IntArray, coefficients: FloatArray, slopes: bool = True
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Return energies of environments and, with `slopes`, dE/d(features)."""
-        x = np.asarray(x, dtype=float)
-        energies, gradient = np.zeros(len(x)), np.zeros(x.shape) if slopes else None
-        p = self.n_features
+    def forms(self, coefficients: FloatArray) -> LinearForms:
+        """Return the energies that coefficients of the columns mean."""
+        p, linear, quadratic = self.n_features, {}, {}
         for z, columns in self.columns.items():
-            members = np.flatnonzero(species == z)
             full = np.zeros(p + (len(self.pairs[0]) if self.degree == 2 else 0))
             full[self.active[z]] = coefficients[columns]
-            slope = np.broadcast_to(full[:p], (len(members), p))
-            energies[members] = x[members] @ full[:p]
+            linear[z] = full[:p]
             if self.degree == 2:
-                quadratic = np.zeros((p, p))
-                quadratic[self.pairs] = 0.5 * full[p:]
-                quadratic += quadratic.T
-                product = x[members] @ quadratic
+                half = np.zeros((p, p))
+                half[self.pairs] = 0.5 * full[p:]
+                quadratic[z] = half + half.T
+        return LinearForms(p, linear, quadratic if self.degree == 2 else None)
+
+
+class LinearForms(NamedTuple):
+    r"""Energies of environments linear or quadratic in their features.
+
+    .. math:: \epsilon(x) = b_z \cdot x + x^T A_z x
+
+    with coefficients for each species z of the center.
+    """
+
+    n_features: int
+    linear: dict[int, Any]  # (n_features,) b by atomic number
+    quadratic: dict[int, Any] | None  # (n_features, n_features) A, symmetric; or None
+
+    def terms(self) -> dict[str, LinearForms]:
+        """Return the one term that there is."""
+        return {"features": self}
+
+    def expand(
+        self, features: AtomicFeatures, slopes: bool = True
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return energies of environments and, with `slopes`, dE/d(features).
+
+        Returns
+        -------
+        energies : ndarray of shape (n_environments,)
+            Zero for species without coefficients.
+        gradient : ndarray of shape (n_environments, n_features) or None
+            dE/d(features).
+        """
+        x = np.asarray(features.values, dtype=float)
+        energies, gradient = np.zeros(len(x)), np.zeros(x.shape) if slopes else None
+        for z, b in self.linear.items():
+            members = np.flatnonzero(features.species == z)
+            slope = np.broadcast_to(b, (len(members), self.n_features))
+            energies[members] = x[members] @ b
+            if self.quadratic is not None:
+                product = x[members] @ self.quadratic[z]
                 energies[members] += np.einsum("ij,ij->i", product, x[members])
                 slope = slope + 2.0 * product
-            if slopes:
+            if gradient is not None:
                 gradient[members] = slope
         return energies, gradient
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..data import JacobianBlock, StoredJacobian
 from ..data.order import environment_keys
 from ..rows.blocks import whitened_blocks
+from ..rows.memory import BlockPlan
 from ..rows.progress import progress
 from ..selection import select_references, structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
@@ -16,10 +17,11 @@ from .gradient_references import leading_directions, references_with
 from .label_columns import label_columns, label_variances
 
 if TYPE_CHECKING:
-    from skpot.data import AtomicFeatures, Targets
+    from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Kernel
     from skpot.processes.functionals import Functionals
     from skpot.processes.references import References
+    from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
@@ -177,11 +179,7 @@ def random_references(
 
 
 def sparse_posterior(
-    references: References,
-    covariance_factor: FloatArray,
-    features: AtomicFeatures,
-    labels: Targets,
-    verbose: int,
+    references: References, covariance_factor: FloatArray, training: TrainingSet, verbose: int
 ) -> FloatArray:
     """Return the factor of a sparse model's posterior, in whitened coefficients.
 
@@ -191,8 +189,8 @@ def sparse_posterior(
         Of the sparse model.
     covariance_factor : ndarray of shape (m, m)
         Lower Cholesky factor of K_MM.
-    features, labels
-        As in `training_rows`.
+    training : TrainingSet
+        What is learned from.
     verbose : int
         1 shows a progress bar.
 
@@ -203,10 +201,10 @@ def sparse_posterior(
         deviations.
     """
     m = len(references)
-    gram, unused = np.eye(m), np.zeros(len(features))
-    plan = _BLOCK_BYTES / 2, _BLOCK_BYTES / 4
+    gram = np.eye(m)
+    plan = BlockPlan(_BLOCK_BYTES / 2, _BLOCK_BYTES / 4)
     for _, rows in whitened_blocks(
-        references, covariance_factor, features, labels, unused, plan, verbose, "deviations"
+        references, covariance_factor, training, plan, verbose, "deviations"
     ):
         for _, of_kind in rows:
             gram += of_kind[:, :m].T @ of_kind[:, :m]

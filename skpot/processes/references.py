@@ -1,8 +1,10 @@
-"""Reference environments: the fitted form of every kernel model."""
+"""Reference environments, as training rows and the prior see them."""
 
 from __future__ import annotations
 
+import copy
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,19 +12,22 @@ from scipy.linalg import solve_triangular
 
 from ..core.similarity import add_rows, add_segments
 from ..data import AtomicFeatures
-from ..data.elements import SYMBOLS
-from ..exceptions import NumericalWarning, warn_once
-from ..solvers import jittered_cholesky, tile_threads
+from ..data.elements import SYMBOLS, by_number
+from ..data.order import drawn_seed, environment_keys
+from ..exceptions import NumericalWarning, ParameterError, warn_once
+from ..selection import select_references, structure_kinds
+from ..solvers import jittered_cholesky
+from .expansion import Expansion, species_groups, species_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, Self
 
     from skpot.kernels.contracts import Covariance
-    from skpot.typing import FloatArray, IntArray
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray, IntArray, RandomState
 
 TILE = 256  # columns a matrix product makes at a time; the product then stays in cache
-_MEMBERS = 256  # environments that `expand` treats together
 
 
 class References:
@@ -40,15 +45,15 @@ class References:
         See `skpot.kernels`.
     """
 
+    # Of references that carry derivatives of their kernels, see `GradientReferences`.
+    directions: FloatArray | None = None
+    counts: IntArray | None = None
+
     def __init__(self, values: FloatArray, species: IntArray, kernel: Covariance) -> None:
         self.values = values
         self.species = species
         self.kernel = kernel
-        kinds, first = np.unique(species, return_index=True)
-        ends = [*first[1:], len(species)]
-        self.columns = {
-            int(z): slice(int(lo), int(hi)) for z, lo, hi in zip(kinds, first, ends, strict=True)
-        }
+        self.columns = species_slices(species)
         self.coefficients = self.columns  # columns of training rows, by species
 
     def __len__(self):
@@ -58,6 +63,16 @@ class References:
     def fold(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Return the scalar and the vector, or None, of each reference that coefficients mean."""
         return coefficients, None
+
+    def with_kernel(self, kernel: Covariance) -> Self:
+        """Return the same references with another kernel."""
+        other = copy.copy(self)
+        other.kernel = kernel
+        return other
+
+    def expansion(self, coefficients: FloatArray) -> Expansion:
+        """Return the energies that coefficients of training rows mean."""
+        return Expansion(self.kernel, self.values, self.species, *self.fold(coefficients))
 
     def covariance(self) -> Iterator[tuple[slice, FloatArray]]:
         """Return the blocks of K_MM, one for each species, as (columns, matrix)."""
@@ -87,17 +102,10 @@ class References:
                 factor[columns, columns], part, lower=True, overwrite_b=True, check_finite=False
             ).T
 
-    def groups(self, species: IntArray, limit: int) -> Iterator[tuple[IntArray, slice]]:
-        """Yield (environments, columns): indices of one species, at most `limit` at a time."""
-        for z, columns in self.columns.items():
-            members = np.flatnonzero(species == z)
-            for begin in range(0, len(members), limit):
-                yield members[begin : begin + limit], columns
-
     def sums(self, features: AtomicFeatures, out: FloatArray, limit: int = 1024) -> None:
         """Add each structure's summed kernel with every reference to `out` (n_structures, m)."""
         segment = np.repeat(np.arange(len(features)), features.n_rows)
-        for members, columns in self.groups(features.species, limit):
+        for members, columns in species_groups(self.columns, features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
 
@@ -120,113 +128,6 @@ class References:
                 rows = np.zeros((len(members), len(self)))
                 self.sums(one_by_one(features, members), rows)
                 yield members, rows
-
-    def compared(self, x: FloatArray, species: IntArray) -> list[Any]:
-        """Return what `expand` compares, for environments that it is to see again and again."""
-        groups = list(self.groups(species, limit=_MEMBERS))
-
-        def compare(group):
-            members, columns = group
-            return self.kernel.compared(x[members], self.values[columns])
-
-        with tile_threads(len(groups)) as map_tiles:
-            return list(map_tiles(compare, groups))
-
-    def expand(
-        self,
-        x: FloatArray,
-        species: IntArray,
-        coefficients: FloatArray,
-        vectors: FloatArray | None = None,
-        slopes: bool = True,
-        compared: list[Any] | None = None,
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Return energies of environments and, with `slopes`, their derivatives.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n_environments, n_features)
-            Features of the environments.
-        species : ndarray of shape (n_environments,)
-            Their atomic numbers.
-        coefficients : ndarray of shape (n_references,)
-            A scalar for each reference.
-        vectors : ndarray of shape (n_references, n_features) or None
-            A vector for each reference, along which its kernel is differentiated.
-        slopes : bool, default=True
-            Whether derivatives are wanted.
-        compared : list, optional
-            ``compared(x, species)``, of use where there are vectors.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_environments,)
-            Zero for species without references.
-        gradient : ndarray of shape (n_environments, n_features) or None
-            dE/d(features).
-        """
-        energies = np.zeros(len(x))
-        gradient = np.zeros(x.shape) if slopes else None
-
-        def add(k):
-            members, columns = groups[k]
-            q, alpha = self.values[columns], coefficients[columns]
-            if vectors is None:
-                e, g = self._plain(x[members], q, alpha, slopes)
-            else:
-                known = compared[k] if compared else None
-                e, g = self.kernel.expansion(x[members], q, alpha, vectors[columns], known)
-            energies[members] = e
-            if slopes:
-                gradient[members] = g
-
-        groups = list(self.groups(species, limit=_MEMBERS))
-        with tile_threads(len(groups)) as map_tiles:
-            for _ in map_tiles(add, range(len(groups))):
-                pass
-        return energies, gradient
-
-    def _plain(self, x, q, alpha, slopes):
-        if not slopes:
-            return self.kernel(x, q) @ alpha, None
-        kernel, by_similarity = self.kernel.with_slope(x, q)
-        return kernel @ alpha, _gradient(by_similarity, x, q, alpha)
-
-    def expand_sets(
-        self, x: FloatArray, species: IntArray, coefficients: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return energies and derivatives for several sets of coefficients at once.
-
-        Parameters
-        ----------
-        x, species
-            As in `expand`.
-        coefficients : ndarray of shape (n_coefficients, n_sets)
-            As training rows have columns.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_sets, n_environments)
-            As of `expand`.
-        gradients : ndarray of shape (n_sets, n_environments, n_features)
-            dE/d(features).
-        """
-        n_sets = coefficients.shape[1]
-        energies, gradients = np.zeros((n_sets, len(x))), np.zeros((n_sets, *x.shape))
-
-        def add(group):
-            members, columns = group
-            q, alpha, rows = self.values[columns], coefficients[columns], x[members]
-            kernel, by_similarity = self.kernel.with_slope(rows, q)
-            energies[:, members] = (kernel @ alpha).T
-            for k in range(n_sets):
-                gradients[k, members] = _gradient(by_similarity, rows, q, alpha[:, k])
-
-        groups = list(self.groups(species, limit=256))
-        with tile_threads(len(groups)) as map_tiles:
-            for _ in map_tiles(add, groups):
-                pass
-        return energies, gradients
 
     def gradient_rows(
         self,
@@ -255,7 +156,7 @@ class References:
         row_bytes = 24.0 * self.values.shape[1]
         sizes = features.neighborhood_sizes()
         limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
-        for members, columns in self.groups(features.species, limit):
+        for members, columns in species_groups(self.columns, features.species, limit):
             block = features.jacobian(members)
             x = features.values[members]
             motions = self._motions(x, block, structure[members], forces, strain)
@@ -301,6 +202,54 @@ class References:
         return out
 
 
+def every_environment(features: AtomicFeatures, kernel: Covariance) -> tuple[References, IntArray]:
+    """Return all environments as references, and which environment each of them is."""
+    order = np.argsort(features.species, kind="stable")
+    values = features.values[order].astype(float)  # they may be float32
+    return References(values, features.species[order], kernel), order
+
+
+def chosen_references(
+    training: TrainingSet, n: int | dict[Any, int], selection: str, random_state: RandomState
+) -> IntArray:
+    """Return environments that a rule of `SparseGPR` chooses for references, by their rows.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The structures.
+    n : int or dict
+        `n_sparse` of `SparseGPR`.
+    selection : {"cur", "fps", "random"}
+        How they are chosen.
+    random_state : int, RandomState or None
+        Seed of the choice.
+    """
+    features = training.features
+    kinds = structure_kinds(features, training.labels.groups)
+    return select_references(
+        features.values, features.species, _numbers_by_species(n), selection,
+        np.random.default_rng(drawn_seed(random_state)), environment_keys(features),
+        np.repeat(kinds, features.n_rows),
+    )  # fmt: skip
+
+
+def _numbers_by_species(n_sparse):
+    """Return the number of references, or a dict of numbers by atomic number."""
+    if not isinstance(n_sparse, dict):
+        return n_sparse
+    wrong = {
+        z: n
+        for z, n in n_sparse.items()
+        if not isinstance(n, Integral) or isinstance(n, bool) or n < 1
+    }
+    if wrong or not n_sparse:
+        raise ParameterError(
+            f"n_sparse must give positive integers by chemical symbol, got {wrong or n_sparse!r}"
+        )
+    return {z: int(n) for z, n in by_number("n_sparse", n_sparse).items()}
+
+
 def one_by_one(features: AtomicFeatures, rows: IntArray) -> AtomicFeatures:
     """Return environments as structures of one each, without derivatives."""
     return AtomicFeatures(features.values[rows], np.arange(len(rows) + 1), features.species[rows])
@@ -327,14 +276,3 @@ class Motion(NamedTuple):
     start: np.ndarray  # (n_centers + 1,) triples of each center
     triple: np.ndarray  # (n_triples,) where each goes, in threes
     out: np.ndarray  # (n_out, n_columns)
-
-
-def _gradient(slopes, x, q, alpha):
-    """Return the gradient of the sum of alpha k, given slopes from `with_slope`."""
-    gradient = np.zeros(x.shape)
-    for s, slope in slopes.items():
-        part, weights = s.take(gradient), slope * alpha
-        part += weights @ s.against(s.turned(q))
-        if s.centered:
-            part -= weights.sum(axis=1)[:, None] * s.against(x)
-    return gradient

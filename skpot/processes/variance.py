@@ -12,8 +12,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import block_ranges
+from ..data.order import environment_order
+from ..selection import rare_first, structure_kinds
+from .expansion import Expansion
 from .functionals import label_batches, label_covariance
-from .references import References, one_by_one
+from .references import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance
+    from skpot.processes.contracts import PosteriorProcess
     from skpot.processes.functionals import Functionals
     from skpot.processes.linear_terms import LinearTerms
+    from skpot.processes.references import References
     from skpot.typing import FloatArray
 
 _BYTES = 32e6  # of Jacobians, or of covariances with labels, that are held at a time
@@ -150,11 +155,9 @@ class ExactProcess(NamedTuple):
         for s in range(len(features)):
             rows = np.arange(features.offsets[s], features.offsets[s + 1])
             rows = rows[np.argsort(features.species[rows], kind="stable")]
-            own = References(features.values[rows], features.species[rows], self.kernel)
-            u, gradient = own.expand(
-                self.training.values, self.training.species, np.ones(len(own)), None,
-                self.functionals.derivatives,
-            )  # fmt: skip
+            x, species = features.values[rows], features.species[rows]
+            own = Expansion(self.kernel, x, species, np.ones(len(rows)), None)
+            u, gradient = own.expand(self.training, self.functionals.derivatives)
             covariance = self.functionals.observe(u, gradient, self.training)
             variance[s] -= self._explained(covariance[None])[0]
         return variance
@@ -306,3 +309,30 @@ def _energies_of(features, rows):
     n = len(rows)
     vectors = np.zeros((n, n, features.shape[1]))
     return None, features.values[rows], features.species[rows], np.eye(n), vectors
+
+
+def largest_training_std(
+    process: PosteriorProcess, features: AtomicFeatures, jitter: float | None, limit: int
+) -> dict[int, float]:
+    """Return the largest standard deviation of a training environment's energy, by species.
+
+    Parameters
+    ----------
+    process : PosteriorProcess
+        What is known after the fit.
+    features : AtomicFeatures
+        The training set.
+    jitter : float or None
+        The relative jitter of K_MM. Variances below it are rounding, so that it is their floor.
+    limit : int
+        Most environments of each species that are looked at. They are the same in any order of the
+        data, with some of each kind of structures as far as they fit into a quarter.
+    """
+    largest, order = {}, environment_order(features)
+    kinds = np.repeat(structure_kinds(features), features.n_rows)
+    for z in np.unique(features.centers):
+        rows = order[features.centers[order] == z]
+        some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
+        least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
+        largest[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
+    return largest

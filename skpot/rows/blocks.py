@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import Targets
-from ..data.order import canonical_order
 from ..solvers import tile_threads
 from .finite import refuse_rows
-from .noise import labeled_atoms
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -19,21 +17,21 @@ if TYPE_CHECKING:
 
     from skpot.data import AtomicFeatures
     from skpot.rows.contracts import TrainingColumns
+    from skpot.rows.memory import BlockPlan
+    from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray, IntArray
 
 
-def blocks(
-    features: AtomicFeatures, labels: Targets, n_columns: int, max_bytes: float
-) -> Iterator[IntArray]:
+def blocks(training: TrainingSet, n_columns: int, max_bytes: float) -> Iterator[IntArray]:
     """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
 
     They come in the canonical order, so that sums over blocks do not depend on that of the data;
     nothing is copied but the block at hand.
     """
-    order = canonical_order(features.info.keys, labels)
+    order, labels = training.order(), training.labels
     # Force rows are made for all atoms of a block, labeled or not.
     derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
-    rows = 1 + (3 * features.n_atoms + 6) * bool(derivative)
+    rows = 1 + (3 * training.features.n_atoms + 6) * bool(derivative)
     limit = max_bytes / (8.0 * n_columns)
     begin, total = 0, 0
     for s, count in enumerate(rows[order]):
@@ -46,10 +44,8 @@ def blocks(
 
 
 def training_rows(
-    references: TrainingColumns,
-    features: AtomicFeatures,
-    labels: Targets,
-    residual: FloatArray,
+    columns: TrainingColumns,
+    training: TrainingSet,
     jacobian_bytes: float,
     map_tiles: Callable[..., Any],
 ) -> Iterator[tuple[str, FloatArray]]:
@@ -57,14 +53,10 @@ def training_rows(
 
     Parameters
     ----------
-    references : References
-        What the columns stand for.
-    features : AtomicFeatures
+    columns : TrainingColumns
+        What energies are linear in.
+    training : TrainingSet
         The structures.
-    labels : Targets
-        Their labels, with their noise; see `with_noise`.
-    residual : ndarray of shape (n_structures,)
-        Energies less the baseline (eV); not read where there is no energy.
     jacobian_bytes : float
         Size of the dense Jacobian held at a time.
     map_tiles : callable
@@ -74,23 +66,24 @@ def training_rows(
     ------
     kind : {"energy", "forces", "stress"}
         In this order.
-    rows : ndarray of shape (n_rows, n_references + 1)
+    rows : ndarray of shape (n_rows, n_columns + 1)
         Each divided by its standard deviation.
     """
-    m = len(references)
+    features, labels = training.features, training.labels
+    m = len(columns)
     n, n_atoms = len(features), features.n_atoms
     rows = np.zeros((n, m + 1))
-    references.sums(features, rows[:, :m])
-    rows[:, m] = np.where(labels.has_energy, residual, 0.0)
+    columns.sums(features, rows[:, :m])
+    rows[:, m] = np.where(labels.has_energy, training.residual, 0.0)
     rows /= (labels.sigma_energy * np.sqrt(n_atoms))[:, None]
     yield "energy", rows[labels.has_energy]
-    if not (labels.has_forces.any() or labels.has_stress.any()):
+    if not training.has_derivatives:
         return
 
     rows = np.zeros((3 * len(features.numbers), m + 1))
     strain_rows = np.zeros((6 * n, m + 1))
-    references.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
-    atoms, labeled = labeled_atoms(labels, n_atoms)
+    columns.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
+    atoms, labeled = training.labeled_atoms()
     rows = rows.reshape(-1, 3, m + 1)
     rows = rows if len(atoms) == len(rows) else rows[atoms]
     rows[:, :, m] = labels.forces_flat[labeled]
@@ -107,54 +100,46 @@ def training_rows(
 
 
 def whitened_blocks(
-    references: TrainingColumns,
+    columns: TrainingColumns,
     factor: Any,
-    features: AtomicFeatures,
-    labels: Targets,
-    residual: FloatArray,
-    plan: tuple[float, float],
+    training: TrainingSet,
+    plan: BlockPlan,
     verbose: int,
     description: str = "fit",
-    members: IntArray | None = None,
 ) -> Iterator[tuple[IntArray, Iterator[tuple[str, FloatArray]]]]:
     """Yield structures, and their rows in coefficients whose prior is the unit matrix.
 
     Parameters
     ----------
-    references, features, labels, residual
+    columns, training
         See `training_rows`.
-    factor : ndarray of shape (n_references, n_references)
-        Lower Cholesky factor of the references' covariance.
-    plan : tuple of float
-        Bytes for the rows of a block and for a dense Jacobian.
+    factor : ndarray of shape (n_columns, n_columns), or dict
+        Lower Cholesky factor of the columns' covariance, as their `whiten` takes it.
+    plan : BlockPlan
+        How much is held at a time.
     verbose : int
         1 shows a progress bar.
     description : str, default="fit"
         Its name.
-    members : ndarray of int of shape (n_structures,), optional
-        What the user calls the structures, for messages; by default their order.
 
     Yields
     ------
     part : ndarray of int
         Structures; see `blocks`.
-    rows : iterator of (str, ndarray of shape (n_rows, n_references + 1))
+    rows : iterator of (str, ndarray of shape (n_rows, n_columns + 1))
         As from `training_rows`; to be used before the next block is asked for.
     """
-    m = len(references)
-    block_bytes, jacobian_bytes = plan
-    members = np.arange(len(features)) if members is None else members
+    m = len(columns)
 
     def rows_of(part, map_tiles):
-        for kind, rows in training_rows(
-            references, features[part], labels[part], residual[part], jacobian_bytes, map_tiles
-        ):
-            references.whiten(rows, factor)
-            refuse_rows(kind, rows, labels[part], members[part])
+        some = training.take(part)
+        for kind, rows in training_rows(columns, some, plan.jacobian_bytes, map_tiles):
+            columns.whiten(rows, factor)
+            refuse_rows(kind, rows, some)
             yield kind, rows
 
-    with tile_threads(m) as map_tiles, progress(len(features), description, verbose) as bar:
-        for part in blocks(features, labels, m + 1, block_bytes):
+    with tile_threads(m) as map_tiles, progress(len(training), description, verbose) as bar:
+        for part in blocks(training, m + 1, plan.block_bytes):
             yield part, rows_of(part, map_tiles)
             bar.update(len(part))
 

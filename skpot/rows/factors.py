@@ -11,20 +11,12 @@ from ..data import LABEL_KINDS
 from ..solvers import TriangularFactor
 
 if TYPE_CHECKING:
-    from skpot.data import Targets
     from skpot.typing import FloatArray
 
 
 def empty_factor(m: int) -> TriangularFactor:
     """Return a factor without rows for m coefficients."""
     return TriangularFactor(np.zeros((m, m)))
-
-
-def count_labels(labels: Targets) -> dict[str, int]:
-    """Return how many labels of each kind there are, as numbers."""
-    forces = np.isfinite(labels.forces_flat).all(axis=1).sum()
-    counts = labels.has_energy.sum(), 3 * forces, 6 * labels.has_stress.sum()
-    return {kind: int(n) for kind, n in zip(LABEL_KINDS, counts, strict=True) if n}
 
 
 class FitFactor:

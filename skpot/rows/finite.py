@@ -10,8 +10,9 @@ from ..data import summarize
 from ..exceptions import NumericalError, StructureError
 
 if TYPE_CHECKING:
-    from skpot.data import AtomicFeatures, Targets
-    from skpot.typing import FloatArray, IntArray
+    from skpot.data import AtomicFeatures
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray
 
 LARGEST = 1e50  # numbers whose powers and products, as kernels take them, stay finite
 
@@ -29,7 +30,7 @@ def refuse_features(features: AtomicFeatures) -> None:
     raise StructureError(summarize(problems, len(features)))
 
 
-def refuse_rows(kind: str, rows: FloatArray, labels: Targets, members: IntArray) -> None:
+def refuse_rows(kind: str, rows: FloatArray, training: TrainingSet) -> None:
     """Raise `NumericalError` for training rows that are not finite.
 
     Parameters
@@ -38,13 +39,12 @@ def refuse_rows(kind: str, rows: FloatArray, labels: Targets, members: IntArray)
         Of what labels.
     rows : ndarray of shape (n_labels, n_columns)
         Rows of all labels of this kind, in order.
-    labels : Targets
-        Those of the structures that the rows belong to.
-    members : ndarray of int of shape (n_structures,)
-        What the user calls these.
+    training : TrainingSet
+        The structures that the rows belong to.
     """
     if np.isfinite(rows).all():
         return
+    labels = training.labels
     labeled = ~np.isnan(labels.forces_flat).all(axis=1)
     owner = {
         "energy": np.flatnonzero(labels.has_energy),
@@ -52,7 +52,7 @@ def refuse_rows(kind: str, rows: FloatArray, labels: Targets, members: IntArray)
         "stress": np.flatnonzero(labels.has_stress),
     }[kind]
     owner = np.repeat(owner, len(rows) // len(owner))
-    first = members[owner[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]]
+    first = training.members[owner[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]]
     raise NumericalError(
         f"the {kind} of structure {first} cannot be learned from: what the model would be of it, "
         "or the label over its noise, is not finite. Its features or their derivatives, the label, "

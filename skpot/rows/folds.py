@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from skpot.data import Targets
-    from skpot.typing import FloatArray, IntArray
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray
 
 _CHOLESKY_BYTES = 256e6  # factors of settings that are refined together
 _MAX_STEPS = 8
@@ -251,15 +251,14 @@ class RowFolder:
     ----------
     m : int
         Number of coefficients.
-    n_atoms : ndarray of int of shape (n_structures,)
-        Of the structures.
-    labels : Targets
-        Their labels, with noise that is one but for sample weights.
+    training : TrainingSet
+        The structures of the fold, with noise that is one but for sample weights.
     """
 
-    def __init__(self, m: int, n_atoms: IntArray, labels: Targets) -> None:
+    def __init__(self, m: int, training: TrainingSet) -> None:
         self.m = m
         self.factors = {}
+        labels, n_atoms = training.labels, training.features.n_atoms
         known = labels.has_energy
         # Noise goes with the square root of the number of atoms, errors with the number.
         self.sizes = np.sqrt(n_atoms[known])

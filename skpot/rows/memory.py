@@ -13,7 +13,7 @@ from ..exceptions import InputError
 from .free_memory import available_memory
 
 if TYPE_CHECKING:
-    from skpot.data import AtomicFeatures, Targets
+    from skpot.rows.training_set import TrainingSet
 
 _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
@@ -22,15 +22,21 @@ _FEASIBLE = 0.9  # of the memory that is free, where nothing is said and there i
 ROW_LIMIT = 24  # environments whose labels are treated together, unless a structure has more
 
 
+class BlockPlan(NamedTuple):
+    """How much of the training rows is held at a time, in bytes."""
+
+    block_bytes: float  # rows of some structures
+    jacobian_bytes: float  # dense Jacobian of some of their environments
+
+
 def plan_memory(
     max_memory: float | None,
-    features: AtomicFeatures,
-    labels: Targets,
+    training: TrainingSet,
     n_references: int,
     n_triangles: int | None = None,
     unit: str = "coefficients (n_sparse, n_directions)",
-) -> tuple[float, float]:
-    """Return the bytes for a block of rows and for a dense Jacobian.
+) -> BlockPlan:
+    """Return sizes of blocks with which a fit stays within `max_memory`.
 
     There are `n_triangles` factors of rows, by default one for each kind of label.
 
@@ -40,16 +46,18 @@ def plan_memory(
         If the triangular factor and the smallest possible block exceed `max_memory`; the message
         says what would fit.
     """
+    features = training.features
     limit = 0.5 * available_memory() if max_memory is None else float(max_memory)
     columns = n_references + 1
     if n_triangles is None:
+        labels = training.labels
         n_triangles = sum(
             b.any() for b in (labels.has_energy, labels.has_forces, labels.has_stress)
         )
     # Covariance factor, a copy of the final triangle for the variance, and one temporary of LAPACK.
     fixed = (3 + n_triangles) * 8.0 * columns**2
     largest = int(features.n_atoms.max())
-    derivative = labels.has_forces.any() or labels.has_stress.any()
+    derivative = training.has_derivatives
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)
     jacobian = 0.0
     if derivative:
@@ -66,7 +74,7 @@ def plan_memory(
             f"{f'about {fits} {unit}' if fits else 'more memory'}, or smaller structures."
         )
     spare = limit - fixed
-    return (
+    return BlockPlan(
         max(block, min(_BLOCK_BYTES, spare / 4)),
         max(jacobian, min(_JACOBIAN_BYTES, spare / 8)),
     )
@@ -92,21 +100,34 @@ class ExactPlan(NamedTuple):
 
 
 def plan_exact(
-    max_memory: float | None,
-    features: AtomicFeatures,
-    n_labels: int,
-    derivatives: bool,
+    training: TrainingSet,
     solver: str,
     n_columns: int,
+    max_memory: float | None,
     n_similarities: int = 1,
 ) -> ExactPlan:
     """Decide on the solver of an exact model by the number of labels, and what to hold by memory.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        What it is to be fitted to.
+    solver : {"auto", "cholesky", "cg"}
+        See `GPR`.
+    n_columns : int
+        Of the preconditioner.
+    max_memory : float or None
+        Bytes that may be used; None stands for most of what is free.
+    n_similarities : int, default=1
+        How many numbers the kernel compares two environments by.
 
     Raises
     ------
     ValueError
         If `max_memory` does not allow it; the message says what would fit.
     """
+    counts, features = training.count_labels(), training.features
+    n_labels, derivatives = sum(counts.values()), bool(counts.keys() - {"energy"})
     limit = _FEASIBLE * available_memory() if max_memory is None else float(max_memory)
     if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS):
         return _plan_dense(limit, features, n_labels, derivatives)

@@ -122,32 +122,3 @@ def labeled_atoms(labels: Targets, n_atoms: IntArray) -> tuple[IntArray, IntArra
     """Return which atoms have force labels, and which rows of `forces_flat` these are."""
     rows = np.flatnonzero(~np.isnan(labels.forces_flat).all(axis=1))
     return np.flatnonzero(np.repeat(labels.has_forces, n_atoms))[rows], rows
-
-
-def noise_of_rows(labels: Targets, n_atoms: IntArray) -> FloatArray:
-    """Return the standard deviations of all labels: energies, forces, stress.
-
-    Parameters
-    ----------
-    labels : Targets
-        As from `with_noise`.
-    n_atoms : ndarray of int of shape (n_structures,)
-        Of the structures.
-    """
-    _, rows = labeled_atoms(labels, n_atoms)
-    energy = labels.sigma_energy * np.sqrt(n_atoms)
-    return np.concatenate(
-        [
-            energy[labels.has_energy],
-            np.repeat(labels.sigma_forces_flat[rows], 3),
-            np.repeat(labels.sigma_stress[labels.has_stress], 6),
-        ]
-    )
-
-
-def weights_of_rows(labels: Targets, weight: FloatArray, n_atoms: IntArray) -> FloatArray:
-    """Return the weight (n_structures,) of each label's structure, in the order of noise."""
-    atoms, _ = labeled_atoms(labels, n_atoms)
-    per_atom = np.repeat(weight, n_atoms)[atoms]
-    stress = np.repeat(weight[labels.has_stress], 6)
-    return np.concatenate([weight[labels.has_energy], np.repeat(per_atom, 3), stress])

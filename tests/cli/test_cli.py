@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
@@ -376,7 +377,9 @@ def test_atoms_without_a_label_are_left_out_everywhere(folder):
 
 def test_evaluate_takes_models_without_uncertainty(folder):
     X, y = skpot.read(folder / "train.xyz")
-    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.KernelRidge()).fit(X, y)
+    pipeline = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.LinearRidge())
+    # A search predicts without deviations.
+    model = GridSearchCV(pipeline, {"linearridge__alpha": [1.0, 2.0]}, cv=2).fit(X, y)
     skpot.dump(model, folder / "ridge.skpot")
     plot = folder / "ridge.png"
     result = run("evaluate", folder / "ridge.skpot", folder / "test.xyz", "--plot", plot)

@@ -24,7 +24,7 @@ def test_members_spread_as_the_posterior_of_the_coefficients(silicon, kernel):
     committee = Committee(SparseGPR(kernel, n_sparse=20), 3000).fit(features, y)
     gpr = committee.estimator_
     rows = np.zeros((len(test), 20))
-    gpr._references().sums(test, rows)
+    gpr.posterior_.references.sums(test, rows)
     whitened = solve_triangular(gpr.covariance_factor_, rows.T, lower=True)
     expected = np.linalg.norm(solve_triangular(gpr.posterior_factor_, whitened, trans="T"), axis=0)
     std = committee.energy_std(test)
@@ -40,7 +40,7 @@ def test_perturbed_fits_have_the_same_distribution(silicon):
     energies = np.asarray(y)
     base = SparseGPR(**options).fit(features, energies)
     rows = np.zeros((len(features), 10))
-    base._references().sums(features, rows)
+    base.posterior_.references.sums(features, rows)
     draws = []
     for _ in range(n):
         prior = solve_triangular(
@@ -50,7 +50,7 @@ def test_perturbed_fits_have_the_same_distribution(silicon):
         fitted = SparseGPR(**options).fit(features, energies + label_noise - rows @ prior)
         draws.append(fitted.dual_coef_ + prior)
     found = np.zeros((len(test), 10))
-    base._references().sums(test, found)
+    base.posterior_.references.sums(test, found)
     spread = np.std(found @ np.array(draws).T, axis=1)
     committee = Committee(SparseGPR(**options), 3000).fit(features, energies)
     np.testing.assert_allclose(committee.energy_std(test), spread, rtol=5.0 / np.sqrt(2 * n))
@@ -84,7 +84,7 @@ def test_members_of_references_with_derivatives(silicon):
     committee = Committee(gpr, 3).fit(features, y)
     assert len(committee.deviations_) > 40
     members = committee.predict_members(test)
-    gpr, own = committee.estimator_, committee.estimator_._references()
+    gpr, own = committee.estimator_, committee.estimator_.posterior_.references
     scalars, vectors = own.fold(committee.deviations_[:, 1])
     gpr.dual_coef_, gpr.dual_vectors_ = gpr.dual_coef_ + scalars, gpr.dual_vectors_ + vectors
     alone = gpr.predict(test)

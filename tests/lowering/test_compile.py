@@ -81,7 +81,7 @@ MODELS = {
         skpot.PairBasis(3.0, n_splines=4), skpot.LinearRidge(1e-3, degree=2)
     ),
     "mixed channels": make_pipeline(
-        soap(compression="alchemical"), skpot.KernelRidge(RBF(0.7), **NOISE)
+        soap(compression="alchemical"), skpot.GPR(RBF(0.7), **NOISE)
     ),
     "coupled": make_pipeline(
         make_union(zbl(), make_pipeline(soap(), skpot.PerAtom(PCA(5)))),

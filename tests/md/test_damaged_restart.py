@@ -232,9 +232,9 @@ def folder(tmp_path_factory, copper_models):
     folder = tmp_path_factory.mktemp("md")
     skpot.dump(copper_models["compiled"], folder / "model.skpot")
     X = [copper() for _ in range(4)]
-    energies_only = make_pipeline(skpot.SOAP(cutoff=4.5, n_max=4, l_max=3), skpot.KernelRidge())
-    energies_only.fit(X, skpot.Targets.from_atoms(X))
-    skpot.dump(energies_only, folder / "plain.skpot")
+    another = make_pipeline(skpot.SOAP(cutoff=4.5, n_max=4, l_max=3), skpot.GPR())
+    another.fit(X, skpot.Targets.from_atoms(X))
+    skpot.dump(another, folder / "another.skpot")
     ase.io.write(folder / "cu.xyz", bulk("Cu", cubic=True))
     ase.io.write(folder / "ag.xyz", bulk("Ag", cubic=True))
     ase.io.write(folder / "open.xyz", ase.Atoms("Cu2", [[0, 0, 0], [2.4, 0, 0]]))
@@ -267,7 +267,6 @@ REFUSED = {
     "other model file": (["cu.xyz", "cu.xyz"], "cu.xyz"),
     "repeated nothing": (["model.skpot", "open.xyz", "--repeat", 2, 1, 1], "no cell vector a"),
     "barostat": (["model.skpot", "open.xyz", "--ensemble", "npt"], "three periodic directions"),
-    "no grade": (["plain.skpot", "cu.xyz", "--max-grade", 2], "gives no extrapolation_grade"),
     "limit": (["model.skpot", "cu.xyz", "--max-grade", "nan"], "max_grade must be"),
     "no temperature": (["model.skpot", "cu.xyz", "--temperature", 0], "temperature of nvt"),
     "timestep": (["model.skpot", "cu.xyz", "--timestep", "inf"], "timestep must be"),
@@ -319,7 +318,7 @@ def test_a_restart_with_another_model_or_fewer_steps(folder, monkeypatch):
     monkeypatch.undo()
     common = ["-o", "user.xyz", "--restart"]
     for files, message in (
-        (["plain.skpot", "cu.xyz", *common], "with another model"),
+        (["another.skpot", "cu.xyz", *common], "with another model"),
         (["model.skpot", "cu.xyz", *common, "--steps", 5], "give more --steps"),
         (["model.skpot", "cu.xyz", *common, "--timestep", 2], "timestep 1.0 (now 2.0)"),
     ):

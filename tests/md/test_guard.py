@@ -17,6 +17,7 @@ from skpot.exceptions import SkpotError
 from skpot.md import Guard, LimitPassed
 from skpot.md.dynamics import thermalize
 from skpot.md.frames import FrameFile
+from tests.third_party import SummedFeatures
 
 
 def labeled(n, rattle=0.05, first=0):
@@ -200,6 +201,7 @@ def test_recording_reads_only_what_is_new(model, tmp_path, monkeypatch):
 
 def test_a_model_without_uncertainty_has_no_grade():
     X, y = labeled(5)
-    model = make_pipeline(skpot.SOAP(cutoff=4.0, n_max=3, l_max=2), skpot.KernelRidge()).fit(X, y)
+    soap = skpot.SOAP(cutoff=4.0, n_max=3, l_max=2)
+    model = make_pipeline(soap, SummedFeatures()).fit(X, y)
     with pytest.raises(ValueError, match="gives no extrapolation_grade, which max_grade limits"):
         Guard(copper(model), max_grade=1.0)()

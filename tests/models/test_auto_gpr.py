@@ -11,7 +11,6 @@ from skpot.data.order import canonical_order
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF, Matern
 from skpot.processes.functionals import Functionals, covariance
-from skpot.processes.references import References
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +172,9 @@ def test_the_labels_choose_the_kernel_of_the_exact_model(silicon):
 def sample(kernel, features, labels, noise):
     """Return labels drawn from the process with a kernel, and noise on them."""
     model = GPR(kernel, **noise)
-    features, labels = model._prepare(features, labels, None)
-    functionals = Functionals(features, labels)
-    order = np.argsort(features.species, kind="stable")
-    matrix = covariance(
-        References(features.values[order], features.species[order], model.kernel_),
-        order, functionals, features,
-    )  # fmt: skip
+    training = model._prepare(features, labels, None)
+    functionals, features = Functionals(training), training.features
+    matrix = covariance(model.kernel_, functionals, features)
     rng = np.random.default_rng(1)
     values = np.linalg.cholesky(matrix + np.eye(len(matrix))) @ rng.normal(size=len(matrix))
     values /= functionals.scale

@@ -10,8 +10,8 @@ from skpot import GPR, SOAP, PrincipalComponents, SparseGPR, Targets, metrics
 from skpot.datasets import load_silicon
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
-from skpot.processes.evidence import dense_likelihoods, draw_structures, sparse_likelihoods
-from skpot.processes.references import References
+from skpot.processes.likelihood_labels import draw_structures
+from skpot.processes.likelihoods import dense_likelihoods, sparse_likelihoods
 from skpot.rows import memory
 from skpot.solvers import maximize_likelihood
 from skpot.testing import sample_structures
@@ -107,16 +107,11 @@ def test_gradient(kernel, model, silicon):
     n_directions = 2 if model == "directions" else 0
     gpr = SparseGPR(kernel, n_sparse=6, n_directions=n_directions, selection="fps", jitter=1e-8)
     gpr.fit(features, y)
-    features, labels = gpr._prepare(features, y, np.linspace(0.5, 1.5, 4))
-    residual = gpr._residual(features, labels)
+    training = gpr._prepare(features, y, np.linspace(0.5, 1.5, 4))
     if model == "exact":
-        every = References(features.values, features.species, gpr.kernel_)
-        order = np.arange(len(features.values))
-        likelihood_of = dense_likelihoods(every, order, features, labels, residual, None)
+        likelihood_of = dense_likelihoods(training, None)
     else:
-        likelihood_of = sparse_likelihoods(
-            gpr._references(), features, labels, residual, None, gpr.jitter
-        )
+        likelihood_of = sparse_likelihoods(gpr.posterior_.references, training, None, gpr.jitter)
     theta, log_noise = gpr.kernel_.theta, np.array([1.5, -0.4, 0.5])
     likelihood = likelihood_of(gpr.kernel_)
 
@@ -222,13 +217,14 @@ def test_labels_without_weight_do_not_count(model, silicon):
 
 def test_structures_are_drawn_until_there_are_enough_labels(silicon):
     features, y, _, _ = silicon
-    features, labels = GPR()._prepare(features, y, None)
+    training = GPR()._prepare(features, y, None)
+    labels = training.labels
     n = 3 * features.n_atoms + labels.has_energy + 6 * labels.has_stress
-    some = draw_structures(features, labels, 500, 0)
+    some = draw_structures(training, 500, 0)
     assert len(np.unique(some)) == len(some) and 400 < n[some].sum() <= 500
-    assert len(draw_structures(features, labels, 1, 0)) == 1
-    assert not np.array_equal(some, draw_structures(features, labels, 500, 1))
-    assert sorted(draw_structures(features, labels, 10**6, 0)) == list(range(len(y)))
+    assert len(draw_structures(training, 1, 0)) == 1
+    assert not np.array_equal(some, draw_structures(training, 500, 1))
+    assert sorted(draw_structures(training, 10**6, 0)) == list(range(len(y)))
 
 
 def test_an_unfinished_search_warns(silicon, monkeypatch):

@@ -9,7 +9,6 @@ import pytest
 
 import skpot
 from skpot.processes.functionals import Functionals, covariance
-from skpot.processes.references import References
 from skpot.rows import memory
 from skpot.rows.free_memory import available_memory
 
@@ -117,15 +116,15 @@ def test_memory_never_decides_the_solver(silicon, monkeypatch):
     plans = []
     plan_exact = memory.plan_exact
     monkeypatch.setattr(
-        "skpot.models._gpr.plan_exact", lambda *a: plans.append(plan_exact(*a)) or plans[-1]
+        "skpot.processes.exact.plan_exact", lambda *a: plans.append(plan_exact(*a)) or plans[-1]
     )
     for free in (GB // 650, GB, 100 * GB):
         monkeypatch.setattr(memory, "available_memory", lambda free=free: free)
-        for model in (skpot.GPR(), skpot.GPR(solver="cg", n_precondition=50), skpot.KernelRidge()):
+        for model in (skpot.GPR(), skpot.GPR(solver="cg", n_precondition=50)):
             model.fit(features, y)
-    assert len({(p.dense, p.n_columns, p.n_references) for p in plans[::3]}) == 1
-    assert len({(p.dense, p.n_columns, p.n_references) for p in plans[1::3]}) == 1
-    assert [p.store for p in plans[1::3]] != [plans[1].store] * 3  # what is held it decides
+    assert len({(p.dense, p.n_columns, p.n_references) for p in plans[::2]}) == 1
+    assert len({(p.dense, p.n_columns, p.n_references) for p in plans[1::2]}) == 1
+    assert [p.store for p in plans[1::2]] != [plans[1].store] * 3  # what is held it decides
     with pytest.raises(ValueError, match=r"Use n_precondition=\d+"):
         skpot.GPR(solver="cg", n_precondition=500, max_memory=1e6).fit(features, y)
     with pytest.raises(ValueError, match='max_memory allows 0.1 MB. Use solver="cg"'):
@@ -135,11 +134,9 @@ def test_memory_never_decides_the_solver(silicon, monkeypatch):
 def test_the_covariance_is_the_same_whatever_is_held(silicon):
     features, y = silicon
     model = skpot.GPR()
-    features, labels = model._prepare(features, y, None)
-    functionals = Functionals(features, labels)
-    order = np.argsort(features.species, kind="stable")
-    references = References(features.values[order], features.species[order], model.kernel_)
-    whole = covariance(references, order, functionals, features)
+    training = model._prepare(features, y, None)
+    functionals = Functionals(training)
+    whole = covariance(model.kernel_, functionals, training.features)
     for n_bytes in (1.0, 2e5):
-        part = covariance(references, order, functionals, features, n_bytes)
+        part = covariance(model.kernel_, functionals, training.features, n_bytes)
         np.testing.assert_array_equal(part, whole)

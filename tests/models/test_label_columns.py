@@ -8,7 +8,6 @@ from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.label_columns import label_columns, label_variances
-from skpot.processes.references import References
 from tests.models.test_gpr import SMALL, SOME
 from tests.samples import labeled
 
@@ -19,11 +18,9 @@ KERNELS = [
 ]
 
 
-def whole(kernel, features, labels):
-    functionals = Functionals(features, labels)
-    order = np.argsort(features.species, kind="stable")
-    references = References(features.values[order], features.species[order], kernel)
-    return functionals, covariance(references, order, functionals, features)
+def whole(kernel, training):
+    functionals = Functionals(training)
+    return functionals, covariance(kernel, functionals, training.features)
 
 
 def prepared(features, y, e0):
@@ -40,22 +37,22 @@ def mixed():
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
 def test_columns_and_diagonal_of_the_covariance(mixed, kernel):
-    functionals, matrix = whole(kernel, *mixed)
+    functionals, matrix = whole(kernel, mixed)
     assert min(part.stop - part.start for part in functionals.parts) > 0
     chosen = np.sort(np.random.default_rng(0).choice(len(matrix), 20, replace=False))
-    columns = label_columns(kernel, functionals, mixed[0], chosen)
+    columns = label_columns(kernel, functionals, mixed.features, chosen)
     np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
-    variances = label_variances(kernel, functionals, mixed[0])
+    variances = label_variances(kernel, functionals, mixed.features)
     np.testing.assert_allclose(variances, np.diag(matrix), atol=1e-10 * matrix.max())
 
 
 def test_parts_do_not_matter(mixed, monkeypatch):
-    functionals, matrix = whole(KERNELS[0], *mixed)
+    functionals, matrix = whole(KERNELS[0], mixed)
     module = "skpot.processes.label_columns"
     monkeypatch.setattr(f"{module}._ROWS", 3)
     monkeypatch.setattr(f"{module}._BYTES", 1e4)
     chosen = np.arange(0, len(matrix), 2)
-    columns = label_columns(KERNELS[0], functionals, mixed[0], chosen)
+    columns = label_columns(KERNELS[0], functionals, mixed.features, chosen)
     np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skpot import GPR, SOAP, KernelRidge, SparseGPR, Targets
+from skpot import GPR, SOAP, SparseGPR, Targets
 from skpot.kernels import RBF
 from skpot.metrics import forces_rmse
 from tests.samples import labeled
@@ -12,7 +12,7 @@ E0 = {"Si": -3.0}
 MODELS = {
     "sparse": SparseGPR(n_sparse=15, e0=E0),
     "dense": GPR(RBF(0.5), e0=E0, solver="cholesky"),
-    "cg": KernelRidge(RBF(0.5), e0=E0, solver="cg", tol=1e-10, n_precondition=20),
+    "cg": GPR(RBF(0.5), e0=E0, solver="cg", tol=1e-10, n_precondition=20),
 }
 each_model = pytest.mark.parametrize("model", list(MODELS.values()), ids=list(MODELS))
 

@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from skpot import SOAP, SparseGPR, SparseGPRCV, Targets
 from skpot.kernels import DotProduct
 from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
+from skpot.processes.references import References
 from skpot.rows import folds as fold_factors
 from tests.samples import labeled
 
@@ -27,9 +28,8 @@ def data():
 class FixedReferences(SparseGPR):
     """SparseGPR that is given its references."""
 
-    def _choose_references(self, features, labels):
-        self.reference_features_, self.reference_species_ = self.given
-        self.reference_directions_ = self.direction_counts_ = None
+    def _choose_references(self, training):
+        return References(*self.given, self.kernel_)
 
 
 def like(search, model):

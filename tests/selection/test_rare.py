@@ -11,7 +11,7 @@ from skpot import SOAP, CalibratedPotential, SparseGPR, SparseGPRCV, Targets
 from skpot.compose._calibrated import _folds
 from skpot.data.order import canonical_order, environment_keys
 from skpot.exceptions import LabelWarning, NumericalWarning
-from skpot.processes.evidence import draw_structures
+from skpot.processes.likelihood_labels import draw_structures
 from skpot.selection import select_references
 from skpot.selection._folds import content_splits
 from skpot.selection._rare import structure_kinds
@@ -81,7 +81,8 @@ def test_given_references_that_leave_out_a_species_are_told(data):
 
 def test_labels_looked_at_are_of_all_species_and_kinds(data):
     features, y, X = data
-    features, labels = skpot.GPR()._prepare(features, y, None)
+    training = skpot.GPR()._prepare(features, y, None)
+    features = training.features
     lone, dimer, silver = (
         int(np.flatnonzero([f(s) for s in range(len(X))])[0])
         for f in (
@@ -91,8 +92,8 @@ def test_labels_looked_at_are_of_all_species_and_kinds(data):
         )
     )
     for seed in range(5):
-        assert {lone, dimer, silver} <= set(draw_structures(features, labels, 200, seed))
-        few = draw_structures(features, labels, 1, seed)  # as many as it takes
+        assert {lone, dimer, silver} <= set(draw_structures(training, 200, seed))
+        few = draw_structures(training, 1, seed)  # as many as it takes
         assert set(features[few].species) == {29, 47, 79}
         assert len(few) <= 3
 

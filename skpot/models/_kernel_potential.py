@@ -1,0 +1,76 @@
+"""What potentials with a kernel share: the kernel parameter, and the expansion in references."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from .._sklearn import Interval, StrOptions
+from ..processes.expansion import Expansion
+from ._potential import Potential
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+# What regressors take that choose their kernel by the marginal likelihood.
+OPTIMIZER = {
+    "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
+    "subsample": [Interval(Integral, 1, None, closed="left")],
+}
+
+
+class KernelPotential(Potential):
+    """Regressor whose energies are sums of kernels with reference environments.
+
+    A subclass has a parameter `kernel` besides, and its `fit` ends with `_become`.
+    `kernel_` is the kernel with its blocks found.
+    """
+
+    _default_kernel = None  # what None stands for
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, those of the default kernel (`kernel__...`) too.
+
+        Parameters
+        ----------
+        **params : dict
+            As in scikit-learn.
+
+        Returns
+        -------
+        self : estimator
+        """
+        if self.kernel is None and "kernel" not in params:
+            if any(name.startswith("kernel__") for name in params):
+                self.kernel = self._default_kernel()  # None has no parameters a search could set
+        return super().set_params(**params)
+
+    def _kernel(self):
+        """Return the kernel that `fit` starts from."""
+        return self._default_kernel() if self.kernel is None else self.kernel
+
+    def _begin(self, features):
+        kernel = self._kernel()
+        kernel._validate_params()
+        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+
+    def _become(self, expansion, *parts):
+        """Set what the fit found, and a fitted attribute for each field of other parts."""
+        for part in parts:
+            self._keep(part)
+        self.kernel_ = expansion.kernel
+        self.reference_features_ = expansion.features
+        self.reference_species_ = expansion.species
+        self.dual_coef_, self.dual_vectors_ = expansion.alpha, expansion.vectors
+        return self
+
+    @property
+    def expansion_(self) -> Expansion:
+        """What the fit found, an `Expansion`."""
+        return Expansion(
+            self.kernel_,
+            self.reference_features_,
+            self.reference_species_,
+            self.dual_coef_,
+            self.dual_vectors_,
+        )

@@ -1,0 +1,256 @@
+"""The exact process: coefficients of all labels, and what their standard deviations come from."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.linalg import blas, cho_solve, lapack
+
+from ..data.order import drawn_seed
+from ..exceptions import NumericalWarning, warn_once
+from ..rows.factors import shares
+from ..rows.memory import plan_exact
+from ..rows.progress import progress
+from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
+from .functionals import Functionals, KernelProduct, covariance
+from .gradient_references import references_with
+from .nystrom import (
+    label_preconditioner,
+    leverages,
+    random_references,
+    sparse_posterior,
+    with_stored_jacobian,
+)
+from .variance import ExactProcess, SparseProcess, largest_training_std
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.kernels.contracts import Kernel
+    from skpot.processes.expansion import Expansion
+    from skpot.rows.memory import ExactPlan
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import RandomState
+
+JITTER = 1e-10  # of the references of standard deviations, which need not be exact
+
+
+class ExactSettings(NamedTuple):
+    """How the linear system is solved: the parameters of `GPR` of these names."""
+
+    solver: str
+    tol: float
+    max_iter: int
+    n_precondition: int
+    max_memory: float | None
+    random_state: RandomState
+    verbose: int
+    sigma_energy: Any  # these three are for messages
+    sigma_forces: Any
+    sigma_stress: Any
+
+
+class Solution(NamedTuple):
+    """How the linear system was solved; the names are those of fitted attributes."""
+
+    residual: float
+    n_iter: int
+    converged: bool
+    n_rows: int
+    label_shares: dict
+    largest_training_std: dict | None  # None where it is left until it is asked for
+
+
+class ExactState(NamedTuple):
+    """What standard deviations come from; the names are those of fitted attributes.
+
+    After a factorization these are its factor and the training set, after conjugate gradients the
+    references and the factors of a sparse model.
+    """
+
+    kernel: Kernel
+    factor: Any = None  # (n_labels, n_labels) lower triangle
+    functionals: Any = None  # the labels, a `Functionals`
+    training_features: Any = None  # `AtomicFeatures`
+    variance_reference_features: Any = None  # (n_references, n_features)
+    variance_reference_species: Any = None  # (n_references,)
+    variance_reference_directions: Any = None  # (n_directions, n_features)
+    variance_direction_counts: Any = None  # (n_references,)
+    covariance_factor: Any = None  # (m, m) lower triangle
+    posterior_factor: Any = None  # (m, m) upper triangle
+
+    @property
+    def process(self) -> ExactProcess | SparseProcess:
+        """The posterior process."""
+        if self.factor is not None:
+            return ExactProcess(self.kernel, self.factor, self.functionals, self.training_features)
+        references = references_with(
+            self.variance_reference_features, self.variance_reference_species, self.kernel,
+            self.variance_reference_directions, self.variance_direction_counts,
+        )  # fmt: skip
+        return SparseProcess(references, self.covariance_factor, self.posterior_factor)
+
+    def largest_training_std(self) -> dict[int, float]:
+        """Return the largest deviation of any training environment, by species, after a fit."""
+        features = self.training_features
+        return largest_training_std(self.process, features, JITTER, len(features.values))
+
+
+def generator(random_state: RandomState) -> np.random.Generator:
+    """Return the generator that a seed stands for."""
+    return np.random.default_rng(drawn_seed(random_state))
+
+
+def fit_exact(
+    kernel: Kernel, training: TrainingSet, settings: ExactSettings
+) -> tuple[Expansion, Solution, ExactState]:
+    """Return the energies that the labels mean, and what was found on the way.
+
+    Raises
+    ------
+    DivergenceError
+        If conjugate gradients diverge or there is no dense factor.
+    """
+    plan = plan_exact(
+        training, settings.solver, settings.n_precondition, settings.max_memory,
+        len(kernel.similarities),
+    )  # fmt: skip
+    functionals = Functionals(training)
+    if plan.dense:
+        return _by_factor(kernel, training, functionals, plan, settings)
+    # Serial BLAS: its threads would change the order of sums, and with it the iteration that is
+    # the last one.
+    with serial_blas():
+        return _by_conjugate_gradients(kernel, training, functionals, plan, settings)
+
+
+def _by_factor(
+    kernel: Kernel,
+    training: TrainingSet,
+    functionals: Functionals,
+    plan: ExactPlan,
+    settings: ExactSettings,
+) -> tuple[Expansion, Solution, ExactState]:
+    """Solve by a Cholesky factor of the covariance of all labels."""
+    values, features = functionals.values(training), training.features
+    matrix = covariance(kernel, functionals, features, plan.batch_bytes)
+    matrix[np.diag_indices_from(matrix)] += 1.0
+    diagonal = np.diag(matrix).copy()
+    # In place: one triangle becomes the factor, the other stays what the matrix was.
+    factor, wrong = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    if wrong:
+        what = f"there is no Cholesky factor: minor {wrong} of the covariance is not positive"
+        raise _too_little_noise(what, settings)
+    solution = cho_solve((factor, True), values, check_finite=False)
+    image = blas.dsymv(1.0, factor, solution, lower=0)
+    image += (diagonal - np.diag(factor)) * solution
+    for k in range(1, len(factor)):
+        factor[:k, k] = 0.0
+    by_kind = functionals.by_kind(1.0 - inverse_diagonal(factor))
+    found = Solution(
+        residual=float(_rms(image - values)),
+        n_iter=1,
+        converged=True,
+        n_rows=len(functionals),
+        label_shares=shares(by_kind, settings.verbose),
+        largest_training_std=None,  # costly, and the training set is kept
+    )
+    expansion = KernelProduct(kernel, functionals, features).expansion(solution)
+    return expansion, found, ExactState(kernel, factor, functionals, features)
+
+
+def _by_conjugate_gradients(
+    kernel: Kernel,
+    training: TrainingSet,
+    functionals: Functionals,
+    plan: ExactPlan,
+    settings: ExactSettings,
+) -> tuple[Expansion, Solution, ExactState]:
+    """Solve by products with the covariance, whose deviations are those of a sparse model."""
+    if plan.store:
+        training = training.with_features(with_stored_jacobian(training.features))
+    values, features = functionals.values(training), training.features
+    precondition, rest = label_preconditioner(
+        kernel,
+        functionals,
+        features,
+        plan.n_columns,
+        generator(settings.random_state),
+        settings.verbose,
+    )
+    product = KernelProduct(kernel, functionals, features, plan.compare)
+    solution, residual, n_iter, converged = _iterate(product, values, precondition, settings)
+    expansion = product.expansion(solution)
+    by_kind = functionals.by_kind(leverages(precondition, rest))
+    by_kind = shares(by_kind, settings.verbose)
+    del precondition, product  # the sparse model has room for its rows then
+    state = _sparse_state(kernel, training, plan.n_references, settings)
+    largest = largest_training_std(state.process, features, JITTER, len(features.values))
+    found = Solution(residual, n_iter, converged, len(functionals), by_kind, largest)
+    return expansion, found, state
+
+
+def _iterate(product, values, precondition, settings):
+    """Return the coefficients of all labels, and how the iteration ended."""
+    # A residual relative to the labels would depend on the zero of their energies.
+    size = _rms(values) or 1.0
+    title = "conjugate gradients"
+    with progress(settings.max_iter, title, settings.verbose, "iteration") as bar:
+
+        def report(n_iter, residual):
+            bar.update(1)
+            bar.set_postfix_str(f"residual {residual * size:.2g} of the noise")
+
+        try:
+            solution = conjugate_gradients(
+                lambda z: product(z) + z, values, precondition,
+                tol=settings.tol / size, max_iter=settings.max_iter, report=report,
+            )  # fmt: skip
+        except DivergenceError as error:
+            what = f"conjugate gradients diverged: {error}"
+            raise _too_little_noise(what, settings) from None
+    residual = float(solution.residual * size)
+    if not solution.converged:
+        warn_once(
+            "not converged",
+            f"the model is not converged: after max_iter={settings.max_iter} iterations the "
+            f"residual is {residual:.2g} of the noise, not tol={settings.tol:g}, so errors "
+            f"may be larger than they need be. Raise max_iter or n_precondition (now "
+            f"{settings.n_precondition}), or the noise (sigma_energy, sigma_forces).",
+            NumericalWarning,
+        )
+    return solution.x, residual, max(1, solution.n_iter), solution.converged
+
+
+def _sparse_state(kernel, training, n, settings):
+    """Return what deviations come from where there is no factor: a sparse model."""
+    references = random_references(training.features, kernel, n, generator(settings.random_state))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nearly equal references do no harm here
+        covariance_factor, _ = references.cholesky(JITTER)
+    return ExactState(
+        kernel,
+        variance_reference_features=references.values,
+        variance_reference_species=references.species,
+        variance_reference_directions=references.directions,
+        variance_direction_counts=references.counts,
+        covariance_factor=covariance_factor,
+        posterior_factor=sparse_posterior(
+            references, covariance_factor, training, settings.verbose
+        ),
+    )
+
+
+def _too_little_noise(what, settings):
+    return DivergenceError(
+        f"{what}. The labels' covariance exceeds their noise by more than double precision "
+        f"resolves. Use a larger sigma_energy (now {settings.sigma_energy} eV per atom), "
+        f"sigma_forces ({settings.sigma_forces} eV/Å) or sigma_stress ({settings.sigma_stress} "
+        "eV/Å³), a kernel of smaller variance, or features of a smaller scale."
+    )
+
+
+def _rms(values):
+    return np.sqrt(np.mean(values**2))
