@@ -230,7 +230,7 @@ def test_structures_are_drawn_until_there_are_enough_labels(silicon):
 def test_an_unfinished_search_warns(silicon, monkeypatch):
     features, y, _, _ = silicon
     monkeypatch.setattr(
-        "skpot.models._evidence.maximize_likelihood",
+        "skpot.processes.evidence.maximize_likelihood",
         lambda *args: maximize_likelihood(*args, max_evaluations=1),
     )
     model = SparseGPR(RBF(0.1), n_sparse=10, subsample=100, **EVIDENCE)

@@ -57,20 +57,19 @@ def test_parts_do_not_matter(mixed, monkeypatch):
 
 
 def test_energies_alone(mixed):
-    features, labels = mixed
-    some = np.flatnonzero(labels.has_energy)
-    features, labels = prepared(features[some], labels.energy[some], {"Si": 0.0, "O": 0.0})
-    functionals, matrix = whole(KERNELS[0], features, labels)
-    columns = label_columns(KERNELS[0], functionals, features, np.array([0, 2]))
+    some = mixed.take(np.flatnonzero(mixed.labels.has_energy))
+    training = prepared(some.features, some.labels.energy, {"Si": 0.0, "O": 0.0})
+    functionals, matrix = whole(KERNELS[0], training)
+    columns = label_columns(KERNELS[0], functionals, training.features, np.array([0, 2]))
     np.testing.assert_allclose(columns, matrix[:, [0, 2]], atol=1e-10 * matrix.max())
 
 
 def test_whole_molecules_and_exchanges_of_atoms():
     X, y, _, _ = skpot.datasets.load_ethanol(return_X_y=True)
-    features, labels = prepared(skpot.InverseDistances().fit_transform(X[-3:]), y[-3:], None)
+    training = prepared(skpot.InverseDistances().fit_transform(X[-3:]), y[-3:], None)
     orders = np.array([np.arange(36), np.arange(36)[::-1]])
     kernel = Symmetrized(RBF(0.4), orders)
-    functionals, matrix = whole(kernel, features, labels)
+    functionals, matrix = whole(kernel, training)
     chosen = np.arange(1, len(matrix), 5)
-    columns = label_columns(kernel, functionals, features, chosen)
+    columns = label_columns(kernel, functionals, training.features, chosen)
     np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
