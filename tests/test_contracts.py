@@ -1,12 +1,16 @@
 """What parts ask of each other is what they have."""
 
+import numpy as np
 import pytest
 from ase.build import molecule
 
 import skpot
 from skpot.core import pair_basis, repulsion, soap, symmetry_functions, triplet_basis
+from skpot.core.invariants import n_features
 from skpot.data.contracts import DerivativeChain
-from skpot.descriptors.contracts import DescriptorKernels
+from skpot.descriptors._soap_basis import RADIAL_BASES
+from skpot.descriptors._soap_channels import _PARTS, ChannelSetting, spectrum_of
+from skpot.descriptors.contracts import Channels, DescriptorKernels, RadialBasis, Spectrum
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.kernels.contracts import Covariance, Kernel
 from skpot.processes.contracts import PosteriorProcess
@@ -22,6 +26,22 @@ from skpot.rows.contracts import TrainingColumns
 )
 def test_formulas_of_descriptors(module):
     assert isinstance(module, DescriptorKernels)
+
+
+@pytest.mark.parametrize("name", RADIAL_BASES)
+def test_radial_bases(name):
+    assert isinstance(RADIAL_BASES[name], RadialBasis)
+
+
+@pytest.mark.parametrize(("body_order", "compression"), _PARTS)
+def test_parts_of_soap(body_order, compression):
+    setting = ChannelSetting(np.array([8, 14]), 3, 2, 1.0, 0)
+    spectrum = spectrum_of(body_order, compression, setting)
+    assert isinstance(spectrum, Spectrum)
+    assert isinstance(spectrum.channels, Channels)
+    assert len(spectrum.channels.names()) == spectrum.channels.count
+    product = spectrum.product(2, **spectrum.terms(2))
+    assert len(spectrum.names(2)) == n_features(product)
 
 
 @pytest.mark.parametrize("descriptor", [skpot.SOAP(n_max=2, l_max=1), skpot.InverseDistances()])

@@ -69,5 +69,5 @@ def test_no_energy_jumps_where_the_last_neighbor_leaves(name, step):
         assert name in REFUSED or "Normalizer" in step
         return
     assert name not in REFUSED
-    radius = model[0]._radius()
+    radius = model[0].radius()
     assert_smooth(model, 0.75 * radius, 1.02 * radius)

@@ -147,7 +147,7 @@ class PairDescriptor(
 
     A subclass has parameters `species` and `cache`, and defines what stands below this docstring.
     It reads the parameters named in `_chosen` from `hypers_` only, and after `fit` no others: what
-    `_tables`, `_radius` and names of features need are fitted attributes.
+    `tables`, `radius` and names of features need are fitted attributes.
     """
 
     dtype = "float64"  # of the features; a parameter where a subclass makes it one
@@ -167,13 +167,23 @@ class PairDescriptor(
         """Return what a preset chooses; see `skpot.descriptors._hypers`."""
         raise NotImplementedError
 
-    def _tables(self):
-        """Return what the kernels need to know of the fitted descriptor."""
+    def tables(self) -> Any:
+        """Return what the compiled functions need to know of the fitted descriptor.
+
+        Returns
+        -------
+        NamedTuple
+            Its type says which functions these are, see `skpot.core.centers`.
+        """
         raise NotImplementedError
 
-    def _radius(self):
-        """Return how far neighbors are looked for, in Å."""
+    def radius(self) -> float:
+        """Return how far neighbors matter to the fitted descriptor, in Å."""
         return float(self.hypers_["cutoff"])
+
+    def checked_tables(self) -> Any:
+        """Return `tables`, or raise `InputError` if fitted attributes do not fit each other."""
+        return checked(self.tables(), len(self.species_), self.n_features_out_)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Structures, y: Any = None) -> Self:
@@ -236,23 +246,9 @@ class PairDescriptor(
         self._species_index(batch)  # refuses with the index in X, not in what the cache lacks
         return self._compute_cached(batch)
 
-    def tables(self) -> Any:
-        """Return what the compiled functions need to know of the fitted descriptor.
-
-        Returns
-        -------
-        NamedTuple
-            Its type says which functions these are, see `skpot.core.centers`.
-        """
-        return checked(self._tables(), len(self.species_), self.n_features_out_)
-
-    def radius(self) -> float:
-        """Return how far neighbors matter to the fitted descriptor, in Å."""
-        return self._radius()
-
     def _compute(self, batch):
         species = self._species_index(batch)
-        tables = self.tables()  # before the radius, which may be read from arrays it checks
+        tables = self.checked_tables()  # before the radius, which may come from arrays it checks
         chain = self._derivatives(batch.neighbors(self.radius()), species, tables)
         values = np.empty((len(batch.numbers), self.n_features_out_), dtype=self.dtype_)
         chain.fill(values)
@@ -272,23 +268,23 @@ class PairDescriptor(
 
     def _find_origin(self):
         """Return what `Origin` holds: digest of the fitted state, and what lone atoms' rows are."""
-        content = self.species_, self._tables(), self.dtype_
+        content = self.species_, self.tables(), self.dtype_
         return content_digest(type(self).__name__, *content), self._vanishing()
 
     def _vanishing(self):
         """Return whether an atom of some species has a row of zeros if it has no neighbors."""
-        return bool((self._lone_rows(self._tables()) == 0.0).all(axis=1).any())
+        return bool((self._lone_rows(self.tables()) == 0.0).all(axis=1).any())
 
     def _lone_rows(self, tables):
         """Return the features of an atom of each species without neighbors."""
         rows = np.empty((len(self.species_), self.n_features_out_))
-        graph = lone_atoms(self.species_).neighbors(self._radius())
+        graph = lone_atoms(self.species_).neighbors(self.radius())
         self._derivatives(graph, np.arange(len(rows)), tables).fill(rows)
         return rows
 
     def _refuse_lonely(self, batch):
         """Raise `StructureError` if atoms could have neighbors, but no atom has one."""
-        radius, n = self._radius(), np.diff(batch.offsets)
+        radius, n = self.radius(), np.diff(batch.offsets)
         if (n == 1).all() and not batch.pbc.any():
             return
         if all(not len(part.neighbors(radius).pairs.neighbor) for part in batch.in_blocks(1000)):

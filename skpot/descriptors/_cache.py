@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class DescriptorCache:
     """Least-recently-used store, keyed by hyperparameters and the structure's arrays.
 
-    A descriptor with `cache=True` looks up each structure in the store of its process, so that a
-    search over the regressor's parameters computes every structure's descriptor once, whatever
-    the folds.
+    A descriptor with `cache=True` looks up each structure in the store of its process. A search
+    over parameters of the regressor then computes the features of every structure once, although
+    the folds differ.
 
     Parameters
     ----------
     max_bytes : int, default=256_000_000
-        The oldest entries go when the arrays held exceed this.
+        When the stored arrays exceed this size, those used longest ago are removed.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class DescriptorCache:
             return entry[0]
 
     def put(self, key: Any, value: Any, n_bytes: int) -> None:
-        """Store a value of `n_bytes`; larger than the whole store, it is not kept."""
+        """Store a value of `n_bytes`, unless it is larger than the whole store."""
         if n_bytes > self.max_bytes:
             return
         with self._lock:

@@ -46,19 +46,19 @@ class CoulombMatrix(MoleculeDescriptor):
 
         C_{ii} = 0.5\, Z_i^{2.4}, \qquad C_{ij} = Z_i Z_j / r_{ij}
 
-    with distances in Å (the original takes atomic units), padded with zeros to the largest
-    molecule. Open boundaries only. There is no length to choose, hence no `hypers`.
+    with distances in Å (the original takes atomic units), padded with zeros to the size of the
+    largest molecule. Molecules have open boundaries. There is no length to choose, hence no
+    `hypers`.
 
     Parameters
     ----------
     permutation : {"eigenspectrum", "none"}, default="eigenspectrum"
-        "eigenspectrum" gives the eigenvalues, which do not depend on the order of atoms, in
-        descending order and then the padding. Rupp et al. order them by magnitude, but then the
-        row jumps where two of opposite sign change places. Eigenvalues of a symmetric
-        geometry can coincide: there they have a kink each, and forces are those of their mean,
-        which keeps the symmetry.
-        "none" gives the upper triangle row by row, in the order of the atoms: smooth, and for
-        one molecule whose atoms always come in the same order.
+        "eigenspectrum" gives the eigenvalues in descending order, followed by the padding; they do
+        not depend on the order of the atoms. Rupp et al. order them by magnitude, but then the row
+        jumps where two of opposite sign change places. Eigenvalues of a symmetric geometry can
+        coincide. Each has a kink there, and forces are those of their mean, which keeps the
+        symmetry. "none" gives the upper triangle row by row, in the order of the atoms. It is
+        smooth, and meant for one molecule whose atoms always come in the same order.
     n_atoms_max : int, optional
         Number of atoms to pad to; by default that of the largest molecule in `fit`.
 
@@ -69,8 +69,7 @@ class CoulombMatrix(MoleculeDescriptor):
     n_features_out_ : int
         n_atoms_max_, or n_atoms_max_ (n_atoms_max_ + 1) / 2 without permutation.
     origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
+        Identifies what was fitted, as in `SOAP`.
 
     References
     ----------

@@ -1,8 +1,8 @@
 r"""Choice of a descriptor's numbers from the species and the training structures.
 
-All follow from two lengths (`length_scales`): the typical bond d between heavy atoms and the
-shortest distance of the data, and from whether there is hydrogen. The rules for SOAP are those of
-`soap_hypers`; what they gained on published sets is in benchmarks/README.md.
+All follow from the typical bond d between heavy atoms and the shortest distance of the data
+(`length_scales`), and from whether there is hydrogen. `soap_hypers` has the rules for SOAP;
+benchmarks/README.md says what they gained on published sets.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 HYPERS = ("auto", "fast", "default", "accurate")
 
-_BONDED = 1.3  # times the sum of covalent radii; elemental metals need 1.2
-_MAX_FEATURES = 6000  # beyond, fewer pseudo-elements stand for all species
+_BONDED = 1.3  # bonds are shorter than this times the sum of covalent radii; metals need 1.2
+_MAX_FEATURES = 6000  # where species would make more, pseudo-elements stand for them
 
 
 class Scales(NamedTuple):
@@ -41,12 +41,13 @@ class Scales(NamedTuple):
 def length_scales(batch: StructureBatch, species: IntArray) -> Scales:
     r"""Return the `Scales` of structures.
 
-    The bond is the median over heavy atoms (all, if there is only hydrogen) of the distance to the
-    nearest heavy atom, of those that are bonded: closer than 1.3 :math:`(r_a + r_b)` with covalent
-    radii r. So isolated atoms, stretched dimers and molecules far apart do not count. Without any
-    such bond it is twice the median covalent radius, or for lone rare-gas atoms and the like,
-    that touch at larger distances, the median distance to the nearest atom. The density is the
-    median over atoms in cells periodic in three directions.
+    The bond is a median over heavy atoms, or over all atoms if there is only hydrogen, of the
+    distance to the nearest heavy atom. Only bonded atoms count, which are closer than
+    1.3 :math:`(r_a + r_b)` with covalent radii r; isolated atoms, stretched dimers and molecules
+    far apart do not. Where there is no such bond, as between atoms of rare gases, which touch at
+    larger distances, it is the median distance to the nearest atom; without any neighbors, twice
+    the median covalent radius. The density is the median over atoms in cells that are periodic in
+    three directions.
 
     Parameters
     ----------
@@ -147,13 +148,13 @@ def _plain(value):
     return dict(value) if isinstance(value, dict) else value
 
 
-_NEIGHBORS = 90.0  # within the cutoff of "accurate", if it need not grow by more than
-_STRETCH = 1.25
-_DILUTE = 1.5  # a cutoff that would have to grow so much is in vacuum
+_NEIGHBORS = 90.0  # wanted within the cutoff of "accurate"
+_STRETCH = 1.25  # the largest factor by which the cutoff grows for them
+_DILUTE = 1.5  # a larger stretch means mostly vacuum: the cutoff is kept
 
 _WIDTHS = 0.5, 0.7, 1.0, 1.4, 2.0  # see `alchemical_weights`
-_KEPT = 0.95  # of the squared length of each species, by its pseudo-elements
-_FEWEST = 3  # pseudo-elements, however many features each makes: two do not tell H, C and O apart
+_KEPT = 0.95  # share of the squared length of each species that pseudo-elements keep
+_FEWEST = 3  # pseudo-elements at least, since two do not tell H, C and O apart
 
 _SOAP = {  # n_max, l_max, cutoff at least, in Å and in bonds; sigma and r0 in bonds
     "fast": (5, 4, 4.0, 1.9, 0.2, 1.6),
@@ -175,19 +176,24 @@ def soap_hypers(
 
     .. math:: \sigma = 0.2\,d, \qquad u(r) = \frac{1}{1 + (r/1.6\,d)^4}
 
-    and a cosine over the whole cutoff; "accurate" has factors 0.24 and 1.9, which serve many data.
+    and a cosine over the whole cutoff. The factors of "accurate" are 0.24 and 1.9, which are better
+    for many data.
     Radial scaling is that of Willatt, Musil, Ceriotti (Phys. Chem. Chem. Phys. 20, 29661 (2018)),
     the width agrees with the 0.3 Å with hydrogen and 0.5 Å without of the universal SOAP
     heuristics (github.com/libAtoms/universalSOAP).
-    Radial functions are the optimal ones, and neighbors that are hydrogen weigh 0.6. Species that
-    are alike are mixed, so that they learn from each other: by the pseudo-elements that keep 0.95
-    of each species at a width of 0.5, where these are fewer than the species; or where all species
-    would make more than 6000 features, at the first wider one at which pseudo-elements do not, or
-    by three. The cutoff of "accurate" grows by up to a quarter until 90 neighbors are within,
-    which close-packed metals have anyhow and open crystals such as silicon do not; molecules in
-    cells with vacuum do not count. Errors on held-out training frames vary little around these
-    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). "accurate" needs several hundred frames to
-    pay on molecules (benchmarks/README.md).
+    Radial functions are the optimal ones, and hydrogen as a neighbor has the weight 0.6.
+
+    Species that are alike are mixed to pseudo-elements, so that they learn from each other. Their
+    similarity has a width of 0.5, and there are as many pseudo-elements as keep 0.95 of each
+    species; they are taken if they are fewer than the species. Where they would make more than
+    6000 features, the width grows until they do not; where no width is large enough, three
+    pseudo-elements are taken.
+
+    The cutoff of "accurate" grows by up to a quarter until 90 neighbors are within. Close-packed
+    metals have these anyhow, open crystals such as silicon do not. Cells with much vacuum, such as
+    those of molecules, keep the cutoff. Errors on held-out training frames vary little around the
+    factors (0.17 to 0.25, 1.3 to 2, exponents 3 to 6). On molecules "accurate" pays from several
+    hundred frames on (benchmarks/README.md).
 
     Parameters
     ----------
@@ -237,7 +243,7 @@ def _pseudo_elements(species, n_max, l_max):
 
 
 def _stretch(cutoff, density):
-    """Return the factor by which a cutoff grows to hold the neighbors that it should."""
+    """Return the factor by which a cutoff grows until enough neighbors are within."""
     held = 4.0 / 3.0 * np.pi * density * cutoff**3
     wanted = float(np.cbrt(_NEIGHBORS / held)) if held > 0.0 else np.inf
     return min(max(wanted, 1.0), _STRETCH) if wanted < _DILUTE else 1.0
@@ -253,8 +259,8 @@ _SYMMETRY = {  # n_radial, n_angular, zetas with hydrogen and without, cutoff as
 def symmetry_hypers(preset: str, scales: Scales, given: dict[str, Any]) -> dict[str, Any]:
     """Return what a preset chooses for `SymmetryFunctions`; widths follow from the cutoff.
 
-    In molecules with hydrogen the sharp angular functions are nearly constant, and scaled to unit
-    variance they drown the others: there is no zeta of 16.
+    There is no zeta of 16 for molecules with hydrogen. The sharp angular functions are nearly
+    constant there and, scaled to unit variance, would outweigh the others.
     """
     n_radial, n_angular, molecules, others, angstroms, bonds = _SYMMETRY[preset]
     return {
@@ -276,7 +282,8 @@ def spline_hypers(
 ) -> dict[str, Any]:
     """Return what a preset chooses for `PairBasis` (`n_body` 2) and `TripletBasis` (3).
 
-    Splines begin a little below the shortest distance of the data, where data can tell them.
+    Splines begin a little below the shortest distance of the data, since nothing determines those
+    that lie wholly below it.
     """
     n_splines, angstroms, bonds = _SPLINES[n_body][preset]
     chosen = {"cutoff": round(max(angstroms, bonds * scales.bond), 1), "n_splines": n_splines}

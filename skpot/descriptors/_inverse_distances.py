@@ -35,8 +35,7 @@ class InverseDistances(MoleculeDescriptor):
     n_features_out_ : int
         n_atoms (n_atoms - 1) / 2.
     origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
+        Identifies what was fitted, as in `SOAP`.
 
     References
     ----------
@@ -81,7 +80,7 @@ class InverseDistances(MoleculeDescriptor):
             If structures are periodic, or differ in their atoms or the order of these.
         """
         batch = as_batch(X)
-        # What most structures are, so that a stray one is named and not all others.
+        # The molecule is that of most structures, so that the error names the few that differ.
         sizes = np.diff(batch.offsets)
         s = int(np.flatnonzero(sizes == np.bincount(sizes).argmax())[0])
         self.numbers_ = batch.numbers[batch.offsets[s] : batch.offsets[s + 1]].copy()

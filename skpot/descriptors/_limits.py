@@ -1,4 +1,4 @@
-"""Bounds of parameters: beyond them lie typing errors, units that are not Å, and full memories."""
+"""Bounds of parameters: beyond them lie typing errors, other units than Å, or too many features."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def refuse_width(n_features: int, because: str) -> None:
     """Raise `ParameterError` if there are more columns than memory holds for many atoms."""
     if n_features > _MOST_FEATURES:
         raise ParameterError(
-            f"{because} make {n_features:.2g} features of each atom, more than the most that are "
-            f"taken, {_MOST_FEATURES:.0g}."
+            f"{because} make {n_features:.2g} features of each atom; at most {_MOST_FEATURES:.0g} "
+            "are allowed. Lower one of these numbers."
         )
 
 
@@ -45,7 +45,7 @@ def named_species(species: Species) -> IntArray:
     if isinstance(species, str | dict) or np.ndim(species) != 1 or not len(species):
         raise ParameterError(
             f"species={species!r} must be a list of chemical symbols or atomic numbers, such as "
-            '["H", "O"], with one at least.'
+            '["H", "O"], and not empty.'
         )
     return np.unique([atomic_number(s) for s in species])
 

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray, RandomState, Species
 
-_KEPT_BYTES = 32e6  # of densities between the values of a batch and their pull-back
-_LEAST_CENTRAL = 0.05  # weight below which environments change direction at a distance of nothing
-_LEAST_MIXED = 0.01  # of the density of a species, relative to that which is kept best
+_KEPT_BYTES = 32e6  # most that densities of a batch may take until their pull-back
+_LEAST_CENTRAL = (
+    0.05  # with a smaller weight, unit vectors turn within a tiny distance of the cutoff
+)
+_LEAST_MIXED = 0.01  # share of a species' density that mixtures keep, relative to the best kept one
 
 
 class SoapDerivatives(PairDerivatives):
@@ -93,9 +95,9 @@ class SOAP(PairDescriptor):
     sigma : float, default=0.5
         Width of the Gaussians in Å; 0.3 suits systems with hydrogen.
     body_order : {2, 3, 4}, default=3
-        2: the radial spectrum :math:`c_{n00}^a`; 3: the power spectrum; 4: the bispectrum of
-        `n_channels` contracted channels, the leading principal components of each degree
-        (`skpot.core.bispectrum`); l_max of 2 to 4 is enough there.
+        2 is the radial spectrum :math:`c_{n00}^a`, 3 the power spectrum, and 4 the bispectrum
+        (`skpot.core.bispectrum`) of `n_channels` contracted channels, which are the leading
+        principal components of each degree. For the bispectrum an l_max of 2 to 4 is enough.
     radial_basis : {"gto", "bessel", "optimal"}, default="gto"
         "gto" are Gaussian-type orbitals, "bessel" the Laplacian's eigenstates in a sphere
         (`skpot.core.radial`). "optimal" functions are, for every pair of species and degree, the
@@ -122,26 +124,26 @@ class SOAP(PairDescriptor):
         See compression and body_order. By default 2 pseudo-elements, 64 random mixtures or 4
         contracted channels.
     alchemical_width : float, default=1.0
-        Distance at which species are no longer similar for "alchemical": differences count in
-        units of electronegativity and of 0.5 Å of covalent radius.
+        Distance in the periodic table at which species are no longer similar for "alchemical". A
+        difference of one unit of electronegativity, or of 0.5 Å in the covalent radius, is 1.
     random_state : int, RandomState instance or None, default=0
         Seed of the random mixtures.
     hypers : {"auto", "fast", "default", "accurate"}, optional
         Choose cutoff, n_max, l_max, sigma, radial_basis, radial_scaling, cutoff_width,
         species_weights, compression, n_channels and alchemical_width in `fit`, from the bonds and
         species of the training structures (`skpot.descriptors._hypers`). A parameter that differs
-        from its default in the signature is kept, so a grid over n_max goes with it; the default
-        itself, such as n_max=8, counts as not given. "auto" is "default"; None takes all parameters
-        as given.
+        from its default in the signature is kept, so that a search over n_max is possible; the
+        default itself, such as n_max=8, counts as not given. "auto" is the same as "default"; None
+        takes all parameters as given.
     species : sequence of str or int, optional
-        Chemical symbols or atomic numbers of all species that may occur. By default those seen
-        in `fit`.
+        Chemical symbols or atomic numbers that may occur; by default those seen in `fit`.
     normalize : bool, default=True
         Scale each atom's features to unit length.
     dtype : {"float64", "float32"}, default="float64"
         Type of the features; derivatives are float64.
     cache : bool, default=True
-        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+        Keep the features of structures in `skpot.descriptors.descriptor_cache`, which takes at most
+        256 MB in a process, and look them up there.
 
     Attributes
     ----------
@@ -154,8 +156,9 @@ class SOAP(PairDescriptor):
     n_features_out_ : int
         (l_max + 1) K (K + 1) / 2 with K = n_species n_max, unless compressed.
     origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
+        Identifies what was fitted: a digest of all that determines the features, and whether an
+        atom without neighbors has a row of zeros. Regressors and steps refuse features of another
+        origin than those they have learned from.
 
     Notes
     -----
@@ -297,7 +300,7 @@ class SOAP(PairDescriptor):
         self.l_max_ = l_max
         self.mix_ = spectrum.channels.mixing(tables, index, batch)
         self.terms_ = spectrum.terms(l_max)
-        self.n_features_out_ = soap.n_features(self._tables())
+        self.n_features_out_ = soap.n_features(self.tables())
         if self.normalized_:
             self._refuse_jump()
 
@@ -313,7 +316,7 @@ class SOAP(PairDescriptor):
                 "nothing has no direction. Choose normalize=False, or a central_weight of at least "
                 f"{_LEAST_CENTRAL} for all species."
             )
-        tables = self._tables()
+        tables = self.tables()
         tables = tables._replace(mixing=tables.mixing._replace(normalize=False))
         lengths = np.abs(self._lone_rows(tables)).max(axis=1) ** (1.0 / self._spectrum().degree)
         if lengths.min() < _LEAST_MIXED * lengths.max():
@@ -366,7 +369,8 @@ class SOAP(PairDescriptor):
         """Return what makes features of the densities of the species."""
         return spectrum_of(*self._channel_parameters())
 
-    def _tables(self):
+    def tables(self) -> soap.SoapTables:
+        """Return what the compiled functions need to know of the fitted descriptor."""
         used = self._used()
         density = DensityTables(
             self.radial_tables_,
@@ -387,7 +391,8 @@ class SOAP(PairDescriptor):
         n_features = int(n_invariants(product))
         return soap.SoapTables(density, mixing, product, n_features, np.empty((0, 0)))
 
-    def _radius(self):
+    def radius(self) -> float:
+        """Return how far neighbors matter to the fitted descriptor, in Å."""
         return float(self.table_cutoffs_.max())
 
     def _feature_names(self):

@@ -110,8 +110,8 @@ def read_n2p2(path: PathLike, units: str | None = None) -> list[SymmetryFunction
     Raises
     ------
     ValueError
-        If no units are given, a line cannot be understood, or asks for what skpot does not have;
-        the message names file and line.
+        If no units are given, or a line cannot be understood or asks for something that skpot does
+        not have; the message names file and line.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def read_n2p2(path: PathLike, units: str | None = None) -> list[SymmetryFunction
     for place, words in _lines(path, "#!"):
         if words[0] == "cutoff_type":
             if seen is not None:
-                raise ParameterError(f"{place}: cutoff_type once more, after {seen}")
+                raise ParameterError(f"{place}: cutoff_type occurs again, after {seen}; keep one")
             seen = place
             switch, fraction = _located(place, _cutoff_type, words[1:])
         elif words[0] == "symfunction_short":

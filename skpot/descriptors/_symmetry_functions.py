@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from .._sklearn import StrOptions
 from ..core import symmetry_functions as kernels
-from ..core.symmetry_tables import nested_tables
+from ..core.symmetry_tables import SymmetryTables, nested_tables
 from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
 from ._limits import LENGTH, count
-from ._symmetry_sets import SWITCHES, automatic_set, check_powers, flat_tables, resolve
+from ._symmetry_sets import SWITCHES, automatic_set, check_powers, resolve
+from ._symmetry_tables import flat_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,8 @@ class SymmetryFunctions(PairDescriptor):
     There is a column for each function and species of neighbors, or pair of species. Weighted
     functions (wACSF) are summed over all species instead, times the atomic numbers
     :math:`Z_j` or :math:`Z_j Z_k`, so that their number does not grow with that of the species.
-    Columns differ widely in size: put `PerAtom(MinMaxScaler())` or `PerAtom(StandardScaler())`
-    between them and the regressor.
+    Columns differ widely in size. Put `PerAtom(MinMaxScaler())` or `PerAtom(StandardScaler())`
+    between this descriptor and the regressor.
 
     Without `functions`, a set is made for every species or pair of species: `n_radial` G2 on the
     equidistant grid of Gastegger et al.,
@@ -55,12 +56,12 @@ class SymmetryFunctions(PairDescriptor):
     .. math:: r_{s,k} = k \Delta, \quad \eta = 1/(2 \Delta^2), \quad \Delta = r_c/(n + 1),
               \quad k = 1 \ldots n
 
-    with its ends, where functions vanish, left out; and G4 with each of `n_angular` widths of
-    Imbalzano et al.,
+    without the ends of the grid, where functions vanish; and G4 with each of the `n_angular` widths
+    of Imbalzano et al.,
 
     .. math:: \eta_m = (n^{m/n}/r_c)^2, \quad m = 0 \ldots n - 1
 
-    each :math:`\zeta` of `zetas` and :math:`\lambda = \pm 1`.
+    with each :math:`\zeta` of `zetas`, and with :math:`\lambda = \pm 1`.
 
     Parameters
     ----------
@@ -82,26 +83,23 @@ class SymmetryFunctions(PairDescriptor):
         :math:`\tanh^3(1 - x)` with :math:`x = r/r_c`, of functions that name none.
     hypers : {"auto", "fast", "default", "accurate"}, optional
         Choose cutoff, n_radial, n_angular and zetas in `fit` from the bonds of the training
-        structures. A parameter that differs from its default in the signature is kept. "auto" is
-        "default"; None takes parameters as given.
+        structures. The presets are those of `SOAP`.
     species : sequence of str or int, optional
-        Chemical symbols or atomic numbers of all species that may occur. By default those seen
-        in `fit`.
+        Chemical symbols or atomic numbers that may occur; by default those seen in `fit`.
     cache : bool, default=True
-        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+        Keep the features of structures and look them up, as `SOAP` does.
 
     Attributes
     ----------
-    species_ : ndarray of shape (n_species,)
-        Atomic numbers, ascending.
     hypers_ : dict
         The numbers in use: cutoff, n_radial, n_angular, zetas.
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers, ascending.
     n_features_out_ : int
-        Number of columns. Functions that differ in nothing but the center share one; it is 0 at
-        centers that do not have the function.
+        Number of columns. Functions that differ only in the species of the center share a column,
+        which is 0 for atoms of species that do not have the function.
     origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
+        Identifies what was fitted, as in `SOAP`.
     radius_ : float
         Largest cutoff among the functions, in Å.
 
@@ -188,10 +186,12 @@ class SymmetryFunctions(PairDescriptor):
     def _rules(self, preset, scales, given):
         return symmetry_hypers(preset, scales, given)
 
-    def _radius(self):
+    def radius(self) -> float:
+        """Return how far neighbors matter to the fitted descriptor, in Å."""
         return self.radius_
 
-    def _tables(self):
+    def tables(self) -> SymmetryTables:
+        """Return what the compiled functions need to know of the fitted descriptor."""
         return nested_tables(self.terms_)
 
     def _feature_names(self):

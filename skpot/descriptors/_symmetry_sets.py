@@ -1,4 +1,4 @@
-"""Sets of symmetry functions: their description, automatic choice and flat tables."""
+"""Sets of symmetry functions: how users describe them, and the automatic choice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from ..exceptions import InputTypeError, ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from skpot.typing import BoolArray, IntArray
 
-_RADIAL = ("G1", "G2", "G3")
-_ANGULAR = ("G4", "G5")
-_PARAMETERS = {  # that a kind depends on
+RADIAL = ("G1", "G2", "G3")
+ANGULAR = ("G4", "G5")
+_PARAMETERS = {  # on which a function of each kind depends
     "G1": (),
     "G2": ("eta", "shift"),
     "G3": ("kappa",),
@@ -28,8 +27,7 @@ _PARAMETERS = {  # that a kind depends on
 }
 SWITCHES = ("cosine", "polynomial", "tanh")  # as core.symmetry_tables numbers them
 _LONGEST = 100.0  # Å
-_HIGHEST_POWER = 500  # (1 + lambda cos)^zeta would overflow
-_LARGEST_POWER = 64  # beyond, repeated multiplication loses digits that `pow` keeps
+_HIGHEST_POWER = 500  # larger powers (1 + lambda cos)^zeta would overflow
 
 
 class SymmetryFunction(NamedTuple):
@@ -59,8 +57,8 @@ class SymmetryFunction(NamedTuple):
     cutoff_function : {"cosine", "polynomial", "tanh"} or None, default=None
         None takes that of the descriptor.
     cutoff_width : float or None, default=None
-        Width in Å over which the cutoff function goes from 1 to 0; None is all of the cutoff, and
-        all that "tanh" can have.
+        Width in Å over which the cutoff function goes from 1 to 0. None stands for the whole
+        cutoff, which is the only width of "tanh".
     weighted : bool, default=False
         Sum over neighbors of all species with their atomic numbers (for pairs, products of them)
         as weights.
@@ -115,18 +113,18 @@ def automatic_set(
 
 
 class Column(NamedTuple):
-    """What defines a feature, whatever the center; atomic numbers, floats and flags."""
+    """What defines a feature, apart from the species of the center."""
 
     kind: str
     neighbors: tuple  # atomic numbers, ascending; empty if weighted
-    eta: float
-    shift: float
-    zeta: float
-    lambda_: float
-    kappa: float
-    cutoff: float
-    switch: int  # index in `SWITCHES`
-    width: float
+    eta: float = 0.0  # this and the next four are 0 where the kind does not depend on them
+    shift: float = 0.0
+    zeta: float = 0.0
+    lambda_: float = 0.0
+    kappa: float = 0.0
+    cutoff: float = 0.0  # Å
+    switch: int = 0  # index in `SWITCHES`
+    width: float = 0.0  # Å
 
     def name(self, digits: int) -> str:
         """Return a name such as "G2 O eta=0.5 shift=2 rc=6"."""
@@ -148,18 +146,18 @@ def resolve(
     Parameters
     ----------
     functions : sequence of SymmetryFunction
-        Tuples of the same fields will do.
+        Or tuples of the same fields.
     species : ndarray of shape (n_species,)
         Atomic numbers, ascending.
     cutoff : float
-        In Å, of functions that name none.
+        In Å, for functions without a cutoff of their own.
     cutoff_function : {"cosine", "polynomial", "tanh"}
-        Of functions that name none.
+        For functions without a cutoff function of their own.
 
     Returns
     -------
     columns : list of Column
-        Functions that differ in the center alone share a column.
+        Functions that differ only in the species of the center share a column.
     centers : ndarray of shape (n_columns, n_species)
         Whether atoms of a species have the function.
 
@@ -169,56 +167,58 @@ def resolve(
         If a function is not valid; the message names it.
     """
     found = {}
-    for index, function in enumerate(functions):
-        try:
-            function = SymmetryFunction(*function)
-        except TypeError as error:
-            raise InputTypeError(
-                f"functions[{index}] is {function!r}; give "
-                "skpot.descriptors.SymmetryFunction('G2', eta=..., shift=...)"
-            ) from error
-        problem = _problem(function)
-        if problem:
-            raise ParameterError(f"functions[{index}]: {problem} in {function}")
+    for index, given in enumerate(functions):
+        function = _valid_function(given, f"functions[{index}]")
+        column = _column_of(function, cutoff, cutoff_function, f"functions[{index}]")
         if function.center is None:
             mask = np.ones(len(species), dtype=bool)
         else:
             mask = species == atomic_number(function.center)
-        own_cutoff = float(cutoff if function.cutoff is None else function.cutoff)
-        width = own_cutoff if function.cutoff_width is None else float(function.cutoff_width)
-        if not 0.0 < width <= own_cutoff:
-            raise ParameterError(
-                f"functions[{index}]: cutoff_width={width} Å must be positive and at most the "
-                f"cutoff, {own_cutoff} Å"
-            )
-        used = _PARAMETERS[function.kind]
-        parameters = [
-            float(getattr(function, name)) if name in used else 0.0 for name in Column._fields[2:7]
-        ]
-        switch = SWITCHES.index(function.cutoff_function or cutoff_function)
-        if SWITCHES[switch] == "tanh" and width != own_cutoff:
-            raise ParameterError(
-                f"functions[{index}]: cutoff_function='tanh' has no cutoff_width, got {width} Å"
-            )
         for neighbors in _neighbors(function, species):
-            column = Column(
-                function.kind,
-                neighbors,
-                *parameters,
-                own_cutoff,
-                switch,
-                width,
-            )
-            found[column] = found.get(column, False) | mask
+            one = column._replace(neighbors=neighbors)
+            found[one] = found.get(one, False) | mask
     centers = np.array(list(found.values()), dtype=bool).reshape(len(found), len(species))
     keep = centers.any(axis=1)
     return [c for c, k in zip(found, keep, strict=True) if k], centers[keep]
 
 
+def _valid_function(given, name):
+    """Return what was given as a `SymmetryFunction`; refuse what is not valid."""
+    try:
+        function = SymmetryFunction(*given)
+    except TypeError as error:
+        raise InputTypeError(
+            f"{name} is {given!r}; give "
+            "skpot.descriptors.SymmetryFunction('G2', eta=..., shift=...)"
+        ) from error
+    problem = _problem(function)
+    if problem:
+        raise ParameterError(f"{name}: {problem} in {function}")
+    return function
+
+
+def _column_of(function, cutoff, cutoff_function, name):
+    """Return the column of a function, without its neighbors; fill in what it leaves open."""
+    own_cutoff = float(cutoff if function.cutoff is None else function.cutoff)
+    width = own_cutoff if function.cutoff_width is None else float(function.cutoff_width)
+    if not 0.0 < width <= own_cutoff:
+        raise ParameterError(
+            f"{name}: cutoff_width={width} Å must be positive and at most the cutoff, "
+            f"{own_cutoff} Å"
+        )
+    switch = SWITCHES.index(function.cutoff_function or cutoff_function)
+    if SWITCHES[switch] == "tanh" and width != own_cutoff:
+        raise ParameterError(f"{name}: cutoff_function='tanh' has no cutoff_width, got {width} Å")
+    parameters = {
+        parameter: float(getattr(function, parameter)) for parameter in _PARAMETERS[function.kind]
+    }
+    return Column(function.kind, (), **parameters, cutoff=own_cutoff, switch=switch, width=width)
+
+
 def _problem(function):
     """Return what is wrong with a function, None if nothing is."""
-    if function.kind not in _RADIAL + _ANGULAR:
-        return f"kind={function.kind!r} is none of {', '.join(_RADIAL + _ANGULAR)}"
+    if function.kind not in RADIAL + ANGULAR:
+        return f"kind={function.kind!r} is none of {', '.join(RADIAL + ANGULAR)}"
     return (
         _problem_of_types(function) or _problem_of_ranges(function) or _problem_of_species(function)
     )
@@ -251,7 +251,7 @@ def _problem_of_ranges(function):
 
 
 def _problem_of_species(function):
-    wanted = 1 if function.kind in _RADIAL else 2
+    wanted = 1 if function.kind in RADIAL else 2
     if function.neighbors is not None:
         if function.weighted:
             return "neighbors are named, but a weighted function takes all species"
@@ -268,95 +268,8 @@ def _neighbors(function, species):
     """Return the combinations of neighbors' atomic numbers that a function stands for."""
     if function.weighted:
         return [()]
-    n = 1 if function.kind in _RADIAL else 2
+    n = 1 if function.kind in RADIAL else 2
     if function.neighbors is None:
         return list(combinations_with_replacement(species.tolist(), n))
     named = tuple(sorted(atomic_number(s) for s in _as_tuple(function.neighbors)))
     return [named] if set(named) <= set(species.tolist()) else []
-
-
-def flat_tables(columns: list[Column], centers: IntArray, species: IntArray) -> dict[str, Any]:
-    """Return as a dictionary what `core.symmetry_tables.nested_tables` takes."""
-    switches = sorted({(c.cutoff, c.width, float(c.switch)) for c in columns})
-    radial = [k for k, c in enumerate(columns) if c.kind in _RADIAL]
-    angular = [k for k, c in enumerate(columns) if c.kind in _ANGULAR]
-    radial_factors, radial_of = _factors([columns[k] for k in radial], switches)
-    angular_factors, angular_of = _factors([columns[k] for k in angular], switches)
-    radial_of = dict(zip(radial, radial_of, strict=True))
-    angular_of = dict(zip(angular, angular_of, strict=True))
-    n = len(species)
-    lists = [[] for _ in range(n * n)]
-    for k in radial:
-        for a in np.flatnonzero(centers[k]):
-            for b, z in enumerate(species):
-                if columns[k].neighbors in ((), (z,)):
-                    weight = 1.0 if columns[k].neighbors else float(z)
-                    lists[a * n + b].append((k, radial_of[k], weight))
-    terms = sum(lists, [])
-    fields = {
-        "radial_start": _starts(lists),
-        "radial_column": np.array([t[0] for t in terms], dtype=np.int64),
-        "radial_factor": np.array([t[1] for t in terms], dtype=np.int64),
-        "radial_weight": np.array([t[2] for t in terms], dtype=float),
-    }
-    lists = [[] for _ in range(n**3)]
-    for k in angular:
-        c = columns[k]
-        for a in np.flatnonzero(centers[k]):
-            for b, z in enumerate(species):
-                for d, w in enumerate(species):
-                    if c.neighbors in ((), (min(z, w), max(z, w))):
-                        weight = 2.0 ** (1.0 - c.zeta) * (1.0 if c.neighbors else float(z * w))
-                        key = (c.kind == "G4", angular_of[k])
-                        lists[(a * n + b) * n + d].append((*key, k, weight, c.lambda_, c.zeta))
-    for terms in lists:
-        terms.sort()
-    terms = sum(lists, [])
-    start = _starts(lists)
-    angles = sorted({t[4:] for t in terms})
-    slope, power = np.array(angles, dtype=float).reshape(-1, 2).T.copy()
-    repeated = (power == np.round(power)) & (power <= _LARGEST_POWER)
-    fields |= {
-        "angular_start": start,
-        "angular_closed": start[:-1]
-        + np.array([sum(not t[0] for t in part) for part in lists], dtype=np.int64),
-        "angular_column": np.array([t[2] for t in terms], dtype=np.int64),
-        "angular_factor": np.array([t[1] for t in terms], dtype=np.int64),
-        "angular_weight": np.array([t[3] for t in terms], dtype=float),
-        "angular_angle": np.array([angles.index(t[4:]) for t in terms], dtype=np.int64),
-        "angle_slope": slope,
-        "angle_power": power,
-        "angle_integer": np.where(repeated, power - 1.0, -1.0).astype(np.int64),
-    }
-    return {
-        **fields,
-        **{f"radial_{name}": values for name, values in radial_factors.items()},
-        **{f"angular_{name}": values for name, values in angular_factors.items()},
-        "switches": np.array(switches, dtype=float).reshape(-1, 3),
-        "reach": float(max((columns[k].cutoff for k in angular), default=0.0)),
-        "n_species": n,
-        "n_columns": len(columns),
-    }
-
-
-def _factors(columns, switches):
-    """Return the distinct radial factors of some columns, and which each column has."""
-    keys = [
-        (
-            switches.index((c.cutoff, c.width, float(c.switch))),
-            c.eta,
-            c.shift,
-            c.kappa,
-        )
-        for c in columns
-    ]
-    distinct = sorted(set(keys))
-    table = np.array(distinct, dtype=float).reshape(-1, 4)
-    names = ("switch", "eta", "shift", "kappa")
-    fields = {name: np.ascontiguousarray(table[:, q]) for q, name in enumerate(names)}
-    fields["switch"] = fields["switch"].astype(np.int64)
-    return fields, [distinct.index(key) for key in keys]
-
-
-def _starts(lists):
-    return np.concatenate([[0], np.cumsum([len(terms) for terms in lists])]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Whether tables fit each other: compiled kernels read wherever sizes and indices say."""
+"""Checks that tables fit each other, since compiled functions read wherever their indices say."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 def checked(tables: Any, n_species: int, n_features: int) -> Any:
-    """Return the tables of a fitted descriptor; refuse those whose sizes do not agree.
+    """Return the tables of a fitted descriptor.
 
     Raises
     ------
     InputError
-        If fitted attributes were changed, so that kernels would read beyond arrays.
+        If their sizes do not agree, because fitted attributes were changed: compiled functions
+        would read beyond the ends of arrays.
     """
     try:
         sound = _agree(tables, n_species, n_features)

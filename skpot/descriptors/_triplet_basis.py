@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn import StrOptions
 from ..core import triplet_basis as kernels
 from ..data.elements import SYMBOLS
-from ._base import PairDerivatives, PairDescriptor
-from ._hypers import HYPERS, spline_hypers
-from ._limits import LENGTH, LENGTH_OR_ZERO, count, refuse_width
-from ._splines import ABSENT, OPEN, difference_penalty, knot_spacing, second_differences
+from ._base import PairDerivatives
+from ._limits import count, refuse_width
+from ._splines import ABSENT, OPEN, SplineDescriptor, knot_spacing, second_differences
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
     from skpot.typing import Species
 
 
@@ -28,7 +23,7 @@ class TripletBasisDerivatives(PairDerivatives):
     smallest = 32
 
 
-class TripletBasis(PairDescriptor):
+class TripletBasis(SplineDescriptor):
     r"""Products of cubic B-splines of the sides of triangles: a linear three-body potential.
 
     There is a column for each species a of the center, unordered pair of species b, c of two
@@ -40,9 +35,9 @@ class TripletBasis(PairDescriptor):
         \sum_i w \cdot q_i = \sum_i \sum_{j<k} V_{a, bc}(r_{ij}, r_{ik}, r_{jk})
 
     where :math:`V = \sum_{lmn} w_{lmn} B_l B_m B_n`. For like neighbors, w is symmetric in l and
-    m, and the two products share a column. Columns that would need a triangle with one side longer
-    than the others together are left out. Each triangle of atoms counts once for each of its
-    atoms that is within the cutoff of the two others.
+    m, and the two products share a column. There are no columns for triangles that cannot exist,
+    with one side longer than the two others together. Each triangle of atoms counts once for each
+    of its atoms that is within the cutoff of the two others.
 
     Knots are equidistant, a distance h = (cutoff - r_min) / n_splines apart, up to twice the cutoff
     for :math:`r_{jk}`. As with `PairBasis`, splines that do not vanish smoothly at the cutoff
@@ -59,32 +54,13 @@ class TripletBasis(PairDescriptor):
     r_min : float, default=0.5
         Distance in Å below which splines go on as straight lines; best somewhat below the
         shortest distance of the data.
-    hypers : {"auto", "fast", "default", "accurate"}, optional
-        Choose cutoff, n_splines and r_min in `fit` from the distances of the training structures.
-        A parameter that differs from its default in the signature is kept. "auto" is "default";
-        None takes parameters as given.
-    species : sequence of str or int, optional
-        Chemical symbols or atomic numbers of all species that may occur. By default those seen
-        in `fit`.
-    cache : bool, default=True
-        Look up structures in `skpot.descriptors.descriptor_cache` (at most 256 MB a process).
+    hypers, species, cache : as in `PairBasis`
 
     Attributes
     ----------
-    species_ : ndarray of shape (n_species,)
-        Atomic numbers, ascending.
-    hypers_ : dict
-        The numbers in use: cutoff, n_splines, r_min.
     n_features_out_ : int
         Number of columns.
-    origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
-    spacing_ : float
-        Distance h of the knots in Å.
-    penalty_ : dict of str to ndarray
-        Arrays of ``smoothness_penalty(to_cutoff=True)``, which goes with the features: for
-        `LinearRidge`.
+    species_, hypers_, origin_, spacing_, penalty_ : as in `PairBasis`
 
     See Also
     --------
@@ -106,17 +82,9 @@ class TripletBasis(PairDescriptor):
     """
 
     _derivatives = TripletBasisDerivatives
-    _chosen = ("cutoff", "n_splines", "r_min")
     _block = "triplet_basis"
-
-    _parameter_constraints = {
-        "cutoff": LENGTH,
-        "n_splines": count(4, 64),
-        "r_min": LENGTH_OR_ZERO,
-        "hypers": [StrOptions(set(HYPERS)), None],
-        "species": ["array-like", None],
-        "cache": ["boolean"],
-    }
+    _n_body = 3
+    _parameter_constraints = SplineDescriptor._parameter_constraints | {"n_splines": count(4, 64)}
 
     def __init__(
         self,
@@ -128,12 +96,9 @@ class TripletBasis(PairDescriptor):
         species: Species | None = None,
         cache: bool = True,
     ) -> None:
-        self.cutoff = cutoff
-        self.n_splines = n_splines
-        self.r_min = r_min
-        self.hypers = hypers
-        self.species = species
-        self.cache = cache
+        super().__init__(
+            cutoff, n_splines, r_min=r_min, hypers=hypers, species=species, cache=cache
+        )
 
     def _learn(self, batch, index):
         """Give every column its place."""
@@ -147,18 +112,10 @@ class TripletBasis(PairDescriptor):
         self.runs_, self.center_start_ = kernels.triplet_runs(allowed, len(self.species_))
         self.n_features_out_ = int(self.center_start_[-1])
 
-    def _rules(self, preset, scales, given):
-        return spline_hypers(preset, scales, given, n_body=3)
-
-    def _tables(self):
+    def tables(self) -> kernels.TripletTables:
+        """Return what the compiled functions need to know of the fitted descriptor."""
         base = np.ascontiguousarray(self.runs_[..., 0]).ravel()
-        return kernels.TripletTables(
-            float(self.hypers_["r_min"]),
-            self.spacing_,
-            self.hypers_["n_splines"],
-            base,
-            self.center_start_,
-        )
+        return kernels.TripletTables(*self._knots(), base, self.center_start_)
 
     def _columns(self, a, b, c):
         """Return the column of each (l, m, n), `ABSENT` where no triangle has it."""
@@ -167,47 +124,22 @@ class TripletBasis(PairDescriptor):
         held = (n >= runs[..., 1:2]) & (n <= runs[..., 2:3])
         return np.where(held, runs[..., :1] + n, ABSENT)
 
-    def smoothness_penalty(self, *, to_cutoff: bool = False) -> csr_array:
-        r"""Return the matrix P of the roughness w' P w of a three-body potential.
+    def _straight_lines(self, to_cutoff):
+        """Return the columns of each three splines that follow each other, along l, m and n.
 
-        w' P w is the sum of squares of all second differences of the coefficients
-        :math:`w_{lmn}` along l, m and n, as far as the columns exist; the coefficients of
-        like neighbors count as the symmetric array they stand for. See
-        `PairBasis.smoothness_penalty`.
-
-        Parameters
-        ----------
-        to_cutoff : bool, default=False
-            Also count the zero coefficients of the splines of l and m left out at the cutoff.
-
-        Returns
-        -------
-        penalty : scipy.sparse.csr_array of shape (n_features, n_features)
-            Symmetric, positive semidefinite.
-
-        References
-        ----------
-        P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89 (1996).
-
-        Examples
-        --------
-        >>> from ase.build import bulk
-        >>> from skpot import TripletBasis
-        >>> TripletBasis().fit([bulk("Si")]).smoothness_penalty().shape
-        (231, 231)
+        The coefficients of like neighbors count as the symmetric array that they stand for.
         """
-        check_is_fitted(self, "n_features_out_")
         n, groups = len(self.species_), []
         for a, b in np.ndindex(n, n):
             for c in range(b, n):
                 columns = self._columns(a, b, c)
                 for axis in range(3):
                     along = columns
-                    if to_cutoff and axis < 2:
+                    if to_cutoff and axis < 2:  # the third distance may exceed the cutoff
                         beyond = [(0, 3) if other == axis else (0, 0) for other in range(3)]
                         along = np.pad(columns, beyond, constant_values=OPEN)
                     groups.append(second_differences(along, axis))
-        return difference_penalty(groups, self.n_features_out_)
+        return groups
 
     def _feature_names(self):
         """Return names such as "Si (O O) 1 2 5": the center, its neighbors, and l m n."""

@@ -43,9 +43,9 @@ class ZBL(PairDescriptor):
     outer : float or None, default=None
         Distance in Å beyond which there is no repulsion. None takes for each pair of species 0.7
         times the sum of covalent radii or 0.95 times the shortest distance in the structures of
-        `fit`, whichever is smaller: where there are data, they decide.
+        `fit`, whichever is smaller, so that the repulsion leaves alone what the data tell.
     inner : float or None, default=None
-        Distance in Å up to which the repulsion is in full; None takes half of the outer one.
+        Distance in Å up to which the full repulsion acts; None takes half of the outer one.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur. By default those seen
         in `fit`.
@@ -61,8 +61,7 @@ class ZBL(PairDescriptor):
     n_features_out_ : int
         1.
     origin_ : tuple of (str, bool)
-        Digest of all that determines the features, and whether those of an atom without neighbors
-        are zero. Regressors refuse features of another origin than those they have learned from.
+        Identifies what was fitted, as in `SOAP`.
 
     Notes
     -----
@@ -85,7 +84,7 @@ class ZBL(PairDescriptor):
 
     _derivatives = ZBLDerivatives
     _block = "zbl"
-    _needs_neighbors = False  # atoms of sound data are farther apart than it reaches
+    _needs_neighbors = False  # atoms of sound data are farther apart than `outer`
 
     _parameter_constraints = {
         "outer": [*LENGTH, None],
@@ -130,10 +129,12 @@ class ZBL(PairDescriptor):
         np.minimum.at(outer, (center, index[pairs.neighbor]), _OF_DATA * distances)
         return outer
 
-    def _radius(self):
+    def radius(self) -> float:
+        """Return how far neighbors matter to the fitted descriptor, in Å."""
         return float(self.outer_.max())
 
-    def _tables(self):
+    def tables(self) -> kernels.RepulsionTables:
+        """Return what the compiled functions need to know of the fitted descriptor."""
         return kernels.repulsion_tables(self.species_, self.inner_, self.outer_)
 
     def _feature_names(self):

@@ -29,14 +29,7 @@ class DescriptorKernels(Protocol):
         ...
 
     def values(
-        self,
-        lo: int,
-        hi: int,
-        pairs: Pairs,
-        species: IntArray,
-        tables: Any,
-        out: FloatArray,
-        /,
+        self, lo: int, hi: int, pairs: Pairs, species: IntArray, tables: Any, out: FloatArray, /
     ) -> None:
         """Write the features of the atoms to rows of `out`."""
         ...

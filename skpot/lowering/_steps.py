@@ -119,7 +119,7 @@ def _(step: PairDescriptor, tree):
     if tree is not None:
         refuse_step(step)
     return FeatureTree.of_descriptor(
-        step.tables(), step.n_features_out_, step.radius(), step.species_
+        step.checked_tables(), step.n_features_out_, step.radius(), step.species_
     )
 
 

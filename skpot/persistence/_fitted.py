@@ -105,7 +105,7 @@ class _Walk:
             if not relation(value, dimensions):
                 self._refuse(name, f"is a {kinds[0]} whose parts do not agree with each other")
         if fitted and hasattr(value, "_tables"):
-            self.visit(value._tables(), f"{name}._tables()")
+            self.visit(value.tables(), f"{name}.tables()")
             self.visit(getattr(value, "_penalties", dict)(), f"{name}.penalty_")
 
     def _check_estimator(self, value, fields, name):

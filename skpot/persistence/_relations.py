@@ -191,7 +191,7 @@ def _leaf(leaf, dims):
 
 def _descriptor(descriptor, dims):
     """Compare the tables of a descriptor with its other attributes."""
-    tables = descriptor._tables()
+    tables = descriptor.tables()
     if _outline(tables) != (dims["S"], dims["P"]) or dims["S"] == 0:
         return False
     if type(tables).__name__ == "RepulsionTables":  # computed by powers, which are not exact

@@ -43,9 +43,9 @@ class Case:
         cell = [[4.3, 0.0, 0.0], [0.4, 4.1, 0.0], [0.2, -0.3, 4.4]]
         self.batch = as_batch([Atoms("OCH4CO", places, cell=cell, pbc=True)])
         self.features = descriptor.fit_transform(self.batch)
-        self.chain, self.radius = self.features.derivatives, descriptor._radius()
+        self.chain, self.radius = self.features.derivatives, descriptor.radius()
         self.graph, self.module = self.chain.graph, self.chain.kernels
-        self.tables = descriptor._tables()
+        self.tables = descriptor.tables()
         self.g = rng.normal(size=self.features.values.shape)
 
     def run(self, graph, gradient):

@@ -19,7 +19,7 @@ def tables():
     from ase import Atoms
 
     soap = SOAP(**OPTIONS, species=SPECIES, pair_cutoffs={("C", "O"): 3.0}, cache=False)
-    return soap.fit([Atoms("H")])._tables().density
+    return soap.fit([Atoms("H")]).tables().density
 
 
 @njit  # not cached: the cache would not notice changes of what is tested

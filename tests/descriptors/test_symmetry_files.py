@@ -126,7 +126,7 @@ def test_bad_lines_of_simple_nn(params, line, message):
     [
         ("cutoff_type 3", r"input.nn, line 1: only the cutoff types 1 .* got 3"),
         ("cutoff_type", "input.nn, line 1: only the cutoff types 1 .* got none"),
-        ("cutoff_type 1\ncutoff_type 2", "line 2: cutoff_type once more, after .*line 1"),
+        ("cutoff_type 1\ncutoff_type 2", "line 2: cutoff_type occurs again, after .*line 1"),
         ("cutoff_type 1 1.5", r"fraction 1.5 is not in \[0, 1\)"),
         ("symfunction_short H 20 O 1 2 3", "type 20 is none of 2, 3, 9, 12, 13"),
         ("symfunction_short H 2 O 0.5 12.0", "type 2 takes 4 words after it, not 3"),
