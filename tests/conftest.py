@@ -1,25 +1,18 @@
 """Small structures with features and labels, for all tests that need no others."""
 
-import numpy as np
 import pytest
 
-import skpot
-from skpot.testing import sample_structures
-from tests import registry
+from tests import registry, samples
 
 
 @pytest.fixture(scope="package")
 def structures():
-    return [atoms for seed in range(3) for atoms in sample_structures(random_state=seed)]
+    return samples.small_structures(n=3)
 
 
 @pytest.fixture(scope="package")
 def targets(structures):
-    rng = np.random.default_rng(0)
-    return skpot.Targets(
-        [-4.0 * len(atoms) + rng.normal() for atoms in structures],
-        [rng.normal(size=(len(atoms), 3)) for atoms in structures],
-    )
+    return samples.random_labels(structures, per_atom=-4.0, stress=None)
 
 
 @pytest.fixture(scope="package")

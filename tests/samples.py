@@ -60,9 +60,9 @@ def random_labels(X, per_atom=-3.0, *, forces=1.0, stress="periodic", missing=No
     return Targets(**blocks)
 
 
-def labeled(symbols=("Si",), n=1, **options):
+def labeled(symbols=("Si",), n=1, *, lone_atom=True, **options):
     """Return small structures and random labels of them."""
-    X = small_structures(symbols, n)
+    X = small_structures(symbols, n, lone_atom=lone_atom)
     return X, random_labels(X, **options)
 
 
@@ -85,12 +85,12 @@ def labels_of_emt(X):
     return Targets.from_atoms(X)
 
 
-def displaced(atoms, n, amount, seed=0):
-    """Return `n` copies whose atoms are displaced at random, all from one generator."""
+def displaced(X, amount, seed=0):
+    """Return copies of structures whose atoms are displaced at random, all by one generator."""
     rng = np.random.default_rng(seed)
-    copies = [atoms.copy() for _ in range(n)]
-    for copy in copies:
-        copy.positions += rng.normal(0.0, amount, copy.positions.shape)
+    copies = [atoms.copy() for atoms in X]
+    for atoms in copies:
+        atoms.positions += rng.normal(0.0, amount, atoms.positions.shape)
     return copies
 
 

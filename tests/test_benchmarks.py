@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.project import ROOT
+from tests.samples import crystals
 
 FOLDER = ROOT / "benchmarks"
 THREADS = {
@@ -75,14 +76,11 @@ def test_linear_benchmark():
 @pytest.fixture
 def small_set(tmp_path):
     """Training and test files of which one test structure is a turned copy."""
-    from ase.build import bulk
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
 
     frames = []
-    for seed in range(8):
-        atoms = bulk("Si", "diamond", a=5.43, cubic=True)
-        atoms.rattle(0.1, seed=seed)
+    for seed, atoms in enumerate(crystals("Si", 8)):
         labels = {"energy": -40.0 + 0.01 * seed, "forces": 0.1 * atoms.positions[::-1] % 0.3}
         atoms.calc = SinglePointCalculator(atoms, **labels, stress=[0.001] * 3 + [0.0] * 3)
         frames.append(atoms)

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skpot
 from skpot import kernels, persistence
-from tests import registry
+from tests import registry, samples
 
 ALL = registry.ESTIMATORS | registry.KERNELS
 TRANSFORMERS = registry.DESCRIPTORS | registry.MOLECULAR | registry.FEATURE_STEPS
@@ -32,11 +32,7 @@ def ids(mapping):
 
 @functools.cache
 def molecules():
-    rng = np.random.default_rng(1)
-    copies = [molecule("CH3OH") for _ in range(12)]
-    for atoms in copies:
-        atoms.positions += rng.normal(0, 0.05, (6, 3))
-    return copies
+    return samples.displaced(12 * [molecule("CH3OH")], 0.05, seed=1)
 
 
 def input_of(estimator, structures, features):
@@ -55,9 +51,7 @@ def labels_of(estimator, targets):
     """Return labels of what `input_of` returns."""
     if type(estimator) not in map(type, registry.MOLECULAR_REGRESSORS.values()):
         return targets
-    rng = np.random.default_rng(2)
-    forces = [rng.normal(size=(len(atoms), 3)) for atoms in molecules()]
-    return skpot.Targets(rng.normal(size=len(forces)), forces)
+    return samples.random_labels(molecules(), per_atom=0.0, stress=None, seed=2)
 
 
 def fitted(estimator, structures, features, targets):

@@ -15,6 +15,7 @@ from skpot.descriptors import SymmetryFunction, descriptor_cache
 from skpot.exceptions import InputError
 from skpot.testing import sample_structures
 from tests import registry
+from tests.samples import crystals
 from tests.test_contract import molecules
 
 STEPS = registry.DESCRIPTORS | registry.MOLECULAR | registry.FEATURE_STEPS
@@ -119,9 +120,7 @@ def test_the_same_content_has_the_same_origin_and_other_content_another(name):
 
 # Mixtures of steps that were not fitted together -------------------------------------------------
 
-FRAMES = [bulk("Si", cubic=True) for _ in range(6)]
-for seed, frame in enumerate(FRAMES):
-    frame.rattle(0.1, seed=seed)
+FRAMES = crystals("Si")
 ENERGIES = np.array([frame.positions[0].sum() for frame in FRAMES])
 
 OF_EQUAL_WIDTH = {  # the same descriptor or step with another parameter

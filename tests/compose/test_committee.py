@@ -9,13 +9,12 @@ import skpot
 from skpot import Committee, SparseGPR, Targets
 from skpot.compose import _committee
 from skpot.kernels import RBF
+from tests import samples
 
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, X_test, y_test = skpot.datasets.load_silicon(return_X_y=True)
-    soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
-    return soap.fit_transform(X[:12]), y[:12], soap.transform(X_test[:4]), y_test[:4]
+    return samples.silicon(skpot.SOAP(cutoff=4.0, n_max=4, l_max=3), n_test=4)
 
 
 @pytest.mark.parametrize("kernel", [None, RBF(0.5)], ids=str)

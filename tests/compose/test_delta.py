@@ -21,6 +21,7 @@ from skpot import DeltaRegressor, Targets
 from skpot.kernels import DotProduct
 from skpot.metrics import forces_rmse
 from skpot.testing import check_potential
+from tests.samples import crystal, labels_of_emt
 
 # Parameters for something like copper, with a smooth end at the cutoff.
 Morse = functools.partial(MorsePotential, epsilon=0.4, r0=2.6, rho0=3.6, rcut1=3.0, rcut2=3.6)
@@ -38,13 +39,8 @@ class EnergyOnly(Calculator):
 
 @pytest.fixture(scope="module")
 def copper():
-    X = []
-    for seed in range(12):
-        atoms = bulk("Cu", cubic=True, a=3.6 + 0.01 * (seed % 5))
-        atoms.rattle(0.15, seed=seed)
-        atoms.calc = EMT()
-        X.append(atoms)
-    y = Targets.from_atoms(X)
+    X = [crystal("Cu", 0.15, seed, a=3.6 + 0.01 * (seed % 5)) for seed in range(12)]
+    y = labels_of_emt(X)
     return X[:8], y[:8], X[8:], y[8:]
 
 

@@ -24,13 +24,14 @@ from skpot.compose import _rows
 from skpot.data import _derivatives
 from skpot.exceptions import InputError, InputTypeError
 from skpot.testing import check_descriptor, sample_structures
+from tests.samples import small_structures
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
 
 
 @pytest.fixture(scope="module")
 def features():
-    X = [atoms for seed in range(4) for atoms in sample_structures(random_state=seed)[:3]]
+    X = small_structures(n=4, lone_atom=False)
     return SOAP(**SMALL).fit_transform(X)
 
 
@@ -51,7 +52,7 @@ def features():
     ids=lambda t: str(t).replace("\n", ""),
 )
 def test_derivatives_go_through(transformer):
-    X = [atoms for seed in range(4) for atoms in sample_structures(random_state=seed)[:3]]
+    X = small_structures(n=4, lone_atom=False)
     pipeline = make_pipeline(SOAP(**SMALL), PerAtom(transformer)).fit(X)
     skip = ("cutoff", "permutation", "cell", "rotation", "translation", "threads", "copies")
     known = set(check_descriptor.__globals__["_PROPERTIES"])
@@ -118,7 +119,7 @@ def test_steps_of_scikit_matter(name):
         transformer = preprocessing.StandardFlexibleScaler()
     else:
         transformer = getattr(feature_selection, name)(n_to_select=5)
-    X = [atoms for seed in range(4) for atoms in sample_structures(random_state=seed)[:3]]
+    X = small_structures(n=4, lone_atom=False)
     pipeline = make_pipeline(SOAP(**SMALL), PerAtom(transformer))
     check_descriptor(pipeline, X[:3])
     step = pipeline.fit(X)[-1]

@@ -14,13 +14,14 @@ import skpot
 from skpot import SOAP, CoulombMatrix, PerAtom, PerStructure, SparseGPR, Targets
 from skpot.data import _derivatives
 from skpot.testing import check_descriptor, check_potential, sample_structures
+from tests.samples import small_structures
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 
 
 @pytest.fixture(scope="module")
 def structures():
-    return [a for seed in range(4) for a in sample_structures(["Si", "O"], random_state=seed)]
+    return small_structures(["Si", "O"], 4)
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 
 import skpot
-from skpot import GPR, SOAP, ZBL, PerAtom, SparseGPR, SpeciesCoupling, Targets
+from skpot import GPR, SOAP, ZBL, PerAtom, SparseGPR, SpeciesCoupling
 from skpot.kernels import RBF, DotProduct
-from skpot.testing import check_descriptor, check_potential, sample_structures
+from skpot.testing import check_descriptor, check_potential
 from tests.naive.exact import ExactGP
 from tests.naive.kernel import Structure, gaussian
+from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
 E0 = {"Si": -2.5, "O": -2.0}
-
-
-def labeled(n=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = sample_structures(["Si", "O"], random_state=seed)[:n]
-    energy = [-2.2 * len(a) + rng.normal() for a in X]
-    stress = [rng.normal(size=6) * 1e-2 if a.pbc.all() else None for a in X]
-    return X, Targets(energy, [rng.normal(size=(len(a), 3)) for a in X], stress)
 
 
 def coupled(length=1.5, vectors=None, model=GPR, **more):
@@ -36,7 +29,7 @@ def coupled(length=1.5, vectors=None, model=GPR, **more):
 
 
 def test_equals_sums_over_pairs_of_all_species():
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], lone_atom=False, per_atom=-2.2)
     vectors = {"Si": [0.3, 1.0], "O": [1.1, 0.2]}
     model = coupled(vectors=vectors).fit(X, y)
 
@@ -72,7 +65,7 @@ def test_equals_sums_over_pairs_of_all_species():
 
 @pytest.mark.parametrize("model", [GPR, SparseGPR])
 def test_species_far_apart_have_nothing_in_common(model):
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], lone_atom=False, per_atom=-2.2)
     more = {"n_sparse": 1000, "selection": "random"} if model is SparseGPR else {}
     far = coupled(vectors={"Si": [0.0], "O": [100.0]}, model=model, **more).fit(X, y).predict(X)
     plain = make_pipeline(SOAP(**SMALL), model(RBF(0.7), e0=E0, **NOISE, **more)).fit(X, y)
@@ -85,20 +78,20 @@ def test_species_far_apart_have_nothing_in_common(model):
 
 
 def test_all_references_make_the_sparse_model_exact_on_energies():
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], lone_atom=False, per_atom=-2.2)
     exact = coupled().fit(X, y.energy).predict(X)
     sparse = coupled(model=SparseGPR, n_sparse=1000, selection="random", jitter=1e-10)
     np.testing.assert_allclose(sparse.fit(X, y.energy).predict(X), exact, atol=1e-6)
 
 
 def test_promises():
-    X, y = labeled(5)
+    X, y = labeled(["Si", "O"], per_atom=-2.2)
     check_descriptor(make_pipeline(SOAP(**SMALL), SpeciesCoupling()), X)
     check_potential(coupled(model=SparseGPR, n_sparse=20).fit(X, y), X)
 
 
 def test_one_map_for_all_species_and_a_baseline():
-    X, y = labeled(5)
+    X, y = labeled(["Si", "O"], per_atom=-2.2)
     union = make_union(ZBL(), make_pipeline(SOAP(**SMALL), PerAtom(PCA(4))))
     kernel = RBF().on("soap") * DotProduct(1).on("species")
     model = make_pipeline(union, SpeciesCoupling(), GPR(kernel, baseline="zbl", e0=E0, **NOISE))
@@ -111,7 +104,7 @@ def test_one_map_for_all_species_and_a_baseline():
 
 
 def test_calculator_and_file(tmp_path):
-    X, y = labeled(5)
+    X, y = labeled(["Si", "O"], per_atom=-2.2)
     model = coupled(model=SparseGPR, n_sparse=20).fit(X, y)
     expected = model.predict(X[:1])
     X[0].calc = skpot.Calculator(model)
@@ -124,7 +117,7 @@ def test_calculator_and_file(tmp_path):
 
 
 def test_grid_search_over_the_coupling():
-    X, y = labeled(6)
+    X, y = labeled(["Si", "O"], per_atom=-2.2)
     grid = {"gpr__kernel__k2__length_scale": [0.1, 3.0]}
     search = GridSearchCV(coupled(), grid, cv=2, scoring="neg_energy_rmse").fit(X, y)
     scores = search.cv_results_["mean_test_score"]
@@ -132,7 +125,7 @@ def test_grid_search_over_the_coupling():
 
 
 def test_what_cannot_be_coupled_is_refused():
-    X, y = labeled()
+    X, y = labeled(["Si", "O"], lone_atom=False, per_atom=-2.2)
     features = SOAP(**SMALL).fit_transform(X)
     step = SpeciesCoupling().fit(features)
     with pytest.raises(ValueError, match="species_vectors has none of O"):

@@ -4,7 +4,6 @@ import warnings
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
@@ -12,14 +11,14 @@ from ase.io import write
 
 from skpot.data import Targets, read
 from skpot.exceptions import LabelWarning
+from tests.samples import crystal
 
 RNG = np.random.default_rng(5)
 STRESS = np.array([1.0, 2.0, 3.0, 0.4, 0.5, 0.6]) * 1e-2
 
 
 def frame(**results):
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.05, seed=int(RNG.integers(1000)))
+    atoms = crystal("Cu", 0.05, seed=int(RNG.integers(1000)))
     atoms.info["config_type"] = "test"
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)

@@ -15,6 +15,7 @@ from ase.io import write
 from skpot.data import LabelReport, Targets, read
 from skpot.data._label_names import label_kind
 from skpot.exceptions import InputError, LabelError, LabelWarning
+from tests.samples import crystal
 
 CELL = 'Lattice="5 0 0 0 5 0 0 0 5" pbc="T T T"'
 FORCES = np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]])
@@ -269,8 +270,7 @@ def test_the_report_is_text():
 
 
 def stored(**results):
-    atoms = bulk("Cu", cubic=True) * (2, 1, 1)
-    atoms.rattle(0.05, seed=1)
+    atoms = crystal("Cu", 0.05, seed=1, repeat=(2, 1, 1))
     results = {"energy": -1.0, "forces": np.ones((8, 3))} | results
     atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms

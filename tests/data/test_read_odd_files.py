@@ -15,6 +15,7 @@ from ase.io.formats import ioformats
 from skpot.data import Targets, read
 from skpot.data._structure_info import cell_volumes
 from skpot.exceptions import InputError, InputTypeError, LabelError, LabelWarning, SkpotWarning
+from tests.samples import crystal
 
 CELL = 'Lattice="5 0 0 0 5 0 0 0 5"'
 COLUMNS = "Properties=species:S:1:pos:R:3"
@@ -187,8 +188,7 @@ def test_forces_that_constraints_made_zero_are_told(reading, tmp_path):
     assert y.has_forces.all() and "structures 0" in told
     for rows in (("F 1 1 1", "T 1 2 3"), ("F 0 0 0", "T 0 0 0"), ("T 0 0 0", "T 1 2 3")):
         assert not reading(frame("energy=-3", columns, rows))[1]
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.1, seed=0)
+    atoms = crystal("Cu")
     atoms.calc = EMT()
     forces = atoms.get_forces().copy()
     atoms.set_constraint(FixAtoms([0, 1]))

@@ -9,15 +9,13 @@ from skpot import CoulombMatrix
 from skpot.testing import check_descriptor, finite_difference_forces
 from skpot.testing._structures import rotated
 from tests.naive.coulomb_matrix import coulomb_matrix, eigenvalues
+from tests.samples import displaced
 
 
 @pytest.fixture(scope="module")
 def molecules():
-    rng = np.random.default_rng(0)
-    X = [molecule(name) for name in ("CH4", "H2O", "CH3CH2OH", "H2")] + [Atoms("O")]
-    for atoms in X:
-        atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
-    return X
+    names = ("CH4", "H2O", "CH3CH2OH", "H2")
+    return displaced([*map(molecule, names), Atoms("O")], 0.1)
 
 
 def test_matrix_elements(molecules):

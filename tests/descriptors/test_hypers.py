@@ -11,6 +11,7 @@ from skpot.data import StructureBatch, as_batch
 from skpot.descriptors._hypers import length_scales
 from skpot.descriptors._soap_channels import alchemical_weights
 from skpot.testing import check_descriptor, sample_structures
+from tests.samples import displaced
 
 DESCRIPTORS = [
     skpot.SOAP(),
@@ -21,19 +22,11 @@ DESCRIPTORS = [
 PRESETS = ["auto", "fast", "default", "accurate"]
 
 
-def rattled(atoms, n=4, amount=0.05, seed=0):
-    rng = np.random.default_rng(seed)
-    copies = [atoms.copy() for _ in range(n)]
-    for copy in copies:
-        copy.positions += rng.normal(0.0, amount, copy.positions.shape)
-    return copies
-
-
-SILICON = rattled(bulk("Si", cubic=True))
-COPPER = rattled(bulk("Cu", cubic=True))
-SALT = rattled(bulk("NaCl", "rocksalt", a=5.64, cubic=True))
-WATER = rattled(molecule("H2O"))
-ETHANOL = rattled(molecule("CH3CH2OH"))
+SILICON = displaced(4 * [bulk("Si", cubic=True)], 0.05)
+COPPER = displaced(4 * [bulk("Cu", cubic=True)], 0.05)
+SALT = displaced(4 * [bulk("NaCl", "rocksalt", a=5.64, cubic=True)], 0.05)
+WATER = displaced(4 * [molecule("H2O")], 0.05)
+ETHANOL = displaced(4 * [molecule("CH3CH2OH")], 0.05)
 LONE = [Atoms("O")]
 
 
@@ -221,7 +214,7 @@ def test_soap_options_go_with_it(options):
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=repr)
 def test_order_of_structures_does_not_matter(descriptor):
-    frames = [*ETHANOL, *LONE, *rattled(molecule("CH3OH"), seed=1)]
+    frames = [*ETHANOL, *LONE, *displaced(4 * [molecule("CH3OH")], 0.05, seed=1)]
     one = clone(descriptor).set_params(hypers="fast").fit(frames)
     other = clone(one).fit(frames[::-1])
     assert one.hypers_ == other.hypers_
@@ -242,10 +235,10 @@ def test_html_shows_the_numbers(descriptor):
 
 
 def test_cache_tells_choices_apart():
-    frames = rattled(bulk("Cu", cubic=True), n=2, seed=3)
+    frames = displaced(2 * [bulk("Cu", cubic=True)], 0.05, seed=3)
     soap = skpot.SOAP(hypers="fast").fit(frames)
     first = soap.transform(frames)
-    other = clone(soap).fit([*frames, *rattled(bulk("Cu", "bcc", a=3.3, cubic=True), n=9)])
+    other = clone(soap).fit([*frames, *displaced(9 * [bulk("Cu", "bcc", a=3.3, cubic=True)], 0.05)])
     assert other.hypers_ != soap.hypers_
     assert not np.allclose(other.transform(frames).values, first.values)
 

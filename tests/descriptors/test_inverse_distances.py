@@ -8,14 +8,11 @@ from ase.build import bulk, molecule
 from skpot import InverseDistances
 from skpot.testing import check_descriptor
 from tests.naive.coulomb_matrix import inverse_distances
+from tests.samples import displaced
 
 
-def geometries(name="CH3CH2OH", n=3, seed=0):
-    rng = np.random.default_rng(seed)
-    copies = [molecule(name) for _ in range(n)]
-    for atoms in copies:
-        atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
-    return copies
+def geometries(name="CH3CH2OH", n=3):
+    return displaced(n * [molecule(name)], 0.1)
 
 
 def test_values():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 
 from skpot import PairBasis
 from skpot.data import as_batch
@@ -11,6 +10,7 @@ from skpot.data.elements import SYMBOLS
 from skpot.testing import check_descriptor, finite_difference_forces, sample_structures
 from tests import linear
 from tests.naive.pair_basis import pair_basis
+from tests.samples import crystal
 
 SPECIES = [["Si"], ["Si", "O"], ["H", "C", "N", "O"]]
 
@@ -105,9 +105,7 @@ def lennard_jones(structures):
 def labeled(n, seed):
     """Return rattled fcc crystals with energies and forces."""
     rng = np.random.default_rng(seed)
-    structures = [bulk("Cu", "fcc", a=rng.uniform(3.5, 3.9), cubic=True) for _ in range(n)]
-    for k, atoms in enumerate(structures):
-        atoms.rattle(0.15, seed=100 * seed + k)
+    structures = [crystal("Cu", 0.15, 100 * seed + k, a=rng.uniform(3.5, 3.9)) for k in range(n)]
     forces = [finite_difference_forces(lennard_jones, atoms) for atoms in structures]
     return structures, lennard_jones(structures), np.concatenate(forces)
 

@@ -13,9 +13,9 @@ from skpot import SOAP, SparseGPR, Targets
 from skpot.descriptors import descriptor_cache
 from skpot.descriptors._soap_basis import _N_GRID, grid_tables, optimal_contraction
 from skpot.descriptors._soap_covariances import covariances
-from skpot.testing import sample_structures
+from tests.samples import crystal, random_labels, small_structures
 
-FRAMES = [a for seed in range(3) for a in sample_structures(["Si", "O"], random_state=seed)]
+FRAMES = small_structures(["Si", "O"], 3)
 SMALL = {"cutoff": 3.5, "n_max": 2, "l_max": 2}
 OPTIONS = [
     {},
@@ -74,9 +74,7 @@ def test_the_optimal_basis_does_not_depend_on_the_order_of_structures():
 
 def test_the_optimal_basis_of_a_perfect_crystal():
     soap = SOAP(cutoff=4.0, n_max=6, l_max=3, radial_basis="optimal").fit([bulk("Si")])
-    rattled = bulk("Si", cubic=True)
-    rattled.rattle(0.1, seed=0)
-    values = soap.transform([rattled]).values
+    values = soap.transform([crystal("Si")]).values
     assert np.isfinite(values).all()
     assert np.ptp(values, axis=0).max() > 1e-3  # atoms off their sites are told apart
 
@@ -156,8 +154,7 @@ def test_single_precision():
 
 
 def test_a_model_of_features_in_single_precision():
-    rng = np.random.default_rng(0)
-    y = Targets(rng.normal(size=len(FRAMES)), [0.1 * rng.normal(size=(len(a), 3)) for a in FRAMES])
+    y = random_labels(FRAMES, per_atom=0.0, forces=0.1, stress=None)
     regressor = SparseGPR(n_sparse=8, selection="fps", sigma_energy=0.05, sigma_forces=0.1)
 
     def predict(dtype):

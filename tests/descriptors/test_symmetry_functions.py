@@ -6,11 +6,12 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skpot import PerAtom, SparseGPR, SymmetryFunctions, Targets
+from skpot import PerAtom, SparseGPR, SymmetryFunctions
 from skpot.data.elements import SYMBOLS
 from skpot.descriptors import SymmetryFunction, descriptor_cache
 from skpot.kernels import RBF
 from skpot.testing import check_descriptor, check_potential, sample_structures
+from tests import samples
 from tests.naive.symmetry_functions import symmetry_functions
 
 SPECIES = [["Si"], ["Si", "O"], ["H", "C", "N", "O"]]
@@ -184,11 +185,7 @@ def test_cached_features_know_their_functions():
 
 @pytest.mark.parametrize("scaler", [MinMaxScaler(), StandardScaler()], ids=repr)
 def test_a_potential_on_scaled_functions(scaler):
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(3) for a in sample_structures(["Si", "O"], random_state=seed)]
-    y = Targets(
-        [-3.0 * len(a) + rng.normal() for a in X], [rng.normal(size=(len(a), 3)) for a in X]
-    )
+    X, y = samples.labeled(["Si", "O"], 3, stress=None)
     model = make_pipeline(
         SymmetryFunctions(4.0, 4, 1), PerAtom(scaler), SparseGPR(RBF(length_scale=2.0), n_sparse=12)
     )

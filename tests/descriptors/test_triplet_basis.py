@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from scipy.sparse import block_diag
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from skpot import PairBasis, SparseGPR, Targets, TripletBasis
+from skpot import PairBasis, SparseGPR, TripletBasis
 from skpot.core.triplet_basis import allowed_runs
 from skpot.data import as_batch
 from skpot.data.elements import SYMBOLS
@@ -18,7 +17,7 @@ from skpot.testing import (
     finite_difference_forces,
     sample_structures,
 )
-from tests import linear
+from tests import linear, samples
 from tests.naive.triplet_basis import triplet_basis
 
 SPECIES = [["Si"], ["Si", "O"], ["H", "C", "N", "O"]]
@@ -150,11 +149,7 @@ def three_body(structures):
 
 
 def labeled(n, seed):
-    structures = []
-    for k in range(n):
-        atoms = bulk("Si", "diamond", a=5.43, cubic=True)
-        atoms.rattle(0.25, seed=100 * seed + k)
-        structures.append(atoms)
+    structures = samples.crystals("Si", n, 0.25, first=100 * seed)
     forces = [finite_difference_forces(three_body, atoms) for atoms in structures]
     return structures, three_body(structures), np.concatenate(forces)
 
@@ -183,11 +178,7 @@ def test_the_penalty_beats_a_plain_ridge_of_the_same_trace():
 
 
 def test_a_potential_on_pairs_and_triplets():
-    rng = np.random.default_rng(0)
-    X = [a for seed in range(3) for a in sample_structures(["Si", "O"], random_state=seed)]
-    y = Targets(
-        [-3.0 * len(a) + rng.normal() for a in X], [rng.normal(size=(len(a), 3)) for a in X]
-    )
+    X, y = samples.labeled(["Si", "O"], 3, stress=None)
     union = FeatureUnion([("two", PairBasis(5.0, 8)), ("three", TripletBasis(3.5, 4))])
     model = make_pipeline(union, SparseGPR(DotProduct(zeta=1), n_sparse=20))
     check_potential(model.fit(X, y), X[:4])

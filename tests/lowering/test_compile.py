@@ -17,6 +17,7 @@ from skpot.core.pairs import largest
 from skpot.data import as_batch
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.testing import sample_structures
+from tests.samples import random_labels, small_structures
 
 SYMBOLS = ("Si", "O", "H")
 NOISE = {
@@ -99,17 +100,7 @@ SAME = {"single features": 1e-4}  # the pipeline itself rounds to single precisi
 
 
 def structures(n=4, seed=0):
-    frames = [f for k in range(n) for f in sample_structures(SYMBOLS, random_state=seed + k)]
-    return frames + [Atoms(s, [[0.0, 0.0, 0.0]]) for s in SYMBOLS]
-
-
-def labels(frames):
-    rng = np.random.default_rng(0)
-    return skpot.Targets(
-        [-2.0 * len(a) + rng.normal() for a in frames],
-        [rng.normal(size=(len(a), 3)) for a in frames],
-        [0.01 * rng.normal(size=6) if a.pbc.all() else None for a in frames],
-    )
+    return small_structures(SYMBOLS, n, first=seed) + [Atoms(s, [[0.0, 0.0, 0.0]]) for s in SYMBOLS]
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +109,7 @@ def fitted():
 
     def get(name):
         if name not in models:
-            models[name] = MODELS[name].fit(frames, labels(frames))
+            models[name] = MODELS[name].fit(frames, random_labels(frames, per_atom=-2.0))
         return models[name]
 
     return get
@@ -225,7 +216,7 @@ def test_small_references_are_left_out_within_a_tolerance(fitted):
 
 def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
     frames = structures(2)
-    y = labels(frames)
+    y = random_labels(frames, per_atom=-2.0)
     refused = {
         "Normalizer has no compiled form": make_pipeline(
             soap(), skpot.PerAtom(Normalizer()), sparse(DotProduct(4))

@@ -13,7 +13,8 @@ from skpot.data import ScaleColumns, SpeciesMap
 from skpot.exceptions import NotCompilableError
 from skpot.kernels import RBF, DotProduct
 from skpot.lowering import register_step
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
+from tests.samples import labeled, small_structures
 
 SYMBOLS = "Si", "O", "H"
 
@@ -118,17 +119,10 @@ MODELS = {
 }  # fmt: skip
 
 
-def structures(n=3, seed=0):
-    return [f for k in range(n) for f in sample_structures(SYMBOLS, random_state=seed + k)]
-
-
 @pytest.fixture(scope="module")
 def data():
     register()
-    frames, rng = structures(), np.random.default_rng(0)
-    energies = [-2.0 * len(a) + rng.normal() for a in frames]
-    forces = [rng.normal(size=(len(a), 3)) for a in frames]
-    return frames, skpot.Targets(energies, forces)
+    return labeled(SYMBOLS, 3, per_atom=-2.0, stress=None)
 
 
 @pytest.mark.filterwarnings("ignore:.*reference energies", "ignore:.*occur twice")
@@ -137,7 +131,7 @@ def test_a_registered_step_runs_compiled(name, data):
     model = MODELS[name].fit(*data)
     calculator = skpot.Calculator(model)
     assert calculator.compiled_ is not None
-    for atoms in structures(1, seed=9):
+    for atoms in small_structures(SYMBOLS, first=9):
         predicted = model.predict([atoms])
         energy = calculator.get_property("energy", atoms)
         assert energy == pytest.approx(predicted.energy[0], rel=1e-10)
@@ -148,7 +142,7 @@ def test_a_registered_step_runs_compiled(name, data):
 
 @pytest.mark.filterwarnings("ignore:.*reference energies", "ignore:.*occur twice")
 def test_derivatives_of_registered_steps_are_right(data):
-    check_potential(MODELS["one after the other"].fit(*data), structures(1, seed=9))
+    check_potential(MODELS["one after the other"].fit(*data), small_structures(SYMBOLS, first=9))
 
 
 @pytest.mark.filterwarnings("ignore:.*reference energies", "ignore:.*occur twice")

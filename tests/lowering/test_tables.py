@@ -14,6 +14,7 @@ from skpot.data import as_batch
 from skpot.exceptions import SkpotError
 from skpot.lowering import CompiledPotential
 from tests.md.conftest import training_set
+from tests.samples import crystal
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,7 @@ def potential(model):
 
 @pytest.fixture(scope="module")
 def pairs(potential):
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.05, seed=0)
-    return as_batch([atoms]).neighbors(potential.cutoff).pairs
+    return as_batch([crystal("Cu", 0.05)]).neighbors(potential.cutoff).pairs
 
 
 SPECIES = np.zeros(4, dtype=np.int64)

@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 import skpot
+from skpot.md.dynamics import thermalize
+from tests.samples import crystal, labels_of_emt
 
 
 @pytest.fixture(scope="package")
@@ -36,12 +38,19 @@ def training_set():
     for seed, atoms in enumerate(frames):
         atoms.set_cell(atoms.cell.array * rng.uniform(0.96, 1.05), scale_atoms=True)
         atoms.rattle(0.08, seed=seed)
-        atoms.calc = EMT()
-    return frames, skpot.Targets.from_atoms(frames)
+    return frames, labels_of_emt(frames)
 
 
 def slab():
     """Return two layers of copper with an atom on top, in a cell with vacuum."""
     atoms = fcc111("Cu", (1, 1, 2), vacuum=5.0)
     add_adsorbate(atoms, "Cu", 2.0, "fcc")
+    return atoms
+
+
+def copper(repeat=2, rattle=0.0):
+    """Return copper at 300 K, with EMT as its calculator."""
+    atoms = crystal("Cu", rattle, seed=1, repeat=repeat)
+    atoms.calc = EMT()
+    thermalize(atoms, 300.0)
     return atoms

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.md._skin import SkinnedStructure
+from tests.samples import crystal
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,7 @@ def thermal(repeat, kelvin, model, **options):
 
 
 def test_results_are_those_of_predict(model):
-    atoms = bulk("Si", cubic=True)
-    atoms.rattle(0.1, seed=0)
+    atoms = crystal("Si", 0.1, seed=0)
     predicted, std = model.predict([atoms], return_std=True)
     atoms.calc = skpot.Calculator(model, uncertainty=True)
     assert atoms.get_potential_energy() == pytest.approx(predicted.energy[0], rel=1e-10)
@@ -136,8 +136,7 @@ def test_every_integrator_runs(model, name):
 
 @pytest.mark.parametrize("optimizer", [BFGS, LBFGS, FIRE, MDMin, GPMin])
 def test_every_optimizer_runs(model, optimizer):
-    atoms = bulk("Si", cubic=True)
-    atoms.rattle(0.05, seed=1)
+    atoms = crystal("Si", 0.05, seed=1)
     atoms.calc = skpot.Calculator(model)
     before = atoms.get_potential_energy()
     optimizer(atoms, logfile=None).run(fmax=0.02, steps=80)
@@ -237,8 +236,7 @@ def test_a_search_or_an_unfitted_model_is_refused(model):
 
 
 def test_uncertainty_of_all_results_on_request(model):
-    atoms = bulk("Si", cubic=True)
-    atoms.rattle(0.1, seed=1)
+    atoms = crystal("Si", 0.1, seed=1)
     atoms.calc = skpot.Calculator(model)
     atoms.get_forces()
     costly = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
@@ -274,8 +272,7 @@ def test_a_request_evaluates_nothing_anew(model, monkeypatch):
 
 
 def test_a_compiled_potential_is_a_calculator_too(model):
-    atoms = bulk("Si", cubic=True)
-    atoms.rattle(0.1, seed=2)
+    atoms = crystal("Si", 0.1, seed=2)
     own = atoms.copy()
     own.calc = skpot.Calculator(skpot.compile(model, grades=True))
     atoms.calc = skpot.Calculator(model)

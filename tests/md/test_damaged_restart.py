@@ -6,7 +6,6 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
@@ -15,18 +14,15 @@ import skpot
 from skpot.cli import app
 from skpot.exceptions import FileError, SkpotError
 from skpot.md.checkpoint import Checkpoint
-from skpot.md.dynamics import run, thermalize
+from skpot.md.dynamics import run
 from skpot.md.frames import TrajectoryFile, replace_file
+from tests.md.conftest import copper as thermal_copper
 
 SETTINGS = {"ensemble": "nvt", "interval": 5}
 
 
 def copper():
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.05, seed=1)
-    atoms.calc = EMT()
-    thermalize(atoms, 300.0)
-    return atoms
+    return thermal_copper(repeat=1, rattle=0.05)
 
 
 @pytest.fixture

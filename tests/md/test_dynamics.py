@@ -1,19 +1,12 @@
 import numpy as np
 import pytest
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from skpot.exceptions import InputError, SkpotError
 from skpot.md.dynamics import BlowUp, Trace, run, thermalize
 from skpot.md.frames import TrajectoryFile
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.calc = EMT()
-    thermalize(atoms, 300.0)
-    return atoms
+from tests.md.conftest import copper
 
 
 def test_nve_keeps_the_energy_and_runs_append():

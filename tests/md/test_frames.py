@@ -4,16 +4,9 @@ import os
 import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk
 
 from skpot.md.frames import FrameFile, replace_file
-
-
-def frames(n):
-    found = [bulk("Si", cubic=True) for _ in range(n)]
-    for seed, atoms in enumerate(found):
-        atoms.rattle(0.1, seed=seed)
-    return found
+from tests.samples import crystals
 
 
 def append(path, *atoms):
@@ -24,7 +17,7 @@ def append(path, *atoms):
 
 
 def test_a_tail_cut_anywhere_is_repaired(tmp_path):
-    path, three = tmp_path / "frames.xyz", frames(3)
+    path, three = tmp_path / "frames.xyz", crystals("Si", 3)
     append(path, *three[:2])
     whole = path.read_bytes()
     one = len(whole) // 2
@@ -41,7 +34,7 @@ def test_a_tail_cut_anywhere_is_repaired(tmp_path):
 
 
 def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    path, two = tmp_path / "frames.xyz", frames(2)
+    path, two = tmp_path / "frames.xyz", crystals("Si", 2)
     append(path, two[0])
     before = path.read_bytes()
     file = FrameFile(path)
@@ -86,12 +79,12 @@ def test_file_systems_without_locks_will_do(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    append(tmp_path / "frames.xyz", *frames(2))
+    append(tmp_path / "frames.xyz", *crystals("Si", 2))
     assert len(ase.io.read(tmp_path / "frames.xyz", ":")) == 2
 
 
 def test_a_file_shorter_than_its_checkpoint_is_refused(tmp_path):
-    append(tmp_path / "frames.xyz", *frames(1))
+    append(tmp_path / "frames.xyz", *crystals("Si", 1))
     with pytest.raises(ValueError, match="was it changed"):
         FrameFile(tmp_path / "frames.xyz", 10_000)
 

@@ -17,29 +17,20 @@ from skpot.exceptions import SkpotError
 from skpot.md import Guard, LimitPassed
 from skpot.md.dynamics import thermalize
 from skpot.md.frames import FrameFile
+from tests.samples import crystal, crystals, labels_of_emt
 from tests.third_party import SummedFeatures
-
-
-def labeled(n, rattle=0.05, first=0):
-    frames = []
-    for seed in range(first, first + n):
-        atoms = bulk("Cu", cubic=True)
-        atoms.rattle(rattle, seed=seed)
-        atoms.calc = EMT()
-        frames.append(atoms)
-    return frames, skpot.Targets.from_atoms(frames)
 
 
 @pytest.fixture(scope="module")
 def model():
-    X, y = labeled(20)
+    X = crystals(n=20, rattle=0.05)
+    y = labels_of_emt(X)
     soap = skpot.SOAP(cutoff=4.0, n_max=4, l_max=3)
     return make_pipeline(soap, skpot.SparseGPR(n_sparse=30)).fit(X, y)
 
 
 def copper(model, **options):
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.03, seed=5)
+    atoms = crystal("Cu", 0.03, seed=5)
     atoms.calc = skpot.Calculator(model, **options)
     return atoms
 
@@ -107,7 +98,8 @@ def test_frames_far_from_the_training_set_are_recorded(model, tmp_path):
 
 def test_labeled_frames_teach_the_model(model, tmp_path):
     path = tmp_path / "labeled.xyz"
-    X, y = labeled(20)
+    X = crystals(n=20, rattle=0.05)
+    y = labels_of_emt(X)
     learning = make_pipeline(*(step for _, step in model.steps[:-1]), skpot.SparseGPR(n_sparse=80))
     learning.fit(X, y)
     atoms = copper(learning)
@@ -200,7 +192,8 @@ def test_recording_reads_only_what_is_new(model, tmp_path, monkeypatch):
 
 
 def test_a_model_without_uncertainty_has_no_grade():
-    X, y = labeled(5)
+    X = crystals(n=5, rattle=0.05)
+    y = labels_of_emt(X)
     soap = skpot.SOAP(cutoff=4.0, n_max=3, l_max=2)
     model = make_pipeline(soap, SummedFeatures()).fit(X, y)
     with pytest.raises(ValueError, match="gives no extrapolation_grade, which max_grade limits"):

@@ -12,23 +12,17 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.calculators.emt import EMT
 from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
 from skpot.md.checkpoint import Checkpoint
-from skpot.md.dynamics import run, thermalize
+from skpot.md.dynamics import run
 from skpot.md.frames import TrajectoryFile
+from tests.md.conftest import copper
 from tests.project import ROOT
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.calc = EMT()
-    thermalize(atoms, 300.0)
-    return atoms
+from tests.samples import crystals, labels_of_emt
 
 
 @pytest.mark.parametrize("ensemble", ["nve", "nvt", "npt"])
@@ -129,13 +123,10 @@ def test_kills_at_any_moment(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("restart")
-    X = [bulk("Cu", cubic=True) for _ in range(10)]
-    for seed, atoms in enumerate(X):
-        atoms.rattle(0.08, seed=seed)
-        atoms.calc = EMT()
+    X = crystals(n=10, rattle=0.08)
     soap = skpot.SOAP(cutoff=3.5, n_max=3, l_max=2)
     model = make_pipeline(soap, skpot.SparseGPR(n_sparse=20))
-    skpot.dump(model.fit(X, skpot.Targets.from_atoms(X)), folder / "model.skpot")
+    skpot.dump(model.fit(X, labels_of_emt(X)), folder / "model.skpot")
     ase.io.write(folder / "start.xyz", bulk("Cu", cubic=True))
     return folder
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import bulk, fcc111
+from ase.build import fcc111
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.filters import FrechetCellFilter
 from ase.md.nptberendsen import Inhomogeneous_NPTBerendsen
@@ -13,6 +13,7 @@ from ase.optimize import BFGS
 
 import skpot
 from skpot.md.dynamics import Trace, run, thermalize
+from tests.samples import crystal
 
 MODELS = ["compiled", "by steps", "delta"]
 PERIODIC = list(itertools.product([True, False], repeat=3))
@@ -20,8 +21,7 @@ VOIGT = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
 
 
 def structure(pbc):
-    atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.1, seed=3)
+    atoms = crystal("Cu", seed=3)
     atoms.set_cell(atoms.cell.array @ [[1.02, 0.05, 0], [0, 0.97, 0.03], [0, 0, 1.0]], True)
     atoms.pbc = pbc
     return atoms

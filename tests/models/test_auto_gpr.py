@@ -8,17 +8,15 @@ from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
 from skpot.data.order import canonical_order
-from skpot.datasets import load_silicon
 from skpot.kernels import RBF, Matern
 from skpot.processes.functionals import Functionals, covariance
+from tests import samples
 
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, X_test, y_test = load_silicon(return_X_y=True)
     soap = SOAP(cutoff=4.0, n_max=4, l_max=3, central_weight=0.0, normalize=False)
-    steps = make_pipeline(soap, PrincipalComponents(30)).fit(X[:24])
-    return steps.transform(X[:24]), y[:24], steps.transform(X_test[:3]), y_test[:3]
+    return samples.silicon(make_pipeline(soap, PrincipalComponents(30)), n_train=24, n_test=3)
 
 
 def test_is_the_model_that_it_chose(silicon):

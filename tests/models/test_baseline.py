@@ -7,7 +7,8 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import skpot
 from skpot import ZBL, SparseGPR
-from skpot.testing import check_potential, sample_structures
+from skpot.testing import check_potential
+from tests.samples import labeled
 
 SOAP = dict(cutoff=3.5, n_max=3, l_max=2)
 
@@ -18,12 +19,8 @@ def union(**zbl):
 
 @pytest.fixture(scope="module")
 def data():
-    X = [a for seed in range(3) for a in sample_structures(["Si", "O"], random_state=seed)[:3]]
-    rng = np.random.default_rng(0)
-    forces = [rng.normal(size=(len(a), 3)) for a in X]
-    stress = [0.01 * rng.normal(size=6) if a.pbc.all() else None for a in X]
-    energy = [None, *(-5.0 * len(a) + rng.normal() for a in X[1:])]
-    return X, skpot.Targets(energy, [*forces[:-1], None], stress)
+    missing = {"energy": [0], "forces": [8]}
+    return labeled(["Si", "O"], 3, lone_atom=False, per_atom=-5.0, missing=missing)
 
 
 @pytest.mark.parametrize(

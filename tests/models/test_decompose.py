@@ -8,13 +8,13 @@ from sklearn.pipeline import FeatureUnion
 import skpot
 from skpot import GPR, SOAP, ZBL, PairBasis, SparseGPR
 from skpot.kernels import RBF, DotProduct
+from tests import samples
 
 TWO = RBF(3.0).on("pair_basis") + 0.1 * DotProduct(2).on("soap")
 
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
     union = FeatureUnion(
         [
             ("pairs", PairBasis(cutoff=4.0, n_splines=6)),
@@ -22,7 +22,7 @@ def silicon():
             ("zbl", ZBL(outer=2.5)),
         ]
     )
-    return union.fit_transform(X[:8]), y[:8], union.transform(X_test[:4])
+    return samples.silicon(union, n_train=8, n_test=4)[:3]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import skpot
 from skpot.processes.functionals import Functionals, covariance
 from skpot.rows import memory
 from skpot.rows.free_memory import available_memory
+from tests import samples
 
 GB = 10**9
 MEMINFO = "MemTotal: 32000000 kB\nMemFree: 100000 kB\nMemAvailable: 8000000 kB\n"
@@ -106,9 +107,7 @@ def test_the_limit_of_the_address_space_counts():
 
 @pytest.fixture(scope="module")
 def silicon():
-    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
-    soap = skpot.SOAP(n_max=3, l_max=2, normalize=False)
-    return soap.fit_transform(X[:10]), y[:10]
+    return samples.silicon(skpot.SOAP(n_max=3, l_max=2, normalize=False), n_train=10)[:2]
 
 
 def test_memory_never_decides_the_solver(silicon, monkeypatch):

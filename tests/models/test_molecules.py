@@ -15,16 +15,14 @@ import skpot
 from skpot.kernels import RBF
 from skpot.metrics import forces_rmse
 from skpot.testing import check_potential
+from tests import samples
 
 ENERGY = {"H": -13.0, "C": -1030.0, "O": -2040.0}
 
 
 @pytest.fixture(scope="module")
 def ethanol():
-    X, y, X_test, y_test = skpot.datasets.load_ethanol(return_X_y=True)
-    train = [i for i, atoms in enumerate(X) if len(atoms) == 9]
-    test = [i for i, atoms in enumerate(X_test) if len(atoms) == 9][::5]
-    return [X[i] for i in train], y[train], [X_test[i] for i in test], y_test[test]
+    return samples.ethanol(test_step=5)
 
 
 def potential(descriptor, **options):

@@ -14,26 +14,19 @@ from skpot.kernels import RBF, Matern, Symmetrized
 from skpot.metrics import forces_rmse
 from skpot.processes.permutations import find_permutations, generated_group, to_matrices
 from skpot.testing import check_potential
+from tests import samples
+from tests.samples import displaced
 
 
 @pytest.fixture(scope="module")
 def ethanol():
-    X, y, X_test, y_test = skpot.datasets.load_ethanol(return_X_y=True)
-    return X[3:], y[3:], X_test[::3], y_test[::3]  # isolated atoms come first
+    return samples.ethanol(test_step=3)
 
 
 def turned(X, y, order):
     """Return structures with exchanged atoms and their labels."""
     energy = y.energy if y.has_energy.all() else [None] * len(y)
     return [atoms[order] for atoms in X], Targets(energy, [f[order] for f in y.forces])
-
-
-def rattled(name, n, scale, seed=0):
-    rng = np.random.default_rng(seed)
-    copies = [molecule(name) for _ in range(n)]
-    for atoms in copies:
-        atoms.positions += rng.normal(0, scale, (len(atoms), 3))
-    return copies
 
 
 def group_of(X, seed=0):
@@ -46,7 +39,7 @@ def group_of(X, seed=0):
     "name, size", [("H2O", 2), ("NH3", 6), ("CH4", 24), ("HCN", 1), ("HCOOH", 1), ("C2H6", 12)]
 )
 def test_groups_of_molecules(name, size):
-    X = rattled(name, 40, 0.05)
+    X = displaced(40 * [molecule(name)], 0.05)
     group = group_of(X)
     assert len(group) == size
     np.testing.assert_array_equal(group[0], np.arange(len(X[0])))

@@ -8,7 +8,6 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from ase.build import bulk
 from sklearn.decomposition import PCA
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import Ridge
@@ -20,6 +19,7 @@ import skpot
 from skpot.kernels import RBF
 from skpot.persistence import FORMAT, TRUSTED_TYPES, dump, load
 from skpot.persistence._archive import seal
+from tests.samples import crystals, random_labels
 from tests.toy import PairRidge, clusters, morse
 
 TOY = ["tests.toy.PairRidge"]
@@ -170,7 +170,8 @@ def test_other_files(model, path):
 
 def test_newer_formats_are_refused(path):
     write(path, file_format=FORMAT + 1, version="9.1.0")
-    with pytest.raises(ValueError, match="format 4, written by skpot 9.1.0.*skpot>=9.1.0"):
+    message = f"format {FORMAT + 1}, written by skpot 9.1.0.*skpot>=9.1.0"
+    with pytest.raises(ValueError, match=message):
         load(path)
 
 
@@ -196,11 +197,8 @@ def test_estimators_of_another_version_warn_once(path, monkeypatch):
 
 
 def test_real_models_ask_for_nothing_else(path):
-    X = [bulk("Si", cubic=True) for _ in range(6)]
-    for seed, atoms in enumerate(X):
-        atoms.rattle(0.1, seed=seed)
-    rng = np.random.default_rng(0)
-    y = skpot.Targets(rng.normal(size=6), rng.normal(size=(6, 8, 3)))
+    X = crystals("Si")
+    y = random_labels(X, per_atom=0.0, stress=None)
     model = make_pipeline(
         skpot.SOAP(cutoff=3.0, n_max=3, l_max=2),
         skpot.PerAtom(make_pipeline(StandardScaler(), PCA(5))),

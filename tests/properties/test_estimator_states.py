@@ -16,6 +16,7 @@ from skpot.exceptions import SkpotError
 from skpot.testing import sample_structures
 from tests import registry
 from tests.properties.drawn import bounded
+from tests.samples import random_labels
 
 X = sample_structures(["H", "O"])[:4]
 FEATURES = clone(registry.DESCRIPTORS["SOAP"]).fit_transform(X)
@@ -35,10 +36,7 @@ PARAMETERS = {
 
 
 def labels(part, seed=0):
-    rng = np.random.default_rng(seed)
-    energy = rng.normal(size=len(X))
-    forces = [rng.normal(size=(len(atoms), 3)) for atoms in X]
-    return Targets(energy, forces)[part]
+    return random_labels(X, per_atom=0.0, stress=None, seed=seed)[part]
 
 
 def bad_labels(part, kind):

@@ -15,6 +15,7 @@ from skpot.exceptions import SkpotError, SkpotWarning
 from skpot.testing import sample_structures
 from tests import registry
 from tests.properties.drawn import SEEDS, VALUES, bounded, structures, targets
+from tests.samples import random_labels
 
 REGRESSORS = ["SparseGPR", "GPR", "LinearRidge", "AutoGPR"]
 SOUND = sample_structures(["H", "O"])
@@ -128,8 +129,7 @@ def test_any_parameter(name):
     """One parameter or two of an estimator have any value."""
     estimator = registry.ESTIMATORS[name]
     names = sorted(set(estimator.get_params()) - {"n_jobs", "verbose", "max_memory", "cache"})
-    rng = np.random.default_rng(0)
-    y = Targets(rng.normal(size=4), [rng.normal(size=(len(a), 3)) for a in SOUND[:4]])
+    y = random_labels(SOUND[:4], per_atom=0.0, stress=None)
 
     @bounded(12)
     @given(st.dictionaries(st.sampled_from(names), VALUES, min_size=1, max_size=2), SEEDS)

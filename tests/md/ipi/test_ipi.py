@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.md.ipi import run_client, skpot_driver
-from skpot.testing import sample_structures
 from tests.project import ROOT
+from tests.samples import labeled
 
 if importlib.util.find_spec("ipi") is None:
     pytest.skip("no i-PI", allow_module_level=True)
@@ -112,12 +112,7 @@ def check(folder, system, found):
 
 def test_three_species_in_a_periodic_cell(folder):
     """Labels are random: a few steps are enough to compare."""
-    X = sample_structures(["H", "C", "O"], random_state=0)
-    rng = np.random.default_rng(0)
-    y = skpot.Targets(
-        [-4.0 * len(atoms) + rng.normal() for atoms in X],
-        [0.5 * rng.normal(size=(len(atoms), 3)) for atoms in X],
-    )
+    X, y = labeled(["H", "C", "O"], per_atom=-4.0, forces=0.5, stress=None)
     regressor = skpot.SparseGPR(n_sparse=30, e0=dict.fromkeys("HCO", -4.0))
     model = make_pipeline(skpot.SOAP(**SMALL), regressor).fit(X, y)
     skpot.dump(model, folder / "mixture.skpot")

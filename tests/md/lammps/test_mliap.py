@@ -8,6 +8,7 @@ from skpot.core.pairs import scatter
 from skpot.data import as_batch
 from skpot.md.lammps import mliap
 from tests.md.lammps.toy import Toy
+from tests.samples import crystal
 
 
 class Data:
@@ -46,9 +47,8 @@ class Data:
 
 
 def structure():
-    atoms = bulk("Si", cubic=True)
+    atoms = crystal("Si")
     atoms.symbols[::3] = "C"
-    atoms.rattle(0.1, seed=0)
     return atoms
 
 
