@@ -166,6 +166,18 @@ def run_child(command, threads=1, cwd=None):
     }
 
 
+def run_again(options, mode, *flags, show=True):
+    """Run the same script in a child, in one of its modes; return its records and what it used.
+
+    With `show`, what the child prints is printed.
+    """
+    command = [sys.executable, Path(sys.argv[0]).resolve(), *sys.argv[1:], "--mode", mode, *flags]
+    output, used = run_child(command, options.threads)
+    if show:
+        print(output, end="", flush=True)
+    return json_lines(output), used
+
+
 def json_lines(output):
     """Return the records among the lines a child printed."""
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
@@ -236,6 +248,17 @@ def machine():
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         model = re.search(r"model name\s*: (.*)", text).group(1)
     return {"cpu": model, "cores": os.cpu_count(), "os": platform.system()}
+
+
+def report_machine(options, *packages, rates=True):
+    """Emit the record that describes the run, and return the machine's rates, or an empty dict.
+
+    It has the versions of these packages and of what all benchmarks use.
+    """
+    found = machine_rates(3 if options.quick else 7) if rates else {}
+    about = machine() | versions("skpot", "numpy", "numba", *packages)
+    emit({"bench": "machine", "threads": options.threads, **found, **about}, options.out)
+    return found
 
 
 def emit(record, out=None):

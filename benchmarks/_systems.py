@@ -8,7 +8,7 @@ from ase.build import bulk, molecule
 
 
 def silicon(repeat=3, seed=0):
-    """Diamond silicon, 8 repeat^3 atoms, rattled."""
+    """Diamond silicon, 8 repeat^3 atoms (or 8 times the product of three), rattled."""
     atoms = bulk("Si", "diamond", a=5.43, cubic=True).repeat(repeat)
     atoms.rattle(0.05, seed=seed)
     return atoms
@@ -61,6 +61,17 @@ def load(folder=None, quick=False):
         "copper256": [copper()],
         "molecules100": molecules(),
     }
+
+
+def silicon_potential(references, quick=False):
+    """Return a potential of silicon with this many references, fitted to built structures."""
+    from sklearn.pipeline import make_pipeline
+
+    import skpot
+
+    X, y = labeled_silicon(*((4, 1) if quick else (30, 2)))
+    soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
+    return make_pipeline(soap, skpot.SparseGPR(n_sparse=references)).fit(X, y)
 
 
 def labeled_silicon(n_frames=100, repeat=2, seed=0):

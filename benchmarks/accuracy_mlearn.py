@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from _accuracy import errors, rotated_copies
-from _common import arguments, emit, json_lines, machine, peak_mb, run_child, versions
+from _common import arguments, emit, machine, peak_mb, run_again, versions
 
 OPTIONS = arguments(
     __doc__,
@@ -125,15 +125,12 @@ def main():
     else:
         if not OPTIONS.data:
             sys.exit("name the folder that holds train.xyz and test.xyz with --data")
-        command = [sys.executable, Path(__file__).resolve(), *sys.argv[1:], "--mode"]
         chosen = {"sigma_energy": OPTIONS.sigma_energy, "sigma_forces": OPTIONS.sigma_forces}
         if any("," in value for value in chosen.values()):
-            output, used = run_child([*command, "choose"], OPTIONS.threads)
-            print(output, end="", flush=True)
-            chosen = json_lines(output)[-1]["chosen"]
+            records, _ = run_again(OPTIONS, "choose")
+            chosen = records[-1]["chosen"]
         flags = [f"--{k.replace('_', '-')}={v}" for k, v in chosen.items()]
-        output, _ = run_child([*command, "fit", *flags], OPTIONS.threads)
-        print(output, end="", flush=True)
+        run_again(OPTIONS, "fit", *flags)
 
 
 if __name__ == "__main__":

@@ -9,38 +9,19 @@ The floor of an evaluation adds matrix products of atoms x references x features
 the floors of the SOAP kernels, at rates measured in the same run.
 """
 
-from _common import (
-    StageClock,
-    arguments,
-    elapsed,
-    emit,
-    floor_seconds,
-    machine,
-    machine_rates,
-    measure,
-    versions,
-)
+from _common import StageClock, arguments, elapsed, emit, floor_seconds, measure, report_machine
 
 OPTIONS = arguments(__doc__, references=(1000, "n_sparse"))
 
 import _systems  # noqa: E402
 import numpy as np  # noqa: E402
 from _soap_costs import pull_back_cost, shape_of, values_cost  # noqa: E402
-from ase.build import bulk  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
 
 import skpot  # noqa: E402
 from skpot.md import CompiledPotential  # noqa: E402
 from skpot.md._skin import SkinnedStructure  # noqa: E402
 
 REPEATS = {8: (1, 1, 1), 64: (2, 2, 2), 216: (3, 3, 3), 1000: (5, 5, 5), 8000: (10, 10, 10)}
-
-
-def fitted():
-    n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labeled_silicon(n_frames, repeat)
-    soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
-    return make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
 
 
 def step_of(model, atoms, uncertainty):
@@ -56,18 +37,14 @@ def step_of(model, atoms, uncertainty):
 
 
 def main():
-    rates = machine_rates(3 if OPTIONS.quick else 7)
-    packages = versions("skpot", "numpy", "numba", "ase")
-    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
-    emit(about, OPTIONS.out)
-    model = fitted()
+    rates = report_machine(OPTIONS, "ase")
+    model = _systems.silicon_potential(OPTIONS.references, OPTIONS.quick)
     soap, regressor = model[0], model[-1]
     records = []
     for n_atoms, repeat in REPEATS.items():
         if OPTIONS.quick and n_atoms > 64:
             continue
-        atoms = bulk("Si", "diamond", a=5.43, cubic=True).repeat(repeat)
-        atoms.rattle(0.05, seed=0)
+        atoms = _systems.silicon(repeat)
         shape = shape_of(soap.transform([atoms]), soap)
         _, with_std = measure(step_of(model, atoms, True), OPTIONS.rounds)
         step = step_of(model, atoms, False)

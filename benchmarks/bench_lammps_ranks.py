@@ -12,14 +12,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from _common import arguments, emit, machine, versions
+from _common import arguments, emit, report_machine
 
 OPTIONS = arguments(__doc__, references=(1000, "n_sparse"), runs=(3, "runs of each"))
 
 import _systems  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
 
-import skpot  # noqa: E402
 from skpot.md.lammps import export  # noqa: E402
 
 REPEATS = {1000: (5, 5, 5), 8000: (10, 10, 10), 100_000: (25, 25, 20)}
@@ -55,10 +53,8 @@ def loop_seconds(script, ranks):
 
 
 def main():
-    n_frames, repeat = (4, 1) if OPTIONS.quick else (30, 2)
-    X, y = _systems.labeled_silicon(n_frames, repeat)
-    soap = skpot.SOAP(cutoff=5.0, n_max=8, l_max=6, sigma=0.5)
-    model = make_pipeline(soap, skpot.SparseGPR(n_sparse=OPTIONS.references)).fit(X, y)
+    report_machine(OPTIONS, "lammps", rates=False)
+    model = _systems.silicon_potential(OPTIONS.references, OPTIONS.quick)
     with tempfile.TemporaryDirectory() as folder:
         library, script = Path(folder) / "model.so", Path(folder) / "in.silicon"
         export(model, library)
@@ -83,7 +79,6 @@ def main():
                 },
                 OPTIONS.out,
             )
-    emit(machine() | versions("skpot", "numba", "lammps"))
 
 
 if __name__ == "__main__":

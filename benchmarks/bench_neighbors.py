@@ -12,16 +12,7 @@ without conversion of its output; its own rows are in no order unless `sorted` a
 import contextlib
 import math
 
-from _common import (
-    arguments,
-    elapsed,
-    emit,
-    floor_seconds,
-    machine,
-    machine_rates,
-    measure,
-    versions,
-)
+from _common import arguments, elapsed, emit, floor_seconds, measure, report_machine
 
 OPTIONS = arguments(
     __doc__,
@@ -119,10 +110,7 @@ def bench_refresh(name, batch, n_pairs, rates):
 
 
 def main():
-    rates = machine_rates(3 if OPTIONS.quick else 7)
-    packages = versions("skpot", "numpy", "numba", "vesin")
-    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
-    emit(about, OPTIONS.out)
+    rates = report_machine(OPTIONS, "vesin")
     systems = _systems.load(OPTIONS.systems, OPTIONS.quick)
     if not OPTIONS.quick:  # the time per atom must not grow
         for repeat in [(14, 14, 14), (25, 25, 40)]:

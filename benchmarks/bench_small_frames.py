@@ -6,7 +6,7 @@ at all frames for each of them. The last line compares `predict` of the preset w
 form on the frames of the largest fit.
 """
 
-from _common import arguments, elapsed, emit, machine, machine_rates, measure, versions
+from _common import arguments, elapsed, emit, measure, report_machine
 
 OPTIONS = arguments(__doc__)
 
@@ -43,10 +43,7 @@ def exponent(seconds):
 
 
 def main():
-    rates = machine_rates(3 if OPTIONS.quick else 7)
-    packages = versions("skpot", "numpy", "numba", "ase")
-    about = {"bench": "machine", "threads": OPTIONS.threads, **rates, **machine(), **packages}
-    emit(about, OPTIONS.out)
+    report_machine(OPTIONS, "ase")
     rounds = min(3, OPTIONS.rounds)
     frames, y = labeled(SIZES[-1])
     model = skpot.make_potential("fast").fit(frames[: SIZES[0]], y[: SIZES[0]])

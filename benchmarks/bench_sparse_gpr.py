@@ -13,18 +13,14 @@ Times are CPU seconds on one thread, wall seconds on several. Peak memory is tha
 that only fits; subtract `imports_mb`, what it held before it read any data.
 """
 
-import sys
-from pathlib import Path
-
 from _common import (
     StageClock,
     arguments,
     emit,
-    json_lines,
     machine,
     machine_rates,
     peak_mb,
-    run_child,
+    run_again,
     versions,
 )
 
@@ -146,11 +142,8 @@ def main():
     elif OPTIONS.mode == "stages":
         stages()
     else:
-        command = [sys.executable, Path(__file__).resolve(), *sys.argv[1:], "--mode"]
-        output, _ = run_child([*command, "stages"], OPTIONS.threads)
-        print(output, end="", flush=True)
-        output, used = run_child([*command, "fit"], OPTIONS.threads)
-        inside = json_lines(output)[-1]
+        run_again(OPTIONS, "stages")
+        (inside,), used = run_again(OPTIONS, "fit", show=False)
         emit(
             {
                 "bench": "sparse_gpr",

@@ -5,16 +5,7 @@ a division counts as 5. A triangle costs a multiplication and an addition for ea
 splines that is not zero: up to 4 x 4 x 4.
 """
 
-from _common import (
-    arguments,
-    elapsed,
-    emit,
-    floor_seconds,
-    machine,
-    machine_rates,
-    measure,
-    versions,
-)
+from _common import arguments, report_machine
 
 OPTIONS = arguments(
     __doc__,
@@ -27,14 +18,13 @@ OPTIONS = arguments(
 
 import _systems  # noqa: E402
 import numpy as np  # noqa: E402
+from _kernels import kernel_jobs, report_kernels  # noqa: E402
 
 from skpot import PairBasis, TripletBasis  # noqa: E402
 from skpot.core import pair_basis, triplet_basis  # noqa: E402
-from skpot.core._jit import run_blocks  # noqa: E402
 
 ROOT = 5.0  # operations of a square root or a division
 SPLINES = 25.0  # operations of four splines; as many of their derivatives
-BLOCK_BYTES = 24e6  # what the regressors hold at a time
 
 
 def active(basis, vector):
@@ -81,18 +71,8 @@ def triplet_costs(basis, pairs, n_columns):
     }
 
 
-def jacobian_blocks(features):
-    """Compute all Jacobian rows, a block at a time, and drop them."""
-    row_bytes = 24.0 * features.shape[1] * features.neighborhood_sizes().max()
-    step = max(1, int(BLOCK_BYTES / row_bytes))
-    for begin in range(0, len(features.values), step):
-        features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
-
-
 def main():
-    rates = machine_rates(3 if OPTIONS.quick else 7)
-    about = machine() | versions("skpot", "numpy", "numba")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **about}, OPTIONS.out)
+    rates = report_machine(OPTIONS)
     bases = {
         "pairs": (
             PairBasis(OPTIONS.pair_cutoff, OPTIONS.pair_splines, cache=False),
@@ -108,40 +88,10 @@ def main():
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
         for kind, (basis, kernels, costs) in bases.items():
             features = basis.fit_transform(frames)
-            chain = features.derivatives
-            pairs = chain.graph.pairs
-            g = np.random.default_rng(0).normal(size=features.values.shape)
-            out = np.empty_like(features.values)
-            gradient = np.empty((len(pairs.neighbor), 3))
-            of_batch = (pairs, chain.species, chain.tables)
-            jobs = {
-                "values": lambda k=kernels, b=of_batch, o=out: run_blocks(k.values, len(o), *b, o),
-                "pull-back": lambda k=kernels, b=of_batch, g=g, o=gradient: run_blocks(
-                    k.pull_back, len(g), *b, g, o
-                ),
-                "jacobian": lambda f=features: jacobian_blocks(f),
-            }
-            floors = costs(basis, pairs, features.shape[1])
-            for kernel, job in jobs.items():
-                _, timing = measure(job, OPTIONS.rounds)
-                seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), floors[kernel]
-                floor = floor_seconds(flops, n_bytes, rates)
-                emit(
-                    {
-                        "bench": "splines",
-                        "basis": kind,
-                        "kernel": kernel,
-                        "system": name,
-                        "threads": OPTIONS.threads,
-                        **timing,
-                        "us_per_atom": seconds / len(features.values) * 1e6,
-                        "features": features.shape[1],
-                        "pairs_per_atom": len(pairs.neighbor) / len(features.values),
-                        "floor_s": floor,
-                        "times_floor": seconds / floor,
-                    },
-                    OPTIONS.out,
-                )
+            jobs = kernel_jobs(kernels, features)
+            floors = costs(basis, features.derivatives.graph.pairs, features.shape[1])
+            about = {"bench": "splines", "basis": kind, "system": name}
+            report_kernels(about, jobs, floors, features, rates, OPTIONS)
 
 
 if __name__ == "__main__":

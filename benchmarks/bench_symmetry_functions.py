@@ -4,7 +4,7 @@ The floor counts operations at the rate of a matrix product, as bench_soap.py do
 or a cosine counts as 20.
 """
 
-from _common import arguments, elapsed, emit, floor_seconds, machine_rates, measure, versions
+from _common import arguments, report_machine
 
 OPTIONS = arguments(
     __doc__,
@@ -15,16 +15,15 @@ OPTIONS = arguments(
 
 import _systems  # noqa: E402
 import numpy as np  # noqa: E402
+from _kernels import kernel_jobs, report_kernels  # noqa: E402
 
 from skpot import SymmetryFunctions  # noqa: E402
 from skpot.core import symmetry_functions as kernels  # noqa: E402
-from skpot.core._jit import run_blocks  # noqa: E402
 from skpot.descriptors import SymmetryFunction  # noqa: E402
 
 N_RADIAL, N_WIDTHS, ZETAS = 8, 2, (1, 4)
 N_ANGULAR = 2 * N_WIDTHS * len(ZETAS)
 SPECIAL = 20.0  # operations of an exponential or a cosine
-BLOCK_BYTES = 24e6  # what the regressors hold at a time
 
 
 def functions():
@@ -72,56 +71,17 @@ def costs(pairs, n_columns, cutoff):
     }
 
 
-def jacobian_blocks(features):
-    """Compute all Jacobian rows, a block at a time, and drop them."""
-    row_bytes = 24.0 * features.shape[1] * features.neighborhood_sizes().max()
-    step = max(1, int(BLOCK_BYTES / row_bytes))
-    for begin in range(0, len(features.values), step):
-        features.jacobian(np.arange(begin, min(begin + step, len(features.values))))
-
-
 def main():
-    rates = machine_rates(3 if OPTIONS.quick else 7)
-    packages = versions("skpot", "numpy", "numba")
-    emit({"bench": "machine", "threads": OPTIONS.threads, **rates, **packages}, OPTIONS.out)
+    rates = report_machine(OPTIONS)
     for name, frames in _systems.load(OPTIONS.systems, OPTIONS.quick).items():
         descriptor = SymmetryFunctions(
             OPTIONS.cutoff, functions=functions(), cutoff_function=OPTIONS.function, cache=False
         ).fit(frames)
         features = descriptor.transform(frames)
-        chain = features.derivatives
-        pairs = chain.graph.pairs
-        g = np.random.default_rng(0).normal(size=features.values.shape)
-        out = np.empty_like(features.values)
-        gradient = np.empty((len(pairs.neighbor), 3))
-        of_batch = (pairs, chain.species, chain.tables)
-        jobs = {
-            "values": lambda b=of_batch, o=out: run_blocks(kernels.values, len(o), *b, o),
-            "pull-back": lambda b=of_batch, g=g, o=gradient: run_blocks(
-                kernels.pull_back, len(g), *b, g, o
-            ),
-            "jacobian": lambda f=features: jacobian_blocks(f),
-        }
-        floors = costs(pairs, features.shape[1], OPTIONS.cutoff)
-        for kernel, job in jobs.items():
-            _, timing = measure(job, OPTIONS.rounds)
-            seconds, (flops, n_bytes) = elapsed(timing, OPTIONS.threads), floors[kernel]
-            floor = floor_seconds(flops, n_bytes, rates)
-            emit(
-                {
-                    "bench": "symmetry functions",
-                    "kernel": kernel,
-                    "system": name,
-                    "threads": OPTIONS.threads,
-                    **timing,
-                    "us_per_atom": seconds / len(features.values) * 1e6,
-                    "features": features.shape[1],
-                    "pairs_per_atom": len(pairs.neighbor) / len(features.values),
-                    "floor_s": floor,
-                    "times_floor": seconds / floor,
-                },
-                OPTIONS.out,
-            )
+        jobs = kernel_jobs(kernels, features)
+        floors = costs(features.derivatives.graph.pairs, features.shape[1], OPTIONS.cutoff)
+        about = {"bench": "symmetry functions", "system": name}
+        report_kernels(about, jobs, floors, features, rates, OPTIONS)
 
 
 if __name__ == "__main__":

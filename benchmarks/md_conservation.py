@@ -8,7 +8,7 @@ meV/atom/ps. Needs LAMMPS and its plugin (`skpot lammps build-plugin`).
 import tempfile
 from pathlib import Path
 
-from _common import arguments, emit, machine, versions
+from _common import arguments, emit, report_machine
 
 OPTIONS = arguments(__doc__, picoseconds=(20.0, "length of a run"), references=(500, "n_sparse"))
 
@@ -91,6 +91,7 @@ def summary(rows):
 
 
 def main():
+    report_machine(OPTIONS, "ase", "lammps", rates=False)
     X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
     references = 50 if OPTIONS.quick else OPTIONS.references
     model = make_pipeline(skpot.SOAP(hypers="auto"), skpot.SparseGPR(n_sparse=references))
@@ -109,7 +110,6 @@ def main():
         for run, job in runs.items():
             emit({"bench": "conservation", "run": run, "atoms": len(start()), **summary(job())},
                  OPTIONS.out)  # fmt: skip
-    emit(machine() | versions("skpot", "ase", "lammps"))
 
 
 if __name__ == "__main__":
