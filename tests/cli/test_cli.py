@@ -241,7 +241,7 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
             ["ipi", "{d}/model.skpot", "{d}/test.xyz", "--unix", "nobody", "--patience", "0"],
             "no server at unix socket nobody within 0 s: start i-PI first",
         ),
-        (["demo", "--out", "{d}"], "files of yours"),
+        (["demo", "--out", "{d}"], "holds other files"),
         (["fit", "{d}/model.skpot", "-o", "{d}/x"], "none of the formats that ASE knows"),
         (["md", "{d}/model.skpot", "{d}/model.skpot"], "none of the formats that ASE knows"),
         (["fit", "{d}/train.xyz", "--test", "{d}/gold.xyz", "-o", "{d}/x"], "species Au of the"),
