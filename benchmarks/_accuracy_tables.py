@@ -1,6 +1,6 @@
 """Tables and figures of errors on published sets, on built alloys, and of their deviations."""
 
-from _records import digits, gigabytes, seconds, table, tenths
+from _records import digits, gigabytes, seconds, span, table, tenths
 
 # Title, and errors of others: test errors of GAP; Ta, InP and Fe: training errors of SNAP.
 SETS = {
@@ -30,6 +30,19 @@ MIXINGS = {
     "apart": "not at all",
 }
 ALLOYS = (["Cu", "Ag", "Au", "Ni", "Pd", "Pt"], ["Cu", "Ag", "Au", "Pd"])
+HYPERS = {
+    "silicon": "bundled silicon",
+    "ethanol": "bundled ethanol",
+    "3bpa": "3BPA",
+    "rmd17_ethanol": "rMD17 ethanol",
+    "mlearn_Si": "mlearn Si",
+    "mlearn_Li": "mlearn Li",
+    "mlearn_Cu": "mlearn Cu",
+    "InP": "InP",
+    "LiPS20": "LiPS20",
+    "water_dpmd": "water",
+}
+PRESETS = {"None": "plain", "fast": "fast", "default": "default", "accurate": "accurate"}
 DRAWS = {
     ("si", "test"): "mlearn Si, test",
     ("si", "unused"): "mlearn Si, unused",
@@ -172,7 +185,34 @@ def uncertainty(records):
     return table(["set", "plain", "calibrated", "correlation, before, after"], rows)
 
 
+def _hypers(descriptor):
+    """Return a table of the presets of `hypers` of a descriptor beside plain parameters."""
+
+    def of_sets(records):
+        rows, times = [], {preset: [] for preset in PRESETS}
+        for name, title in HYPERS.items():
+            fields = {"set": name, "descriptor": descriptor}
+            found = {p: records.newest_or_none("hypers", hypers=p, **fields) for p in PRESETS}
+            if not all(found.values()):
+                continue
+            rows.append([title, *map(_hypers_errors, found.values())])
+            for preset, record in found.items():
+                times[preset].append(record["fit_cpu_s"] / found["None"]["fit_cpu_s"])
+        if not rows:
+            raise LookupError(f"results/ has no record of the presets of {descriptor}")
+        rows.append(["fit, times plain", *map(span, times.values())])
+        return table(["set", *PRESETS.values()], rows)
+
+    return of_sets
+
+
+def _hypers_errors(record):
+    return f"{digits(record['rmse_energy_meV_atom'])}, {digits(record['rmse_forces_eV_A'])}"
+
+
 TABLES = {
+    "hypers_soap": _hypers("soap"),
+    "hypers_symmetry": _hypers("symmetry"),
     "published": published,
     "bpa": bpa,
     "sets": sets,
@@ -231,6 +271,33 @@ def _copper(kind):
     )
 
 
+def _ta_group(write):
+    """Return a figure of the group of Ta whose energies are worst."""
+
+    def figure(records):
+        groups = _of_set(records, "Ta_snap")["held_by_group"]
+        worst = max(groups, key=lambda name: groups[name]["mae_energy_meV_atom"])
+        return write(worst, groups[worst])
+
+    return figure
+
+
+def _inp_share(records):
+    """Return the share of strained cells in the sum of all errors of energies, at random."""
+    groups = _of_set(records, "InP", selection=None)["held_by_group"]
+    sums = {name: g["structures"] * g["mae_energy_meV_atom"] for name, g in groups.items()}
+    return f"{100.0 * (sums['EOS'] + sums['Strain']) / sum(sums.values()):.0f} %"
+
+
+def _calibrated_at_most(records):
+    """Return the largest mean calibration error of all test parts after calibration."""
+    found = []
+    for name in ("si", "3bpa", "ethanol"):
+        record = records.newest("accuracy uncertainty, all draws", set=name)
+        found += [record[f"test coverage {label}"]["mean"] for label in ("energy", "forces")]
+    return f"{max(found):.2f}"
+
+
 def _ethanol_energy(record):
     return digits(record["test_MD"]["mae_energy_meV"])
 
@@ -256,6 +323,11 @@ FIGURES = {
     "lips.fast.peak": _lips("fast", lambda r: gigabytes(r["peak_mb"])),
     "lips.accurate.cpu": _lips("accurate", lambda r: seconds(r["fit_cpu_s"])),
     "lips.accurate.peak": _lips("accurate", lambda r: gigabytes(r["peak_mb"])),
+    "ta.group": _ta_group(lambda name, errors: name),
+    "ta.structures": _ta_group(lambda name, errors: str(errors["structures"])),
+    "ta.energy": _ta_group(lambda name, errors: digits(errors["mae_energy_meV_atom"])),
+    "inp.share": _inp_share,
+    "uncertainty.most": _calibrated_at_most,
     "uncertainty.scale.si": _scaled("si"),
     "uncertainty.scale.3bpa": _scaled("3bpa"),
     "uncertainty.cu.before": _copper("plain"),

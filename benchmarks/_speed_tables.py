@@ -118,7 +118,7 @@ def _kernel_cells(records, bench, **fields):
 
 
 def calculator(records):
-    """Return what one step of molecular dynamics costs."""
+    """Return what one step of molecular dynamics costs on one thread."""
     rows = []
     for atoms in (8, 64, 216, 1000, 8000):
         record = _step(records, atoms)
@@ -127,8 +127,25 @@ def calculator(records):
     return table(["atoms", "µs per atom", "share of the floor's rate"], rows)
 
 
-def _step(records, atoms):
-    return records.newest("calculator", file="calculator.jsonl", atoms=atoms)
+def calculator_threads(records):
+    """Return what one step of molecular dynamics costs on two threads."""
+    steps = {atoms: _step(records, atoms, threads=2) for atoms in (216, 1000, 8000)}
+    rows = [[str(atoms), f"{step['us_per_atom']:.0f}"] for atoms, step in steps.items()]
+    return table(["atoms", "µs per atom"], rows)
+
+
+def _step(records, atoms, threads=1):
+    return records.newest("calculator", file="calculator.jsonl", atoms=atoms, threads=threads)
+
+
+def lammps_ranks(records):
+    """Return what a step in LAMMPS costs on one MPI rank and on two."""
+    rows = []
+    for atoms in (1000, 8000, 100_000):
+        record = records.newest("lammps ranks", atoms=atoms)
+        cost = digits(record["us_per_atom"]["1 rank"])
+        rows.append([str(atoms), cost, digits(record["speed_up"])])
+    return table(["atoms", "µs per atom on one rank", "times as fast on two"], rows)
 
 
 def scaling(records):
@@ -157,6 +174,8 @@ TABLES = {
     "descriptor_peers": descriptor_peers,
     "kernels": kernels,
     "calculator": calculator,
+    "calculator_threads": calculator_threads,
+    "lammps_ranks": lammps_ranks,
     "scaling": scaling,
     "small_frames": small_frames,
 }
@@ -178,12 +197,15 @@ def _small_frames(task, key):
 
 
 def _calculator_gflops(records):
-    return digits(records.newest("machine", file="calculator.jsonl")["dgemm_gflops"], 2)
+    record = records.newest("machine", file="calculator.jsonl", threads=1)
+    return digits(record["dgemm_gflops"], 2)
 
 
 def _overhead(records):
     fields = {"file": "calculator.jsonl", "quantity": "overhead"}
-    return digits(1e3 * records.newest("calculator", **fields)["overhead_s"], 2)
+    # Records without a number of threads were taken on one.
+    found = [r for r in records.find("calculator", **fields) if r.get("threads", 1) == 1]
+    return digits(1e3 * found[-1]["overhead_s"], 2)
 
 
 def _drift(records):

@@ -7,8 +7,9 @@ same for all presets; errors are means over several draws.
 """
 
 import time
+from pathlib import Path
 
-from _common import arguments, emit
+from _common import arguments, emit, machine, versions
 
 OPTIONS = arguments(
     __doc__,
@@ -23,6 +24,8 @@ OPTIONS = arguments(
     skip=(20.0, "largest force component, eV/Å"),
     draws=(3, "random splits"),
 )
+
+SETTINGS = ("index", "train", "held", "references", "sigma_forces", "skip", "draws")
 
 
 def make_model(preset):
@@ -56,7 +59,7 @@ def make_model(preset):
 
 
 def sets():
-    """Yield the name, structures, labels and groups of each set."""
+    """Yield the name, structures, labels and groups of each set; a file has that of its folder."""
     import numpy as np
 
     import skpot
@@ -68,7 +71,7 @@ def sets():
         return
     for path in OPTIONS.data.split(","):
         X, y = skpot.read(path, OPTIONS.index)
-        yield path, X, y, np.arange(len(X))
+        yield Path(path).resolve().parent.name, X, y, np.arange(len(X))
 
 
 def split(X, y, groups, seed):
@@ -129,6 +132,9 @@ def main():
                     "hypers": preset,
                     **dict(zip(names, np.mean(figures, axis=0).tolist(), strict=True)),
                     "chosen": descriptor.hypers_,
+                    "settings": {name: getattr(OPTIONS, name) for name in SETTINGS},
+                    **machine(),
+                    **versions("skpot", "numpy", "numba"),
                 },
                 OPTIONS.out,
             )

@@ -81,7 +81,8 @@ def main():
     overhead -= smallest["atoms"] * largest["us_per_atom"] * 1e-6
     for record in records:
         emit(record, OPTIONS.out)
-    emit({"bench": "calculator", "quantity": "overhead", "overhead_s": overhead}, OPTIONS.out)
+    about = {"bench": "calculator", "quantity": "overhead", "threads": OPTIONS.threads}
+    emit(about | {"overhead_s": overhead}, OPTIONS.out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Write the figures of README.md and benchmarks/README.md from the records in results/.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`, a figure within a sentence
-between `<!-- figure: NAME -->` and `<!-- end -->`. What stands there is replaced; `--check` writes
-nothing and fails where something would change.
+between `<!-- figure: NAME -->` and `<!-- end -->`. What stands there is replaced; a table of which
+results/ lacks a record says so. `--check` writes nothing and fails where something would change.
 """
 
 import argparse
 import collections
+import contextlib
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
 MARKED = re.compile(r"(<!-- (table|figure): (\w[\w.]*) -->)(.*?)(<!-- end -->)", re.S)
 TABLES = _speed_tables.TABLES | _accuracy_tables.TABLES
+MISSING = "(No record yet.)"
 FIGURES = _speed_tables.FIGURES | _accuracy_tables.FIGURES
 
 
@@ -31,7 +33,10 @@ def commits(records):
     for name, functions in writers.items():
         records.used.clear()
         for function in functions:
-            function(records)
+            with contextlib.suppress(LookupError):
+                function(records)
+        if not records.used:
+            continue
         used = {id(record): record for record in records.used}.values()
         files = sorted({f"`{record['file']}`" for record in used})
         counts = collections.Counter(record["commit"] for record in used)
@@ -48,7 +53,12 @@ def rewritten(text, records):
         known = FIGURES if kind == "figure" else TABLES | {"commits": commits}
         if name not in known:
             raise SystemExit(f"there is no {kind} {name!r}; known are {', '.join(sorted(known))}")
-        found = known[name](records)
+        try:
+            found = known[name](records)
+        except LookupError as error:
+            if kind == "figure":
+                raise SystemExit(f"{kind} {name!r}: {error}") from None
+            found = [MISSING]
         # Markdown needs the empty lines: a table next to a comment may not be seen as one.
         return begin + (found if kind == "figure" else "\n\n" + "\n".join(found) + "\n\n") + end
 

@@ -58,6 +58,15 @@ def test_the_newest_record_counts_and_names_its_commit(page, tmp_path):
     assert "| gap | `gap.jsonl` | abc1234 (1) |" in text
 
 
+def test_a_table_without_records_says_so_and_a_figure_without_them_is_refused(page, tmp_path):
+    page.write_text("<!-- table: gap --><!-- end -->", encoding="utf-8")
+    assert tables(page, "--results", tmp_path).returncode == 0
+    assert "(No record yet.)" in page.read_text(encoding="utf-8")
+    page.write_text("<!-- figure: md.drift --><!-- end -->", encoding="utf-8")
+    result = tables(page, "--results", tmp_path)
+    assert result.returncode != 0 and "no record" in result.stderr
+
+
 def test_an_unknown_name_is_refused(page):
     page.write_text("<!-- table: nothing --><!-- end -->", encoding="utf-8")
     result = tables(page)
