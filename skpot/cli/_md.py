@@ -122,8 +122,8 @@ def md(
     else:
         checkpoint.remove()
         velocities = "at random" if thermalize(atoms, temperature, seed) else f"from {start}"
-    kind = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
-    title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {kind}")
+    plan = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
+    title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {plan}")
     say(f"  velocities {velocities}")
     say(HEADER)
     began = time.perf_counter()
@@ -143,12 +143,18 @@ def md(
             checkpoint=checkpoint,
             guard=guard,
         )
+    seconds = time.perf_counter() - began
     checkpoint.remove()
     if guard is not None and guard.n_recorded:
         say(f"\n{record}: {guard.n_recorded} frames beyond limits")
-    speed = 1e6 * (time.perf_counter() - began) / (max(steps - checkpoint.step, 1) * len(atoms))
+    speed = 1e6 * seconds / (max(steps - checkpoint.step, 1) * len(atoms))
     say(f"\nwrote {output}: {trajectory.n_frames} frames, {speed:.0f} µs per atom and step")
-    if ensemble is Ensemble.nve and trace.time:
+    if ensemble is Ensemble.nve:
+        _print_drift(trace)
+
+
+def _print_drift(trace):
+    if trace.time:
         lasted = trace.time[-1] - trace.time[0]
         say(f"drift of the total energy: {trace.drift():+.3f} meV/atom over {lasted:g} ps")
 
