@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
     from skpot.descriptors.contracts import DescriptorKernels
     from skpot.typing import FloatArray, IntArray, Structures
-
-_CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 
 def lone_atoms(species: IntArray) -> StructureBatch:
@@ -146,8 +143,8 @@ class PairDescriptor(
     """Transformer whose features depend on each atom's neighbors within a radius.
 
     A subclass has parameters `species` and `cache`, and defines what stands below this docstring.
-    It reads the parameters named in `_chosen` from `hypers_` only, and after `fit` no others: what
-    `tables`, `radius` and names of features need are fitted attributes.
+    It reads the parameters named in `_chosen` from `hypers_` only. After `fit` it reads no other
+    parameters: what `tables`, `radius` and names of features need are fitted attributes.
     """
 
     dtype = "float64"  # of the features; a parameter where a subclass makes it one
@@ -155,7 +152,7 @@ class PairDescriptor(
     _block = None  # name of its columns in `AtomicFeatures.blocks`
     _chosen = ()  # names of the parameters that `hypers` may choose
     _itemized = "hypers_"
-    _needs_neighbors = True  # whether there is nothing to learn where atoms have none
+    _needs_neighbors = True  # whether structures in which no atom has a neighbor are refused
 
     hypers = None  # a parameter where there are lengths to choose
 
@@ -208,7 +205,7 @@ class PairDescriptor(
         """
         batch = as_batch(X)
         self.species_ = self._find_species(batch)
-        index = self._species_index(batch)  # refuses what `species` leaves out
+        index = self._species_index(batch)  # refuses species that `species` does not name
         self.dtype_ = str(self.dtype)
         with serial_blas():  # the last bits of tables must not depend on the number of threads
             self.hypers_ = choose(self, self._rules, batch)
@@ -216,9 +213,6 @@ class PairDescriptor(
         if self._needs_neighbors:
             self._refuse_lonely(batch)
         self.origin_ = self._find_origin()
-        if hasattr(self, "smoothness_penalty"):
-            penalty = self.smoothness_penalty(to_cutoff=True)
-            self.penalty_ = {name: getattr(penalty, name) for name in _CSR}
         return self
 
     def transform(self, X: Structures | StructureBatch) -> AtomicFeatures:
@@ -243,7 +237,7 @@ class PairDescriptor(
         batch = as_batch(X, search_follows=True)
         if not self.cache or isinstance(X, StructureBatch):
             return self._compute(batch)
-        self._species_index(batch)  # refuses with the index in X, not in what the cache lacks
+        self._species_index(batch)  # errors name the index in X, not among structures not cached
         return self._compute_cached(batch)
 
     def _compute(self, batch):
@@ -259,15 +253,11 @@ class PairDescriptor(
         )  # fmt: skip
 
     def _penalties(self):
-        """Return what goes with the features of blocks whose coefficients should be smooth."""
-        if not hasattr(self, "penalty_"):
-            return {}
-        arrays = tuple(self.penalty_[name] for name in _CSR)
-        n = self.n_features_out_
-        return {self._block: sp.csr_array(arrays, shape=(n, n))}
+        """Return the matrix of a penalty for each block whose coefficients should be smooth."""
+        return {}
 
     def _find_origin(self):
-        """Return what `Origin` holds: digest of the fitted state, and what lone atoms' rows are."""
+        """Return a digest of the fitted state, and whether rows of lone atoms may be zero."""
         content = self.species_, self.tables(), self.dtype_
         return content_digest(type(self).__name__, *content), self._vanishing()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, Structures
 
 
+@dataclass(eq=False)
 class PairTermDerivatives:
     """Leaf of the derivative chain of terms q_i q_j / r_ij, one row for each structure.
 
@@ -48,19 +50,11 @@ class PairTermDerivatives:
         Number of columns.
     """
 
-    def __init__(
-        self,
-        positions: FloatArray,
-        offsets: IntArray,
-        charges: FloatArray,
-        column: IntArray,
-        n_features: int,
-    ) -> None:
-        self.positions = positions
-        self.offsets = offsets
-        self.charges = charges
-        self.column = column
-        self.n_features = n_features
+    positions: FloatArray
+    offsets: IntArray
+    charges: FloatArray
+    column: IntArray
+    n_features: int
 
     def _arrays(self):
         return self.positions, self.offsets, self.charges, self.column

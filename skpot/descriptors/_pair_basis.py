@@ -9,7 +9,7 @@ import numpy as np
 from ..core import pair_basis as kernels
 from ..data.elements import SYMBOLS
 from ._base import PairDerivatives
-from ._splines import OPEN, SplineDescriptor, knot_spacing, second_differences
+from ._splines import OPEN, SplineDescriptor, second_differences
 
 if TYPE_CHECKING:
     from skpot.typing import Species
@@ -56,10 +56,7 @@ class PairBasis(SplineDescriptor):
     hypers : {"auto", "fast", "default", "accurate"}, optional
         Choose cutoff, n_splines and r_min in `fit` from the distances of the training structures.
         The presets are those of `SOAP`.
-    species : sequence of str or int, optional
-        Chemical symbols or atomic numbers that may occur; by default those seen in `fit`.
-    cache : bool, default=True
-        Keep the features of structures and look them up, as `SOAP` does.
+    species, cache : as in `SOAP`
 
     Attributes
     ----------
@@ -113,9 +110,7 @@ class PairBasis(SplineDescriptor):
             cutoff, n_splines, r_min=r_min, hypers=hypers, species=species, cache=cache
         )
 
-    def _learn(self, batch, index):
-        """Give every column its place."""
-        self.spacing_ = knot_spacing(self.hypers_)
+    def _lay_out(self):
         n = len(self.species_)
         self.n_features_out_ = self.hypers_["n_splines"] * n * (n + 1) // 2
 

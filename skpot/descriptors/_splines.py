@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import IntArray, Species
 
+_CSR = "data", "indices", "indptr"  # the arrays of a sparse matrix
 ABSENT, OPEN = -2, -1  # stand for a column that does not exist, and for a coefficient of zero
 
 _CLOSEST = 1e-3  # Å between knots; splines between closer ones would be steps
@@ -29,8 +30,8 @@ _CLOSEST = 1e-3  # Å between knots; splines between closer ones would be steps
 class SplineDescriptor(PairDescriptor):
     """Descriptor whose features are products of B-splines of distances.
 
-    A subclass gives the first two parameters defaults of its own, names its body order, and returns
-    the columns of neighboring splines from `_straight_lines`.
+    A subclass gives the first two parameters defaults of its own, names its body order, and defines
+    `_lay_out` and `_straight_lines`.
     """
 
     _chosen = ("cutoff", "n_splines", "r_min")
@@ -64,6 +65,22 @@ class SplineDescriptor(PairDescriptor):
 
     def _rules(self, preset, scales, given):
         return spline_hypers(preset, scales, given, self._n_body)
+
+    def _learn(self, batch, index):
+        """Give every column its place, and find the penalty on rough potentials."""
+        self.spacing_ = knot_spacing(self.hypers_)
+        self._lay_out()
+        penalty = self.smoothness_penalty(to_cutoff=True)
+        self.penalty_ = {name: getattr(penalty, name) for name in _CSR}
+
+    def _penalties(self):
+        arrays = tuple(self.penalty_[name] for name in _CSR)
+        n = self.n_features_out_
+        return {self._block: sp.csr_array(arrays, shape=(n, n))}
+
+    def _lay_out(self):
+        """Set `n_features_out_`, and what else says which spline has which column."""
+        raise NotImplementedError
 
     def _knots(self) -> tuple[float, float, int]:
         """Return the first knot and the distance of knots, both in Å, and the number of splines."""

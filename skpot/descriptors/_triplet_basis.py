@@ -10,7 +10,7 @@ from ..core import triplet_basis as kernels
 from ..data.elements import SYMBOLS
 from ._base import PairDerivatives
 from ._limits import count, refuse_width
-from ._splines import ABSENT, OPEN, SplineDescriptor, knot_spacing, second_differences
+from ._splines import ABSENT, OPEN, SplineDescriptor, second_differences
 
 if TYPE_CHECKING:
     from skpot.typing import Species
@@ -100,9 +100,7 @@ class TripletBasis(SplineDescriptor):
             cutoff, n_splines, r_min=r_min, hypers=hypers, species=species, cache=cache
         )
 
-    def _learn(self, batch, index):
-        """Give every column its place."""
-        self.spacing_ = knot_spacing(self.hypers_)
+    def _lay_out(self):
         n, n_splines = len(self.species_), self.hypers_["n_splines"]
         # Two thirds of the pairs of sides allow so many third ones, those of like neighbors half.
         refuse_width(n * n**2 / 2 * n_splines**3 / 2, f"n_splines={n_splines} and {n} species")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from skpot import PairBasis
+from skpot import PairBasis, TripletBasis
 from skpot.data import as_batch
 from skpot.data.elements import SYMBOLS
 from skpot.testing import check_descriptor, finite_difference_forces, sample_structures
@@ -137,9 +137,10 @@ def test_the_penalty_beats_a_plain_ridge_of_the_same_trace():
         assert rms[name].min() < 0.8 * rms["ridge"].min()
 
 
-def test_refusals():
+@pytest.mark.parametrize("kind", [PairBasis, TripletBasis])
+def test_refusals(kind):
     X = sample_structures()
     with pytest.raises(ValueError, match=r"r_min=4.0 Å is not below cutoff=3.0 Å"):
-        PairBasis(3.0, r_min=4.0).fit(X)
-    with pytest.raises(ValueError, match=r"species O .* this PairBasis knows only Si"):
-        PairBasis(4.0).fit(X).transform(sample_structures(["Si", "O"]))
+        kind(3.0, r_min=4.0).fit(X)
+    with pytest.raises(ValueError, match=rf"species O .* this {kind.__name__} knows only Si"):
+        kind(4.0).fit(X).transform(sample_structures(["Si", "O"]))

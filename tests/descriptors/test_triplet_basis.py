@@ -182,11 +182,3 @@ def test_a_potential_on_pairs_and_triplets():
     union = FeatureUnion([("two", PairBasis(5.0, 8)), ("three", TripletBasis(3.5, 4))])
     model = make_pipeline(union, SparseGPR(DotProduct(zeta=1), n_sparse=20))
     check_potential(model.fit(X, y), X[:4])
-
-
-def test_refusals():
-    X = sample_structures()
-    with pytest.raises(ValueError, match=r"r_min=4.0 Å is not below cutoff=3.0 Å"):
-        TripletBasis(3.0, r_min=4.0).fit(X)
-    with pytest.raises(ValueError, match=r"species O .* this TripletBasis knows only Si"):
-        TripletBasis(4.0).fit(X).transform(sample_structures(["Si", "O"]))
