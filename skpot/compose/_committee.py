@@ -186,7 +186,7 @@ class Committee(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEsti
         return energies
 
     def _learned(self, features):
-        """Return the features that the fitted estimator learned from, and its references."""
+        """Return the features that the fitted estimator compares, and its references."""
         return self.estimator_.learned_features(features), self.estimator_.posterior_.references
 
     def _evaluate(self, features):

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 def sparse_model(regressor: Any) -> SparseGPR | SparseGPRCV:
     """Return the fitted `SparseGPR` that computes the grades of a regressor.
 
-    Raises
-    ------
-    NotCompilableError
-        If there is none, if it has references with derivatives, or if its kernel is a sum.
+    References with derivatives and sums of kernels are refused by `NotCompilableError`.
     """
     kernel = getattr(regressor, "kernel_", "")
     raise NotCompilableError(

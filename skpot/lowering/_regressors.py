@@ -1,7 +1,6 @@
-"""What fitted regressors add up: one form for kernel models, one for linear ones.
+"""The energies of fitted regressors: one form for kernel models, and one for linear models.
 
-`lower_regressor` is the one place that decides by the type of a regressor; `register_regressor`
-adds to it.
+Only `lower_regressor` decides by the type of a regressor; `register_regressor` adds types to it.
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ def lower_regressor(regressor: Any) -> Expansion | LinearForms:
         If the regressor has no compiled form.
     """
     raise NotCompilableError(
-        f"{type(regressor).__name__} has no compiled form. SparseGPR, SparseGPRCV, GPR, AutoGPR, "
-        "LinearRidge and regressors that skpot.lowering.register_regressor knows have."
+        f"{type(regressor).__name__} has no compiled form. These regressors have one: SparseGPR, "
+        "SparseGPRCV, GPR, SymmetricGPR, AutoGPR, LinearRidge, and those registered by "
+        "skpot.lowering.register_regressor."
     )
 
 
@@ -45,14 +45,14 @@ def register_regressor(regressor_type: type, lower: Callable[..., Any]) -> None:
     Parameters
     ----------
     regressor_type : type
-        Class of a regressor of `AtomicFeatures` that has a method `evaluate`, as those of skpot
-        do, and an attribute `e0_`: the energy of a free atom (eV) by atomic number. Subclasses are
-        meant too.
+        Class of a regressor of `AtomicFeatures`. It must have a method `evaluate` like regressors
+        of skpot, and an attribute `e0_` with the energy of a free atom (eV) by atomic number.
+        Subclasses are included.
     lower : callable
-        Takes the fitted regressor and returns the energies of environments without those of free
-        atoms: a `skpot.models.Expansion` of a kernel of `skpot.kernels`, or
-        `skpot.models.LinearForms`. It raises `skpot.exceptions.NotCompilableError` for a regressor
-        that it cannot express; the calculator then runs the pipeline itself.
+        A function of the fitted regressor that returns the energies of environments, without those
+        of free atoms, as a `skpot.models.Expansion` of a kernel of `skpot.kernels` or as
+        `skpot.models.LinearForms`. If it cannot express the regressor, it raises
+        `skpot.exceptions.NotCompilableError`, and the calculator then runs the pipeline itself.
 
     Examples
     --------

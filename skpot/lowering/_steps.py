@@ -1,6 +1,6 @@
 """How each kind of fitted step before the regressor is compiled.
 
-`lower_step` is the one place that decides by the type of a step; `register_step` adds to it.
+Only `lower_step` decides by the type of a step; `register_step` adds types to it.
 """
 
 from __future__ import annotations
