@@ -71,14 +71,13 @@ def stages():
     """Fit with every stage timed; print the split and the floors."""
     from skpot.data import AtomicFeatures
     from skpot.descriptors import SOAP, descriptor_cache
-    from skpot.models import _sparse_gpr
     from skpot.processes import references
     from skpot.solvers import TriangularFactor
 
     X, y = training_data()
     places = [
         (SOAP, "transform", "descriptors"),
-        (_sparse_gpr, "select_references", "selection"),
+        (references, "select_references", "selection"),
         (AtomicFeatures, "jacobian", "jacobian"),
         (references.References, "gradient_rows", "products"),
         (TriangularFactor, "fold", "qr"),
