@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._sklearn import StrOptions, _fit_context
+from .._sklearn import StrOptions
 from ..core.spectrum import eigensystem, eigenvalue_jvp, eigenvalue_vjp, triangle_columns
-from ..data import RowMap, as_batch
+from ..data import RowMap
 from ._limits import count
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 
 if TYPE_CHECKING:
-    from typing import Any, Self
-
-    from skpot.typing import FloatArray, Structures
+    from skpot.typing import FloatArray
 
 
 class Spectrum:
@@ -97,30 +95,13 @@ class CoulombMatrix(MoleculeDescriptor):
         self.permutation = permutation
         self.n_atoms_max = n_atoms_max
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Structures, y: Any = None) -> Self:
-        """Note the size of the largest molecule.
-
-        Parameters
-        ----------
-        X : list[Atoms]
-            Molecules.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : CoulombMatrix
-        """
-        batch = as_batch(X)
+    def _learn(self, batch):
         largest = int(np.diff(batch.offsets).max())
         n = largest if self.n_atoms_max is None else int(self.n_atoms_max)
         self.n_atoms_max_ = n
         self.permutation_ = str(self.permutation)
-        self._check(batch)
         self.n_features_out_ = n * (n + 1) // 2 if self.permutation_ == "none" else n
-        self._set_origin(n, self.permutation_)
-        return self
+        return n, self.permutation_
 
     def _problem(self, numbers):
         if len(numbers) <= self.n_atoms_max_:

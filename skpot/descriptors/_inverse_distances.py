@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._sklearn import _fit_context
-from ..data import as_batch
 from ..data.elements import SYMBOLS
 from ..exceptions import StructureError
 from ._molecules import MoleculeDescriptor, PairTermDerivatives
 
 if TYPE_CHECKING:
-    from typing import Any, Self
-
-    from skpot.typing import Structures
+    pass
 
 
 class InverseDistances(MoleculeDescriptor):
@@ -59,27 +55,7 @@ class InverseDistances(MoleculeDescriptor):
 
     _parameter_constraints = {}
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Structures, y: Any = None) -> Self:
-        """Note the molecule.
-
-        Parameters
-        ----------
-        X : list[Atoms]
-            Its geometries.
-        y : ignored
-            For the scikit-learn interface.
-
-        Returns
-        -------
-        self : InverseDistances
-
-        Raises
-        ------
-        ValueError
-            If structures are periodic, or differ in their atoms or the order of these.
-        """
-        batch = as_batch(X)
+    def _learn(self, batch):
         # The molecule is that of most structures, so that the error names the few that differ.
         sizes = np.diff(batch.offsets)
         s = int(np.flatnonzero(sizes == np.bincount(sizes).argmax())[0])
@@ -89,10 +65,8 @@ class InverseDistances(MoleculeDescriptor):
             raise StructureError(
                 "InverseDistances needs molecules of two atoms or more, got one atom."
             )
-        self._check(batch)
         self.n_features_out_ = n * (n - 1) // 2
-        self._set_origin(self.numbers_)
-        return self
+        return (self.numbers_,)
 
     def _problem(self, numbers):
         expected = self.numbers_

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 LENGTH = [Interval(Real, 0, 100, closed="right")]  # Å
 LENGTH_OR_ZERO = [Interval(Real, 0, 100, closed="both")]  # Å
+COMMON = {  # parameters of all descriptors of neighborhoods
+    "species": ["array-like", None],
+    "cache": ["boolean"],
+}
 _MOST_FEATURES = 10**7  # 80 MB for each atom
 
 

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, NamedFeatures, VersionedEstimator
+from .._sklearn import _fit_context
 from ..core import inverse_distances as kernels
 from ..core import run_blocks
 from ..data import (
@@ -26,7 +27,7 @@ from ..exceptions import StructureError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Self
 
     from skpot.data import StructureBatch
     from skpot.typing import FloatArray, IntArray, Structures
@@ -115,13 +116,15 @@ class PairTermDerivatives:
 class MoleculeDescriptor(ContainerOutput, NamedFeatures, VersionedEstimator, BaseEstimator):
     """Transformer to one row for each molecule, in open boundaries.
 
-    A subclass sets `n_features_out_` and the origin in `fit` and defines what stands below this
-    docstring.
+    A subclass defines what stands below this docstring.
     """
 
-    def _set_origin(self, *content):
-        """Set what `Origin` holds; there are no atoms without neighbors in a molecule."""
-        self.origin_ = content_digest(type(self).__name__, *content), False
+    def _learn(self, batch):
+        """Set `n_features_out_` and what else `_problem` and `_compute` need.
+
+        Return a tuple of all that determines the features.
+        """
+        raise NotImplementedError
 
     def _problem(self, numbers):
         """Return why a molecule of these atoms does not fit in, or None."""
@@ -130,6 +133,34 @@ class MoleculeDescriptor(ContainerOutput, NamedFeatures, VersionedEstimator, Bas
     def _compute(self, batch):
         """Return values (n_structures, n_features_out_) and derivative chain."""
         raise NotImplementedError
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Structures, y: Any = None) -> Self:
+        """Note what the molecules have in common.
+
+        Parameters
+        ----------
+        X : list[Atoms]
+            Molecules.
+        y : ignored
+            For the scikit-learn interface.
+
+        Returns
+        -------
+        self : estimator
+            The descriptor itself.
+
+        Raises
+        ------
+        ValueError
+            If structures are periodic, or cannot be compared with each other; see the class.
+        """
+        batch = as_batch(X)
+        content = self._learn(batch)
+        self._check(batch)
+        # No atom of a molecule is without neighbors, so that no row is zero.
+        self.origin_ = content_digest(type(self).__name__, *content), False
+        return self
 
     def transform(self, X: Structures | StructureBatch) -> AtomicFeatures:
         """Compute the descriptor of every molecule.

@@ -16,7 +16,7 @@ from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, soap_hypers
-from ._limits import LENGTH, between, count, refuse_width
+from ._limits import COMMON, LENGTH, between, count, refuse_width
 from ._soap_basis import (
     RADIAL_BASES,
     DensitySetting,
@@ -200,7 +200,7 @@ class SOAP(PairDescriptor):
         "cutoff_width", "species_weights", "compression", "n_channels", "alchemical_width",
     )  # fmt: skip
 
-    _parameter_constraints = {
+    _parameter_constraints = COMMON | {
         "cutoff": LENGTH,
         "n_max": count(1, 100),
         "l_max": count(0, 15),
@@ -217,10 +217,8 @@ class SOAP(PairDescriptor):
         "alchemical_width": between(1e-3, 1e3),
         "random_state": ["random_state"],
         "hypers": [StrOptions(set(HYPERS)), None],
-        "species": ["array-like", None],
         "normalize": ["boolean"],
         "dtype": [StrOptions({"float64", "float32"})],
-        "cache": ["boolean"],
     }
 
     def __init__(
@@ -262,8 +260,7 @@ class SOAP(PairDescriptor):
         self.n_channels = n_channels
         self.alchemical_width = alchemical_width
         self.random_state = random_state
-        self.hypers = hypers
-        self.species = species
+        self.hypers, self.species = hypers, species
         self.normalize = normalize
         self.dtype = dtype
         self.cache = cache

@@ -12,7 +12,7 @@ from .._sklearn import StrOptions
 from ..exceptions import ParameterError
 from ._base import PairDescriptor
 from ._hypers import HYPERS, spline_hypers
-from ._limits import LENGTH, LENGTH_OR_ZERO, count
+from ._limits import COMMON, LENGTH, LENGTH_OR_ZERO, count
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,13 +37,11 @@ class SplineDescriptor(PairDescriptor):
     _chosen = ("cutoff", "n_splines", "r_min")
     _n_body: int  # how many atoms a term depends on
 
-    _parameter_constraints = {
+    _parameter_constraints = COMMON | {
         "cutoff": LENGTH,
         "n_splines": count(4, 1000),
         "r_min": LENGTH_OR_ZERO,
         "hypers": [StrOptions(set(HYPERS)), None],
-        "species": ["array-like", None],
-        "cache": ["boolean"],
     }
 
     def __init__(
@@ -59,8 +57,7 @@ class SplineDescriptor(PairDescriptor):
         self.cutoff = cutoff
         self.n_splines = n_splines
         self.r_min = r_min
-        self.hypers = hypers
-        self.species = species
+        self.hypers, self.species = hypers, species
         self.cache = cache
 
     def _rules(self, preset, scales, given):

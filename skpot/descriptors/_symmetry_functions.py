@@ -11,7 +11,7 @@ from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
 from ._hypers import HYPERS, symmetry_hypers
-from ._limits import LENGTH, count
+from ._limits import COMMON, LENGTH, count
 from ._symmetry_sets import SWITCHES, automatic_set, check_powers, resolve
 from ._symmetry_tables import flat_tables
 
@@ -126,7 +126,7 @@ class SymmetryFunctions(PairDescriptor):
     _block = "symmetry_functions"
     _chosen = ("cutoff", "n_radial", "n_angular", "zetas")
 
-    _parameter_constraints = {
+    _parameter_constraints = COMMON | {
         "cutoff": LENGTH,
         "n_radial": count(0, 1000),
         "n_angular": count(0, 100),
@@ -135,8 +135,6 @@ class SymmetryFunctions(PairDescriptor):
         "weighted": ["boolean"],
         "cutoff_function": [StrOptions(set(SWITCHES))],
         "hypers": [StrOptions(set(HYPERS)), None],
-        "species": ["array-like", None],
-        "cache": ["boolean"],
     }
 
     def __init__(
@@ -160,8 +158,7 @@ class SymmetryFunctions(PairDescriptor):
         self.zetas = zetas
         self.weighted = weighted
         self.cutoff_function = cutoff_function
-        self.hypers = hypers
-        self.species = species
+        self.hypers, self.species = hypers, species
         self.cache = cache
 
     def _learn(self, batch, index):

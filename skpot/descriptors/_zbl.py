@@ -10,7 +10,7 @@ from ..core import repulsion as kernels
 from ..data.elements import covalent_radius
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
-from ._limits import LENGTH, LENGTH_OR_ZERO
+from ._limits import COMMON, LENGTH, LENGTH_OR_ZERO
 
 if TYPE_CHECKING:
     from skpot.typing import Species
@@ -86,11 +86,9 @@ class ZBL(PairDescriptor):
     _block = "zbl"
     _needs_neighbors = False  # atoms of sound data are farther apart than `outer`
 
-    _parameter_constraints = {
+    _parameter_constraints = COMMON | {
         "outer": [*LENGTH, None],
         "inner": [*LENGTH_OR_ZERO, None],
-        "species": ["array-like", None],
-        "cache": ["boolean"],
     }
 
     def __init__(
@@ -103,8 +101,7 @@ class ZBL(PairDescriptor):
     ) -> None:
         self.outer = outer
         self.inner = inner
-        self.species = species
-        self.cache = cache
+        self.species, self.cache = species, cache
 
     def _learn(self, batch, index):
         """Choose the radii."""
