@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import choice, flag, number
-from ..compose import CalibratedPotential
 from ..core import borrow, give_back, run_blocks
 from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
@@ -25,6 +23,7 @@ from ._regressors import lower_regressor
 from ._steps import lower_steps, require_width
 from ._tables import check_tables, checked_pairs, checked_species, integers
 from ._uncoupled import uncoupled
+from ._wrappers import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +100,7 @@ def compile(
             'as in skpot.compile(model, X_test, dtype="float32").'
         )
     pipeline = fitted_pipeline(model)
-    regressor = _thawed(pipeline[-1])
+    regressor = unwrapped(pipeline[-1])
     steps = [step for _, step in pipeline.steps[:-1]]
     tree = lower_steps(steps)
     refuse_steps_fitted_apart([*steps, regressor])
@@ -144,15 +143,12 @@ def _gradable(regressor, tree):
 
 def fitted_pipeline(model: Any) -> Any:
     """Return the fitted pipeline of a model, without calibration; refuse all other models."""
-    inner = model
-    if isinstance(model, CalibratedPotential):
-        check_is_fitted(model)
-        inner = _thawed(model.estimator_)
+    inner = unwrapped(model)
     if not hasattr(inner, "steps") or not hasattr(inner[-1], "evaluate"):
         hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
         if hasattr(inner, "steps"):
             hint = f" that ends in {type(inner[-1]).__name__}"
-            if isinstance(inner[-1], CalibratedPotential):
+            if hasattr(inner[-1], "calibrate"):
                 hint += ", which belongs around the pipeline: CalibratedPotential(make_pipeline())"
         raise InputTypeError(
             "a potential is a fitted pipeline that ends in a skpot regressor, as in "
@@ -160,11 +156,6 @@ def fitted_pipeline(model: Any) -> Any:
         )
     check_is_fitted(inner[-1])
     return inner
-
-
-def _thawed(estimator):
-    """Return the estimator inside a `FrozenEstimator`, others as they are."""
-    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def _columns(regressor, pipeline, tree):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..data.origin import Origin, joined, refuse_other_origin
+from ._wrappers import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def refuse_steps_fitted_apart(steps: Sequence[Any]) -> None:
 def _origin_of(steps, origin):
     """Return the `Origin` of the features after some steps, given that of the features before."""
     for step in steps:
-        step = step.estimator if isinstance(step, FrozenEstimator) else step
+        step = unwrapped(step)
         if step in (None, "passthrough"):
             continue
         if origin is not _UNKNOWN:

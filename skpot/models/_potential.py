@@ -249,35 +249,15 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return _root(self.posterior_.energies(self.learned_features(features)))
 
     def energies_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the standard deviation of each environment's energy.
-
-        Parameters
-        ----------
-        features : AtomicFeatures
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_environments,)
-            In eV.
-        """
+        """Return the standard deviations of environments' energies (n_environments,), in eV."""
         return _root(self.posterior_.environments(self.learned_features(features)))
 
     def predict_std(self, features: AtomicFeatures) -> Targets:
         """Return the standard deviations of energies, forces and stress.
 
-        Forces and stress take about as long as the rows they would add to a fit.
-
-        Parameters
-        ----------
-        features : AtomicFeatures
-            Features.
-
-        Returns
-        -------
-        Targets
-            Of the shapes of predictions, in eV, eV/Å and eV/Å³, without label noise; energies
-            alone if the features have no derivatives.
+        They have the shapes of predictions, in eV, eV/Å and eV/Å³, without the noise of labels.
+        Features without derivatives have energies alone. Deviations of forces and stress take
+        about as long as their rows in a fit.
         """
         energy = self.energy_std(features)
         if features.derivatives is None:
@@ -298,7 +278,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         features : AtomicFeatures
-            Features.
+            The environments to judge.
 
         Returns
         -------

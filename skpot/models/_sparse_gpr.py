@@ -278,12 +278,8 @@ class SparseGPR(KernelPotential):
 
         Parameters
         ----------
-        X : AtomicFeatures, or array of shape (n_samples, n_features)
-            Features of the new structures.
-        y : Targets, or array of shape (n_samples,)
-            Their labels.
-        sample_weight : array of shape (n_samples,), optional
-            Multiplies the inverse variance of all labels of a structure.
+        X, y, sample_weight
+            Features, labels and weights of the new structures, as in `fit`.
 
         Returns
         -------

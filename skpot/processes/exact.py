@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from skpot.kernels.contracts import Kernel
     from skpot.processes.expansion import Expansion
-    from skpot.rows.memory import ExactPlan
     from skpot.rows.training_set import TrainingSet
     from skpot.typing import RandomState
 
@@ -126,13 +125,7 @@ def fit_exact(
         return _by_conjugate_gradients(kernel, training, functionals, plan, settings)
 
 
-def _by_factor(
-    kernel: Kernel,
-    training: TrainingSet,
-    functionals: Functionals,
-    plan: ExactPlan,
-    settings: ExactSettings,
-) -> tuple[Expansion, Solution, ExactState]:
+def _by_factor(kernel, training, functionals, plan, settings):
     """Solve by a Cholesky factor of the covariance of all labels."""
     values, features = functionals.values(training), training.features
     matrix = covariance(kernel, functionals, features, plan.batch_bytes)
@@ -161,13 +154,7 @@ def _by_factor(
     return expansion, found, ExactState(kernel, factor, functionals, features)
 
 
-def _by_conjugate_gradients(
-    kernel: Kernel,
-    training: TrainingSet,
-    functionals: Functionals,
-    plan: ExactPlan,
-    settings: ExactSettings,
-) -> tuple[Expansion, Solution, ExactState]:
+def _by_conjugate_gradients(kernel, training, functionals, plan, settings):
     """Solve by products with the covariance, whose deviations are those of a sparse model."""
     if plan.store:
         training = training.with_features(with_stored_jacobian(training.features))

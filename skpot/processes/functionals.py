@@ -179,14 +179,10 @@ def covariance(
 
     Parameters
     ----------
-    kernel : kernel object
-        See `skpot.kernels`.
-    functionals : Functionals
-        The labels.
-    features : AtomicFeatures
-        Structures.
+    kernel, functionals, features
+        As in `KernelProduct`.
     batch_bytes : float, default=inf
-        For what labels are functions of, twice; what does not fit is made again and again.
+        Memory for each of two batches of labels. Batches that do not fit are made several times.
 
     Returns
     -------

@@ -68,12 +68,8 @@ def label_preconditioner(
 
     Parameters
     ----------
-    kernel : kernel object
-        See `skpot.kernels`.
-    functionals : Functionals
-        All labels.
-    features : AtomicFeatures
-        The structures.
+    kernel, functionals, features
+        As in `KernelProduct`.
     n : int
         Most columns.
     rng : numpy.random.Generator

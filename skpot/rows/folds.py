@@ -170,10 +170,8 @@ class FoldFactors:
 
         Parameters
         ----------
-        left_out : int
-            The fold.
-        sigmas : list of dict of str to float
-            Noise by kind, one for each setting.
+        left_out, sigmas
+            As in `scores`.
         """
         grams = {kind: self._gram(kind, left_out) for kind in self.kinds}
         size = together(self.m)
