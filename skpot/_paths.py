@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def file_name(path: Any) -> str:
-    """Return the name of a file as a str; refuse what can be none.
+    """Return the name of a file as a str; refuse what cannot be one.
 
     Parameters
     ----------
-    path : str, bytes or os.PathLike
+    path : str or os.PathLike
         What was passed.
     """
-    if not isinstance(path, str | bytes | os.PathLike):
+    if not isinstance(path, str | os.PathLike):
         raise InputTypeError(f"path must be the name of a file, got {path!r:.80}")
     name = os.fsdecode(path)
     if "\0" in name:

@@ -1,4 +1,4 @@
-"""Everything the data layer asks of ASE: reading files, labels of calculators, plain arrays."""
+"""The only module of this room that uses ASE: files, labels of calculators, plain arrays."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
 
 NOTHING = {}
-# What ASE takes formats to be in that do not say their units.
+# The units that ASE assumes in formats that do not state any.
 _ASSUMED = {
     "runnerdata": "Hartree and Bohr",
     "lammps-dump-text": "eV and Å (LAMMPS's metal)",
@@ -48,7 +48,7 @@ def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
     Returns
     -------
     frames : list[Atoms]
-        One at least, with their calculators, which hold the labels.
+        At least one; their calculators hold the labels.
     """
     path = file_name(path)
     chosen = "" if index in (":", None) else f" (index {index!r})"
@@ -56,7 +56,7 @@ def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
     try:
         for atoms in _frames(path, index):
             frames.append(atoms)
-    except Exception as error:  # some formats raise their own kinds
+    except Exception as error:  # readers of some formats raise errors of their own
         if isinstance(error, OSError) and error.filename:
             raise
         where = f", frame {len(frames)}" if frames else ""
@@ -67,7 +67,7 @@ def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
 
 
 def _reason(error):
-    """Return what a reader says, which for some errors of ASE is no more than a suffix."""
+    """Return the message of an error; some of ASE have nothing but the suffix of the file."""
     from ase.io.formats import UnknownFileTypeError
 
     if isinstance(error, UnknownFileTypeError):
@@ -76,7 +76,7 @@ def _reason(error):
 
 
 def _frames(path, index):
-    """Yield structures, so that an error tells after how many it came."""
+    """Yield structures one by one, so that it is known which of them cannot be read."""
     from ase.io.formats import filetype, get_compression, iread, open_with_compression
 
     kind = filetype(path)
@@ -85,8 +85,8 @@ def _frames(path, index):
     if kind in _ASSUMED:
         warn_once(
             f"units of {path}",
-            f"{path}: files of this kind ({kind}) do not say their units, and are taken to be in "
-            f"{_ASSUMED[kind]}. Convert what is read if they are others.",
+            f"{path}: files of this kind ({kind}) do not say their units, which are assumed to be "
+            f"{_ASSUMED[kind]}. If they are others, convert what was read.",
             LabelWarning,
         )
     source, options = path, {"do_not_split_by_at_sign": True}
@@ -102,7 +102,7 @@ def _frames(path, index):
 
 
 def _without_energy(atoms):
-    """Take off the energy of zero that ASE's readers of LAMMPS dumps make up."""
+    """Remove the energy of zero that ASE's readers of LAMMPS dumps add."""
     stored_results(atoms).pop("energy", None)
     return atoms
 
@@ -112,7 +112,7 @@ def _rows(path, index):
     from ase.db import connect
     from ase.io.formats import string2index
 
-    with contextlib.suppress(ValueError):  # a query stays one
+    with contextlib.suppress(ValueError):  # not an index: a query of the database
         index = string2index(index) if isinstance(index, str) else index
     with connect(path, serial=True) as database:
         rows = list(database.select(index if isinstance(index, str) else None))
@@ -125,7 +125,7 @@ def _rows(path, index):
 
 
 def stored_results(atoms: Atoms) -> dict[str, Any]:
-    """Return the results a file left in the calculator of a structure.
+    """Return the results that a file has put into the calculator of a structure.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def stored_results(atoms: Atoms) -> dict[str, Any]:
     Returns
     -------
     results : dict
-        By ASE's names of properties; without the projections that constraints make.
+        Keys are ASE's names of properties; forces are not projected on constraints.
     """
     return getattr(atoms.calc, "results", None) or NOTHING
 
@@ -148,15 +148,15 @@ def label_sources(atoms: Atoms) -> dict[str, dict[str, Any]]:
 
 
 def lookup(atoms: Atoms, key: str) -> Any:
-    """Return what a file calls `key`.
+    """Return the value that a file has under a key.
 
     Parameters
     ----------
     atoms : Atoms
         A structure as read.
     key : str
-        Searched in `atoms.info`, `atoms.arrays`, the results of the calculator, and the key-value
-        pairs and data of databases.
+        It is looked for in `atoms.info`, `atoms.arrays`, the results of the calculator, and the
+        key-value pairs and data of databases.
 
     Returns
     -------
@@ -170,15 +170,15 @@ def lookup(atoms: Atoms, key: str) -> Any:
 
 
 class CalculatorLabels(NamedTuple):
-    """What the calculator of a structure says; each is None where it says nothing."""
+    """The labels that the calculator of a structure has; each is None if it has no such label."""
 
     energy: float | None  # eV
-    free_energy: float | None  # eV, the one that forces derive from
+    free_energy: float | None  # eV; forces are the derivative of this energy
     forces: np.ndarray | None  # (n_atoms, 3), eV/Å, not projected on constraints
     stress: np.ndarray | None  # (6,), eV/Å³
 
     def consistent(self) -> tuple[Any, Any, Any]:
-        """Return the energy that is consistent with the forces, forces and stress."""
+        """Return the energy whose derivative the forces are, the forces, and the stress."""
         free = self.forces is not None and self.free_energy is not None
         return self.free_energy if free else self.energy, self.forces, self.stress
 
@@ -194,14 +194,14 @@ def calculator_labels(atoms: Atoms) -> CalculatorLabels:
     Returns
     -------
     labels : CalculatorLabels
-        Stress is only asked for where there is one, see `cell_volumes`; what was stored with the
-        structure is returned there, too.
+        A calculator is asked for stress only where one exists, see `cell_volumes`. Results that are
+        stored with the structure are returned as they are.
 
     Raises
     ------
     LabelError
-        If results are stored, but of another structure than this one has become. Moves by lattice
-        vectors, and of all atoms together, change no label.
+        If the structure has changed since results were stored. Moving atoms by lattice vectors, or
+        all atoms together, changes no label.
     """
     from ase.calculators.calculator import PropertyNotImplementedError
     from ase.calculators.singlepoint import SinglePointCalculator
@@ -225,15 +225,15 @@ def calculator_labels(atoms: Atoms) -> CalculatorLabels:
 
 
 def _refuse_stale(atoms):
-    """Raise LabelError if stored results belong to another structure."""
+    """Raise `LabelError` if a structure has changed since its results were stored."""
     changes = set(atoms.calc.check_state(atoms))
     if changes == {"positions"} and _same_but_for_lattice(atoms, atoms.calc.atoms):
         return
     if changes:
         raise LabelError(
             f"has changed ({', '.join(sorted(changes))}) since the results of its calculator were "
-            "stored, so that they are no labels of it: compute them again, or take the calculator "
-            "off (atoms.calc = None)"
+            "stored, so they are not its labels: compute them again, or remove the calculator "
+            "(atoms.calc = None)"
         )
 
 
@@ -249,7 +249,7 @@ def _same_but_for_lattice(atoms, other):
 def labels_by(
     calculator: AseCalculator, structures: Structures
 ) -> list[tuple[float | None, FloatArray | None, FloatArray | None]]:
-    """Ask one calculator for the labels of structures, which keep their own calculators.
+    """Ask one calculator for the labels of structures, whose own calculators stay untouched.
 
     Parameters
     ----------
@@ -261,14 +261,14 @@ def labels_by(
     Returns
     -------
     labels : list of (float or None, ndarray or None, ndarray or None)
-        Energy, forces and stress of each structure; the energy is the one that is consistent with
-        the forces if there are two. Errors of the calculator carry a note that names the structure.
+        Energy, forces and stress of each structure. Of two energies, the one whose derivative the
+        forces are is taken. Errors of the calculator get a note that names the structure.
     """
     labels = []
     for i, atoms in enumerate(structures):
         atoms = atoms.copy()
         atoms.calc = calculator
-        if hasattr(calculator, "reset"):  # rounding errors of a neighbor list's history
+        if hasattr(calculator, "reset"):  # else results depend on earlier structures, by rounding
             calculator.reset()
         try:
             labels.append(calculator_labels(atoms).consistent())
@@ -279,7 +279,7 @@ def labels_by(
 
 
 def without_calculator(atoms: Atoms) -> Atoms:
-    """Take the calculator, and with it the labels, off a structure.
+    """Remove the calculator, and with it the labels, from a structure.
 
     Parameters
     ----------

@@ -48,7 +48,8 @@ class StructureBatch:
     offsets : ndarray of shape (n_structures + 1,)
         First atom of each structure.
     given : Given, optional
-        Where the structures stand in what was passed, for messages, if they are a part of it.
+        If the structures are a part of those that a user has passed: their indices there, for
+        messages.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class StructureBatch:
         self.pbc = pbc
         self.offsets = offsets
         self.given = given
-        self._of_numbers = None  # radii, kept for molecular dynamics
+        self._of_numbers = None  # numbers and radii of the last search, kept for the next time step
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -91,7 +92,7 @@ class StructureBatch:
             yield self.take(structures)
 
     def volumes(self) -> FloatArray:
-        """Return the volumes in Å³; NaN where there is no stress, see `cell_volumes`."""
+        """Return the volumes in Å³; NaN for structures that have no stress, see `cell_volumes`."""
         return cell_volumes(self.cells)
 
     def info(self) -> StructureInfo:
@@ -126,7 +127,7 @@ class StructureBatch:
             Whether to return shifts, an array of int32 of shape (n_pairs, 3), in cell vectors.
         """
         if not cutoff > 0.0:
-            raise StructureError(f"cutoff is {cutoff}, which must be a positive distance in Å.")
+            raise StructureError(f"cutoff is {cutoff}, but must be a positive distance in Å.")
         plan = survey(self.positions, self.cells, self.pbc, self.offsets, cutoff)
         problems = dict(too_many_images(plan, cutoff))
         if problems:
@@ -136,7 +137,7 @@ class StructureBatch:
     def refuse_coincident(self, graph: NeighborGraph) -> None:
         """Raise `StructureError` if two atoms are closer than 0.32 Å, and warn of close ones.
 
-        What is close is the same as in `check_structures`.
+        The limits are those of `check_structures`.
         """
         pairs = graph.pairs
         closest, relative = closest_by_size(pairs, self._radii())
@@ -153,7 +154,7 @@ class StructureBatch:
 
 
 class SharedBatch(StructureBatch):
-    """Structures that several descriptors look at: keys and the longest search are kept.
+    """Structures for several descriptors, which share the keys and the longest neighbor search.
 
     Its arrays must not be changed.
 
@@ -176,7 +177,7 @@ class SharedBatch(StructureBatch):
         return self._info
 
     def neighbors(self, cutoff: float) -> NeighborGraph:
-        """Return the `NeighborGraph` within `cutoff` (Å), part of a longer search if there was one.
+        """Return the `NeighborGraph` within `cutoff` (Å), part of a longer one if there is one.
 
         Raises
         ------
@@ -197,10 +198,11 @@ def as_batch(X: Structures | StructureBatch, search_follows: bool = False) -> St
 
     Parameters
     ----------
-    X : sequence of ase.Atoms, or StructureBatch
+    X : list[Atoms] or StructureBatch
         The structures.
     search_follows : bool, default=False
-        Whether `StructureBatch.neighbors` comes next, which refuses atoms that coincide.
+        Whether `StructureBatch.neighbors` is called next. It refuses atoms that coincide, which are
+        then not looked for here.
 
     Raises
     ------

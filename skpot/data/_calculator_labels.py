@@ -1,4 +1,4 @@
-"""Labels of structures that carry calculators."""
+"""Labels of structures that have calculators."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from skpot.typing import Structures
 
-# What calculators call the kinds of labels.
+# The names that calculators have for each kind of label.
 _ENERGIES = ("energy", "free_energy")
 _PROPERTIES = {"free energy": _ENERGIES, "energy": _ENERGIES, "forces": ("forces",)}
 _PROPERTIES |= {"stress": ("stress",), "virial": ("stress",)}
 
 
 def labels_of_calculators(structures: Structures) -> tuple[list[Any], list[Any], list[Any]]:
-    """Ask the calculators of structures.
+    """Ask the calculators of structures for their labels.
 
     Parameters
     ----------
     structures : list[Atoms]
-        Structures with a calculator each, or none.
+        Structures, with or without a calculator.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def labels_of_calculators(structures: Structures) -> tuple[list[Any], list[Any],
 
 
 def _tell_of_others(structures, labels):
-    """Warn of labels in `info` and `arrays` of structures whose calculators have none such."""
+    """Warn of labels in `info` and `arrays` of a kind that the calculators do not have."""
     lost = {}
     for column in label_columns(structures):
         if column.role == "label" and not column.standard:
@@ -66,9 +66,10 @@ def _tell_of_others(structures, labels):
                     lost.setdefault(i, set()).add(column.name)
     if lost:
         warn_once(
-            "labels that calculators do not know",
+            "labels that calculators do not have",
             f"{len(lost)} structures have {sorted(set().union(*lost.values()))} in info or arrays, "
-            f"which no calculator of theirs knows: structures {some(sorted(lost))}. Only "
-            "calculators are asked; pass these to Targets, or read the file with skpot.read.",
+            f"but not in their calculators: structures {some(sorted(lost))}. These labels are not "
+            "used, since only calculators are asked. Pass them to Targets, or read the file with "
+            "skpot.read.",
             LabelWarning,
         )

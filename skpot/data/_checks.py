@@ -1,4 +1,4 @@
-"""What a list of structures must satisfy before anything is computed from it."""
+"""Checks of a list of structures, before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from skpot.core.pairs import Pairs
     from skpot.typing import Atoms, BoolArray, FloatArray, IntArray
 
-# Closer atoms are one atom entered twice, a cell too small, or positions in another unit. Nobody
-# computes labels there: pseudopotentials overlap completely, and dimers for the repulsion at short
-# range begin at 0.35 Å (H2), or at half the sum of the covalent radii.
+# Atoms closer than this mean an atom that was entered twice, too small a cell, or positions in
+# another unit. Nobody computes labels at such distances: pseudopotentials overlap completely there,
+# and dimers for the repulsion at short range begin at 0.35 Å (H2), or at half the sum of the
+# covalent radii.
 MIN_DISTANCE = 0.32  # Å, 0.6 Bohr
-# Of the sum of covalent radii: below it a structure is most likely wrong, but a repulsive baseline
-# can be fitted. The closest atoms in published sets are at 0.48 (iron under compression).
+# A share of the sum of covalent radii. Below it a structure is most likely wrong, but can serve to
+# fit a repulsive baseline. The closest atoms in published sets are at 0.48 (compressed iron).
 CROWDED = 0.4
-MAX_IMAGES = 1e5  # of one atom; a sane cell has some hundreds within any usual cutoff
+MAX_IMAGES = 1e5  # images of one atom; usual cells have some hundreds within the cutoff
 _LARGEST_CELL = 1e7  # Å
 _MAX_SHOWN = 10
 
 
 def check_structures(X: Any) -> list[Atoms]:
-    """Refuse what is no list of sound structures, all problems in one message.
+    """Check a list of structures, and refuse it with all problems in one message.
 
     Parameters
     ----------
@@ -48,12 +49,12 @@ def check_structures(X: Any) -> list[Atoms]:
     Raises
     ------
     TypeError
-        If X is one structure, or holds something that is no structure.
+        If X is a single structure, or holds something that is not a structure.
     ValueError
-        If X is empty or a structure is: no atoms, numbers that are no atomic numbers, positions or
-        cell not finite, a periodic direction without a cell vector or with dependent ones, two
-        atoms (or an atom and a periodic image of another) closer than 0.32 Å, a cell so flat or
-        small that its images cannot be counted.
+        If X is empty, or if a structure has no atoms, invalid atomic numbers, positions or a cell
+        that are not finite, a periodic direction whose cell vector is zero or depends on others,
+        two atoms (or an atom and a periodic image) closer than 0.32 Å, or a cell so flat or small
+        that its images cannot be counted.
 
     Warns
     -----
@@ -84,8 +85,8 @@ def check_and_extract(
     X : sequence of Atoms
         Structures.
     search_follows : bool, default=False
-        Whether a neighbor search will refuse atoms that coincide. Then they are looked for only if
-        there is something else to report along with them.
+        Whether a neighbor search follows, which refuses atoms that coincide. Then these are looked
+        for here only if there are other problems to report along with them.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def check_and_extract(
     """
     structures = as_list(X)
     arrays = positions, numbers, cells, pbc, offsets = extract_arrays(structures)
-    problems = {}  # structure -> text; the first problem of a structure hides the others
+    problems = {}  # structure -> text; only the first problem of a structure is reported
 
     counts = np.diff(offsets)
     for i in np.flatnonzero(counts == 0):
@@ -127,7 +128,7 @@ def check_pair_distances(
     offsets: IntArray,
     given: Given | None = None,
 ) -> None:
-    """Refuse pairs of atoms closer than 0.32 Å; for whoever has a neighbor list at hand.
+    """Refuse pairs of atoms closer than 0.32 Å, given a neighbor list.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def check_pair_distances(
     offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns atoms `offsets[i]:offsets[i + 1]`.
     given : Given, optional
-        Where the structures stand in what was passed, if that was more.
+        Indices of the structures in the list that was passed, if that had more.
     """
     close = np.flatnonzero(distances < MIN_DISTANCE)
     if not len(close):
@@ -155,7 +156,7 @@ def check_pair_distances(
 
 
 class Given(NamedTuple):
-    """Where structures stand in what was passed, of which they are a part."""
+    """The indices of some structures in the list that a user has passed."""
 
     index: np.ndarray  # (n_structures,)
     n: int  # number of structures that were passed
@@ -171,7 +172,7 @@ def summarize(problems: Mapping[Any, str], n: int, given: Given | None = None) -
     n : int
         Number of structures.
     given : Given, optional
-        Where these structures stand in what was passed.
+        Indices of these structures in the list that was passed.
 
     Returns
     -------
@@ -187,7 +188,7 @@ def summarize(problems: Mapping[Any, str], n: int, given: Given | None = None) -
 
 
 def some(indices: Sequence[int] | IntArray) -> str:
-    """Return indices as text, not more than ten."""
+    """Return indices as text, the first ten if there are more."""
     text = ", ".join(str(i) for i in indices[:_MAX_SHOWN])
     return text + (f", ... ({len(indices)} in all)" if len(indices) > _MAX_SHOWN else "")
 
@@ -197,15 +198,15 @@ def _is_structure(value):
 
 
 def as_list(X: Any) -> list[Any]:
-    """Return the structures of X in a list or say what X is instead."""
+    """Return the structures of X as a list, or raise an error that says what X is instead."""
     if _is_structure(X):
         formula = X.get_chemical_formula() if hasattr(X, "get_chemical_formula") else "one"
         raise InputTypeError(
-            f"X is a single structure ({formula}); skpot takes several at a time, "
+            f"X is a single structure ({formula}); skpot takes several at a time: "
             "put it in a list: [atoms]."
         )
     if isinstance(X, str | bytes):
-        raise InputTypeError(f"X is the string {X!r}; read structures with skpot.read(path) first.")
+        raise InputTypeError(f"X is the text {X!r}; read structures with skpot.read(path) first.")
     if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype != object):
         raise InputTypeError(
             f"X is an array of shape {X.shape} and type {X.dtype}, not a list of structures; "
@@ -233,22 +234,22 @@ def as_list(X: Any) -> list[Any]:
 
 
 def _why_array(X):
-    """Return what to do instead of passing an array that holds no structures, or not in a row."""
+    """Return what to do instead of passing an array that is not a row of structures."""
     first = X.ravel()[0] if X.dtype == object and X.size else None
     if _is_structure(first):
         return "it holds structures, but not in one row: pass X.ravel()."
     if hasattr(first, "symbol"):
         return (
             "NumPy makes an array of atoms of structures of equal size. If you passed a list of "
-            "structures, a meta-estimator of scikit-learn made an array of it, as "
-            "BaggingRegressor and permutation_importance do; take one that only indexes X, such "
-            "as skpot.Committee or GridSearchCV."
+            "structures, a meta-estimator of scikit-learn has made an array of it, as "
+            "BaggingRegressor and permutation_importance do. Use one that only indexes X, such as "
+            "skpot.Committee or GridSearchCV."
         )
     return "pass list[Atoms]."
 
 
 def _by_structure(atoms, offsets):
-    """Group sorted atom indices by structure: pairs (structure, atoms counted within it)."""
+    """Group sorted atom indices: pairs of a structure and its atoms, counted within it."""
     owners = np.searchsorted(offsets, atoms, side="right") - 1
     return [(i, atoms[owners == i] - offsets[i]) for i in np.unique(owners)]
 
@@ -256,21 +257,21 @@ def _by_structure(atoms, offsets):
 def _cell_problems(cells, pbc):
     finite = (np.abs(cells) < _LARGEST_CELL).all(axis=(1, 2))
     for i in np.flatnonzero(~finite):
-        yield i, "cell is not finite or beyond 10^7 Å"
+        yield i, "its cell is not finite or larger than 10^7 Å"
     cells = np.where(finite[:, None, None], cells, 1.0)
     lengths = np.sqrt((cells**2).sum(axis=2))
     missing = pbc & (lengths == 0)
     for i in np.flatnonzero(missing.any(axis=1)):
         axes = ", ".join("abc"[k] for k in np.flatnonzero(missing[i]))
         yield i, f"is periodic along {axes} but its cell vector there is zero (set pbc or the cell)"
-    # Gram determinant of the periodic directions: the squared volume of unit vectors.
+    # The Gram determinant is the squared volume of unit vectors along the periodic directions.
     rows = np.flatnonzero(finite & ~missing.any(axis=1) & pbc.any(axis=1))
     unit = np.where(pbc[rows, :, None], cells[rows], 0.0)
     unit /= np.where(pbc[rows], lengths[rows], 1.0)[:, :, None]
     gram = unit @ unit.transpose(0, 2, 1)
     gram[:, range(3), range(3)] += ~pbc[rows]
     for i in rows[np.linalg.det(gram) < 1e-12]:
-        yield i, "cell vectors of its periodic directions are linearly dependent"
+        yield i, "the cell vectors of its periodic directions are linearly dependent"
 
 
 def _close_text(first, second, distance):
@@ -280,7 +281,7 @@ def _close_text(first, second, distance):
 
 
 def _close_atoms(positions, cells, pbc, offsets, skip):
-    """Find atoms below the minimum distance: pairs (structure, text)."""
+    """Yield (structure, text) for atoms that are closer than the minimum distance."""
     usable = np.setdiff1d(np.arange(len(cells)), list(skip))
     atoms, begin = rows_of(usable, offsets)
     plan = survey(positions[atoms], cells[usable], pbc[usable], begin, MIN_DISTANCE)
@@ -297,19 +298,19 @@ def _close_atoms(positions, cells, pbc, offsets, skip):
 
 
 def too_many_images(plan: Any, cutoff: float) -> Iterator[tuple[int, str]]:
-    """Yield structures and texts where a survey says that neighbors cannot be looked for."""
+    """Yield (structure, text) where there are too many images for a neighbor search."""
     n_images = plan.n_points / np.maximum(np.diff(plan.offsets), 1)
     for s in np.flatnonzero(~(n_images < MAX_IMAGES)):
         if np.isnan(n_images[s]):
             yield (
                 int(s),
-                "positions or cell are not finite or beyond 10^7 Å, or the cell is singular",
+                "positions or cell are not finite or beyond 10^7 Å, or the cell has no volume",
             )
         else:
             yield (
                 int(s),
                 f"{n_images[s]:.2g} images of its cell are within {cutoff} Å: the cell is too flat "
-                "or too small; take a reduced one (ase.build.niggli_reduce)",
+                "or too small; take a reduced cell (ase.build.niggli_reduce)",
             )
 
 
@@ -320,7 +321,7 @@ def radii_of(numbers: IntArray) -> FloatArray:
 
 
 def _look_for_crowded(positions, numbers, cells, pbc, offsets):
-    """Warn of atoms that are closer than they should be; the structures are sound otherwise."""
+    """Warn of atoms that are suspiciously close, in structures without other problems."""
     radii = radii_of(numbers)
     reach = 2.0 * CROWDED * radii.max()
     plan = survey(positions, cells, pbc, offsets, reach)
@@ -342,7 +343,7 @@ def warn_of_crowded(
     offsets : ndarray of int of shape (n_structures + 1,)
         Structure i owns atoms `offsets[i]:offsets[i + 1]`.
     given : Given, optional
-        Where the structures stand in what was passed, if that was more.
+        Indices of the structures in the list that was passed, if that had more.
     """
     radii = radii_of(numbers)
     center = np.repeat(np.arange(len(numbers)), np.diff(pairs.start))

@@ -1,4 +1,4 @@
-"""Whether energies make more sense in other units: per atom, or some of them in Hartree."""
+"""Whether energies seem to be in other units: per atom, or some of them in Hartree."""
 
 from __future__ import annotations
 
@@ -17,41 +17,39 @@ _UNITS = {
     "kcal/mol": 0.04336411,
     "kJ/mol": 0.01036427,
 }
-_FEW = 10  # structures, and for each species _FEW_EACH, of which nothing can be said
-_FEW_EACH = 6
-_MANY = 5000  # structures that are enough to tell
-_UNEXPLAINED = 0.02  # share of the squared energies that composition may leave in any case
-_EXPLAINED = 0.05  # share that it may leave when the unit is the right one
-_BETTER = 0.3  # by which another unit must lower that share
-_SHARE = 0.02  # of structures that must be in each of two units
-_APART = 20.0  # eV per atom; matter of one composition does not differ as much
+_FEW, _FEW_EACH = 10, 6  # with fewer structures, or fewer per species, nothing is said
+_MANY = 5000  # so many structures are looked at
+_UNEXPLAINED = 0.02  # share of squared energies not explained by composition that is no problem
+_EXPLAINED = 0.05  # largest such share in the right unit
+_BETTER = 0.3  # factor by which another unit must lower that share
+_SHARE = 0.02  # smallest share of structures in each of two units
+_APART = 20.0  # eV per atom; energies of one composition do not differ by so much
 _N_TRIALS = 8
 _MAKES_SENSE = "composition explains them much better if they are taken as "
 
 
 def suspected_units(energy: FloatArray, counts: FloatArray) -> str | None:
-    """Return what is odd about energies, as text, or None.
+    """Return a text that says what is suspicious about energies, or None.
 
-    Total energies are sums over atoms up to what bonds and strain change, which is small against
-    them unless the energies of free atoms are subtracted. Then composition explains nothing, and
-    that is no fault. So another unit is only suspected if it makes sense of the energies: if what
-    composition leaves unexplained is little with it, and much without. Energies above zero count
-    from crystals, as those of formation and of EMT do: surfaces and clusters of a few sizes may
-    then look like anything.
+    Total energies are nearly sums over atoms: what bonds and strain change is small in comparison,
+    unless the energies of free atoms were subtracted. In that case composition explains nothing,
+    which is no mistake. Therefore another unit is only suspected if composition explains energies
+    well in this unit and badly in eV. Energies above zero, such as those of formation and of EMT,
+    are relative to crystals; those of surfaces and clusters are then not judged.
 
     Parameters
     ----------
     energy : ndarray of shape (n_structures,)
-        As given.
+        Energies as they were passed.
     counts : ndarray of shape (n_structures, n_species)
-        Numbers of atoms.
+        Numbers of atoms of each species.
 
     Returns
     -------
     suspicion : str or None
     """
     sizes = counts.sum(axis=1)
-    rows = np.flatnonzero(sizes > 1.0)  # free atoms are unlike all others
+    rows = np.flatnonzero(sizes > 1.0)  # not free atoms, which are unlike all others
     rows = rows[:: max(1, len(rows) // _MANY)]
     energy, sizes, counts = energy[rows], sizes[rows], counts[rows]
     counts = counts[:, counts.any(axis=0)]
@@ -65,14 +63,14 @@ def suspected_units(energy: FloatArray, counts: FloatArray) -> str | None:
     apart = np.abs(each - _fitted(fractions, each)) > _APART
     if suspicion is None and apart.mean() > _SHARE:
         suspicion = (
-            f"those of one composition differ by more than {_APART:.0f} eV per atom: energies in "
-            "another unit, or of codes that put the zero of energy to different places"
+            f"those of one composition differ by more than {_APART:.0f} eV per atom, as if they "
+            "were in different units, or from programs with different zeros of energy"
         )
     return suspicion
 
 
 def _other_unit(fractions, energy, sizes, unexplained):
-    """Return in which unit the energies make more sense, as text, or None."""
+    """Return a text that names the unit in which composition explains energies, or None."""
     each = energy / sizes
     limit = min(_EXPLAINED, _BETTER * unexplained)
     if _unexplained(fractions, energy) < limit:
@@ -97,7 +95,7 @@ def _unexplained(fractions, each):
 
 
 def _best_mix(fractions, each, factor):
-    """Return what is unexplained if some energies are multiplied, those that fit better so."""
+    """Return what is unexplained if the energies that fit better that way are multiplied."""
     return min(_mix(fractions, each, factor, begin) for begin in (False, True))
 
 

@@ -1,4 +1,4 @@
-"""Extended XYZ: what ASE would read past or leave out without a word."""
+"""Extended XYZ: headers that ASE refuses or misreads, and numbers that it leaves out silently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._label_names import label_kind
 if TYPE_CHECKING:
     from typing import Any
 
-# Other programs, GPUMD for one, read these in any case.
+# Some programs, such as GPUMD, write these names in lower case.
 _PROPER = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 _ANY_CASE = re.compile(rf"(?<!\S)({'|'.join(_PROPER)})(?=\s*=)", re.IGNORECASE)
 _QUOTED = re.compile(r""""[^"]*"|'[^']*'|{[^}]*}|\[[^]]*\]""")
@@ -22,10 +22,10 @@ _COLUMNS = "species:S:1:pos:R:3"
 
 
 def parse_header(line: str) -> dict[str, Any]:
-    """Return what the second line of a frame says, by name.
+    """Return the content of the second line of a frame, by name.
 
-    Unlike ASE's own, this takes stress and virials with other than nine numbers, and keeps all nine
-    of a stress, so that a matrix which is not symmetric is found out.
+    Unlike the parser of ASE, this one accepts stress and virials that do not have nine numbers, and
+    keeps all nine of a stress, so that a matrix that is not symmetric can be refused.
     """
     from ase.io.extxyz import key_val_str_to_dict
 
@@ -42,7 +42,7 @@ def parse_header(line: str) -> dict[str, Any]:
 
 
 def _refuse_doubles(line):
-    """Refuse names that occur twice, of which only the last would count."""
+    """Refuse names that occur twice, since ASE would only read the last."""
     names = _NAME.findall(_QUOTED.sub("", line))
     for name in {name for name in names if names.count(name) > 1}:
         if name in _PROPER.values() or label_kind(name)[1] == "label":
@@ -50,7 +50,7 @@ def _refuse_doubles(line):
 
 
 def tell_of_nameless(path: str) -> None:
-    """Warn of numbers in the first frame of a file that nothing gives a name to."""
+    """Warn of numbers in the first frame of a file that have no name."""
     from ase.io.formats import open_with_compression
 
     with open_with_compression(path) as file:
@@ -59,7 +59,7 @@ def tell_of_nameless(path: str) -> None:
     named = sum(int(n) for n in (match[1] if match else _COLUMNS).split(":")[2::3] if n.isdigit())
     columns = len(row.split())
     nameless = []
-    if columns >= named + 3:  # a vector: fewer are charges and the like
+    if columns >= named + 3:  # a vector; fewer columns are charges and the like
         nameless.append(f"{columns - named} of {columns} columns")
     if _is_fraction(line):  # integers count frames or steps
         nameless.append(f"the number {line.strip()}")

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
     "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
-    "or add the rows of each structure up by skpot.PerStructure() before it. An ensemble of models "
-    "is skpot.Committee, not BaggingRegressor."
+    "or put skpot.PerStructure() before it, which adds up the rows of each structure. For an "
+    "ensemble of models use skpot.Committee, not BaggingRegressor."
 )
 
 
 class AtomicFeatures:
     """Feature rows of atomic environments, grouped by structure.
 
-    Rows belong to atoms or, where `atoms` is given, to whole structures (one row each). An array
-    can be made of the latter, so that ordinary scikit-learn steps take them.
+    Rows belong to atoms or, where `atoms` is given, to whole structures (one row each). The latter
+    can be converted to an array, so that ordinary steps of scikit-learn take them.
 
     `len(features)` is the number of structures and indexing selects structures, so the object is
     itself a valid X: compute it once, then run a grid search over a regressor on it.
@@ -45,23 +45,23 @@ class AtomicFeatures:
     offsets : ndarray of shape (n_structures + 1,)
         First row of each structure.
     species : ndarray of shape (n_environments,)
-        Atomic number of each center; 0 for rows of whole structures, and where environments of all
-        species are compared.
+        Atomic number of each center; 0 for rows of whole structures, and where kernels compare
+        environments of all species.
     derivatives : object, optional
-        Chain of maps with `pull_back`, `push_forward`, `jacobian`, `take` and `concatenate`; see
-        `skpot.data.Derivatives`. Without it only energies can be learned.
+        The chain of maps that made the features, see `skpot.data.DerivativeChain`. Without it only
+        energies can be learned.
     info : StructureInfo, optional
         Volumes, periodicity and keys of the structures.
     blocks : dict of str to slice, optional
         Named groups of columns.
     atoms : StructureAtoms, optional
         Offsets and atomic numbers of the atoms, if each row describes a whole structure (see
-        `of_structures`) or `species` does not tell them (see `of_one_species`).
+        `of_structures`) or `species` does not have them (see `of_one_species`).
     penalties : dict of str to sparse array, optional
-        For blocks whose coefficients should be smooth: the matrix P of a roughness w' P w.
+        For blocks whose coefficients w should be smooth: the matrix P of the roughness w' P w.
     origin : Origin, optional
         Digest of what made the features. Regressors refuse features of another origin than those
-        they have learned from; None is not known.
+        that they learned from. None means that it is not known.
 
     Examples
     --------
@@ -125,7 +125,7 @@ class AtomicFeatures:
         return cls(values, *rows, derivatives, info, blocks, atoms, origin=origin)
 
     def of_one_species(self) -> AtomicFeatures:
-        """Return the same rows, to be compared whatever the species of their centers."""
+        """Return the same rows, which kernels then compare whatever the species of centers."""
         if self.per_structure:
             return self
         atoms = StructureAtoms(self.offsets, self.numbers, True)
@@ -151,7 +151,7 @@ class AtomicFeatures:
         """Return other columns, shape (n_environments, any), of the same environments.
 
         A single block keeps its name; several are merged unless `blocks` are given. Without
-        `origin`, that of the result is not known.
+        `origin`, the origin of the result is not known.
         """
         if blocks is None and len(self.blocks) == 1:
             blocks = {name: slice(0, values.shape[1]) for name in self.blocks}
@@ -167,9 +167,9 @@ class AtomicFeatures:
         )
 
     def select(self, columns: IntArray) -> AtomicFeatures:
-        """Return the features that the index array `columns` names, of the same environments.
+        """Return the features with the indices `columns`, of the same environments.
 
-        Penalties stay with blocks of which all columns are there, in order.
+        Blocks keep their penalties if all of their columns are selected, in order.
         """
         chain = self.derivatives
         if chain is not None:
@@ -180,7 +180,7 @@ class AtomicFeatures:
         selected = self.mapped(values, chain, blocks, origin)
         place = np.full(self.values.shape[1], -1)
         place[columns] = np.arange(len(columns))
-        for name, penalty in self.penalties.items():  # those of whole blocks still hold
+        for name, penalty in self.penalties.items():
             inside = place[self.blocks[name]]
             if (inside >= 0).all() and (np.diff(inside) == 1).all():
                 selected.penalties[name] = penalty
@@ -234,7 +234,7 @@ class AtomicFeatures:
 
     def __mul__(self, factor):
         raise InputTypeError(
-            "features are not multiplied, so FeatureUnion takes no transformer_weights here; give "
+            "features cannot be multiplied, so FeatureUnion takes no transformer_weights; give "
             'each block a kernel with a variance of its own, as in RBF(block="soap", variance=2.0) '
             '+ RBF(block="pairbasis").'
         )
@@ -270,7 +270,7 @@ class AtomicFeatures:
         if func is np.concatenate and all(isinstance(p, AtomicFeatures) for p in parts):
             axis = args[1] if len(args) > 1 else kwargs.get("axis", 0)
             return self.hstack(parts) if axis == 1 else self.vstack(parts)
-        # Anything else works on the plain array, or `__array__` says why there is none.
+        # Other functions get the plain array, or `__array__` raises an error that says why not.
         return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
 
     @staticmethod
@@ -361,7 +361,8 @@ class AtomicFeatures:
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
         """Return how features change along one motion of the atoms and cells.
 
-        The adjoint of `pull_back` but for the sign, as forces and virials are minus derivatives:
+        This is the adjoint of `pull_back` with the sign reversed, since forces and virials are
+        minus derivatives:
         ``sum(forces * u) + sum(virials * s) == -sum(g * push_forward(u, s))``.
 
         Parameters
@@ -369,7 +370,7 @@ class AtomicFeatures:
         displacements : ndarray of shape (n_atoms, 3)
             In Å.
         strains : ndarray of shape (n_structures, 6)
-            Of structure and cell, Voigt order xx yy zz yz xz xy.
+            Strains of the structures and cells, Voigt order xx yy zz yz xz xy.
 
         Returns
         -------
@@ -386,20 +387,20 @@ class AtomicFeatures:
         return self.require_derivatives().push_forward(displacements, strains)
 
     def jacobian(self, centers: ArrayLike) -> JacobianBlock:
-        """Return the `JacobianBlock` of some environments; for training rows.
+        """Return the `JacobianBlock` of some environments, for training rows.
 
         Parameters
         ----------
         centers : array-like of int
-            Environment indices. The block holds about 3 x 8 bytes x n_features for each atom in
-            each center's neighborhood, so ask for few at a time.
+            Indices of environments. Ask for few at a time: the block takes about 24 bytes times
+            n_features for each atom in the neighborhood of each center.
         """
         return self.require_derivatives().jacobian(np.asarray(centers, dtype=np.int64))
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many neighbors each environment has, periodic images apart, and itself.
+        """Return how many neighbors each environment has, each image counted, plus the center.
 
-        For rows of whole structures, how many atoms move them, or more.
+        For rows of whole structures this is at least the number of atoms that they depend on.
         """
         return self.require_derivatives().neighborhood_sizes()
 
@@ -407,14 +408,14 @@ class AtomicFeatures:
         """Return the chain; raise `ValueError` if there is none."""
         if self.derivatives is None:
             raise InputError(
-                "these features carry no derivatives, so forces and stress are out of reach; "
-                "take them from a descriptor such as skpot.SOAP."
+                "these features carry no derivatives, so there are no forces and no stress: "
+                "compute features by a descriptor such as skpot.SOAP."
             )
         return self.derivatives
 
 
 def _plain(value):
-    """Return features as an array, those in a sequence too."""
+    """Return features, also those in a list or tuple, as an array."""
     if isinstance(value, AtomicFeatures):
         return np.asarray(value)
     if type(value) in (list, tuple):
@@ -423,7 +424,7 @@ def _plain(value):
 
 
 def _joined_blocks(parts, edges):
-    """Return blocks and penalties of parts side by side; later ones of a name get numbers."""
+    """Return blocks and penalties of parts side by side; repeated names are numbered."""
     blocks, penalties = {}, {}
     for part, edge in zip(parts, edges[:-1].tolist(), strict=True):
         for name, columns in part.blocks.items():
@@ -439,7 +440,7 @@ def _joined_blocks(parts, edges):
 
 
 def _selected_chain(chain, columns, n_features):
-    """Return the chain of some columns, without parts of the features that have none of them."""
+    """Return the chain of some columns, without parts in which no column is selected."""
     if isinstance(chain, Concatenated):
         part = np.searchsorted(chain.edges, columns, side="right") - 1
         used = np.unique(part)
@@ -456,7 +457,7 @@ def _selected_chain(chain, columns, n_features):
 
 
 def _selected_blocks(blocks, columns, n_features):
-    """Return where blocks are among the selected columns, or None if they are not in one piece."""
+    """Return the blocks among the selected columns, or None if a block is not contiguous there."""
     places = {}
     for name, block in blocks.items():
         found = np.flatnonzero(np.isin(columns, np.arange(n_features)[block]))
@@ -470,28 +471,28 @@ def _selected_blocks(blocks, columns, n_features):
 def _refuse_mixed(parts):
     if len({part.per_structure for part in parts}) > 1:
         raise InputError(
-            "features of atoms and of whole structures cannot be joined; add the former up by "
+            "features of atoms and of whole structures cannot be joined; add up those of atoms by "
             "skpot.PerStructure() first."
         )
     if len({part.atoms is None for part in parts}) > 1:
         raise InputError(
-            "features that are compared across species and others cannot be joined; put "
-            "skpot.SpeciesCoupling() after the union."
+            "features after skpot.SpeciesCoupling() and others cannot be joined; put it after the "
+            "union."
         )
 
 
 def _refuse_other_columns(parts):
     if len({part.shape[1] for part in parts}) > 1:
         widths = [part.shape[1] for part in parts]
-        raise InputError(f"features of different widths cannot follow each other, got {widths}.")
+        raise InputError(f"features must have equal numbers of columns to be joined, got {widths}.")
     if len({part.origin for part in parts}) > 1:
         raise InputError(
             "features of different descriptors, or of one that was fitted again in between, cannot "
-            "follow each other; compute them all by the same fitted descriptor."
+            "be joined; compute them all by the same fitted descriptor."
         )
 
 
 def _refuse_shape(name, array, shape):
-    """Raise `ValueError` rather than let compiled code read beyond an array."""
+    """Raise `ValueError` if a shape is wrong: compiled code would read beyond the array."""
     if np.shape(array) != shape:
         raise InputError(f"{name} has shape {np.shape(array)} but must have {shape}.")

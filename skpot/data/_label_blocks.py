@@ -1,4 +1,4 @@
-"""What users give as labels, groups and noise of structures, as arrays."""
+"""Labels, groups and noise of structures, from what users pass to arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def energies(values: Any) -> tuple[FloatArray, BoolArray]:
-    """Return energies (n,), NaN where there is none, and which are there (n,)."""
+    """Return energies (n,), NaN where one is missing, and whether each is there (n,)."""
     plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
     if not hasattr(values, "__len__") or (isinstance(values, np.ndarray) and values.ndim != 1):
         raise LabelError(f"energy must be a sequence of numbers, got shape {np.shape(values)}")
@@ -34,13 +34,13 @@ def energies(values: Any) -> tuple[FloatArray, BoolArray]:
 
 
 def number(value: Any) -> float | None:
-    """Return one real number as a float, or None for what stands for a missing one."""
+    """Return a real number as a float, or None for a value that means it is missing."""
     if isinstance(value, float):
         return float(value)
     if value is None or value is np.ma.masked or type(value).__name__ == "NAType":  # pandas.NA
         return None
     if isinstance(value, bool | np.bool_):
-        raise LabelError(f"is {value}, not a number; ASE reads so a name without a value")
+        raise LabelError(f"is {value}, not a number (ASE reads a name without a value as True)")
     if isinstance(value, str | bytes):
         raise LabelError(f"is {value!r}, not a number")
     if isinstance(value, numbers.Number):
@@ -57,7 +57,7 @@ def _float(value):
     try:
         return float(value)
     except OverflowError:
-        raise LabelError("is an integer beyond all floating-point numbers") from None
+        raise LabelError("is an integer too large for a floating-point number") from None
 
 
 def real_array(value: Any) -> FloatArray:
@@ -66,7 +66,7 @@ def real_array(value: Any) -> FloatArray:
     if array.dtype == object:
         odd = [v for v in array.ravel() if v is not None and not _is_real(v)]
         if odd:
-            raise LabelError(f"holds {odd[0]!r}, which is no real number")
+            raise LabelError(f"has {odd[0]!r}, which is not a real number")
     elif array.dtype.kind not in "iuf":
         text = repr(value)
         raise LabelError(f"is {text if len(text) < 50 else array.dtype}, not real numbers")
@@ -77,7 +77,7 @@ def _array(value):
     try:
         return np.asarray(value)
     except ValueError as error:  # rows of different lengths
-        raise LabelError(f"is no array of numbers ({error})") from None
+        raise LabelError(f"is not an array of numbers ({error})") from None
 
 
 def _is_real(value):
@@ -85,7 +85,7 @@ def _is_real(value):
 
 
 def _each(convert, values, name):
-    """Convert the entries of all structures; refuse all that cannot be, in one message."""
+    """Convert the entries of all structures; one error names all that cannot be converted."""
     converted, problems = [], {}
     for i, value in enumerate(values):
         try:
@@ -119,14 +119,14 @@ def _forces(entry):
 
 
 def _is_missing(entry):
-    """Whether an array is not there, or has all of its numbers masked."""
+    """Whether an array is missing, or all of its numbers are masked."""
     if isinstance(entry, np.ma.MaskedArray):
         return bool(np.ma.getmaskarray(entry).all())
     return entry is None or type(entry).__name__ == "NAType"
 
 
 def stresses(stress: Any, n: int) -> tuple[Any, BoolArray]:
-    """Return stress (n, 6) or None, and which rows are there (n,)."""
+    """Return stress (n, 6), or None if there is none, and whether each row is there (n,)."""
     has = np.zeros(n, dtype=bool)
     if stress is None:
         return None, has
@@ -151,7 +151,7 @@ def _stress(entry):
 
 
 def names(groups: Any, n: int) -> NDArray[np.str_] | None:
-    """Return names (n,), empty where there is none; None if there are none at all."""
+    """Return names (n,), empty where one is missing; None if no names were given."""
     if groups is None:
         return None
     _same_number(groups, n, "groups")
@@ -159,12 +159,12 @@ def names(groups: Any, n: int) -> NDArray[np.str_] | None:
 
 
 def _is_no_name(name):
-    """Whether there is none; tables have NaN there."""
+    """Whether the name of a group is missing; tables have NaN then."""
     return name is np.ma.masked or _is_missing(name) or (isinstance(name, float) and name != name)
 
 
 def sigmas(sigma: Any, n: int, name: str) -> Any:
-    """Return noise levels (n,), NaN where there is none; None if there are none at all."""
+    """Return noise levels (n,), NaN where one is missing; None if none were given."""
     if sigma is None:
         return None
     _same_number(sigma, n, name)
@@ -177,7 +177,7 @@ def sigmas(sigma: Any, n: int, name: str) -> Any:
 
 
 def force_sigmas(sigma: Any, offsets: IntArray) -> Any:
-    """Return noise levels of all atoms with forces, NaN where there is none."""
+    """Return noise levels of all atoms with forces, NaN where one is missing."""
     if sigma is None:
         return None
     _same_number(sigma, len(offsets) - 1, "sigma_forces")
@@ -189,8 +189,8 @@ def force_sigmas(sigma: Any, offsets: IntArray) -> Any:
             continue
         if array.shape not in ((), (count,)):
             raise LabelError(
-                f"structure {i}: sigma_forces has shape {array.shape}; give a number, or one for "
-                f"each of its {count} atoms"
+                f"structure {i}: sigma_forces has shape {array.shape}; give one number, or one "
+                f"for each of its {count} atoms"
             )
         if (array <= 0).any():
             raise LabelError(f"structure {i}: sigma_forces must be positive, got {array.min()}")
@@ -199,7 +199,7 @@ def force_sigmas(sigma: Any, offsets: IntArray) -> Any:
 
 
 def _same_number(values, n, name):
-    hint = "give one per structure, None where there is none"
+    hint = "give one per structure, and None where there is none"
     if (
         isinstance(values, str)
         or not hasattr(values, "__len__")
@@ -211,7 +211,7 @@ def _same_number(values, n, name):
 
 
 def _voigt(matrix):
-    """Return the six components of a symmetric matrix; codes print it with some noise."""
+    """Return the six components of a matrix that is symmetric up to the rounding of programs."""
     asymmetry = np.abs(matrix - matrix.T).max()
     if asymmetry > 1e-3 + 0.01 * np.abs(matrix).max():
         raise LabelError(f"is a matrix that is not symmetric:\n{matrix}")

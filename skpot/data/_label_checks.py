@@ -1,4 +1,4 @@
-"""What labels must satisfy before a model is fitted to them, and what looks like a mistake."""
+"""Checks of labels before a model is fitted to them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from skpot.data._structure_info import StructureInfo
     from skpot.typing import FloatArray, IntArray, Structures
 
-# Beyond these no number is one of eV and Å: all electrons of the heaviest element are bound by
-# 1.5e6 eV, and its nuclei repel each other with 2e6 eV/Å when they are 0.3 Å apart.
+# No label in eV and Å is beyond these: all electrons of the heaviest element together are bound by
+# 1.5e6 eV, and two of its nuclei repel each other with 2e6 eV/Å when they are 0.3 Å apart.
 _LARGEST = {"energy": 1e7, "forces": 1e7, "stress": 1e7}  # eV per atom, eV/Å, eV/Å³
 
 
@@ -45,9 +45,9 @@ def check_targets(
 ) -> Targets:
     """Check labels against structures and return them as `Targets`.
 
-    Everything that makes a fit impossible is reported in one error, with structure indices; what
-    is merely suspicious is a warning for each cause, shown once for each line of the user's code:
-    a cross-validation tells it once.
+    Everything that makes a fit impossible is reported in one error, with the indices of structures.
+    What is only suspicious is a warning for each cause. It is shown once for each line of the
+    user's code, so that a cross-validation does not repeat it for every fold.
 
     Parameters
     ----------
@@ -56,33 +56,34 @@ def check_targets(
     n_atoms : array-like of int of shape (n_structures,)
         Atoms in each structure.
     targets : "auto" or sequence of {"energy", "forces", "stress"}, default="auto"
-        Labels to use. "auto" takes what is there; named labels must be there for every structure
-        (stress for every structure that has one) and others are dropped.
+        Labels to use. "auto" uses all that y has. Labels that are named must be there for every
+        structure (stress for every structure in which one exists), and others are not used.
     numbers : ndarray of int of shape (n_atoms_total,), default=None
-        Atomic numbers; without them no warning about composition and stress is given, and numbers
-        of any size are taken.
+        Atomic numbers. Without them there are no warnings about energies and stress, and labels may
+        have any size.
     info : StructureInfo, default=None
         Volumes (NaN for structures that have no stress) and periodicity.
     keys : ndarray of shape (n_structures,), default=None
-        What identifies the structures, such as `StructureInfo.keys`; without them no warning about
-        structures that occur twice is given.
+        Numbers that identify the structures, such as `StructureInfo.keys`. Without them there is no
+        warning about structures that occur twice.
 
     Returns
     -------
     labels : Targets
-        With at least one label; all labels finite and of the right shape.
+        At least one label; all of them are finite and have the right shape.
 
     Raises
     ------
     ValueError
-        On labels that are not finite or too large to be in eV and Å, forces for another number of
-        atoms, labels that `targets` demands and y lacks, no labels at all.
+        If labels are not finite or too large to be in eV and Å, if forces have another number of
+        atoms, if y lacks labels that `targets` names, or if there are no labels at all.
 
     Warns
     -----
     LabelWarning
-        On outliers among the forces, energies and stress of zero where forces are not, energies
-        unrelated to composition, stress of the wrong unit or sign, structures that occur twice.
+        If there are outliers among the forces; if energies or stress are zero where forces are not;
+        if energies, or stress, seem to be in another unit, or stress to have the wrong sign; if
+        structures occur twice.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def check_targets(
         labels = _only(labels, demanded)
     labels, without_volume = _without_empty_stress(labels, exists)
     if not (labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()):
-        raise LabelError(f"y holds no labels at all: {labels!r}")
+        raise LabelError(f"y has no labels at all: {labels!r}")
     of_atoms = numbers is not None and np.all(np.asarray(numbers) > 0)
     _raise_for_values(labels, n_atoms, exists, _LARGEST if of_atoms else {})
     if len(without_volume):
@@ -115,7 +116,7 @@ def check_targets(
         counts = composition(np.asarray(numbers), offsets)
         warn_about_energies(labels, counts)
         if info is not None:
-            # Vacuum in the cell of a slab or molecule tells nothing of how it resists pressure.
+            # Only bulk: the cell of a slab or molecule has vacuum, whose volume means nothing.
             volumes = np.where(info.bulk, info.volumes, np.nan)
             warn_about_stress(labels, counts, volumes)
     if keys is not None:
@@ -124,7 +125,7 @@ def check_targets(
 
 
 def check_label_values(labels: Targets, structures: Structures) -> None:
-    """Refuse labels that are no finite numbers of a possible size, as a fit to them would.
+    """Refuse labels that are not finite or impossibly large, as a fit does.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def check_label_values(labels: Targets, structures: Structures) -> None:
     Raises
     ------
     LabelError
-        With the indices of all such structures.
+        If there are such labels; names the structures.
     """
     _, numbers, cells, _, offsets = extract_arrays(structures)
     exists = np.isfinite(cell_volumes(cells))
@@ -146,14 +147,14 @@ def check_label_values(labels: Targets, structures: Structures) -> None:
 
 
 def targets_of(y: Any, n: int | None = None) -> Targets:
-    """Return what was passed as y as `Targets`; refuse what is no energies of `n` structures."""
+    """Return y as `Targets`, or refuse it if it has not one entry for each of `n` structures."""
     if y is None:
         raise LabelError(
             "fit requires y to be passed, but the target y is None: give the energies (an array) "
             "or Targets of X."
         )
     if not isinstance(y, Targets):
-        if not isinstance(y, list | tuple):  # which NumPy would make text or numbers of
+        if not isinstance(y, list | tuple):  # NumPy would convert a mix of types in these
             flat = column_or_1d(y, warn=True)
             y = np.ma.ravel(y) if isinstance(y, np.ma.MaskedArray) else flat
         y = Targets(y)
@@ -183,9 +184,9 @@ def _only(labels, kinds):
 
 
 def _without_empty_stress(labels, exists):
-    """Return labels less the zero stress of structures that have no volume, and which these are.
+    """Return labels without stress of zero where no stress exists, and the structures concerned.
 
-    Programs write zeros where a structure has no stress; any other number there is refused.
+    Programs write zeros for structures that have no stress. Any other number there is refused.
     """
     rows = np.flatnonzero(labels.has_stress & ~exists)
     if not len(rows):
@@ -210,14 +211,16 @@ def _raise_for_missing(labels, demanded, exists, plain):
             problems.append(f"{kind} missing for structures {some(np.flatnonzero(missing))}")
     if not problems:
         return
-    hint = 'give the labels, or let targets="auto" take what is there'
+    hint = 'Add the labels, or use targets="auto" for those that are there'
     if plain:
         hint = (
-            "y is a plain array of energies. If you passed Targets, a meta-estimator between you "
-            "and this regressor (TransformedTargetRegressor, VotingRegressor, StackingRegressor) "
-            "has stripped the other labels"
+            "y is a plain array of energies. If you passed Targets, a meta-estimator around this "
+            "regressor (TransformedTargetRegressor, VotingRegressor, StackingRegressor) has passed "
+            "on the energies only"
         )
-    raise LabelError(f"targets={demanded} demands more than y holds: {'; '.join(problems)}. {hint}")
+    raise LabelError(
+        f"targets={demanded} names labels that y lacks: {'; '.join(problems)}. {hint}."
+    )
 
 
 def _raise_for_values(labels, n_atoms, exists, largest):
@@ -229,7 +232,7 @@ def _raise_for_values(labels, n_atoms, exists, largest):
     for i in np.flatnonzero(wrong_size):
         problems.setdefault(i, []).append(f"forces on {counts[i]} atoms, but it has {n_atoms[i]}")
     finite, masked = (f(labels.forces_flat) for f in (np.isfinite, np.isnan))
-    # Rows of NaN are atoms without a label, but all of them a calculation that failed.
+    # Single rows of NaN are atoms without a label; if all rows are NaN, a calculation has failed.
     empty = np.zeros(len(labels), dtype=bool)
     empty[labels.has_forces] = np.logical_and.reduceat(
         masked.all(axis=1), labels.force_offsets[:-1][labels.has_forces]
@@ -254,14 +257,15 @@ def _raise_for_values(labels, n_atoms, exists, largest):
     message = summarize({i: "; ".join(text) for i, text in problems.items()}, len(labels))
     if wrong_size.any():
         message += (
-            "\nForces must belong to the structures of X in the same order. Permuting y "
-            "(permutation_test_score) needs groups=n_atoms, so that sizes stay together."
+            "\nForces must be those of the structures of X, in the same order. Where y is permuted "
+            "(permutation_test_score), pass groups=n_atoms, so that only structures of the same "
+            "size are exchanged."
         )
     raise LabelError(message)
 
 
 def _too_large(labels, n_atoms, largest):
-    """Yield structures and texts where finite labels are beyond what is possible."""
+    """Yield (structure, text) for finite labels that are impossibly large."""
     owner = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
     largest_of = {
         "energy": (np.arange(len(labels)), labels.energy / n_atoms, "eV per atom"),
@@ -277,4 +281,7 @@ def _too_large(labels, n_atoms, largest):
         bad = np.flatnonzero((np.abs(values) > limit) & np.isfinite(values))
         for i, k in zip(*np.unique(owners[bad], return_index=True), strict=True):
             value = values[bad[k]]
-            yield i, f"{kind} of {value:.3g} {unit} cannot be: is the label damaged?"
+            yield (
+                i,
+                f"{kind} of {value:.3g} {unit} cannot be: is the label damaged or in another unit?",
+            )

@@ -1,4 +1,4 @@
-"""Which of the columns of a file are the labels: one for each kind, or an error that says why."""
+"""The choice of one column of a file for each kind of label, or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ _OPTIONS = {
     "stress": "stress_key",
     "virial": "virial_key",
 }
-# Numbers in files are rounded: what agrees to this, relative and absolute, is the same label.
+# Numbers in files are rounded. Values that differ by less than this, relative and absolute, are the
+# same label.
 _SAME = {"energy": (1e-8, 1e-5), "forces": (1e-4, 1e-4), "stress": (1e-3, 1e-6)}
 _SAME["free energy"] = _SAME["energy"]
 _SAME["virial"] = (1e-3, 1e-4)
 
 
 class Column(NamedTuple):
-    """The values that a file has under one name."""
+    """The values that frames have under one name."""
 
     kind: str
     role: str
@@ -43,7 +44,7 @@ class Column(NamedTuple):
     values: dict  # by frame
 
     def listed(self, n: int) -> list[Any]:
-        """Return the values of all frames, None where there is none."""
+        """Return the values of all n frames, None where one is missing."""
         return [self.values.get(i) for i in range(n)]
 
     def use(self, note: str, looked_for: bool = False) -> LabelUse:
@@ -53,7 +54,7 @@ class Column(NamedTuple):
 
 
 def label_columns(frames: Structures) -> list[Column]:
-    """Return all columns with names that look like labels and values that could be some."""
+    """Return all columns whose names look like labels and whose values have a fitting shape."""
     columns = {}
     known = functools.lru_cache(maxsize=None)(label_kind)
     for i, atoms in enumerate(frames):
@@ -77,7 +78,7 @@ def label_columns(frames: Structures) -> list[Column]:
 
 
 def _could_be(column, frames):
-    """Whether any value has the size of such a label; what should be an energy is refused later."""
+    """Whether any value has the shape of such a label; bad energies are refused later."""
     return any(_fits(column, value, len(frames[i])) for i, value in column.values.items())
 
 
@@ -98,19 +99,19 @@ def _is_number(value):
 
 
 def choose(columns: list[Column], alternative: Column | None = None) -> Column | None:
-    """Return the one column that has the labels of a kind, None if there is none.
+    """Return the column that has the labels of a kind, or None if there is none.
 
     Parameters
     ----------
     columns : list of Column
-        Of one kind.
+        Columns of one kind.
     alternative : Column, default=None
-        Whose values the others may have as well.
+        Another column, whose values the others may have instead of those of the chosen one.
 
     Raises
     ------
     LabelError
-        If two differ, or some frames have their label in one and some in another.
+        If two columns differ, or no column has the labels of all frames.
     """
     if not columns:
         return None
@@ -132,7 +133,7 @@ def _agree(one, other, i):
         return False
     try:
         a, b = (_flat(column.values[i]) for column in (one, other))
-    except LabelError:  # text: the same text, to be refused when it is converted
+    except LabelError:  # not numbers, which is refused when labels are converted
         return one is other
     relative, absolute = _SAME[one.kind]
     return a.shape == b.shape and np.allclose(
@@ -141,7 +142,7 @@ def _agree(one, other, i):
 
 
 def _flat(value):
-    """Return a label as one row, a stress as six numbers."""
+    """Return a label as one row; nine numbers of a stress become six."""
     array = real_array(value).ravel()
     return array[[0, 4, 8, 5, 2, 1]] if array.size == 9 else array
 
@@ -149,9 +150,9 @@ def _flat(value):
 def choose_stress(
     stress: Column | None, virial: Column | None, as_stress: Callable[..., Any]
 ) -> Column | None:
-    """Return the column of stress or of virials that has all there is, None if there is none.
+    """Return the column of stress or virials that covers the frames of both, or None without any.
 
-    `as_stress` (column, frame) returns the stress (6,) of an entry, or None.
+    `as_stress(column, frame)` returns the stress (6,) of an entry, or None.
     """
     if stress is None or virial is None:
         return stress or virial
@@ -169,14 +170,14 @@ def choose_stress(
         if np.abs(a - b).max() > absolute + relative * np.abs(a).max():
             raise LabelError(
                 _differ(stress, virial, i)
-                + " By the virial and the volume, the stress would be "
+                + " Computed from the virial and the volume, the stress is "
                 + f"{b} eV/Å³."
             )
     return chosen
 
 
 def options(columns: list[Column]) -> str:
-    """Return what to type so that one of the columns is used, in Python and in the shell."""
+    """Return what to type to use one of the columns, in Python and in the shell."""
     keys = list(dict.fromkeys((_OPTIONS[c.kind], c.name) for c in columns))
     python = " or ".join(f'{option}="{name}"' for option, name in keys)
     shell = " or ".join(f"--{o.replace('_', '-')} {shlex.quote(name)}" for o, name in keys)
@@ -192,8 +193,8 @@ def _mixed(columns):
     return (
         f"some frames have {kind} under one name and some under another: "
         + " and ".join(map(_named, columns))
-        + f". Name the one to use: {options(columns)}. To use both, read the parts one by one and "
-        "join their targets with np.concatenate."
+        + f". Name the one to use: {options(columns)}. To use both, read the frames in "
+        "two parts and join their targets with np.concatenate."
     )
 
 
@@ -201,7 +202,7 @@ def _differ(chosen, other, i):
     a, b = (np.array2string(np.asarray(c.values[i]), threshold=12) for c in (chosen, other))
     name = hint = ""
     if chosen.name == other.name:
-        name, hint = " in the calculator and in info or arrays", ", for that in info or arrays"
+        name, hint = " in the calculator and in info or arrays", " (that in info or arrays)"
     return (
         f"{_named(chosen)} and {_named(other)} both look like {chosen.kind}{name}, but differ, "
         f"first in frame {i}: {a} and {b}. Name the one to use: {options([chosen, other])}{hint}."

@@ -1,8 +1,8 @@
-"""What the names of a file's columns and keys say: labels, other programs' predictions, or neither.
+"""The meaning of the names of columns and keys in files: labels, predictions, or neither.
 
 A name is read without regard to case and separators, as a sequence of known words: "REF_energy",
-"dftEnergy" and "energy_dft" are reference energies. A name that means a label but has another word
-in it, such as "MACE_energy", is taken for nobody knows what: it is told and not used.
+"dftEnergy" and "energy_dft" are reference energies. If a name of a label has another word in it, as
+in "MACE_energy", its meaning is not known: a warning names it, and it is not used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-# What each kind of label is called; "free" is the energy that forces derive from.
+# Names of each kind of label; "free energy" is the one whose derivative the forces are.
 _NOUNS = {
     "free energy": ("freeenergy",),
     "energy": ("energy", "etot", "toten"),
@@ -21,23 +21,23 @@ _NOUNS = {
     "stress": ("stress",),
     "virial": ("virials", "virial"),
 }
-# Words that say no more than that it is the reference.
+# Words that only say that a label is a reference.
 _REFERENCE = ("reference", "ref", "dft", "qm", "abinitio", "target", "label")
 _REFERENCE_OF_ENERGY = (*_REFERENCE, "total", "tot", "potential", "pot")
 
-# Energies and stresses of atoms, which add up to a label in some programs only.
+# Energies and stresses of single atoms. Only in some programs do they add up to the label.
 _OF_ATOMS = re.compile(
     r"energies|stresses|(local|atomic|atom|peratom|site).*(energy|stress|virial)"
     r"|(energy|stress|virial).*(local|atomic|peratom|site)"
 )
-# How well something is known or counted, or how it is written, is no label either.
+# Words for properties of a label, such as its error, weight or unit.
 _ABOUT_LABELS = re.compile(
     r"sigma|weight|std|stdev|deviation|variance|uncertainty|error|rmse|mae|mask|unit|shift|scale"
     r"|type|method|converge|tolerance|threshold|cutoff|kinetic|fermi|temperature"
 )
 _LOOKS_LIKE = (("free energy", "freeenergy"), ("energy", "energy"), ("forces", "force"))
 _LOOKS_LIKE += (("stress", "stress"), ("virial", "virial"))
-# What could be labels, though nothing in it says so, or as something else than is asked for.
+# Names that may be labels, but do not say so clearly, or labels in another form (such as minus).
 _ANY = f"(?:{'|'.join(_REFERENCE)})*"
 _OTHER_NOUNS = {
     "other": {
@@ -66,21 +66,21 @@ _PATTERNS = {kind: _pattern(kind) for kind in _NOUNS}
 
 
 def label_kind(name: str) -> tuple[str | None, Any]:
-    """Return what a name means.
+    """Return the meaning of a name.
 
     Parameters
     ----------
     name : str
-        Of a column or key.
+        Name of a column or key.
 
     Returns
     -------
     kind : {"energy", "free energy", "forces", "stress", "virial"} or None
-        None if it has nothing to do with labels.
+        None if it does not look like a label.
     role : {"label", "of atoms", "minus", "component", "other unit", "other"} or None
-        Whether it is a reference label; a quantity of single atoms, minus the label, a component
-        of it or in another unit, which are none; or something else, such as the prediction of
-        another model.
+        "label" for a reference label. The others are not used as labels: a quantity of single
+        atoms, minus the label, a component of it, the label in another unit, or something else,
+        such as the prediction of another model.
     """
     plain = re.sub(r"[\W_]+", "", str(name)).lower()
     for kind, pattern in _PATTERNS.items():
@@ -91,7 +91,7 @@ def label_kind(name: str) -> tuple[str | None, Any]:
             return kind, role
     kind = next((kind for kind, word in _LOOKS_LIKE if word in plain), None)
     if kind is None and _OF_ATOMS.search(plain):
-        kind = "energy"  # "energies" is all that has no such word in it
+        kind = "energy"  # the name is "energies", which does not contain "energy"
     if kind is None or _ABOUT_LABELS.search(plain):
         return None, None
     if _OF_ATOMS.search(plain):

@@ -1,4 +1,4 @@
-"""What was read from files as labels, and what looked like a label and was not used."""
+"""A report of which names in files were read as labels, and which look like labels but were not."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _MAX_RANGES = 6
 
 
 class LabelUse(NamedTuple):
-    """Labels of one name in a file."""
+    """The use of the values that frames have under one name."""
 
     kind: str  # "energy", "forces" or "stress"
     name: str
-    frames: tuple  # of int, which frames have it
+    frames: tuple  # indices of the frames that have it
     note: str  # how it was read, or why it was not used
-    looked_for: bool = True  # whether a user would expect to hear that it was not used
+    looked_for: bool = True  # whether to warn if it is not used
 
     def __str__(self):
         note = f" ({self.note})" if self.note else ""
@@ -25,7 +25,7 @@ class LabelUse(NamedTuple):
 
 
 class LabelReport:
-    """What `skpot.read` used as labels, and what looked like a label and was not used.
+    """Which names `skpot.read` used as labels, and which look like labels but were not used.
 
     Attributes
     ----------

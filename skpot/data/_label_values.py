@@ -1,4 +1,4 @@
-"""Rules for labels that hold wherever they come from: files or calculators."""
+"""Rules for labels from files and from calculators."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def one_kind_of_energy(
     has_forces: bool,
     names: tuple[str, str] = ("energy", "free_energy"),
 ) -> list[Any]:
-    """Return energies of one kind for all structures: two kinds would differ by their zero.
+    """Return energies of one kind for all structures, since two kinds have different zeros.
 
     Parameters
     ----------
     energy, free : list of (object or None), one for each structure
-        Energies, and the free energies that forces derive from.
+        Energies, and free energies, whose derivatives forces are.
     has_forces : bool
-        Whether there are forces at all.
+        Whether any structure has forces.
     names : (str, str)
-        What the two are called.
+        Names of the two in the file or calculator.
 
     Returns
     -------
@@ -52,22 +52,22 @@ def one_kind_of_energy(
         only = [[i for i, pair in enumerate(pairs) if pair[k] is None] for k in (1, 0)]
         raise LabelError(
             f"some structures have {names[0]!r} only ({some(only[0])}) and others {names[1]!r} "
-            f"only ({some(only[1])}), which differ by their zero. When reading files, name one: "
-            + _energy_options(*names)
+            f"only ({some(only[1])}). The two have different zeros and cannot be mixed. When "
+            "reading files, name the one to use: " + _energy_options(*names)
         )
     if not free_whole and any(map(_differ, energy, free)):
         warn_once(
             "free energies of some frames",
             f"{sum(f is not None for f in free)} of {len(free)} frames have a free energy "
-            f"({names[1]!r}) besides the energy: {names[0]!r} is taken throughout. When reading "
-            "files, choose by " + _energy_options(*names),
+            f"({names[1]!r}) besides the energy. {names[0]!r} is used for all of them. When "
+            "reading files, choose by " + _energy_options(*names),
             LabelWarning,
         )
     return energy
 
 
 def _energy_options(*names):
-    """Return what to type so that energies of one of these names are used."""
+    """Return what to type to use the energies under one of these names."""
     python = " or ".join(f'energy_key="{name}"' for name in names)
     shell = " or ".join(f"--energy-key {shlex.quote(name)}" for name in names)
     return f"{python} (in the shell: {shell})."
@@ -76,13 +76,13 @@ def _energy_options(*names):
 def _differ(energy, free):
     try:
         energy, free = number(energy), number(free)
-    except LabelError:  # to be refused with all others, by whoever converts them
+    except LabelError:  # refused together with all others when they are converted
         return False
     return None not in (energy, free) and abs(energy - free) > 1e-6
 
 
 def without_empty_stress(structures: Structures, stresses: list[Any]) -> list[Any]:
-    """Return stresses where structures have one; zeros elsewhere are left out with one warning.
+    """Return stresses without those of zero where no stress exists, with a warning about these.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def without_empty_stress(structures: Structures, stresses: list[Any]) -> list[An
     Raises
     ------
     LabelError
-        If one is not zero where the cell has no three independent vectors.
+        If a stress is not zero where the cell has no three independent vectors.
     """
     rows = [i for i, stress in enumerate(stresses) if stress is not None]
     if not rows:

@@ -1,4 +1,4 @@
-"""What looks like a mistake in labels that can be used."""
+"""Warnings about labels that can be used but look like a mistake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, Structures, UInt64Array
 
 _LARGE_FORCE = 50.0  # eV/Å
-_ODD_FORCE = 5.0, 20.0  # eV/Å and robust standard deviations, both exceeded
+_ODD_FORCE = 5.0, 20.0  # an outlier exceeds both: eV/Å, and robust standard deviations
 _LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
 _OTHER_UNIT = re.compile(
     r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
@@ -36,12 +36,12 @@ def warn_about_forces(labels: Targets) -> None:
     owners, magnitude = owners[known], magnitude[known]
     if not len(magnitude):
         return
-    # Perfect crystals have no forces at all: they say nothing about the usual size.
+    # Forces of zero, as in perfect crystals, say nothing about the usual size.
     usual = magnitude[magnitude > 0.01]
     robust = 1.4826 * np.median(usual) if len(usual) else 0.0
     odd, deviations = _ODD_FORCE
     limit = min(_LARGE_FORCE, max(odd, deviations * robust))
-    # Many above the limit are another kind of structure, not outliers.
+    # If many are above the limit, they are another type of structure, not outliers.
     if len(np.unique(owners[magnitude > limit])) > 0.02 * labels.has_forces.sum() + 1:
         limit = _LARGE_FORCE
     outliers = magnitude > limit
@@ -58,7 +58,7 @@ def warn_about_forces(labels: Targets) -> None:
 
 
 def warn_about_placeholders(labels: Targets) -> None:
-    """Warn of energies and stress of exactly zero where forces are not: programs fill gaps so."""
+    """Warn of energies and stress of exactly zero where forces are not, as programs fill gaps."""
     flat, offsets, has = labels.forces_flat, labels.force_offsets, labels.has_forces
     strained = np.zeros(len(labels), dtype=bool)
     if has.any():
@@ -68,7 +68,7 @@ def warn_about_placeholders(labels: Targets) -> None:
         zero["stress"] = labels.has_stress, (labels.stress == 0).all(axis=1)
     for kind, (known, zeros) in zero.items():
         rows = known & zeros & strained
-        # One energy may be what the others are relative to, and all are so by intent.
+        # One energy of zero may be intended, as the one that the others are relative to.
         if rows.sum() > (kind == "energy") and (known & ~zeros).any():
             warn_once(
                 f"{kind} of zero",
@@ -88,7 +88,7 @@ def composition(numbers: IntArray, offsets: IntArray) -> FloatArray:
 
 
 def warn_about_energies(labels: Targets, counts: FloatArray) -> None:
-    """Warn of energies per atom, or of a mix of units; `counts` (n_structures, n_species)."""
+    """Warn if energies seem to be per atom or in several units; `counts` is as in `composition`."""
     rows = np.flatnonzero(labels.has_energy)
     suspicion = suspected_units(labels.energy[rows], counts[rows])
     if suspicion:
@@ -103,7 +103,7 @@ def warn_about_energies(labels: Targets, counts: FloatArray) -> None:
 
 
 def warn_about_stress(labels: Targets, counts: FloatArray, volumes: FloatArray) -> None:
-    """Warn of stress of another unit or sign; `volumes` are NaN where nothing can be said."""
+    """Warn if stress seems to have another unit or sign, where `volumes` are not NaN."""
     rows = np.flatnonzero(labels.has_stress & np.isfinite(volumes))
     if not len(rows):
         return
@@ -138,7 +138,7 @@ def warn_about_stress(labels: Targets, counts: FloatArray, volumes: FloatArray) 
 
 
 def warn_about_duplicates(labels: Targets, keys: UInt64Array) -> None:
-    """Warn of structures that are the same as they were given; `keys` (n_structures,)."""
+    """Warn of structures that occur twice, which have equal `keys` (n_structures,)."""
     first = np.unique(keys, return_index=True, return_inverse=True)
     first = first[1][first[2].ravel()]
     second = np.flatnonzero(first != np.arange(len(keys)))
@@ -151,13 +151,14 @@ def warn_about_duplicates(labels: Targets, keys: UInt64Array) -> None:
         f"{len(second)} structures occur twice: "
         + some([f"{i} = {j}" for i, j in zip(first, second, strict=True)])
         + (f"; {differ.sum()} of them with another energy" if differ.any() else "")
-        + ". In a cross-validation they leak from training to test unless they share a group.",
+        + ". In a cross-validation one may be in the training set and the other in the test set, "
+        "unless they share a group.",
         LabelWarning,
     )
 
 
 def warn_about_empty_stress(structures: Sequence[int] | IntArray) -> None:
-    """Warn that stress of zero is left out where structures (indices) have none."""
+    """Warn that stress of zero is ignored in structures (indices) in which no stress exists."""
     warn_once(
         "stress without volume",
         f"{len(structures)} structures have no cell with three independent vectors, so no stress, "
@@ -167,7 +168,7 @@ def warn_about_empty_stress(structures: Sequence[int] | IntArray) -> None:
 
 
 def warn_about_other_units(frames: Structures) -> None:
-    """Warn if a file says that it has other units."""
+    """Warn if a file says that its labels are in other units than eV and Å."""
     said = {}
     for i, atoms in enumerate(frames):
         for name, value in atoms.info.items():
@@ -177,14 +178,14 @@ def warn_about_other_units(frames: Structures) -> None:
         where = ", ".join(f"{text!r} (frames {ranges(found)})" for text, found in said.items())
         warn_once(
             f"units of a file: {where}",
-            f"the file says {where}, but labels are taken as they are: eV, eV/Å and eV/Å³. Convert "
-            "them before.",
+            f"the file says {where}, but labels are read as eV, eV/Å and eV/Å³ without conversion. "
+            "Convert them first.",
             LabelWarning,
         )
 
 
 def warn_about_fixed_atoms(frames: Structures, forces: list[Any]) -> None:
-    """Warn of zero forces on fixed atoms only: constraints make these, and they are no labels."""
+    """Warn if exactly the fixed atoms have forces of zero, which a constraint may have made."""
     found = []
     for i, (atoms, array) in enumerate(zip(frames, forces, strict=True)):
         parts = [np.ravel(c.index) for c in atoms.constraints if hasattr(c, "index")]
@@ -196,7 +197,7 @@ def warn_about_fixed_atoms(frames: Structures, forces: list[Any]) -> None:
         warn_once(
             f"forces on fixed atoms: {some(found)}",
             f"in {len(found)} structures the fixed atoms, and only they, have forces of zero: "
-            f"structures {some(found)}. If a constraint made them zero, they are no labels: set "
+            f"structures {some(found)}. If a constraint made them zero, they are not labels: set "
             "these rows to NaN.",
             LabelWarning,
         )

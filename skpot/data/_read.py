@@ -1,4 +1,4 @@
-"""Files to structures and targets."""
+"""Reading structures and their labels from files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skpot._paths import file_name
 from skpot.data._ase import lookup, read_frames, without_calculator
 from skpot.data._checks import summarize
 from skpot.data._label_blocks import real_array
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from skpot.typing import PathLike, Structures
 
 _SIX = "six numbers, read as xx yy zz yz xz xy"
-# Why something that looks like a label is not used.
+# Why something that looks like a label is not used, by role (see `label_kind`).
 _NOTES = {
     "other": "no name of reference labels",
     "of atoms": "of single atoms",
-    "misfit": "not of the size of such a label",
+    "misfit": "not of the shape of such a label",
     "minus": "minus the forces",
     "component": "a single component",
     "other unit": "in another unit",
@@ -50,16 +51,16 @@ def read(
 ) -> tuple[Any, ...]:
     """Read labeled structures from files of any format ASE knows.
 
-    The labels go into the targets and leave the structures: their calculators are taken off. What
-    else the file says about a structure stays in its `info` and `arrays`.
+    The labels go into the targets. The calculators, which hold them in ASE, are removed from the
+    structures. What else the file says about a structure stays in its `info` and `arrays`.
 
     Labels are found under the names that ASE reads as results ("energy", "forces", "stress") and
-    under others that can mean nothing else: "force", "virial", "virials", "free_energy",
+    under other names that can only mean these: "force", "virial", "virials", "free_energy",
     "total_energy", each with or without REF, DFT, ref, dft and the like before or after it, in
     upper or lower case ("REF_energy", "dft_forces"). If two of them disagree, or some frames have
-    one and some the other, `LabelError` says what to type. What looks like a label but is not used
-    is told by a `LabelWarning`: predictions of other models ("MACE_energy") above all. Energies of
-    single atoms ("energies", "local_energy") are no labels.
+    one and some the other, a `LabelError` says what to type. A `LabelWarning` names what looks like
+    a label but is not used, above all predictions of other models ("MACE_energy"). Energies of
+    single atoms ("energies", "local_energy") are not labels.
 
     Parameters
     ----------
@@ -69,15 +70,16 @@ def read(
         Frames of each file, as in `ase.io.read`: 0, "-10:", "::5", ...
     energy_key, forces_key, stress_key, virial_key : str or None, default=None
         The names under which the file keeps total energies (eV), forces (eV/Å), stress (eV/Å³,
-        tension positive) or virials (eV, minus stress times volume; converted to stress), where
-        there is a choice. Stress and virials have nine numbers, or six in the order xx yy zz yz
-        xz xy. If a file has the free energy too, the one forces derive from, for every energy, it
-        is preferred.
+        tension positive) or virials (eV, minus stress times volume; converted to stress). They are
+        needed where there is a choice. Stress and virials have nine numbers, or six in the order
+        xx yy zz yz xz xy. The free energy, from which forces derive, is preferred if every frame
+        that has an energy has it, too.
     group_key : str or None, default=None
-        The name under which the file keeps what each structure belongs to, "config_type" for
-        example; it becomes the `groups` of the targets.
+        The name under which the file keeps the group of each structure, such as "config_type";
+        groups become the `groups` of the targets.
     return_report : bool, default=False
-        Whether to return which names were used for which frames, and which were not.
+        Whether to return a report of the names that were used in each frame, and of others that
+        look like labels.
 
     Returns
     -------
@@ -95,9 +97,9 @@ def read(
     StructureError
         If a structure has no atoms.
     LabelError
-        If it is not clear which names are the labels; if a label is no number, or is a stress or
-        virial that is not zero where the cell has no three independent vectors. Frames are
-        counted over all files.
+        If it is not clear which names are the labels; if a label is not a number; if there is a
+        stress or virial other than zero where the cell has no three independent vectors. Frames
+        are counted over all files.
 
     Warns
     -----
@@ -120,11 +122,12 @@ def read(
     """
     if stress_key is not None and virial_key is not None:
         raise LabelError(
-            f"stress_key={stress_key!r} and virial_key={virial_key!r} both name stress: give one"
+            f"stress_key={stress_key!r} and virial_key={virial_key!r} are both given, but stress "
+            "is read from one of them only: give one"
         )
     if not (index is None or isinstance(index, str | int | np.integer | slice)):
         raise InputTypeError(f"index must be an integer, a slice or text, got {index!r}")
-    frames = [atoms for p in _paths(path) for atoms in read_frames(p, index)]
+    frames = [atoms for p in _file_names(path) for atoms in read_frames(p, index)]
     empty = {i: "has no atoms" for i, atoms in enumerate(frames) if not len(atoms)}
     if empty:
         raise StructureError(summarize(empty, len(frames)))
@@ -143,29 +146,25 @@ def read(
     return (X, targets, report) if return_report else (X, targets)
 
 
-def _paths(path):
-    """Return a list of the names of files."""
-    several = hasattr(path, "__iter__") and not (isinstance(path, bytes) or hasattr(path, "read"))
-    paths = list(path) if several and not isinstance(path, str | os.PathLike) else [path]
-    for name in paths:
-        if not isinstance(name, str | os.PathLike):
-            kind = type(name).__name__
-            raise InputTypeError(
-                f"path must be the name of a file or a list of names, got a {kind}"
-            )
+def _file_names(path):
+    """Return the names of one or several files as a list."""
+    is_one = isinstance(path, str | bytes | os.PathLike) or hasattr(path, "read")
+    paths = [path] if is_one or not hasattr(path, "__iter__") else list(path)
     if not paths:
         raise LabelError("no file to read: the list of paths is empty")
-    return paths
+    return list(map(file_name, paths))
 
 
 def _groups(frames, key):
-    """Return what the structures belong to."""
+    """Return the groups of the structures."""
     values = [lookup(atoms, key) for atoms in frames]
     if all(value is None for value in values):
         names = sorted({str(name) for atoms in frames for name in atoms.info})
-        raise LabelError(f"group_key={key!r}: no frame has it. There are {names or 'no keys'}")
+        raise LabelError(
+            f"group_key={key!r}: no frame has it. The keys in the file are {names or 'none'}"
+        )
     arrays = {
-        i: f"{key!r} is an array of shape {np.shape(value)}, no name of a group"
+        i: f"{key!r} is an array of shape {np.shape(value)}, but a group needs a single name"
         for i, value in enumerate(values)
         if np.ndim(value)
     }
@@ -175,20 +174,20 @@ def _groups(frames, key):
 
 
 def _named(frames, kind, key):
-    """Return the column that the user named."""
+    """Return the column whose name the user has given."""
     values = {
         i: value for i, atoms in enumerate(frames) if (value := lookup(atoms, key)) is not None
     }
     if not values:
         names = sorted({column.name for column in label_columns(frames)})
         raise LabelError(
-            f"{kind}_key={key!r}: no frame has it. What looks like a label there: "
-            f"{names or 'nothing'}"
+            f"{kind}_key={key!r}: no frame has it. Names in the file that look like labels: "
+            f"{names or 'none'}"
         )
     if {kind, label_kind(key)[0]} == {"stress", "virial"}:
         warn_once(
             f"{kind}_key={key!r}",
-            f"{key!r} is read as {kind}, as {kind}_key says. If it is what it is called, type "
+            f"{key!r} is read as {kind}, as {kind}_key says. If it is what its name says, type "
             f"{options([Column(label_kind(key)[0], '', key, False, {})])}.",
             LabelWarning,
         )
@@ -196,7 +195,7 @@ def _named(frames, kind, key):
 
 
 class _Labels:
-    """The labels of frames, out of columns that are found there or named (`given`, by kind)."""
+    """The labels of frames: from columns that were found, or that the user has named (`given`)."""
 
     def __init__(self, frames: Structures, columns: list[Column], given: dict[str, Any]) -> None:
         self.frames = frames
@@ -217,7 +216,7 @@ class _Labels:
         return column.listed(len(self.frames))
 
     def energies(self) -> list[Any]:
-        """Return the energies, of one kind throughout."""
+        """Return the energies: free energies for all frames, or for none."""
         if "energy" in self.given:
             return self._use(self.given["energy"])
         free = choose(self._found("free energy"))
@@ -238,7 +237,7 @@ class _Labels:
         return self._use(self._chosen("forces"))
 
     def stresses(self) -> list[Any]:
-        """Return the stress, from virials where there are such."""
+        """Return the stress, which may be computed from virials."""
         if "stress" in self.given or "virial" in self.given:
             column = self.given.get("stress") or self.given["virial"]
         else:
@@ -283,7 +282,7 @@ class _Labels:
 
     def _unused(self, column, instead):
         if column.use("").kind in {kind.replace("virial", "stress") for kind in self.given}:
-            return column.use("another was named")
+            return column.use("another name was given")
         missing = set(column.values) - set(instead.frames if instead else ())
         if column.role in _NOTES:
             looked_for = column.role != "of atoms" or bool(missing)
@@ -304,6 +303,6 @@ def _warn_about_unused(report):
         return
     names = ", ".join(f"{u.name!r} (frames {ranges(u.frames)}: {u.note})" for u in told)
     nameable = [Column(u.kind, "", u.name, False, {}) for u in told if u.note == _NOTES["other"]]
-    hint = f" If it should be, name it: {options(nameable)}." if nameable else ""
-    message = f"what looks like labels is not used: {names}.{hint}"
+    hint = f" If one should be, name it: {options(nameable)}." if nameable else ""
+    message = f"some keys look like labels but are not used: {names}.{hint}"
     warn_once(f"unused {names}", message, LabelWarning)

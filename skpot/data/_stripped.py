@@ -1,4 +1,4 @@
-"""Notice estimators of scikit-learn that make a plain array of `Targets`: forces are lost there."""
+"""A warning if a regressor of scikit-learn converts `Targets` to an array, which loses forces."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import sys
 
 from skpot.exceptions import LabelWarning, warn_once
 
-_HAND_ON = ("steps", "refit")  # attributes of pipelines and searches, which pass y on as it is
+_HAND_ON = ("steps", "refit")  # pipelines and searches have these; they pass y on unchanged
 
 
 def tell_of_stripping() -> None:
-    """Warn if a regressor of scikit-learn is taking the energies out of `Targets`.
+    """Warn if a regressor of scikit-learn converts `Targets` to an array of energies.
 
-    Many functions make an array of y, to look at its type or to score it, and take nothing away
-    from anybody. The `fit` of a regressor that does so learns the energies only, and if it is a
-    meta-estimator has only them to pass on.
+    Many functions convert y, to look at its type or to score it, which does no harm. But the `fit`
+    of a regressor that does so learns energies only, and a meta-estimator passes on only these.
     """
     owner = _fitting(sys._getframe(1))
     if not type(owner).__module__.startswith("sklearn.") or not hasattr(owner, "predict"):
@@ -30,7 +29,7 @@ def tell_of_stripping() -> None:
 
 
 def _fitting(frame):
-    """Return the estimator whose `fit` is running, innermost, or None."""
+    """Return the innermost estimator whose `fit` is running, or None."""
     while frame is not None:
         if frame.f_code.co_name == "fit" and "self" in frame.f_code.co_varnames:
             return frame.f_locals.get("self")

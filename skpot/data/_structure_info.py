@@ -1,4 +1,4 @@
-"""What is known of whole structures, and the one decision on which of them have a stress."""
+"""Volumes, periodicity and keys of structures, and the rule that says which have a stress."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
     from skpot.typing import BoolArray, FloatArray, IntArray, UInt64Array
 
-# Sine-like volume of the unit cell vectors below which they count as dependent.
+# Cell vectors whose unit vectors span less than this volume count as linearly dependent.
 _FLAT = 1e-6
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # what splitmix64 counts by
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the increment of splitmix64
 
 
 class StructureAtoms(NamedTuple):
-    """The atoms of structures, where feature rows do not say it all."""
+    """The atoms of structures whose feature rows do not belong to atoms of known species."""
 
     offsets: np.ndarray  # (n_structures + 1,) first atom of each structure
     numbers: np.ndarray  # (n_atoms,) atomic numbers
-    rows_are_atoms: bool = False  # though of one species to kernels; else whole structures
+    rows_are_atoms: bool = False  # whether rows belong to atoms or to whole structures
 
 
 class StructureInfo(NamedTuple):
-    """What models need to know of structures beside their features, one entry for each.
+    """What models need to know of structures besides their features, one entry for each.
 
-    `volumes` says where a stress exists, and nothing else in the package decides that: see
-    `cell_volumes`. `keys` identify structures by what was given, so that choices made by them do
-    not depend on the order of structures or on rounding errors of anything computed.
+    `volumes` is the only place that says where a stress exists: see `cell_volumes`. `keys` are made
+    of the structures as they were passed, so that choices by keys depend neither on the order of
+    structures nor on rounding errors of features.
     """
 
     volumes: np.ndarray  # (n_structures,) in Å³; NaN where there is no stress
@@ -52,9 +52,9 @@ class StructureInfo(NamedTuple):
 
     @staticmethod
     def of_rows(values: FloatArray, offsets: IntArray) -> StructureInfo:
-        """Return what there is to say of structures of which nothing but feature rows is known."""
+        """Return the entries of structures of which only feature rows are known."""
         n = len(offsets) - 1
-        rows = np.ascontiguousarray(values) + 0.0  # the two zeros are one number
+        rows = np.ascontiguousarray(values) + 0.0  # -0.0 and 0.0 get the same bits
         keys = [digest(rows[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
         return StructureInfo(
             np.full(n, np.nan), np.zeros(n, dtype=bool), np.array(keys, dtype=np.uint64)
@@ -62,11 +62,11 @@ class StructureInfo(NamedTuple):
 
 
 def cell_volumes(cells: ArrayLike) -> FloatArray:
-    """Return the volumes of cells, and with them which structures have a stress.
+    """Return the volumes of cells, NaN for structures that have no stress.
 
     Stress is the derivative of the energy by strain over the volume. It exists wherever the three
-    cell vectors are independent, whatever the periodic directions: a slab has one in a cell with
-    vacuum, as in ASE's calculators.
+    cell vectors are independent, whatever the periodic directions: a slab in a cell with vacuum
+    has a stress, as in ASE's calculators.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def cell_volumes(cells: ArrayLike) -> FloatArray:
     array([ 8., nan])
     """
     cells = np.asarray(cells, dtype=np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused elsewhere
+    with np.errstate(invalid="ignore", over="ignore"):  # `check_structures` refuses these cells
         volumes = np.abs(np.linalg.det(cells))
         lengths = np.sqrt((cells**2).sum(axis=2)).prod(axis=1)
     return np.where(volumes > _FLAT * lengths, volumes, np.nan)
@@ -111,7 +111,7 @@ def structure_keys(
     Returns
     -------
     ndarray of uint64 of shape (n_structures,)
-        Which depend on the order of atoms, but not on other structures.
+        They depend on the order of atoms, but not on other structures.
     """
     n = len(cells)
     of_atoms = np.column_stack([numbers.astype(np.uint64), _bits(positions)])
@@ -123,14 +123,14 @@ def structure_keys(
 
 
 def _bits(numbers):
-    """Return the bits of floats as integers; the two zeros are one number."""
+    """Return the bits of floats as integers; -0.0 and 0.0 have the same."""
     return (np.asarray(numbers, dtype=np.float64) + 0.0).view(np.uint64)
 
 
 def scrambled(words: NDArray[Any]) -> UInt64Array:
-    """Return 64-bit words of which each bit depends on all bits of those given.
+    """Return 64-bit words each of whose bits depends on all bits of the given word.
 
-    The generator splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014).
+    This is a step of the generator splitmix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014).
     """
     words = words.astype(np.uint64) + GOLDEN
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABEL_KINDS = ("energy", "forces", "stress")
 
-# Functions that select or reorder rows: applied to row numbers, then to all blocks.
+# Functions that select or reorder rows. They are applied to indices of rows, then to all arrays.
 _ROW_FUNCTIONS = {
     np.compress,
     np.copy,
@@ -32,7 +32,7 @@ _ROW_FUNCTIONS = {
 }
 
 
-# Blocks that may ride along, with what stands for a missing entry.
+# Arrays that may be there besides the labels, with the value of a missing entry.
 _EXTRAS = {
     "groups": "",
     "sigma_energy": np.nan,
@@ -52,23 +52,23 @@ class Targets(NDArrayOperatorsMixin):
     Parameters
     ----------
     energy : sequence of n_structures floats or None, or Targets
-        Total energies (eV); None where there is none, which masked entries and `pandas.NA` are
-        too. Targets give all labels that do not follow.
+        Total energies (eV); None, a masked entry or `pandas.NA` where there is none. From Targets
+        all labels are taken that are not given by other arguments.
     forces : None or sequence of n_structures arrays of shape (n_atoms, 3) or None
         Forces (eV/Å); None where there are none. A row of NaN is an atom without a label.
     stress : None or sequence of n_structures arrays of shape (6,) or (3, 3), or None
         Stress (eV/Å³), Voigt order xx yy zz yz xz xy, tension positive as in ASE; None, or a row
         of NaN, where there is none.
     groups : None or sequence of n_structures str or None
-        What each structure belongs to, such as its configuration type. Regressors take noise by
-        group; `GroupKFold` takes `y.groups`.
+        The group of each structure, such as the name of its trajectory. Regressors take noise by
+        group, and `GroupKFold` takes `y.groups`.
     sigma_energy : None or sequence of n_structures floats or None
-        Noise of single energies, in eV per atom as the regressors' own `sigma_energy`, which it
-        goes before. None where the regressor's holds.
+        Noise of single energies, in eV per atom. It takes precedence over `sigma_energy` of the
+        regressor, which is used where this is None.
     sigma_forces : None or sequence of n_structures floats, arrays of shape (n_atoms,), or None
-        Noise of a structure's or of each atom's force components (eV/Å).
+        Noise of the force components of a structure, or of each of its atoms (eV/Å).
     sigma_stress : None or sequence of n_structures floats or None
-        Noise of a structure's stress components (eV/Å³).
+        Noise of the stress components of a structure (eV/Å³).
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Targets(NDArrayOperatorsMixin):
         sigma_forces: Any = None,
         sigma_stress: Any = None,
     ) -> None:
-        if isinstance(energy, Targets):  # dropping its other labels in silence would be a trap
+        if isinstance(energy, Targets):  # its other labels must not be lost silently
             forces = energy.forces if forces is None else forces
             stress = energy.stress if stress is None else stress
             groups = energy.groups if groups is None else groups
@@ -134,7 +134,7 @@ class Targets(NDArrayOperatorsMixin):
         self.sigma_stress = sigmas(sigma_stress, n, "sigma_stress")
 
     @classmethod
-    def _from_blocks(cls, energy, has_energy, forces_flat, force_offsets, stress, has_stress):
+    def _from_arrays(cls, energy, has_energy, forces_flat, force_offsets, stress, has_stress):
         self = cls.__new__(cls)
         self.energy, self.has_energy = energy, has_energy
         self.forces_flat, self.force_offsets = forces_flat, force_offsets
@@ -147,7 +147,7 @@ class Targets(NDArrayOperatorsMixin):
     def predicted(
         cls, energy: FloatArray, forces: FloatArray, offsets: IntArray, stress: FloatArray
     ) -> Targets:
-        """Return predictions, arrays as they are kept here, without a look at each structure.
+        """Return targets made of arrays of predictions, without checks of each structure.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         has_stress = ~np.isnan(stress).all(axis=1)
         has_energy = np.ones(len(energy), dtype=bool)
-        return cls._from_blocks(energy, has_energy, forces, offsets, stress, has_stress)
+        return cls._from_arrays(energy, has_energy, forces, offsets, stress, has_stress)
 
     def relabeled(self, energy: Any, forces: Any = None, stress: Any = None) -> Targets:
         """Return other labels of the same structures, with the same groups and noise.
@@ -194,8 +194,8 @@ class Targets(NDArrayOperatorsMixin):
     def from_atoms(cls, structures: Structures) -> Targets:
         """Ask the calculators of structures for their labels.
 
-        Stored results are used as they are; a live calculator computes what it can. Of two kinds
-        of energy, the one that is consistent with the forces is taken if all structures have it.
+        Stored results are used as they are; other calculators compute what they can. Of two kinds
+        of energy, the one whose derivative the forces are is taken if all structures have it.
 
         Parameters
         ----------
@@ -210,9 +210,9 @@ class Targets(NDArrayOperatorsMixin):
         Raises
         ------
         LabelError
-            If results were stored and the structure has changed since, other than by lattice
-            vectors or a shift of all atoms; if a calculator fails; if there is a stress that is
-            not zero where the cell has no three independent vectors.
+            If a structure has changed since its results were stored, other than by lattice vectors
+            or a shift of all atoms; if a calculator fails; if a stress is not zero where the cell
+            has no three independent vectors.
 
         Examples
         --------
@@ -293,7 +293,7 @@ class Targets(NDArrayOperatorsMixin):
         return np.array(self.energy).astype(dtype, **kwargs)
 
     def copy(self) -> Targets:
-        """Return an independent copy, all blocks included.
+        """Return an independent copy of all labels, groups and noise.
 
         Returns
         -------
@@ -301,7 +301,7 @@ class Targets(NDArrayOperatorsMixin):
         """
         return self[:]
 
-    # The blocks.
+    # Labels as users see them, and selection of rows.
 
     @property
     def forces(self) -> Any:
@@ -335,7 +335,7 @@ class Targets(NDArrayOperatorsMixin):
         counts = np.diff(self.force_offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         atoms = np.repeat(self.force_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        selected = self._from_blocks(
+        selected = self._from_arrays(
             self.energy[rows],
             self.has_energy[rows],
             self.forces_flat[atoms],
@@ -344,9 +344,9 @@ class Targets(NDArrayOperatorsMixin):
             self.has_stress[rows],
         )
         for name in _EXTRAS:
-            block = getattr(self, name)
-            if block is not None:
-                setattr(selected, name, block[atoms if name == "sigma_forces_flat" else rows])
+            array = getattr(self, name)
+            if array is not None:
+                setattr(selected, name, array[atoms if name == "sigma_forces_flat" else rows])
         return selected
 
     @classmethod
@@ -357,7 +357,7 @@ class Targets(NDArrayOperatorsMixin):
             stress = np.concatenate(
                 [np.full((len(p), 6), np.nan) if p.stress is None else p.stress for p in parts]
             )
-        joined = cls._from_blocks(
+        joined = cls._from_arrays(
             np.concatenate([part.energy for part in parts]),
             np.concatenate([part.has_energy for part in parts]),
             np.concatenate([part.forces_flat for part in parts]),
@@ -367,7 +367,7 @@ class Targets(NDArrayOperatorsMixin):
         )
         for name, absent in _EXTRAS.items():
             if any(getattr(part, name) is not None for part in parts):
-                setattr(joined, name, np.concatenate([_block(p, name, absent) for p in parts]))
+                setattr(joined, name, np.concatenate([_filled(p, name, absent) for p in parts]))
         return joined
 
     def __array_function__(self, func, types, args, kwargs):
@@ -382,7 +382,7 @@ class Targets(NDArrayOperatorsMixin):
         return func(*args, **kwargs)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        # `y -= mean` has y as its output: the name is bound to the new plain array.
+        # In `y -= mean` the output is y: leave it out, so that y becomes the new plain array.
         if any(isinstance(out, Targets) for out in kwargs.get("out", ())):
             del kwargs["out"]
         return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
@@ -396,7 +396,7 @@ class Targets(NDArrayOperatorsMixin):
 
 
 def _plain(value):
-    """Replace Targets by energies, also inside lists, tuples and dictionaries."""
+    """Replace Targets by arrays of energies, also inside lists, tuples and dictionaries."""
     if isinstance(value, Targets):
         return np.asarray(value)
     if isinstance(value, list | tuple):
@@ -406,10 +406,10 @@ def _plain(value):
     return value
 
 
-def _block(part, name, absent):
-    """Return a block of a part, filled with `absent` if it has none."""
-    block = getattr(part, name)
-    if block is not None:
-        return block
+def _filled(part, name, absent):
+    """Return an array of a part, or one full of `absent` if the part has none."""
+    array = getattr(part, name)
+    if array is not None:
+        return array
     size = len(part.forces_flat) if name == "sigma_forces_flat" else len(part)
     return np.full(size, absent)

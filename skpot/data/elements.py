@@ -81,15 +81,15 @@ def atomic_number(element: Any) -> int:
         raise InputError(f"no chemical element has the symbol {element!r}")
     if isinstance(element, Integral) and 0 <= element < len(SYMBOLS):
         return int(element)
-    raise InputError(f"a chemical element is a symbol or an atomic number, got {element!r}")
+    raise InputError(f"a chemical element must be a symbol or an atomic number, got {element!r}")
 
 
 def by_number(name: str, given: Mapping[Any, Any]) -> dict[int, Any]:
-    """Return what a dictionary gives for species, by atomic number; refuse species named twice."""
+    """Return a dictionary of species with atomic numbers as keys; refuse species named twice."""
     out = {}
     for element, value in given.items():
         number = atomic_number(element)
         if number in out:
-            raise InputError(f"{name} has {SYMBOLS[number]} twice.")
+            raise InputError(f"{name} has two entries for {SYMBOLS[number]}: remove one.")
         out[number] = value
     return out

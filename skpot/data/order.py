@@ -1,4 +1,4 @@
-"""An order of structures, and numbers to choose by, that follow from content alone."""
+"""An order of structures, and random numbers, that depend on the content of structures only."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _ARRAYS = (
 
 
 def canonical_order(keys: UInt64Array, labels: Targets | FloatArray | None = None) -> IntArray:
-    """Return the order of structures in which every fit goes through them.
+    """Return the order in which every fit goes through structures.
 
-    Sums and choices made in it are the same, to the last bit, whatever the order of the input.
+    It makes sums and choices the same, to the last bit, whatever the order of the input.
 
     Parameters
     ----------
     keys : ndarray of uint64 of shape (n_structures,)
         See `StructureInfo`.
     labels : Targets or ndarray of shape (n_structures,), optional
-        Which of equal structures comes first.
+        Labels, which decide on the order of equal structures.
 
     Returns
     -------
@@ -68,10 +68,10 @@ def _label_key(label):
 
 
 def content_keys(X: Any) -> UInt64Array:
-    """Return 64 bits for each entry of what regressors accept as X; see `StructureInfo`.
+    """Return a key of 64 bits for each entry of X; see `StructureInfo`.
 
-    Entries of another kind than `AtomicFeatures`, structures and rows of numbers have none, so that
-    their place stands for them.
+    X is whatever regressors accept. Only features, structures and rows of numbers have keys; the
+    keys of anything else are 0, 1, 2, ...
     """
     if isinstance(X, AtomicFeatures):
         return X.info.keys
@@ -83,7 +83,7 @@ def content_keys(X: Any) -> UInt64Array:
 
 
 def environment_keys(features: AtomicFeatures) -> UInt64Array:
-    """Return 64 bits for each feature row, of its structure and its place in it."""
+    """Return a key of 64 bits for each feature row, from its structure and its index in it."""
     place = np.arange(len(features.values)) - np.repeat(features.offsets[:-1], features.n_rows)
     return mixed(np.repeat(features.info.keys, features.n_rows), place)
 
@@ -94,17 +94,17 @@ def environment_order(features: AtomicFeatures) -> IntArray:
 
 
 def mixed(keys: UInt64Array, numbers: IntArray) -> UInt64Array:
-    """Return keys (n,) of uint64 for pairs of a key and a number that is no less than zero."""
+    """Return keys (n,) of uint64 for pairs of a key and a number, which must not be negative."""
     numbers = np.asarray(numbers).astype(np.uint64)
     return scrambled(np.asarray(keys, dtype=np.uint64) + numbers * GOLDEN)
 
 
 def keyed_uniform(keys: UInt64Array, seed: int) -> FloatArray:
-    """Return a number between 0 and 1, both excluded, for each key; others for another seed."""
+    """Return a random number between 0 and 1, both excluded, for each key; `seed` changes all."""
     bits = mixed(keys, np.full(len(keys), seed)) >> np.uint64(11)
     return (bits + 0.5) * 2.0**-53
 
 
 def drawn_seed(random_state: RandomState) -> int:
-    """Return an integer below 2^31 that an int, a RandomState or None stands for."""
+    """Return an integer below 2^31 drawn from an int, a RandomState or None."""
     return int(check_random_state(random_state).randint(2**31))

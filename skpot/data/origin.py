@@ -1,4 +1,4 @@
-"""What made features, so that those of different making are not mixed up."""
+"""The record of which fitted steps made some features, so that others are refused."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def _feed(digest, value):
 def joined(
     step: str, origins: Sequence[Origin | None], *content: Any, zero_stays: bool = True
 ) -> Origin | None:
-    """Return the `Origin` of what a step makes of features of other origins.
+    """Return the `Origin` of the features that a step makes of others.
 
     Parameters
     ----------
     step : str
         Name of the step.
     origins : sequence of Origin or None
-        Of what it is applied to; one that is not known makes the result not known.
+        Origins of what it is applied to. If one is not known, neither is the result.
     content
-        What determines the step; see `content_digest`.
+        What determines the result of the step; see `content_digest`.
     zero_stays : bool, default=True
-        Whether the step makes rows of zeros of such rows.
+        Whether the step maps rows of zeros to rows of zeros.
     """
     if any(origin is None for origin in origins):
         return None
@@ -71,14 +71,14 @@ def joined(
 
 
 def learn_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
-    """Note in `features_origin_` what made the features that an estimator is fitted on."""
+    """Record the origin of the features that an estimator is fitted on in `features_origin_`."""
     estimator.features_origin_ = None if features.origin is None else features.origin.key
 
 
 def refuse_other_origin(estimator: BaseEstimator, features: AtomicFeatures) -> None:
-    """Raise `InputError` if features were made otherwise than those that an estimator has learned.
+    """Raise `InputError` if features have another origin than those that an estimator learned from.
 
-    An estimator that has learned from features of unknown making takes any.
+    An estimator that learned from features of unknown origin takes any.
     """
     learned = getattr(estimator, "features_origin_", None)
     if learned is None or (features.origin is not None and features.origin.key == learned):
@@ -86,12 +86,12 @@ def refuse_other_origin(estimator: BaseEstimator, features: AtomicFeatures) -> N
     name = type(estimator).__name__
     if features.origin is None:
         raise InputError(
-            f"these features do not tell what made them, but this {name} was fitted on features "
-            "of a descriptor, and others of the same width would give wrong numbers; compute them "
-            "by the same descriptor, as in model.predict(structures) with a pipeline."
+            f"these features do not tell what made them, but this {name} was fitted on "
+            "features of a descriptor, and others of the same width would give wrong numbers. "
+            "Compute them by the same descriptor, as in model.predict(structures) with a pipeline."
         )
     raise InputError(
         f"these features come from a descriptor, or steps after it, that differ from those that "
-        f"this {name} was fitted on: they have other parameters, or were fitted again since (a fit "
-        "of the pipeline that was interrupted does that too). Fit the whole pipeline again."
+        f"this {name} was fitted on: they have other parameters, or were fitted again later (as "
+        "happens if a fit of the pipeline is interrupted). Fit the whole pipeline again."
     )

@@ -1,4 +1,4 @@
-"""Conjugate gradients for systems that are only known by their products."""
+"""Conjugate gradients for matrices of which only products with vectors are known."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray
 
-_REPLACE = 25  # iterations after which rounding errors of the residual are swept out
-_RISE = 1e-3  # relative, of what falls at every step but for rounding
-_GROWTH = 1e3  # of the residual over its smallest value, beyond which no recovery was ever seen
+_REPLACE = 25  # iterations after which the residual is computed anew, without rounding errors
+_RISE = 1e-3  # relative rise of the quadratic form beyond which rounding has spoiled it
+_GROWTH = 1e3  # factor over the smallest residual from which no iteration ever recovered
 
 
 class Solution(NamedTuple):
-    """What the iteration ended with."""
+    """The result of the iteration."""
 
     x: np.ndarray
-    residual: float  # |b - A x| / |b|, computed from x, not carried along
+    residual: float  # |b - A x| / |b|, computed from x
     n_iter: int
     converged: bool
 
 
 class DivergenceError(NumericalError):
-    """The matrix is, within rounding, not positive definite; the message says how it showed."""
+    """Rounding has made the matrix not positive definite; the message says how it was noticed."""
 
 
 def gram_factor(gram: FloatArray) -> FloatArray:
     """Return the upper triangle R with R^T R = gram, which rounding may have made indefinite."""
     with warnings.catch_warnings():
-        # Jitter where rounding calls for it makes a slightly worse preconditioner, no more.
+        # Jitter only makes a slightly worse preconditioner, which is no reason for a warning.
         warnings.simplefilter("ignore", NumericalWarning)
         return jittered_cholesky(gram, 1e-16)[0].T
 
@@ -66,7 +66,7 @@ class LowRankInverse:
         self.factor = gram_factor(gram)
 
     def leverages(self, limit: int = 4096) -> FloatArray:
-        """Return the diagonal of 1 minus the inverse, shape (n,); a block of rows at a time."""
+        """Return the diagonal of 1 minus the inverse, shape (n,), computed block by block."""
         parts = (self.columns[b : b + limit] for b in range(0, len(self.columns), limit))
         solved = (solve_triangular(self.factor, part.T, trans="T") for part in parts)
         return np.concatenate([np.sum(part**2, axis=0) for part in solved])
@@ -87,8 +87,9 @@ def conjugate_gradients(
 ) -> Solution:
     r"""Solve A x = b for a symmetric matrix :math:`A \succeq 1`.
 
-    The first step is along the preconditioner's own solution. The residual is computed anew every
-    few iterations and at the end, because the one that is carried along drifts from the true one.
+    The first step is along the solution of the preconditioner. Every few iterations and at the end
+    the residual is computed from x, because the one that is updated in each step accumulates
+    rounding errors.
 
     Parameters
     ----------
@@ -101,20 +102,20 @@ def conjugate_gradients(
     tol : float
         End when :math:`|b - A x| \le` tol :math:`|b|`.
     max_iter : int
-        End after so many products in the iteration proper.
+        Most iterations.
     report : callable, optional
         Called with the iteration and its relative residual.
 
     Returns
     -------
     Solution
-        With `converged` False if `max_iter` came first.
+        With `converged` False if `max_iter` was reached first.
 
     Raises
     ------
     DivergenceError
-        On values that are not finite, on a direction in which A is not positive, if the residual
-        grows a thousandfold, or if the quadratic form that falls in exact arithmetic rises.
+        If values are not finite, if A is not positive along a direction, if the residual grows a
+        thousandfold, or if the quadratic form rises, which it never does in exact arithmetic.
 
     References
     ----------
@@ -134,8 +135,8 @@ def conjugate_gradients(
     size = np.linalg.norm(b)
     if size == 0.0:
         return Solution(np.zeros_like(b), 0.0, 0, True)
-    # From zeros, so that the first step scales the preconditioner's own solution: where that
-    # misses a large part of A, it is far worse than zeros.
+    # Start from zeros, so that the first step scales the solution of the preconditioner. Where it
+    # misses a large part of A, that solution is far worse than zeros.
     x, r = np.zeros_like(b), b
     z = precondition(r)
     p, rz = z, r @ z
@@ -143,11 +144,11 @@ def conjugate_gradients(
     for n_iter in range(1, max_iter + 1):
         ap = product(p)
         curvature, squared = p @ ap, p @ p
-        # A - 1 is a covariance; what is lost of it is lost by rounding.
+        # A - 1 is a covariance, so the curvature is at least 1 but for rounding.
         if not curvature > 0.5 * squared:
             raise DivergenceError(
                 f"in iteration {n_iter} the matrix had the value {curvature / squared:.1e} along a "
-                "unit vector, where at least 1 is possible"
+                "unit vector, but should be at least 1"
             )
         step = rz / curvature
         x = x + step * p
@@ -157,19 +158,18 @@ def conjugate_gradients(
         if done or n_iter % _REPLACE == 0:
             r = b - product(x)
             relative = np.linalg.norm(r) / size
-            # What the iteration minimizes, x A x / 2 - b x, in terms of the residual.
+            # The quadratic form x A x / 2 - b x, which is minimized, in terms of the residual.
             form = -0.5 * (x @ (b + r))
             if not form <= lowest + _RISE * abs(lowest):
                 raise DivergenceError(
                     f"in iteration {n_iter} the quadratic form to be minimized was {form:.6e} "
-                    f"after {lowest:.6e}; the relative residual is {relative:.1e}"
+                    f"but {lowest:.6e} before; the relative residual is {relative:.1e}"
                 )
             lowest = min(form, lowest)
         best = min(best, relative)
         if not relative <= _GROWTH * best:
             raise DivergenceError(
-                f"in iteration {n_iter} the relative residual was {relative:.1e} after "
-                f"{best:.1e} at best"
+                f"in iteration {n_iter} the relative residual was {relative:.1e} after {best:.1e}"
             )
         if report:
             report(n_iter, relative)

@@ -13,19 +13,19 @@ from ._triangular import refuse_not_finite
 if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray
 
-_GRID = 200  # strengths that are tried before the best is refined; there may be several maxima
+_GRID = 200  # strengths to try before the best is refined, since there may be several maxima
 
 
 class Evidence(NamedTuple):
-    """A strength of the penalty and what the data say of it."""
+    """The strength of a penalty, and the noise and likelihood that go with it."""
 
     alpha: float
-    noise_scale: float  # factor of all noise levels
-    log_likelihood: float  # of the rows, without the logarithms of their noise levels
+    noise_scale: float  # factor by which all noise levels are multiplied
+    log_likelihood: float  # of the rows, without the constant from their noise levels
 
 
 def maximize_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
-    r"""Return the strength of a ridge penalty for which the data are most likely.
+    r"""Return the strength of a ridge penalty that makes the data most likely.
 
     For rows :math:`y = A x + \epsilon` with noise :math:`\tau^2` and coefficients of prior variance
     :math:`\tau^2 / \alpha`, and the singular value decomposition :math:`A = U S V^T`,
@@ -36,15 +36,15 @@ def maximize_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
             + Q(\alpha) / \tau^2 \Big], \qquad
         Q(\alpha) = |y|^2 - |U^T y|^2 + \sum_i \frac{\alpha\,(U^T y)_i^2}{\alpha + s_i^2}
 
-    which is largest for :math:`\tau^2 = Q/n`; what remains is a function of :math:`\alpha` alone.
-    The decomposition is that of the triangular factor.
+    which is largest for :math:`\tau^2 = Q/n`. This leaves a function of :math:`\alpha` alone. The
+    triangular factor is decomposed instead of A, with the same result.
 
     Parameters
     ----------
     trapezoid : ndarray of shape (k, m + 1)
         See `TriangularFactor.trapezoid`.
     n_rows : float
-        Number of rows n, or the sum of their weights if rows have been scaled to count as several.
+        Number of rows n, or the sum of their weights if rows were scaled to count several times.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Products of tall matrices that are the same, to the last bit, on any number of threads."""
+"""Products of tall matrices, equal to the last bit on any number of threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from ._threads import serial_blas, tile_threads
 if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
-_COLUMNS = 128  # of a tile; the tiles do not depend on the number of threads
-_ROWS = 512
+_COLUMNS, _ROWS = 128, 512  # columns and rows of a tile, whatever the number of threads
 
 
 def gram(rows: FloatArray) -> FloatArray:

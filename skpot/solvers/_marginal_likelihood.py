@@ -1,4 +1,4 @@
-"""Log marginal likelihood of labels with noise, its gradients, and where it is largest."""
+"""The logarithm of the marginal likelihood of labels, its gradients, and its maximum."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
 _LOG_2PI = np.log(2.0 * np.pi)
-_NOISE_WIDTH = np.log(10.0)  # of the prior of noise levels, which decides where labels are few
-_NOISE_RANGE = np.log(100.0)  # beyond it models interpolate, or learn nothing
-_GAIN = 1e-6  # relative gain of the likelihood, or for one label, that ends the search
-_PRECISE = 1e-10  # the same for noise within the search, whose gradient relies on its optimum
-_DIGITS = 3  # of logarithms; the search does not know them better, whatever the order of sums
-_UNHEARD_OF = 10.0  # loss of likelihood for one label where a covariance is beyond precision
+_NOISE_WIDTH = np.log(10.0)  # width of the prior of noise levels, which matters for few labels
+_NOISE_RANGE = np.log(100.0)  # beyond this range models only interpolate, or learn nothing
+_GAIN = 1e-6  # a smaller gain of the likelihood, relative or per label, ends the search
+_PRECISE = 1e-10  # the same for noise, since gradients are only right at the best noise
+_DIGITS = 3  # of logarithms; more digits would depend on the order of sums
+_PENALTY = 10.0  # loss of likelihood per label where a covariance is beyond double precision
 
 
 _NOT_POSITIVE = (
-    "the marginal likelihood is beyond double precision where the search begins: the labels' "
-    "covariance exceeds their noise by too much. Begin with larger noise levels, or with a kernel "
-    "of smaller variance or length_scale."
+    "the marginal likelihood cannot be computed in double precision where the search begins: the "
+    "covariance of the labels is too large compared with their noise. Begin with larger noise "
+    "levels, or with a kernel of smaller variance or length_scale."
 )
 
 
 class FactorLikelihood:
     r"""Likelihood of labels that are linear in few coefficients, from triangular factors.
 
-    With rows :math:`A_t` and targets :math:`y_t` of label kind t, divided by noise levels that have
-    a common factor :math:`\tau_t` yet to be found, and coefficients whose prior is the unit matrix,
+    With rows :math:`A_t` and targets :math:`y_t` of labels of kind t, divided by noise levels up to
+    a common factor :math:`\tau_t`, and coefficients whose prior covariance is the unit matrix,
     :math:`S = R^T R = 1 + \sum_t A_t^T A_t / \tau_t^2`, mean c and residuals :math:`r_t`,
 
     .. math::
@@ -109,7 +109,7 @@ class FactorLikelihood:
         Returns
         -------
         value : float
-            The constant that unscaled noise levels add is left out.
+            Without the constant that noise levels add.
         gradient : ndarray of shape (n_kinds,)
             With respect to `log_noise`.
         """
@@ -202,10 +202,10 @@ class DenseLikelihood:
 
 
 class Maximum(NamedTuple):
-    """Where a likelihood is largest."""
+    """The maximum of a likelihood."""
 
     theta: np.ndarray
-    log_noise: np.ndarray  # factors of the noise levels, one of each kind of label
+    log_noise: np.ndarray  # logarithms of factors of the noise levels, one for each kind of label
     log_likelihood: float
     n_evaluations: int
     converged: bool
@@ -218,10 +218,10 @@ def maximize_likelihood(
     n_kinds: int,
     max_evaluations: int = 50,
 ) -> Maximum:
-    r"""Return the hyperparameters for which labels are most likely.
+    r"""Return the hyperparameters that make the labels most likely.
 
-    For each theta the best noise is found first, see `best_noise`, which takes no further pass over
-    the rows; what remains is a function of theta alone, whose gradient is the partial one at that
+    For each theta the best noise is found first (see `best_noise`), without another pass over the
+    rows. This leaves a function of theta alone. Its gradient is the partial derivative at the best
     noise.
 
     Parameters
@@ -240,7 +240,7 @@ def maximize_likelihood(
     Returns
     -------
     Maximum
-        The best of those that were tried, to three digits of the logarithms.
+        The best theta that was tried, with three digits of the logarithms.
 
     Raises
     ------
@@ -262,8 +262,8 @@ def maximize_likelihood(
         except (np.linalg.LinAlgError, NumericalError) as error:
             if best is None:
                 raise _named(error) from None
-            return _UNHEARD_OF - best_value, np.zeros(len(theta))
-        # The first step is as long as the gradient: that of one label has a fair size.
+            return _PENALTY - best_value, np.zeros(len(theta))
+        # The first step of L-BFGS is as long as the gradient, so it is taken per label.
         n = sum(likelihood.counts.values())
         if value / n > best_value:
             best, best_value = (theta.copy(), log_noise), value / n
@@ -286,11 +286,11 @@ def maximize_likelihood(
 def best_noise(
     likelihood: FactorLikelihood | DenseLikelihood, start: FloatArray, gain: float = _PRECISE
 ) -> tuple[FloatArray, float]:
-    r"""Return the noise levels that are most probable.
+    r"""Return the most probable factors of noise levels.
 
-    The factors' prior is log-normal with median 1 and width log 10: without it the noise of few
-    labels would be arbitrary, as the likelihood hardly depends on it. Of n labels the likelihood
-    has a width of about :math:`1 / \sqrt{2 n}`.
+    The prior of the factors is log-normal with median 1 and width log 10. Without it the noise of a
+    few labels would be arbitrary, since the likelihood hardly depends on it: for n labels, it has a
+    width of about :math:`1 / \sqrt{2 n}`.
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ def best_noise(
     start : ndarray of shape (n_kinds,)
         Where to begin.
     gain : float, default=1e-10
-        Relative gain of the likelihood that ends the search.
+        A smaller relative gain of the likelihood ends the search.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Partial Cholesky factors of matrices whose columns are made on demand."""
+"""Partial Cholesky factors of matrices whose columns are computed when they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray
 
-_BLOCKS = 10  # in which columns are drawn; more of them choose better and pass over data more often
+_N_BLOCKS = 10  # columns are drawn in so many blocks; more choose better but take more passes
 
 
 def pivoted_columns(
@@ -31,8 +31,8 @@ def pivoted_columns(
 
     Pivots are drawn in blocks, with probabilities in proportion to what is left of the diagonal,
     :math:`d_i = A_{ii} - \sum_k F_{ik}^2`, so that every part of A that is large has its columns.
-    Those whose rest is below `floor` once the others of the block are taken off are dropped, and
-    the factor ends with the block after which the mean rest is below.
+    Pivots whose remainder is below `floor` once the others of their block are subtracted are
+    dropped. The factor ends with the block after which the mean remainder is below `floor`.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def pivoted_columns(
     columns_of : callable
         ``columns_of(pivots)`` returns the columns of A at ascending indices, shape (N, n_pivots).
     n : int
-        Most columns.
+        Largest number of columns.
     rng : numpy.random.Generator
         Draws the pivots.
     floor : float, default=0.0
-        Rest of the diagonal that is not worth a column.
+        A pivot with a smaller remainder of the diagonal gets no column.
     worth : callable, optional
-        ``worth(before, after, size)`` says whether to go on, given the mean rest before and after a
-        block and how many columns the next one would have.
+        ``worth(before, after, size)`` returns whether to go on, given the mean remainder before and
+        after a block and the number of columns of the next one.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def pivoted_columns(
     References
     ----------
     Y. Chen, E. N. Epperly, J. A. Tropp, R. J. Webber, Commun. Pure Appl. Math. 78, 995 (2025);
-    of blocks without near copies, Y. Dong, C. Chen, P.-G. Martinsson, K. Pearce, arXiv:2309.16002.
+    for blocks without near copies, Y. Dong, C. Chen, P.-G. Martinsson, K. Pearce, arXiv:2309.16002.
 
     Examples
     --------
@@ -72,33 +72,35 @@ def pivoted_columns(
     >>> bool(np.allclose(columns @ columns.T, A)), sorted(pivots.tolist())
     (True, [0, 1])
     """
-    rest = np.array(diagonal, dtype=float)
-    refuse_not_finite(rest, "the variance of the labels")
-    rounding = np.finfo(float).eps * len(rest) * rest.max(initial=0.0)
+    remainder = np.array(diagonal, dtype=float)
+    refuse_not_finite(remainder, "the variance of the labels")
+    rounding = np.finfo(float).eps * len(remainder) * remainder.max(initial=0.0)
     least = max(float(floor), rounding)
-    n = min(int(n), len(rest))
-    columns, pivots, m = np.zeros((len(rest), n)), [np.empty(0, dtype=np.int64)], 0
-    step = max(1, -(-n // _BLOCKS))
+    n = min(int(n), len(remainder))
+    columns, pivots, m = np.zeros((len(remainder), n)), [np.empty(0, dtype=np.int64)], 0
+    step = max(1, -(-n // _N_BLOCKS))
     while m < n:
-        rest[rest < rounding] = 0.0
-        alive = int(np.count_nonzero(rest))
-        if not alive or (m and rest.mean() < least):
+        remainder[remainder < rounding] = 0.0
+        alive = int(np.count_nonzero(remainder))
+        if not alive or (m and remainder.mean() < least):
             break
         size = min(step, n - m, alive)
-        drawn = np.sort(rng.choice(len(rest), size, replace=False, p=rest / rest.sum()))
+        drawn = np.sort(
+            rng.choice(len(remainder), size, replace=False, p=remainder / remainder.sum())
+        )
         block = columns_of(drawn) - columns[:, :m] @ columns[drawn, :m].T
         factor, order, rank, _ = lapack.dpstrf(block[drawn], tol=least, lower=1)
         order = order[:rank] - 1
-        rest[np.setdiff1d(drawn, drawn[order])] = 0.0  # nothing is left of them
+        remainder[np.setdiff1d(drawn, drawn[order])] = 0.0  # the others of the block explain these
         if rank:
             factor = factor[:rank, :rank]
             new = solve_triangular(factor, block[:, order].T, lower=True, check_finite=False).T
             columns[:, m : m + rank] = new
             pivots.append(drawn[order])
-            before = rest.mean()
-            rest -= np.minimum(rest, np.sum(new**2, axis=1))
-            rest[drawn[order]] = 0.0
+            before = remainder.mean()
+            remainder -= np.minimum(remainder, np.sum(new**2, axis=1))
+            remainder[drawn[order]] = 0.0
             m += rank
-            if worth and not worth(before, rest.mean(), min(step, n - m)):
+            if worth and not worth(before, remainder.mean(), min(step, n - m)):
                 break
     return columns[:, :m], np.concatenate(pivots)

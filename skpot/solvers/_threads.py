@@ -1,4 +1,4 @@
-"""One level of threads at a time."""
+"""Threads at one level only: either in BLAS or around it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def tile_threads(n_tiles: int) -> Iterator[Callable[..., Any]]:
     """Yield a `map` over independent tiles of work, each with serial BLAS.
 
-    It runs on Numba's number of threads, as far as there are tiles. Threads inside BLAS would
-    synchronize at every small product and take turns spinning with those of compiled kernels.
-    Every sum keeps its order, so results do not depend on the number of threads.
+    It uses as many threads as Numba, but not more than there are tiles. Threads inside BLAS would
+    synchronize at every small product and compete with those of compiled functions. Every sum keeps
+    its order, so results do not depend on the number of threads.
 
     Parameters
     ----------
     n_tiles : int
-        How many tiles there are at most.
+        Largest number of tiles.
     """
     available = n_threads()
     if available == 1:
@@ -39,7 +39,7 @@ def tile_threads(n_tiles: int) -> Iterator[Callable[..., Any]]:
         if n_tiles < 2:
             yield map
             return
-        # Threads count the same numerical errors as their caller.
+        # Threads treat numerical errors as their caller does.
         begin = functools.partial(np.seterr, **np.geterr())
         with ThreadPoolExecutor(min(available, n_tiles), initializer=begin) as pool:
             yield pool.map
@@ -52,4 +52,4 @@ def serial_blas() -> AbstractContextManager[Any]:
 
 @functools.cache
 def _controller():
-    return ThreadpoolController()  # looks through the process once; takes milliseconds
+    return ThreadpoolController()  # takes milliseconds, as it searches the libraries of the process

@@ -12,14 +12,14 @@ from ..exceptions import NumericalError, NumericalWarning, warn_once
 if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
-_PANEL = 64  # columns LAPACK eliminates at a time; the fastest of 32, 64, 128 as measured
+_PANEL = 64  # columns that LAPACK eliminates at a time; the fastest of 32, 64 and 128
 
 
 def refuse_not_finite(array: FloatArray, what: str) -> None:
-    """Raise `NumericalError` if an array holds NaN or infinity; `what` says what it is."""
+    """Raise `NumericalError` if an array holds NaN or infinity; `what` is its name there."""
     if not np.isfinite(array).all():
         raise NumericalError(
-            f"{what} holds numbers that are not finite. Features, labels, noise levels or "
+            f"{what} holds numbers that are not finite: features, labels, noise levels or "
             "parameters of the kernel are too large or too small."
         )
 
@@ -27,18 +27,18 @@ def refuse_not_finite(array: FloatArray, what: str) -> None:
 class TriangularFactor:
     r"""Streamed QR of a tall least-squares system.
 
-    For rows :math:`A` and targets :math:`b` that arrive in blocks, keeps the triangle of
-    :math:`[A\; b] = Q\,[R\; z;\ 0\; \rho]` only, so that memory does not depend on the number of
+    For rows :math:`A` and targets :math:`b` that arrive in blocks, this keeps only the triangle of
+    :math:`[A\; b] = Q\,[R\; z;\ 0\; \rho]`, so that memory does not depend on the number of
     rows. The solution is :math:`R^{-1} z` and :math:`\rho^2` the residual sum of squares (the
     sequential TSQR of Demmel et al., SIAM J. Sci. Comput. 34, A206 (2012)).
 
     Parameters
     ----------
     prior : ndarray of shape (n, n)
-        Upper triangle to begin with: rows such as the transposed Cholesky factor of a prior
+        Upper triangle of the rows to begin with, such as the transposed Cholesky factor of a prior
         covariance.
     target : ndarray of shape (n + 1,), optional
-        Last column to begin with, to go on where another factor has ended; zero by default.
+        Last column to begin with, to continue another factor; zero by default.
     """
 
     def __init__(self, prior: FloatArray, target: FloatArray | None = None) -> None:
@@ -49,11 +49,11 @@ class TriangularFactor:
         self.n_rows = 0
 
     def fold(self, rows: FloatArray) -> None:
-        """Fold in rows, targets in the last column: shape (n_rows, n + 1); contents are lost."""
+        """Fold in rows (n_rows, n + 1) with the targets in the last column; overwrites `rows`."""
         self._eliminate(np.asfortranarray(rows), 0)
 
     def merge(self, trapezoid: FloatArray) -> None:
-        """Fold in the `trapezoid` of another factor, at a third of the cost of so many rows."""
+        """Fold in the `trapezoid` of another factor, which costs a third of so many rows."""
         self._eliminate(np.array(trapezoid, order="F"), len(trapezoid))
 
     def _eliminate(self, rows, n_triangular):
@@ -65,7 +65,7 @@ class TriangularFactor:
             n_triangular, panel, self._triangle, rows, overwrite_a=1, overwrite_b=1
         )
         if info:
-            raise NumericalError(f"LAPACK tpqrt refused argument {-info}")
+            raise NumericalError(f"LAPACK's tpqrt does not accept its argument number {-info}")
         self.n_rows += len(rows)
 
     @property
@@ -82,8 +82,8 @@ class TriangularFactor:
     def trapezoid(self) -> FloatArray:
         """[R z; 0 rho] without rows that are zero within rounding, shape (k, n + 1).
 
-        For any x, the rows folded in have the sum of squares |rows [x; -1]|^2 = |it [x; -1]|^2. It
-        is upper trapezoidal: dropping rows moves others up.
+        For any x, |trapezoid [x; -1]|^2 equals |rows [x; -1]|^2 of the rows that were folded in. As
+        rows are dropped, its shape is trapezoidal instead of triangular.
         """
         triangle = np.triu(self._triangle)
         size = np.abs(triangle)
@@ -93,7 +93,7 @@ class TriangularFactor:
 
     @property
     def residual(self) -> float:
-        """Sum of squared residuals, that of the prior rows included."""
+        """Sum of squared residuals, including those of the prior rows."""
         return float(self._triangle[-1, -1] ** 2)
 
     def solve(self) -> FloatArray:
@@ -109,19 +109,20 @@ def jittered_cholesky(matrix: FloatArray, jitter: float = 1e-10) -> tuple[FloatA
     matrix : ndarray of shape (n, n)
         Positive semi-definite up to rounding.
     jitter : float, default=1e-10
-        Added to the diagonal, relative to its mean; ten times as much after each failure.
+        Number to add to the diagonal, relative to its mean. It is multiplied by ten after each
+        failure.
 
     Returns
     -------
     factor : ndarray of shape (n, n)
         Lower triangle.
     jitter : float
-        What was added, relative to the mean of the diagonal.
+        The number that was added, relative to the mean of the diagonal.
 
     Warns
     -----
     NumericalWarning
-        If more than the jitter asked for was needed; says the numerical rank.
+        If more jitter was needed than asked for; the warning says the numerical rank.
 
     Raises
     ------
@@ -143,26 +144,26 @@ def jittered_cholesky(matrix: FloatArray, jitter: float = 1e-10) -> tuple[FloatA
             warn_once(
                 "jitter",
                 f"the {len(matrix)} functions of the references have numerical rank {rank}; a "
-                f"relative jitter of {jitter:.0e} was added. Fewer of them (n_sparse, "
-                "n_directions) lose nothing.",
+                f"relative jitter of {jitter:.0e} was added. Fewer references (n_sparse, "
+                "n_directions) would do as well.",
                 NumericalWarning,
             )
         return factor, jitter
     raise NumericalError(
-        "the references' kernel matrix is not positive definite: the kernel is no covariance, or "
-        "its values span too many orders of magnitude."
+        "the kernel matrix of the references is not positive definite: the kernel is not a "
+        "covariance, or its values span too many orders of magnitude."
     )
 
 
 def inverse_diagonal(factor: FloatArray, step: int = 256) -> FloatArray:
-    """Return the diagonal of the inverse of L L^T, with few columns of L^-1 held at a time.
+    """Return the diagonal of the inverse of L L^T, computed from a few columns of L^-1 at a time.
 
     Parameters
     ----------
     factor : ndarray of shape (n, n)
         L, lower triangular.
     step : int, default=256
-        How many columns.
+        Number of columns held at a time.
 
     Returns
     -------
@@ -172,7 +173,7 @@ def inverse_diagonal(factor: FloatArray, step: int = 256) -> FloatArray:
     diagonal = np.empty(n)
     for begin in range(0, n, step):
         end = min(n, begin + step)
-        # What stands above is zero, but parts of a triangle are copied.
+        # Rows above are zero. But a part of a triangle is copied, so leave out half at least.
         top = begin if 2 * begin > n else 0
         columns = np.eye(n - top, end - begin, k=top - begin)
         inverse = solve_triangular(factor[top:, top:], columns, lower=True, check_finite=False)

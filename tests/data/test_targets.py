@@ -118,7 +118,7 @@ def test_the_input_is_copied():
         (([1.0], [np.zeros(6)]), r"structure 0: forces have shape \(6,\), not \(n_atoms, 3\)"),
         (([1.0], [np.zeros((0, 3))]), r"structure 0: forces have shape \(0, 3\)"),
         (([1.0], ["abc"]), "structure 0: forces is 'abc', not real numbers"),
-        (([1.0], [[[1, 2, 3], [4, 5]]]), "structure 0: forces is no array of numbers"),
+        (([1.0], [[[1, 2, 3], [4, 5]]]), "structure 0: forces is not an array of numbers"),
         (([1.0], [np.ones((2, 3), bool)]), "structure 0: forces .*not real numbers"),
         (([1.0], None, [["1"] * 6]), "structure 0: stress .*not real numbers"),
         (([1.0, 2.0], None, np.zeros((1, 6))), "2 energies but 1 stresses"),
