@@ -38,7 +38,7 @@ def public_estimators(module):
         name: value
         for name, value in values.items()
         if inspect.isclass(value) and issubclass(value, BaseEstimator)
-        if stem_of(value) not in {"base", "potential"}
+        if stem_of(value) not in {"base", "potential", "kernel_potential"}
     }
 
 
