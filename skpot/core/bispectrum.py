@@ -7,11 +7,11 @@ r"""Terms of the bispectrum of a few channels.
 
 with Gaunt's integrals of three real harmonics,
 :math:`G = \int Y_{l_1 m_1} Y_{l_2 m_2} Y_{l_3 m_3}\, d\Omega`, scaled to :math:`\sum_m G^2 = 1`
-(then they are the 3j symbols in the real basis, up to a sign). They vanish unless l1 + l2 + l3 is
-even, which leaves out just the products that change sign under inversion, and unless the l form a
-triangle (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), sec. II C). Factors commute, so
-(k l) are taken in ascending order, times the square root of the number of their orders: dot
-products equal those of the full array.
+(then they are the 3j symbols in the real basis, up to a sign). They vanish unless the l form a
+triangle and l1 + l2 + l3 is even; odd sums belong to products that change sign under inversion
+(Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), sec. II C). The order of factors does not
+matter, so only ascending (k l) are taken, times the square root of the number of their orders. Dot
+products then equal those of the full array.
 """
 
 import math
@@ -20,7 +20,7 @@ import numpy as np
 
 from .harmonics import legendre_coefficients, many_harmonics
 
-_TOLERANCE = 1e-12  # what rounding leaves of coefficients that vanish
+_TOLERANCE = 1e-12  # coefficients below it are zero apart from rounding
 
 
 def gaunt_integrals(l_max):

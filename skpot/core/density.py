@@ -22,7 +22,7 @@ from .harmonics import many_harmonics
 
 
 class DensityTables(NamedTuple):
-    """What the kernels need to know of the basis."""
+    """What the compiled functions need to know of the basis."""
 
     radial: np.ndarray  # (n_tables, n_knots, 2, (l_max + 1) * n_max), see radial.spline_table
     of_pair: np.ndarray  # (n_species, n_species) which table serves center, neighbor
@@ -108,7 +108,7 @@ def radial_functions(tables, which, r, values, slopes):
     h01, h11 = t * t * (3.0 - 2.0 * t), -t * t * s
     d00, d10 = -6.0 * t * s / spacing, s * (1.0 - 3.0 * t) / spacing
     d11 = t * (3.0 * t - 2.0) / spacing
-    # The switch has a step in its curvature, which no spline can follow: it stays out of the table.
+    # The cutoff function is not in the table: no spline could follow the step of its curvature.
     switch, slope = cosine_switch(r, tables.cutoff[which], tables.cutoff_width)
     f0, m0, f1, m1 = table[k, 0], table[k, 1], table[k + 1, 0], table[k + 1, 1]
     for q in range(values.shape[0]):
@@ -157,7 +157,7 @@ def _add_species(b, near, tables, angular, c):
     """Add sums over neighbors of species b, `angular` times `columns`, to their channels of c."""
     n_max = tables.n_max
     lo, hi = near.first[b], near.first[b + 1]
-    size = hi - lo  # slices and loops from 0: an index that may be negative is not vectorized
+    size = hi - lo  # loops run from 0: indices that may be negative would not be vectorized
     offset = b * n_max
     for l in range(tables.l_max + 1):
         n = 0
@@ -349,7 +349,7 @@ def gradient_to_pairs(size, tables, near, dc, pair_gradient):
     for t in range(size):
         x, y, z, inverse = near.unit[0, t], near.unit[1, t], near.unit[2, t], near.inverse[t]
         g_x, g_y, g_z = near.sums[1, t], near.sums[2, t], near.sums[3, t]
-        # Only the part of the harmonics' gradient normal to the pair turns it.
+        # The part of the harmonics' gradient along the pair does not belong to its direction.
         along = near.sums[0, t] - (g_x * x + g_y * y + g_z * z) * inverse
         p = near.pair[t]
         pair_gradient[p, 0] += g_x * inverse + along * x

@@ -16,8 +16,8 @@ Of the coefficients :math:`c_{lm,k}` of one center in channels k (see `skpot.cor
 `Bispectrum` (body order 4)
     cubic polynomials, see `skpot.core.bispectrum`.
 
-Features run over l, then k, then k'. Which one is meant is decided by the type of the first
-argument, at compilation.
+Features run over l, then k, then k'. The type of the first argument decides, at compilation, which
+invariants a function computes.
 """
 
 import math
@@ -196,7 +196,7 @@ def _triangle_gradient(product, c, g, dc, square):
     for l in range(product.l_max + 1):
         scale = _SQRT2 / math.sqrt(2.0 * l + 1.0)
         for k in range(n):
-            # Slices: an index that may be negative is not vectorized.
+            # Slices start at 0: indices that may be negative would not be vectorized.
             source, row, column = g[begin : begin + n - k], square[k, k:], square[k:, k]
             for q in range(n - k):
                 row[q] = scale * source[q]

@@ -2,8 +2,9 @@ r"""Linear pair potentials: values, pull-back and Jacobian blocks of B-splines o
 
 .. math:: q_i^{(ab)n} = \tfrac12 \sum_j B_n(r_{ij})
 
-over those j for which the species of i and j are a and b in either order. The half makes the sum
-over all atoms count every pair once: :math:`\sum_i w \cdot q_i = \sum_{i<j} \phi_{ab}(r_{ij})` with
+over those j for which the species of i and j are a and b in either order. With the factor of one
+half, the sum over all atoms counts every pair once:
+:math:`\sum_i w \cdot q_i = \sum_{i<j} \phi_{ab}(r_{ij})` with
 :math:`\phi_{ab} = \sum_n w_{(ab)n} B_n`.
 
 S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023). For the splines see
@@ -22,7 +23,7 @@ from .splines import cubic_splines
 
 
 class PairTables(NamedTuple):
-    """What the kernels need to know of the basis."""
+    """What the compiled functions need to know of the basis."""
 
     r_min: float  # Å
     spacing: float  # of the knots, Å

@@ -207,7 +207,7 @@ _SIMPLE = (Linear, Triangle, Rectangle, Diagonal)
 
 @variants({**dict.fromkeys(_SIMPLE, _nothing_to_prepare), Bispectrum: _bispectrum_derivative})
 def prepare_moves(product, c, work):
-    """Do what `invariants_moves` of all pairs of a center share."""
+    """Compute what `invariants_moves` needs for all pairs of a center."""
 
 
 @variants({**dict.fromkeys(_SIMPLE, _projected_scratch), Bispectrum: _bispectrum_scratch})

@@ -233,5 +233,5 @@ def grid_functions(r, n_nodes, l_max, cutoff, sigma):
 
 def knots(spacing, cutoff):
     """Return the knots of a spline that serves distances up to the cutoff (Å)."""
-    # What the wrong curvature at the last knot spoils decays by a factor of 4 a knot.
+    # The spline is wrong at its last knot; the error decays by a factor of 4 from knot to knot.
     return spacing * np.arange(math.ceil(cutoff / spacing) + 12)

@@ -9,8 +9,8 @@ r"""Screened repulsion of nuclei: values, pull-back and Jacobian blocks.
 
 the universal potential of J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of
 Ions in Matter, vol. 1 (1985), with the screening length as LAMMPS rounds it (0.8854 Bohr radii are
-0.46853 Å), taken smoothly to zero between an inner and an outer radius. The half
-makes the sum over atoms count every pair once.
+0.46853 Å), taken smoothly to zero between an inner and an outer radius. With the factor of one
+half, the sum over atoms counts every pair once.
 """
 
 import math
@@ -30,7 +30,7 @@ _D0, _D1, _D2, _D3 = 3.19980, 0.94229, 0.40290, 0.20162
 
 
 class RepulsionTables(NamedTuple):
-    """What the kernels need to know; each of shape (n_species, n_species)."""
+    """What the compiled functions need to know; each has the shape (n_species, n_species)."""
 
     strength: np.ndarray  # e^2 Z_a Z_b / 4 pi epsilon_0 in eV Å
     length: np.ndarray  # a in Å

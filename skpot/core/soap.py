@@ -31,7 +31,7 @@ from .pairs import add_move, close_rows, largest, largest_of, open_rows
 
 
 class Mixing(NamedTuple):
-    """What happens to the coefficients before and to the invariants after the products."""
+    """How coefficients are mixed before products are taken, and whether these are scaled after."""
 
     forward: np.ndarray  # (l_max + 1, n_channels, n_species * n_max); l_max + 1 = 0 for no mixing
     back: np.ndarray  # (l_max + 1, n_species * n_max, n_channels), its transpose
@@ -39,7 +39,7 @@ class Mixing(NamedTuple):
 
 
 class SoapTables(NamedTuple):
-    """What the kernels need to know, and what `values` leaves for `pull_back`."""
+    """What the compiled functions need to know, and what `values` keeps for `pull_back`."""
 
     density: DensityTables
     mixing: Mixing
@@ -181,7 +181,7 @@ def center_pull_back(tables, i, pairs, species, scratch, kept, g, pair_gradient)
 def _pull_back(tables, size, scratch, c, g, pair_gradient):
     """Add dE_i/dr_ij, given g, the coefficients and, in `scratch`, the neighbors."""
     density, product, gradient = tables.density, tables.product, scratch.gradient
-    for d in range(g.shape[0]):  # assigning slices compiles checks of their shapes
+    for d in range(g.shape[0]):  # assigning a slice would compile a check of shapes
         gradient[d] = g[d]
     if tables.mixing.normalize:
         length = _unit_invariants(product, c, scratch)
@@ -196,7 +196,7 @@ def _pull_back(tables, size, scratch, c, g, pair_gradient):
 
 @inner_jit
 def _unit_invariants(product, c, scratch):
-    """Write the invariants scaled to unit length to `scratch.unit`; return what they had."""
+    """Write the invariants scaled to unit length to `scratch.unit`; return their length before."""
     unit = scratch.unit
     invariants(product, c, unit, scratch.transposed)
     length = _length(unit)

@@ -165,7 +165,7 @@ def _add_angular(i, n, species, tables, near, out):
             t = first + near.species[k]
             begin, closed, end = terms.start[t], terms.closed[t], terms.start[t + 1]
             c = u_x * near.unit[k, 0] + u_y * near.unit[k, 1] + u_z * near.unit[k, 2]
-            # Rounding may leave [-1, 1], where a power of 1 + lambda cos is not defined.
+            # Rounding may lead out of [-1, 1], to where a power of 1 + lambda cos is not defined.
             c = min(1.0, max(-1.0, c))
             r_jk = _third_side(r_j, near.distance[k], c)
             if r_jk >= reach:

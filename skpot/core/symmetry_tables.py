@@ -1,4 +1,4 @@
-"""Tables that describe a set of symmetry functions to its kernels."""
+"""Tables that describe a set of symmetry functions to the compiled functions."""
 
 from typing import NamedTuple
 

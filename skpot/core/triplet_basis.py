@@ -24,7 +24,7 @@ _TIE = 1e-9  # knots closer than this, in units of their spacing, coincide
 
 
 class TripletTables(NamedTuple):
-    """What the kernels need to know of the basis; see `triplet_runs`."""
+    """What the compiled functions need to know of the basis; see `triplet_runs`."""
 
     r_min: float  # Å
     spacing: float  # of the knots, Å
@@ -33,8 +33,8 @@ class TripletTables(NamedTuple):
     center_start: np.ndarray  # (n_species + 1,) first column of each species of centers
 
 
-# The kernels add four products at a time to a copy of the center's columns with a margin on either
-# side. Which of the four is not in its run is zero but for rounding, so it does no harm elsewhere.
+# Four products at a time are added to a copy of the center's columns with a margin on either side.
+# Products outside their run are zero apart from rounding, and do no harm in the columns of others.
 _MARGIN = 4
 
 
@@ -217,7 +217,7 @@ def center_values(tables, i, pairs, species, scratch, kept, row):
                     own[np.uint64(c + 3)] += w * b3
     row[:] = 0.0
     own_columns, columns = own[_MARGIN:], row[begin:end]
-    for c in range(columns.shape[0]):  # assigning slices compiles checks of their shapes
+    for c in range(columns.shape[0]):  # assigning a slice would compile a check of shapes
         columns[c] = own_columns[c]
 
 

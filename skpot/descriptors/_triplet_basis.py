@@ -102,7 +102,7 @@ class TripletBasis(SplineDescriptor):
 
     def _lay_out(self):
         n, n_splines = len(self.species_), self.hypers_["n_splines"]
-        # Two thirds of the pairs of sides allow so many third ones, those of like neighbors half.
+        # An estimate: n^2 / 2 pairs of neighbors, and about half of the triples of splines.
         refuse_width(n * n**2 / 2 * n_splines**3 / 2, f"n_splines={n_splines} and {n} species")
         allowed = kernels.allowed_runs(
             float(self.hypers_["cutoff"]), float(self.hypers_["r_min"]), self.hypers_["n_splines"]
