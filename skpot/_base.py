@@ -1,4 +1,4 @@
-"""Mixins of every estimator: fits that succeed or change nothing, a version stamp, containers."""
+"""What every estimator inherits: fits that succeed or change nothing, and a version stamp."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
     from skpot.typing import FeatureNames
 
-_COPY = "_is_copy"  # marks what a method works on
-_OF_INPUT = ("n_features_in_", "feature_names_in_")  # set by whoever checks the input first
+_COPY = "_is_copy"  # attribute that marks the copy on which a method works
+_OF_INPUT = ("n_features_in_", "feature_names_in_")  # may be set before `fit` of a base class
 
 
 def all_or_nothing(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method so that it changes its estimator at once, when it has succeeded.
+    """Return a method that changes its estimator in one step, and only if it succeeds.
 
-    The method works on a copy, whose attributes the estimator then takes over in one step. After
-    any error or interrupt the estimator is what it was before, and other threads never see half of
-    a fit. The copy is shallow: methods replace attributes and do not write into them. A `fit` finds
-    no fitted attributes of an earlier one. Results that are not finite are an error: the arithmetic
-    on the way does not warn.
+    The method works on a copy, whose attributes the estimator takes over at the end. After any
+    error or interrupt the estimator is as before, and other threads never see an incomplete fit.
+    The copy is shallow, so methods must replace attributes and not write into them. A `fit` does
+    not see fitted attributes of an earlier fit. Results that are not finite are an error, so that
+    arithmetic on the way need not warn.
     """
-    anew = method.__name__ != "partial_fit"
+    starts_anew = method.__name__ != "partial_fit"
 
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
         copy, inner = object.__new__(type(self)), _COPY in vars(self)
         refuse_truth_values(self)
-        # A subclass may have set something before it calls the fit of its base.
-        copy.__dict__ = _unfitted(self) if anew and not inner else dict(vars(self))
+        # In a method called by `fit` of a subclass (inner), attributes set by that fit are kept.
+        copy.__dict__ = _unfitted(self) if starts_anew and not inner else dict(vars(self))
         vars(copy)[_COPY] = True
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
@@ -59,12 +59,12 @@ def all_or_nothing(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refuse_truth_values(estimator: BaseEstimator) -> None:
-    """Raise `ParameterError` where a parameter that counts or measures is True or False."""
+    """Raise `ParameterError` if a parameter that must be a number is True or False."""
     for name, constraints in getattr(estimator, "_parameter_constraints", {}).items():
         value = getattr(estimator, name, None)
         truth = isinstance(value, bool | np.bool_)
         if truth and any(isinstance(c, Interval) for c in constraints):
-            raise ParameterError(f"{name}={value} must be a number.")
+            raise ParameterError(f"{name} must be a number, got {value}.")
 
 
 def _unfitted(estimator):
@@ -82,7 +82,7 @@ def _refuse_not_finite(estimator):
     for name, value in vars(estimator).items():
         if name.endswith("_") and name not in estimator._may_be_missing and not _finite(value):
             raise NumericalError(
-                f"the fit of {type(estimator).__name__} has no finite result ({name}): labels, "
+                f"the fit of {type(estimator).__name__} gave {name} that is not finite: labels, "
                 "features, noise levels or other parameters are too large or too small."
             )
 
@@ -96,13 +96,13 @@ def _finite(value):
 
 
 class VersionedEstimator:
-    """Stamp pickles with the version of skpot and warn when another version reads them.
+    """Write the version of skpot into pickles, and warn when another version reads them.
 
-    scikit-learn does this for its own estimators only. Methods that fit are all or nothing; see
-    `all_or_nothing`. To be placed left of `BaseEstimator`.
+    scikit-learn does so for its own estimators only. Methods that fit are all or nothing, see
+    `all_or_nothing`. This class must stand left of `BaseEstimator` among the bases.
     """
 
-    _may_be_missing = ()  # fitted attributes in which NaN stands for what is not known
+    _may_be_missing = ()  # fitted attributes that may be NaN, for what is not known
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -129,10 +129,10 @@ class VersionedEstimator:
 
 
 class ContainerOutput(TransformerMixin):
-    """Transformer whose output is a container that no DataFrame can replace.
+    """A transformer whose output is always a container of skpot, and never a DataFrame.
 
-    `set_output` exists, because `Pipeline.set_output` calls it on every step, and does nothing;
-    neither does the global configuration. To be placed left of `BaseEstimator`.
+    `set_output` exists, because `Pipeline.set_output` calls it on every step, but has no effect;
+    nor has the global configuration. This class must stand left of `BaseEstimator` among the bases.
     """
 
     def __init_subclass__(cls, auto_wrap_output_keys=None, **kwargs):

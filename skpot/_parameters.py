@@ -1,4 +1,4 @@
-"""Checks of single parameters, with one message for each kind of mistake."""
+"""Checks of single parameters, with the same message for the same mistake everywhere."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def number(
     Parameters
     ----------
     name : str
-        Of the parameter, for the message.
+        Name of the parameter, for the message.
     value : object
-        What was passed.
+        The value that was passed.
     low, high : float, optional
         Smallest and largest value allowed.
     above : float, optional
         The number must be larger.
     unit : str
-        For the message.
+        Unit, for the message.
     """
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__}).")
@@ -69,7 +69,7 @@ def whole(name: str, value: Any, low: int | None = None, high: int | None = None
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return True or False; refuse others, of which many that are true mean the opposite."""
+    """Return True or False; refuse others, such as the text "no", which counts as true."""
     if not isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} must be True or False, got {value!r}.")
     return bool(value)

@@ -17,7 +17,7 @@ def file_name(path: Any) -> str:
     Parameters
     ----------
     path : str or os.PathLike
-        What was passed.
+        The value that was passed.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputTypeError(f"path must be the name of a file, got {path!r:.80}")

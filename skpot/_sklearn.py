@@ -1,6 +1,6 @@
-"""The only door to scikit-learn's private names.
+"""The only module that imports private names of scikit-learn.
 
-Private names may move between releases of scikit-learn; then this file changes and no other.
+When a release of scikit-learn moves such a name, only this file has to change.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 # Parameter validation with scikit-learn's own messages (`_parameter_constraints`).
 from sklearn.base import _fit_context
 
-# Public, kept here so that every version stamp warns with the same class.
+# Public; it is here so that all warnings about versions are of the same class.
 from sklearn.exceptions import InconsistentVersionWarning
 
 # The table behind `scoring="..."`; there is no public way to add a name to it.
 from sklearn.metrics._scorer import _SCORERS
 
-# Rows of any X (list, array, container) exactly as cross-validation selects them.
+# Selects rows of any X (list, array, container) exactly as cross-validation does.
 from sklearn.utils import _safe_indexing
 
-# The vocabulary of `_parameter_constraints`.
+# The constraints that occur in `_parameter_constraints`.
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -31,7 +31,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
-# Length of any X, and weights checked with scikit-learn's own messages.
+# The length of any X, and checks of weights with scikit-learn's own messages.
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ __all__ = [
 
 
 class InstanceWith(HasMethods):
-    """Constraint of parameters that take an object with some methods, and not its class."""
+    """Constraint of parameters that take an object with certain methods, and not its class."""
 
     def is_satisfied_by(self, val: Any) -> bool:
-        """Return whether it has the methods and is no class."""
+        """Return whether a value has the methods and is not a class."""
         return not isinstance(val, type) and super().is_satisfied_by(val)
 
     def __str__(self):
@@ -70,12 +70,13 @@ class InstanceWith(HasMethods):
 
 
 class ItemizedAttributes:
-    """Show the items of one fitted dictionary row by row in the HTML diagram, not cut short.
+    """Show each item of a fitted dictionary in a row of its own in the HTML diagram.
 
-    To be placed left of `BaseEstimator`. scikit-learn before 1.9 shows no fitted attributes.
+    This class must stand left of `BaseEstimator` among the bases. scikit-learn before 1.9 shows no
+    fitted attributes.
     """
 
-    _itemized = None  # name of the dictionary
+    _itemized = None  # name of the fitted dictionary
 
     def _get_fitted_attr_html(self, doc_link=""):
         shown = super()._get_fitted_attr_html(doc_link)
@@ -85,11 +86,11 @@ class ItemizedAttributes:
                 f'{self._itemized}["{name}"]': {"type_name": type(value).__name__, "value": value}
                 for name, value in items
             }
-            shown.data = rows | shown.data  # first, ahead of tables nobody reads
+            shown.data = rows | shown.data  # these rows come first
         return shown
 
 
 def array_namespace() -> ModuleType:
     """Return the array API namespace that scikit-learn gives to NumPy arrays."""
-    # Another module object, even numpy itself, would count as a mix of two array libraries.
+    # With any other module, even numpy itself, scikit-learn would see two array libraries.
     return importlib.import_module("sklearn.externals.array_api_compat.numpy")

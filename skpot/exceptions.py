@@ -1,4 +1,4 @@
-"""Errors and warnings of skpot, so that they can be caught and filtered by what they are about.
+"""Errors and warnings of skpot, by which they can be caught and filtered.
 
 Every error that skpot raises is a `SkpotError` and also the builtin error that scikit-learn and ASE
 users expect at that place, such as `ValueError`. Every warning is a `SkpotWarning`.
@@ -52,27 +52,27 @@ class SkpotError(Exception):
 
 
 class InputError(SkpotError, ValueError):
-    """What was passed cannot be used."""
+    """An argument cannot be used."""
 
 
 class InputTypeError(SkpotError, TypeError):
-    """What was passed is of a kind that cannot be used."""
+    """An argument is of a type that cannot be used."""
 
 
 class StructureError(InputError):
-    """A structure cannot be used; the message names it by its index."""
+    """A structure cannot be used; the message has its index."""
 
 
 class LabelError(InputError):
-    """A label or its noise level cannot be used; the message names the structure."""
+    """A label or its noise level cannot be used; the message has the index of the structure."""
 
 
 class ParameterError(InputError):
-    """A parameter, or several together, have values that make no sense."""
+    """A parameter has a value that makes no sense, alone or together with others."""
 
 
 class ModelFileError(InputError):
-    """A model file is damaged, is no model file, or holds what must not be loaded."""
+    """A file is damaged, is not a model file, or holds objects that must not be loaded."""
 
 
 class ModelFileNotFoundError(FileNotFoundError, ModelFileError):
@@ -80,11 +80,11 @@ class ModelFileNotFoundError(FileNotFoundError, ModelFileError):
 
 
 class NumericalError(SkpotError, ValueError):
-    """A computation has no finite result, whatever is passed as input."""
+    """A computation failed because its numbers are too large, too small or inaccurate."""
 
 
 class NotCompilableError(InputTypeError):
-    """A model has no compiled form, so that it cannot be exported to other programs."""
+    """A model has no compiled form, so it cannot be exported to other programs."""
 
 
 class EngineError(SkpotError, RuntimeError):
@@ -92,7 +92,7 @@ class EngineError(SkpotError, RuntimeError):
 
 
 class ServerError(SkpotError, ConnectionError):
-    """The program that asks for forces, or is asked for them, cannot be reached."""
+    """The program at the other end of a connection for forces cannot be reached."""
 
 
 class FileError(SkpotError, OSError):
@@ -112,36 +112,37 @@ class StructureWarning(SkpotWarning):
 
 
 class LabelWarning(SkpotWarning):
-    """Labels look wrong, or some that are there are not used."""
+    """Labels look wrong, or some of them are not used."""
 
 
 class NumericalWarning(SkpotWarning):
-    """A result is less exact, or took more regularization, than was asked for."""
+    """A result is less accurate, or needed more regularization, than was asked for."""
 
 
 class EngineWarning(SkpotWarning):
-    """A simulation goes on, but something about it should be known."""
+    """A simulation goes on, but the user should know something about it."""
 
 
 class CacheWarning(SkpotWarning):
-    """Something could not be kept for later, so that it will be computed again."""
+    """A result could not be stored, so it will be computed again."""
 
 
 def warn_once(cause: str, message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's code that is running, once for each cause.
 
-    Python shows a warning once for each line and message. In a cross-validation that fails twice:
-    indices and figures make each fold's message another one, and scikit-learn enters
-    `warnings.catch_warnings`, after which Python has forgotten what it has shown. Here the line is
-    that of whoever called skpot, scikit-learn or joblib, and the cause counts instead of the
-    message. Filters work as ever: "always" shows one for each call of the user's, "error" raises.
+    Python shows a warning once for each line and message. In a cross-validation this does not work,
+    for two reasons: the message of each fold has other indices and figures, and scikit-learn enters
+    `warnings.catch_warnings`, after which Python forgets what it has shown. Here the line is that
+    of the code that called skpot, scikit-learn or joblib, and the cause is compared instead of the
+    message. Filters work as usual: "always" shows one warning for each call by the user, "error"
+    raises.
 
     Parameters
     ----------
     cause : str
-        What is warned of.
+        What the warning is about; warnings of the same cause are shown once.
     message : str
-        With all figures.
+        The text of the warning.
     category : type
         A subclass of `SkpotWarning`.
     """
@@ -153,9 +154,9 @@ def warn_once(cause: str, message: str, category: type[Warning]) -> None:
         registry = frame.f_globals["__warningregistry__"] = _Registry(registry or {})
     action = _action(message, category, module, where[1])
     if action in ("always", "default", "module", "once"):
-        # Who records warnings (`catch_warnings(record=True)`) begins with an empty record.
+        # Code that records warnings (`catch_warnings(record=True)`) gets each cause once more.
         shown = cause, category, where, getattr(warnings, "_showwarnmsg_impl", None)
-        # What is noted among the variables of a call is forgotten when it ends.
+        # With "always" the record is a variable of the calling frame: it ends with that call.
         record = call.f_locals.setdefault(_NOTE, set()) if action == "always" else registry.shown
         if shown in record:
             return
@@ -164,22 +165,22 @@ def warn_once(cause: str, message: str, category: type[Warning]) -> None:
 
 
 class _Registry(dict):
-    """Python's record of warnings shown by a module; Python empties it, but not what is `shown`."""
+    """Python's record of the warnings that a module has shown. Python does not clear `shown`."""
 
     def __init__(self, entries: dict[str, Any]) -> None:
         super().__init__(entries)
         self.shown = set()
 
 
-_NOTE = "_shown_by_skpot"  # a variable of the frame of a call
+_NOTE = "_shown_by_skpot"  # name of a variable in the frame of a call
 _LIBRARIES = ("skpot", "sklearn", "joblib", "concurrent", "multiprocessing", "threading")
 _LIBRARIES += ("contextlib", "functools")
 
 
 def _user_frame(frame):
-    """Return the innermost frame of other code than these libraries', and that of its call of one.
+    """Return the innermost frame outside of `_LIBRARIES`, and that of the call from there.
 
-    The last twice if there is none.
+    If there is none, both are the outermost frame.
     """
     call = frame
     while frame.f_back is not None:
@@ -190,7 +191,7 @@ def _user_frame(frame):
 
 
 def _action(text, category, module, line):
-    """Return what Python's filters do with a warning."""
+    """Return the action that Python's filters have for a warning."""
     for action, message, kind, origin, where in warnings.filters:
         if issubclass(category, kind) and where in (0, line):
             if _matches(message, text) and _matches(origin, module):

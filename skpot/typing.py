@@ -35,7 +35,7 @@ FeatureNames: TypeAlias = NDArray[Any]  # of str, dtype object as in scikit-lear
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"  # as in scikit-learn
-LabelKinds: TypeAlias = "str | Sequence[str]"  # "auto", or some of "energy", "forces", "stress"
+LabelKinds: TypeAlias = "str | Sequence[str]"  # "auto", or some of skpot.data.LABEL_KINDS
 Weights: TypeAlias = ArrayLike | None  # of structures
 Species: TypeAlias = "Sequence[str | int]"  # chemical symbols or atomic numbers
 Structures: TypeAlias = "Sequence[Atoms]"

@@ -1,4 +1,4 @@
-"""Figures for judging uncertainty."""
+"""Figures that show how good predicted uncertainties are."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class ReliabilityDisplay:
     line_ : matplotlib Line2D
         The curve.
     ax_ : matplotlib Axes
-        Where it is.
+        The axes with the curve.
     figure_ : matplotlib Figure
-        The figure of these.
+        The figure of the axes.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class ReliabilityDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> ReliabilityDisplay:
-        """Predict and draw.
+        """Predict, and draw the curve of the predictions.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class ReliabilityDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
         **kwargs : dict
-            Of the curve, as `Axes.plot` takes them.
+            Style of the curve, as in `Axes.plot`.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class ReliabilityDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> ReliabilityDisplay:
-        """Draw predictions that are at hand.
+        """Draw the curve of given predictions.
 
         Parameters
         ----------

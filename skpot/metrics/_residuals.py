@@ -1,4 +1,4 @@
-"""Where the error of a model sits: in which labels, species and groups of structures."""
+"""The distribution of a model's error over kinds of labels, species and groups of structures."""
 
 from __future__ import annotations
 
@@ -39,19 +39,20 @@ def residual_report(
 
     .. math:: \chi^2 = \sum_n (y_n - \hat y_n)^2 / \sigma_n^2
 
-    (and a penalty). The share of each part in it says what the fit is paying for, and its root mean
-    square, `whitened_rmse`, whether the noise is right: on data that were not fitted, well above 1
-    means that the model or its training set falls short there, well below 1 that labels are better
-    than the noise says, so that a smaller sigma would let more be learned from them.
+    (and a penalty). The share of a part in this sum tells how much the fit is determined by it. Its
+    root mean square, `whitened_rmse`, tells whether the noise is right. On data that were not
+    fitted, a value well above 1 means that the model or its training set is not good enough there;
+    a value well below 1 means that labels are better than the noise says, so that more could be
+    learned from them with a smaller sigma.
 
     Parameters
     ----------
     y_true, y_pred : Targets or array-like of shape (n_structures,)
-        Reference and prediction, in eV, eV/Å and eV/Å³; what either side lacks does not count.
+        Reference and prediction, in eV, eV/Å and eV/Å³. Labels that either lacks do not count.
     X : list[Atoms]
         The structures, for numbers of atoms and species.
     groups : array-like of shape (n_structures,), default=None
-        What to tell structures apart by, such as their ``info["config_type"]``.
+        Groups of the structures, such as their ``info["config_type"]``.
     sigma_energy, sigma_forces, sigma_stress : float, default=0.002, 0.1, 5e-4
         Noise as regressors have it: eV per atom, the total energy of n atoms having
         `sigma_energy * sqrt(n)`; eV/Å; eV/Å³.
@@ -70,7 +71,8 @@ def residual_report(
     Raises
     ------
     ValueError
-        If lengths or numbers of atoms differ, nothing can be compared, or values are not finite.
+        If lengths or numbers of atoms differ, if the two have no label in common, or if values are
+        not finite.
 
     Examples
     --------
@@ -127,14 +129,14 @@ class _Residuals(NamedTuple):
     error: np.ndarray  # (n, n_components)
     whitened: np.ndarray  # (n, n_components) in units of the noise
     structure: np.ndarray  # (n,)
-    species: np.ndarray  # (n,) atomic numbers; 0 where it is no matter of an atom
+    species: np.ndarray  # (n,) atomic numbers of forces; 0 for energies and stresses
 
     def take(self, chosen: Any) -> _Residuals:
         return _Residuals(*(array[chosen] for array in self))
 
 
 def _residuals(y_true, y_pred, numbers, sigmas):
-    """Return the residuals of what both sides have, by kind of label."""
+    """Return the residuals of labels that both sides have, by kind of label."""
     n_atoms = np.array([len(z) for z in numbers])
     known = {
         label: getattr(y_true, f"has_{label}") & getattr(y_pred, f"has_{label}") for label in sigmas

@@ -34,8 +34,8 @@ def reliability_curve(
     y_true, y_pred : Targets or array-like of shape (n_structures,)
         Reference and prediction; arrays hold total energies (eV).
     std : Targets or array-like of shape (n_structures,)
-        Predicted standard deviations, as of ``predict(X, return_std="all")``; of labels, so noise
-        of the reference has to be in them.
+        Predicted standard deviations of the labels, as from ``predict(X, return_std="all")``. They
+        must include the noise of the reference.
     kind : {"energy", "forces", "stress"}, default="energy"
         Total energies, force components or stress components.
     n_levels : int, default=20
@@ -111,9 +111,9 @@ def error_correlation(
 ) -> float:
     """Rank correlation (Spearman) of absolute errors and standard deviations.
 
-    Tells whether larger deviations mean larger errors, whatever their scale: of structures for
-    energies, of atoms for forces (lengths of the vectors of error and deviation), of structures
-    for stress (norms over six components).
+    It tells whether larger deviations mean larger errors, whatever their scale. Energies are
+    compared by structure, forces by atom (lengths of the vectors of error and deviation), and
+    stress by structure (norms over six components).
 
     Parameters
     ----------
@@ -158,21 +158,21 @@ def errors_and_deviations(
     Returns
     -------
     error : ndarray of shape (n_labels,)
-        Prediction less label; empty if there are none on all three sides.
+        Prediction minus label; empty if no structure has such labels in all three.
     std : ndarray of shape (n_labels,)
         Their standard deviations.
     """
     sides = [y if isinstance(y, Targets) else Targets(y) for y in (y_true, y_pred, std)]
     if len({len(side) for side in sides}) > 1:
         sizes = ", ".join(str(len(side)) for side in sides)
-        raise InputError(f"y_true, y_pred and std are of different lengths: {sizes}.")
+        raise InputError(f"y_true, y_pred and std have different lengths: {sizes}.")
     common = np.all([getattr(side, f"has_{kind}") for side in sides], axis=0)
     if not common.any():
         return np.empty(0), np.empty(0)
     name = "forces_flat" if kind == "forces" else kind
     label, prediction, deviation = (getattr(side[common], name) for side in sides)
     if not label.shape == prediction.shape == deviation.shape:
-        raise InputError("forces of y_true, y_pred and std are of different numbers of atoms.")
+        raise InputError("y_true, y_pred and std have forces on different numbers of atoms.")
     if kind == "forces":
         there = ~np.isnan(label).all(axis=1)  # else atoms without a label
         label, prediction, deviation = label[there], prediction[there], deviation[there]
@@ -180,7 +180,7 @@ def errors_and_deviations(
 
 
 def _compared(y_true, y_pred, std, kind):
-    """Return errors and deviations that can be compared, of at least one label."""
+    """Return errors and deviations that can be compared, or raise an error if there are none."""
     if kind not in LABEL_KINDS:
         raise InputError(f"kind must be one of {LABEL_KINDS}, got {kind!r}")
     error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
@@ -191,7 +191,7 @@ def _compared(y_true, y_pred, std, kind):
         raise InputError(f"{kind} of y_true, y_pred or std hold NaN or infinity.")
     if not (deviation >= 0).all():
         raise InputError("standard deviations must not be negative.")
-    # Of free atoms that e0 gives exactly both vanish: no evidence either way.
+    # Free atoms, whose energy e0 gives exactly, have neither error nor deviation: leave them out.
     known = (deviation > 0) | (error != 0)
     if not known.any():
         raise InputError(f"all errors and standard deviations of {kind} are zero.")

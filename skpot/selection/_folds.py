@@ -1,4 +1,4 @@
-"""Folds that follow from the content of structures, not from their order."""
+"""Folds that depend on the content of structures, not on their order."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 def content_splits(
     n_folds: int | None, default: int, order: IntArray, groups: ArrayLike | None
 ) -> list[tuple[IntArray, IntArray]]:
-    """Return the structures to learn from and to compare with, fold by fold.
+    """Return the training and test structures of each fold.
 
     Parameters
     ----------
     n_folds : int or None
-        Number of folds; None stands for `default`, or as many as there are groups if those are
-        fewer.
+        Number of folds; None means `default`, or the number of groups if that is less.
     default : int
-        See there.
+        Number of folds if `n_folds` is None.
     order : ndarray of int of shape (n_structures,)
-        The canonical order, which is a random one: folds are consecutive parts of it.
+        The canonical order of structures, which is like a random one. Folds are consecutive parts
+        of it.
     groups : array-like of shape (n_structures,) or None
-        Structures of one group stay together. With None for the number of folds, one group for
-        all is none.
+        Structures of one group stay together. If `n_folds` is None and all structures are in one
+        group, groups are ignored.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def content_splits(
     if n_folds > n:
         raise ParameterError(
             f"{n_folds} folds need as many {what}, but there are {n} (n_samples={len(order)}): "
-            "lower cv" + (", or give other groups." if what == "groups" else ".")
+            "use a smaller cv" + (", or other groups." if what == "groups" else ".")
         )
     if groups is None:
         splits = KFold(n_folds).split(order)
@@ -69,12 +69,12 @@ def content_splits(
 def given_splits(
     cv: Any, n: int, y: FloatArray, groups: ArrayLike | None
 ) -> list[tuple[IntArray, IntArray]]:
-    """Return the folds of a splitter, or of a sequence, that a user gives.
+    """Return the folds of a splitter, or of a sequence, that a user has passed.
 
     Parameters
     ----------
     cv : splitter or iterable
-        As scikit-learn takes it.
+        As in scikit-learn.
     n : int
         Number of structures.
     y : ndarray of shape (n,)
@@ -89,7 +89,7 @@ def given_splits(
     Raises
     ------
     ValueError
-        If that is no splitter, or one that cannot split these structures.
+        If `cv` is not a splitter, or cannot split these structures.
     """
     index = np.arange(n)
     try:

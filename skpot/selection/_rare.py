@@ -1,4 +1,4 @@
-"""What keeps rare structures in where only some are taken."""
+"""Preference of rare structures where only some are chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def structure_kinds(features: AtomicFeatures, groups: ArrayLike | None = None) -> IntArray:
-    """Return a number for each structure, equal where group and atoms of all species are.
+    """Return a number for each structure; it is equal if group and composition are.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def structure_kinds(features: AtomicFeatures, groups: ArrayLike | None = None) -
     Returns
     -------
     ndarray of int of shape (n_structures,)
-        Which numbers there are does not depend on the order.
+        The numbers do not depend on the order of structures.
     """
     counts = composition_counts(features.numbers, features.atom_offsets)
     kinds = [np.unique(counts, axis=0, return_inverse=True)[1].ravel()]
@@ -38,7 +38,7 @@ def structure_kinds(features: AtomicFeatures, groups: ArrayLike | None = None) -
 
 
 def composition_counts(numbers: IntArray, offsets: IntArray) -> IntArray:
-    """Return how many atoms of each species structures have, (n_structures, n_species)."""
+    """Return the number of atoms of each species, shape (n_structures, n_species)."""
     kinds, kind = np.unique(numbers, return_inverse=True)
     structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     flat = np.bincount(structure * len(kinds) + kind, minlength=(len(offsets) - 1) * len(kinds))
@@ -46,7 +46,7 @@ def composition_counts(numbers: IntArray, offsets: IntArray) -> IntArray:
 
 
 def rare_first(order: IntArray, kinds: IntArray, most: Any) -> IntArray:
-    """Return an order in which the first of each kind come first.
+    """Return an order that begins with the first item of each kind.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def rare_first(order: IntArray, kinds: IntArray, most: Any) -> IntArray:
     kinds : ndarray of int
         The kind of each item.
     most : int
-        Of how many kinds at most; those with the fewest items.
+        Largest number of kinds that are preferred: those with the fewest items.
 
     Returns
     -------

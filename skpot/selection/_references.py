@@ -1,4 +1,4 @@
-"""Which environments represent the data, species by species."""
+"""The choice of environments that represent the data, species by species."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray, UInt64Array
 
-_SKETCH = 500  # columns of the random projection
+_SKETCH = 500  # columns of the random projection of many features
 
 
 def farthest_points(rows: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     """Return indices of `n` rows, each farthest from those before it.
 
-    Of rows that are equally far, to rounding, the first is taken.
+    Of rows that are equally far up to rounding the first is taken.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
         Candidates.
     n : int
-        How many; the search ends early when only duplicates remain.
+        Number of rows; the search ends earlier if only duplicates remain.
     rng : numpy.random.Generator
         Draws the first row.
 
@@ -54,7 +54,7 @@ def farthest_points(rows: FloatArray, n: int, rng: np.random.Generator) -> IntAr
 def _farthest(rows, n, first):
     norms = np.einsum("ij,ij->i", rows, rows)
     nearest = np.full(len(rows), np.inf)
-    # Rounding of norms - 2 overlap makes duplicates look this far apart.
+    # By rounding of norms - 2 overlap, duplicates can seem to be this far apart.
     duplicate = 1e-12 * max(float(norms.max(initial=0.0)), 1e-300)
     chosen = [first]
     while len(chosen) < n:
@@ -70,10 +70,10 @@ def _farthest(rows, n, first):
 def leverage_sample(rows: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     """Return indices of `n` rows drawn by statistical leverage, without replacement.
 
-    The leverage of a row is its squared length in the basis of the left singular vectors, those
-    above 1e-5 of the largest singular value. This is the row choice of a CUR decomposition
-    (M. W. Mahoney, P. Drineas, PNAS 106, 697 (2009)). Of more than 500 features the leading range
-    is used, found by a random projection (N. Halko et al., SIAM Rev. 53, 217 (2011)).
+    The leverage of a row is its squared length in the basis of the left singular vectors whose
+    singular values are above 1e-5 of the largest. This is the row choice of a CUR decomposition
+    (M. W. Mahoney, P. Drineas, PNAS 106, 697 (2009)). If there are more than 500 features, a random
+    projection finds the leading 500 directions (N. Halko et al., SIAM Rev. 53, 217 (2011)).
 
     Parameters
     ----------
@@ -104,15 +104,15 @@ def _leverages(rows, rng):
 
 
 def _by_weight(weights, uniform):
-    """Return all indices in the order of a sample without replacement.
+    """Return all indices in the order of a weighted sample without replacement.
 
-    Efraimidis & Spirakis: the largest u^(1/w) are a weighted sample.
+    By Efraimidis & Spirakis, the largest u^(1/w) are such a sample.
     """
     return np.argsort(-np.log(uniform) / np.maximum(weights, 1e-300), kind="stable")
 
 
 def _preferred(rows, n, method, uniform, rng):
-    """Return indices of rows in the order in which a method would take them, at least n."""
+    """Return indices of at least n rows, in the order in which a method prefers them."""
     if method == "fps":
         return _farthest(rows, n, int(np.argmin(uniform)))
     weights = _leverages(rows, rng) if method == "cur" else np.ones(len(rows))
@@ -130,8 +130,8 @@ def select_references(
 ) -> IntArray:
     """Return indices of the reference environments, grouped by ascending species.
 
-    With `keys` the choice and its order do not depend on the order of the environments. Samples
-    have environments of all kinds, as far as they fit into a quarter of the number.
+    With `keys` the choice and its order do not depend on the order of the environments. With
+    `kinds`, up to a quarter of a sample is used to have environments of all kinds.
 
     Parameters
     ----------
@@ -140,26 +140,26 @@ def select_references(
     species : ndarray of shape (n_environments,)
         Atomic numbers.
     n_sparse : int or dict of int to int
-        Number for each species, or in total: then all species get the same share, at least one,
-        and what a species with few distinct environments cannot use goes to the others.
+        Number for each species, or in total. A total is shared equally, with at least one for each
+        species; what a species with few distinct environments cannot use goes to the others.
     method : {"fps", "cur", "random"}
         How to choose.
     rng : numpy.random.Generator
         Draws the seed.
     keys : ndarray of uint64 of shape (n_environments,), optional
-        Numbers that identify the environments; by default made of `values`.
+        Numbers that identify the environments; by default they are made from `values`.
     kinds : ndarray of int of shape (n_environments,), optional
-        Which kind of structure each belongs to.
+        Kind of the structure to which each environment belongs.
 
     Raises
     ------
     ValueError
-        If a dict does not name all species, or its numbers are none.
+        If a dict does not have all species, or its values are not numbers of references.
     """
     seed = int(rng.integers(2**31))
     if keys is None:
         keys = np.array([digest(row) for row in values + 0.0], dtype=np.uint64)
-    # One that occurs in structures of several kinds is of the first of them.
+    # An environment that occurs in structures of several kinds counts for the first kind.
     order = np.argsort(keys, kind="stable") if kinds is None else np.lexsort([kinds, keys])
     members = {int(z): order[species[order] == z] for z in np.unique(species)}
     _check_numbers(n_sparse, members)
@@ -171,7 +171,7 @@ def select_references(
         if n < len(rows):
             uniform = keyed_uniform(keys[rows], seed)
             best = _preferred(values[rows], n, method, uniform, np.random.default_rng(seed))
-            if kinds is not None and method != "fps":  # which is drawn to what is rare
+            if kinds is not None and method != "fps":  # "fps" prefers rare environments itself
                 best = rare_first(best, kinds[rows], n // 4)
             rows = rows[np.sort(best[:n])]
         chosen.append(rows)
@@ -185,13 +185,13 @@ def _check_numbers(n_sparse, species):
     for z, n in n_sparse.items():
         if isinstance(n, bool) or not (isinstance(n, Integral) and n >= 0):
             raise ParameterError(
-                f"n_sparse[{SYMBOLS[z]!r}] must be a number of references, got {n!r}."
+                f"n_sparse[{SYMBOLS[z]!r}] must be a number of references, 0 or more, got {n!r}."
             )
     if missing := [SYMBOLS[z] for z in species if z not in n_sparse]:
         raise ParameterError(
             f"n_sparse has no number for {', '.join(missing)}, which the training set has: without "
-            "references all of their environments would be alike. Add them, or give one number "
-            "for all species."
+            "references all environments of a species get the same energy. Add these species, or "
+            "give one number for all."
         )
 
 
@@ -201,14 +201,14 @@ def given_references(indices: ArrayLike, species: IntArray) -> IntArray:
     Parameters
     ----------
     indices : array-like of int
-        Environments, as rows of the features of all structures.
+        Indices of environments among those of all structures.
     species : ndarray of shape (n_environments,)
         Atomic numbers.
 
     Raises
     ------
     ValueError
-        If they are no distinct indices of environments.
+        If they are not distinct indices of environments.
     """
     indices, n = np.asarray(indices), len(species)
     if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
@@ -226,10 +226,10 @@ def given_references(indices: ArrayLike, species: IntArray) -> IntArray:
 
 
 def _distinct(values, rows):
-    """Return the first of each set of rows that are equal to ten digits, in order."""
+    """Return the rows without repeats; rows that are equal to ten digits count as one."""
     seen, first = set(), []
     for row in rows:
-        # + 0.0 makes one of the two zeros; digests keep memory independent of n_features.
+        # + 0.0 turns -0.0 into 0.0. Digests take less memory than rows.
         digest = hashlib.blake2b((values[row].round(10) + 0.0).tobytes(), digest_size=16).digest()
         if digest not in seen:
             seen.add(digest)

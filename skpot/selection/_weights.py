@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skpot.data import Targets
     from skpot.typing import FloatArray, Structures
 
-_BLOCK = 512  # environments whose distances to all others are held at a time
+_BLOCK = 512  # environments whose distances to all others are computed at a time
 
 
 def rarity_weights(
@@ -124,15 +124,15 @@ def energy_weights(
     Parameters
     ----------
     y : Targets or array of shape (n_structures,)
-        Total energies in eV. Structures without one get the smallest weight.
+        Total energies in eV. Structures without an energy get the smallest weight.
     X : AtomicFeatures or list[Atoms]
         The structures.
     scale : float, optional
         The energy :math:`\epsilon` in eV per atom. By default the standard deviation of
         :math:`\Delta`.
     floor : float, default=0.05
-        The smallest weight f relative to the largest, above 0: what is never learned is not known
-        to be high in energy.
+        The smallest weight f relative to the largest, above 0: a model that never sees structures
+        of high energy does not know that their energy is high.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def energy_weights(
     energy = targets_of(y, len(n_atoms)).energy
     known = np.isfinite(energy)
     if not known.any():
-        raise ParameterError("no structure has an energy")
+        raise ParameterError("no structure has an energy, from which weights could be made")
     lowest = np.full(composition.max() + 1, np.inf)
     np.minimum.at(lowest, composition[known], (energy / n_atoms)[known])
     above = np.full(len(energy), np.inf)
@@ -175,7 +175,7 @@ def energy_weights(
 
 
 def _compositions(X):
-    """Return which ratio of species each structure has, as a number, and its number of atoms."""
+    """Return a number for the ratio of species of each structure, and its number of atoms."""
     if isinstance(X, AtomicFeatures):
         numbers = np.split(X.numbers, X.atom_offsets[1:-1])
     else:
