@@ -6,6 +6,18 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
 
+# The begin of a script of LAMMPS: nx × ny × nz cells of silicon and a model.
+LAMMPS_SILICON = """
+units metal
+lattice diamond 5.43
+region box block 0 {nx} 0 {ny} 0 {nz}
+create_box 1 box
+create_atoms 1 box
+mass 1 28.0855
+pair_style skpot {model}
+pair_coeff * * Si
+"""
+
 
 def silicon(repeat=3, seed=0):
     """Diamond silicon, 8 repeat^3 atoms (or 8 times the product of three), rattled."""

@@ -24,21 +24,16 @@ from skpot.md.lammps._library import Library  # noqa: E402
 from skpot.md.lammps._plugin import compile_plugin, installed  # noqa: E402
 
 REPEATS = {8: 1, 216: 3, 1000: 5, 8000: 10}
-SCRIPT = """
-units metal
-lattice diamond 5.43
-region box block 0 {n} 0 {n} 0 {n}
-create_box 1 box
-create_atoms 1 box
-mass 1 28.0855
-pair_style skpot {path}
-pair_coeff * * Si
+SCRIPT = (
+    _systems.LAMMPS_SILICON
+    + """\
 displace_atoms all random 0.05 0.05 0.05 1
 velocity all create 10 1
 fix motion all nve
 neighbor 1.0 bin
 run 0 post no
 """
+)
 
 
 def stepper(path, plugin, repeat, steps):
@@ -46,7 +41,7 @@ def stepper(path, plugin, repeat, steps):
     engine = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
     engine.command("plugin clear")
     engine.command(f"plugin load {plugin}")
-    engine.commands_string(SCRIPT.format(n=repeat, path=path))
+    engine.commands_string(SCRIPT.format(nx=repeat, ny=repeat, nz=repeat, model=path))
     return lambda: engine.command(f"run {steps} pre no post no")
 
 

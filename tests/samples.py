@@ -4,6 +4,7 @@ Most tests take random labels: whether the algebra is right does not depend on t
 """
 
 import numpy as np
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
@@ -110,3 +111,12 @@ def ethanol(test_step=1):
     train = [i for i, atoms in enumerate(X) if len(atoms) == 9]
     test = [i for i, atoms in enumerate(X_test) if len(atoms) == 9][::test_step]
     return [X[i] for i in train], y[train], [X_test[i] for i in test], y_test[test]
+
+
+def features_of(descriptor):
+    """Return the features as a function of numbers, positions, cell and pbc, for oracles."""
+
+    def features(numbers, positions, cell, pbc):
+        return descriptor.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+
+    return features

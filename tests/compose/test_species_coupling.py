@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
 from ase.build import molecule
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
@@ -12,8 +11,9 @@ import skpot
 from skpot import GPR, SOAP, ZBL, PerAtom, SparseGPR, SpeciesCoupling
 from skpot.kernels import RBF, DotProduct
 from skpot.testing import check_descriptor, check_potential
+from tests import samples
 from tests.naive.exact import ExactGP
-from tests.naive.kernel import Structure, gaussian
+from tests.naive.kernel import gaussian, labeled_structures
 from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
@@ -32,34 +32,24 @@ def test_equals_sums_over_pairs_of_all_species():
     X, y = labeled(["Si", "O"], lone_atom=False, per_atom=-2.2)
     vectors = {"Si": [0.3, 1.0], "O": [1.1, 0.2]}
     model = coupled(vectors=vectors).fit(X, y)
-
-    def features(numbers, positions, cell, pbc):
-        atoms = Atoms(numbers, positions, cell=cell, pbc=pbc)
-        return model[0].transform([atoms]).values
-
-    def structure(i):
-        a = X[i]
-        stress = y.stress[i] if y.has_stress[i] else None
-        return Structure(
-            a.numbers, a.positions, a.cell.array, a.pbc, y.energy[i], y.forces[i], stress
-        )
-
+    features = samples.features_of(model[0])
+    structures = labeled_structures(X, y)
     vectors = {14: np.array(vectors["Si"]), 8: np.array(vectors["O"])}
     oracle = ExactGP(
         features, gaussian(0.7), {14: -2.5, 8: -2.0}, **NOISE,
         coupling=lambda s, t: np.exp(-np.sum((vectors[s] - vectors[t]) ** 2) / (2 * 1.5**2)),
     )  # fmt: skip
-    oracle.fit([structure(i) for i in range(len(X))])
+    oracle.fit(structures)
     predicted, std = model.predict(X, return_std=True)
     for i, a in enumerate(X):
         free = sum({14: -2.5, 8: -2.0}[int(z)] for z in a.numbers)
-        energy, variance = oracle.predict(structure(i), "energy")
+        energy, variance = oracle.predict(structures[i], "energy")
         np.testing.assert_allclose(predicted.energy[i] - free, energy, atol=1e-5)
         np.testing.assert_allclose(std[i] ** 2, variance, rtol=1e-3)
-        force, _ = oracle.predict(structure(i), (1, 2))
+        force, _ = oracle.predict(structures[i], (1, 2))
         np.testing.assert_allclose(predicted.forces[i][1, 2], force, atol=1e-5)
         if y.has_stress[i]:
-            stress, _ = oracle.predict(structure(i), 4)
+            stress, _ = oracle.predict(structures[i], 4)
             np.testing.assert_allclose(predicted.stress[i, 4], stress, atol=1e-6)
 
 

@@ -17,7 +17,7 @@ from skpot.solvers import maximize_likelihood
 from skpot.testing import sample_structures
 from tests.naive.evidence import exact_evidence, sparse_evidence
 from tests.naive.exact import ExactGP
-from tests.naive.kernel import SparseGP, Structure, gaussian
+from tests.naive.kernel import SparseGP, gaussian, labeled_structures
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.05, sigma_forces=0.2, sigma_stress=0.01)
@@ -48,15 +48,7 @@ def silicon():
 def oracle(process, X, y, scale):
     """Fit a dense process at the noise in use."""
     sigmas = {name: sigma * scale[name.removeprefix("sigma_")] for name, sigma in NOISE.items()}
-    return process(**sigmas).fit(
-        [
-            Structure(
-                a.numbers, a.positions, a.cell.array, a.pbc, y.energy[i], y.forces[i],
-                y.stress[i] if y.has_stress[i] else None,
-            )
-            for i, a in enumerate(X)
-        ]
-    )  # fmt: skip
+    return process(**sigmas).fit(labeled_structures(X, y))
 
 
 def test_is_the_density_of_the_labels():

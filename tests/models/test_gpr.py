@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import skpot
@@ -13,7 +12,7 @@ from skpot.solvers import DivergenceError
 from skpot.testing import check_potential
 from tests import samples
 from tests.naive.exact import ExactGP
-from tests.naive.kernel import Structure, dot_product, gaussian
+from tests.naive.kernel import dot_product, gaussian, labeled_structures
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
 NOISE = dict(sigma_energy=0.02, sigma_forces=0.1, sigma_stress=0.01)
@@ -42,32 +41,21 @@ def test_equals_dense_algebra(kernel, naive):
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0={"Si": -2.5, "O": -2.0}, **NOISE))
     model.fit(X, y)
-
-    def features(numbers, positions, cell, pbc):
-        return model[0].transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
-
-    def structure(i, stress=True):
-        a = X[i]
-        known = y.stress is not None and y.has_stress[i]
-        energy = y.energy[i] if y.has_energy[i] else None
-        return Structure(
-            a.numbers, a.positions, a.cell.array, a.pbc,
-            energy, y.forces[i], y.stress[i] if known else None,
-        )  # fmt: skip
-
+    features = samples.features_of(model[0])
+    structures = labeled_structures(X, y)
     e0 = {14: -2.5, 8: -2.0}
-    oracle = ExactGP(features, naive, e0, **NOISE).fit([structure(i) for i in range(len(X))])
+    oracle = ExactGP(features, naive, e0, **NOISE).fit(structures)
     assert model[1].n_rows_ == len(oracle.alpha)
     predicted, std = model.predict(X, return_std=True)
     for i, atoms in enumerate(X):
-        energy, variance = oracle.predict(structure(i), "energy")
+        energy, variance = oracle.predict(structures[i], "energy")
         free = sum(e0[z] for z in atoms.numbers)
         np.testing.assert_allclose(predicted.energy[i], energy + free, atol=1e-5)
         np.testing.assert_allclose(std[i] ** 2, variance, rtol=1e-3, atol=1e-6)
-        force, _ = oracle.predict(structure(i), (0, 1))
+        force, _ = oracle.predict(structures[i], (0, 1))
         np.testing.assert_allclose(predicted.forces[i][0, 1], force, atol=1e-5)
         if atoms.pbc.all():
-            stress, _ = oracle.predict(structure(i), 4)
+            stress, _ = oracle.predict(structures[i], 4)
             np.testing.assert_allclose(predicted.stress[i, 4], stress, atol=1e-6)
 
 

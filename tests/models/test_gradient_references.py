@@ -12,7 +12,16 @@ from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.processes.gradient_references import GradientReferences, leading_directions
 from skpot.testing import check_potential
-from tests.naive.kernel import SparseGP, Structure, along, dot_product, gaussian, of_points
+from tests import samples
+from tests.naive.kernel import (
+    SparseGP,
+    along,
+    dot_product,
+    gaussian,
+    labeled_structures,
+    of_points,
+    unlabeled,
+)
 from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
@@ -43,9 +52,7 @@ def test_equals_dense_normal_equations(kernel, function):
         SOAP(**SMALL), SparseGPR(kernel, 4, n_directions=2, e0=e0, jitter=1e-13, **NOISE)
     ).fit(X, y)
     soap, gpr = model
-
-    def features(numbers, positions, cell, pbc):
-        return soap.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+    features = samples.features_of(soap)
 
     q, species = gpr.reference_features_, gpr.reference_species_
     owners = np.repeat(np.arange(len(q)), gpr.direction_counts_)
@@ -54,17 +61,11 @@ def test_equals_dense_normal_equations(kernel, function):
         references.append((along(q[m], t), species[m]))
     assert len(references) > 8
     oracle = SparseGP(features, of_points(function), references, gpr.e0_, **NOISE).fit(
-        [
-            Structure(
-                a.numbers, a.positions, a.cell.array, a.pbc, y.energy[i], y.forces[i],
-                y.stress[i] if y.has_stress[i] else None,
-            )
-            for i, a in enumerate(X)
-        ]
-    )  # fmt: skip
+        labeled_structures(X, y)
+    )
     predicted, std = model.predict(X, return_std=True)
     for i, atoms in enumerate(X):
-        s = Structure(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        s = unlabeled(atoms)
         np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=1e-5)
         np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=1e-4)
         if atoms.pbc.all():

@@ -11,6 +11,7 @@ from skpot import SOAP, ZBL, LinearRidge, PairBasis, PerAtom, TripletBasis
 from skpot.datasets import load_silicon
 from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
 from skpot.testing import check_potential
+from tests import samples
 from tests.naive import linear as naive
 from tests.naive.kernel import Structure
 from tests.samples import labeled
@@ -27,9 +28,7 @@ def small_union():
 def dense(model, X, y, degree, kinds=(8, 14)):
     """Return rows and labels divided by nothing, noise, and features for all coefficients."""
     descriptor = model[0]
-
-    def features(numbers, positions, cell, pbc):
-        return descriptor.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+    features = samples.features_of(descriptor)
 
     structures = [
         Structure(a.numbers, a.positions, a.cell.array, a.pbc, y.energy[i] + 2.5 * len(a),

@@ -10,7 +10,15 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from skpot import GPR, SOAP, ZBL, PairBasis, PerAtom, SparseGPR, Targets
 from skpot.kernels import RBF, DotProduct
 from skpot.testing import check_potential
-from tests.naive.kernel import SparseGP, Structure, dot_product, least_squares_e0
+from tests import samples
+from tests.naive.kernel import (
+    SparseGP,
+    Structure,
+    dot_product,
+    labeled_structures,
+    least_squares_e0,
+    unlabeled,
+)
 from tests.samples import labeled
 
 SMALL = dict(cutoff=3.0, n_max=3, l_max=2, sigma=0.4)
@@ -43,28 +51,16 @@ def test_equals_dense_normal_equations(symbols):
     model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=6, e0=e0, jitter=1e-12, **options))
     model.fit(X, y)
     soap, gpr = model[0], model[1]
-
-    def features(numbers, positions, cell, pbc):
-        return soap.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
+    features = samples.features_of(soap)
 
     references = list(zip(gpr.reference_features_, gpr.reference_species_, strict=True))
     oracle = SparseGP(
         features, dot_product(4), references, {int(z): -2.5 for z in gpr.e0_}, **options
     )
-    oracle.fit(
-        [
-            Structure(
-                a.numbers, a.positions, a.cell.array, a.pbc,
-                y.energy[i] if y.has_energy[i] else None,
-                y.forces[i],
-                y.stress[i] if y.has_stress[i] else None,
-            )
-            for i, a in enumerate(X)
-        ]
-    )  # fmt: skip
+    oracle.fit(labeled_structures(X, y))
     predicted, std = model.predict(X[:3], return_std=True)
     for i, atoms in enumerate(X[:3]):
-        s = Structure(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        s = unlabeled(atoms)
         np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=2e-6)
         np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=2e-5)
         if atoms.pbc.all():

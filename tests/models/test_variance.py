@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import skpot
@@ -11,7 +10,13 @@ from skpot.kernels import RBF, DotProduct
 from skpot.processes import variance as deviations
 from tests import samples
 from tests.naive.exact import ExactGP
-from tests.naive.kernel import SparseGP, Structure, dot_product, gaussian
+from tests.naive.kernel import (
+    SparseGP,
+    dot_product,
+    gaussian,
+    labeled_structures,
+    unlabeled,
+)
 from tests.naive.variance import exact_variance, projected_variance
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
@@ -25,30 +30,6 @@ def silicon():
     return samples.silicon(SOAP(cutoff=4.0, n_max=4, l_max=3))
 
 
-def naive(atoms, energy=None, forces=None, stress=None):
-    cell = atoms.cell.array
-    return Structure(atoms.numbers, atoms.positions, cell, atoms.pbc, energy, forces, stress)
-
-
-def training(X, y):
-    return [
-        naive(
-            atoms,
-            y.energy[i] if y.has_energy[i] else None,
-            y.forces[i],
-            y.stress[i] if y.has_stress[i] else None,
-        )
-        for i, atoms in enumerate(X)
-    ]
-
-
-def features_of(soap):
-    def features(numbers, positions, cell, pbc):
-        return soap.transform([Atoms(numbers, positions, cell=cell, pbc=pbc)]).values
-
-    return features
-
-
 def compare(model, X, variance):
     """Compare all deviations of a pipeline with `variance(structure, name)`."""
     features = model[0].transform(X)
@@ -56,7 +37,7 @@ def compare(model, X, variance):
     atoms = np.split(model[1].energies_std(features), features.offsets[1:-1])
     tolerance = dict(rtol=1e-3, atol=1e-6)
     for i, structure in enumerate(X):
-        s = naive(structure)
+        s = unlabeled(structure)
         np.testing.assert_allclose(std.energy[i] ** 2, variance(s, "energy"), **tolerance)
         np.testing.assert_allclose(atoms[i][1] ** 2, variance(s, ("atom", 1)), **tolerance)
         for name in [(0, 1), (len(structure) - 1, 2)]:
@@ -77,7 +58,9 @@ def test_sparse_equals_dense_algebra(kernel, plain):
     model = make_pipeline(SOAP(**SMALL), gpr).fit(X, y)
     references = list(zip(gpr.reference_features_, gpr.reference_species_, strict=True))
     e0 = {14: -2.5, 8: -2.0}
-    oracle = SparseGP(features_of(model[0]), plain, references, e0, **NOISE).fit(training(X, y))
+    oracle = SparseGP(samples.features_of(model[0]), plain, references, e0, **NOISE).fit(
+        labeled_structures(X, y)
+    )
     compare(model, X[:3], lambda s, name: projected_variance(oracle, s, name))
 
 
@@ -87,7 +70,9 @@ def test_exact_equals_dense_algebra(kernel, plain):
     X, y = X[:3], y[:3]
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0=E0, **NOISE)).fit(X, y)
     e0 = {14: -2.5, 8: -2.0}
-    oracle = ExactGP(features_of(model[0]), plain, e0, **NOISE).fit(training(X, y))
+    oracle = ExactGP(samples.features_of(model[0]), plain, e0, **NOISE).fit(
+        labeled_structures(X, y)
+    )
 
     compare(model, X, lambda s, name: exact_variance(oracle, s, name))
 

@@ -66,6 +66,27 @@ class Structure:
         self.energy, self.forces, self.stress = energy, forces, stress
 
 
+def labeled_structures(X, y):
+    """Return structures of ASE with their labels, of which those that are missing are None."""
+    return [
+        Structure(
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array,
+            atoms.pbc,
+            y.energy[i] if y.has_energy[i] else None,
+            y.forces[i],
+            y.stress[i] if y.has_stress[i] else None,
+        )
+        for i, atoms in enumerate(X)
+    ]
+
+
+def unlabeled(atoms):
+    """Return a structure of ASE without labels."""
+    return Structure(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+
+
 def energy_row(features, structure, kernel, references, positions=None, cell=None):
     """Covariance of the total energy with each reference (vector, species)."""
     positions = structure.positions if positions is None else positions
