@@ -10,13 +10,13 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
     from skpot.data import AtomicFeatures
+    from skpot.rows.contracts import GradientRows
     from skpot.typing import FloatArray
 
 _RIDGE = 1e-3  # of the unit matrix, beside a penalty of roughness that leaves some slopes free
@@ -78,16 +78,15 @@ class LinearTerms:
     def gradient_rows(
         self,
         features: AtomicFeatures,
-        forces: FloatArray,
-        strain: FloatArray,
-        jacobian_bytes: float,
-        map_tiles: Callable[..., Any] = map,
+        out: GradientRows,
+        n_bytes: float,
+        map_tiles: Any = map,
     ) -> None:
         """Add -d/dr and d/d(strain) of all columns to rows; see `References.gradient_rows`."""
         structure = np.repeat(np.arange(len(features)), features.n_rows)
         width = self.n_features + (len(self.pairs[0]) if self.degree == 2 else 0)
         largest = max(1, features.neighborhood_sizes().max(initial=1))
-        limit = max(1, int(jacobian_bytes / (24.0 * width * largest)))
+        limit = max(1, int(n_bytes / (24.0 * width * largest)))
         m = self.n_terms
         for z, columns in self.columns.items():
             members = np.flatnonzero(features.species == z)
@@ -102,10 +101,10 @@ class LinearTerms:
                     shape=(len(index), len(atoms)),
                 )
                 total = collect.T @ rows.reshape(len(rows), -1)
-                forces.reshape(-1, 3, m)[atoms, :, columns] -= total.reshape(len(atoms), 3, -1)
+                out.forces.reshape(-1, 3, m)[atoms, :, columns] -= total.reshape(len(atoms), 3, -1)
                 owners, first = np.unique(structure[part], return_index=True)
                 strains = np.add.reduceat(self._moved(x, block.strain, z), first)
-                strain.reshape(-1, 6, m)[owners, :, columns] += strains
+                out.strain.reshape(-1, 6, m)[owners, :, columns] += strains
 
     def whiten(self, rows: FloatArray, factors: dict[int, FloatArray | None]) -> None:
         """Replace rows w by w L^-T, in coefficients whose penalty is the unit matrix."""

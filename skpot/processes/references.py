@@ -20,10 +20,11 @@ from ..solvers import jittered_cholesky
 from .expansion import Expansion, species_groups, species_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any, Self
 
     from skpot.kernels.contracts import Covariance
+    from skpot.rows.contracts import GradientRows
     from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray, IntArray, RandomState
 
@@ -132,10 +133,9 @@ class References:
     def gradient_rows(
         self,
         features: AtomicFeatures,
-        forces: FloatArray,
-        strain: FloatArray,
-        jacobian_bytes: float,
-        map_tiles: Callable[..., Any] = map,
+        out: GradientRows,
+        n_bytes: float,
+        map_tiles: Any = map,
     ) -> None:
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
 
@@ -143,11 +143,9 @@ class References:
         ----------
         features : AtomicFeatures
             Structures of one block.
-        forces : ndarray of shape (3 * n_atoms, n_references)
-            Row 3 i + axis belongs to atom i.
-        strain : ndarray of shape (6 * n_structures, n_references)
-            Row 6 s + v belongs to structure s.
-        jacobian_bytes : float
+        out : GradientRows
+            The rows.
+        n_bytes : float
             Size of the dense Jacobian held at a time.
         map_tiles : callable, default=map
             Applies a function to tiles of references, which are independent; see `tile_threads`.
@@ -155,11 +153,11 @@ class References:
         structure = np.repeat(np.arange(len(features)), features.n_rows)
         row_bytes = 24.0 * self.values.shape[1]
         sizes = features.neighborhood_sizes()
-        limit = max(1, int(jacobian_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
+        limit = max(1, int(n_bytes / (row_bytes * max(1, sizes.max(initial=1)))))
         for members, columns in species_groups(self.columns, features.species, limit):
             block = features.jacobian(members)
             x = features.values[members]
-            motions = self._motions(x, block, structure[members], forces, strain)
+            motions = self._motions(x, block, structure[members], *out)
             add = partial(self._add_tile, motions, x)
             for _ in map_tiles(add, self._tiles(columns)):
                 pass

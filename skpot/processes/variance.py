@@ -13,6 +13,7 @@ from scipy.linalg import solve_triangular
 
 from ..data import block_ranges
 from ..data.order import environment_order
+from ..rows.contracts import GradientRows
 from ..selection import rare_first, structure_kinds
 from .expansion import Expansion
 from .functionals import label_batches, label_covariance
@@ -132,10 +133,10 @@ def _derivative_rows(references, features):
     """Yield atoms and structures as slices, and the rows of their forces and virials."""
     m, first = len(references), features.atom_offsets
     for lo, hi in block_ranges(8.0 * m * (3 * features.n_atoms + 6), _BYTES):
-        rows = np.zeros((3 * (first[hi] - first[lo]), m))
-        strain = np.zeros((6 * (hi - lo), m))
-        references.gradient_rows(features[lo:hi], rows, strain, _BYTES)
-        yield slice(first[lo], first[hi]), slice(lo, hi), rows, strain
+        part = features[lo:hi]
+        rows = GradientRows.zeros(part, m)
+        references.gradient_rows(part, rows, _BYTES)
+        yield slice(first[lo], first[hi]), slice(lo, hi), *rows
 
 
 class ExactProcess(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data import Targets
 from ..solvers import tile_threads
+from .contracts import GradientRows
 from .finite import refuse_rows
 from .progress import progress
 
@@ -80,9 +81,8 @@ def training_rows(
     if not training.has_derivatives:
         return
 
-    rows = np.zeros((3 * len(features.numbers), m + 1))
-    strain_rows = np.zeros((6 * n, m + 1))
-    columns.gradient_rows(features, rows[:, :m], strain_rows[:, :m], jacobian_bytes, map_tiles)
+    rows, strain_rows = out = GradientRows.zeros(features, m + 1)
+    columns.gradient_rows(features, out.first(m), jacobian_bytes, map_tiles)
     atoms, labeled = training.labeled_atoms()
     rows = rows.reshape(-1, 3, m + 1)
     rows = rows if len(atoms) == len(rows) else rows[atoms]

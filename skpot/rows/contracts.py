@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
     from skpot.typing import FloatArray
 
-__all__ = ["TrainingColumns"]
+__all__ = ["GradientRows", "TrainingColumns"]
+
+
+class GradientRows(NamedTuple):
+    """Rows of forces and of strains, to which the derivatives of columns are added."""
+
+    forces: FloatArray  # (3 n_atoms, n_columns) -dE/dr: row 3 i + axis belongs to atom i
+    strain: FloatArray  # (6 n_structures, n_columns) dE/d(strain): row 6 s + v to structure s
+
+    @classmethod
+    def zeros(cls, features: AtomicFeatures, n_columns: int) -> GradientRows:
+        """Return rows of the labels of all atoms and structures that are zero."""
+        sizes = 3 * len(features.numbers), 6 * len(features)
+        return cls(*(np.zeros((size, n_columns)) for size in sizes))
+
+    def first(self, n_columns: int) -> GradientRows:
+        """Return the first columns, as views."""
+        return GradientRows(self.forces[:, :n_columns], self.strain[:, :n_columns])
 
 
 @runtime_checkable
@@ -30,12 +48,11 @@ class TrainingColumns(Protocol):
     def gradient_rows(
         self,
         features: AtomicFeatures,
-        forces: FloatArray,
-        strain: FloatArray,
-        jacobian_bytes: float,
-        map_tiles: Callable[..., Any] = map,
+        out: GradientRows,
+        n_bytes: float,
+        map_tiles: Any = map,
     ) -> None:
-        """Add the columns of forces (3 n_atoms) and of -dE/d(strain) (6 n_structures) to rows."""
+        """Add the columns of forces and of strains to rows; a block of Jacobians at a time."""
         ...
 
     def whiten(self, rows: FloatArray, factor: Any) -> None:

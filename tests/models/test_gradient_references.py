@@ -11,6 +11,7 @@ from skpot import GPR, SOAP, AtomicFeatures, SparseGPR, Targets, dump, load
 from skpot.exceptions import NumericalWarning
 from skpot.kernels import RBF, DotProduct, Matern
 from skpot.processes.gradient_references import GradientReferences, leading_directions
+from skpot.rows.contracts import GradientRows
 from skpot.testing import check_potential
 from tests import samples
 from tests.naive.kernel import (
@@ -146,10 +147,10 @@ def test_training_rows_differentiate_with_theta(features):
             features.values[chosen], features.species[chosen], function, directions, counts
         )
         n = len(references)
-        sums, forces, strain = (np.zeros((k, n)) for k in (8, 3 * len(features.numbers), 48))
+        sums, derived = np.zeros((len(features), n)), GradientRows.zeros(features, n)
         references.sums(features, sums)
-        references.gradient_rows(features, forces, strain, 1e6)
-        parts = [sums, forces, strain, *(block for _, block in references.covariance())]
+        references.gradient_rows(features, derived, 1e6)
+        parts = [sums, *derived, *(block for _, block in references.covariance())]
         return np.concatenate([np.pad(p, ((0, 0), (0, n - p.shape[1]))) for p in parts])
 
     theta, step = kernel.theta, 1e-5
