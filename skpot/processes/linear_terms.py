@@ -76,11 +76,7 @@ class LinearTerms:
                 out[owners, columns] += np.add.reduceat(values, first)
 
     def gradient_rows(
-        self,
-        features: AtomicFeatures,
-        out: GradientRows,
-        n_bytes: float,
-        map_tiles: Any = map,
+        self, features: AtomicFeatures, out: GradientRows, n_bytes: float, map_tiles: Any = map
     ) -> None:
         """Add -d/dr and d/d(strain) of all columns to rows; see `References.gradient_rows`."""
         structure = np.repeat(np.arange(len(features)), features.n_rows)

@@ -131,11 +131,7 @@ class References:
                 yield members, rows
 
     def gradient_rows(
-        self,
-        features: AtomicFeatures,
-        out: GradientRows,
-        n_bytes: float,
-        map_tiles: Any = map,
+        self, features: AtomicFeatures, out: GradientRows, n_bytes: float, map_tiles: Any = map
     ) -> None:
         """Add -dk/dr and dk/d(strain) of all environments to rows of a training block.
 

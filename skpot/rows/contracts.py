@@ -46,11 +46,7 @@ class TrainingColumns(Protocol):
         ...
 
     def gradient_rows(
-        self,
-        features: AtomicFeatures,
-        out: GradientRows,
-        n_bytes: float,
-        map_tiles: Any = map,
+        self, features: AtomicFeatures, out: GradientRows, n_bytes: float, map_tiles: Any = map
     ) -> None:
         """Add the columns of forces and of strains to rows; a block of Jacobians at a time."""
         ...
