@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, Structures, UInt64Array
 
 
+@dataclass(eq=False, repr=False)
 class StructureBatch:
     """Positions, species and cells of many structures, atom after atom.
 
@@ -52,22 +54,14 @@ class StructureBatch:
         messages.
     """
 
-    def __init__(
-        self,
-        positions: FloatArray,
-        numbers: IntArray,
-        cells: FloatArray,
-        pbc: Any,
-        offsets: IntArray,
-        given: Given | None = None,
-    ) -> None:
-        self.positions = positions
-        self.numbers = numbers
-        self.cells = cells
-        self.pbc = pbc
-        self.offsets = offsets
-        self.given = given
-        self._of_numbers = None  # numbers and radii of the last search, kept for the next time step
+    positions: FloatArray
+    numbers: IntArray
+    cells: FloatArray
+    pbc: Any
+    offsets: IntArray
+    given: Given | None = None
+    # Numbers and radii of the last search, kept for the next time step.
+    _of_numbers: Any = field(default=None, init=False)
 
     def __len__(self):
         return len(self.offsets) - 1

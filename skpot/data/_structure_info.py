@@ -97,16 +97,8 @@ def structure_keys(
 
     Parameters
     ----------
-    positions : ndarray of shape (n_atoms, 3)
-        In Å.
-    numbers : ndarray of shape (n_atoms,)
-        Atomic numbers.
-    cells : ndarray of shape (n_structures, 3, 3)
-        Cell vectors in rows (Å).
-    pbc : ndarray of bool of shape (n_structures, 3)
-        Periodic directions.
-    offsets : ndarray of shape (n_structures + 1,)
-        First atom of each structure.
+    positions, numbers, cells, pbc, offsets : ndarray
+        As in `StructureBatch`.
 
     Returns
     -------

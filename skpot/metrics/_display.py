@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..exceptions import MissingDependencyError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
 
+@dataclass(eq=False, repr=False)
 class ReliabilityDisplay:
     """Observed over nominal coverage of predicted intervals.
 
@@ -51,20 +53,11 @@ class ReliabilityDisplay:
     'nominal coverage'
     """
 
-    def __init__(
-        self,
-        nominal: FloatArray,
-        observed: FloatArray,
-        calibration_error: float,
-        kind: str,
-        *,
-        name: str | None = None,
-    ) -> None:
-        self.nominal = nominal
-        self.observed = observed
-        self.calibration_error = calibration_error
-        self.kind = kind
-        self.name = name
+    nominal: FloatArray
+    observed: FloatArray
+    calibration_error: float
+    kind: str
+    name: str | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_estimator(

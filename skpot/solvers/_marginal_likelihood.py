@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ _NOT_POSITIVE = (
 )
 
 
+@dataclass(eq=False, repr=False)
 class FactorLikelihood:
     r"""Likelihood of labels that are linear in few coefficients, from triangular factors.
 
@@ -79,17 +81,10 @@ class FactorLikelihood:
     MacKay, Neural Comput. 4, 415 (1992), for the noise.
     """
 
-    def __init__(
-        self,
-        trapezoids: dict[str, FloatArray],
-        counts: dict[str, int],
-        products: dict[str, FloatArray] | None = None,
-        priors: FloatArray | None = None,
-    ) -> None:
-        self.trapezoids = trapezoids
-        self.counts = counts
-        self.products = products
-        self.priors = priors
+    trapezoids: dict[str, FloatArray]
+    counts: dict[str, int]
+    products: Any = None
+    priors: Any = None
 
     def _solve(self, log_noise):
         m = next(iter(self.trapezoids.values())).shape[1] - 1
@@ -136,6 +131,7 @@ class FactorLikelihood:
         return out
 
 
+@dataclass(eq=False, repr=False)
 class DenseLikelihood:
     r"""Likelihood of labels from their dense covariance.
 
@@ -165,17 +161,10 @@ class DenseLikelihood:
     and 5.9.
     """
 
-    def __init__(
-        self,
-        matrix: FloatArray,
-        values: FloatArray,
-        counts: dict[str, int],
-        derivatives: list[FloatArray],
-    ) -> None:
-        self.matrix = matrix
-        self.values = values
-        self.counts = counts
-        self.derivatives = derivatives
+    matrix: FloatArray
+    values: FloatArray
+    counts: dict[str, int]
+    derivatives: list[FloatArray]
 
     def _solve(self, log_noise):
         noise = np.repeat(np.exp(2.0 * np.asarray(log_noise)), list(self.counts.values()))
