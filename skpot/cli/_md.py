@@ -226,7 +226,7 @@ def _start(path, repeat):
     for axis, n, vector in zip("abc", repeat, atoms.cell.array, strict=True):
         if n > 1 and not vector.any():
             raise CommandError(
-                f"{path} cannot be repeated {n} times: its cell has no vector {axis}."
+                f"{path} has no cell vector {axis} along which it could be repeated {n} times."
             )
     return atoms.repeat(repeat)
 

@@ -10,7 +10,7 @@ from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
 from ..exceptions import NotCompilableError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from skpot.typing import FloatArray, IntArray
 
@@ -31,9 +31,7 @@ class FeatureTree(NamedTuple):
     coupling: object = None  # a fitted SpeciesCoupling, if it is the last step
 
     @classmethod
-    def of_descriptor(
-        cls, tables: Any, width: int, cutoff: float, species: IntArray
-    ) -> FeatureTree:
+    def of_descriptor(cls, tables: Any, width: int, cutoff: float, species: IntArray) -> Self:
         """Return the tree of a descriptor alone.
 
         Parameters

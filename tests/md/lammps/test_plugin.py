@@ -277,21 +277,21 @@ WRONG = {
     "element": ({"elements": "Ge"}, "does not know Ge, element of type 1; it knows H C O Si"),
     "no element": ({"elements": "NULL"}, "every type is NULL"),
     "elements": ({"elements": "Si O"}, "each of the 1 atom types, got 2 elements"),
-    "no file": (
-        {"arguments": "mdoel.so"},
-        "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
-    ),
-    "folder": ({"arguments": "/tmp"}, "/tmp cannot be used: it is not a file that can be read"),
-    "device": ({"arguments": "/dev/zero"}, "cannot be used: it is not a file that can be read"),
-    "arguments": ({"arguments": "{path} 5.0"}, "nothing else, got 2 arguments"),
-    "no library": ({"arguments": "in.txt"}, "in.txt cannot be used: it is not a library of skpot"),
-    "another library": ({"arguments": "other.so"}, "it is not a library of skpot"),
-    "another interface": ({"arguments": "later.so"}, "it has interface 99 and this plugin speaks"),
     "bonds": (
         {"atom_style": "bond", "bonds": "bond/types 1 extra/special/per/atom 1"},
         "write 'special_bonds lj/coul 1.0 1.0 1.0'",
     ),
 }
+FILES = {  # what stands in place of the library, and the error
+    "mdoel.so": "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
+    "/tmp": "/tmp cannot be used: it is not a file that can be read",
+    "/dev/zero": "cannot be used: it is not a file that can be read",
+    "{path} 5.0": "nothing else, got 2 arguments",
+    "in.txt": "in.txt cannot be used: it is not a library of skpot",
+    "other.so": "it is not a library of skpot",
+    "later.so": "it has interface 99 and this plugin speaks",
+}
+WRONG |= {file: ({"arguments": file}, message) for file, message in FILES.items()}
 
 
 def small(folder, library, plugins, n_ranks=1, check=True, **settings):
