@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
 _EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
-_ORDINARY = 0.9  # share of the structures that are no extremes by definition
+_ORDINARY = 0.9  # structures below this quantile keep their full weight
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
-_LEAST = 1e-6  # of labels that severity is measured by
+_LEAST = 1e-6  # smaller labels say nothing of how severe a structure is
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 # Kernels, likewise: smooth, or half of it of limited smoothness at nearly the same curvature.
 _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
-_LOOKED_AT = 2000  # labels that tell which
+_LOOKED_AT = 2000  # labels by whose likelihood the exact model chooses
 
 
 class AutoGPR(KernelPotential):
@@ -105,7 +105,7 @@ class AutoGPR(KernelPotential):
     Attributes
     ----------
     model_ : GPR or SparseGPR
-        The fitted model; its attributes say the rest.
+        The fitted model, with further attributes.
     sigma_energy_, sigma_forces_, sigma_stress_ : float
         Noise in use: eV per atom, eV/Å and eV/Å³.
     noise_factor_ : float
@@ -258,7 +258,7 @@ class AutoGPR(KernelPotential):
         return kernels[best]
 
     def _noise(self):
-        # Labels are measured before their noise is known.
+        # Labels are needed to choose the noise; until then it is one.
         levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
         return {name: 1.0 if level is None else level for name, level in levels.items()}
 

@@ -367,7 +367,7 @@ class _Best(NamedTuple):
 
 
 def _refuse_own_noise(y):
-    """Refuse noise that a search over default levels would silently leave as it is."""
+    """Refuse noise of single labels, which the search would silently leave unchanged."""
     names = [f"sigma_{kind}" for kind in LABEL_KINDS] if isinstance(y, Targets) else []
     given = [name for name in names if getattr(y, name) is not None]
     if given:

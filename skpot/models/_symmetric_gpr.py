@@ -72,8 +72,8 @@ class SymmetricGPR(KernelPotential):
     solver, tol, max_iter, n_precondition, max_memory, verbose : as in `GPR`
         Solution of the linear system.
     random_state : int, RandomState or None, default=0
-        Seed of the preconditioner's labels, and of which 150 geometries are matched if there
-        are more.
+        Seed of the preconditioner's labels. If there are more than 150 geometries, it also chooses
+        the 150 that are matched.
 
     Attributes
     ----------

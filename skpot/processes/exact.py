@@ -159,7 +159,7 @@ def _by_conjugate_gradients(kernel, training, functionals, plan, settings):
     if plan.store:
         training = training.with_features(with_stored_jacobian(training.features))
     values, features = functionals.values(training), training.features
-    precondition, rest = label_preconditioner(
+    precondition, remaining = label_preconditioner(
         kernel,
         functionals,
         features,
@@ -170,7 +170,7 @@ def _by_conjugate_gradients(kernel, training, functionals, plan, settings):
     product = KernelProduct(kernel, functionals, features, plan.compare)
     solution, residual, n_iter, converged = _iterate(product, values, precondition, settings)
     expansion = product.expansion(solution)
-    by_kind = functionals.by_kind(leverages(precondition, rest))
+    by_kind = functionals.by_kind(leverages(precondition, remaining))
     by_kind = shares(by_kind, settings.verbose)
     del precondition, product  # the sparse model has room for its rows then
     state = _sparse_state(kernel, training, plan.n_references, settings)

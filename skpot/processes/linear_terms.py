@@ -23,7 +23,7 @@ _RIDGE = 1e-3  # of the unit matrix, beside a penalty of roughness that leaves s
 
 
 class LinearTerms:
-    """Columns of a linear model: which features, or products of two, of which species.
+    """Columns of a linear model: features and products of two features, for each species.
 
     It has the interface of `References` as far as rows of training data are concerned.
 

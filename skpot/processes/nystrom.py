@@ -1,4 +1,4 @@
-"""What goes with conjugate gradients: Jacobians at hand, a preconditioner, a sparse model."""
+"""Parts of a fit by conjugate gradients: stored Jacobians, preconditioner, sparse model."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
 _BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
-_FLOOR = 1.0  # rest of the labels' variance, over that of their noise, that needs no column
-# Iterations to a tenth of the noise over the root of the mean rest: 8 to 15 on 50 frames of 3BPA.
+_FLOOR = 1.0  # remaining variance of a label, over that of its noise, that needs no column
+# Iterations until the residual is a tenth of the noise, over the root of the mean remaining
+# variance: 8 to 15 on 50 frames of 3BPA.
 _ITERATIONS = 9.0
 _SLOWNESS = 2.0  # of the multiplications for columns, in products that are small
 
@@ -81,8 +82,8 @@ def label_preconditioner(
     -------
     inverse : LowRankInverse
         Labels divided by their standard deviations.
-    rest : ndarray of shape (n_labels,)
-        What the columns leave of the labels' variances, in units of the noise.
+    remaining : ndarray of shape (n_labels,)
+        The variances of the labels that the columns do not explain, in units of the noise.
 
     References
     ----------
@@ -104,7 +105,7 @@ def label_preconditioner(
     return LowRankInverse(columns), np.maximum(variances - np.sum(columns**2, axis=1), 0.0)
 
 
-def leverages(inverse: LowRankInverse, rest: FloatArray) -> FloatArray:
+def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
     r"""Return about how much of each label's prediction the label itself makes.
 
     The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
@@ -117,7 +118,7 @@ def leverages(inverse: LowRankInverse, rest: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    inverse, rest
+    inverse, remaining
         See `label_preconditioner`.
 
     Returns
@@ -125,7 +126,7 @@ def leverages(inverse: LowRankInverse, rest: FloatArray) -> FloatArray:
     ndarray of shape (n_labels,)
         Between 0 and 1.
     """
-    return 1.0 - (1.0 - inverse.leverages()) / (1.0 + rest)
+    return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
 
 
 def _price(features):

@@ -250,7 +250,7 @@ def one_by_one(features: AtomicFeatures, rows: IntArray) -> AtomicFeatures:
 
 
 def warn_of_missing(species: IntArray, reference_species: IntArray) -> None:
-    """Warn of atoms of species of which there is no reference."""
+    """Warn of atoms whose species has no reference."""
     missing = np.setdiff1d(species, reference_species)
     if len(missing):
         warn_once(

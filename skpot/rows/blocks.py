@@ -27,7 +27,7 @@ def blocks(training: TrainingSet, n_columns: int, max_bytes: float) -> Iterator[
     """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
 
     They come in the canonical order, so that sums over blocks do not depend on that of the data;
-    nothing is copied but the block at hand.
+    only one block is copied at a time.
     """
     order, labels = training.order(), training.labels
     # Force rows are made for all atoms of a block, labeled or not.
