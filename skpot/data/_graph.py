@@ -54,7 +54,7 @@ class NeighborGraph:
         return NeighborGraph(Pairs(start, neighbor, vector), offsets)
 
     def within(self, cutoff: float) -> NeighborGraph:
-        """Return the pairs closer than a shorter cutoff (Å)."""
+        """Return the pairs within a shorter cutoff (Å)."""
         pairs = self.pairs
         near = np.einsum("ij,ij->i", pairs.vector, pairs.vector) < cutoff**2
         start = np.concatenate([[0], np.cumsum(near)])[pairs.start]
@@ -87,6 +87,6 @@ def rows_of(structures: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray
 
 
 def join_offsets(parts: Sequence[IntArray], shifts: Sequence[int] | IntArray) -> IntArray:
-    """Join offset arrays that each start at 0; `shifts` has where each begins, and the end."""
+    """Join offset arrays that each start at 0; `shifts` has the first entry of each, and the end."""
     ends = [part[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
     return np.concatenate([np.zeros(1, dtype=np.int64), *ends])

@@ -1,4 +1,4 @@
-"""What the links of a derivative chain offer, and what regressors take for features and labels.
+"""The contract of derivative chains, and the types of features and labels that regressors take.
 
 A chain starts with a leaf that a descriptor provides (its geometry and its kernels) and goes on
 with one link for each map applied to the rows.
@@ -29,27 +29,27 @@ TargetsLike: TypeAlias = "Targets | ArrayLike"  # an array has energies only
 class JacobianBlock(NamedTuple):
     """Dense derivatives of some environments' features.
 
-    Environments are rows of features: those of one atom, or of a whole structure. Rows
-    `start[k]:start[k + 1]` belong to the k-th environment asked for; each row is an atom that
-    moves it, itself included, periodic images merged.
+    An environment is a row of features, of one atom or of a whole structure. Rows
+    `start[k]:start[k + 1]` belong to the k-th environment that was asked for. There is a row for
+    each atom that it depends on, the center included; images of one atom share a row.
     """
 
     start: np.ndarray  # (n_centers + 1,)
-    atom: np.ndarray  # (n_rows,) index of the moving atom, counted over all structures
+    atom: np.ndarray  # (n_rows,) index of the atom, counted over all structures
     values: np.ndarray  # (n_rows, 3, n_features) d(features)/dr, 1/Å
     strain: np.ndarray  # (n_centers, 6, n_features) d(features)/d(strain), Voigt
 
 
 @runtime_checkable
 class DerivativeChain(Protocol):
-    """How features depend on positions: a leaf of a descriptor, or a map of another chain's rows.
+    """How features depend on positions: a leaf of a descriptor, or a map of the rows of a chain.
 
-    Links are plain picklable objects that hold arrays, never closures. A chain is the chain of all
-    structures of a batch, in order.
+    Links are picklable objects that hold arrays, never closures. A chain is that of all structures
+    of a batch, in order.
     """
 
     def pull_back(self, g: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return forces and virials of an energy from its derivatives by the features.
+        """Return the forces and virials of an energy, given its derivatives along the features.
 
         Parameters
         ----------
@@ -66,14 +66,14 @@ class DerivativeChain(Protocol):
         ...
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
-        """Return the change of all features along one motion, the adjoint of `pull_back`.
+        """Return the change of all features along one motion: minus the adjoint of `pull_back`.
 
         Parameters
         ----------
         displacements : ndarray of shape (n_atoms, 3)
-            Of the atoms, in Å.
+            Displacements of the atoms, in Å.
         strains : ndarray of shape (n_structures, 6)
-            Of the structures, Voigt order.
+            Strains of the structures, Voigt order.
 
         Returns
         -------
@@ -91,11 +91,11 @@ class DerivativeChain(Protocol):
 
     @classmethod
     def concatenate(cls, chains: Sequence[Any]) -> Self:
-        """Return the chain of several batches, one after the other; all are of this class."""
+        """Return the chain of several batches, one after the other; all chains are of this class."""
         ...
 
     def neighborhood_sizes(self) -> IntArray:
-        """Return how many neighbors each environment has, images counted apart, and itself."""
+        """Return how many neighbors each environment has, each image counted, plus the center."""
         ...
 
 
