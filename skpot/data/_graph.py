@@ -87,6 +87,6 @@ def rows_of(structures: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray
 
 
 def join_offsets(parts: Sequence[IntArray], shifts: Sequence[int] | IntArray) -> IntArray:
-    """Join offset arrays that each start at 0; `shifts` has the first entry of each, and the end."""
+    """Join offsets that each start at 0; `shifts` has the first entry of each and the end."""
     ends = [part[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
     return np.concatenate([np.zeros(1, dtype=np.int64), *ends])

@@ -91,7 +91,7 @@ class DerivativeChain(Protocol):
 
     @classmethod
     def concatenate(cls, chains: Sequence[Any]) -> Self:
-        """Return the chain of several batches, one after the other; all chains are of this class."""
+        """Return the chain of several batches, one after the other; all have this class."""
         ...
 
     def neighborhood_sizes(self) -> IntArray:
