@@ -281,10 +281,6 @@ class SparseGPR(KernelPotential):
         X, y, sample_weight
             Features, labels and weights of the new structures, as in `fit`.
 
-        Returns
-        -------
-        self : SparseGPR
-
         Raises
         ------
         ValueError

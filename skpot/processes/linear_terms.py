@@ -152,14 +152,9 @@ class LinearForms(NamedTuple):
     def expand(
         self, features: AtomicFeatures, slopes: bool = True
     ) -> tuple[FloatArray, FloatArray | None]:
-        """Return energies of environments and, with `slopes`, dE/d(features).
+        """Return energies of environments and, with `slopes`, dE/d(features); see `FittedForm`.
 
-        Returns
-        -------
-        energies : ndarray of shape (n_environments,)
-            Zero for species without coefficients.
-        gradient : ndarray of shape (n_environments, n_features) or None
-            dE/d(features).
+        Species without coefficients have no energy.
         """
         x = np.asarray(features.values, dtype=float)
         energies, gradient = np.zeros(len(x)), np.zeros(x.shape) if slopes else None
