@@ -29,6 +29,24 @@ _THREAD_VARIABLES = (
 )
 
 
+_USUAL = {
+    "data": "folder with the files",
+    "train": "training file in it",
+    "test": "test files in it",
+    "frames": "training structures taken from the start",
+    "every": "take every so many test structures",
+    "references": "reference environments, or those of the preconditioner",
+    "cutoff": "Å",
+    "sigma_energy": "noise, eV/atom",
+    "sigma_forces": "noise, eV/Å",
+}
+
+
+def usual(**defaults):
+    """Return options that several benchmarks have, for `arguments`, with these defaults."""
+    return {name: (default, _USUAL[name]) for name, default in defaults.items()}
+
+
 def thread_settings(n):
     """Return the environment variables that fix the number of threads."""
     # A thread that waits must not burn CPU time.

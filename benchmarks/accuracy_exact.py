@@ -11,23 +11,17 @@ import time
 from pathlib import Path
 
 from _accuracy import molecule_errors
-from _common import arguments, emit, machine, peak_mb, versions
+from _common import arguments, emit, machine, peak_mb, usual, versions
 
 OPTIONS = arguments(
     __doc__,
-    data=("", "folder with the files"),
-    train=("train_300K.xyz", "training file in it"),
-    test=("test_300K.xyz.gz,test_600K.xyz.gz", "test files in it"),
-    frames=(100, "training structures taken from the start"),
-    every=(1, "take every so many test structures"),
-    cutoff=(5.0, "Å"),
+    **usual(data="", train="train_300K.xyz", test="test_300K.xyz.gz,test_600K.xyz.gz"),
+    **usual(frames=100, every=1, cutoff=5.0, references=2000),
+    **usual(sigma_energy=0.001, sigma_forces=0.02),
     r0=(2.5, "of the radial scaling, Å"),
     exponent=(4.0, "of the radial scaling"),
     l_max=(5, "of SOAP"),
     components=(300, "directions kept of each species"),
-    references=(2000, "of the preconditioner"),
-    sigma_energy=(0.001, "noise, eV/atom"),
-    sigma_forces=(0.02, "noise, eV/Å"),
     evidence=(0, "labels from which kernel and noise are optimized; 0 to keep what is given"),
 )
 

@@ -9,15 +9,11 @@ import time
 from pathlib import Path
 
 from _accuracy import molecule_errors
-from _common import arguments, emit, machine, peak_mb, versions
+from _common import arguments, emit, machine, peak_mb, usual, versions
 
 OPTIONS = arguments(
     __doc__,
-    data=("", "folder with the files"),
-    train=("train.xyz", "training file in it"),
-    test=("test_MD.xyz", "test files in it"),
-    frames=(1000, "training structures taken from the start"),
-    every=(1, "take every so many test structures"),
+    **usual(data="", train="train.xyz", test="test_MD.xyz", frames=1000, every=1),
     symmetric=(1, "0 for the process without symmetry"),
     max_iter=(300, "of conjugate gradients"),
 )

@@ -19,16 +19,15 @@ from statistics import median
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from _common import arguments, emit, json_lines, machine, run_child, versions  # noqa: E402
+from _common import arguments, emit, json_lines, machine, run_child, usual, versions  # noqa: E402
 from peers._work import refuse_other_facts  # noqa: E402
 
 OPTIONS = arguments(
     __doc__,
+    **usual(data="", references=1000),
     peer_python=(None, "Python of an environment with quippy-ase"),
-    data=("", "folder with the training and test files"),
     name=("Si", "which files"),
     system=("", "folder whose first .xyz the prediction is timed on"),
-    references=(1000, "sparse points"),
     peer_fits=(1, "fits by gap_fit"),
     fits=(3, "fits by skpot"),
 )
