@@ -183,5 +183,5 @@ def test_a_server_that_breaks_off_ends_the_client(folder, last):
 
 def test_the_driver_refuses_another_structure(folder):
     driver = skpot_driver.SkpotDriver(folder / "silicon.skpot", folder / "silicon.xyz")
-    with pytest.raises(ValueError, match="i-PI has 3 atoms, the template 8"):
+    with pytest.raises(ValueError, match="i-PI has 3 atoms, but the template 8"):
         driver(np.eye(3), np.zeros((3, 3)))

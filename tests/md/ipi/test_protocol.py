@@ -54,7 +54,7 @@ def test_a_server_with_other_atoms_is_refused(copper_models, atoms):
         atoms.calc = server
         atoms.get_forces()
     client.join()
-    assert f"the server has {len(atoms)} atoms, the start structure 3" in str(client.error)
+    assert f"the server has {len(atoms)} atoms, but the start structure 3" in str(client.error)
 
 
 @pytest.mark.parametrize(
