@@ -67,8 +67,12 @@ class ReliabilityDisplay:
         y: TargetsLike,
         *,
         kind: str = "energy",
-        name: str | None = None,
-        ax: Axes | None = None,
+        **kwargs: Any,
+        estimator: BaseEstimator,
+        X: Any,
+        y: TargetsLike,
+        *,
+        kind: str = "energy",
         **kwargs: Any,
     ) -> ReliabilityDisplay:
         """Predict, and draw the curve of the predictions.
@@ -83,20 +87,17 @@ class ReliabilityDisplay:
             Their labels.
         kind : {"energy", "forces", "stress"}, default="energy"
             Total energies, force components or stress components.
-        name : str or None, default=None
-            Label of the curve; the estimator's class by default.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
         **kwargs : dict
-            Style of the curve, as in `Axes.plot`.
+            Further arguments of `from_predictions`; `name` is the estimator's class by default.
 
         Returns
         -------
         ReliabilityDisplay
         """
         y_pred, std = estimator.predict(X, return_std=True if kind == "energy" else "all")
-        name = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y, y_pred, std, kind=kind, name=name, ax=ax, **kwargs)
+        if kwargs.get("name") is None:
+            kwargs["name"] = type(estimator).__name__
+        return cls.from_predictions(y, y_pred, std, kind=kind, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -118,8 +119,14 @@ class ReliabilityDisplay:
             Reference and prediction.
         std : Targets or array-like of shape (n_structures,)
             Predicted standard deviations of the labels.
-        kind, name, ax, **kwargs
-            As in `from_estimator`.
+        kind : {"energy", "forces", "stress"}, default="energy"
+            Total energies, force components or stress components.
+        name : str or None, default=None
+            Label of the curve.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **kwargs : dict
+            Style of the curve, as in `Axes.plot`.
 
         Returns
         -------
