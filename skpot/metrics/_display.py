@@ -68,12 +68,6 @@ class ReliabilityDisplay:
         *,
         kind: str = "energy",
         **kwargs: Any,
-        estimator: BaseEstimator,
-        X: Any,
-        y: TargetsLike,
-        *,
-        kind: str = "energy",
-        **kwargs: Any,
     ) -> ReliabilityDisplay:
         """Predict, and draw the curve of the predictions.
 
