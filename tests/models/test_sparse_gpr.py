@@ -204,7 +204,7 @@ def test_bad_labels_are_all_named():
     forces[4] = forces[4][:-1]
     with pytest.raises(ValueError, match="(?s)structure 2.*not finite.*structure 4.*atoms"):
         model.fit(X, Targets(y.energy, forces))
-    with pytest.raises(ValueError, match="demands more than y holds"):
+    with pytest.raises(ValueError, match="names labels that y lacks"):
         model.set_params(sparsegpr__targets=("energy", "forces")).fit(X, y.energy)
     with pytest.raises(ValueError, match="11 entries but X has 12"):
         model.set_params(sparsegpr__targets="auto").fit(X, y[:11])

@@ -181,5 +181,5 @@ def test_what_is_refused(ethanol):
         SymmetricGPR(RBF(np.linspace(1, 2, 36))).fit(features, y)
     with pytest.raises(ValueError, match="'permutations'"):
         SymmetricGPR(permutations="none").fit(features, y)
-    with pytest.raises(ValueError, match="every column once"):
+    with pytest.raises(ValueError, match="every column exactly once"):
         Symmetrized(RBF(), [[0, 0]])._validate_params()
