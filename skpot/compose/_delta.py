@@ -16,6 +16,7 @@ from ..data import (
     cell_volumes,
     check_structures,
     labels_by,
+    named_calculator,
     summarize,
     targets_of,
 )
@@ -45,16 +46,17 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
     estimator : estimator
         The model that learns the difference, usually a Pipeline of a descriptor and a regressor.
         If it is given energies of free atoms (`e0`), these are differences, too.
-    calculator : ase.calculators.calculator.Calculator or callable
-        The calculator, or a class or function that makes one when it is called without arguments.
-        Prefer the latter: each copy and each worker process then makes its own calculator, and the
-        fitted model can be pickled, which most calculators cannot.
+    calculator : str, callable or ase.calculators.calculator.Calculator
+        The name of a calculator in ASE, such as "emt" or "tblite", which then has its default
+        settings; a class or function that makes a calculator when it is called without arguments;
+        or the calculator. Prefer the first two: each copy and each worker process then makes its
+        own calculator, and the fitted model can be pickled, which most calculators cannot.
 
     Attributes
     ----------
     estimator_ : estimator
         The fitted estimator.
-    calculator_ : ase.calculators.calculator.Calculator or callable
+    calculator_ : str, callable or ase.calculators.calculator.Calculator
         The parameter `calculator` at the time of the fit.
 
     See Also
@@ -63,8 +65,9 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
     Notes
     -----
-    If `calculator` is a class or function, `skpot.dump` writes its name, and `skpot.load` must be
-    given this name in `trusted`. If it is a calculator, whether it can be written depends on its
+    A `calculator` given by its name in ASE is written to files and read like any other parameter.
+    If it is a class or function, `skpot.dump` writes its name, and `skpot.load` must be given this
+    name in `trusted`. If it is a calculator, whether it can be written depends on its
     attributes, and searches can use it only if it can be copied. `skpot.Calculator` takes a fitted
     `DeltaRegressor` like a pipeline.
 
@@ -93,11 +96,11 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
 
     _parameter_constraints = {
         "estimator": [InstanceWith(["fit", "predict"])],
-        "calculator": [InstanceWith(["get_property"]), callable],
+        "calculator": [str, InstanceWith(["get_property"]), callable],
     }
 
     def __init__(
-        self, estimator: BaseEstimator, calculator: AseCalculator | Callable[..., Any]
+        self, estimator: BaseEstimator, calculator: str | AseCalculator | Callable[..., Any]
     ) -> None:
         self.estimator = estimator
         self.calculator = calculator
@@ -215,7 +218,7 @@ class DeltaRegressor(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, Bas
         if hasattr(calculator, "get_property") and not isinstance(calculator, type):
             return calculator
         if getattr(self, "_made", None) is None:
-            made = calculator()
+            made = named_calculator(calculator) if isinstance(calculator, str) else calculator()
             if not hasattr(made, "get_property"):
                 raise ParameterError(
                     f"calculator={calculator!r} returns {type(made).__name__}, which is no "

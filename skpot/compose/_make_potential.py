@@ -13,7 +13,7 @@ from ._principal import PrincipalComponents
 from ._shared_union import SharedUnion
 
 if TYPE_CHECKING:
-    from skpot.typing import Species
+    from skpot.typing import RandomState, Species
 
 
 class _Preset(NamedTuple):
@@ -34,7 +34,15 @@ _LOST_VARIANCE = 1e-6  # largest share of the variance of the features that may 
 
 
 def make_potential(
-    preset: str = "default", species: Species | None = None, *, verbose: int = 0
+    preset: str = "default",
+    species: Species | None = None,
+    *,
+    e0: str | dict[str, float] | None = None,
+    sigma_energy: float | None = None,
+    sigma_forces: float | None = None,
+    sigma_stress: float | None = None,
+    random_state: RandomState = 0,
+    verbose: int = 0,
 ) -> Pipeline:
     """Return the recommended pipeline, unfitted; its `fit` chooses all settings.
 
@@ -56,6 +64,13 @@ def make_potential(
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur; others are refused. By
         default these are the species in the training set.
+    e0 : None, "isolated", "least_squares" or dict, default=None
+        Energy of a free atom of each species in eV, such as ``{"H": -13.6, "O": -2041.3}``. None
+        takes isolated atoms in the training set, and least squares for species without one.
+    sigma_energy, sigma_forces, sigma_stress : float, optional
+        Noise of the labels in eV per atom, eV/Å and eV/Å³. By default it follows from the labels.
+    random_state : int, RandomState or None, default=0
+        Seed of the choice of references.
     verbose : int, default=0
         1 shows progress bars.
 
@@ -96,6 +111,11 @@ def make_potential(
         n_sparse=size.n_sparse,
         max_pairs=size.max_pairs,
         baseline="zbl",
+        e0=e0,
+        sigma_energy=sigma_energy,
+        sigma_forces=sigma_forces,
+        sigma_stress=sigma_stress,
+        random_state=random_state,
         verbose=verbose,
     )
     return Pipeline([("features", features), ("regressor", regressor)])

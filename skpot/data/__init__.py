@@ -1,6 +1,6 @@
 """Plain containers: structures as arrays, features with their derivatives, targets."""
 
-from skpot.data._ase import labels_by, read_frames
+from skpot.data._ase import labels_by, named_calculator, read_frames
 from skpot.data._batch import SharedBatch, StructureBatch, as_batch
 from skpot.data._checks import (
     MIN_DISTANCE,
@@ -63,6 +63,7 @@ __all__ = [
     "digest",
     "join_offsets",
     "labels_by",
+    "named_calculator",
     "push_by_jacobian",
     "read",
     "read_frames",

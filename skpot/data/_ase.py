@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     )
 
 NOTHING = {}
+# Calculators that their own packages have, by the name of their program.
+_PACKAGED = {
+    "dftd4": ("dftd4.ase", "DFTD4"),
+    "tblite": ("tblite.ase", "TBLite"),
+    "xtb": ("xtb.ase.calculator", "XTB"),
+}
 # The units that ASE assumes in formats that do not state any.
 _ASSUMED = {
     "runnerdata": "Hartree and Bohr",
@@ -276,6 +283,61 @@ def labels_by(
             error.add_note(f"raised by {type(calculator).__name__} for structure {i}")
             raise
     return labels
+
+
+def with_stored_results(atoms: Atoms, results: dict[str, Any]) -> Atoms:
+    """Return a copy of a structure that has results, as if a file with them had been read.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The structure.
+    results : dict
+        Keys are ASE's names of properties; without any, the copy has no calculator.
+
+    Returns
+    -------
+    labeled : Atoms
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    labeled = atoms.copy()
+    labeled.calc = SinglePointCalculator(labeled, **results) if results else None
+    return labeled
+
+
+def named_calculator(name: str) -> AseCalculator:
+    """Return a new calculator with its default settings, by the name it has in ASE.
+
+    Parameters
+    ----------
+    name : str
+        A name in `ase.calculators.calculator.names`, such as "emt", or "tblite", "dftd4", "xtb" of
+        the packages that have calculators of ASE.
+
+    Returns
+    -------
+    calculator : ase.calculators.calculator.Calculator
+
+    Raises
+    ------
+    InputError
+        If there is no such calculator, or its package is not installed.
+    """
+    from ase.calculators.calculator import get_calculator_class, names
+
+    if name not in names and name not in _PACKAGED:
+        raise InputError(
+            f"{name!r} is no calculator that can be named; there are "
+            f"{', '.join(sorted({*names, *_PACKAGED}))}."
+        )
+    try:
+        if name in _PACKAGED:
+            module, kind = _PACKAGED[name]
+            return getattr(importlib.import_module(module), kind)()
+        return get_calculator_class(name)()
+    except ImportError as error:
+        raise InputError(f"the calculator {name!r} cannot be used: {error}.") from error
 
 
 def without_calculator(atoms: Atoms) -> Atoms:

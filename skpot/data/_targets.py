@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from skpot.typing import BoolArray, FloatArray, IntArray, Structures
+    from skpot.typing import Atoms, BoolArray, FloatArray, IntArray, Structures
 
 LABEL_KINDS = ("energy", "forces", "stress")
 
@@ -226,6 +226,36 @@ class Targets(NDArrayOperatorsMixin):
         from skpot.data._calculator_labels import labels_of_calculators
 
         return cls(*labels_of_calculators(structures))
+
+    def to_atoms(self, structures: Structures) -> list[Atoms]:
+        """Return copies of structures that have these labels as results, as ASE reads them.
+
+        Parameters
+        ----------
+        structures : list[Atoms]
+            The structures of the labels; they are not changed.
+
+        Returns
+        -------
+        labeled : list[Atoms]
+            Copies with a calculator each, so that `get_potential_energy` and the like return the
+            labels, and `ase.io.write` writes them. Missing labels are missing there, too.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer structures than labels, or forces of other numbers of atoms.
+
+        Examples
+        --------
+        >>> import ase
+        >>> y = Targets([-1.5], forces=[np.zeros((2, 3))])
+        >>> y.to_atoms([ase.Atoms("H2")])[0].get_potential_energy()
+        -1.5
+        """
+        from skpot.data._calculator_labels import with_results
+
+        return with_results(self, structures)
 
     # What NumPy and scikit-learn ask of an array.
 

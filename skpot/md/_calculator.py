@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ from ..exceptions import (
     ParameterError,
 )
 from ..lowering import CompiledPotential, compile, fitted_pipeline, transformed
+from ..persistence import load
 from ._skin import SkinnedStructure
 from ._snapshot import snapshot
 
@@ -53,11 +55,12 @@ class Calculator(AseCalculator):
 
     Parameters
     ----------
-    model : Pipeline, CalibratedPotential, DeltaRegressor or CompiledPotential
+    model : Pipeline, CalibratedPotential, DeltaRegressor, CompiledPotential, str or Path
         The fitted model: a pipeline of a descriptor, maybe steps on its features, and a regressor
-        such as `SparseGPR`; such a pipeline in a `CalibratedPotential` or `DeltaRegressor`; or the
-        result of `skpot.compile`, which has no standard deviations. Fitting it again or setting
-        its parameters later does not change results.
+        such as `SparseGPR`; such a pipeline in a `CalibratedPotential` or `DeltaRegressor`; the
+        result of `skpot.compile`, which has no standard deviations; or the name of a model file,
+        which `skpot.load` reads. Fitting it again or setting its parameters later does not change
+        results.
     skin : float, default=0.7
         Width in Å by which the search for neighbors goes beyond the cutoff. The search is repeated
         only after atoms or cell have moved so far that a neighbor could be missing; with 0 it is
@@ -108,6 +111,8 @@ class Calculator(AseCalculator):
         self._last = None
         self.skin = skin
         self.uncertainty = uncertainty
+        if isinstance(model, str | os.PathLike):
+            model = load(model)
         self._model = model
         self._delta, self._calibration, inner = _unwrapped(model)
         if isinstance(inner, CompiledPotential):

@@ -1,9 +1,9 @@
 """Model files, which cannot execute code and are written completely or not at all."""
 
-from skpot.persistence._skops import FORMAT, dump, load, trusted_types
+from skpot.persistence._skops import FORMAT, dump, load, read_card, trusted_types
 from skpot.persistence._whole_files import whole_file
 
-__all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "trusted_types", "whole_file"]
+__all__ = ["FORMAT", "TRUSTED_TYPES", "dump", "load", "read_card", "trusted_types", "whole_file"]
 
 
 def __getattr__(name):

@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..exceptions import ModelFileError, SkpotError
+from ..exceptions import InputError, InputTypeError, ModelFileError, SkpotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterator, Mapping
+    from typing import Any, BinaryIO
     from zipfile import ZipFile
 
     from skpot.typing import PathLike
 
 SEAL = "skpot.json"  # name of the member that is the seal
+CARD = "card.json"  # member with what the file says about the model, if there is one
 SCHEMA = "schema.json"  # member of skops with all objects; their arrays are members of their own
 
 _SEAL_BYTES = 4096  # largest size of a seal
+_CARD_BYTES = 1 << 20  # largest size of a card
 _END = struct.Struct("<4s4H2LH")  # the end of an archive; item 5 is the size of the directory
 _DIRECTORY_BYTES = 8e6  # largest size of a directory, enough for about 100 000 arrays
 _PIECE = 1 << 20  # number of bytes that are read at a time
@@ -47,6 +49,48 @@ class Seal(NamedTuple):
     skpot_version: str
     size: int  # number of bytes of all other members
     checksum: str
+
+
+def add_card(buffer: BinaryIO, card: Mapping[str, Any]) -> None:
+    """Add a card to an archive that has no seal yet.
+
+    Parameters
+    ----------
+    buffer : binary file
+        The archive that skops has written.
+    card : dict
+        What JSON can hold; infinite numbers and NaN are refused.
+    """
+    try:
+        text = json.dumps(dict(card), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(
+            f"the card must be a dictionary of what JSON can hold: {error}"
+        ) from error
+    if len(text) > _CARD_BYTES:
+        raise InputError(f"the card takes {len(text)} bytes; it may take {_CARD_BYTES}.")
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(CARD, text)
+
+
+def card_of(path: str, archive: ZipFile) -> dict[str, Any]:
+    """Return the card of an archive, empty if it has none.
+
+    Parameters
+    ----------
+    path : str
+        Name of the file, for messages.
+    archive : ZipFile
+        The archive, whose content was checked.
+    """
+    if CARD not in archive.namelist():
+        return {}
+    if archive.getinfo(CARD).file_size > _CARD_BYTES:
+        raise ModelFileError(f"{path} is no model written by skpot.dump: its card is too large.")
+    card = json.loads(archive.read(CARD))
+    if not isinstance(card, dict):
+        raise ModelFileError(f"{path} is damaged: its card is no dictionary.")
+    return card
 
 
 def seal(buffer: BinaryIO, file_format: int, version: str) -> None:

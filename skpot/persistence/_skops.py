@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -19,12 +20,21 @@ from skpot._paths import file_name
 from skpot._sklearn import InconsistentVersionWarning
 from skpot.exceptions import InputTypeError, ModelFileError, ModelFileNotFoundError
 
-from ._archive import check_content, check_directory, read_seal, reading, seal
+from ._archive import (
+    add_card,
+    card_of,
+    check_content,
+    check_directory,
+    read_seal,
+    reading,
+    seal,
+)
 from ._fitted import check_model
 from ._whole_files import sweep, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from sklearn.base import BaseEstimator
 
@@ -63,7 +73,7 @@ _FOREIGN = (
 )
 
 
-def dump(model: BaseEstimator, path: PathLike) -> None:
+def dump(model: BaseEstimator, path: PathLike, card: Mapping[str, Any] | None = None) -> None:
     """Write a fitted model to a file.
 
     The file holds only data, so that no code in it is executed when it is read. It gets its name
@@ -76,11 +86,16 @@ def dump(model: BaseEstimator, path: PathLike) -> None:
     path : str or Path
         The file, usually with the suffix ".skops". An existing one is replaced, but keeps its
         permissions.
+    card : dict, optional
+        What the file says about the model: text, numbers, lists and dictionaries of these, which
+        are stored as JSON. `skpot fit` writes one, `skpot info` prints it, and
+        `skpot.persistence.read_card` returns it.
 
     Raises
     ------
     TypeError
-        If the model holds something that cannot be written, such as a calculator of ASE.
+        If the model holds something that cannot be written, such as a calculator of ASE, or the
+        card something that is not in JSON.
     ValueError
         If parts of the model do not agree with each other, for which `load` would refuse it.
     OSError
@@ -104,13 +119,13 @@ def dump(model: BaseEstimator, path: PathLike) -> None:
     True
     """
     check_model(model, type(model).__name__)
-    content = _archive_of(model)
+    content = _archive_of(model, card)
     with whole_file(path) as file:
         file.write(content)
 
 
-def _archive_of(model):
-    """Return the content of a file with the model."""
+def _archive_of(model, card):
+    """Return the content of a file with the model and its card."""
     import skops.io
     from skops.io.exceptions import UnsupportedTypeException
 
@@ -128,6 +143,8 @@ def _archive_of(model):
         raise InputTypeError(
             f"{type(model).__name__} holds an object that cannot be written: {error}"
         ) from error
+    if card is not None:
+        add_card(buffer, card)
     seal(buffer, FORMAT, skpot.__version__)
     return buffer.getbuffer()
 
@@ -174,6 +191,49 @@ def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
     skpot.exceptions.ModelFileNotFoundError: [Errno 2] No such file or directory: 'nothing.skops'
     """
     path = file_name(path)
+    with _checked(path) as (file, _, found):
+        model = _build(path, file, found, trusted)
+        check_model(model, path)
+    return model
+
+
+def read_card(path: PathLike) -> dict[str, Any]:
+    """Return the card of a model file, without building the model.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `dump` has written.
+
+    Returns
+    -------
+    card : dict
+        What was given to `dump`; empty if the file has no card.
+
+    Raises
+    ------
+    ModelFileError
+        As in `load`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from sklearn.linear_model import Ridge
+    >>> import skpot
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.skpot")
+    ...     skpot.dump(Ridge(), path, card={"data": "silicon", "frames": 168})
+    ...     skpot.persistence.read_card(path)
+    {'data': 'silicon', 'frames': 168}
+    """
+    path = file_name(path)
+    with _checked(path) as (_, archive, _):
+        return card_of(path, archive)
+
+
+@contextlib.contextmanager
+def _checked(path):
+    """Open a model file whose content agrees with its seal: the file, its archive, the seal."""
     sweep(path)
     with reading(path), _opened(path) as file:
         check_directory(path, file)
@@ -181,9 +241,7 @@ def load(path: PathLike, trusted: Sequence[str | type] = ()) -> BaseEstimator:
             found = read_seal(path, archive)
             _check_origin(path, found)
             check_content(path, archive, found)
-        model = _build(path, file, found, trusted)
-        check_model(model, path)
-    return model
+            yield file, archive, found
 
 
 def _opened(path):
@@ -236,7 +294,7 @@ def _check_origin(path, found):
                 current_sklearn_version=skpot.__version__,
                 original_sklearn_version=version,
             ),
-            stacklevel=3,
+            stacklevel=5,
         )
 
 

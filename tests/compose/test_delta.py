@@ -137,6 +137,29 @@ def test_files_hold_what_makes_the_calculator(copper, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_calculator_may_be_named(copper, tmp_path):
+    X, y, X_test, _ = copper
+    model = DeltaRegressor(rest(), "emt").fit(X, y)
+    by_class = DeltaRegressor(rest(), EMT).fit(X, y)
+    path = tmp_path / "model.skpot"
+    skpot.dump(model, path)
+    again = skpot.load(path)  # no type has to be trusted
+    np.testing.assert_array_equal(
+        again.predict(X_test).forces_flat, by_class.predict(X_test).forces_flat
+    )
+
+
+@pytest.mark.parametrize("name", ["emtt", "os.system", "../emt"])
+def test_names_of_no_calculator(copper, name):
+    with pytest.raises(ValueError, match=f"'{name}' is no calculator that can be named; .* emt, "):
+        DeltaRegressor(rest(), name).fit(copper[0], copper[1])
+
+
+def test_named_calculators_that_are_not_installed(copper):
+    with pytest.raises(ValueError, match="the calculator 'hotbit' cannot be used: .*hotbit"):
+        DeltaRegressor(rest(), "hotbit").fit(copper[0], copper[1])
+
+
 def test_drives_dynamics(copper):
     X, y, X_test, _ = copper
     model = DeltaRegressor(rest(), Morse).fit(X, y)

@@ -48,6 +48,16 @@ def test_core_is_repulsive(fitted):
     assert energies[0] < energies[1] < energies[2]
 
 
+def test_parameters_reach_the_regressor():
+    given = {"e0": {"Si": -1.0}, "sigma_energy": 0.1, "sigma_forces": 0.2, "sigma_stress": 0.3}
+    regressor = make_potential("fast", **given, random_state=7)[-1]
+    assert regressor.get_params().items() >= (given | {"random_state": 7}).items()
+    X, y, _, _ = load_silicon(return_X_y=True)
+    regressor = make_potential("fast", **given).fit(X[:6], y[:6])[-1]
+    assert (regressor.e0_, regressor.e0_source_) == ({14: -1.0}, "given")
+    assert (regressor.sigma_energy_, regressor.sigma_stress_) == (0.1, 0.3)
+
+
 def test_presets_that_are_exact_learn_more():
     X, y, X_test, y_test = load_silicon(return_X_y=True)
     errors = {}

@@ -37,6 +37,7 @@ from skpot.data import Targets
 from skpot.exceptions import LabelWarning
 from skpot.metrics import forces_rmse
 from tests.project import ROOT
+from tests.samples import crystal
 from tests.toy import PairRidge, clusters, morse
 
 RNG = np.random.default_rng(3)
@@ -467,3 +468,32 @@ def test_groups_and_noise_ride_along():
 def test_bad_groups_and_noise_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Targets([0.0, 1.0], [np.zeros((2, 3)), np.zeros((2, 3))], **options)
+
+
+def test_labels_go_to_atoms_and_come_back():
+    X = [crystal("Cu", seed=seed) for seed in range(3)]
+    rng = np.random.default_rng(0)
+    y = Targets(
+        [1.0, None, 3.0],
+        [rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), None],
+        [rng.normal(size=6), None, None],
+    )
+    labeled = y.to_atoms(X)
+    assert [atoms.calc for atoms in X] == [None] * 3
+    again = Targets.from_atoms(labeled)
+    np.testing.assert_array_equal(again.energy, y.energy)
+    np.testing.assert_array_equal(again.forces_flat, y.forces_flat)
+    np.testing.assert_array_equal(again.stress, y.stress)
+    assert labeled[0].get_potential_energy() == 1.0
+    assert labeled[1].calc.results.keys() == {"forces"}
+    labeled[0].get_forces()[:] = 0.0
+    assert y.forces_flat.all()
+    assert Targets([None]).to_atoms(X[:1])[0].calc is None
+
+
+def test_labels_of_other_structures_are_refused():
+    X = [crystal("Cu"), crystal("Cu", repeat=2)]
+    with pytest.raises(ValueError, match="1 labels do not fit 2 structures"):
+        Targets([1.0]).to_atoms(X)
+    with pytest.raises(ValueError, match="structure 1: has 32 atoms, but forces of 4"):
+        Targets([1.0, 2.0], [np.zeros((4, 3))] * 2).to_atoms(X)

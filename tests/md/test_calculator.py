@@ -53,6 +53,19 @@ def test_results_are_those_of_predict(model):
     assert atoms.calc.results["energy_std"] == pytest.approx(std[0])
 
 
+def test_takes_the_name_of_a_file(model, tmp_path):
+    path = tmp_path / "model.skpot"
+    skpot.dump(model, path)
+    atoms = crystal("Si", 0.1, seed=0)
+    expected = skpot.Calculator(model).get_property("forces", atoms)
+    for name in (path, str(path)):
+        np.testing.assert_array_equal(
+            skpot.Calculator(name).get_property("forces", atoms), expected
+        )
+    with pytest.raises(FileNotFoundError, match="none.skpot"):
+        skpot.Calculator("none.skpot")
+
+
 def test_results_do_not_depend_on_the_skin(model):
     rng = np.random.default_rng(0)
     atoms, plain = bulk("Si", cubic=True), bulk("Si", cubic=True)
