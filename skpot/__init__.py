@@ -56,6 +56,7 @@ _SUBMODULES = {
     "metrics",
     "models",
     "persistence",
+    "reports",
     "selection",
     "solvers",
     "testing",

@@ -37,15 +37,10 @@ def demo(
     from skpot.kernels import DotProduct
     from skpot.models import SparseGPR
     from skpot.persistence import dump
+    from skpot.reports import predict_with_std
 
     from ._plots import md_plot, parity_plot
-    from ._report import (
-        describe,
-        error_table,
-        predict_with_std,
-        search_table,
-        uncertainty_table,
-    )
+    from ._report import describe, error_table, search_table, uncertainty_table
     from ._search import searched
     from ._warmup import compile_all
 

@@ -7,7 +7,17 @@ import typer
 from typer import Option
 
 from ._console import CommandError, command, refuse_overwriting, say, title
-from ._options import EnergyKey, Force, ForcesKey, ModelFile, StressKey, VirialKey, label_keys
+from ._options import (
+    EnergyKey,
+    Force,
+    ForcesKey,
+    ModelFile,
+    ReportFile,
+    StressKey,
+    VirialKey,
+    label_keys,
+    refuse_report,
+)
 
 
 @command
@@ -15,6 +25,11 @@ def evaluate(
     model: ModelFile,
     test: Annotated[list[Path], typer.Argument(help="Labeled structures.")],
     plot: Annotated[Path | None, Option(help="Write a parity plot (.png, .pdf, .svg).")] = None,
+    report: ReportFile = None,
+    train: Annotated[
+        list[Path] | None,
+        Option(help="Structures the model has learned from, for comparison in the report."),
+    ] = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
@@ -27,21 +42,29 @@ def evaluate(
         from ._plots import require_format
 
         require_format(plot)
-    from skpot.persistence import load
+    if report is not None:
+        refuse_report(report, force, [model, *test, *(train or [])])
+    elif train:
+        raise CommandError("--train is for --report: name the page to write, too.")
+    from skpot.persistence import load, read_card
+    from skpot.reports import predict_with_std
 
     from ._report import (
         curve_table,
         describe,
         error_table,
-        predict_with_std,
         read_file,
         residual_table,
         uncertainty_table,
     )
 
     potential = load(model)
-    X, y, report = read_file(test, label_keys(energy_key, forces_key, stress_key, virial_key))
-    describe(f"test: {' '.join(map(str, test))}", X, y, report)
+    keys = label_keys(energy_key, forces_key, stress_key, virial_key)
+    X, y, found = read_file(test, keys)
+    describe(f"test: {' '.join(map(str, test))}", X, y, found)
+    if train:
+        X_train, y_train, found = read_file(train, keys)
+        describe(f"training: {' '.join(map(str, train))}", X_train, y_train, found)
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
         raise CommandError(f"{' '.join(map(str, test))} has no labels to compare predictions with.")
     y_pred, std = predict_with_std(potential, X)
@@ -58,3 +81,12 @@ def evaluate(
 
         parity_plot(X, y, y_pred, None if std is None else std.energy, plot)
         say(f"\nwrote {plot}")
+    if report is not None:
+        from skpot.reports import write_report
+
+        sides = {"X_train": X_train, "y_train": y_train} if train else {}
+        write_report(
+            report, potential, X, y, **sides, y_pred=y_pred, std=std, card=read_card(model),
+            title=f"{model.name} on {', '.join(file.name for file in test)}",
+        )  # fmt: skip
+        say(f"\nwrote {report}")

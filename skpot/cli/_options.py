@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ._console import CommandError, refuse_overwriting
 
 ModelFile = Annotated[Path, typer.Argument(help="Model written by skpot fit or skpot.dump.")]
 EnergyKey = Annotated[
@@ -13,6 +16,10 @@ EnergyKey = Annotated[
 ForcesKey = Annotated[str | None, typer.Option(help="Name of forces (eV/Å).")]
 StressKey = Annotated[str | None, typer.Option(help="Name of stress (eV/Å³, tension positive).")]
 VirialKey = Annotated[str | None, typer.Option(help="Name of virials (eV), instead of stress.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write a page with figures, to open in a browser (.html)."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
@@ -26,3 +33,13 @@ def label_keys(
         "stress_key": stress_key,
         "virial_key": virial_key,
     }
+
+
+def refuse_report(path: Path, force: bool, inputs: Sequence[Path]) -> None:
+    """Raise unless a page can be written to `path`, see `refuse_overwriting`."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise CommandError(f"{path} is no name for a page: it must end in .html.")
+    refuse_overwriting(path, force, inputs)
+    import skpot.reports
+
+    skpot.reports.require_plotly()

@@ -15,6 +15,7 @@ from skpot.metrics import (
     residual_report,
     summary,
 )
+from skpot.reports import default_noise
 
 from ._console import reading, say, title
 
@@ -112,7 +113,7 @@ def residual_table(
     regressor = model[-1] if hasattr(model, "steps") else model
     regressor = getattr(regressor, "estimator_", regressor)  # of a calibrated model or committee
     regressor = regressor[-1] if hasattr(regressor, "steps") else regressor
-    levels = {name: _default_noise(regressor, name.split("_")[1]) for name in _SIGMAS}
+    levels = {name: default_noise(regressor, name.split("_")[1]) for name in _SIGMAS}
     known = {name: level for name, level in levels.items() if level > 0.0}
     report = residual_report(y_true, y_pred, X, groups=kinds_of(X), **known)
     say("where the squared error comes from, in units of the noise")
@@ -167,43 +168,6 @@ def _share(record, by):
     if name is None:
         name = f"{record['part']} {record['label']}"
     return f"{name} {100.0 * record['share']:.0f} %"
-
-
-def predict_with_std(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return predictions and standard deviations of labels, which are None for some models."""
-    regressor = model[-1] if hasattr(model, "steps") else model
-    if not (hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")):
-        return model.predict(X), None
-    y_pred, std = model.predict(X, return_std="all")
-    return y_pred, label_std(regressor, X, std)
-
-
-def label_std(regressor: Any, X: Any, std: Any) -> Any:
-    """Return standard deviations of labels, which include the noise of labels."""
-    std = std if isinstance(std, Targets) else Targets(std)
-    if hasattr(regressor, "calibrate"):  # calibrated deviations include the noise already
-        return std
-    noise = getattr(regressor, "estimator_", regressor)  # a committee has it in its estimator
-    n_atoms = np.array([len(atoms) for atoms in X])
-    sigma = {kind: _default_noise(noise, kind) for kind in ("energy", "forces", "stress")}
-    forces, stress = std.forces, std.stress
-    return Targets(
-        np.sqrt(std.energy**2 + n_atoms * sigma["energy"] ** 2),
-        None if forces is None else [np.hypot(f, sigma["forces"]) for f in forces],
-        None if stress is None else np.hypot(stress, sigma["stress"]),
-    )
-
-
-def _default_noise(regressor, kind):
-    """Return the noise that a fit has used for structures without a group."""
-    name = f"sigma_{kind}"
-    sigma = getattr(regressor, f"{name}_", None)  # chosen by the fit
-    if sigma is None:
-        sigma = getattr(regressor, "best_params_", {}).get(name, getattr(regressor, name, 0.0))
-    if isinstance(sigma, dict):
-        sigma = sigma.get("default", max(sigma.values()))
-    scale = getattr(regressor, "noise_scale_", None) or 1.0  # for all labels, or by kind
-    return sigma * (scale.get(kind, 1.0) if isinstance(scale, dict) else scale)
 
 
 def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) -> None:

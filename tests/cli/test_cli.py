@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
-from skpot.cli._report import predict_with_std
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF
 from skpot.metrics import calibration_error, residual_report
 from skpot.metrics._uncertainty import errors_and_deviations
+from skpot.reports import predict_with_std
 from tests.project import loaded_heavy_packages
 
 SMALL = "--cutoff 3.5 --n-max 3 --l-max 2 --n-sparse 20".split()
@@ -246,6 +246,8 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
         (["md", "{d}/model.skpot", "{d}/model.skpot"], "none of the formats that ASE knows"),
         (["fit", "{d}/train.xyz", "--test", "{d}/gold.xyz", "-o", "{d}/x"], "species Au of the"),
         (["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--plot", "{d}/x.xyz"], "must end in"),
+        (["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--report", "{d}/x"], "end in .html"),
+        (["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--train", "x"], "--train is for"),
     ],
 )
 def test_errors_are_one_line(folder, args, part):
@@ -279,6 +281,19 @@ def test_evaluate_judges_the_uncertainty(folder):
     assert f"{expected:.3f}" in [cell.strip() for cell in table["calibration error"]]
     assert set(table) >= {"median std", "within 1 std (68 %)", "rank correlation"}
     assert max(map(len, lines)) < 80
+
+
+def test_evaluate_writes_a_report(folder):
+    page = folder / "report.html"
+    args = ["evaluate", folder / "model.skpot", folder / "test.xyz", "--report", page]
+    result = run(*args, "--train", folder / "train.xyz")
+    assert result.exit_code == 0, result.output
+    assert f"wrote {page}" in result.output
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>model.skpot on test.xyz</h1>" in text
+    assert "none of which is in the training set" in text and "training set</th>" in text
+    assert "add --force" in error(*args)
+    page.unlink()
 
 
 def test_evaluate_says_where_the_error_is(folder):

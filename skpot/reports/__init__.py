@@ -1,0 +1,14 @@
+"""Pages that people look at. They need plotly, which is imported when a page is written."""
+
+from __future__ import annotations
+
+from skpot._lazy import lazy_names
+from skpot.reports._predictions import default_noise, label_std, predict_with_std
+
+_MODULES = {
+    "require_plotly": "skpot.reports._theme",
+    "write_report": "skpot.reports._report",
+}
+__getattr__, _lazy = lazy_names(__name__, _MODULES)
+
+__all__ = ["default_noise", "label_std", "predict_with_std", *_lazy]

@@ -1,0 +1,98 @@
+"""What a page about a model is made of, checked and computed once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from ..data import LABEL_KINDS, Targets, as_batch, check_structures
+from ..exceptions import InputError
+from ._groups import groups_of
+from ._labels import labels_of
+from ._predictions import predict_with_std, regressor_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data.contracts import TargetsLike
+    from skpot.typing import ArrayLike, FloatArray, IntArray, Structures
+
+    from ._groups import Groups
+    from ._labels import Labels
+
+
+class Subject(NamedTuple):
+    """A model, structures with labels and predictions, and its training set if that is known."""
+
+    model: Any
+    X: Structures
+    y: Targets
+    y_pred: Any
+    std: Targets | None  # of labels, with their noise
+    labels: list[Labels]
+    groups: Groups
+    species: IntArray  # atomic numbers of X and of the training set
+    X_train: Structures | None
+    labels_train: list[Labels] | None
+
+    @property
+    def regressor(self) -> Any:
+        """The last step of the model."""
+        return regressor_of(self.model)
+
+    def n_known(self) -> int | None:
+        """Return how many of the structures are in the training set; None if it is not known."""
+        if self.X_train is None:
+            return None
+        return int(np.isin(as_batch(self.X).keys(), as_batch(self.X_train).keys()).sum())
+
+    def force_errors(self) -> list[FloatArray] | None:
+        """Return the errors of forces (n_atoms, 3) of each structure, NaN where unknown."""
+        forces = next((part for part in self.labels if part.kind == "forces"), None)
+        if forces is None:
+            return None
+        first = np.cumsum([0, *(len(atoms) for atoms in self.X)])
+        flat = np.full((first[-1], 3), np.nan)
+        flat[first[forces.frame] + forces.atom, forces.component] = forces.error
+        return [flat[i:j] for i, j in zip(first[:-1], first[1:], strict=True)]
+
+
+def subject_of(
+    model: Any,
+    X: Structures,
+    y: TargetsLike,
+    X_train: Structures | None,
+    y_train: TargetsLike | None,
+    groups: ArrayLike | None,
+    y_pred: Any,
+    std: Any,
+) -> Subject:
+    """Check the arguments of `write_report` and predict."""
+    check_is_fitted(regressor_of(model))
+    X = check_structures(X)
+    y = y if isinstance(y, Targets) else Targets(y)
+    check_consistent_length(X, y)
+    labels_train = None
+    if X_train is not None:
+        X_train = check_structures(X_train)
+        if y_train is not None:
+            y_train = y_train if isinstance(y_train, Targets) else Targets(y_train)
+            check_consistent_length(X_train, y_train)
+            labels_train = labels_of(X_train, y_train, model.predict(X_train))
+    elif y_train is not None:
+        raise InputError("y_train was given without X_train, the structures it belongs to.")
+    by_group = groups_of(X, y, groups)
+    if y_pred is None:
+        y_pred, std = predict_with_std(model, X)
+    check_consistent_length(X, y_pred, std)
+    labels = labels_of(X, y, y_pred)
+    if not labels:
+        raise InputError(
+            "y has no label that the model predicts, so there is nothing to report; labels are "
+            f"any of {', '.join(LABEL_KINDS)}."
+        )
+    species = np.unique(np.concatenate([atoms.numbers for atoms in [*X, *(X_train or [])]]))
+    return Subject(model, X, y, y_pred, std, labels, by_group, species, X_train, labels_train)
