@@ -4,9 +4,12 @@ import contextlib
 import functools
 import inspect
 import os
+import shutil
+import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -28,6 +31,44 @@ _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"
 
 # Errors that a user can cause or repair. Others are defects of skpot and show their traceback.
 _EXPECTED = (SkpotError, ValueError, TypeError, OSError, ImportError, MemoryError)
+
+
+class _Lines:
+    """Where printed lines go: the terminal, unless it is to be quiet, and maybe a file."""
+
+    quiet = False
+    log: TextIO | None = None
+
+    def write(self, text: str, **style: Any) -> None:
+        """Print a line."""
+        if not self.quiet:
+            typer.secho(text, **style)
+        self.record(text)
+
+    def record(self, text: str) -> None:
+        """Write a line to the file alone."""
+        if self.log is not None:
+            self.log.write(f"{text}\n")
+            self.log.flush()
+
+
+_lines = _Lines()
+
+
+@contextlib.contextmanager
+def printing(quiet: bool, log: "Path | None") -> Iterator[None]:
+    """Print no lines if `quiet`, and write all lines, warnings and errors to `log` if given."""
+    with contextlib.ExitStack() as stack:
+        _lines.quiet = quiet
+        if log is not None:
+            _lines.log = stack.enter_context(open(log, "w", encoding="utf-8"))
+        try:
+            yield
+        except _EXPECTED as error:
+            _lines.record(f"error: {_told(error)}")
+            raise
+        finally:
+            _lines.quiet, _lines.log = False, None
 
 
 class CommandError(SkpotError):
@@ -60,17 +101,45 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _fail(error):
-    text = " ".join(str(error).split()) or type(error).__name__
+def failing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate what runs before a command: turn errors into one line, as `command` does."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except _EXPECTED as error:
+            _fail(error)
+
+    return run
+
+
+def _told(error):
     if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}"
-    typer.secho(f"error: {text}", fg="red", err=True)
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _complain(text, color):
+    """Print to stderr: wrapped in a terminal, elsewhere on one line, which programs can search."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        text = textwrap.fill(
+            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    typer.secho(text, fg=color, err=True)
+
+
+def _fail(error):
+    _complain(f"error: {_told(error)}", "red")
     raise typer.Exit(1) from None
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
     if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-        typer.secho(f"warning: {' '.join(str(message).split())}", fg="yellow", err=True)
+        text = f"warning: {' '.join(str(message).split())}"
+        _complain(text, "yellow")
+        _lines.record(text)
 
 
 @contextlib.contextmanager
@@ -88,15 +157,22 @@ def reading(paths: Any) -> Iterator[None]:
 
 def say(text: str = "") -> None:
     """Print a line."""
-    typer.echo(text)
+    _lines.write(text)
 
 
 def title(text: str) -> None:
     """Print a heading."""
-    typer.secho(f"\n{text}", bold=True)
+    _lines.write(f"\n{text}", bold=True)
 
 
-def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path]" = ()) -> None:
+def wrapped(text: str, head: str, width: int = 79, indent: str | None = None) -> str:
+    """Return text after a head, in lines that fit; it is not torn apart at no-break spaces."""
+    indent = " " * len(head) if indent is None else indent
+    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=indent)
+    return lines.replace("\xa0", " ")
+
+
+def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path | str]" = ()) -> None:
     """Raise unless `path` can be written without losing anything, or `force` is set.
 
     Files that the same command reads are never overwritten.
@@ -113,7 +189,7 @@ def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path]" = ())
         raise CommandError(f"the folder {folder} cannot be written to.")
 
 
-def refuse_inputs(path: "Path", inputs: "Sequence[Path]") -> None:
+def refuse_inputs(path: "Path", inputs: "Sequence[Path | str]") -> None:
     """Raise if `path` is one of the files that a command reads."""
     real = os.path.realpath(path)
     for other in inputs:

@@ -61,7 +61,7 @@ def demo(
         soap, cv, n_sparse = SOAP(hypers="fast"), GroupKFold(2), 100
     model = make_pipeline(soap, SparseGPR(DotProduct(), n_sparse))
     title(f"grid search: GroupKFold({cv.n_splits}) by trajectory, scoring neg_forces_rmse")
-    search = searched(model, grid, data.X, data.y, cv, data.groups)
+    search = searched(model, grid, data.X, data.y, list(cv.split(data.X, groups=data.groups)))
     search_table(search)
 
     model.set_params(**search.best_params_).fit(data.X, data.y)
@@ -131,4 +131,4 @@ def _farewell(out, seconds):
     say(f"\nwrote {', '.join(FILES)} to {folder}/ in {seconds:.0f} s. What next:")
     say(f"  look    {folder}/parity.png, {folder}/md.png; ase gui {folder}/md.xyz")
     say(f"  run it  skpot md {folder}/silicon.skpot {folder}/md.xyz --temperature 900 -o hot.xyz")
-    say("  yours   skpot fit train.xyz -o model.skpot --test test.xyz --grid zeta=2,4")
+    say("  yours   skpot fit train.xyz -o model.skpot --test-fraction 0.1")

@@ -1,5 +1,6 @@
 """`skpot evaluate`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from ._options import (
     ReportFile,
     StressKey,
     VirialKey,
+    file_of,
     label_keys,
     refuse_report,
 )
@@ -23,11 +25,14 @@ from ._options import (
 @command
 def evaluate(
     model: ModelFile,
-    test: Annotated[list[Path], typer.Argument(help="Labeled structures.")],
+    test: Annotated[
+        list[str],
+        typer.Argument(help='Labeled structures; frames are chosen as in "test.xyz@::2".'),
+    ],
     plot: Annotated[Path | None, Option(help="Write a parity plot (.png, .pdf, .svg).")] = None,
     report: ReportFile = None,
     train: Annotated[
-        list[Path] | None,
+        list[str] | None,
         Option(help="Structures the model has learned from, for comparison in the report."),
     ] = None,
     energy_key: EnergyKey = None,
@@ -38,12 +43,12 @@ def evaluate(
 ) -> None:
     """Print the errors of a model, by label and kind of structure, and test its uncertainties."""
     if plot is not None:
-        refuse_overwriting(plot, force, [model, *test])
+        refuse_overwriting(plot, force, [model, *map(file_of, test)])
         from ._plots import require_format
 
         require_format(plot)
     if report is not None:
-        refuse_report(report, force, [model, *test, *(train or [])])
+        refuse_report(report, force, [model, *map(file_of, [*test, *(train or [])])])
     elif train:
         raise CommandError("--train is for --report: name the page to write, too.")
     from skpot.persistence import load, read_card
@@ -87,6 +92,6 @@ def evaluate(
         sides = {"X_train": X_train, "y_train": y_train} if train else {}
         write_report(
             report, potential, X, y, **sides, y_pred=y_pred, std=std, card=read_card(model),
-            title=f"{model.name} on {', '.join(file.name for file in test)}",
+            title=f"{model.name} on {', '.join(os.path.basename(name) for name in test)}",
         )  # fmt: skip
         say(f"\nwrote {report}")

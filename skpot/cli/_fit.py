@@ -1,139 +1,267 @@
 """`skpot fit`."""
 
 import ast
-import textwrap
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer import Option
 
-from ._console import CommandError, command, refuse_overwriting, say, title
-from ._options import EnergyKey, Force, ForcesKey, StressKey, VirialKey, label_keys
+from ._console import CommandError, command, printing, refuse_overwriting, say, title
+from ._options import (
+    EnergyKey,
+    Force,
+    ForcesKey,
+    Preset,
+    Split,
+    StressKey,
+    VirialKey,
+    file_of,
+    label_keys,
+)
+from ._settings import RunFile, data_hash, read_settings
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-    from skpot.data import Targets
+    from skpot.data import LabelReport, Targets
     from skpot.typing import Structures
-
-
-class Descriptor(StrEnum):
-    """Kinds of descriptors."""
-
-    soap = "soap"
-
-
-class Hypers(StrEnum):
-    """Presets of the descriptor."""
-
-    fast = "fast"
-    default = "default"
-    accurate = "accurate"
 
 
 @command
 def fit(
+    context: typer.Context,
     train: Annotated[
-        list[Path], typer.Argument(help="Labeled structures in any format of ASE, e.g. extxyz.")
+        list[str],
+        typer.Argument(
+            help="Labeled structures, in one or several files of any formats of ASE. Frames are "
+            'chosen as in ASE: "train.xyz@::2", "data.db@0:500:5".'
+        ),
     ],
-    output: Annotated[Path, Option("-o", "--output", help="Model file to write.")],
-    test: Annotated[list[Path] | None, Option(help="Structures to test on.")] = None,
-    descriptor: Annotated[Descriptor, Option(help="Kind of descriptor.")] = Descriptor.soap,
-    hypers: Annotated[
-        Hypers,
-        Option(help="Size of the descriptor; its lengths are chosen from the bonds of the data."),
-    ] = Hypers.default,
-    cutoff: Annotated[float | None, Option(help="Radius of environments (Å).")] = None,
-    n_max: Annotated[int | None, Option(help="Number of radial functions.")] = None,
-    l_max: Annotated[int | None, Option(help="Highest degree of spherical harmonics.")] = None,
-    sigma: Annotated[float | None, Option(help="Width of the Gaussians of atoms (Å).")] = None,
-    n_sparse: Annotated[int, Option(help="Number of reference environments.")] = 1000,
-    zeta: Annotated[int, Option(help="Exponent of the kernel.")] = 4,
-    sigma_energy: Annotated[float, Option(help="Noise of energies (eV per atom).")] = 0.002,
-    sigma_forces: Annotated[float, Option(help="Noise of force components (eV/Å).")] = 0.1,
-    sigma_stress: Annotated[float, Option(help="Noise of stress components (eV/Å³).")] = 5e-4,
+    output: Annotated[
+        Path,
+        Option(
+            "-o",
+            "--output",
+            help="Model file to write; its settings are written beside it (.yaml).",
+        ),
+    ],
+    preset: Annotated[
+        Preset,
+        Option(help="How much time to spend for accuracy, as in skpot.make_potential."),
+    ] = Preset.default,
+    e0: Annotated[
+        str | None,
+        Option(
+            help="Energies of free atoms (eV): isolated, from such frames; least_squares, from the "
+            "compositions; or H=-13.6,O=-2041.3. By default from isolated atoms where there are "
+            "any, else by least squares.",
+            metavar="HOW",
+        ),
+    ] = None,
+    sigma_energy: Annotated[
+        float | None, Option(help="Noise of energies, eV per atom; by default from the labels.")
+    ] = None,
+    sigma_forces: Annotated[
+        float | None, Option(help="Noise of force components, eV/Å; likewise.")
+    ] = None,
+    sigma_stress: Annotated[
+        float | None, Option(help="Noise of stress components, eV/Å³; likewise.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        Option(
+            help="Calculator of ASE, such as emt or tblite, with its default settings; the model "
+            "learns the difference to it.",
+            metavar="NAME",
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None, Option(help="Labeled structures to test on; may be repeated.")
+    ] = None,
+    test_fraction: Annotated[
+        float | None,
+        Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the structures to test on instead: whole groups with --group-key, else "
+            "whole trajectories, or the last frames of each if there are few.",
+        ),
+    ] = None,
+    test_split: Annotated[
+        Split,
+        Option(
+            help="random draws single frames to test on and for folds, although neighboring frames "
+            "are nearly equal, by which errors look too small."
+        ),
+    ] = Split.auto,
+    group_key: Annotated[
+        str | None,
+        Option(
+            help="Key of the group of a frame, such as the name of its trajectory; groups are held "
+            "out as a whole."
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        Option(
+            help='Values of a parameter of the pipeline, such as "n_sparse=500,1000"; may be '
+            "repeated. Cross-validation of the forces finds the best; a single value is just set.",
+            metavar="NAME=A,B",
+        ),
+    ] = None,
+    cv: Annotated[
+        int | None,
+        Option(
+            min=2,
+            help="Folds of cross-validation; 5 with several values of --grid, otherwise none.",
+        ),
+    ] = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     virial_key: VirialKey = None,
-    grid: Annotated[
-        list[str] | None,
-        Option(help='Values to search, e.g. "zeta=2,4"; may be repeated.', metavar="NAME=A,B"),
-    ] = None,
-    cv: Annotated[
-        int | None,
-        Option(min=2, help="Folds of cross-validation; 5 with a grid, otherwise none by default."),
-    ] = None,
-    group_key: Annotated[
-        str | None,
+    config: Annotated[
+        Path | None,
         Option(
-            help="Info key by which frames are grouped, e.g. config_type; a group, such as a "
-            "trajectory, is never split between folds."
+            help='YAML file with options of this command, such as "preset: fast"; those typed come '
+            "first. The file beside a model makes the same model again.",
+            callback=read_settings,
+            is_eager=True,
         ),
     ] = None,
-    jobs: Annotated[int, Option(min=1, help="Number of processes of the search.")] = 1,
-    seed: Annotated[int, Option(min=0, help="Seed of the choice of references and folds.")] = 0,
+    jobs: Annotated[int, Option(min=1, help="Number of processes of cross-validation.")] = 1,
+    seed: Annotated[
+        int, Option(min=0, help="Seed of the choice of references, test frames and folds.")
+    ] = 0,
+    quiet: Annotated[bool, Option("--quiet", help="Print warnings and errors only.")] = False,
+    log: Annotated[Path | None, Option(help="Write all that is printed to this file, too.")] = None,
     force: Force = False,
 ) -> None:
     """Fit a potential to energies, forces and stress.
 
-    With --grid, parameters are searched by cross-validation of the forces. Their names are those
-    of the pipeline (sparsegpr__kernel__zeta) or the last part of these (zeta).
+    The model is that of skpot.make_potential: cutoff, widths, noise and kind of solution follow
+    from the structures and labels. Labels are found under their usual names; if there is a choice,
+    the message says which option to add. Test errors, if there is a test, and what was chosen are
+    printed and stored in the model file, where skpot info finds them.
     """
-    refuse_overwriting(output, force, [*train, *(test or ())])
-    from sklearn.pipeline import make_pipeline
+    settings = {
+        "train": train, "output": output, "preset": preset, "e0": e0,
+        "sigma_energy": sigma_energy, "sigma_forces": sigma_forces, "sigma_stress": sigma_stress,
+        "baseline": baseline, "test": list(test or ()), "test_fraction": test_fraction,
+        "test_split": test_split, "group_key": group_key, "grid": list(grid or ()), "cv": cv,
+        "energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key,
+        "virial_key": virial_key, "seed": seed,
+    }  # fmt: skip
+    run_file = RunFile(output, config, settings)
+    inputs = [file_of(name) for name in (*train, *(test or ()))]
+    _refuse_overwriting(output, log, run_file, force, [*inputs, *([config] if config else [])])
+    if test and test_fraction is not None:
+        raise CommandError("--test and --test-fraction are both given; give one.")
+    keys = label_keys(energy_key, forces_key, stress_key, virial_key) | {"group_key": group_key}
+    with printing(quiet, log):
+        model = _model(preset, _e0(e0), sigma_energy, sigma_forces, sigma_stress, baseline, seed)
+        candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
+        data, tests = _data(train, test, test_fraction, keys, test_split, seed)
+        _compare(data, data_hash(context), config)
+        search = _Search(cv, test_split, seed, jobs, quiet)
+        resolved = _resolve(model, candidates, data, search)
+        _fit(model, data, quiet)
+        _finish(model, data, tests, run_file, resolved)
 
-    from skpot.descriptors import SOAP
-    from skpot.kernels import DotProduct
-    from skpot.models import SparseGPR
-    from skpot.persistence import dump
 
-    keys = label_keys(energy_key, forces_key, stress_key, virial_key)
-    X, y, report = _read(train, keys)
-    given = {"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "sigma": sigma}
-    regressor = SparseGPR(
-        DotProduct(zeta),
-        n_sparse,
+class _Data(NamedTuple):
+    """Structures and labels, with what is known of the files they come from."""
+
+    X: "Structures"
+    y: "Targets"
+    report: "LabelReport"
+    sizes: list[int]  # number of structures of each file
+
+
+class _Search(NamedTuple):
+    """How parameters are searched."""
+
+    n_folds: int | None
+    split: Split
+    seed: int
+    jobs: int
+    quiet: bool
+
+
+def _refuse_overwriting(output, log, run_file, force, inputs):
+    if output.suffix == ".yaml":
+        raise CommandError(f"{output}: the settings get this name; name the model differently.")
+    refuse_overwriting(output, force, inputs)
+    run_file.refuse_overwriting(force, inputs)
+    if log is not None:
+        refuse_overwriting(log, force, [*inputs, output, run_file.path])
+
+
+def _e0(text):
+    """Return the parameter that was typed as H=-13.6,O=-2041.3 or as a word."""
+    if text is None or "=" not in text:
+        return text
+    try:
+        pairs = [entry.split("=") for entry in text.split(",")]
+        return {symbol.strip(): float(energy) for symbol, energy in pairs}
+    except ValueError:
+        raise CommandError(
+            f"--e0 {text!r}: expected isolated, least_squares or energies as in H=-13.6,O=-2041.3."
+        ) from None
+
+
+def _model(preset, e0, sigma_energy, sigma_forces, sigma_stress, baseline, seed):
+    """Return the unfitted model."""
+    from skpot.compose import DeltaRegressor, make_potential
+
+    if isinstance(e0, str) and e0 not in ("isolated", "least_squares"):
+        raise CommandError(
+            f"--e0 {e0!r}: expected isolated, least_squares or energies as in H=-13.6,O=-2041.3."
+        )
+    model = make_potential(
+        str(preset),
+        e0=e0,
         sigma_energy=sigma_energy,
         sigma_forces=sigma_forces,
         sigma_stress=sigma_stress,
         random_state=seed,
     )
-    model = make_pipeline(SOAP(**chosen_hypers(X, hypers.value, given)), regressor)
-    candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-    _describe("train", train, X, y, report)
-    tests = _read_tests(test, keys, X)
-    if candidates or cv is not None:
-        _cross_validate(model, candidates, X, y, cv or 5, group_key, seed, jobs)
-    _fit(model, X, y)
-    dump(model, output)  # before anything else can fail
-    _print_errors(model, {"train": (X, y)} | tests)
-    say(f"\nwrote {output}")
+    return model if baseline is None else DeltaRegressor(model, baseline)
 
 
-def _read(paths, keys):
+def _data(train, test, test_fraction, keys, split, seed):
+    """Return what to learn from, and what to test on by its name."""
+    import numpy as np
+
+    from ._report import describe
+    from ._splits import held_out
+
+    data = _read(train, keys)
+    if test_fraction:
+        mask, how = held_out(data.X, data.y, data.sizes, test_fraction, split, seed)
+        sizes = [int(part.sum()) for part in np.split(~mask, np.cumsum(data.sizes)[:-1])]
+        parts = {"train": ~mask, "test": mask}
+        train_part, test_part = (
+            _Data([data.X[i] for i in np.flatnonzero(chosen)], data.y[chosen], data.report, sizes)
+            for chosen in parts.values()
+        )
+        describe(f"train: {' '.join(train)}", train_part.X, train_part.y, data.report)
+        describe(f"test: {how}", test_part.X, test_part.y)
+        return train_part, {"test": test_part}
+    describe(f"train: {' '.join(train)}", *data[:3])
+    if not test:
+        return data, {}
+    tested = _read(test, keys | {"group_key": None})
+    describe(f"test: {' '.join(test)}", *tested[:3])
+    _require_known(data.X, tested.X)
+    return data, {"test": tested}
+
+
+def _read(names, keys):
     from ._report import read_file
 
-    return read_file(paths, keys)
-
-
-def _describe(name, paths, X, y, report):
-    from ._report import describe
-
-    describe(f"{name}: {' '.join(map(str, paths))}", X, y, report)
-
-
-def _read_tests(paths, keys, X):
-    """Return structures and labels to test on by their name; refuse species not in X."""
-    if not paths:
-        return {}
-    X_test, y_test, report = _read(paths, keys)
-    _describe("test", paths, X_test, y_test, report)
-    _require_known(X, X_test)
-    return {"test": (X_test, y_test)}
+    X, y, report = read_file(names, keys)
+    return _Data(X, y, report, [n for _, n in report.files])
 
 
 def _require_known(X, X_test):
@@ -146,78 +274,102 @@ def _require_known(X, X_test):
         raise CommandError(f"species {names} of the test structures are in no training structure.")
 
 
-def _cross_validate(
-    model: "Pipeline",
-    candidates: dict[str, Any],
-    X: "Structures",
-    y: "Targets",
-    n_folds: int,
-    group_key: str | None,
-    seed: int,
-    jobs: int,
-) -> None:
-    """Set the best of the candidates in the model; without candidates, print errors only."""
+def _compare(data, expected, config):
+    """Warn if the data are not those for which a run file was written."""
+    from skpot.exceptions import LabelWarning, warn_once
+
+    from ._card import data_hash
+
+    if expected is not None and expected != data_hash(data.X, data.y):
+        warn_once(
+            f"data of {config}",
+            f"the training data are not those for which {config} was written, so that the model "
+            "will be another one.",
+            LabelWarning,
+        )
+
+
+def _resolve(model: Any, candidates: dict[str, Any], data: _Data, search: _Search) -> list[str]:
+    """Set the best of the candidates in the model, and return them as --grid takes them."""
     from ._report import error_table, search_table
-    from ._search import cross_validated, folds, searched
+    from ._search import cross_validated, searched
+    from ._splits import folds
 
-    splitter, groups = folds(X, n_folds, group_key, seed)
-    how = f"{splitter.n_splits} folds" + (f" by {group_key}" if group_key else "")
-    if candidates:
-        title(f"grid search, {how}")
-        search = searched(model, candidates, X, y, splitter, groups, jobs)
-        search_table(search)
-        model.set_params(**search.best_params_)
-    else:
-        title(f"cross-validation, {how}")
-        error_table({"held out": (X, y, cross_validated(model, X, y, splitter, groups, jobs))})
+    best = {name: values[0] for name, values in candidates.items() if len(values) == 1}
+    model.set_params(**best)
+    candidates = {name: values for name, values in candidates.items() if len(values) > 1}
+    if candidates or search.n_folds is not None:
+        splits, what = folds(
+            data.X, data.y, data.sizes, search.n_folds or 5, search.split, search.seed
+        )
+        title(f"{'grid search' if candidates else 'cross-validation'}, {what}")
+        options = data.X, data.y, splits, search.jobs
+        if candidates:
+            found = searched(model, candidates, *options, search.quiet)
+            search_table(found)
+            best |= found.best_params_
+            model.set_params(**found.best_params_)
+        else:
+            error_table({"held out": cross_validated(model, *options)})
+    return [f"{name}={value!r}" for name, value in best.items()]
 
 
-def _fit(model, X, y):
+def _fit(model, data, quiet):
     """Fit the model and print what it chose."""
+    from ._card import chosen, show_chosen
+
     title("fit")
     start = time.perf_counter()
-    soap, regressor = model[0], model[-1]
-    regressor.set_params(verbose=1)
-    model.fit(X, y)
-    regressor.set_params(verbose=0)
-    used = [f"{name} {_short(value)}" for name, value in soap.hypers_.items() if value is not None]
-    text = "SOAP: " + ", ".join(used)
-    say(textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="    "))
-    say(
-        f"  {len(regressor.dual_coef_)} references, {regressor.n_rows_} labels, "
-        f"{time.perf_counter() - start:.1f} s"
-    )
-    energies = ", ".join(f"{name} {e:.4f} eV" for name, e in _by_symbol(regressor.e0_))
-    say(f"  free atoms ({regressor.e0_source_.replace('_', ' ')}): {energies}")
+    _set_verbose(model, 0 if quiet else 1)
+    model.fit(data.X, data.y)
+    _set_verbose(model, 0)
+    show_chosen(chosen(model))
+    say(f"  took {time.perf_counter() - start:.1f} s")
 
 
-def _print_errors(model, parts):
-    """Print errors on all parts, and for structures to test on where the errors are."""
+def _set_verbose(model, level):
+    """Set whether the regressor shows bars, also in the model that it has fitted."""
+    from ._card import unwrapped
+
+    names = [name for name in model.get_params() if name.endswith("regressor__verbose")]
+    model.set_params(**dict.fromkeys(names, level))
+    for regressor in {id(r): r for r in (model, unwrapped(model))}.values():
+        inner = getattr(regressor[-1], "model_", None) if hasattr(regressor, "steps") else None
+        if inner is not None:
+            regressor[-1].set_params(verbose=level)
+            inner.set_params(verbose=level)
+
+
+def _finish(model, data, tests, run_file, resolved):
+    """Write the model and its settings, and print the errors."""
+    from skpot.persistence import dump
+
+    from ._card import card_of, errors
     from ._report import error_table, residual_table
 
+    parts = {"train": data} | tests
+    card = card_of(model, parts, run_file.settings | {"grid": resolved})
+    predicted = {}
+    try:
+        for name, part in parts.items():
+            predicted[name] = (part.X, part.y, model.predict(part.X))
+            card["errors"][name] = errors(*predicted[name])
+    finally:  # the model must not be lost if it cannot predict the structures to test on
+        dump(model, run_file.output, card)
+        run_file.write(card["training"]["hash"], grid=resolved, cv=None)
     title("errors")
-    predicted = {name: (X, y, model.predict(X)) for name, (X, y) in parts.items()}
     error_table(predicted)
     if "test" in predicted:
         say("")
         residual_table(model, *predicted["test"])
-
-
-def chosen_hypers(X: Any, preset: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of SOAP: those given (not None), and others by the preset."""
-    from skpot.descriptors import SOAP
-
-    given = {name: value for name, value in given.items() if value is not None}
-    chosen = SOAP(hypers=preset, **given).fit(X).hypers_ | given
-    chosen["cutoff_width"] = min(chosen["cutoff_width"], chosen["cutoff"])
-    return chosen
+    say(f"\nwrote {run_file.output}, and its settings to {run_file.path}")
 
 
 def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
     """Return the full name and the values of "name=a,b"."""
     name, equals, values = (part.strip() for part in text.partition("="))
     if not equals or not name or not values:
-        raise CommandError(f'--grid {text!r}: expected NAME=VALUE,VALUE as in "zeta=2,4".')
+        raise CommandError(f'--grid {text!r}: expected NAME=VALUE,VALUE as in "n_sparse=500,1000".')
     matching = [p for p in parameters if p == name or p.endswith(f"__{name}")]
     if name in matching:
         matching = [name]
@@ -229,15 +381,3 @@ def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
         return matching[0], list(ast.literal_eval(f"({values},)"))
     except (SyntaxError, ValueError):  # words such as cur,fps
         return matching[0], [value.strip() for value in values.split(",")]
-
-
-def _short(value):
-    if isinstance(value, tuple | list):
-        return "(" + ", ".join(map(_short, value)) + ")"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _by_symbol(energies):
-    from skpot.data.elements import SYMBOLS
-
-    return [(SYMBOLS[z], e) for z, e in sorted(energies.items())]

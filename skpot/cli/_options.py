@@ -1,12 +1,29 @@
 """Options that several commands share."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ._console import CommandError, refuse_overwriting
+
+
+class Preset(StrEnum):
+    """Presets of `make_potential`."""
+
+    fast = "fast"
+    default = "default"
+    accurate = "accurate"
+
+
+class Split(StrEnum):
+    """How structures are held out."""
+
+    auto = "auto"
+    random = "random"
+
 
 ModelFile = Annotated[Path, typer.Argument(help="Model written by skpot fit or skpot.dump.")]
 EnergyKey = Annotated[
@@ -35,7 +52,7 @@ def label_keys(
     }
 
 
-def refuse_report(path: Path, force: bool, inputs: Sequence[Path]) -> None:
+def refuse_report(path: Path, force: bool, inputs: Sequence[Path | str]) -> None:
     """Raise unless a page can be written to `path`, see `refuse_overwriting`."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise CommandError(f"{path} is no name for a page: it must end in .html.")
@@ -43,3 +60,10 @@ def refuse_report(path: Path, force: bool, inputs: Sequence[Path]) -> None:
     import skpot.reports
 
     skpot.reports.require_plotly()
+
+
+def file_of(name: str) -> str:
+    """Return the file of a name that may choose frames, such as "train.xyz@::2"."""
+    from skpot.data import named_frames
+
+    return named_frames(name)[0]

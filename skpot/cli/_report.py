@@ -17,7 +17,7 @@ from skpot.metrics import (
 )
 from skpot.reports import default_noise
 
-from ._console import reading, say, title
+from ._console import reading, say, title, wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,9 @@ _SIGMAS = tuple(f"sigma_{kind}" for kind in LABEL_KINDS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
 
-def read_file(paths: "Sequence[Path]", keys: dict[str, Any]) -> "tuple[Structures, Targets, Any]":
+def read_file(
+    paths: "Sequence[Path | str]", keys: dict[str, Any]
+) -> "tuple[Structures, Targets, Any]":
     """Read labeled structures from files; also return the report of what was read as labels."""
     with reading(" ".join(map(str, paths))):
         X, y, report = read(paths, **keys, return_report=True)
@@ -57,14 +59,14 @@ def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> No
         say(f"  stress   {y.has_stress.sum():5d} frames   {_range(stress, '.1f')} GPa")
     for head, uses in (("read", report.used), ("not read", report.unused)) if report else ():
         for use in uses:
-            say(_wrapped(f"{use.kind}: {use}", f"  {head:9}"))
+            say(wrapped(f"{use.kind}: {use}", f"  {head:9}"))
     kinds = kinds_of(X)
     if kinds is not None:
         names, counts = np.unique(kinds, return_counts=True)
         text = ", ".join(
             f"{k}\xa0{n}" for k, n in zip(names, counts, strict=True)
         )  # not torn apart
-        say(_wrapped(text, "  kinds    "))
+        say(wrapped(text, "  kinds    "))
 
 
 def kinds_of(X: "Structures") -> Any:
@@ -123,7 +125,7 @@ def residual_table(
             continue
         text = ", ".join(_share(r, by).replace(" ", "\xa0") for r in parts[:limit])
         rest = f" (and {len(parts) - limit} more)" if len(parts) > limit else ""
-        say(_wrapped(text + rest, f"  {head:10}"))
+        say(wrapped(text + rest, f"  {head:10}"))
     text = ", ".join(
         f"{r['label']}\xa0{r['whitened_rmse']:.2g}" for r in report if r["by"] == "label"
     )
@@ -153,7 +155,7 @@ def curve_table(model: Any) -> None:
         params = regressor.cv_results_["params"][means.argmax()].items()
         levels = ", ".join(f"{name}\xa0{value}" for name, value in params)
         text = f"{head} {now:.{digits}f}, but {best:.{digits}f} with {levels}"
-        say(_wrapped(text, "  ", indent="    "))
+        say(wrapped(text, "  ", indent="    "))
 
 
 def _doubled(numbers, errors):
@@ -218,11 +220,3 @@ def search_table(search: Any, limit: int = 6) -> None:
 
 def _range(values, form, joint=" ... "):
     return f"{np.min(values):{form}}{joint}{np.max(values):{form}}"
-
-
-def _wrapped(text, head, width=79, indent=None):
-    import textwrap
-
-    indent = " " * len(head) if indent is None else indent
-    lines = textwrap.fill(text, width, initial_indent=head, subsequent_indent=indent)
-    return lines.replace("\xa0", " ")

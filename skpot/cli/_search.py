@@ -4,17 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import (
-    GridSearchCV,
-    GroupKFold,
-    ParameterGrid,
-    cross_val_predict,
-)
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from tqdm import tqdm
-
-from ..data.order import content_keys, keyed_uniform
-from ..exceptions import InputError
 
 if TYPE_CHECKING:
     from skpot.data import Targets
@@ -33,66 +27,45 @@ class _Counted:
         return score
 
 
-def folds(X: "Structures", n: int, group_key: str | None, seed: int) -> tuple[Any, Any]:
-    """Return a splitter and the group of each structure.
-
-    Without a key, groups are random folds, which depend on the seed and on the structures but not
-    on their order.
-    """
-    if group_key is None:
-        if len(X) < n:
-            raise InputError(f"{n} folds need as many structures, but there are {len(X)}.")
-        order = np.argsort(keyed_uniform(content_keys(X), seed), kind="stable")
-        fold = np.empty(len(X), dtype=np.int64)
-        fold[order] = np.arange(len(X)) % n
-        return GroupKFold(n), fold
-    missing = [i for i, atoms in enumerate(X) if group_key not in atoms.info]
-    if missing:
-        known = sorted({key for atoms in X for key in atoms.info}) or "nothing"
-        raise InputError(
-            f"{len(missing)} structures (first: {missing[0]}) have no info key {group_key!r}; "
-            f"the structures have {known}."
-        )
-    groups = np.array([str(atoms.info[group_key]) for atoms in X])
-    found = len(np.unique(groups))
-    if found < 2:
-        raise InputError(
-            f"all structures belong to one group, since their {group_key!r} is {groups[0]!r}."
-        )
-    return GroupKFold(min(n, found)), groups
-
-
 def searched(
     model: Any,
     candidates: Any,
     X: "Structures",
     y: "Targets",
-    splitter: Any,
-    groups: Any,
+    splits: Any,
     jobs: int = 1,
+    quiet: bool = False,
 ) -> Any:
     """Return a grid search by the error of forces, or of energies if there are none."""
     metric = "neg_forces_rmse" if y.has_forces.any() else "neg_energy_rmse"
     scorer = get_scorer(metric)
-    total = len(ParameterGrid(candidates)) * splitter.n_splits
+    total = len(ParameterGrid(candidates)) * len(splits)
     serial = jobs == 1
-    with tqdm(total=total, desc="search", unit="fit", disable=not serial) as bar:
+    with tqdm(total=total, desc="search", unit="fit", disable=quiet or not serial) as bar:
         search = GridSearchCV(
             model,
             candidates,
             scoring=_Counted(scorer, bar) if serial else scorer,
-            cv=splitter,
+            cv=splits,
             n_jobs=jobs,
             refit=False,
             error_score="raise",
-            verbose=0 if serial else 1,
+            verbose=0 if quiet or serial else 1,
         )
-        search.fit(X, y, groups=groups)
+        search.fit(X, y)
     return search
 
 
 def cross_validated(
-    model: Any, X: "Structures", y: "Targets", splitter: Any, groups: Any, jobs: int = 1
-) -> Any:
-    """Return the prediction for each structure by a model that has not learned from it."""
-    return cross_val_predict(model, X, y, groups=groups, cv=splitter, n_jobs=jobs)
+    model: Any, X: "Structures", y: "Targets", splits: Any, jobs: int = 1
+) -> "tuple[Structures, Targets, Any]":
+    """Return what was held out, and predictions by models that have not learned from it."""
+    predicted = Parallel(jobs)(
+        delayed(_predicted)(clone(model), X, y, train, test) for train, test in splits
+    )
+    held_out = np.concatenate([test for _, test in splits])
+    return [X[i] for i in held_out], y[held_out], np.concatenate(predicted)
+
+
+def _predicted(model, X, y, train, test):
+    return model.fit([X[i] for i in train], y[train]).predict([X[i] for i in test])

@@ -1,6 +1,6 @@
 """Plain containers: structures as arrays, features with their derivatives, targets."""
 
-from skpot.data._ase import labels_by, named_calculator, read_frames
+from skpot.data._ase import labels_by, named_calculator, named_frames, read_frames
 from skpot.data._batch import SharedBatch, StructureBatch, as_batch
 from skpot.data._checks import (
     MIN_DISTANCE,
@@ -64,6 +64,7 @@ __all__ = [
     "join_offsets",
     "labels_by",
     "named_calculator",
+    "named_frames",
     "push_by_jacobian",
     "read",
     "read_frames",

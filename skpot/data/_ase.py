@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 NOTHING = {}
+_INDEX = re.compile(r"-?\d+|(-?\d*)(:-?\d*){1,2}")  # of frames: 0, ::2, -10:
 # Calculators that their own packages have, by the name of their program.
 _PACKAGED = {
     "dftd4": ("dftd4.ase", "DFTD4"),
@@ -48,16 +51,16 @@ def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file; frames may be chosen in its name, as in "data.db@0:500:5".
     index : int, str or slice, default=":"
-        Which frames, as in `ase.io.read`.
+        Which frames, as in `ase.io.read`, unless the name says it.
 
     Returns
     -------
     frames : list[Atoms]
         At least one; their calculators hold the labels.
     """
-    path = file_name(path)
+    path, index = named_frames(path, index)
     chosen = "" if index in (":", None) else f" (index {index!r})"
     frames = []
     try:
@@ -71,6 +74,30 @@ def read_frames(path: PathLike, index: int | str | slice = ":") -> list[Atoms]:
     if not frames:
         raise InputError(f"{path} has no structures there{chosen}")
     return frames
+
+
+def named_frames(path: PathLike, index: Any = ":") -> tuple[str, Any]:
+    """Return the file and the frames that a name such as "data.db@0:500:5" stands for.
+
+    Parameters
+    ----------
+    path : str or Path
+        The name. If there is a file of this name, it is that file.
+    index : int, str or slice, default=":"
+        The frames if the name does not say which.
+
+    Returns
+    -------
+    file : str
+    index : int, str or slice
+    """
+    name = file_name(path)
+    file, at, frames = name.rpartition("@")
+    if not at or os.path.exists(name):
+        return name, index
+    if os.path.exists(file) or _INDEX.fullmatch(frames):
+        return file, frames
+    return name, index
 
 
 def _reason(error):

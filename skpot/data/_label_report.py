@@ -33,6 +33,8 @@ class LabelReport:
         How many structures were read.
     used, unused : list of LabelUse
         Each has `kind` ("energy", "forces" or "stress"), `name`, `frames` (indices) and `note`.
+    files : list of (str, int)
+        The files, in the order in which they were read, and how many structures each had.
 
     Examples
     --------
@@ -44,10 +46,17 @@ class LabelReport:
     not used  energy: 'MACE_energy' in 2 frames, 0, 2 (no name of reference labels)
     """
 
-    def __init__(self, n_frames: int, used: list[LabelUse], unused: list[LabelUse]) -> None:
+    def __init__(
+        self,
+        n_frames: int,
+        used: list[LabelUse],
+        unused: list[LabelUse],
+        files: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.n_frames = n_frames
         self.used = used
         self.unused = unused
+        self.files = list(files)
 
     def __str__(self):
         lines = [f"used      {use.kind}: {use}" for use in self.used]

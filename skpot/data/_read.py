@@ -65,9 +65,10 @@ def read(
     Parameters
     ----------
     path : str, Path or list of these
-        Files, read one after the other.
+        Files, read one after the other. As in ASE, names may end in "@" and frames, as in
+        "data.db@0:500:5".
     index : int, str or slice, default=":"
-        Frames of each file, as in `ase.io.read`: 0, "-10:", "::5", ...
+        Frames of each file whose name says none, as in `ase.io.read`: 0, "-10:", "::5", ...
     energy_key, forces_key, stress_key, virial_key : str or None, default=None
         The names under which the file keeps total energies (eV), forces (eV/Å), stress (eV/Å³,
         tension positive) or virials (eV, minus stress times volume; converted to stress). They are
@@ -127,7 +128,9 @@ def read(
         )
     if not (index is None or isinstance(index, str | int | np.integer | slice)):
         raise InputTypeError(f"index must be an integer, a slice or text, got {index!r}")
-    frames = [atoms for p in _file_names(path) for atoms in read_frames(p, index)]
+    names = _file_names(path)
+    parts = [read_frames(name, index) for name in names]
+    frames = [atoms for part in parts for atoms in part]
     empty = {i: "has no atoms" for i, atoms in enumerate(frames) if not len(atoms)}
     if empty:
         raise StructureError(summarize(empty, len(frames)))
@@ -137,7 +140,8 @@ def read(
     labels = _Labels(frames, label_columns(frames), given)
     groups = _groups(frames, group_key) if group_key else None
     targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
-    report = labels.report()
+    files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
+    report = labels.report(files)
     _warn_about_unused(report)
     warn_about_other_units(frames)
     if targets.forces is not None:
@@ -269,7 +273,7 @@ class _Labels:
             value = self._of_virial(i, value)
         return Targets([None], stress=[_squared(value)]).stress[0]
 
-    def report(self) -> LabelReport:
+    def report(self, files: list[tuple[str, int]]) -> LabelReport:
         """Return what was used and what was not."""
         used = {(use.name, use.frames) for use in self.used}
         kinds = {use.kind: use for use in self.used}
@@ -278,7 +282,7 @@ class _Labels:
             use = column.use("")
             if (use.name, use.frames) not in used:
                 unused.append(self._unused(column, kinds.get(use.kind)))
-        return LabelReport(len(self.frames), self.used, unused)
+        return LabelReport(len(self.frames), self.used, unused, files)
 
     def _unused(self, column, instead):
         if column.use("").kind in {kind.replace("virial", "stress") for kind in self.given}:

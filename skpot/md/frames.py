@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import io
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -18,7 +19,7 @@ from ..exceptions import FileError, InputError
 
 if TYPE_CHECKING:
     from skpot.md.dynamics import Trace
-    from skpot.typing import Atoms, PathLike
+    from skpot.typing import Atoms, PathLike, Structures
 
 # Errors of file systems that have no locks, on which a second writer cannot be noticed.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -34,6 +35,47 @@ def require_xyz(path: PathLike) -> None:
             f"{path} would be read as another format: frames are written as extended XYZ, to a "
             f"file {' or '.join(_SUFFIXES)}. `ase convert run.xyz run.traj` converts it later."
         )
+
+
+def require_format(path: PathLike) -> str:
+    """Return the format that ASE writes to a file of this name; refuse names it does not know."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    name = file_name(path)
+    try:
+        found = filetype(name, read=False)
+        writable = ioformats[found].can_write
+    except (UnknownFileTypeError, KeyError):
+        writable = False
+    if not writable:
+        raise InputError(
+            f"{name}: ASE writes no files of this name; use a suffix such as .xyz or .traj."
+        )
+    return found
+
+
+def write_frames(path: PathLike, frames: Structures) -> None:
+    """Write structures to a file, all or none, in the format that its name stands for.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Extended XYZ, with the suffix ".xyz" or ".extxyz", holds all results, info and
+        arrays; other formats hold less.
+    frames : list[Atoms]
+        Structures with calculators.
+    """
+    found = require_format(path)
+    target = os.path.realpath(file_name(path))
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target), prefix=".") as folder:
+        temporary = os.path.join(folder, os.path.basename(target))
+        try:
+            write(temporary, list(frames), format=found)
+        except Exception as error:  # writers of some formats raise errors of their own
+            if isinstance(error, OSError):
+                raise
+            raise InputError(f"{path} cannot be written as {found}: {error}") from error
+        os.replace(temporary, target)
 
 
 class FrameFile:

@@ -51,6 +51,25 @@ def test_standard_results(labeled, tmp_path, name):
         assert "forces" not in atoms.arrays
 
 
+def test_names_may_choose_frames(labeled, tmp_path):
+    xyz, db = tmp_path / "a.xyz", tmp_path / "b.db"
+    write(xyz, labeled, format="extxyz")
+    write(db, labeled)
+    X, y, report = read([f"{xyz}@::2", f"{db}@1:", xyz], return_report=True)
+    np.testing.assert_allclose(y.energy, [-1, -3, -2, -3, -1, -2, -3])
+    assert report.files == [(f"{xyz}@::2", 2), (f"{db}@1:", 2), (str(xyz), 3)]
+    np.testing.assert_allclose(read([f"{xyz}@-1", xyz], "0")[1].energy, [-3, -1])
+    odd = tmp_path / "a.xyz@1"  # a file of that name is that file
+    write(odd, labeled[2:], format="traj")
+    np.testing.assert_allclose(read(odd)[1].energy, [-3])
+    with pytest.raises(FileNotFoundError, match="none.xyz"):
+        read(tmp_path / "none.xyz@::2")
+    with pytest.raises(FileNotFoundError, match="no@where.xyz"):
+        read(tmp_path / "no@where.xyz")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read(f"{xyz}@a:b")
+
+
 def test_frames_and_several_files(labeled, tmp_path):
     paths = [tmp_path / "a.xyz", str(tmp_path / "b.xyz.gz")]
     for path in paths:

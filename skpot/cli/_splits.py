@@ -1,0 +1,209 @@
+"""Which structures are held out: whole groups, whole trajectories, or blocks of time.
+
+Neighboring frames of a trajectory are nearly equal. A model that has learned from one of them seems
+to predict the other well, whatever it predicts elsewhere. So they are not separated unless the user
+asks for it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..data.order import content_keys, keyed_uniform
+from ..exceptions import InputError
+from ._options import Split
+
+if TYPE_CHECKING:
+    from skpot.data import Targets
+    from skpot.typing import BoolArray, IntArray, Structures
+
+_LEAST_PARTS = 2  # trajectories or groups that must be held out, or time blocks are used
+_SHARE_OF_CHANGES = 1 / 3  # text that changes more often along frames names no trajectories
+
+
+class Parts(NamedTuple):
+    """Structures in parts that are held out as a whole."""
+
+    part: "IntArray"  # (n_structures,) number of the part; -1 is never held out
+    what: str  # what the parts are, in the plural
+
+
+def trajectories(X: "Structures", sizes: Sequence[int]) -> "IntArray":
+    """Return the number of the trajectory of each structure.
+
+    A trajectory is a run of consecutive frames of a file with the same atoms. It also ends where
+    text in `info` changes, such as the name of a run, if that is constant over several frames.
+
+    Parameters
+    ----------
+    X : list[Atoms]
+        The structures of all files.
+    sizes : list of int
+        How many structures each file has.
+    """
+    begins = np.zeros(len(X), dtype=bool)
+    begins[np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int)] = True
+    for i in range(1, len(X)):
+        begins[i] |= not np.array_equal(X[i].numbers, X[i - 1].numbers)
+    names = {k for atoms in X for k, value in atoms.info.items() if isinstance(value, str)}
+    for name in sorted(names):
+        values = [atoms.info.get(name) for atoms in X]
+        changes = np.array([False] + [a != b for a, b in zip(values, values[1:], strict=False)])
+        n_named = sum(value is not None for value in values)
+        if changes.sum() <= _SHARE_OF_CHANGES * n_named:
+            begins |= changes
+    return np.cumsum(begins) - 1
+
+
+def _numbered(names):
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _whole_parts(X, y, sizes, split):
+    """Return the parts that belong together; `Parts.what` is "frames" if each is alone."""
+    if y.groups is not None:
+        missing = np.flatnonzero(y.groups == "")
+        if len(missing):
+            raise InputError(
+                f"{len(missing)} structures (first: {missing[0]}) belong to no group, so that it "
+                "is not known what to hold out together. Give all of them a group, or name another "
+                "--group-key."
+            )
+        if len(np.unique(y.groups)) < 2:
+            raise InputError(f"all structures belong to one group, {str(y.groups[0])!r}.")
+        return Parts(_numbered(y.groups), "groups")
+    if split is Split.random:
+        return Parts(np.arange(len(X)), "frames")
+    return Parts(trajectories(X, sizes), "trajectories")
+
+
+def _lone(X):
+    """Return which structures are isolated atoms: these are never held out."""
+    return np.array([len(atoms) == 1 and not atoms.pbc.any() for atoms in X])
+
+
+def _drawn(X, part, seed):
+    """Return the parts in random order, which depends on their content alone."""
+    keys = content_keys(X)
+    keys = np.array([np.min(keys[part == p]) for p in range(part.max() + 1)], dtype=np.uint64)
+    return np.argsort(keyed_uniform(keys, seed), kind="stable")
+
+
+def held_out(
+    X: "Structures", y: "Targets", sizes: Sequence[int], share: float, split: Split, seed: int
+) -> tuple["BoolArray", str]:
+    """Return which structures to test on, and how they were chosen.
+
+    Whole groups are drawn if there are groups, else whole trajectories if two or more can be held
+    out, else the last frames of each trajectory are taken.
+
+    Parameters
+    ----------
+    X, y : list[Atoms], Targets
+        Structures and labels.
+    sizes : list of int
+        How many structures each file has.
+    share : float
+        Share of the structures to hold out, between 0 and 1.
+    split : Split
+        `Split.random` draws single frames if there are no groups.
+    seed : int
+        Seed of the choice.
+    """
+    part, what = _whole_parts(X, y, sizes, split)
+    lone = _lone(X)
+    target = share * np.sum(~lone)
+    n_parts = len(np.unique(part[~lone]))
+    test, how = _last_frames(part, lone, share), "the last frames of each trajectory"
+    few = what == "trajectories" and share * n_parts < _LEAST_PARTS
+    if not few or test.sum() < target / 2:
+        test = _parts_up_to(X, part, lone, target, seed)
+        chosen = len(np.unique(part[test]))
+        how = f"{chosen} of {n_parts} {what}" + (" at random" if what == "frames" else "")
+    if not test.any() or (test | lone).all():
+        raise InputError(
+            f"no test set can be held out of {len(X)} structures: --test-fraction {share:g} of "
+            f"{n_parts} {what} leaves nothing to test or nothing to learn from."
+        )
+    return test, how
+
+
+def _last_frames(part, lone, share):
+    test = np.zeros(len(part), dtype=bool)
+    for p in np.unique(part):
+        members = np.flatnonzero((part == p) & ~lone)
+        test[members[len(members) - round(share * len(members)) :]] = True
+    return test
+
+
+def _parts_up_to(X, part, lone, target, seed):
+    """Draw parts until they have the number of structures; species must stay in the rest."""
+    test = np.zeros(len(part), dtype=bool)
+    species = np.array([np.bincount(atoms.numbers, minlength=120) > 0 for atoms in X])
+    for p in _drawn(X, part, seed):
+        more = (part == p) & ~lone
+        n = more.sum()
+        fits = test.sum() + n / 2 <= target or not test.any()
+        remaining = species[~(test | more)].any(axis=0)
+        if n and fits and not (species[more].any(axis=0) & ~remaining).any():
+            test |= more
+    return test
+
+
+def folds(
+    X: "Structures", y: "Targets", sizes: Sequence[int], n: int, split: Split, seed: int
+) -> tuple[Any, str]:
+    """Return the training and test structures of each fold of cross-validation, and what folds are.
+
+    Folds have whole groups if there are groups, else whole trajectories if there are at least as
+    many, else each fold has one block of time of each trajectory. Isolated atoms are never held
+    out.
+
+    Parameters
+    ----------
+    X, y, sizes, split, seed
+        As in `held_out`.
+    n : int
+        Number of folds; of fewer groups, each is a fold.
+
+    Returns
+    -------
+    splits : list of (ndarray of int, ndarray of int)
+    what : str
+    """
+    part, what = _whole_parts(X, y, sizes, split)
+    lone = _lone(X)
+    n_parts = len(np.unique(part[~lone]))
+    if what == "groups":
+        n = min(n, n_parts)
+    if what == "trajectories" and n_parts < n:
+        fold, what = _time_blocks(part, lone, n), "blocks of time"
+    else:
+        fold = _dealt(X, part, lone, n, seed)
+    found = np.unique(fold[~lone])
+    if len(found) < n or n < 2:
+        raise InputError(f"{n} folds need as many {what}, but there are {len(found)}.")
+    index = np.arange(len(X))
+    splits = [(index[(fold != k) | lone], index[(fold == k) & ~lone]) for k in range(n)]
+    return splits, f"{n} folds of {what}"
+
+
+def _time_blocks(part, lone, n):
+    fold = np.zeros(len(part), dtype=np.int64)
+    for p in np.unique(part):
+        members = np.flatnonzero((part == p) & ~lone)
+        fold[members] = np.arange(len(members)) * n // max(len(members), 1)
+    return fold
+
+
+def _dealt(X, part, lone, n, seed):
+    """Give parts to folds, each to the one that has fewest structures, the largest parts first."""
+    order = _drawn(X, part, seed)
+    sizes = np.bincount(part, ~lone, minlength=part.max() + 1)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    of_part, filled = np.zeros(len(sizes), dtype=np.int64), np.zeros(n)
+    for p in order:
+        of_part[p] = np.argmin(filled)
+        filled[of_part[p]] += sizes[p]
+    return of_part[part]

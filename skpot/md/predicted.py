@@ -1,0 +1,70 @@
+"""Structures with what a model predicts for them, as ASE writes and reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import Targets
+from ..exceptions import InputError, NumericalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skpot.md._calculator import Calculator
+    from skpot.typing import Atoms, Structures
+
+_OF_STRUCTURES = ("energy_std", "stress_std")
+_OF_ATOMS = ("forces_std", "energies_std", "extrapolation_grade")
+
+
+def predicted(
+    calculator: Calculator, structures: Structures, deviations: bool = True
+) -> Iterator[Atoms]:
+    """Yield copies of structures with the results of a calculator.
+
+    Parameters
+    ----------
+    calculator : skpot.Calculator
+        The calculator of the model.
+    structures : list[Atoms]
+        Structures; they are not changed.
+    deviations : bool, default=True
+        Whether standard deviations and extrapolation grades are computed, if the model has them.
+
+    Yields
+    ------
+    atoms : Atoms
+        Energy (eV), forces (eV/Å) and stress (eV/Å³) are results of its calculator. The deviations
+        `energy_std` and `stress_std` are in `atoms.info`; `forces_std`, `energies_std` and
+        `extrapolation_grade` in `atoms.arrays`.
+
+    Raises
+    ------
+    InputError, NumericalError
+        If a structure cannot be predicted; the message says which.
+
+    Examples
+    --------
+    >>> import skpot
+    >>> data = skpot.datasets.load_silicon()
+    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    >>> for atoms in predicted(skpot.Calculator(model), data.X_test[:1]):
+    ...     print(atoms.get_forces().shape, atoms.arrays["forces_std"].shape)
+    (8, 3) (8, 3)
+    """
+    wanted = (*_OF_STRUCTURES, *_OF_ATOMS) if deviations else ()
+    for i, atoms in enumerate(structures):
+        try:
+            calculator.calculate(atoms, ["energy", *wanted])
+        except (InputError, NumericalError) as error:
+            raise type(error)(f"structure {i}: {error}") from error
+        found = calculator.results
+        stress = [found.get("stress")]
+        (result,) = Targets([found["energy"]], [found["forces"]], stress).to_atoms([atoms])
+        for name in wanted:
+            if name in found:
+                place = result.info if name in _OF_STRUCTURES else result.arrays
+                place[name] = np.array(found[name]) if np.ndim(found[name]) else found[name]
+        yield result
