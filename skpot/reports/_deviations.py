@@ -62,7 +62,7 @@ def coverages_of(y: Targets, y_pred: Any, std: Targets | None) -> list[Coverage]
     for kind in LABEL_KINDS:
         error, deviation = errors_and_deviations(y, y_pred, std, kind)
         known = (deviation > 0) | (error != 0)  # free atoms have neither error nor deviation
-        if known.sum() < 2:
+        if known.sum() < 2 or not error.any():  # such as forces on free atoms
             continue
         ratio = np.abs(error[known]) / np.maximum(deviation[known], np.finfo(float).tiny)
         found.append(

@@ -1,4 +1,4 @@
-"""Pictures of structures with the errors of their forces, as vector graphics."""
+"""Pictures of structures with forces or their errors, as vector graphics."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ _MOST_ATOMS = 120  # that one picture shows
 _SURROUNDINGS = 4.2  # Å that are drawn around an atom of a periodic structure
 _BOND = 1.15  # times the sum of covalent radii
 _RADIUS = 0.55  # of a drawn atom, in covalent radii
-_ARROW = 1.6  # length in Å of the arrow of the largest error
+_ARROW = 1.6  # length in Å of the longest arrow
 _TILT = np.deg2rad([18.0, -14.0])  # so that rows of atoms do not hide each other
 
 
-def drawing(atoms: Any, error: FloatArray | None, center: int, species: IntArray) -> str:
+def drawing(
+    atoms: Any, arrows: FloatArray | None, center: int, species: IntArray, what: str
+) -> str:
     """Return a picture of a structure, or of the surroundings of an atom if it is periodic.
 
     Parameters
     ----------
     atoms : Atoms
         The structure.
-    error : ndarray of shape (n_atoms, 3) or None
-        Errors of forces in eV/Å, NaN where unknown; each is an arrow.
+    arrows : ndarray of shape (n_atoms, 3) or None
+        Forces or their errors in eV/Å, NaN where unknown.
     center : int
         The atom that is marked.
     species : ndarray of int
         Atomic numbers on the page, ascending; they have the colors of its figures.
+    what : str
+        What the arrows are, for the text of each atom.
     """
     shown, positions = _shown(atoms, center)
     view = _view(positions)
@@ -45,23 +49,23 @@ def drawing(atoms: Any, error: FloatArray | None, center: int, species: IntArray
     numbers = atoms.numbers[shown]
     radii = np.array([max(0.26, _RADIUS * covalent_radius(int(z))) for z in numbers])
     parts = [_bond(flat, i, j) for i, j in _bonds(positions, numbers)]
-    arrows = np.zeros((len(shown), 2))
-    if error is not None:
-        known = np.nan_to_num(error[shown])
+    lines = np.zeros((len(shown), 2))
+    if arrows is not None:
+        known = np.nan_to_num(arrows[shown])
         scale = _ARROW / (np.linalg.norm(known, axis=1).max() or 1.0)
-        arrows = scale * (known @ view)[:, :2]
+        lines = scale * (known @ view)[:, :2]
     for k, atom in enumerate(shown):
         text = f"atom {atom} ({SYMBOLS[numbers[k]]})"
-        if error is not None and np.isfinite(error[atom]).all():
-            text += f", error of its force {np.linalg.norm(error[atom]):.3g} eV/Å"
+        if arrows is not None and np.isfinite(arrows[atom]).all():
+            text += f", {what} {np.linalg.norm(arrows[atom]):.3g} eV/Å"
         fill = color(int(np.searchsorted(species, numbers[k])))
         parts.append((flat[k, 2], _ball(flat[k], radii[k], fill, text, k == 0)))
-        if np.hypot(*arrows[k]) > 0.15:
-            parts.append((flat[k, 2] + radii[k], _arrow(flat[k], arrows[k])))
+        if np.hypot(*lines[k]) > 0.15:
+            parts.append((flat[k, 2] + radii[k], _arrow(flat[k], lines[k])))
     body = "".join(text for _, text in sorted(parts, key=lambda part: part[0]))
     label = escape(f"Picture of {len(shown)} atoms")
     return (
-        f'<svg viewBox="{_frame(flat[:, :2], arrows)}" role="img" aria-label="{label}" '
+        f'<svg viewBox="{_frame(flat[:, :2], lines)}" role="img" aria-label="{label}" '
         f'class="atoms">{body}</svg>'
     )
 
@@ -140,7 +144,7 @@ def _ball(place, radius, fill, text, is_center):
 
 
 def _arrow(place, arrow):
-    """Return an arrow from an atom along the error of its force."""
+    """Return an arrow from an atom."""
     start, end = place[:2], place[:2] + arrow
     along = arrow / np.hypot(*arrow)
     across = np.array([-along[1], along[0]])

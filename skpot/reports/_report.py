@@ -130,7 +130,7 @@ def write_report(
     if here is not None:
         _add_map(page, subject, here, there)
     page.section("distances", "Distances", distance_section(subject.X, subject.X_train))
-    costs = cost_rows(model, subject.X, subject.std is not None)
+    costs = cost_rows(subject.model, subject.X, subject.std is not None)
     page.section("cost", "Cost", table([], costs))
     if card:
         page.section("card", "Model card", table([], card_rows(card)))
@@ -154,12 +154,12 @@ def _add_summary(page, subject, coverages, outside):
     meaning = [where_the_error_is(part, subject.groups) for part in subject.labels]
     if known != len(subject.X):  # else there is nothing that the model has not learned from
         if subject.labels_train is not None:
-            meaning += beside_training(subject.labels, subject.labels_train)
+            meaning += beside_training(*subject.without_free_atoms())
         if outside is not None:
             meaning.append(what_is_outside(outside))
     calibrated = hasattr(subject.regressor, "calibrate")
     parts = {
-        "How large the errors are": [size_of_errors(part) for part in subject.labels],
+        "How large the errors are": [size_of_errors(part, subject.X) for part in subject.labels],
         "What they mean": [text for text in meaning if text],
         "Standard deviations": advice(coverages, calibrated),
     }
@@ -241,7 +241,7 @@ def _add_pictures(page, subject):
             caption = f"error {number(worst[i])} {unit} on atom {center} ({symbol})."
         error = None if errors is None else errors[i]
         pictures.append(
-            picture(subject.X[i], int(i), error, center, caption, subject.groups, subject.species)
+            picture(subject.X, int(i), error, center, caption, subject.groups, subject.species)
         )
     page.section(
         "worst", "Worst structures", paragraphs([text]),

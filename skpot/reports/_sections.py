@@ -16,8 +16,6 @@ from ._summary import number
 from ._theme import color
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from skpot.typing import FloatArray, IntArray, Structures
 
     from ._groups import Groups
@@ -76,16 +74,17 @@ def _row(name, labels, kinds):
 
 
 def picture(
-    atoms: Any,
+    X: Structures,
     frame: int,
-    error: FloatArray | None,
+    arrows: FloatArray | None,
     center: int,
     text: str,
     groups: Groups,
     species: IntArray,
+    what: str = "error of its force",
 ) -> str:
-    """Return the picture of one structure with a caption."""  # fmt: skip
-    drawn = drawing(atoms, error, center, species)
+    """Return the picture of one structure with a caption; see `drawing`."""
+    drawn = drawing(X[frame], arrows, center, species, what)
     name = groups.of_frame[frame]
     mark = f' data-group="{escape(name)}"' if len(groups) > 1 else ""
     group = f" ({escape(name)})" if len(groups) > 1 else ""

@@ -49,6 +49,18 @@ class Subject(NamedTuple):
             return None
         return int(np.isin(as_batch(self.X).keys(), as_batch(self.X_train).keys()).sum())
 
+    def without_free_atoms(self) -> tuple[list[Labels], list[Labels]]:
+        """Return labels of structures of several atoms, here and in the training set.
+
+        The few energies of free atoms are fitted apart, and may have errors of their own.
+        """
+        sides = []
+        for X, labels in ((self.X, self.labels), (self.X_train, self.labels_train)):
+            several = np.array([len(atoms) > 1 for atoms in X])
+            parts = [part.take(several[part.frame]) for part in labels]
+            sides.append([part for part in parts if len(part.error)])
+        return sides[0], sides[1]
+
     def force_errors(self) -> list[FloatArray] | None:
         """Return the errors of forces (n_atoms, 3) of each structure, NaN where unknown."""
         forces = next((part for part in self.labels if part.kind == "forces"), None)
@@ -71,6 +83,7 @@ def subject_of(
     std: Any,
 ) -> Subject:
     """Check the arguments of `write_report` and predict."""
+    model = getattr(model, "best_estimator_", model)  # of a search
     check_is_fitted(regressor_of(model))
     X = check_structures(X)
     y = y if isinstance(y, Targets) else Targets(y)

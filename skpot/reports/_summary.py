@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from skpot.typing import IntArray, Structures
+    from skpot.typing import FloatArray, IntArray, Structures
 
     from ._groups import Groups
     from ._labels import Labels
@@ -61,7 +61,7 @@ def what_was_tested(X: Structures, species: IntArray, known: int | None) -> str:
     return f"{text}, none of which is in the training set."
 
 
-def size_of_errors(labels: Labels) -> str:
+def size_of_errors(labels: Labels, X: Structures) -> str:
     """Return how large the errors of one kind of label are, and beside what."""
     size = np.abs(labels.error)
     middle, most = np.quantile(size, [0.5, 0.95])
@@ -71,19 +71,36 @@ def size_of_errors(labels: Labels) -> str:
         f"{unit}, 95 % within {number(most)} {unit}; the largest error is {number(size.max())} "
         f"{unit}, in frame {labels.frame[size.argmax()]}."
     )
-    spread = _spread(labels)
+    spread = _spread(labels, X)
     if spread > 0:
+        beyond = " beyond their composition" if labels.kind == "energy" else ""
         text += (
             f" The root mean square error, {number(labels.rmse)} {unit}, is "
-            f"{100 * labels.rmse / spread:.2g} % of the variation of the labels."
+            f"{100 * labels.rmse / spread:.2g} % of the variation of the labels{beyond}."
         )
     return text
 
 
-def _spread(labels):
-    """Return the standard deviation of labels, in the unit of errors."""
-    scale = 1000.0 if labels.kind == "energy" else 1.0
-    return scale * float(np.std(labels.reference))
+def _spread(labels, X):
+    """Return how much labels vary, in the unit of errors; energies as far as elements do not tell.
+
+    Free atoms do not count: beside the energies of bonds any error would look small.
+    """
+    if labels.kind != "energy":
+        return float(np.std(labels.reference))
+    labels = labels.take(np.array([len(X[i]) > 1 for i in labels.frame.tolist()]))
+    if not len(labels.error):
+        return 0.0
+    frames = [X[i] for i in labels.frame.tolist()]
+    rest = 1000.0 * beyond_composition(labels.reference, frames)
+    return float(np.sqrt(np.mean(rest**2))) if np.ptp(rest) > 1e-3 else 0.0
+
+
+def beyond_composition(per_atom: FloatArray, X: Structures) -> FloatArray:
+    """Return energies per atom without what the composition tells, by least squares."""
+    species = np.unique(np.concatenate([atoms.numbers for atoms in X]))
+    shares = np.array([[np.mean(atoms.numbers == z) for z in species] for atoms in X])
+    return per_atom - shares @ np.linalg.lstsq(shares, per_atom, rcond=None)[0]
 
 
 def where_the_error_is(labels: Labels, groups: Groups) -> str | None:
@@ -121,6 +138,8 @@ def beside_training(test: list[Labels], train: list[Labels]) -> list[str]:
         )
         if ratio > 2.0:
             text += " More training structures like these are the most promising step."
+        elif ratio < 0.8:
+            text += " These structures are easier than the training set."
         elif ratio < 1.3:
             text += (
                 " The model fits its training set no better than new structures: a larger model "

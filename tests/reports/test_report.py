@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
@@ -128,6 +129,47 @@ def test_models_without_deviations_forces_or_features(tmp_path):
     assert '<section id="energy">' in html and '<section id="forces">' not in html
     assert '<section id="reliability">' not in html
     assert "Structures with the largest errors of energy" in html
+
+
+def test_free_atoms_do_not_make_errors_look_small(tmp_path):
+    data = skpot.datasets.load_ethanol()
+    X, y = data.X[:40], data.y[:40]
+    free = [len(atoms) == 1 for atoms in X]
+    assert sum(free) == 3
+    model = skpot.make_potential("fast").fit(X, y)
+    path, pattern = tmp_path / "report.html", r"([\d.]+) % of the variation of the labels beyond"
+    shares = []
+    for keep in (slice(None), np.flatnonzero(~np.array(free))):
+        some = [X[i] for i in np.arange(40)[keep]] + data.X_test[:20]
+        write_report(path, model, some, np.concatenate([y[keep], data.y_test[:20]]))
+        shares.append(float(re.search(pattern, text_of(path)).group(1)))
+    assert 1 / 3 < shares[0] / shares[1] < 3.0  # 0.1 if they counted
+
+
+def test_searches_are_those_that_they_found(silicon, tmp_path):
+    data, _ = silicon
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.SparseGPR(n_sparse=20))
+    search = GridSearchCV(model, {"sparsegpr__sigma_forces": [0.05, 0.1]}, cv=2)
+    search.fit(data.X[:30], data.y[:30])
+    path = tmp_path / "report.html"
+    write_report(path, search, data.X_test[:6], data.y_test[:6], X_train=data.X[:30])
+    html = path.read_text(encoding="utf-8")
+    assert '<section id="reliability">' in html and '<section id="map">' in html
+
+
+def test_labels_may_be_missing(silicon, tmp_path):
+    data, model = silicon
+    y, path = data.y_test[:5], tmp_path / "report.html"
+    forces = [f.copy() for f in y.forces]
+    forces[0][:5] = np.nan
+    forces[3] = None
+    write_report(path, model, data.X_test[:5], skpot.Targets([None, *y.energy[1:]], forces))
+    html = path.read_text(encoding="utf-8")
+    found = model.predict(data.X_test[:5]).forces
+    error = np.concatenate([f - found[k] for k, f in enumerate(forces) if f is not None])
+    rmse = np.sqrt(np.nanmean(error**2))
+    row = re.search(r'<th scope="row">all</th>(.*?)</tr>', html).group(1)
+    assert float(re.findall(r"<td>(.*?)</td>", row)[3]) == pytest.approx(rmse, rel=6e-3)
 
 
 def test_learning_curves_are_drawn(silicon, tmp_path):
