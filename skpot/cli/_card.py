@@ -166,28 +166,22 @@ def show_chosen(found: Mapping[str, Any]) -> None:
 
 
 def show(card: Mapping[str, Any]) -> None:
-    """Print a card."""
+    """Print a card that `skpot fit` has written."""
     for part in ("training", "test"):
         if part in card:
             title(f"{part} data")
             _show_data(card[part])
-    if "settings" in card:
-        title("settings")
-        given = {name: v for name, v in card["settings"].items() if v not in (None, [])}
-        say(wrapped(_listed(given), "  ", indent="  "))
-    if "chosen" in card:
-        title("chosen by the fit")
-        show_chosen(card["chosen"])
-    if "errors" in card:
-        title("errors (RMSE, MAE)")
-        for part, entries in card["errors"].items():
-            _show_errors(part, entries)
-    if "units" in card:
-        title("units")
-        say(wrapped(_listed(card["units"]), "  ", indent="  "))
-    if "versions" in card:
-        title("versions")
-        say(wrapped(_listed(card["versions"]), "  ", indent="  "))
+    title("settings")
+    given = {name: value for name, value in card["settings"].items() if value not in (None, [])}
+    say(wrapped(_listed(given), "  ", indent="  "))
+    title("chosen by the fit")
+    show_chosen(card["chosen"])
+    title("errors (RMSE, MAE)")
+    for part, entries in card["errors"].items():
+        _show_errors(part, entries)
+    for part in ("units", "versions"):
+        title(part)
+        say(wrapped(_listed(card[part]), "  ", indent="  "))
 
 
 def _show_data(entry):

@@ -190,8 +190,10 @@ def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path | str]"
 
 
 def refuse_inputs(path: "Path", inputs: "Sequence[Path | str]") -> None:
-    """Raise if `path` is one of the files that a command reads."""
+    """Raise if `path` is one of the files that a command reads, all of it or frames (a.xyz@0)."""
+    from skpot.data import named_frames
+
     real = os.path.realpath(path)
     for other in inputs:
-        if os.path.realpath(other) == real:
+        if os.path.realpath(named_frames(other)[0]) == real:
             raise CommandError(f"{path} is read by this command; name another file to write.")

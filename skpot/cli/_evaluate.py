@@ -16,7 +16,6 @@ from ._options import (
     ReportFile,
     StressKey,
     VirialKey,
-    file_of,
     label_keys,
     refuse_report,
 )
@@ -43,12 +42,12 @@ def evaluate(
 ) -> None:
     """Print the errors of a model, by label and kind of structure, and test its uncertainties."""
     if plot is not None:
-        refuse_overwriting(plot, force, [model, *map(file_of, test)])
+        refuse_overwriting(plot, force, [model, *test])
         from ._plots import require_format
 
         require_format(plot)
     if report is not None:
-        refuse_report(report, force, [model, *map(file_of, [*test, *(train or [])])])
+        refuse_report(report, force, [model, *test, *(train or [])])
     elif train:
         raise CommandError("--train is for --report: name the page to write, too.")
     from skpot.persistence import load, read_card

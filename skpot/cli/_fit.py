@@ -17,7 +17,6 @@ from ._options import (
     Split,
     StressKey,
     VirialKey,
-    file_of,
     label_keys,
 )
 from ._settings import RunFile, data_hash, read_settings
@@ -153,7 +152,7 @@ def fit(
         "virial_key": virial_key, "seed": seed,
     }  # fmt: skip
     run_file = RunFile(output, config, settings)
-    inputs = [file_of(name) for name in (*train, *(test or ()))]
+    inputs = [*train, *(test or ())]
     _refuse_overwriting(output, log, run_file, force, [*inputs, *([config] if config else [])])
     if test and test_fraction is not None:
         raise CommandError("--test and --test-fraction are both given; give one.")

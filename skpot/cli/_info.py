@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from ._console import command, say, title, wrapped
+from ._console import command, say, title
 from ._options import ModelFile
 
 
@@ -30,12 +30,14 @@ def info(
     if as_json:
         say(json.dumps(card, indent=2, ensure_ascii=False))
         return
-    if card:
-        made = " by ".join(str(card[name]) for name in ("created", "command") if name in card)
-        title(f"{model}: {made}" if made else str(model))
+    if card.get("command") == "skpot fit":
+        title(f"{model}: {card['created']} by {card['command']}")
         show(card)
         return
     fitted = load(model)
-    title(f"{model}: {type(fitted).__name__}, without a card")
-    say(wrapped("skpot fit, or skpot.dump(model, path, card=...), writes cards.", "  "))
+    title(f"{model}: {type(fitted).__name__}, not written by skpot fit")
+    if card:
+        say(json.dumps(card, indent=2, ensure_ascii=False))
+    else:
+        say("  It has no card: skpot fit and skpot.dump(model, path, card=...) write one.")
     show_chosen(chosen(fitted))

@@ -60,10 +60,3 @@ def refuse_report(path: Path, force: bool, inputs: Sequence[Path | str]) -> None
     import skpot.reports
 
     skpot.reports.require_plotly()
-
-
-def file_of(name: str) -> str:
-    """Return the file of a name that may choose frames, such as "train.xyz@::2"."""
-    from skpot.data import named_frames
-
-    return named_frames(name)[0]

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from typer import Option
 
 from ._console import command, reading, refuse_overwriting, say, wrapped
-from ._options import Force, ModelFile, file_of
+from ._options import Force, ModelFile
 
 
 @command
@@ -40,7 +40,7 @@ def predict(
     them, energy_std and stress_std go to the info of each structure, forces_std, energies_std and
     extrapolation_grade to its arrays. Other info and arrays stay as they are.
     """
-    refuse_overwriting(output, force, [model, *map(file_of, structures)])
+    refuse_overwriting(output, force, [model, *structures])
     from skpot.data import read_frames
     from skpot.md import Calculator
     from skpot.md.frames import require_format, write_frames

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from ._console import CommandError, command, reading, refuse_overwriting, say, title
-from ._options import Force, ModelFile, file_of
+from ._options import Force, ModelFile
 
 
 class Optimizer(StrEnum):
@@ -57,7 +57,7 @@ def relax(
     stress, and with standard deviations and grades if the model has them. If one is not converged,
     it is written as it is, its info has converged=F, and the exit code is 1.
     """
-    refuse_overwriting(output, force, [model, Path(file_of(structures))])
+    refuse_overwriting(output, force, [model, structures])
     from skpot.data import read_frames
     from skpot.md import Calculator
     from skpot.md.frames import require_format, write_frames

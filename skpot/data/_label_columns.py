@@ -42,6 +42,7 @@ class Column(NamedTuple):
     name: str
     standard: bool  # whether ASE reads it as a result of a calculator
     values: dict  # by frame
+    parts: tuple = ()  # columns of single files, if it is made of such
 
     def listed(self, n: int) -> list[Any]:
         """Return the values of all n frames, None where one is missing."""
@@ -126,6 +127,36 @@ def choose(columns: list[Column], alternative: Column | None = None) -> Column |
             if not (_agree(chosen, other, i) or (alternative and _agree(alternative, other, i))):
                 raise LabelError(_differ(chosen, other, i))
     return chosen
+
+
+def joined(columns: list[Column], sizes: list[int]) -> list[Column]:
+    """Return one column in place of several if each file has its labels under one name.
+
+    Parameters
+    ----------
+    columns : list of Column
+        Columns of one kind.
+    sizes : list of int
+        How many frames each file has.
+    """
+    bounds = np.cumsum([0, *sizes])
+    values, names = {}, set()
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        here = [
+            {i: value for i, value in column.values.items() if begin <= i < end}
+            for column in columns
+        ]
+        some = [k for k, inside in enumerate(here) if inside]
+        if len(some) > 1:
+            return columns
+        for k in some:
+            values |= here[k]
+            names.add(k)
+    used = [columns[k] for k in sorted(names)]
+    if len(used) < 2:
+        return columns
+    name = " and ".join(column.name for column in used)
+    return [Column(columns[0].kind, "label", name, used[0].standard, values, tuple(used))]
 
 
 def _agree(one, other, i):

@@ -11,7 +11,14 @@ from skpot._paths import file_name
 from skpot.data._ase import lookup, read_frames, without_calculator
 from skpot.data._checks import summarize
 from skpot.data._label_blocks import real_array
-from skpot.data._label_columns import Column, choose, choose_stress, label_columns, options
+from skpot.data._label_columns import (
+    Column,
+    choose,
+    choose_stress,
+    joined,
+    label_columns,
+    options,
+)
 from skpot.data._label_names import label_kind
 from skpot.data._label_report import LabelReport, ranges
 from skpot.data._label_values import one_kind_of_energy, without_empty_stress
@@ -57,8 +64,9 @@ def read(
     Labels are found under the names that ASE reads as results ("energy", "forces", "stress") and
     under other names that can only mean these: "force", "virial", "virials", "free_energy",
     "total_energy", each with or without REF, DFT, ref, dft and the like before or after it, in
-    upper or lower case ("REF_energy", "dft_forces"). If two of them disagree, or some frames have
-    one and some the other, a `LabelError` says what to type. A `LabelWarning` names what looks like
+    upper or lower case ("REF_energy", "dft_forces"). Each file may have names of its own. If two
+    names in a file disagree, or some of its frames have one and some the other, a `LabelError` says
+    what to type. A `LabelWarning` names what looks like
     a label but is not used, above all predictions of other models ("MACE_energy"). Energies of
     single atoms ("energies", "local_energy") are not labels.
 
@@ -137,11 +145,11 @@ def read(
 
     given = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
     given = {kind: _named(frames, kind, key) for kind, key in given.items() if key}
-    labels = _Labels(frames, label_columns(frames), given)
+    files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
+    labels = _Labels(frames, label_columns(frames), given, files)
     groups = _groups(frames, group_key) if group_key else None
     targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
-    files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
-    report = labels.report(files)
+    report = labels.report()
     _warn_about_unused(report)
     warn_about_other_units(frames)
     if targets.forces is not None:
@@ -201,14 +209,22 @@ def _named(frames, kind, key):
 class _Labels:
     """The labels of frames: from columns that were found, or that the user has named (`given`)."""
 
-    def __init__(self, frames: Structures, columns: list[Column], given: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        frames: Structures,
+        columns: list[Column],
+        given: dict[str, Any],
+        files: list[tuple[str, int]],
+    ) -> None:
         self.frames = frames
         self.columns = columns
         self.given = given
+        self.files = files
         self.used = []
 
     def _found(self, kind):
-        return [c for c in self.columns if c.kind == kind and c.role == "label"]
+        found = [c for c in self.columns if c.kind == kind and c.role == "label"]
+        return joined(found, [n for _, n in self.files])
 
     def _chosen(self, kind):
         return self.given.get(kind) or choose(self._found(kind))
@@ -216,7 +232,7 @@ class _Labels:
     def _use(self, column, note=""):
         if column is None:
             return [None] * len(self.frames)
-        self.used.append(column.use(note))
+        self.used += [part.use(note) for part in column.parts or (column,)]
         return column.listed(len(self.frames))
 
     def energies(self) -> list[Any]:
@@ -273,16 +289,19 @@ class _Labels:
             value = self._of_virial(i, value)
         return Targets([None], stress=[_squared(value)]).stress[0]
 
-    def report(self, files: list[tuple[str, int]]) -> LabelReport:
+    def report(self) -> LabelReport:
         """Return what was used and what was not."""
         used = {(use.name, use.frames) for use in self.used}
-        kinds = {use.kind: use for use in self.used}
+        kinds = {}
+        for use in self.used:
+            others = kinds[use.kind].frames if use.kind in kinds else ()
+            kinds[use.kind] = use._replace(frames=(*others, *use.frames))
         unused = []
         for column in self.columns:
             use = column.use("")
             if (use.name, use.frames) not in used:
                 unused.append(self._unused(column, kinds.get(use.kind)))
-        return LabelReport(len(self.frames), self.used, unused, files)
+        return LabelReport(len(self.frames), self.used, unused, self.files)
 
     def _unused(self, column, instead):
         if column.use("").kind in {kind.replace("virial", "stress") for kind in self.given}:

@@ -321,6 +321,8 @@ def test_evaluate_takes_models_without_uncertainty(folder):
         ["evaluate", "{d}/model.skpot", "{d}/test.xyz", "--plot", "{d}/test.xyz"],
         ["md", "{d}/model.skpot", "{d}/test.xyz", "-o", "{d}/test.xyz"],
         ["md", "{d}/model.skpot", "{d}/link.xyz", "-o", "{d}/test.xyz"],
+        ["md", "{d}/model.skpot", "{d}/test.xyz@0", "-o", "{d}/test.xyz"],
+        ["evaluate", "{d}/model.skpot", "{d}/test.xyz@:2", "--plot", "{d}/test.xyz"],
         ["md", "{d}/model.skpot", "{d}/test.xyz", "--record", "{d}/test.xyz", "-o", "{d}/x.xyz"],
         ["export", "lammps", "{d}/model.skpot", "-o", "{d}/model.skpot"],
     ],

@@ -82,8 +82,17 @@ def test_the_card_is_shown(folder):
 def test_models_without_a_card_are_described(folder):
     result = run("info", folder / "ridge.skpot")
     assert result.exit_code == 0, result.output
-    assert "Pipeline, without a card" in result.stdout and "LinearRidge" in result.stdout
+    assert "Pipeline, not written by skpot fit" in result.stdout
+    assert "It has no card" in result.stdout and "LinearRidge" in result.stdout
     assert run("info", folder / "ridge.skpot", "--json").stdout.strip() == "{}"
+
+
+def test_other_cards_are_shown_as_they_are(folder):
+    model = skpot.load(folder / "ridge.skpot")
+    skpot.dump(model, folder / "noted.skpot", card={"training": "a", "errors": 3})
+    result = run("info", folder / "noted.skpot")
+    assert result.exit_code == 0, result.output
+    assert '"training": "a"' in result.stdout and "LinearRidge" in result.stdout
 
 
 @pytest.mark.parametrize("cell", [False, True])

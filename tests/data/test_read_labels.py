@@ -372,3 +372,32 @@ def test_energies_of_either_kind_are_not_mixed(reading):
     del frames[1].calc.results["energy"]
     with pytest.raises(LabelError, match="energy_key"):
         Targets.from_atoms(frames)
+
+
+def test_each_file_may_have_names_of_its_own(tmp_path):
+    first, second, third = (tmp_path / f"{name}.xyz" for name in "abc")
+    first.write_text(2 * text("REF_energy=-1.5", "REF_forces"))
+    second.write_text(text("dft_energy=-2.5 MACE_energy=-2.4", "forces") + text("dft_energy=-3.5"))
+    third.write_text(text())
+    with pytest.warns(LabelWarning, match="'MACE_energy'"):
+        _, y, report = read([first, third, second, first], return_report=True)
+    np.testing.assert_array_equal(y.energy, [-1.5, -1.5, np.nan, -2.5, -3.5, -1.5, -1.5])
+    np.testing.assert_array_equal(y.has_forces, [1, 1, 0, 1, 0, 1, 1])
+    used = {use.name: use.frames for use in report.used}
+    assert used["REF_energy"] == (0, 1, 5, 6) and used["dft_energy"] == (3, 4)
+    assert [use.name for use in report.unused] == ["MACE_energy"]
+    with pytest.raises(LabelError, match="no frame has it"):
+        read([first, second], energy_key="TOTEN")
+    second.write_text(text("dft_energy=-2.5") + text("REF_energy=-3.5"))
+    with pytest.raises(LabelError, match="under one name and some under another"):
+        read([first, second])
+
+
+def test_free_energies_are_taken_from_all_files_or_from_none(tmp_path):
+    first, second = tmp_path / "a.xyz", tmp_path / "b.xyz"
+    first.write_text(text("energy=-1.5 free_energy=-1.6", "forces"))
+    second.write_text(text("energy=-2.5", "forces"))
+    np.testing.assert_array_equal(read(first)[1].energy, [-1.6])
+    with pytest.warns(LabelWarning, match="1 of 2 frames have a free energy"):
+        y = read([first, second])[1]
+    np.testing.assert_array_equal(y.energy, [-1.5, -2.5])
