@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
+_OFF = 0.1  # calibration error from which deviations are called wrong
+_ENOUGH = 30  # labels, of which fewer say little of coverage
+_MEDIAN = 0.6745  # of the size of normal numbers
 _SIGMAS = tuple(f"sigma_{kind}" for kind in LABEL_KINDS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
@@ -183,6 +186,28 @@ def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) ->
     for k, row in enumerate(rows):
         cells = [column[k] if column else "-" for column in columns]
         say(f"{row:24}" + "".join(f"{cell:>17}" for cell in cells))
+    for kind in LABEL_KINDS:
+        advise_on_coverage(y_true, y_pred, std, kind)
+
+
+def advise_on_coverage(y_true: "Targets", y_pred: "Targets", std: Any, kind: str) -> None:
+    """Say in words that deviations of one kind of label do not fit the errors, and what helps."""
+    error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
+    if len(error) < _ENOUGH or not (deviation > 0.0).any():
+        return
+    off = calibration_error(y_true, y_pred, std, kind=kind)
+    if off <= _OFF:
+        return
+    some = deviation > 0.0
+    ratio = float(np.median(np.abs(error[some]) / deviation[some]) / _MEDIAN)
+    wrong, factor = ("small", ratio) if ratio > 1.0 else ("large", 1.0 / max(ratio, 1e-3))
+    text = (
+        f"{kind}: deviations are too {wrong} here, in the median by a factor of {factor:.1f} "
+        f"(calibration error {off:.2f}; 0.1 is good). These structures may be unlike those of the "
+        "fit: add some of them to it. Or adjust the deviations to them, in Python: "
+        "skpot.CalibratedPotential(sklearn.frozen.FrozenEstimator(model)).fit(X, y)."
+    )
+    say(_wrapped(text, "  "))
 
 
 def _uncertainty(X, y_true, y_pred, std, kind):

@@ -7,8 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import erf
+from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
@@ -27,7 +26,7 @@ from .._sklearn import (
 from ..data import LABEL_KINDS, AtomicFeatures, Targets, targets_of
 from ..data.order import canonical_order, content_keys
 from ..exceptions import InputError, SkpotWarning
-from ..metrics import errors_and_deviations
+from ..metrics import calibrated_deviations, coverage_factors, errors_and_deviations
 from ..models import check_return_std
 from ..selection import content_splits, given_splits
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, Structures
 
 _FOLDS = 2
-_FIXED_BY_SYMMETRY = 1e-3  # below this share of the root mean square, a deviation counts as zero
-_PSEUDO_COUNT = 100  # force components by which a species' factor is drawn towards the common one
 
 
 class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -172,7 +169,7 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
         held_out = _joined(parts)
         self.species_factors_ = {}
         if self.method == "coverage":
-            self.calibration_, self.species_factors_ = _coverage(held_out)
+            self.calibration_, self.species_factors_ = coverage_factors(held_out)
         else:
             make = _factor_and_noise if self.method == "scale" else _isotonic
             self.calibration_ = {
@@ -251,39 +248,8 @@ class CalibratedPotential(VersionedEstimator, MetaEstimatorMixin, RegressorMixin
             The same kind as `std`. Quantities that had no labels in `fit` are not changed.
         """
         check_is_fitted(self)
-        if not isinstance(std, Targets):
-            return self._mapped("energy", std)
-        forces, stress = std.forces, std.stress
-        if forces is not None:
-            factors = self._force_factors(X, len(forces))
-            forces = [self._mapped("forces", f, c) for f, c in zip(forces, factors, strict=True)]
-        return Targets(
-            self._mapped("energy", std.energy),
-            forces,
-            None if stress is None else self._mapped("stress", stress),
-        )
-
-    def _force_factors(self, X, n):
-        """Return for each of n structures the factors of its atoms, or None for the common one."""
         numbers = None if X is None else _numbers(X)
-        if numbers is None or not self.species_factors_:
-            return [None] * n
-        common = self.calibration_["forces"][0]
-        return [
-            np.array([self.species_factors_.get(z, common) for z in kinds.tolist()])[:, None]
-            for kinds in numbers
-        ]
-
-    def _mapped(self, name, std, factor=None):
-        if name not in self.calibration_:
-            return std
-        if self.calibration_[name].ndim == 1:
-            common, noise = self.calibration_[name]
-            return np.hypot((common if factor is None else factor) * std, noise)
-        x, y = self.calibration_[name].T
-        # Beyond the ends in proportion to std. NaN, where there is no stress, remains.
-        inside = np.clip(std, x[0], x[-1])
-        return np.interp(inside, x, y) * (std / inside)
+        return calibrated_deviations(std, self.calibration_, self.species_factors_, numbers)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "calibration_")
@@ -338,46 +304,6 @@ def _numbers(X):
     if len(X) and all(hasattr(atoms, "numbers") for atoms in X):
         return [atoms.numbers for atoms in X]
     return None
-
-
-def _coverage(held_out):
-    """Return factors and noise by kind of label, and factors of forces by species."""
-    ratios, noise, species = {}, {}, None
-    for name, (error, std, numbers) in held_out.items():
-        certain = std <= _FIXED_BY_SYMMETRY * np.sqrt(np.mean(std**2))
-        noise[name] = _factor([np.abs(error[certain])], [1.0]) if certain.any() else 0.0
-        ratios[name] = np.abs(error[~certain]) / std[~certain]
-        if name == "forces":
-            species = numbers[~certain]
-    common = np.sqrt(np.pi / 2.0) * np.mean([np.mean(r) for r in ratios.values()])
-    factors, by_species = dict.fromkeys(ratios, common), {}
-    if "forces" in ratios:
-        forces = ratios["forces"]
-        factors["forces"] = _factor([forces], [1.0])
-        for z in np.unique(species[species > 0]).tolist():
-            own = forces[species == z]
-            by_species[z] = _factor([own, forces], [len(own), _PSEUDO_COUNT])
-    return {name: np.array([factors[name], noise[name]]) for name in ratios}, by_species
-
-
-def _factor(ratios, weights):
-    """Return the factor of deviations at which errors reach a level of one half on average.
-
-    The level of an error is the share of a normal distribution that lies closer to its mean.
-    `ratios` has arrays of |error| / deviation, whose mean levels count by their weights.
-    """
-    weights = np.asarray(weights) / np.sum(weights)
-
-    def excess(log_factor):
-        scale = np.exp(-log_factor) / np.sqrt(2.0)
-        reached = [np.mean(erf(scale * r)) for r in ratios]
-        return weights @ reached - 0.5
-
-    positive = [r[r > 0] for r in ratios]
-    if weights @ [len(p) / len(r) for p, r in zip(positive, ratios, strict=True)] <= 0.5:
-        return 0.0  # most errors are zero
-    ends = np.log([f(np.concatenate(positive)) for f in (np.min, np.max)])
-    return float(np.exp(brentq(excess, ends[0] - 8.0, ends[1] + 8.0, xtol=1e-10)))
 
 
 def _isotonic(error, std):

@@ -1,7 +1,7 @@
-r"""Extrapolation grades: the deviation of an environment's energy over the largest in training.
+r"""Extrapolation grades: the deviation of an environment over that at the edge of the training set.
 
-With the covariances k of an environment with the references of its species, the variance that
-remains after training (see `skpot.processes.variance.SparseProcess`) is
+With the covariances k of an environment with the references of its species, the variance that all
+training environments leave of its energy (see `skpot.processes.domain`) is
 
 .. math:: s^2 = k(x, x) - |L^{-1} k|^2 + |R^{-T} L^{-1} k|^2
               = k(x, x) + \sum_r \pm (G_r \cdot k)^2
@@ -18,10 +18,10 @@ import numpy as np
 
 from . import evaluation, feature_rows
 from ._arena import arena, floats, integers, matrix, padded, release, shaped
-from ._jit import inner_jit, jit
-from .expansion import TILE, Term, clear, profile_jet, similarities, take_rows
-from .expansion import scratch as term_scratch
-from .expansion import scratch_size as term_scratch_size
+from ._jit import inner_jit, jit, variants
+from .expansion import TILE, Sum, Term, clear, profile_jet, similarities, take_rows
+from .expansion import scratch as expansion_scratch
+from .expansion import scratch_size as expansion_scratch_size
 from .pairs import largest
 from .products import ROWS, add_products, rounded
 
@@ -29,11 +29,13 @@ from .products import ROWS, add_products, rounded
 class Leverage(NamedTuple):
     """The variance of energies of environments, as sums of squares for each species."""
 
-    term: Term  # all references; the coefficients are not used
+    expansion: tuple  # Term or Sum of all references; the coefficients are not used
+    starts: np.ndarray  # (n_species + 1,) where the references of each species begin
     first: np.ndarray  # (n_species + 1,) where G of each species begins in `matrix`
     counts: np.ndarray  # (n_species, 2) number of rows of G that are subtracted, then added
     matrix: np.ndarray  # G of each species, (rows rounded up, references); subtracted rows first
-    edge: np.ndarray  # (n_species,) largest standard deviation in the training set, eV
+    factor: np.ndarray  # (n_species,) of the kernel's own variance; 1 without coupled species
+    edge: np.ndarray  # (n_species,) standard deviation at the edge of the training set, eV
 
 
 class Graded(NamedTuple):
@@ -60,7 +62,7 @@ def _most(leverage):
     """Return the largest numbers of references and of rows of G that a species has."""
     references, rows = 0, 0
     for z in range(leverage.counts.shape[0]):
-        references = max(references, leverage.term.first[z + 1] - leverage.term.first[z])
+        references = max(references, leverage.starts[z + 1] - leverage.starts[z])
         rows = max(rows, rounded(leverage.counts[z, 0] + leverage.counts[z, 1], 3))
     return references, rows
 
@@ -71,8 +73,8 @@ def grade_size(n_neighbors, n_centers, graded):
     n_rows = evaluation.block_rows(n_centers)
     references, rows = _most(graded.leverage)
     size = feature_rows.scratch_size(graded.potential.features, n_neighbors, n_rows)
-    size += term_scratch_size(graded.leverage.term, n_rows)
-    size += padded(n_rows * graded.potential.width) + padded(n_rows)
+    size += expansion_scratch_size(graded.leverage.expansion, n_rows)
+    size += padded(n_rows * graded.potential.width) + 2 * padded(n_rows)
     return size + padded(n_rows * references) + padded(n_rows * rows)
 
 
@@ -82,11 +84,12 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
     potential, leverage = graded.potential, graded.leverage
     n_rows = evaluation.block_rows(hi - lo)
     near = feature_rows.scratch(potential.features, largest(lo, hi, pairs), n_rows, arena)
-    space = term_scratch(leverage.term, n_rows, arena)
+    space = expansion_scratch(leverage.expansion, n_rows, arena)
     rows = matrix(n_rows, potential.width, arena)
     members = integers(n_rows, arena)
     references, n_forms = _most(leverage)
     kernel, forms = floats(n_rows * references, arena), floats(n_rows * n_forms, arena)
+    variances = floats(n_rows, arena)
     for begin in range(lo, hi, n_rows):
         for z in range(potential.e0.shape[0]):
             end = min(begin + n_rows, hi)
@@ -94,27 +97,44 @@ def grade(lo, hi, pairs, species, graded, arena, grades):
             if size > 0:
                 own = members[:size]
                 feature_rows.fill(potential.features, z, own, pairs, species, near, rows, 0)
-                _grade_block(z, own, rows, leverage, space, kernel, forms, grades)
+                _grade_block(z, own, rows, leverage, space, kernel, forms, variances, grades)
 
 
 @inner_jit
-def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
+def _grade_block(z, members, rows, leverage, space, kernel, forms, variances, grades):
     """Write the grades of some centers of one species."""
-    term, size = leverage.term, members.shape[0]
+    size = members.shape[0]
     n_rows = rounded(size, ROWS)
-    lo, hi = term.first[z], term.first[z + 1]
+    width = leverage.starts[z + 1] - leverage.starts[z]
     minus, plus = leverage.counts[z, 0], leverage.counts[z, 1]
     n_forms = rounded(minus + plus, 3)
-    k = shaped(kernel, (n_rows, hi - lo))
+    k = shaped(kernel, (n_rows, width))
     f = shaped(forms, (n_rows, n_forms))
+    clear(k)
+    for b in range(size):
+        variances[b] = 0.0
+    covariances(leverage.expansion, z, rows, size, space, k, variances)
+    clear(f)
+    begin = leverage.first[z]
+    g = shaped(leverage.matrix[begin : begin + n_forms * width], (n_forms, width))
+    add_products(k, g, f)
+    edge = leverage.edge[z]
+    for b in range(size):
+        variance, row = leverage.factor[z] * variances[b], f[b]
+        for j in range(minus):
+            variance -= row[j] * row[j]
+        for j in range(minus, minus + plus):
+            variance += row[j] * row[j]
+        grades[members[b]] = math.sqrt(max(variance, 0.0)) / edge if edge > 0.0 else np.inf
+
+
+@inner_jit
+def _term_covariances(term, z, rows, size, space, k, variances):
+    n_rows, lo, hi = k.shape[0], term.first[z], term.first[z + 1]
     y = shaped(space.y, (n_rows, term.scale.shape[0]))
     take_rows(term, z, rows, size, space, y)
     for m in range(lo, hi, TILE):
-        _covariances(term, m, min(m + TILE, hi), y, space, k[:, m - lo :])
-    clear(f)
-    begin = leverage.first[z]
-    g = shaped(leverage.matrix[begin : begin + n_forms * (hi - lo)], (n_forms, hi - lo))
-    add_products(k, g, f)
+        _add_tile(term, m, min(m + TILE, hi), y, space, k[:, m - lo :])
     similarity, jet = shaped(space.similarity, (1, 1)), shaped(space.jet, (1, 1, 1))
     origin = term.origin[z]
     for b in range(size):
@@ -123,18 +143,23 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, grades):
             for d in range(origin.shape[0]):
                 similarity[0, 0] += (y[b, d] + origin[d]) ** 2
         profile_jet(term.profile, similarity, jet)
-        variance, row = jet[0, 0, 0], f[b]
-        for j in range(minus):
-            variance -= row[j] * row[j]
-        for j in range(minus, minus + plus):
-            variance += row[j] * row[j]
-        edge = leverage.edge[z]
-        grades[members[b]] = math.sqrt(max(variance, 0.0)) / edge if edge > 0.0 else np.inf
+        variances[b] += jet[0, 0, 0]
 
 
 @inner_jit
-def _covariances(term, lo, hi, y, space, out):
-    """Write covariances of all rows with references lo to hi - 1 to the first columns of out."""
+def _sum_covariances(both, z, rows, size, space, k, variances):
+    covariances(both.left, z, rows, size, space.left, k, variances)
+    covariances(both.right, z, rows, size, space.right, k, variances)
+
+
+@variants({Term: _term_covariances, Sum: _sum_covariances})
+def covariances(expansion, z, rows, size, space, k, variances):
+    """Add covariances of rows of one species with its references to k, and variances of rows."""
+
+
+@inner_jit
+def _add_tile(term, lo, hi, y, space, out):
+    """Add covariances of all rows with references lo to hi - 1 to the first columns of out."""
     n_rows, n = y.shape
     tile = hi - lo
     w = shaped(space.w, (n_rows, tile))
@@ -146,7 +171,7 @@ def _covariances(term, lo, hi, y, space, out):
         similarities(term, lo, w[r], space.constant[r], similarity)
         profile_jet(term.profile, similarity, jet)
         for m in range(tile):
-            out[r, m] = jet[0, 0, m]
+            out[r, m] += jet[0, 0, m]
 
 
 @jit

@@ -16,7 +16,7 @@ from ..data import StructureBatch, Targets, as_batch, summarize
 from ..data.elements import SYMBOLS
 from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
 from ._expansions import expansion_of
-from ._leverages import graded, sparse_model
+from ._leverages import domain_of, graded
 from ._origins import refuse_steps_fitted_apart
 from ._reductions import folded, trimmed
 from ._regressors import lower_regressor
@@ -65,8 +65,8 @@ def compile(
         (eV). As many of the smallest references are left out as it allows.
     grades : bool, default=False
         Whether extrapolation grades of atoms (see `SparseGPR`) are compiled, too. This needs a
-        sparse model with a kernel of one term, and two square matrices as wide as the number of
-        references.
+        kernel model without `n_directions`, and takes two square matrices as wide as the number of
+        references, of which exact models have at most 1000 for this purpose.
 
     Returns
     -------
@@ -110,18 +110,21 @@ def compile(
     else:
         require_width(regressor, tree.coupling.n_features_out_)
         form = uncoupled(tree.coupling, form, type(regressor).__name__)
-    sparse = _gradable(regressor, tree) if grades else None
+    domain = domain_of(regressor, tree.coupling) if grades else None
     columns, baseline = _columns(regressor, pipeline, tree)
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
     if not len(baseline):  # a map would mix the columns of a baseline with others
-        tree, form = folded(tree, form)
+        tree, form, known = folded(tree, form, domain and domain.form)
+        domain = domain and domain._replace(form=known)
         columns = slice(0, tree.width)
 
     def build(candidate):
         terms = expansion_of(candidate, tree, columns, np.dtype(dtype))
         potential = Potential(tree.node, terms, tree.width, e0, baseline)
-        # Grades need all references, also those that were left out.
-        extra = graded(potential, sparse, form, tree, columns) if grades else None
+        extra = None
+        if domain is not None:
+            edge = regressor.largest_training_std_
+            extra = graded(potential, domain, edge, tree, columns)
         return CompiledPotential(potential, tree.species, tree.cutoff, extra)
 
     def accepts(candidate):
@@ -132,13 +135,6 @@ def compile(
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
     return compiled
-
-
-def _gradable(regressor, tree):
-    """Return the sparse model of a regressor whose grades can be compiled."""
-    if tree.coupling is not None:
-        raise NotCompilableError("extrapolation grades of coupled species have no compiled form.")
-    return sparse_model(regressor)
 
 
 def fitted_pipeline(model: Any) -> Any:

@@ -1,58 +1,29 @@
-"""Extrapolation grades of sparse models in the form that `skpot.core.leverage` evaluates."""
+"""Extrapolation grades of kernel models in the form that `skpot.core.leverage` evaluates."""
 
 from __future__ import annotations
 
-from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from ..core.expansion import Sum
 from ..core.leverage import Graded, Leverage
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
-from ..models import AutoGPR, SparseGPR, SparseGPRCV
+from ..models import Expansion
 from ._expansions import references_term
+from ._uncoupled import coupling_factors, uncoupled
 
 if TYPE_CHECKING:
     from typing import Any
 
     from skpot.lowering._feature_trees import FeatureTree
-    from skpot.models import Expansion
-
-
-@singledispatch
-def sparse_model(regressor: Any) -> SparseGPR | SparseGPRCV:
-    """Return the fitted `SparseGPR` that computes the grades of a regressor.
-
-    References with derivatives and sums of kernels are refused by `NotCompilableError`.
-    """
-    kernel = getattr(regressor, "kernel_", "")
-    raise NotCompilableError(
-        "extrapolation grades have a compiled form for SparseGPR with plain references and a "
-        f"kernel of one term only, not for {type(regressor).__name__}({kernel}). "
-        "skpot.distill fits a SparseGPR to any model."
-    )
-
-
-@sparse_model.register
-def _(regressor: AutoGPR):
-    return sparse_model(regressor.model_)
-
-
-@sparse_model.register
-def _(regressor: SparseGPR | SparseGPRCV):
-    if regressor.reference_directions_ is not None or len(regressor.kernel_.terms()) > 1:
-        return sparse_model.dispatch(object)(regressor)
-    return regressor
+    from skpot.typing import FloatArray
 
 
 def graded(
-    potential: Any,
-    model: SparseGPR | SparseGPRCV,
-    form: Expansion,
-    tree: FeatureTree,
-    columns: slice,
+    potential: Any, domain: Domain, edge: dict[int, float], tree: FeatureTree, columns: slice
 ) -> Any:
     """Return a compiled model with all that extrapolation grades need.
 
@@ -60,49 +31,87 @@ def graded(
     ----------
     potential : core.evaluation.Potential
         The model.
-    model : SparseGPR
-        The fitted model, see `sparse_model`.
-    form : Expansion
-        Its kernel and references.
+    domain : Domain
+        What the model knows of its training environments, see `domain_of`.
+    edge : dict of int to float
+        The deviations at which the grade is 1, by atomic number.
     tree : FeatureTree
-        The features that go into it.
+        The features that go into the model.
     columns : slice
         The columns of the tree that it has learned from.
     """
-    (kernel,) = form.kernel.terms().values()
-    term = references_term(kernel, form, tree, columns.start, np.float64)
+    form = domain.form
+    terms = [
+        references_term(kernel, form, tree, columns.start, np.float64)
+        for kernel in form.kernel.terms().values()
+    ]
+    starts = terms[0].first
+    while len(terms) > 1:
+        terms[-2:] = [Sum(*terms[-2:])]
     first, counts, parts = [0], [], []
     for k, z in enumerate(tree.species):
-        # References are sorted by species.
-        own = slice(*np.searchsorted(model.reference_species_, [z, z + 1]))
-        minus, plus = _forms(model, own)
-        width = term.first[k + 1] - term.first[k]
-        g = np.zeros((rounded(len(minus) + len(plus), COLUMNS), width))
+        minus, plus = domain.forms.get(int(z), (np.zeros((0, 0)), np.zeros((0, 0))))
+        g = np.zeros((rounded(len(minus) + len(plus), COLUMNS), starts[k + 1] - starts[k]))
         g[: len(minus), : minus.shape[1]] = minus
         g[len(minus) : len(minus) + len(plus), : plus.shape[1]] = plus
         first.append(first[-1] + g.size)
         counts.append([len(minus), len(plus)])
         parts.append(g.ravel())
-    largest = model.largest_training_std_
     return Graded(
         potential,
         Leverage(
-            term,
+            terms[0],
+            starts,
             np.array(first),
             np.array(counts),
             np.concatenate(parts),
-            np.array([largest.get(int(z), 0.0) for z in tree.species]),
+            np.array([domain.factors.get(int(z), 1.0) for z in tree.species]),
+            np.array([edge.get(int(z), 0.0) for z in tree.species]),
         ),
     )
 
 
-def _forms(model, own):
+class Domain(NamedTuple):
+    """What a model knows of its training environments, as sums of squares for each species."""
+
+    form: Expansion  # kernel and references; the coefficients are not used
+    forms: dict[int, tuple[FloatArray, FloatArray]]  # rows of G, subtracted and added, by species
+    factors: dict[int, float]  # of the kernel's own variance, by species
+
+
+def domain_of(regressor: Any, coupling: Any = None) -> Domain:
+    """Return what a fitted regressor knows of its training environments.
+
+    Raises
+    ------
+    NotCompilableError
+        If it knows of none, or its references are derivatives of kernels.
+    """
+    process = getattr(regressor, "domain_", None)
+    references = getattr(process, "references", None)
+    if references is None or references.directions is not None:
+        raise NotCompilableError(
+            "extrapolation grades have a compiled form for kernel models without n_directions "
+            f"only, not for {type(regressor).__name__}. skpot.distill fits a SparseGPR to any model."
+        )
+    zeros = np.zeros(len(references))
+    form = Expansion(references.kernel, references.values, references.species, zeros, None)
+    if coupling is None:
+        forms = {z: _forms(process, own) for z, own in references.columns.items()}
+        return Domain(form, forms, {})
+    minus, plus = _forms(process, slice(0, len(references)))
+    shares, own = coupling_factors(coupling, form)
+    forms = {z: (minus * share, plus * share) for z, share in shares.items()}
+    return Domain(uncoupled(coupling, form, type(regressor).__name__), forms, own)
+
+
+def _forms(process, own):
     """Return the rows of G that are subtracted, and those that are added."""
     n = own.stop - own.start
-    factor = model.covariance_factor_[own, own]
+    factor = process.covariance_factor[own, own]
     whitening = solve_triangular(factor, np.eye(n), lower=True)
     # Environments of a species have no covariance with references of the species before it.
-    following = model.posterior_factor_[own.start :, own.start :]
+    following = process.posterior_factor[own.start :, own.start :]
     right = np.zeros((len(following), n))
     right[:n] = whitening
     return whitening, solve_triangular(following, right, trans="T")

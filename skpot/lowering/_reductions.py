@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def folded(
-    tree: FeatureTree, form: Expansion | LinearForms
-) -> tuple[FeatureTree, Expansion | LinearForms]:
+    tree: FeatureTree, form: Expansion | LinearForms, other: Expansion | None = None
+) -> tuple[FeatureTree, Expansion | LinearForms, Expansion | None]:
     r"""Return tree and model with a final linear map moved into the references, if that is cheaper.
+
+    The references of `other`, which has the same kernel, go the same way.
 
     The dot product of a mapped row with a reference equals that of the row itself with the
     reference mapped back,
@@ -31,7 +33,7 @@ def folded(
     """
     node = tree.node
     if not isinstance(form, Expansion) or not isinstance(node, Mapped):
-        return tree, form
+        return tree, form, other
     plain = not node.constant.any() and not tree.shift.any() and (tree.scale == 1.0).all()
     plain &= all(
         not s.centered and s.columns is None and s.weights is None for s in form.kernel.similarities
@@ -39,15 +41,18 @@ def folded(
     n_in, n_out = node.forward.shape[2], tree.width
     m = max(np.unique(form.species, return_counts=True)[1])
     if not plain or m * n_in > n_in * n_out + m * n_out:
-        return tree, form
+        return tree, form, other
     maps = {z: node.back[k, :n_in] for k, z in enumerate(tree.species)}  # (n_in, n_out)
 
-    def back(rows):
-        return np.stack([maps[z] @ row for z, row in zip(form.species, rows, strict=True)])
+    def moved(form):
+        def back(rows):
+            return np.stack([maps[z] @ row for z, row in zip(form.species, rows, strict=True)])
 
-    vectors = None if form.vectors is None else back(form.vectors)
+        vectors = None if form.vectors is None else back(form.vectors)
+        return form._replace(features=back(form.features), vectors=vectors)
+
     tree = tree._replace(node=node.inner, width=n_in, scale=np.ones(n_in), shift=np.zeros(n_in))
-    return tree, form._replace(features=back(form.features), vectors=vectors)
+    return tree, moved(form), None if other is None else moved(other)
 
 
 def trimmed(form: Expansion | LinearForms, accepts: Callable[..., Any]) -> Expansion | LinearForms:

@@ -13,6 +13,7 @@ from skpot.data.label_errors import (
     stress_rmse,
     summary,
 )
+from skpot.metrics._coverage import calibrated_deviations, coverage_factors
 from skpot.metrics._display import ReliabilityDisplay
 from skpot.metrics._residuals import residual_report
 from skpot.metrics._uncertainty import (
@@ -24,7 +25,9 @@ from skpot.metrics._uncertainty import (
 
 __all__ = [
     "ReliabilityDisplay",
+    "calibrated_deviations",
     "calibration_error",
+    "coverage_factors",
     "energy_mae",
     "energy_rmse",
     "error_correlation",

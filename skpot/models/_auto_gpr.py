@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from math import fsum
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,8 +15,12 @@ from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
+from ..metrics import calibrated_deviations, coverage_factors
+from ..processes.held_out import held_out, looked_at
 from ..processes.likelihood_labels import draw_structures
 from ..processes.likelihoods import likeliest_factor
+from ..processes.variance import SparseProcess
+from ..rows.memory import plan_memory
 from ..solvers import refuse_not_finite, serial_blas
 from ._gpr import GPR
 from ._kernel_potential import KernelPotential
@@ -24,11 +29,12 @@ from ._sparse_gpr import SparseGPR
 if TYPE_CHECKING:
     from typing import Self
 
+    from skpot.data import AtomicFeatures, Targets
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
     from skpot.processes.contracts import PosteriorProcess
     from skpot.processes.expansion import Expansion
-    from skpot.typing import LabelKinds, RandomState, Weights
+    from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
@@ -71,6 +77,13 @@ class AutoGPR(KernelPotential):
     structure is its largest of root mean square force, energy per atom above the median and
     stress times volume per atom, each over its 90th percentile in the training set. Beyond four
     it divides the weight by its square, so that the noise grows with the labels.
+
+    Standard deviations are calibrated in the fit: each kind of label has a factor, forces one for
+    each species, for which errors on training structures that are left out lie within their
+    deviations as often as they should (see `CalibratedPotential`). Errors without a structure have
+    a closed form, so that no second fit is needed; an eighth of the labels is looked at. For
+    conjugate gradients there is none: they find the coefficients without these structures, too.
+    Calibrated deviations include the noise of labels, because the errors do.
 
     Parameters
     ----------
@@ -118,6 +131,12 @@ class AutoGPR(KernelPotential):
         Whether `model_` is a `GPR`.
     n_pairs_ : int
         Number of pairs of environments of one species.
+    calibration_ : dict of str to ndarray
+        For each of "energy", "forces" and "stress" that has labels, the factor f and the noise d,
+        shape (2,), by which a deviation s of `model_` becomes the root of (f s)² + d². The noise is
+        the error of labels that symmetry fixes, in units of the label.
+    species_factors_ : dict of int to float
+        The factors of forces by atomic number; other species have that in `calibration_`.
     n_features_in_ : int
         Number of features.
 
@@ -224,10 +243,29 @@ class AutoGPR(KernelPotential):
         chosen = self._kernel()
         if self.exact_:
             chosen = self._choose(X, y, sizes)
-        self.model_ = self._model(chosen).fit(X, y, sample_weight=self.weight_)
+        self.model_ = self._model(chosen)
+        errors = self._learn_and_look(X, y)
         self.kernel_ = self.model_.kernel_
         self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
+        self.calibration_, self.species_factors_ = coverage_factors(errors, pooled=False)
         return self
+
+    def _learn_and_look(self, X, y):
+        """Fit the model; return errors on some structures without them, and their deviations."""
+        model, seed = self.model_, drawn_seed(self.random_state)
+        if self.exact_:
+            training, some, errors = model._learn(X, y, self.weight_, partial(looked_at, seed=seed))
+        else:
+            model.fit(X, y, sample_weight=self.weight_)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the fit gave them
+                training = model._more(X, y, self.weight_)
+            some, errors = looked_at(training, seed), None
+        process, plan = model.posterior_, None
+        if isinstance(process, SparseProcess):
+            plan = plan_memory(self.max_memory, training, len(process.posterior_factor))
+        with serial_blas():
+            return held_out(process, model.expansion_, training, plan, some, errors)
 
     def _set_noise(self, sizes):
         level = max(self.noise_factor_ * float(self.noise) * sizes.level, _LEAST_NOISE)
@@ -290,8 +328,35 @@ class AutoGPR(KernelPotential):
         """What the labels leave open, that of `model_`."""
         return self.model_.posterior_
 
-    def _largest_training_std(self):
-        return self.model_._largest_training_std()
+    def energy_std(self, features: AtomicFeatures) -> FloatArray:
+        """Return the calibrated deviation of total energies, shape (n_structures,), in eV."""
+        std = super().energy_std(features)  # predict_std calls this, too
+        return calibrated_deviations(std, self.calibration_, self.species_factors_)
+
+    def energies_std(self, features: AtomicFeatures) -> FloatArray:
+        """Return the deviations of environments' energies (n_environments,), in eV.
+
+        There are no labels of them. They have the factor of total energies, without the noise.
+        """
+        known = self.calibration_.get("energy", self.calibration_.get("forces", np.ones(2)))
+        return known[0] * super().energies_std(features)
+
+    def predict_std(self, features: AtomicFeatures) -> Targets:
+        """Return the calibrated deviations of energies, forces and stress; see `SparseGPR`."""
+        numbers = np.split(features.numbers, features.atom_offsets[1:-1])
+        std = super().predict_std(features)
+        others = {kind: known for kind, known in self.calibration_.items() if kind != "energy"}
+        return calibrated_deviations(std, others, self.species_factors_, numbers)
+
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, that of `model_`."""
+        return self.model_.domain_
+
+    @property
+    def largest_training_std_(self) -> dict[int, float]:
+        """Deviation (eV) of an environment's energy where the grade is 1, that of `model_`."""
+        return self.model_.largest_training_std_
 
 
 def _given(value, otherwise):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
     from skpot.processes.contracts import PosteriorProcess
+    from skpot.processes.variance import SparseProcess
     from skpot.typing import LabelKinds, RandomState, Weights
 
 # What exact models take for the solution of their linear system.
@@ -123,9 +124,9 @@ class GPR(KernelPotential):
     e0_source_ : str
         Where these come from: "given", "isolated" or "least_squares", or which species have which,
         as in "isolated (H, O), least_squares (C)".
-    largest_training_std_ : dict of int to float, or None
-        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
-        `extrapolation_grade` is 1. After a dense fit None until the grade is first asked for.
+    largest_training_std_ : dict of int to float
+        Deviation (eV) of an environment's energy at the edge of the training set, by atomic number:
+        where `extrapolation_grade` is 1.
     residual_ : float
         Of the linear system, in units of the noise, as computed from the solution.
     n_iter_ : int
@@ -235,6 +236,14 @@ class GPR(KernelPotential):
         NumericalWarning
             If `max_iter` iterations did not reach `tol`.
         """
+        self._learn(X, y, sample_weight)
+        return self
+
+    def _learn(self, X, y, sample_weight, look_at=None):
+        """Fit; return the training set, and errors of a model without some of its structures.
+
+        `look_at` is a function that takes the training set and returns these structures.
+        """
         # Everything is held anyway, so that a copy in the canonical order is no burden.
         training = self._prepare(X, y, sample_weight).in_order()
         found = find_evidence(
@@ -244,9 +253,17 @@ class GPR(KernelPotential):
         self._keep(found)
         training = training.with_noise_scaled(found.noise_scale)
         settings = self._parameters(ExactSettings)
-        return self._become(*fit_exact(found.kernel, training, settings))
+        some = None if look_at is None else look_at(training)
+        fitted, errors = fit_exact(found.kernel, training, settings, some)
+        self._become(*fitted)
+        return training, some, errors
 
     @property
     def posterior_(self) -> PosteriorProcess:
         """What the labels leave open: the exact process, or that of a sparse model."""
         return self._kept(ExactState).process
+
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, behind `extrapolation_grade`."""
+        return self._kept(ExactState).domain

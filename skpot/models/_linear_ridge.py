@@ -230,7 +230,7 @@ class LinearRidge(Potential):
             determined(self.posterior_factor_, apart, main, self.alpha_), self.verbose
         )
         limit = max(200, self.n_rows_ // 3)
-        self.largest_training_std_ = largest_training_std(self.posterior_, features, None, limit)
+        self.largest_training_std_ = largest_training_std(self.posterior_, features, limit)
         return self
 
     def _scales(self, features):

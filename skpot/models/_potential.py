@@ -19,7 +19,6 @@ from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import LABEL_KINDS, Targets, check_targets
 from ..data.elements import SYMBOLS
 from ..exceptions import InputError
-from ..processes.exact import ExactState
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
 from ..rows.noise import SIGMA, with_noise
@@ -268,12 +267,19 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def extrapolation_grade(self, features: AtomicFeatures) -> FloatArray:
         r"""Return how far environments are from those of the training set.
 
-        The standard deviation of an environment's energy over the largest among the training
-        environments of its species: at most 1 on the training set, and above 1 where the model
-        extrapolates. The variance is the leverage of the environment in the least-squares problem
-        of the fit, carried to all features of the kernel: a label of noise :math:`\sigma` there
-        would multiply the determinant of the information by :math:`1 + s^2 / \sigma^2`, so that
-        the grade ranks environments by D-optimality, as the grade of linear potentials does.
+        The standard deviation of an environment's energy over that at the edge of the training set,
+        where each training environment counts as if its own energy had been a label, of noise
+        :math:`\sigma_e` = 1 meV; totals and forces, which are the labels in truth, leave open how
+        energies are split among atoms. With the whitened rows w of covariances with references
+
+        .. math:: s^2(x) = k(x, x) - |w(x)|^2 + |R^{-T} w(x)|^2, \qquad
+                  R^T R = 1 + \sum_i w_i w_i^T / \sigma_e^2
+
+        and the sum over training environments. The edge, for each species, is the largest among the
+        training environments, but at least what 99 % of them do not exceed when they are left out.
+        So the grade is at most 1 on the training set, and above 1 where the model extrapolates. It
+        ranks environments by D-optimality, as the grade of linear potentials does; `LinearRidge`
+        takes the deviations that its own labels leave.
 
         Parameters
         ----------
@@ -297,16 +303,16 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         Williams, Gaussian Processes for Machine Learning (2006), sec. 2.1, for leverage as
         variance.
         """
-        std = self.energies_std(features)
-        by_species = self._largest_training_std()
+        std = _root(self.domain_.environments(self.learned_features(features)))
         # Of a species that e0 knows but no training structure has, everything is unknown.
+        by_species = self.largest_training_std_
         largest = np.array([by_species.get(int(z), 0.0) for z in features.centers])
         return np.divide(std, largest, out=np.full(len(std), np.inf), where=largest > 0)
 
-    def _largest_training_std(self):
-        if self.largest_training_std_ is None:  # costly, and the process has the training set
-            self.largest_training_std_ = self._kept(ExactState).largest_training_std()
-        return self.largest_training_std_
+    @property
+    def domain_(self) -> PosteriorProcess:
+        """The process whose deviations are those of the grade."""
+        return self.posterior_
 
     def learned_features(self, features: AtomicFeatures) -> AtomicFeatures:
         """Return the features that the model learned from, without those of the baseline."""

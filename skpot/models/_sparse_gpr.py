@@ -138,8 +138,8 @@ class SparseGPR(KernelPotential):
         Where these come from: "given", "isolated" or "least_squares", or which species have which,
         as in "isolated (H, O), least_squares (C)".
     largest_training_std_ : dict of int to float
-        Largest standard deviation (eV) of a training environment's energy, by atomic number: where
-        `extrapolation_grade` is 1.
+        Deviation (eV) of an environment's energy at the edge of the training set, by atomic number:
+        where `extrapolation_grade` is 1.
     n_rows_ : int
         Number of labels learned from.
     n_labels_ : dict of str to int
@@ -383,3 +383,8 @@ class SparseGPR(KernelPotential):
     def posterior_(self) -> SparseProcess:
         """What the labels leave open of the energies."""
         return self._kept(SparseState).process
+
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, behind `extrapolation_grade`."""
+        return self._kept(SparseState).domain

@@ -307,6 +307,11 @@ class SparseGPRCV(KernelPotential):
         """What the labels leave open of the energies."""
         return self._kept(SparseState).process
 
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, behind `extrapolation_grade`."""
+        return self._kept(SparseState).domain
+
     def _settings(self):
         """Return all combinations of noise levels, as dictionaries by kind of label."""
         levels = {}

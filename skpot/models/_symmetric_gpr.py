@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
     from skpot.processes.contracts import PosteriorProcess
+    from skpot.processes.variance import SparseProcess
     from skpot.typing import LabelKinds, RandomState, Weights
 
 _FLAT = 1e-6  # of the largest: eigenvalues of a geometry's metric beyond three dimensions
@@ -179,12 +180,18 @@ class SymmetricGPR(KernelPotential):
         orders = pair_orders(self.permutations_)
         _require_invariance(self.kernel_, orders)
         kernel = Symmetrized(self.kernel_, orders)
-        return self._become(*fit_exact(kernel, training, self._parameters(ExactSettings)))
+        fitted, _ = fit_exact(kernel, training, self._parameters(ExactSettings))
+        return self._become(*fitted)
 
     @property
     def posterior_(self) -> PosteriorProcess:
         """What the labels leave open: the exact process, or that of a sparse model."""
         return self._kept(ExactState).process
+
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, behind `extrapolation_grade`."""
+        return self._kept(ExactState).domain
 
     def _group(self, matrices, numbers):
         if isinstance(self.permutations, str):

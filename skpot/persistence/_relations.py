@@ -136,6 +136,7 @@ def _coefficients(model, dims):
         and (counts is None or ((counts >= 0).all() and counts.sum() == directions))
         and _solvable(model.covariance_factor_)
         and _solvable(model.posterior_factor_)
+        and _solvable(model.domain_factor_)
     )
 
 
@@ -143,8 +144,11 @@ def _solvable(factor):
     return factor is None or bool((np.diagonal(factor) != 0.0).all())
 
 
+_FACTORS = "covariance", "posterior", "domain_covariance", "domain"
+
+
 def _exact(model, dims):
-    factors = [getattr(model, f"{name}_factor_", None) for name in ("covariance", "posterior")]
+    factors = [getattr(model, f"{name}_factor_", None) for name in _FACTORS]
     if "I" in dims and dims.get("C") != dims["I"] + dims.get("D", 0):
         return False
     return all(map(_solvable, [*factors, getattr(model, "factor_", None)]))

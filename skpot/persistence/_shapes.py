@@ -30,6 +30,7 @@ _SPARSE = _KERNEL_MODEL | {
     "direction_counts_": "int M",
     "covariance_factor_": "float C C",
     "posterior_factor_": "float C C",
+    "domain_factor_": "float C C",
     "target_column_": "float C+1",
     "label_factors_": "dict float * C+1",
     "jitter_": "float",
@@ -42,6 +43,10 @@ _EXACT = _KERNEL_MODEL | {
     "variance_reference_species_": "species I",
     "variance_reference_directions_": "float D P",
     "variance_direction_counts_": "int I",
+    "domain_reference_features_": "float J P",
+    "domain_reference_species_": "species J",
+    "domain_covariance_factor_": "float J J",
+    "domain_factor_": "float J J",
 }
 _ROWS = {
     "n_features_in_": "count P",
@@ -53,7 +58,13 @@ _PAIRS = {"species_": "elements S", "n_features_out_": "count P", "hypers_": "an
 
 SHAPES = {
     # models
-    "AutoGPR": {"weight_": "float *", "e0_": "dict float", "sigma_forces_": "float"},
+    "AutoGPR": {
+        "weight_": "float *",
+        "e0_": "dict float",
+        "sigma_forces_": "float",
+        "species_factors_": "dict float",
+        "calibration_": "dict float T",
+    },
     "SparseGPR": _SPARSE,
     "SparseGPRCV": _SPARSE,
     "GPR": _EXACT,

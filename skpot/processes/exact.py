@@ -13,7 +13,14 @@ from ..exceptions import NumericalWarning, warn_once
 from ..rows.factors import shares
 from ..rows.memory import plan_exact
 from ..rows.progress import progress
-from ..solvers import DivergenceError, conjugate_gradients, inverse_diagonal, serial_blas
+from ..solvers import (
+    DivergenceError,
+    LowRankInverse,
+    conjugate_gradients,
+    inverse_diagonal,
+    serial_blas,
+)
+from .domain import domain_edge, domain_of
 from .functionals import Functionals, KernelProduct, covariance
 from .gradient_references import references_with
 from .nystrom import (
@@ -23,16 +30,18 @@ from .nystrom import (
     sparse_posterior,
     with_stored_jacobian,
 )
-from .variance import ExactProcess, SparseProcess, largest_training_std
+from .variance import ExactProcess, SparseProcess
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Kernel
     from skpot.processes.expansion import Expansion
     from skpot.rows.training_set import TrainingSet
-    from skpot.typing import RandomState
+    from skpot.typing import FloatArray, IntArray, RandomState
 
+_DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
 JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
 
@@ -59,7 +68,7 @@ class Solution(NamedTuple):
     converged: bool
     n_rows: int
     label_shares: dict
-    largest_training_std: dict | None  # None where it is left until it is asked for
+    largest_training_std: dict  # at the edge of the training set, by species
 
 
 class ExactState(NamedTuple):
@@ -79,6 +88,10 @@ class ExactState(NamedTuple):
     variance_direction_counts: Any = None  # (n_references,)
     covariance_factor: Any = None  # (m, m) lower triangle
     posterior_factor: Any = None  # (m, m) upper triangle
+    domain_reference_features: Any = None  # (n_domain, n_features)
+    domain_reference_species: Any = None  # (n_domain,)
+    domain_covariance_factor: Any = None  # (n_domain, n_domain) lower triangle
+    domain_factor: Any = None  # (n_domain, n_domain) upper triangle
 
     @property
     def process(self) -> ExactProcess | SparseProcess:
@@ -91,10 +104,24 @@ class ExactState(NamedTuple):
         )  # fmt: skip
         return SparseProcess(references, self.covariance_factor, self.posterior_factor)
 
-    def largest_training_std(self) -> dict[int, float]:
-        """Return the largest deviation of any training environment, by species, after a fit."""
-        features = self.training_features
-        return largest_training_std(self.process, features, JITTER, len(features.values))
+    @property
+    def domain(self) -> SparseProcess:
+        """The process that knows the training environments."""
+        references = references_with(
+            self.domain_reference_features, self.domain_reference_species, self.kernel, None, None
+        )
+        return SparseProcess(references, self.domain_covariance_factor, self.domain_factor)
+
+    def with_domain(self, features: AtomicFeatures, random_state: RandomState) -> ExactState:
+        """Return the same with the process that knows the training environments."""
+        seed = drawn_seed(random_state)
+        domain = domain_of(features, self.kernel, _DOMAIN_REFERENCES, seed, JITTER)
+        return self._replace(
+            domain_reference_features=domain.references.values,
+            domain_reference_species=domain.references.species,
+            domain_covariance_factor=domain.covariance_factor,
+            domain_factor=domain.posterior_factor,
+        )
 
 
 def generator(random_state: RandomState) -> np.random.Generator:
@@ -103,9 +130,27 @@ def generator(random_state: RandomState) -> np.random.Generator:
 
 
 def fit_exact(
-    kernel: Kernel, training: TrainingSet, settings: ExactSettings
-) -> tuple[Expansion, Solution, ExactState]:
+    kernel: Kernel,
+    training: TrainingSet,
+    settings: ExactSettings,
+    left_out: IntArray | None = None,
+) -> tuple[tuple[Expansion, Solution, ExactState], FloatArray | None]:
     """Return the energies that the labels mean, and what was found on the way.
+
+    Parameters
+    ----------
+    kernel, training, settings
+        What to fit.
+    left_out : ndarray of int, optional
+        Structures whose errors by a model without them are wanted, too.
+
+    Returns
+    -------
+    found : tuple
+        The energies, how they were found, and what deviations come from.
+    errors : ndarray of shape (n_labels,) or None
+        Labels of `left_out` less predictions, in units of the noise; None after a factorization,
+        which has a closed form of them (`held_out`).
 
     Raises
     ------
@@ -118,11 +163,11 @@ def fit_exact(
     )  # fmt: skip
     functionals = Functionals(training)
     if plan.dense:
-        return _by_factor(kernel, training, functionals, plan, settings)
+        return _by_factor(kernel, training, functionals, plan, settings), None
     # Serial BLAS: its threads would change the order of sums, and with it the iteration that is
     # the last one.
     with serial_blas():
-        return _by_conjugate_gradients(kernel, training, functionals, plan, settings)
+        return _by_conjugate_gradients(kernel, training, functionals, plan, settings, left_out)
 
 
 def _by_factor(kernel, training, functionals, plan, settings):
@@ -142,19 +187,21 @@ def _by_factor(kernel, training, functionals, plan, settings):
     for k in range(1, len(factor)):
         factor[:k, k] = 0.0
     by_kind = functionals.by_kind(1.0 - inverse_diagonal(factor))
+    state = ExactState(kernel, factor, functionals, features)
+    state = state.with_domain(features, settings.random_state)
     found = Solution(
         residual=float(_rms(image - values)),
         n_iter=1,
         converged=True,
         n_rows=len(functionals),
         label_shares=shares(by_kind, settings.verbose),
-        largest_training_std=None,  # costly, and the training set is kept
+        largest_training_std=domain_edge(state.domain, features, JITTER, len(features.values)),
     )
     expansion = KernelProduct(kernel, functionals, features).expansion(solution)
-    return expansion, found, ExactState(kernel, factor, functionals, features)
+    return expansion, found, state
 
 
-def _by_conjugate_gradients(kernel, training, functionals, plan, settings):
+def _by_conjugate_gradients(kernel, training, functionals, plan, settings, left_out):
     """Solve by products with the covariance, whose deviations are those of a sparse model."""
     if plan.store:
         training = training.with_features(with_stored_jacobian(training.features))
@@ -172,11 +219,37 @@ def _by_conjugate_gradients(kernel, training, functionals, plan, settings):
     expansion = product.expansion(solution)
     by_kind = functionals.by_kind(leverages(precondition, remaining))
     by_kind = shares(by_kind, settings.verbose)
+    errors = None
+    if left_out is not None:
+        own = labels_of(functionals, left_out, features.atom_offsets)
+        errors = _errors_without(own, product, values, precondition.columns, settings)
     del precondition, product  # the sparse model has room for its rows then
-    state = _sparse_state(kernel, training, plan.n_references, settings)
-    largest = largest_training_std(state.process, features, JITTER, len(features.values))
+    state = _sparse_state(kernel, training, plan.n_references, settings, left_out)
+    state = state.with_domain(features, settings.random_state)
+    largest = domain_edge(state.domain, features, JITTER, len(features.values))
     found = Solution(residual, n_iter, converged, len(functionals), by_kind, largest)
-    return expansion, found, state
+    return (expansion, found, state), errors
+
+
+def labels_of(functionals: Functionals, structures: IntArray, offsets: IntArray) -> IntArray:
+    """Return the indices of all labels of some structures, ascending."""
+    return np.sort(np.concatenate([functionals.within(s, s + 1, offsets) for s in structures]))
+
+
+def _errors_without(own, product, values, columns, settings):
+    """Return labels `own` less predictions of a model that has not learned from them.
+
+    They have no weight in a second iteration, which takes `columns` of the preconditioner over.
+    """
+    keep = np.ones(len(values))
+    keep[own] = 0.0
+    columns[own] = 0.0
+    labels = keep * values
+    found = conjugate_gradients(
+        lambda z: keep * product(keep * z) + z, labels, LowRankInverse(columns),
+        tol=settings.tol / (_rms(labels) or 1.0), max_iter=settings.max_iter,
+    )  # fmt: skip
+    return (values - product(found.x))[own]
 
 
 def _iterate(product, values, precondition, settings):
@@ -211,9 +284,15 @@ def _iterate(product, values, precondition, settings):
     return solution.x, residual, max(1, solution.n_iter), solution.converged
 
 
-def _sparse_state(kernel, training, n, settings):
-    """Return what deviations come from where there is no factor: a sparse model."""
-    references = random_references(training.features, kernel, n, generator(settings.random_state))
+def _sparse_state(kernel, training, n, settings, left_out):
+    """Return what deviations come from where there is no factor: a sparse model.
+
+    It has no references in structures that are left out: to it they are like any others.
+    """
+    features = training.features
+    if left_out is not None and len(left_out) < len(features):
+        features = features[np.setdiff1d(np.arange(len(features)), left_out)]
+    references = random_references(features, kernel, n, generator(settings.random_state))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nearly equal references do no harm here
         covariance_factor, _ = references.cholesky(JITTER)

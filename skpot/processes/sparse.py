@@ -11,9 +11,10 @@ from ..rows.blocks import whitened_blocks
 from ..rows.factors import FitFactor, determined, shares
 from ..rows.memory import plan_memory
 from ..solvers import TriangularFactor
+from .domain import domain_edge, domain_factor
 from .gradient_references import references_with
 from .leave_out import leave_out
-from .variance import SparseProcess, largest_training_std
+from .variance import SparseProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class SparseState(NamedTuple):
     covariance_factor: FloatArray  # (m, m) lower triangle L with L L^T = K_MM
     jitter: float  # that it needed
     posterior_factor: FloatArray  # (m, m) upper triangle R of the system in whitened coefficients
+    domain_factor: FloatArray  # (m, m) upper triangle of the training environments
     target_column: FloatArray  # (m + 1,) right-hand side of the system
     label_factors: dict  # trapezoids of the kinds of labels, all but the most frequent one
     n_labels: dict  # numbers of labels learned from, by kind
@@ -55,7 +57,7 @@ class SparseState(NamedTuple):
         return cls(
             references.kernel, references.values, references.species,
             references.directions, references.counts,
-            factor, needed, np.eye(m), np.zeros(m + 1), {}, {}, 0, {}, {},
+            factor, needed, np.eye(m), np.eye(m), np.zeros(m + 1), {}, {}, 0, {}, {},
         )  # fmt: skip
 
     @property
@@ -70,6 +72,11 @@ class SparseState(NamedTuple):
     def process(self) -> SparseProcess:
         """The posterior process."""
         return SparseProcess(self.references, self.covariance_factor, self.posterior_factor)
+
+    @property
+    def domain(self) -> SparseProcess:
+        """The process that knows the training environments."""
+        return SparseProcess(self.references, self.covariance_factor, self.domain_factor)
 
     @property
     def expansion(self) -> Expansion:
@@ -151,10 +158,14 @@ class SparseState(NamedTuple):
         label_shares = shares(gamma, verbose)
         # At few environments where labels are few: the fit does not wait for this.
         limit = max(200, n_rows // 3)
-        new = largest_training_std(self.process, features, self.jitter, limit)
+        factor = domain_factor(
+            self.references, self.covariance_factor, features, self.domain_factor
+        )
+        state = self._replace(domain_factor=factor)
+        new = domain_edge(state.domain, features, self.jitter, limit)
         # More data only lower the deviations of earlier structures: keep the larger value.
         before = self.largest_training_std
-        return self._replace(
+        return state._replace(
             n_rows=n_rows,
             label_shares=label_shares,
             largest_training_std=before | {z: max(s, before.get(z, 0.0)) for z, s in new.items()},

@@ -313,7 +313,7 @@ def _energies_of(features, rows):
 
 
 def largest_training_std(
-    process: PosteriorProcess, features: AtomicFeatures, jitter: float | None, limit: int
+    process: PosteriorProcess, features: AtomicFeatures, limit: int
 ) -> dict[int, float]:
     """Return the largest standard deviation of a training environment's energy, by species.
 
@@ -323,8 +323,6 @@ def largest_training_std(
         What is known after the fit.
     features : AtomicFeatures
         The training set.
-    jitter : float or None
-        The relative jitter of K_MM. Variances below it are rounding, so that it is their floor.
     limit : int
         Most environments of each species that are looked at. They are the same in any order of the
         data, with some of each kind of structures as far as they fit into a quarter.
@@ -334,6 +332,5 @@ def largest_training_std(
     for z in np.unique(features.centers):
         rows = order[features.centers[order] == z]
         some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
-        least = jitter * np.max(process.kernel.diag(some.values)) if jitter else 0.0
-        largest[int(z)] = float(np.sqrt(max(process.environments(some).max(), least)))
+        largest[int(z)] = float(np.sqrt(max(process.environments(some).max(), 0.0)))
     return largest

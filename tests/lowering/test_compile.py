@@ -246,7 +246,10 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
     np.testing.assert_allclose(done.get_forces(), predicted.forces[0], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["normalized", "quadratic form", "scaled"])
+GRADED = ["normalized", "quadratic form", "scaled", "exact", "sum on blocks", "coupled"]
+
+
+@pytest.mark.parametrize("name", GRADED)
 def test_grades_are_those_of_the_model(fitted, name):
     model, batch = fitted(name), as_batch([crystal(4), *structures(1, seed=9)])
     potential = skpot.compile(model, grades=True)
@@ -260,7 +263,7 @@ def test_grades_are_those_of_the_model(fitted, name):
 
 
 def test_grades_that_cannot_be_compiled(fitted):
-    for name in ("exact", "directions", "sum on blocks", "coupled"):
+    for name in ("directions", "splines"):
         with pytest.raises(skpot.md.NotCompilableError, match="extrapolation grades"):
             skpot.compile(fitted(name), grades=True)
 

@@ -4,12 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets
+from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets, metrics
 from skpot.data.order import canonical_order
 from skpot.kernels import RBF, Matern
 from skpot.processes.functionals import Functionals, covariance
+from skpot.processes.held_out import held_out
+from skpot.rows.memory import plan_memory
 from tests import samples
 
 
@@ -36,7 +39,8 @@ def test_is_the_model_that_it_chose(silicon):
         expected, expected_std = same.predict(features_test, return_std=True)
         np.testing.assert_allclose(got.energy, expected.energy, rtol=1e-12)
         np.testing.assert_allclose(got.forces_flat, expected.forces_flat, atol=1e-10)
-        np.testing.assert_allclose(std, expected_std)
+        factor, noise = auto.calibration_["energy"]
+        np.testing.assert_allclose(std, np.hypot(factor * expected_std, noise))
 
 
 def test_number_of_pairs_decides(silicon):
@@ -200,3 +204,88 @@ def test_the_noise_of_energies_alone_is_asked_for(silicon):
     auto = AutoGPR().fit(features, y.energy)
     rule = AutoGPR(max_pairs=0, n_sparse=20).fit(features, y.energy).sigma_energy_
     assert auto.sigma_energy_ == pytest.approx(max(auto.noise_factor_ * rule, 1e-3))
+
+
+def errors_and_deviations(y, predicted, std):
+    """Return both by kind of label, flat."""
+    return {
+        kind: metrics.errors_and_deviations(y, predicted, std, kind)
+        for kind in ("energy", "forces")
+    }
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_errors_without_a_structure_are_those_of_a_fit_without_it(silicon, exact):
+    features, y, _, _ = silicon
+    features, y, s = features[:8], y[:8], 3
+    settings = {"sigma_energy": 0.01, "sigma_forces": 0.2, "sigma_stress": 0.01}
+    settings |= {"e0": {"Si": -101.0}}
+    model = (GPR(**settings) if exact else SparseGPR(RBF(), 40, **settings)).fit(features, y)
+    training = model._more(features, y, None).in_order()
+    plan = None if exact else plan_memory(None, training, 40)
+    found = held_out(model.posterior_, model.expansion_, training, plan, np.arange(8))
+    if not exact:  # the same references
+        rows = [
+            np.flatnonzero((features.values == q).all(axis=1))[0] for q in model.reference_features_
+        ]
+        model = SparseGPR(RBF(), selection=np.sort(rows), **settings)
+    weight = np.ones(8)
+    weight[s] = 0.0
+    if exact:
+        others = np.flatnonzero(weight)
+        model = clone(model).fit(features[others], y[others])
+    else:
+        model.fit(features, y, sample_weight=weight)
+    predicted, std = model.predict(features[[s]], return_std="all")
+    for kind, expected in errors_and_deviations(y[[s]], predicted, std).items():
+        for got, want in zip(found[kind][:2], expected, strict=True):
+            nearest = np.abs(np.abs(got)[:, None] - np.abs(want)).min(axis=0)
+            np.testing.assert_allclose(nearest, 0.0, atol=1e-4 * np.abs(want).max())
+
+
+def test_errors_of_conjugate_gradients_are_those_of_a_fit_without_the_structures(silicon):
+    features, y, _, _ = silicon
+    settings = {"sigma_energy": 0.01, "sigma_forces": 0.2, "sigma_stress": 0.01}
+    settings |= {"e0": {"Si": -101.0}, "solver": "cg", "tol": 1e-6, "n_precondition": 200}
+    some = np.array([2, 5])
+    model = GPR(**settings)
+    training, _, errors = model._learn(features, y, None, lambda training: some)
+    left = canonical_order(features.info.keys, y)[some]
+    others = np.setdiff1d(np.arange(len(features)), left)
+    again = GPR(**settings).fit(features[others], y[others])
+    predicted = again.predict(features[left])
+    inside = training.take(some)
+    errors = errors * inside.noise()
+    np.testing.assert_allclose(errors[:2], y[left].energy - predicted.energy, atol=1e-5)
+    n = 2 + y[left].forces_flat.size
+    forces = (y[left].forces_flat - predicted.forces_flat).ravel()
+    np.testing.assert_allclose(errors[2:n], forces, atol=1e-5)
+    plan = plan_memory(None, training, len(model.posterior_.posterior_factor))
+    found = held_out(model.posterior_, model.expansion_, training, plan, some, errors)
+    assert len(found["energy"][0]) == 2
+    # Deviations are nearly those of the model without them, whose references are others.
+    expected = np.median(again.predict_std(features[left]).forces_flat)
+    assert 0.5 < np.median(found["forces"][1]) / expected < 2.0
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_pairs": 0, "n_sparse": 50}])
+def test_deviations_cover_errors_on_other_structures(settings):
+    soap = SOAP(cutoff=4.0, n_max=4, l_max=3, central_weight=0.0, normalize=False)
+    steps = make_pipeline(soap, PrincipalComponents(30))
+    features, y, features_test, y_test = samples.silicon(steps, n_train=40, n_test=30)
+    auto = AutoGPR(**settings).fit(features, y)
+    predicted, std = auto.predict(features_test, return_std="all")
+    plain = auto.model_.predict_std(features_test)
+    off, before = (
+        metrics.calibration_error(y_test, predicted, s, kind="forces") for s in (std, plain)
+    )
+    assert off < 0.15 and off < 0.5 * before
+    np.testing.assert_allclose(std.energy, auto.energy_std(features_test))
+    np.testing.assert_allclose(
+        std.forces_flat, np.hypot(auto.species_factors_[14] * plain.forces_flat,
+                                  auto.calibration_["forces"][1])
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        auto.energies_std(features_test),
+        auto.calibration_["energy"][0] * auto.model_.energies_std(features_test),
+    )

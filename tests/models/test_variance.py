@@ -8,6 +8,7 @@ import skpot
 from skpot import GPR, SOAP, SparseGPR
 from skpot.kernels import RBF, DotProduct
 from skpot.processes import variance as deviations
+from skpot.processes.domain import domain_edge
 from tests import samples
 from tests.naive.exact import ExactGP
 from tests.naive.kernel import (
@@ -132,7 +133,7 @@ def test_rows_of_whole_molecules():
         features = model[:-1].transform(X)
         grade = model[-1].extrapolation_grade(features)
         assert grade.shape == (6,)
-        np.testing.assert_allclose(grade[:5].max(), 1.0, rtol=1e-6)
+        assert 0.0 < grade[:5].max() <= 1.0 + 1e-6
 
 
 @pytest.mark.parametrize("solver", ["sparse", "cholesky", "cg"])
@@ -141,11 +142,42 @@ def test_the_grade_is_one_at_the_edge_of_the_training_set(silicon, solver):
     options = {} if solver == "sparse" else {"solver": solver, "n_precondition": 30}
     model = SparseGPR(n_sparse=30) if solver == "sparse" else GPR(RBF(0.5), **options)
     model.fit(features, y)
-    grade = model.extrapolation_grade(features)
-    np.testing.assert_allclose(grade.max(), 1.0, rtol=1e-9)
+    assert 0.0 < model.extrapolation_grade(features).max() <= 1.0 + 1e-9
     # The grade is the ratio of deviations, here one of each structure's worst atom.
-    ratio = model.energies_std(test) / model.energies_std(features).max()
+    ratio = np.sqrt(model.domain_.environments(test)) / model.largest_training_std_[14]
     np.testing.assert_allclose(model.extrapolation_grade(test), ratio, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_training_environments_count_as_labeled(silicon, exact):
+    features, y, test, _ = silicon
+    model = GPR(RBF(0.5)) if exact else SparseGPR(RBF(0.5), n_sparse=30)
+    model.fit(features, y)
+    references, x = model.domain_.references, features.values
+    kernel, q = references.kernel, references.values
+    covariance = kernel(q, q)
+    covariance[np.diag_indices_from(covariance)] += 1e-10 * np.mean(np.diag(covariance))
+    rows, known = kernel(test.values, q), kernel(x, q)
+
+    def projected(a, b):
+        return a @ np.linalg.solve(covariance, b.T)
+
+    across = projected(rows, known)
+    labeled = projected(known, known) + 0.001**2 * np.eye(len(x))
+    explained = np.sum(across * np.linalg.solve(labeled, across.T).T, axis=1)
+    expected = kernel.diag(test.values) - explained
+    np.testing.assert_allclose(model.domain_.environments(test), expected, rtol=1e-4)
+    # A third of the environments at most are references of an exact model.
+    assert not exact or len(q) <= len(x) / 3
+
+
+def test_more_structures_widen_the_domain(silicon):
+    features, y, _, _ = silicon
+    part = SparseGPR(n_sparse=30).fit(features[:3], y[:3])
+    before = part.extrapolation_grade(features[3:]) * part.largest_training_std_[14]
+    part.partial_fit(features[3:], y[3:])
+    after = part.extrapolation_grade(features[3:]) * part.largest_training_std_[14]
+    assert (after <= before * (1.0 + 1e-9)).all() and after.mean() < before.mean()
 
 
 def test_what_is_unlike_all_data_is_graded_above_one():
@@ -166,11 +198,10 @@ def test_what_is_unlike_all_data_is_graded_above_one():
 def test_few_labels_are_graded_by_some_of_the_environments(silicon):
     features, y, _, _ = silicon
     model = SparseGPR(n_sparse=20).fit(features, y)
-    std = model.energies_std(features)
     found = [
-        deviations.largest_training_std(model.posterior_, features, 1e-10, limit)[14]
-        for limit in (len(std), 30, 1)
+        domain_edge(model.domain_, features, 1e-10, limit)[14]
+        for limit in (len(features.values), 30, 1)
     ]
     # The one frame of a lone atom, the strangest of all, is among few of them.
-    np.testing.assert_allclose(found[:2], std.max(), rtol=1e-9)
-    assert np.isclose(found[2], std, rtol=1e-9).any()
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+    assert 0.0 < found[2]

@@ -1,0 +1,191 @@
+r"""Errors and deviations of training structures as if they had not been learned from.
+
+With labels in units of their noise, and C the covariance of all labels, noise included, the model
+without structure s errs on its labels by :math:`e_s = V_s r_s`, where r are the residuals of the
+fit and :math:`V_s = [(C^{-1})_{ss}]^{-1}` is the covariance of these errors (Rasmussen and
+Williams, Gaussian Processes for Machine Learning, sec. 5.4.2, in blocks). The part of it that is
+not label noise is what a standard deviation predicts: its squares are the diagonal of V_s less one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from ..data import LABEL_KINDS
+from ..rows.blocks import whitened_blocks
+from ..solvers import gram_factor
+from .functionals import Functionals
+from .likelihood_labels import draw_structures
+from .variance import ExactProcess, SparseProcess, prior_derivative_variance, prior_variance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.processes.contracts import FittedForm
+    from skpot.rows.memory import BlockPlan
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray, IntArray
+
+_SHARE = 8.0  # one label in so many is looked at, since the fit must not take much longer
+_FEWEST = 1200  # labels that are looked at nevertheless
+
+
+class _Blocks(NamedTuple):
+    """Labels of some structures without themselves, in units of their noise."""
+
+    inside: TrainingSet
+    errors: FloatArray  # (n_labels,)
+    squares: FloatArray  # (n_labels,) of deviations
+
+
+def looked_at(training: TrainingSet, seed: int) -> IntArray:
+    """Return the structures whose errors are looked at; they do not depend on the data's order."""
+    n_labels = sum(training.count_labels().values())
+    return draw_structures(training, max(_FEWEST, n_labels / _SHARE), seed)
+
+
+def held_out(
+    process: SparseProcess | ExactProcess,
+    form: FittedForm,
+    training: TrainingSet,
+    plan: BlockPlan | None,
+    some: IntArray,
+    errors: FloatArray | None = None,
+) -> dict[str, tuple[FloatArray, FloatArray, IntArray]]:
+    """Return errors and deviations of some training labels without their structures.
+
+    Parameters
+    ----------
+    process : SparseProcess or ExactProcess
+        What the fit says of deviations.
+    form : FittedForm
+        What the fit found.
+    training : TrainingSet
+        All that was learned from; for `ExactProcess` in the order of its labels.
+    plan : BlockPlan or None
+        How many rows are held at a time; needed for `SparseProcess`.
+    some : ndarray of int
+        The structures that are looked at, from `looked_at`.
+    errors : ndarray of shape (n_labels,), optional
+        Their errors, labels less predictions in units of the noise, by a model that has learned
+        from none of them. Deviations are those without all of them then.
+
+    Returns
+    -------
+    dict of str to tuple
+        By kind of label: errors, deviations, and atomic numbers of the atoms that forces act on, in
+        units of the labels. Atoms without neighbors, of which free atoms' energies say all, are
+        left out.
+    """
+    if isinstance(process, ExactProcess):
+        found = _of_exact(process, form, training, some)
+    elif errors is None:
+        found = _of_sparse(process, form, training.take(some), plan)
+    else:
+        found = iter([_of_group(process, training.take(some), plan, errors)])
+    parts: dict[str, list[Any]] = {kind: [] for kind in LABEL_KINDS}
+    for block in found:
+        _sort_in(block, parts)
+    joined = {kind: [*map(np.concatenate, zip(*p, strict=True))] for kind, p in parts.items() if p}
+    return {kind: (e, s, z) for kind, (e, s, z) in joined.items() if (s > 0.0).any()}
+
+
+def _sort_in(block, parts):
+    """Append a block's errors, deviations and atomic numbers to the lists of their kinds."""
+    inside, functionals = block.inside, Functionals(block.inside)
+    features = inside.features
+    lone = np.zeros(len(inside), dtype=bool)
+    if features.derivatives is not None:
+        alone = features.neighborhood_sizes()[features.offsets[:-1]] == 1
+        lone = (features.n_atoms == 1) & alone
+    used = ~inside.of_structures(lone) & np.isfinite(block.errors)
+    species = np.zeros(len(functionals), dtype=np.int64)
+    species[functionals.parts[1]] = np.repeat(features.numbers[functionals.atoms], 3)
+    error = block.errors / functionals.scale
+    std = np.sqrt(np.maximum(block.squares, 0.0)) / functionals.scale
+    for kind, part in zip(LABEL_KINDS, functionals.parts, strict=True):
+        some = used[part]
+        if some.any():
+            parts[kind].append([a[part][some] for a in (error, std, species)])
+
+
+def _residuals(form, inside):
+    """Return labels less predictions, in units of the noise."""
+    functionals, features = Functionals(inside), inside.features
+    energies, slopes = form.expand(features, functionals.derivatives)
+    return functionals.values(inside) - functionals.observe(energies, slopes, features)
+
+
+def _owners(inside):
+    """Yield the labels of each structure."""
+    owner = inside.of_structures(np.arange(len(inside)))
+    order = np.argsort(owner, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
+
+
+def _of_sparse(process, form, training, plan) -> Iterator[_Blocks]:
+    """Yield blocks of a process that knows labels through references.
+
+    Its own mean errs without a structure by :math:`(1 - H_s)^{-1} r_s`, with the hat matrix H. What
+    references leave of the prior is a part of the deviations alone.
+    """
+    whitened = whitened_blocks(
+        process.references, process.covariance_factor, training, plan, 0, "calibration"
+    )
+    m = len(process.posterior_factor)
+    for part, kinds in whitened:
+        rows = np.concatenate([rows for _, rows in kinds])[:, :m]
+        inside = training.take(part)
+        beyond = np.maximum(_prior(process.kernel, inside) - np.sum(rows**2, axis=1), 0.0)
+        basis = solve_triangular(process.posterior_factor, rows.T, trans="T", check_finite=False)
+        residual = _residuals(form, inside)
+        errors, squares = np.empty(len(residual)), np.empty(len(residual))
+        for own in _owners(inside):
+            left = np.linalg.inv(np.eye(len(own)) - basis[:, own].T @ basis[:, own])
+            errors[own] = left @ residual[own]
+            squares[own] = np.diag(left) - 1.0 + beyond[own]
+        yield _Blocks(inside, errors, squares)
+
+
+def _of_group(process, training, plan, errors) -> _Blocks:
+    """Return the block of structures that are left out together, with given errors."""
+    m, functionals = len(process.posterior_factor), Functionals(training)
+    rows = np.empty((len(functionals), m))
+    owner = training.of_structures(np.arange(len(training)))
+    whitened = whitened_blocks(
+        process.references, process.covariance_factor, training, plan, 0, "calibration"
+    )
+    for part, kinds in whitened:
+        own = np.flatnonzero(np.isin(owner, part))  # parts are in the order of the training set
+        rows[own] = np.concatenate([rows for _, rows in kinds])[:, :m]
+    gram = process.posterior_factor.T @ process.posterior_factor - rows.T @ rows
+    left = solve_triangular(gram_factor(gram), rows.T, trans="T", check_finite=False)
+    beyond = np.maximum(_prior(process.kernel, training) - np.sum(rows**2, axis=1), 0.0)
+    return _Blocks(training, errors, beyond + np.sum(left**2, axis=0))
+
+
+def _prior(kernel, inside):
+    """Return the variance of labels before any of them, in units of their noise."""
+    functionals, features = Functionals(inside), inside.features
+    parts = [prior_variance(kernel, features)[functionals.energy]]
+    if functionals.derivatives:
+        forces, virials = prior_derivative_variance(kernel, features)
+        stress = virials[functionals.stress] / functionals.volumes[:, None] ** 2
+        parts += [forces[functionals.atoms].ravel(), stress.ravel()]
+    return functionals.scale**2 * np.concatenate(parts)
+
+
+def _of_exact(process, form, training, some) -> Iterator[_Blocks]:
+    """Yield blocks of a process that knows the covariance of all labels."""
+    labels, offsets = process.functionals, training.features.atom_offsets
+    for s in some:
+        inside, own = training.take(np.array([s])), labels.within(s, s + 1, offsets)
+        columns = np.zeros((len(process.factor), len(own)), order="F")
+        columns[own, np.arange(len(own))] = 1.0
+        inverse = solve_triangular(process.factor, columns, lower=True, check_finite=False)
+        left = np.linalg.inv(inverse.T @ inverse)
+        yield _Blocks(inside, left @ _residuals(form, inside), np.diag(left) - 1.0)
