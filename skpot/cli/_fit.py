@@ -14,10 +14,12 @@ from ._options import (
     Force,
     ForcesKey,
     Preset,
+    ReportFile,
     Split,
     StressKey,
     VirialKey,
     label_keys,
+    refuse_report,
 )
 from ._settings import RunFile, data_hash, read_settings
 
@@ -134,6 +136,7 @@ def fit(
     ] = 0,
     quiet: Annotated[bool, Option("--quiet", help="Print warnings and errors only.")] = False,
     log: Annotated[Path | None, Option(help="Write all that is printed to this file, too.")] = None,
+    report: ReportFile = None,
     force: Force = False,
 ) -> None:
     """Fit a potential to energies, forces and stress.
@@ -153,7 +156,10 @@ def fit(
     }  # fmt: skip
     run_file = RunFile(output, config, settings)
     inputs = [*train, *(test or ())]
-    _refuse_overwriting(output, log, run_file, force, [*inputs, *([config] if config else [])])
+    inputs += [str(config)] if config else []
+    _refuse_overwriting(output, log, run_file, force, inputs)
+    if report is not None:
+        refuse_report(report, force, [*inputs, output, run_file.path, *([log] if log else [])])
     if test and test_fraction is not None:
         raise CommandError("--test and --test-fraction are both given; give one.")
     keys = label_keys(energy_key, forces_key, stress_key, virial_key) | {"group_key": group_key}
@@ -165,7 +171,9 @@ def fit(
         search = _Search(cv, test_split, seed, jobs, quiet)
         resolved = _resolve(model, candidates, data, search)
         _fit(model, data, quiet)
-        _finish(model, data, tests, run_file, resolved)
+        card = _finish(model, data, tests, run_file, resolved)
+        if report is not None:
+            _write_report(report, model, data, tests.get("test", data), card, output.name)
 
 
 class _Data(NamedTuple):
@@ -340,7 +348,7 @@ def _set_verbose(model, level):
 
 
 def _finish(model, data, tests, run_file, resolved):
-    """Write the model and its settings, and print the errors."""
+    """Write the model and its settings, print the errors, and return the card."""
     from skpot.persistence import dump
 
     from ._card import card_of, errors
@@ -362,6 +370,18 @@ def _finish(model, data, tests, run_file, resolved):
         say("")
         residual_table(model, *predicted["test"])
     say(f"\nwrote {run_file.output}, and its settings to {run_file.path}")
+    return card
+
+
+def _write_report(report, model, data, tested, card, name):
+    """Write the page with the errors on the test structures, or on what was learned."""
+    from skpot.reports import write_report
+
+    write_report(
+        report, model, tested.X, tested.y, X_train=data.X, y_train=data.y, card=card,
+        title=f"{name}: errors",
+    )  # fmt: skip
+    say(f"wrote {report}")
 
 
 def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:

@@ -118,7 +118,7 @@ def map_figures(
         known = known[np.argsort(error[known], kind="stable")]  # the largest errors on top
         ends = np.quantile(error[known], [0.02, 0.98])
         colored = go.Scatter(
-            x=x[known], y=y[known], mode="markers", name="by error",
+            x=x[known], y=y[known], mode="markers", showlegend=False,
             text=[places[i] for i in known], customdata=error[known].astype(np.float32),
             marker={
                 "size": 5, "color": error[known].astype(np.float32), "colorscale": "Viridis",

@@ -54,10 +54,8 @@ class Coverage(NamedTuple):
         return self.calibration_error > max(_TOLERATED, 2 * _OF_CHANCE / np.sqrt(self.n_labels))
 
 
-def coverages_of(y: Targets, y_pred: Any, std: Targets | None) -> list[Coverage]:
+def coverages_of(y: Targets, y_pred: Any, std: Targets) -> list[Coverage]:
     """Return the coverage of each kind of label that has deviations."""
-    if std is None:
-        return []
     found = []
     for kind in LABEL_KINDS:
         error, deviation = errors_and_deviations(y, y_pred, std, kind)

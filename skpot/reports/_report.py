@@ -114,11 +114,13 @@ def write_report(
     require_plotly()
     subject = subject_of(model, X, y, X_train, y_train, groups, y_pred, std)
     page = Page(title, f"Written by skpot {skpot.__version__} on {date.today()}.")
-    coverages = coverages_of(subject.y, subject.y_pred, subject.std)
+    sides = subject.deviations()
+    coverages = [] if sides is None else coverages_of(*sides)
     here, there, outside = _environments(subject)
     _add_summary(page, subject, coverages, outside)
     _add_errors(page, subject)
-    _add_deviations(page, subject, coverages)
+    if coverages:
+        _add_deviations(page, coverages, sides)
     curves = getattr(subject.regressor, "learning_curves_", None)
     if curves:
         page.section(
@@ -150,9 +152,8 @@ def _environments(subject):
 
 def _add_summary(page, subject, coverages, outside):
     species = np.unique(np.concatenate([atoms.numbers for atoms in subject.X]))
-    known = subject.n_known()
     meaning = [where_the_error_is(part, subject.groups) for part in subject.labels]
-    if known != len(subject.X):  # else there is nothing that the model has not learned from
+    if not subject.all_known():  # else there is nothing to compare with
         if subject.labels_train is not None:
             meaning += beside_training(*subject.without_free_atoms())
         if outside is not None:
@@ -173,7 +174,7 @@ def _add_summary(page, subject, coverages, outside):
          "off: 68 % is right" if c.is_off else "good: 68 % is right")
         for c in coverages
     ]  # fmt: skip
-    text = paragraphs([what_was_tested(subject.X, species, known)])
+    text = paragraphs([what_was_tested(subject.X, species, subject.n_known())])
     told = [f"<h3>{head}</h3>{bullets(texts)}" for head, texts in parts.items() if texts]
     page.section("summary", "Summary", text, tiles(entries), *told)
 
@@ -200,10 +201,8 @@ def _add_errors(page, subject):
         page.section(part.kind, HEADS[part.kind], figures, remarks)
 
 
-def _add_deviations(page, subject, coverages):
-    if not coverages:
-        return
-    figures = deviation_figures(coverages, subject.y, subject.y_pred, subject.std)
+def _add_deviations(page, coverages, sides):
+    figures = deviation_figures(coverages, *sides)
     page.section(
         "reliability", "Reliability of standard deviations",
         paragraphs(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data.contracts import TargetsLike
-    from skpot.typing import ArrayLike, FloatArray, IntArray, Structures
+    from skpot.typing import ArrayLike, BoolArray, FloatArray, IntArray, Structures
 
     from ._groups import Groups
     from ._labels import Labels
@@ -37,6 +37,7 @@ class Subject(NamedTuple):
     species: IntArray  # atomic numbers of X and of the training set
     X_train: Structures | None
     labels_train: list[Labels] | None
+    known: BoolArray | None  # which of X are in the training set
 
     @property
     def regressor(self) -> Any:
@@ -45,9 +46,22 @@ class Subject(NamedTuple):
 
     def n_known(self) -> int | None:
         """Return how many of the structures are in the training set; None if it is not known."""
-        if self.X_train is None:
+        return None if self.known is None else int(self.known.sum())
+
+    def all_known(self) -> bool:
+        """Return whether the model has learned from all of the structures."""
+        return self.known is not None and bool(self.known.all())
+
+    def deviations(self) -> tuple[Any, Any, Any] | None:
+        """Return labels, predictions and deviations of structures outside the training set.
+
+        None if there are no deviations or no such structures. On what a model has learned from,
+        errors are smaller than the deviations say.
+        """
+        if self.std is None or self.all_known():
             return None
-        return int(np.isin(as_batch(self.X).keys(), as_batch(self.X_train).keys()).sum())
+        rows = np.arange(len(self.X)) if self.known is None else np.flatnonzero(~self.known)
+        return self.y[rows], self.y_pred[rows], self.std[rows]
 
     def without_free_atoms(self) -> tuple[list[Labels], list[Labels]]:
         """Return labels of structures of several atoms, here and in the training set.
@@ -98,7 +112,12 @@ def subject_of(
     elif y_train is not None:
         raise InputError("y_train was given without X_train, the structures it belongs to.")
     by_group = groups_of(X, y, groups)
-    if y_pred is None:
+    known = None
+    if X_train is not None:
+        known = np.isin(as_batch(X).keys(), as_batch(X_train).keys())
+    if y_pred is None and known is not None and known.all():
+        y_pred = model.predict(X)  # deviations, which take long, could not be judged
+    elif y_pred is None:
         y_pred, std = predict_with_std(model, X)
     check_consistent_length(X, y_pred, std)
     labels = labels_of(X, y, y_pred)
@@ -108,4 +127,6 @@ def subject_of(
             f"any of {', '.join(LABEL_KINDS)}."
         )
     species = np.unique(np.concatenate([atoms.numbers for atoms in [*X, *(X_train or [])]]))
-    return Subject(model, X, y, y_pred, std, labels, by_group, species, X_train, labels_train)
+    return Subject(
+        model, X, y, y_pred, std, labels, by_group, species, X_train, labels_train, known
+    )

@@ -51,12 +51,13 @@ def what_was_tested(X: Structures, species: IntArray, known: int | None) -> str:
     if known == len(X):
         return (
             f"{text}. The model has learned from these very structures: the errors say how well it "
-            "fits them, not how good it is on others."
+            "fits them, not how good it is on others, and standard deviations cannot be judged."
         )
     if known:
         return (
             f"{text}. {known} of them are also in the training set, so that the errors look "
-            "smaller than they would be on new structures."
+            "smaller than they would be on new structures; standard deviations are judged on the "
+            "others."
         )
     return f"{text}, none of which is in the training set."
 
@@ -163,9 +164,15 @@ def card_rows(card: Mapping[str, Any], within: str = "") -> list[list[str]]:
     rows = []
     for name, value in card.items():
         name = f"{within}{name}"
-        if isinstance(value, dict) and value:
+        if value in (None, [], {}):
+            continue
+        if isinstance(value, dict):
             rows += card_rows(value, f"{name} · ")
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            rows.append([name, text])
+            values = value if isinstance(value, list) else [value]
+            rows.append([name, ", ".join(map(_shown, values))])
     return rows
+
+
+def _shown(value):
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

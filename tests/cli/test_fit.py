@@ -248,6 +248,23 @@ def test_quiet_and_log(folder):
     assert (folder / "bad.log").read_text().splitlines()[-1] == told
 
 
+def test_writes_a_report(folder):
+    page = folder / "report.html"
+    options = [*FAST, "--report", page]
+    _, output = fitted(folder, "reported", *options, "--test", folder / "test.xyz")
+    assert f"wrote {page}" in output
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>reported.skpot: errors</h1>" in text
+    assert "Errors of 4 structures" in text and "none of which is in the training set" in text
+    assert '<section id="reliability">' in text
+    assert '<th scope="row">settings · preset</th><td>fast</td>' in text
+    page.unlink()
+    fitted(folder, "untested", *options)
+    text = page.read_text(encoding="utf-8")
+    assert "has learned from these very structures" in text
+    assert '<section id="reliability">' not in text
+
+
 def test_force_replaces(folder):
     for name in ("forced.skpot", "forced.yaml"):
         (folder / name).write_text("old")
@@ -281,6 +298,7 @@ def test_a_fitted_model_outlives_errors_of_what_follows(folder, monkeypatch):
         (["--test-fraction", "0.01"], "no test set can be held out"),
         (["--cv", "3", "--group-key", "k"], "no frame has it"),
         (["--log", "{d}/train.xyz", "--force"], "read by this command"),
+        (["--report", "{d}/report.xyz"], "must end in .html"),
     ],
 )
 def test_errors_come_before_the_fit(folder, options, part):

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
-from skpot.metrics import energy_rmse, forces_rmse, stress_rmse
+from skpot.metrics import calibration_error, energy_rmse, forces_rmse, stress_rmse
 from skpot.reports import write_report
 from tests.reports.browser import find_browser, open_page, told_by
 
@@ -89,10 +89,16 @@ def test_structures_that_were_learned_are_told(silicon, tmp_path):
     y = np.concatenate([data.y[10:13], data.y_test[:3]])
     path = tmp_path / "report.html"
     write_report(path, model, known + new, y, X_train=data.X[:60])
-    assert "3 of them are also in the training set" in text_of(path)
+    text = text_of(path)
+    assert "3 of them are also in the training set" in text
+    y_pred, std = skpot.reports.predict_with_std(model, new)
+    found = re.search(r"Forces (\d+) % (\d+) % (\d\.\d+)", text).group(3)
+    expected = calibration_error(data.y_test[:3], y_pred, std, kind="forces")
+    assert float(found) == pytest.approx(expected, abs=6e-4)  # of the others alone
     write_report(path, model, known, y[:3], X_train=data.X[:60], y_train=data.y[:60])
     text = text_of(path)
     assert "has learned from these very structures" in text
+    assert "of the errors lie within" not in text
     assert "times that on the training set" not in text
 
 
