@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_ATOMS = 120  # that one picture shows
 _SURROUNDINGS = 4.2  # Å that are drawn around an atom of a periodic structure
-_BOND = 1.15  # times the sum of covalent radii
+_BOND = 1.2  # times the sum of covalent radii
 _RADIUS = 0.55  # of a drawn atom, in covalent radii
 _ARROW = 1.6  # length in Å of the longest arrow
 _TILT = np.deg2rad([18.0, -14.0])  # so that rows of atoms do not hide each other
