@@ -92,7 +92,8 @@ def domain_of(regressor: Any, coupling: Any = None) -> Domain:
     if references is None or references.directions is not None:
         raise NotCompilableError(
             "extrapolation grades have a compiled form for kernel models without n_directions "
-            f"only, not for {type(regressor).__name__}. skpot.distill fits a SparseGPR to any model."
+            f"only, not for {type(regressor).__name__}. skpot.distill fits a SparseGPR to any "
+            "model."
         )
     zeros = np.zeros(len(references))
     form = Expansion(references.kernel, references.values, references.species, zeros, None)
