@@ -207,7 +207,7 @@ def advise_on_coverage(y_true: "Targets", y_pred: "Targets", std: Any, kind: str
         "fit: add some of them to it. Or adjust the deviations to them, in Python: "
         "skpot.CalibratedPotential(sklearn.frozen.FrozenEstimator(model)).fit(X, y)."
     )
-    say(_wrapped(text, "  "))
+    say(wrapped(text, "  "))
 
 
 def _uncertainty(X, y_true, y_pred, std, kind):
