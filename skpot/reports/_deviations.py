@@ -26,8 +26,9 @@ _OF_CHANCE = 0.31  # expected calibration error of n independent labels that are
 _MEDIAN = 0.6745  # of the absolute value of a normal variable of deviation 1
 
 _CALIBRATED = (
-    "What to do: the deviations were calibrated on other data than these. Add structures like "
-    "these to the training set and fit again."
+    "What to do: these structures may be unlike those that the deviations were calibrated on. Add "
+    "some of them to the training set and fit again, or adjust the deviations to them: "
+    "skpot.CalibratedPotential(sklearn.frozen.FrozenEstimator(model)).fit(X, y)."
 )
 _UNCALIBRATED = (
     "What to do: wrap the pipeline in skpot.CalibratedPotential and fit again. It adjusts "

@@ -41,6 +41,11 @@ def predict_with_std(model: Any, X: Any) -> tuple[Any, Targets | None]:
     return y_pred, label_std(regressor, X, std)
 
 
+def is_calibrated(regressor: Any) -> bool:
+    """Return whether the deviations of a fitted regressor were adjusted to errors."""
+    return hasattr(regressor, "calibrate") or bool(getattr(regressor, "calibration_", None))
+
+
 def label_std(regressor: Any, X: Any, std: Any) -> Targets:
     """Return standard deviations of labels, which include the noise of labels.
 
@@ -59,7 +64,7 @@ def label_std(regressor: Any, X: Any, std: Any) -> Targets:
         In eV, eV/Å and eV/Å³.
     """
     std = std if isinstance(std, Targets) else Targets(std)
-    if hasattr(regressor, "calibrate"):  # calibrated deviations include the noise already
+    if is_calibrated(regressor):  # these deviations include the noise already
         return std
     noise = getattr(regressor, "estimator_", regressor)  # a committee has it in its estimator
     n_atoms = np.array([len(atoms) for atoms in X])

@@ -18,6 +18,7 @@ from ._errors import POINTS, error_figures
 from ._labels import HEADS
 from ._learning import curve_figures
 from ._page import Page, bullets, grid, note, paragraphs, table, tiles
+from ._predictions import is_calibrated
 from ._sections import controls, distance_section, error_table, picture, species_key
 from ._subject import subject_of
 from ._summary import (
@@ -158,7 +159,7 @@ def _add_summary(page, subject, coverages, outside):
             meaning += beside_training(*subject.without_free_atoms())
         if outside is not None:
             meaning.append(what_is_outside(outside))
-    calibrated = hasattr(subject.regressor, "calibrate")
+    calibrated = is_calibrated(subject.regressor)
     parts = {
         "How large the errors are": [size_of_errors(part, subject.X) for part in subject.labels],
         "What they mean": [text for text in meaning if text],

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 import skpot
 from skpot.metrics import calibration_error, energy_rmse, forces_rmse, stress_rmse
 from skpot.reports import write_report
+from skpot.reports._deviations import advice, coverages_of
 from tests.reports.browser import find_browser, open_page, told_by
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="needs Chromium or Chrome")
@@ -120,7 +121,23 @@ def test_advice_follows_coverage(silicon, tmp_path):
         text = text_of(path)
         found = re.findall(rf"deviations are too {word}: about (\S+) times", text)
         np.testing.assert_allclose([float(f) for f in found], [1 / factor] * 2, rtol=0.4)
-        assert "CalibratedPotential and fit again" in text
+        assert "may be unlike those that the deviations were calibrated on" in text
+
+
+def test_deviations_include_noise_once(silicon):
+    data, model = silicon
+    X = data.X_test[:3]
+    std = skpot.reports.predict_with_std(model, X)[1]
+    expected = model.predict(X, return_std="all")[1]  # calibrated in the fit, with the noise
+    np.testing.assert_array_equal(std.energy, expected.energy)
+    plain = make_pipeline(skpot.SOAP(n_max=2, l_max=1), skpot.SparseGPR(n_sparse=20))
+    plain.fit(data.X[:30], data.y[:30])
+    std = skpot.reports.predict_with_std(plain, X)[1]
+    expected = plain.predict(X, return_std="all")[1]
+    noise = plain[-1].sigma_energy * np.sqrt([len(atoms) for atoms in X])
+    np.testing.assert_allclose(std.energy, np.hypot(expected.energy, noise), rtol=1e-12)
+    text = " ".join(advice(coverages_of(data.y_test[:3], plain.predict(X), std), calibrated=False))
+    assert "CalibratedPotential and fit again" in text
 
 
 def test_models_without_deviations_forces_or_features(tmp_path):
