@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from ..exceptions import MissingDependencyError
@@ -97,7 +98,11 @@ def figure_html(name: str, traces: list[Any], layout: dict[str, Any], height: in
         full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=f"figure-{name}",
         default_height=f"{height}px",
     )  # fmt: skip
-    return f'<div class="plot" style="min-height:{height}px">{html}</div>'
+    label = escape(layout.get("title", layout["xaxis"]["title"])["text"])
+    return (
+        f'<div class="plot" role="group" aria-label="{label}" style="min-height:{height}px">'
+        f"{html}</div>"
+    )
 
 
 def plotly_script() -> str:

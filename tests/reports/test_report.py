@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -224,6 +225,29 @@ def test_many_groups_share_the_last_color(silicon, tmp_path):
     write_report(path, model, data.X_test[:13], data.y_test[:13], groups=names)
     chips = re.findall(r'<button type="button" data-group="(\w+)"', path.read_text("utf-8"))
     assert len(chips) == 10 and chips[0] == "g0" and chips[-1] == "others"
+
+
+def test_pages_of_large_sets_stay_small(silicon, tmp_path):
+    model = silicon[1]
+    rng = np.random.default_rng(0)
+    cell = bulk("Si", a=5.4) * (3, 3, 3)
+    cell = cell[:27]
+    X = [cell.copy() for _ in range(2000)]
+    for atoms in X:
+        atoms.positions += rng.normal(0.0, 0.05, (27, 3))
+
+    def labels():
+        noise = rng.normal(size=(2000, 27, 3))
+        return skpot.Targets(rng.normal(size=2000), list(noise), rng.normal(size=(2000, 6)))
+
+    std = skpot.Targets(np.ones(2000), [np.ones((27, 3))] * 2000, np.ones((2000, 6)))
+    groups = [f"group-{i % 12}" for i in range(2000)]
+    path = tmp_path / "report.html"
+    write_report(path, model, X, labels(), X_train=X[:200], y_pred=labels(), std=std, groups=groups)
+    assert path.stat().st_size < 8e6
+    text = text_of(path)
+    assert "Of 162000 labels, about 3000 are drawn as points" in text
+    assert "200 of them are also in the training set" in text
 
 
 def test_nothing_is_written_if_there_is_nothing_to_report(silicon, tmp_path):
