@@ -13,6 +13,7 @@ from skpot.data.elements import SYMBOLS
 from skpot.metrics import summary
 
 from ._console import say, title, wrapped
+from ._splits import free_atoms
 
 if TYPE_CHECKING:
     from skpot.data import LabelReport, Targets
@@ -58,8 +59,9 @@ def data_entry(X: "Structures", y: "Targets", report: "LabelReport") -> dict[str
 
 
 def errors(X: "Structures", y: "Targets", y_pred: "Targets") -> dict[str, Any]:
-    """Return the errors of predictions, for cards."""
-    found = summary(y, y_pred, n_atoms=[len(atoms) for atoms in X])
+    """Return the errors of predictions, for cards; those of free atoms are left out."""
+    rest = np.flatnonzero(~free_atoms(X)).tolist()
+    found = summary(y[rest], y_pred[rest], n_atoms=[len(X[i]) for i in rest]) if len(rest) else {}
     return {
         kind: {name: _plain(value) for name, value in entry.items()}
         for kind, entry in found.items()
@@ -176,7 +178,7 @@ def show(card: Mapping[str, Any]) -> None:
     say(wrapped(_listed(given), "  ", indent="  "))
     title("chosen by the fit")
     show_chosen(card["chosen"])
-    title("errors (RMSE, MAE)")
+    title("errors (RMSE, MAE), without free atoms")
     for part, entries in card["errors"].items():
         _show_errors(part, entries)
     for part in ("units", "versions"):

@@ -18,6 +18,7 @@ from skpot.metrics import (
 from skpot.reports import default_noise
 
 from ._console import reading, say, title, wrapped
+from ._splits import free_atoms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,13 +82,18 @@ def kinds_of(X: "Structures") -> Any:
 def error_table(parts: Any) -> None:
     """Print RMSE and MAE of energies, forces and stress.
 
-    `parts` maps names to (X, y_true, y_pred). Further rows have the kinds of structures in the
+    `parts` maps names to (X, y_true, y_pred). Free atoms are in a row of their own, because their
+    energies lie many eV from those of all others. Further rows have the kinds of structures in the
     last part.
     """
     say(f"{'':16}{'frames':>7} " + "".join(f"{head:>17}" for head in _HEADS))
     say(f"{'':24}" + f"{'RMSE':>9}{'MAE':>8}" * 3)
     for name, (X, y_true, y_pred) in parts.items():
-        _error_row(name, X, y_true, y_pred)
+        free = free_atoms(X)
+        for head, chosen in ((name, ~free), ("  free atoms", free)):
+            if chosen.any():
+                rows = [X[i] for i in np.flatnonzero(chosen)]
+                _error_row(head, rows, y_true[chosen], y_pred[chosen])
     kinds = kinds_of(X)
     if kinds is not None:
         for kind in np.unique(kinds):

@@ -78,8 +78,8 @@ def _whole_parts(X, y, sizes, split):
     return Parts(trajectories(X, sizes), "trajectories")
 
 
-def _lone(X):
-    """Return which structures are isolated atoms: these are never held out."""
+def free_atoms(X: "Structures") -> "BoolArray":
+    """Return which structures are free atoms: these are never held out, and judged apart."""
     return np.array([len(atoms) == 1 and not atoms.pbc.any() for atoms in X])
 
 
@@ -112,7 +112,7 @@ def held_out(
         Seed of the choice.
     """
     part, what = _whole_parts(X, y, sizes, split)
-    lone = _lone(X)
+    lone = free_atoms(X)
     target = share * np.sum(~lone)
     n_parts = len(np.unique(part[~lone]))
     test, how = _last_frames(part, lone, share), "the last frames of each trajectory"
@@ -157,8 +157,7 @@ def folds(
     """Return the training and test structures of each fold of cross-validation, and what folds are.
 
     Folds have whole groups if there are groups, else whole trajectories if there are at least as
-    many, else each fold has one block of time of each trajectory. Isolated atoms are never held
-    out.
+    many, else each fold has one block of time of each trajectory. Free atoms are never held out.
 
     Parameters
     ----------
@@ -173,7 +172,7 @@ def folds(
     what : str
     """
     part, what = _whole_parts(X, y, sizes, split)
-    lone = _lone(X)
+    lone = free_atoms(X)
     n_parts = len(np.unique(part[~lone]))
     if what == "groups":
         n = min(n, n_parts)

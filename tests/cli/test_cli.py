@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
+from skpot.cli._console import _complain
 from skpot.data import LABEL_KINDS
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF
@@ -170,6 +171,18 @@ def test_errors_are_one_line(folder, args, part):
     before = sorted(folder.iterdir())
     assert part in error(*(a.format(d=folder) for a in args))
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_messages_are_wrapped_in_terminals_only(capsys, monkeypatch, terminal):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    text = f"error: {'nothing works ' * 12}--energy-key REF_energy"
+    _complain(text, "red")
+    told = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().err)
+    assert " ".join(told.split()) == text
+    lines = told.splitlines()
+    assert max(map(len, lines)) < 80 if terminal else len(lines) == 1
 
 
 def test_debug_shows_the_traceback(folder):

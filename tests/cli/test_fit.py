@@ -207,6 +207,26 @@ def test_groups_are_held_out(folder):
     assert card["training"]["frames"] == card["test"]["frames"] == 6
 
 
+def test_errors_of_free_atoms_stand_apart(tmp_path):
+    X, y, X_test, y_test = load_silicon(return_X_y=True)
+    assert len(X[0]) == 1
+    ase.io.write(tmp_path / "train.xyz", y[:20].to_atoms(X[:20]))
+    model, output = fitted(tmp_path, "model", *FAST)
+    rows = {line[:16].strip(): line.split() for line in output.splitlines()}
+    assert (rows["train"][1], rows["free atoms"][2]) == ("19", "1")
+    y_pred = model.predict(X[1:20])
+    expected = skpot.metrics.summary(y[1:20], y_pred, n_atoms=[len(atoms) for atoms in X[1:20]])
+    assert float(rows["train"][2]) == pytest.approx(expected["energy"]["rmse"], abs=0.005)
+    errors = read_card(tmp_path / "model.skpot")["errors"]["train"]
+    assert errors["energy"]["rmse"] == pytest.approx(expected["energy"]["rmse"], rel=1e-6)
+
+
+def test_processes_find_the_same(folder):
+    options = [*FAST, "--grid", "n_sparse=5,20", "--cv", 2]
+    models = [fitted(folder, f"jobs-{n}", *options, "--jobs", n)[0] for n in (1, 2)]
+    assert_same(*models)
+
+
 def test_named_labels(folder):
     frames = copper(6)
     for atoms in frames:
