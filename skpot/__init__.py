@@ -34,6 +34,7 @@ _PUBLIC = {
     "Targets": "skpot.data",
     "TripletBasis": "skpot.descriptors",
     "ZBL": "skpot.descriptors",
+    "check": "skpot.checks",
     "check_structures": "skpot.data",
     "compile": "skpot.lowering",
     "distill": "skpot.compose",
@@ -44,6 +45,7 @@ _PUBLIC = {
 }
 
 _SUBMODULES = {
+    "checks",
     "compose",
     "core",
     "data",

@@ -39,6 +39,7 @@ def _main(
 # The function of a command `name` is `name` in `_name.py`.
 _COMMANDS = {
     "demo": "Go from data to molecular dynamics of silicon, in a few minutes.",
+    "check": "Look for mistakes in labels before a model learns from them.",
     "fit": "Fit a potential to energies, forces and stress.",
     "evaluate": "Print the errors of a model on labeled structures.",
     "predict": "Write predictions for structures, as ASE reads them.",

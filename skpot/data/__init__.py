@@ -23,7 +23,7 @@ from skpot.data._derivatives import (
 from skpot.data._features import AtomicFeatures
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
 from skpot.data._label_checks import check_label_values, check_targets, targets_of
-from skpot.data._label_report import LabelReport, LabelUse
+from skpot.data._label_report import LabelReport, LabelUse, ranges
 from skpot.data._read import read
 from skpot.data._scorers import register_scorers
 from skpot.data._stored import StoredJacobian, push_by_jacobian
@@ -66,6 +66,7 @@ __all__ = [
     "named_calculator",
     "named_frames",
     "push_by_jacobian",
+    "ranges",
     "read",
     "read_frames",
     "rows_of",

@@ -124,7 +124,7 @@ def test_what_cannot_be_coupled_is_refused():
         SpeciesCoupling({"Si": [1.0], "O": [1.0, 2.0]}).fit(features)
     with pytest.raises(ValueError, match="finite"):
         SpeciesCoupling({"Si": [1.0], "O": [np.nan]}).fit(features)
-    with pytest.raises(ValueError, match="Si twice"):
+    with pytest.raises(ValueError, match="two entries for Si"):
         SpeciesCoupling({"Si": [1.0], "O": [0.0], 14: [2.0]}).fit(features)
     with pytest.raises(ValueError, match="species H did not occur in fit"):
         water = SOAP(**SMALL, species=["H", "O", "Si"]).fit([molecule("H2O")])
