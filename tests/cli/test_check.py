@@ -42,3 +42,16 @@ def test_json_is_for_programs(files):
     result = CliRunner().invoke(app, ["check", files[1], "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout)["findings"][0]["kind"] == "unit of energies"
+
+
+def test_report(files, tmp_path):
+    page = tmp_path / "check.html"
+    args = ["check", files[1], "--report", str(page)]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 1
+    assert f"wrote {page}" in result.output
+    assert "<h3>unit of energies</h3>" in page.read_text(encoding="utf-8")
+    assert "<h1>Check of wrong.xyz</h1>" in page.read_text(encoding="utf-8")
+    assert "add --force" in CliRunner().invoke(app, args).output
+    result = CliRunner().invoke(app, [*args, "--force", "--json"])
+    assert json.loads(result.stdout)["findings"]  # nothing else is printed
