@@ -23,6 +23,7 @@ _NAMES = {
     "forces": "force components",
     "stress": "stress components",
 }
+_SHORT = 6  # entries of a dictionary in one row of the model card
 _MUCH = 0.4  # share of the squared error of one group that is worth a sentence
 
 
@@ -160,19 +161,22 @@ def what_is_outside(share: float) -> str:
 
 
 def card_rows(card: Mapping[str, Any], within: str = "") -> list[list[str]]:
-    """Return names and values of a model card, nested ones with all their names."""
+    """Return names and values of a model card; short dictionaries share a row."""
     rows = []
     for name, value in card.items():
         name = f"{within}{name}"
         if value in (None, [], {}):
             continue
-        if isinstance(value, dict):
+        if not isinstance(value, dict):
+            rows.append([name, _shown(value)])
+        elif len(value) > _SHORT or any(isinstance(one, dict) for one in value.values()):
             rows += card_rows(value, f"{name} · ")
         else:
-            values = value if isinstance(value, list) else [value]
-            rows.append([name, ", ".join(map(_shown, values))])
+            rows.append([name, "; ".join(f"{key} {_shown(one)}" for key, one in value.items())])
     return rows
 
 
 def _shown(value):
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
     return f"{value:.5g}" if isinstance(value, float) else str(value)

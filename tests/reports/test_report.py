@@ -30,7 +30,8 @@ def page(silicon, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(
         path, model, data.X_test, data.y_test, X_train=data.X[:60], y_train=data.y[:60],
-        card={"preset": "fast", "e0": {"Si": -0.8}}, title="silicon & <friends>",
+        card={"preset": "fast", "e0": {"Si": -0.8}, "baseline": None,
+              "errors": {"test": {"rmse": 0.5, "mae": 0.25}}}, title="silicon & <friends>",
     )  # fmt: skip
     return path
 
@@ -82,7 +83,7 @@ def test_the_summary_is_in_sentences(page):
     assert "Errors of 33 structures" in text and "none of which is in the training set" in text
     assert "times that on the training set" in text
     assert "of the errors lie within one standard deviation; 68 % should" in text
-    assert "preset fast e0 · Si -0.8" in text
+    assert "preset fast e0 Si -0.8 errors · test rmse 0.5; mae 0.25" in text
 
 
 def test_structures_that_were_learned_are_told(silicon, tmp_path):
