@@ -68,7 +68,7 @@ $(BIN)/python:
 # The stamps make a second call quick; a change of pyproject.toml installs again.
 $(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
 	@echo "installing skpot into $(VENV) ..."
-	@$(PIP) install -e '.[plot]'
+	@$(PIP) install -e '.[plot,report]'
 	@touch $@
 
 $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python

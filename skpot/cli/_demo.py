@@ -9,7 +9,7 @@ from typer import Option
 
 from ._console import CommandError, command, say, title
 
-FILES = ("silicon.skpot", "parity.png", "md.png", "md.xyz")
+FILES = ("silicon.skpot", "report.html", "parity.png", "md.png", "md.xyz")
 
 
 @command
@@ -20,28 +20,23 @@ def demo(
         Option("--quick", help="Use small sizes, only to show that it works."),
     ] = False,
 ) -> None:
-    """Fit a potential for silicon to the bundled data and run it.
+    """Go from data to molecular dynamics of silicon, as with data of your own.
 
-    The demo runs a grid search by the errors of forces, prints errors on structures of other
-    trajectories, draws a parity plot, and runs molecular dynamics of 64 atoms, first with a
-    thermostat and then at constant energy.
+    The demo checks the bundled labels, and labels with a mistake; it fits a potential, tests it on
+    structures of other trajectories, writes a report, and runs molecular dynamics of 64 atoms,
+    first with a thermostat and then at constant energy.
     """
     began = time.perf_counter()
     _prepare(out)
     import numpy as np
-    from sklearn.model_selection import GroupKFold
-    from sklearn.pipeline import make_pipeline
 
+    from skpot.compose import make_potential
     from skpot.datasets import load_silicon
-    from skpot.descriptors import SOAP
-    from skpot.kernels import DotProduct
-    from skpot.models import SparseGPR
     from skpot.persistence import dump
     from skpot.reports import predict_with_std
 
     from ._plots import md_plot, parity_plot
-    from ._report import describe, error_table, search_table, uncertainty_table
-    from ._search import searched
+    from ._report import describe, error_table, uncertainty_table
     from ._warmup import compile_all
 
     say("compiling (the first time only) ...")
@@ -50,23 +45,16 @@ def demo(
     data = load_silicon()
     describe("train: silicon, PBE", data.X, data.y)
     describe("test: other trajectories", data.X_test, data.y_test)
+    _check(data)
 
-    grid = {
-        "sparsegpr__kernel__zeta": [2, 4],
-        "sparsegpr__sigma_forces": [0.003, 0.01, 0.03, 0.1],
-    }
-    soap, cv, n_sparse = SOAP(hypers="auto"), GroupKFold(4), 500
-    if quick:
-        grid = {"sparsegpr__kernel__zeta": [2, 4]}
-        soap, cv, n_sparse = SOAP(hypers="fast"), GroupKFold(2), 100
-    model = make_pipeline(soap, SparseGPR(DotProduct(), n_sparse))
-    title(f"grid search: GroupKFold({cv.n_splits}) by trajectory, scoring neg_forces_rmse")
-    search = searched(model, grid, data.X, data.y, list(cv.split(data.X, groups=data.groups)))
-    search_table(search)
-
-    model.set_params(**search.best_params_).fit(data.X, data.y)
+    preset = "fast" if quick else "default"
+    title(f'fit: make_potential("{preset}")')
+    start = time.perf_counter()
+    model = make_potential(preset).fit(data.X, data.y)
+    say(f"  {time.perf_counter() - start:.1f} s for {len(data.X)} structures")
     dump(model, out / "silicon.skpot")
-    title("errors of the best model")
+
+    title("errors")
     y_pred, std = predict_with_std(model, data.X_test)
     error_table({
         "train": (data.X, data.y, model.predict(data.X)),
@@ -75,6 +63,7 @@ def demo(
     say("")
     uncertainty_table(data.X_test, data.y_test, y_pred, std)
     parity_plot(data.X_test, data.y_test, y_pred, std.energy, out / "parity.png")
+    has_page = _report(data, model, y_pred, std, out / "report.html")
 
     n_steps = (20, 30) if quick else (500, 2000)
     trace, n_equilibration = _dynamics(data, model, out / "md.xyz", n_steps)
@@ -85,7 +74,34 @@ def demo(
         f"NVE, {duration:.2g} ps: drift {trace.drift(n_equilibration):+.3f} meV/atom, "
         f"largest deviation {np.abs(total - total[0]).max():.3f} meV/atom"
     )
-    _farewell(out, time.perf_counter() - began)
+    _farewell(out, time.perf_counter() - began, has_page)
+
+
+def _check(data):
+    """Show what the check says of the labels, and of such with a mistake."""
+    from skpot.checks import check
+    from skpot.data import Targets
+
+    title("check: is anything wrong with the labels?")
+    say(str(check(data.X, data.y)))
+    title("the same energies in kcal/mol, as a mistake would have them")
+    say(str(check(data.X, Targets(23.0605 * data.y.energy, data.y.forces, data.y.stress))))
+
+
+def _report(data, model, y_pred, std, path):
+    """Write the page about the errors; return whether there is one."""
+    from skpot.exceptions import MissingDependencyError
+    from skpot.reports import write_report
+
+    try:
+        write_report(
+            path, model, data.X_test, data.y_test, X_train=data.X, y_train=data.y, y_pred=y_pred,
+            std=std, title="Silicon: a potential of skpot",
+        )  # fmt: skip
+    except MissingDependencyError as error:
+        say(f"no report: {error}")
+        return False
+    return True
 
 
 def _prepare(out):
@@ -126,9 +142,13 @@ def _dynamics(data, model, path, n_steps):
     return trace, n_equilibration
 
 
-def _farewell(out, seconds):
+def _farewell(out, seconds, has_page):
     folder = os.path.relpath(out)
-    say(f"\nwrote {', '.join(FILES)} to {folder}/ in {seconds:.0f} s. What next:")
-    say(f"  look    {folder}/parity.png, {folder}/md.png; ase gui {folder}/md.xyz")
+    files = [name for name in FILES if has_page or name != "report.html"]
+    say(f"\nwrote {', '.join(files)} to {folder}/ in {seconds:.0f} s.")
+    say("What next:")
+    page = f"{folder}/report.html in a browser, " if has_page else ""
+    say(f"  look    {page}{folder}/parity.png, {folder}/md.png")
     say(f"  run it  skpot md {folder}/silicon.skpot {folder}/md.xyz --temperature 900 -o hot.xyz")
-    say("  yours   skpot fit train.xyz -o model.skpot --test-fraction 0.1")
+    say("  yours   skpot check train.xyz")
+    say("          skpot fit train.xyz -o model.skpot --test-fraction 0.1")

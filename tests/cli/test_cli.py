@@ -378,8 +378,10 @@ def test_quick_demo_in_an_empty_folder(tmp_path, monkeypatch):
     result = run("demo", "--quick")
     assert result.exit_code == 0, result.output + str(result.exception)
     written = sorted(p.name for p in (tmp_path / "demo").iterdir())
-    assert written == ["md.png", "md.xyz", "parity.png", "silicon.skpot"]
+    assert written == ["md.png", "md.xyz", "parity.png", "report.html", "silicon.skpot"]
     assert "meV/atom" in result.output
+    assert "no mistakes found" in result.output
+    assert "Fix: multiply the energies by" in result.output
     assert "skpot fit train.xyz" in result.output
     assert run("evaluate", "demo/silicon.skpot", "demo/md.xyz").exit_code == 0
 
