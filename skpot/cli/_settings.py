@@ -44,9 +44,7 @@ def _parsed(path):
 
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise CommandError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise CommandError(f'{path} must have lines such as "preset: fast".')

@@ -85,9 +85,17 @@ def free_atoms(X: "Structures") -> "BoolArray":
 
 def _drawn(X, part, seed):
     """Return the parts in random order, which depends on their content alone."""
-    keys = content_keys(X)
-    keys = np.array([np.min(keys[part == p]) for p in range(part.max() + 1)], dtype=np.uint64)
+    keys = np.full(part.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(keys, part, content_keys(X))
     return np.argsort(keyed_uniform(keys, seed), kind="stable")
+
+
+def _members(part, chosen):
+    """Return the indices of the chosen structures of each part, in their order."""
+    index = np.flatnonzero(chosen)
+    order = index[np.argsort(part[index], kind="stable")]
+    sizes = np.bincount(part[index], minlength=part.max() + 1)
+    return np.split(order, np.cumsum(sizes)[:-1])
 
 
 def held_out(
@@ -131,8 +139,7 @@ def held_out(
 
 def _last_frames(part, lone, share):
     test = np.zeros(len(part), dtype=bool)
-    for p in np.unique(part):
-        members = np.flatnonzero((part == p) & ~lone)
+    for members in _members(part, ~lone):
         test[members[len(members) - round(share * len(members)) :]] = True
     return test
 
@@ -141,13 +148,13 @@ def _parts_up_to(X, part, lone, target, seed):
     """Draw parts until they have the number of structures; species must stay in the rest."""
     test = np.zeros(len(part), dtype=bool)
     species = np.array([np.bincount(atoms.numbers, minlength=120) > 0 for atoms in X])
+    remaining, members, n_test = species.sum(axis=0), _members(part, ~lone), 0
     for p in _drawn(X, part, seed):
-        more = (part == p) & ~lone
-        n = more.sum()
-        fits = test.sum() + n / 2 <= target or not test.any()
-        remaining = species[~(test | more)].any(axis=0)
-        if n and fits and not (species[more].any(axis=0) & ~remaining).any():
-            test |= more
+        n, held = len(members[p]), species[members[p]].sum(axis=0)
+        fits = n_test + n / 2 <= target or not n_test
+        if n and fits and (remaining > held)[held > 0].all():
+            test[members[p]] = True
+            n_test, remaining = n_test + n, remaining - held
     return test
 
 
@@ -190,8 +197,7 @@ def folds(
 
 def _time_blocks(part, lone, n):
     fold = np.zeros(len(part), dtype=np.int64)
-    for p in np.unique(part):
-        members = np.flatnonzero((part == p) & ~lone)
+    for members in _members(part, ~lone):
         fold[members] = np.arange(len(members)) * n // max(len(members), 1)
     return fold
 

@@ -6,12 +6,14 @@ import time
 import ase.io
 import numpy as np
 import pytest
+import typer.main
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
+from skpot.cli import app
 from skpot.cli._console import _complain
 from skpot.data import LABEL_KINDS
 from skpot.datasets import load_silicon
@@ -45,6 +47,17 @@ def test_help_is_quick_and_lists_the_commands():
 
 def test_help_imports_nothing_heavy():
     assert not loaded_heavy_packages("import skpot.cli")
+
+
+@pytest.mark.parametrize("name", sorted(typer.main.get_command(app).commands))
+def test_help_is_complete_and_fits_a_narrow_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run(name, "--help")
+    assert result.exit_code == 0 and max(map(len, result.stdout.splitlines())) <= 80
+    command = typer.main.get_command(app).commands[name]
+    for part in getattr(command, "commands", {name: command}).values():
+        assert part.help or part.short_help, part.name
+        assert not [p.name for p in part.params if not p.help and p.name != "help"], part.name
 
 
 def test_version():
