@@ -324,3 +324,21 @@ def test_a_click_filters_all_figures(page, tmp_path, target):
         " document.querySelectorAll('tr[data-group]:not(.hidden)').length].join(), '*'); }, 2000);",
     )
     assert told == "liquid,liquid,1"
+
+
+@needs_browser
+def test_hovering_names_the_frame(page, tmp_path, silicon):
+    told = told_by(
+        page.read_text(encoding="utf-8"),
+        tmp_path,
+        "const plot = document.getElementById('figure-parity-forces');"
+        "Plotly.Fx.hover(plot, [{curveNumber: 1, pointNumber: 0}]);"
+        "setTimeout(() => { const found = plot.querySelector('.hovertext');"
+        "parent.postMessage(found ? found.textContent : 'nothing', '*'); }, 1000);",
+    )
+    kinds = [atoms.info["config_type"] for atoms in silicon[0].X_test]
+    frame, atom = map(int, re.search(r"frame (\d+), atom (\d+) \(Si\), x", told).groups())
+    assert told.startswith(kinds[frame])
+    value = silicon[0].y_test.forces[frame][atom, 0]
+    found = re.search(r"label ([\d.−+e]+), ", told).group(1).replace("−", "-")
+    assert float(found) == pytest.approx(value, rel=1e-4, abs=1e-5)
