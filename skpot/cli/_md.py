@@ -1,7 +1,10 @@
 """`skpot md`."""
 
+import math
+import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +34,21 @@ class Ensemble(StrEnum):
     npt = "npt"
 
 
+class Thermostat(StrEnum):
+    """What keeps the temperature of nvt."""
+
+    bussi = "bussi"
+    langevin = "langevin"
+    nose_hoover = "nose-hoover"
+
+
+class Barostat(StrEnum):
+    """What npt changes: the size of the cell, or all of it."""
+
+    isotropic = "isotropic"
+    full = "full"
+
+
 @command
 def md(
     model: ModelFile,
@@ -42,9 +60,25 @@ def md(
         Ensemble, Option(help="What is constant; npt needs three periodic directions.")
     ] = Ensemble.nvt,
     pressure: Annotated[float, Option(help="Pressure for npt, GPa.")] = 0.0,
+    thermostat: Annotated[
+        Thermostat, Option(help="Thermostat of nvt; npt has Nosé-Hoover chains.")
+    ] = Thermostat.bussi,
+    barostat: Annotated[
+        Barostat, Option(help="What npt changes: the size of the cell, or its shape too.")
+    ] = Barostat.isotropic,
+    thermostat_time: Annotated[
+        float, Option(min=1e-3, help="Time constant of the thermostat, fs.")
+    ] = 100.0,
+    barostat_time: Annotated[
+        float, Option(min=1e-3, help="Time constant of the barostat, fs.")
+    ] = 1000.0,
+    temperature_end: Annotated[
+        float | None,
+        Option(min=1e-3, help="Temperature at the last step, K: nvt changes it step by step."),
+    ] = None,
     output: Annotated[
         Path,
-        Option("-o", "--output", help="Trajectory to write: extended XYZ, a file .xyz or .extxyz."),
+        Option("-o", "--output", help="Trajectory: .xyz, which can be continued, .traj or .db."),
     ] = Path("traj.xyz"),
     log_interval: Annotated[
         int, Option(min=1, help="Steps between printed lines and frames.")
@@ -56,9 +90,13 @@ def md(
     seed: Annotated[int, Option(min=0, help="Seed of velocities and thermostat.")] = 0,
     max_temperature: Annotated[float | None, Option(help="Limit of the temperature, K.")] = None,
     min_distance: Annotated[
-        float | None, Option(help="Limit of the distance of two atoms, Å.")
+        float | None,
+        Option(help="Limit of the distance of two atoms, Å; by default that of the training set."),
     ] = None,
-    max_grade: Annotated[float | None, Option(help="Limit of the extrapolation grade.")] = None,
+    max_grade: Annotated[
+        float | None,
+        Option(help="Limit of the extrapolation grade; 2 by default, and 1 is the training set's."),
+    ] = None,
     max_energy_std: Annotated[
         float | None, Option(help="Limit of the energy's deviation, eV/atom.")
     ] = None,
@@ -68,6 +106,9 @@ def md(
     record: Annotated[
         Path | None, Option(help="Append frames beyond limits to this file and continue.")
     ] = None,
+    no_stop: Annotated[
+        bool, Option("--no-stop", help="Set no limits but those that are given.")
+    ] = False,
     restart: Annotated[
         bool, Option("--restart", help="Continue a run with this output that was stopped.")
     ] = False,
@@ -79,21 +120,33 @@ def md(
     temperature. While the run lasts, frames are in OUTPUT.part and the state is in
     OUTPUT.checkpoint. At the end, also after an error, OUTPUT has all frames. If the run was
     stopped or killed, the same command with --restart continues it; if there is nothing to
-    continue, it starts a new run. Limits are checked at each printed line; beyond a limit the run
-    stops.
+    continue, it starts a new run.
+
+    Each printed line shows how far the model can be trusted: the extrapolation grade of the worst
+    atom, where 1 is the edge of the training set, the closest distance, and every 400 steps the
+    largest deviation of a force component. The grade and the closest distance have limits, which
+    follow from the model. They are checked every ten steps, or as often as lines are printed;
+    beyond a limit the run stops with exit code 1.
     """
     saved = Path(f"{output}.checkpoint")
     continued = restart and saved.exists()
+    if restart and not _is_xyz(output):
+        raise CommandError(f"a run with the trajectory {output} cannot be continued; use .xyz.")
     _check_files([model, start], output, record)
     if not continued:
         _refuse_to_begin(output, saved, force)
-    from skpot.md import Calculator
+    from skpot.md import Calculator, default_limits
     from skpot.md.checkpoint import Checkpoint
+    from skpot.md.dynamics import Ensemble as Held
     from skpot.md.dynamics import check_settings, run, thermalize
-    from skpot.md.frames import TrajectoryFile
+    from skpot.md.frames import AseTrajectoryFile, TrajectoryFile
     from skpot.persistence import load
 
-    check_settings(steps, str(ensemble), temperature, pressure, timestep, log_interval, seed)
+    held = Held(
+        str(ensemble), temperature, pressure, str(thermostat), str(barostat), thermostat_time,
+        barostat_time, temperature_end,
+    )  # fmt: skip
+    check_settings(steps, held, timestep, log_interval, seed)
     limits = {
         "max_temperature": max_temperature,
         "min_distance": min_distance,
@@ -101,7 +154,8 @@ def md(
         "max_energy_std": max_energy_std,
         "max_forces_std": max_forces_std,
     }
-    calculator = Calculator(load(model))
+    fitted = load(model)
+    calculator = Calculator(fitted)
     atoms = _start(start, repeat)
     atoms.calc = calculator
     settings = {
@@ -110,10 +164,15 @@ def md(
         "pressure": pressure,
         "timestep": timestep,
         "log interval": log_interval,
-    }
+    } | _unusual(held, steps)
     checkpoint = Checkpoint(saved, settings)
-    guard = _guard(atoms, limits, record)
     length = checkpoint.load(atoms) if continued else None
+    if not no_stop:
+        _require_start(atoms, str(ensemble), None, saved if continued else start, model)
+        defaults = default_limits(fitted, atoms)
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        limits |= defaults | given
+    guard = _guard(atoms, limits, record)
     _require_start(atoms, str(ensemble), guard, saved if continued else start, model)
     if checkpoint.step > steps:
         raise CommandError(f"{saved} is at step {checkpoint.step} already; give more --steps.")
@@ -122,13 +181,24 @@ def md(
     else:
         checkpoint.remove()
         velocities = "at random" if thermalize(atoms, temperature, seed) else f"from {start}"
-    plan = f"{ensemble.upper()}, {temperature:g} K, {steps} steps of {timestep:g} fs"
+    heat = f"{temperature:g}" + ("" if temperature_end is None else f" to {temperature_end:g}")
+    plan = f"{ensemble.upper()}, {heat} K, {steps} steps of {timestep:g} fs"
     title(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}: {plan}")
     say(f"  velocities {velocities}")
-    say(HEADER)
+    if guard is not None:
+        say(f"  {'stops' if record is None else 'records'} beyond {_limits_text(limits)}")
+    say(HEADER.replace("closest", "closest      left") if sys.stdout.isatty() else HEADER)
     began = time.perf_counter()
-    trajectory = TrajectoryFile(output, length, checkpoint.tail)
-    with _advice(output, trajectory), trajectory:
+    if _is_xyz(output):
+        trajectory = TrajectoryFile(output, length, checkpoint.tail)
+    else:
+        trajectory = AseTrajectoryFile(output)
+    first = checkpoint.step
+
+    def on_step(step, trace):
+        say(f"{line(step, trace)}{_remaining(began, first, step, steps)}")
+
+    with _advice(output, trajectory, no_stop), trajectory:
         trace = run(
             atoms,
             steps,
@@ -138,10 +208,15 @@ def md(
             timestep=timestep,
             interval=log_interval,
             trajectory=trajectory,
-            on_step=lambda step, trace: say(line(step, trace)),
+            on_step=on_step,
             random_state=seed,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint if _is_xyz(output) else None,
             guard=guard,
+            thermostat=held.thermostat,
+            barostat=held.barostat,
+            thermostat_time=thermostat_time,
+            barostat_time=barostat_time,
+            last_temperature=temperature_end,
         )
     seconds = time.perf_counter() - began
     checkpoint.remove()
@@ -151,6 +226,40 @@ def md(
     say(f"\nwrote {output}: {trajectory.n_frames} frames, {speed:.0f} µs per atom and step")
     if ensemble is Ensemble.nve:
         _print_drift(trace)
+    elif ensemble is Ensemble.npt and trace.volume:
+        half = trace.volume[len(trace.volume) // 2 :]
+        say(f"mean volume of the second half: {sum(half) / len(half):.3f} Å³/atom")
+
+
+def _unusual(held, steps):
+    """Return the settings of the ensemble that are not the default, for the checkpoint."""
+    usual = type(held)()._asdict()
+    shown = {"name", "temperature", "pressure"}
+    found = {k: v for k, v in held._asdict().items() if k not in shown and v != usual[k]}
+    if held.last_temperature is not None:
+        found["steps"] = steps  # by which the temperature goes
+    return found
+
+
+def _limits_text(limits):
+    units = {"max_temperature": " K", "min_distance": " Å", "max_energy_std": " eV/atom",
+             "max_forces_std": " eV/Å", "max_grade": ""}  # fmt: skip
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return ", ".join(f"{name} {limit:.3g}{units[name]}" for name, limit in given.items())
+
+
+def _remaining(began, first, step, steps):
+    """Return when the run will be complete, for a terminal; logs have no use for it."""
+    if not sys.stdout.isatty() or step <= first:
+        return ""
+    seconds = (time.perf_counter() - began) * (steps - step) / (step - first)
+    return f"{timedelta(seconds=round(seconds))!s:>10}"
+
+
+def _is_xyz(path):
+    from skpot.md.frames import is_xyz
+
+    return is_xyz(path)
 
 
 def _print_drift(trace):
@@ -161,11 +270,12 @@ def _print_drift(trace):
 
 def _check_files(inputs, output, record):
     """Refuse outputs that cannot be written, are the same, or are read by the command."""
-    from skpot.md.frames import require_xyz
+    from skpot.md.frames import require_appendable, require_xyz
 
     written = [path for path in (output, record) if path is not None]
-    for path in written:
-        require_xyz(path)
+    require_appendable(output)
+    if record is not None:
+        require_xyz(record)
     if record is not None and record.resolve() == output.resolve():
         raise CommandError(f"--record and --output are the same file, {output}; name another one.")
     for path in written:
@@ -193,7 +303,7 @@ def _guard(atoms, limits, record):
 
 
 @contextmanager
-def _advice(output, trajectory):
+def _advice(output, trajectory, no_stop):
     """Tell the user what is kept of a run that ends early, and what can be done."""
     from skpot.exceptions import FileError
     from skpot.md import LimitPassed
@@ -212,7 +322,12 @@ def _advice(output, trajectory):
             f"{error.filename}: {error.strerror}. Make room and add --restart to continue."
         ) from error
     except LimitPassed as error:
-        raise CommandError(f"the run was stopped: {error}. {output} ends there.") from error
+        hint = "" if no_stop else ", or --no-stop to go on without limits"
+        raise CommandError(
+            f"the run was stopped at {error}. The model is not to be trusted there, and {output} "
+            "ends there. Add such frames to the training set; other limits are options of this "
+            f"command{hint}."
+        ) from error
     except KeyboardInterrupt:
         say(f"{output} holds {trajectory.n_frames} frames; add --restart to continue")
         raise
@@ -245,14 +360,20 @@ def _require_start(atoms, ensemble, guard, where, model):
 
 
 HEADER = (
-    f"{'step':>8}{'time':>9}{'T':>8}{'potential':>13}{'total':>13}{'std':>10}{'volume':>10}\n"
-    f"{'':8}{'ps':>9}{'K':>8}{'eV/atom':>13}{'eV/atom':>13}{'meV/atom':>10}{'Å³/atom':>10}"
+    f"{'step':>8}{'time':>9}{'T':>6}{'potential':>10}{'total':>10}{'forces std':>11}{'grade':>7}"
+    f"{'closest':>8}\n"
+    f"{'':8}{'ps':>9}{'K':>6}{'eV/atom':>10}{'eV/atom':>10}{'eV/Å':>11}{'':>7}{'Å':>8}"
 )
 
 
 def line(step: int, trace: "Trace") -> str:
     """Return the last entry of a trace as a line of the table."""
     return (
-        f"{step:8d}{trace.time[-1]:9.3f}{trace.temperature[-1]:8.1f}{trace.potential[-1]:13.5f}"
-        f"{trace.total[-1]:13.5f}{1000 * trace.energy_std[-1]:10.2f}{trace.volume[-1]:10.3f}"
+        f"{step:8d}{trace.time[-1]:9.3f}{trace.temperature[-1]:6.0f}{trace.potential[-1]:10.4f}"
+        f"{trace.total[-1]:10.4f}{_or_dash(trace.forces_std[-1], '.3f'):>11}"
+        f"{_or_dash(trace.grade[-1], '.2f'):>7}{_or_dash(trace.distance[-1], '.3f'):>8}"
     )
+
+
+def _or_dash(value, form):
+    return f"{value:{form}}" if math.isfinite(value) else "-"

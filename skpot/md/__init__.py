@@ -15,6 +15,7 @@ _MODULES = {
     "LimitPassed": "._guard",
     "NotCompilableError": "skpot.exceptions",
     "compile": "skpot.lowering",
+    "default_limits": "._trust",
 }
 
 __getattr__, __all__ = lazy_names(__name__, _MODULES)

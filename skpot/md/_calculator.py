@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -108,7 +109,7 @@ class Calculator(AseCalculator):
     def __init__(self, model: Any, *, skin: float = 0.7, uncertainty: bool = False) -> None:
         super().__init__()
         self._lock = threading.RLock()
-        self._last = None
+        self._last = self._with_grades = None
         self.skin = skin
         self.uncertainty = uncertainty
         if isinstance(model, str | os.PathLike):
@@ -261,8 +262,10 @@ class Calculator(AseCalculator):
         wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
         if not wanted - last.results.keys():
             return last
-        if self._pipeline is None:
-            return last._replace(results=last.results | self._grades(last, wanted))
+        last = last._replace(results=last.results | self._grades(last, wanted))
+        wanted -= last.results.keys()
+        if not wanted or self._pipeline is None:
+            return last
         if not hasattr(self._pipeline[-1], "energy_std"):
             return last
         if last.features is None:
@@ -270,11 +273,18 @@ class Calculator(AseCalculator):
         return last._replace(results=last.results | self._deviations(last.features, wanted))
 
     def _grades(self, last, wanted):
-        """Return the extrapolation grades of a compiled potential, if they are wanted and exist."""
-        if "extrapolation_grade" not in wanted or self._compiled.graded is None:
+        """Return the extrapolation grades, if they are wanted and have a compiled form."""
+        if "extrapolation_grade" not in wanted or self._compiled is None:
+            return {}
+        if self._with_grades is None:
+            self._with_grades = self._compiled
+            if self._pipeline is not None:
+                with suppress(NotCompilableError):
+                    self._with_grades = compile(self._pipeline, grades=True)
+        if self._with_grades.graded is None:
             return {}
         pairs = last.structure.neighbors(self._compiled.cutoff).pairs
-        return {"extrapolation_grade": self._compiled.grade_pairs(pairs, last.species)}
+        return {"extrapolation_grade": self._with_grades.grade_pairs(pairs, last.species)}
 
     def _deviations(self, features, wanted):
         """Return the wanted standard deviations and grades of the regressor."""

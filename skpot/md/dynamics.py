@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
 from ase.calculators.calculator import PropertyNotImplementedError
-from ase.md.bussi import Bussi
-from ase.md.verlet import VelocityVerlet
 from threadpoolctl import threadpool_limits
 
-from .._parameters import choice, number, whole
+from .._parameters import number, whole
 from ..data import cell_volumes, check_structures, read_frames
-from ..exceptions import EngineError, InputError, MissingDependencyError, NumericalError
+from ..exceptions import EngineError, InputError, NumericalError
+from ._guard import LimitPassed
+from ._integrators import BAROSTAT_TIME, THERMOSTAT_TIME, Ensemble, integrator, set_temperature
+from ._trust import closest_distance, largest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from skpot.md._guard import Guard
     from skpot.md.checkpoint import Checkpoint
     from skpot.md.frames import TrajectoryFile
     from skpot.typing import Atoms, PathLike, RandomState
 
-ENSEMBLES = ("nve", "nvt", "npt")
-THERMOSTAT_TIME, BAROSTAT_TIME = 100.0, 1000.0  # fs
-_LARGE = 500  # largest number of atoms for which the uncertainty of each logged step is computed
+_CHECKED = 10  # largest number of steps between two calls of a guard
+_DEVIATIONS = 400  # steps between standard deviations, which take many times as long as a step
 
 
 class BlowUp(EngineError):
@@ -42,7 +41,10 @@ class Trace:
     potential: list = field(default_factory=list)  # eV/atom
     total: list = field(default_factory=list)  # eV/atom
     temperature: list = field(default_factory=list)  # K
-    energy_std: list = field(default_factory=list)  # eV/atom, NaN if the calculator has none
+    energy_std: list = field(default_factory=list)  # eV/atom, NaN where it was not computed
+    forces_std: list = field(default_factory=list)  # eV/Å, the largest; NaN likewise
+    grade: list = field(default_factory=list)  # the largest, NaN if the calculator has none
+    distance: list = field(default_factory=list)  # Å, the smallest
     volume: list = field(default_factory=list)  # Å³/atom, NaN without cell
 
     def drift(self, first: int = 0) -> float:
@@ -52,26 +54,19 @@ class Trace:
             return 0.0
         return float(1000.0 * np.polyfit(time, total, 1)[0] * (time[-1] - time[0]))
 
-    def add(self, time: float, atoms: Atoms) -> None:
-        """Append the present state."""
+    def add(self, time: float, atoms: Atoms, deviations: bool = True) -> None:
+        """Append the present state; without `deviations`, these are NaN."""
         n = len(atoms)
         potential = atoms.get_potential_energy()
         self.time.append(time)
         self.potential.append(potential / n)
         self.total.append((potential + atoms.get_kinetic_energy()) / n)
         self.temperature.append(atoms.get_temperature())
-        self.energy_std.append(_energy_std(atoms) / n)
+        self.forces_std.append(largest(atoms, "forces_std") if deviations else np.nan)
+        self.energy_std.append(largest(atoms, "energy_std") / n if deviations else np.nan)
+        self.grade.append(largest(atoms, "extrapolation_grade"))
+        self.distance.append(closest_distance(atoms))
         self.volume.append(cell_volumes([atoms.cell.array])[0] / n)
-
-
-def _energy_std(atoms):
-    """Return the standard deviation of the energy (eV), or NaN if there is none.
-
-    It is NaN for many atoms, too, because it takes time in proportion to the pairs of atoms.
-    """
-    if "energy_std" not in atoms.calc.implemented_properties or len(atoms) > _LARGE:
-        return np.nan
-    return atoms.calc.get_property("energy_std", atoms)
 
 
 def read_structure(path: PathLike, index: int = -1) -> Atoms:
@@ -109,6 +104,11 @@ def run(
     trace: Trace | None = None,
     checkpoint: Checkpoint | None = None,
     guard: Guard | None = None,
+    thermostat: str = "bussi",
+    barostat: str = "isotropic",
+    thermostat_time: float = THERMOSTAT_TIME,
+    barostat_time: float = BAROSTAT_TIME,
+    last_temperature: float | None = None,
 ) -> Trace:
     """Run molecular dynamics, which moves the atoms.
 
@@ -119,9 +119,8 @@ def run(
     steps : int
         Number of steps, including those before the checkpoint.
     ensemble : {"nve", "nvt", "npt"}, default="nve"
-        "nve" is velocity Verlet. "nvt" adds stochastic velocity rescaling (G. Bussi et al., J.
-        Chem. Phys. 126, 014101 (2007)). "npt" is the isotropic integrator by Martyna, Tobias and
-        Klein, for three periodic directions.
+        "nve" is velocity Verlet. "nvt" adds a thermostat. "npt" is the integrator by Martyna,
+        Tobias and Klein, with Nosé-Hoover chains, for three periodic directions.
     temperature : float, default=300.0
         In K. The run ends with an error if it gets much hotter than that.
     pressure : float, default=0.0
@@ -129,7 +128,9 @@ def run(
     timestep : float, default=1.0
         In fs.
     interval : int, default=10
-        Steps between entries of the trace and frames of the trajectory.
+        Steps between entries of the trace and frames of the trajectory. Standard deviations, which
+        take many times as long as a step, are computed for the first and for those of every 400
+        steps.
     trajectory : TrajectoryFile, optional
         The file for frames.
     on_step : callable, optional
@@ -142,7 +143,18 @@ def run(
         The file for the state, which is written with each frame. If it was loaded, the run starts
         from its state.
     guard : Guard, optional
-        Called at each entry.
+        Called at each entry, and every ten steps at least. If it ends the run, the last frame is
+        an entry, too.
+    thermostat : {"bussi", "langevin", "nose-hoover"}, default="bussi"
+        Of "nvt": stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126, 014101
+        (2007)), Langevin dynamics, or Nosé-Hoover chains.
+    barostat : {"isotropic", "full"}, default="isotropic"
+        Of "npt": whether all cell vectors have one factor, or the whole cell changes.
+    thermostat_time, barostat_time : float, default=100.0 and 1000.0
+        Time constants in fs; of Langevin dynamics the inverse of the friction.
+    last_temperature : float, optional
+        Temperature in K at the last step; it changes in proportion to time. For "nvt" with the
+        thermostats "bussi" and "langevin".
 
     Returns
     -------
@@ -158,12 +170,16 @@ def run(
     LimitPassed
         If a limit of the guard is passed.
     """
-    check_settings(steps, ensemble, temperature, pressure, timestep, interval, random_state)
+    heat = Ensemble(
+        ensemble, temperature, pressure, thermostat, barostat, thermostat_time, barostat_time,
+        last_temperature,
+    )  # fmt: skip
+    check_settings(steps, heat, timestep, interval, random_state)
     check_start(atoms, ensemble)
     trace = Trace() if trace is None else trace
     started = trace.time[-1] if trace.time else 0.0
-    limit = 10.0 * max(temperature, atoms.get_temperature()) + 1000.0
-    dynamics = _integrator(atoms, ensemble, temperature, pressure, timestep, random_state)
+    limit = 10.0 * max(heat.hottest, atoms.get_temperature()) + 1000.0
+    dynamics = integrator(atoms, heat, timestep, random_state)
     continued = bool(trace.time)
     if checkpoint is not None:
         continued |= checkpoint.restore(dynamics)
@@ -171,28 +187,63 @@ def run(
         raise InputError(
             f"{dynamics.nsteps} steps are done already, more than the {steps} asked for"
         )
-
-    def watch():
-        step = dynamics.nsteps
-        _refuse_blow_up(atoms, step, limit)
-        if step % interval or (step == 0 and continued):  # the trace has this state already
-            return
-        trace.add(started + step * timestep / 1000.0, atoms)
-        if trajectory is not None:
-            trajectory.write(atoms, trace)
-        if checkpoint is not None:
-            checkpoint.save(dynamics, trajectory)
-        if on_step is not None:
-            on_step(step, trace)
-        if guard is not None:
-            guard()
-
+    watch = _Watch(
+        dynamics, trace, started, continued, timestep, interval, trajectory, on_step, checkpoint,
+        guard,
+    )  # fmt: skip
     # Products of small matrices are faster on one thread of BLAS.
     blas_threads = 1 if len(atoms) < 500 else None
     with threadpool_limits(blas_threads, user_api="blas"):
         for _ in _steps(dynamics, steps - dynamics.nsteps):
+            _refuse_blow_up(atoms, dynamics.nsteps, limit)
+            if last_temperature is not None:
+                set_temperature(dynamics, heat.temperature_at(dynamics.nsteps / max(steps, 1)))
             watch()
     return trace
+
+
+@dataclass
+class _Watch:
+    """What happens after each step: entries of the trace, frames, checks of the guard."""
+
+    dynamics: Any
+    trace: Trace
+    started: float  # ps, time before the first step
+    continued: bool  # whether the trace has the state before the first step already
+    timestep: float  # fs
+    interval: int
+    trajectory: Any
+    on_step: Any
+    checkpoint: Any
+    guard: Any
+
+    def __call__(self) -> None:
+        """Look at the present state."""
+        step = self.dynamics.nsteps
+        entry = step % self.interval == 0
+        if entry and not (step == 0 and self.continued):
+            self._enter(step)
+            if self.checkpoint is not None:
+                self.checkpoint.save(self.dynamics, self.trajectory)
+            if self.on_step is not None:
+                self.on_step(step, self.trace)
+        if self.guard is not None and (entry or step % min(self.interval, _CHECKED) == 0):
+            self._check(step, entry)
+
+    def _check(self, step, entry):
+        try:
+            self.guard()
+        except LimitPassed as error:
+            if not entry:
+                self._enter(step)
+            raise LimitPassed(f"step {step}: {error}") from error
+
+    def _enter(self, step):
+        deviations = self.interval * -(-_DEVIATIONS // self.interval)
+        time = self.started + step * self.timestep / 1000.0
+        self.trace.add(time, self.dynamics.atoms, step % deviations == 0)
+        if self.trajectory is not None:
+            self.trajectory.write(self.dynamics.atoms, self.trace)
 
 
 def _refuse_blow_up(atoms, step, limit):
@@ -220,21 +271,11 @@ def _steps(dynamics, n):
 
 
 def check_settings(
-    steps: int,
-    ensemble: str,
-    temperature: float,
-    pressure: float,
-    timestep: float,
-    interval: int,
-    random_state: RandomState,
+    steps: int, ensemble: Ensemble, timestep: float, interval: int, random_state: RandomState
 ) -> None:
     """Refuse parameters of `run` that are not possible."""
     whole("steps", steps, low=0)
-    choice("ensemble", ensemble, ENSEMBLES)
-    number("temperature", temperature, low=0.0, unit="K")
-    if ensemble != "nve":  # a thermostat rescales velocities, so that they must not vanish
-        number(f"temperature of {ensemble}", temperature, above=0.0, unit="K")
-    number("pressure", pressure, unit="GPa")
+    ensemble.check()
     number("timestep", timestep, above=0.0, unit="fs")
     whole("interval", interval, low=1)
     whole("random_state", random_state, low=0)
@@ -279,38 +320,3 @@ def _check_barostat(atoms):
         atoms.get_stress()
     except PropertyNotImplementedError as error:
         raise InputError("npt needs stress, which this calculator cannot compute") from error
-
-
-def _integrator(atoms, ensemble, *settings):
-    try:
-        return _integrator_of_ase(atoms, ensemble, *settings)
-    except (ValueError, NotImplementedError, AssertionError) as error:
-        raise InputError(f"ASE's integrator for {ensemble} refuses these atoms: {error}") from error
-
-
-def _integrator_of_ase(atoms, ensemble, temperature, pressure, timestep, random_state):
-    dt = timestep * units.fs
-    if ensemble == "nve":
-        return VelocityVerlet(atoms, dt)
-    if ensemble == "nvt":
-        return Bussi(
-            atoms,
-            dt,
-            temperature_K=temperature,
-            taut=THERMOSTAT_TIME * units.fs,
-            rng=np.random.default_rng(random_state),
-        )
-    try:
-        from ase.md.nose_hoover_chain import IsotropicMTKNPT
-    except ImportError as error:
-        raise MissingDependencyError(
-            "npt needs a newer ASE: python -m pip install -U ase"
-        ) from error
-    return IsotropicMTKNPT(
-        atoms,
-        dt,
-        temperature_K=temperature,
-        pressure_au=pressure * units.GPa,
-        tdamp=THERMOSTAT_TIME * units.fs,
-        pdamp=BAROSTAT_TIME * units.fs,
-    )

@@ -12,7 +12,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import Trajectory, write
 
 from .._paths import file_name
 from ..exceptions import FileError, InputError
@@ -237,13 +237,7 @@ class TrajectoryFile:
 
     def write(self, atoms: Atoms, trace: Trace) -> None:
         """Append a frame with energy, forces, stress, velocities and uncertainty."""
-        frame = atoms.copy()
-        frame.info = {"time_ps": trace.time[-1]}  # the info of the start structure is outdated
-        kept = {k: v for k, v in atoms.calc.results.items() if k in ("energy", "forces", "stress")}
-        frame.calc = SinglePointCalculator(frame, **kept)
-        if "energy_std" in atoms.calc.results:
-            frame.info["energy_std"] = atoms.calc.results["energy_std"]
-        self._file.append(frame)
+        self._file.append(_frame(atoms, trace))
         self.n_frames += 1
 
     def sync(self) -> int:
@@ -270,6 +264,87 @@ class TrajectoryFile:
                 os.unlink(self._part)
         finally:
             self._file.close()
+
+
+def _frame(atoms, trace):
+    """Return the present frame of a run, with results and the time."""
+    frame = atoms.copy()
+    frame.info = {"time_ps": trace.time[-1]}  # the info of the start structure is outdated
+    results = atoms.calc.results
+    kept = {k: v for k, v in results.items() if k in ("energy", "forces", "stress")}
+    frame.calc = SinglePointCalculator(frame, **kept)
+    if "energy_std" in results:
+        frame.info["energy_std"] = results["energy_std"]
+    return frame
+
+
+class AseTrajectoryFile:
+    """Trajectory in the format of ASE that its name stands for, with the interface of the former.
+
+    Until the run ends frames are in ``<name>.part.<suffix>``. A run with it cannot be continued.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; an existing one is replaced at the end of the run.
+
+    Attributes
+    ----------
+    n_frames : int
+        Number of frames written.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = file_name(path)
+        self._format = require_appendable(path)
+        stem, suffix = os.path.splitext(self.path)
+        self._part = f"{stem}.part{suffix}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._part)
+        self._open = Trajectory(self._part, "w") if self._format == "traj" else None
+        self.n_frames = 0
+
+    def write(self, atoms: Atoms, trace: Trace) -> None:
+        """Append a frame with energy, forces, stress, velocities and uncertainty."""
+        frame = _frame(atoms, trace)
+        try:
+            if self._open is not None:
+                self._open.write(frame)
+            else:
+                write(self._part, frame, format=self._format, append=True)
+        except OSError as error:
+            raise unwritten(self._part, error) from error
+        self.n_frames += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._open is not None:
+            self._open.close()
+        if self.n_frames:
+            os.replace(self._part, self.path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._part)
+
+
+def is_xyz(path: PathLike) -> bool:
+    """Return whether a file is extended XYZ by its name."""
+    return os.path.splitext(file_name(path))[1].lower() in _SUFFIXES
+
+
+def require_appendable(path: PathLike) -> str:
+    """Return the format that ASE writes to a file of this name; refuse those of single frames."""
+    from ase.io.formats import ioformats
+
+    found = require_format(path)
+    if not is_xyz(path) and found != "traj" and not ioformats[found].can_append:
+        raise InputError(
+            f"{path}: frames cannot be appended to a file of the format {found}; use a suffix such "
+            "as .xyz, .traj or .db."
+        )
+    return found
 
 
 def replace_file(path: PathLike, data: bytes) -> None:

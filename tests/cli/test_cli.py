@@ -105,11 +105,74 @@ def test_md(folder, ensemble):
     frames = ase.io.read(target, ":")
     assert len(frames) == 3
     assert [atoms.info["time_ps"] for atoms in frames] == [0.0, 0.003, 0.006]
-    assert frames[1].info["energy_std"] > 0
+    assert frames[0].info["energy_std"] > 0  # deviations are for the first of every 400 steps
+    assert "energy_std" not in frames[1].info
     assert frames[1].get_forces().shape == (4, 3)
     assert frames[1].get_kinetic_energy() > 0
     assert ("drift" in result.output) == (ensemble == "nve")
     assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.fixture(scope="module")
+def silicon(folder):
+    """Return the names of a preset's model and of a crystal to start from."""
+    data = load_silicon()
+    skpot.dump(skpot.make_potential("fast").fit(data.X[:60], data.y[:60]), folder / "si.skpot")
+    ase.io.write(folder / "si.xyz", bulk("Si", a=5.45, cubic=True))
+    return folder / "si.skpot", folder / "si.xyz"
+
+
+@pytest.mark.parametrize("temperature", [3500, 8000])
+def test_a_run_ends_where_the_model_is_not_to_be_trusted(silicon, folder, temperature):
+    target = folder / f"hot{temperature}.traj"
+    options = ["--temperature", temperature, "--log-interval", 100, "-o", target]
+    result = run("md", *silicon, *options)
+    assert result.exit_code == 1
+    assert "the run was stopped at step" in result.output
+    assert "max_grade 2 is passed" in result.output or "min_distance" in result.output
+    last = ase.io.read(target, -1)
+    step = int(re.search(r"at step (\d+)", result.output)[1])
+    assert last.info["time_ps"] == pytest.approx(step / 1000.0)
+    # No two atoms have met: that is long before atoms cluster.
+    distances = last.get_all_distances(mic=True)[np.triu_indices(len(last), 1)]
+    assert distances.min() > 1.4
+    free = run("md", *silicon, *options, "--no-stop", "--force", "--steps", step + 20)
+    assert free.exit_code == 0 and "stops beyond" not in free.output
+
+
+def test_a_run_within_the_domain_goes_on(silicon, folder):
+    target = folder / "cold.xyz"
+    result = run("md", *silicon, "--steps", 400, "--log-interval", 100, "-o", target)
+    assert result.exit_code == 0, result.output
+    assert "stops beyond min_distance" in result.output and "max_grade 2" in result.output
+    lines = [line.split() for line in result.stdout.splitlines() if re.match(r" +\d+ +0\.", line)]
+    assert len(lines) == 5
+    for k, (*_, std, grade, closest) in enumerate(lines):
+        assert (std != "-") == (k in (0, 4))
+        assert float(grade) < 1.0 and 2.0 < float(closest) < 2.4
+
+
+def test_other_species_are_refused_before_a_run(silicon, folder):
+    ase.io.write(folder / "ge.xyz", bulk("Ge", cubic=True))
+    line = error("md", silicon[0], folder / "ge.xyz", "-o", folder / "ge_run.xyz")
+    assert "species Ge did not occur in fit" in line
+    assert not (folder / "ge_run.xyz").exists()
+
+
+@pytest.mark.parametrize("suffix", [".traj", ".db"])
+@pytest.mark.parametrize("thermostat", ["langevin", "nose-hoover"])
+def test_trajectories_have_the_format_of_their_name(silicon, folder, suffix, thermostat):
+    target = folder / f"{thermostat}{suffix}"
+    options = ["--steps", 4, "--log-interval", 2, "--thermostat", thermostat, "-o", target]
+    assert run("md", *silicon, *options).exit_code == 0
+    frames = ase.io.read(target, ":")
+    assert len(frames) == 3 and frames[1].get_forces().shape == (8, 3)
+    assert not list(folder.glob(f"{thermostat}.part*"))
+    assert "cannot be continued" in error("md", *silicon, *options, "--force", "--restart")
+
+
+def test_md_refuses_files_of_single_frames(silicon, folder):
+    assert "cannot be appended" in error("md", *silicon, "-o", folder / "run.cif")
 
 
 def test_md_continues_with_the_velocities_of_the_file(folder):

@@ -267,9 +267,12 @@ REFUSED = {
     "no temperature": (["model.skpot", "cu.xyz", "--temperature", 0], "temperature of nvt"),
     "timestep": (["model.skpot", "cu.xyz", "--timestep", "inf"], "timestep must be"),
     "pressure": (["model.skpot", "cu.xyz", "--pressure", "nan"], "pressure must be"),
-    "trajectory": (["model.skpot", "cu.xyz", "-o", "run.traj"], "run.traj would be read as"),
-    "compressed": (["model.skpot", "cu.xyz", "-o", "run.xyz.gz"], "run.xyz.gz would be read as"),
-    "no suffix": (["model.skpot", "cu.xyz", "-o", "run"], "run would be read as"),
+    "trajectory": (["model.skpot", "cu.xyz", "-o", "run.cif"], "cannot be appended"),
+    "compressed": (
+        ["model.skpot", "cu.xyz", "-o", "run.xyz.gz"],
+        "run.xyz.gz: frames cannot be appended",
+    ),
+    "no suffix": (["model.skpot", "cu.xyz", "-o", "run"], "run: ASE writes no files of this name"),
     "record": (["model.skpot", "cu.xyz", "--record", "far.traj"], "far.traj would be read as"),
     "one file": (["model.skpot", "cu.xyz", "--record", "traj.xyz"], "are the same file"),
 }

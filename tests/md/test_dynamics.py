@@ -4,9 +4,11 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from skpot.exceptions import InputError, SkpotError
+from skpot.md import Guard, LimitPassed
 from skpot.md.dynamics import BlowUp, Trace, run, thermalize
 from skpot.md.frames import TrajectoryFile
 from tests.md.conftest import copper
+from tests.samples import crystal
 
 
 def test_nve_keeps_the_energy_and_runs_append():
@@ -159,3 +161,50 @@ def test_errors_of_observers_are_no_blow_ups(kind):
 def test_what_goes_wrong_between_steps_is_a_blow_up():
     with pytest.raises(BlowUp, match="step [1-9]"):
         run(copper(), 50, timestep=400.0)
+
+
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
+def test_the_temperature_goes_from_one_to_another(thermostat):
+    atoms = crystal("Cu", 0.01, repeat=2)
+    atoms.calc = EMT()
+    thermalize(atoms, 50.0)
+    trace = run(
+        atoms, 300, ensemble="nvt", temperature=50.0, last_temperature=900.0, timestep=2.0,
+        interval=10, thermostat=thermostat, thermostat_time=20.0,
+    )  # fmt: skip
+    assert np.mean(trace.temperature[1:6]) < 250.0
+    assert 500.0 < np.mean(trace.temperature[-4:]) < 1300.0
+
+
+@pytest.mark.parametrize(("ensemble", "thermostat"), [("npt", "bussi"), ("nvt", "nose-hoover")])
+def test_chains_have_one_temperature(ensemble, thermostat):
+    atoms = crystal("Cu", 0.01)
+    atoms.calc = EMT()
+    with pytest.raises(ValueError, match="made for one temperature"):
+        run(atoms, 1, ensemble=ensemble, thermostat=thermostat, last_temperature=500.0)
+
+
+def test_the_whole_cell_changes_if_it_may():
+    for barostat in ("isotropic", "full"):
+        atoms = crystal("Cu", 0.01, repeat=2)
+        atoms.set_cell(atoms.cell.array * [[1.02], [1.0], [1.0]], scale_atoms=True)
+        atoms.calc = EMT()
+        thermalize(atoms, 300.0)
+        before = atoms.cell.lengths()
+        run(atoms, 60, ensemble="npt", timestep=2.0, barostat=barostat, barostat_time=200.0)
+        ratios = atoms.cell.lengths() / before
+        assert (np.ptp(ratios) > 1e-4) == (barostat == "full")
+
+
+def test_a_guard_is_asked_between_entries_and_the_last_frame_is_one():
+    atoms = crystal("Cu", 0.01)
+    atoms.calc = EMT()
+    thermalize(atoms, 300.0)
+    trace = Trace()
+    guard = Guard(atoms, max_temperature=1.0)
+    atoms.set_momenta(0.0 * atoms.get_momenta())
+    atoms.positions[0] += 0.3
+    with pytest.raises(LimitPassed, match="step 10: max_temperature 1 is passed"):
+        run(atoms, 200, interval=100, trace=trace, guard=guard)
+    np.testing.assert_allclose(trace.time, [0.0, 0.01])
+    assert all(len(column) == 2 for column in vars(trace).values())

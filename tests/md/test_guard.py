@@ -82,10 +82,10 @@ def test_frames_far_from_the_training_set_are_recorded(model, tmp_path):
     guard()
     assert guard.n_recorded == 0
     assert not path.exists()
-    thermalize(atoms, 1200.0)
+    thermalize(atoms, 3000.0)
     dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
     dynamics.attach(guard, interval=10)
-    dynamics.run(100)
+    dynamics.run(30)
     frames = ase.io.read(path, ":")
     assert len(frames) == guard.n_recorded > 0
     for frame in frames:
