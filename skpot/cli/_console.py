@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import os
+import sys
 import shutil
 import sys
 import textwrap
@@ -156,8 +157,13 @@ def reading(paths: Any) -> Iterator[None]:
 
 
 def say(text: str = "") -> None:
-    """Print a line."""
-    _lines.write(text)
+    """Print a line; end the command quietly where nobody reads on, as with `| head`."""
+    try:
+        _lines.write(text)
+    except BrokenPipeError:
+        # Python would complain once more when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
 
 
 def title(text: str) -> None:

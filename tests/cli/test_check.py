@@ -1,6 +1,8 @@
 """`skpot check`."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -55,3 +57,9 @@ def test_report(files, tmp_path):
     assert "add --force" in CliRunner().invoke(app, args).output
     result = CliRunner().invoke(app, [*args, "--force", "--json"])
     assert json.loads(result.stdout)["findings"]  # nothing else is printed
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(files):
+    command = f"{sys.executable} -m skpot.cli check {files[0]} | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.stderr == ""
