@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 import os
-import sys
 import shutil
 import sys
 import textwrap
