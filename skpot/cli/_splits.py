@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skpot.data import Targets
     from skpot.typing import BoolArray, IntArray, Structures
 
-_LEAST_PARTS = 2  # trajectories or groups that must be held out, or time blocks are used
+_LEAST_PARTS = 2  # trajectories that must be held out, or else the last frames of each
 _SHARE_OF_CHANGES = 1 / 3  # text that changes more often along frames names no trajectories
 
 
@@ -103,8 +103,8 @@ def held_out(
 ) -> tuple["BoolArray", str]:
     """Return which structures to test on, and how they were chosen.
 
-    Whole groups are drawn if there are groups, else whole trajectories if two or more can be held
-    out, else the last frames of each trajectory are taken.
+    Whole groups are drawn if there are groups, else whole trajectories if two or more have about
+    the right number of structures, else the last frames of each trajectory are taken.
 
     Parameters
     ----------
@@ -123,12 +123,15 @@ def held_out(
     lone = free_atoms(X)
     target = share * np.sum(~lone)
     n_parts = len(np.unique(part[~lone]))
-    test, how = _last_frames(part, lone, share), "the last frames of each trajectory"
-    few = what == "trajectories" and share * n_parts < _LEAST_PARTS
-    if not few or test.sum() < target / 2:
-        test = _parts_up_to(X, part, lone, target, seed)
-        chosen = len(np.unique(part[test]))
-        how = f"{chosen} of {n_parts} {what}" + (" at random" if what == "frames" else "")
+    test = _parts_up_to(X, part, lone, target, seed)
+    chosen = len(np.unique(part[test]))
+    how = f"{chosen} of {n_parts} {what}" + (" at random" if what == "frames" else "")
+    if what == "trajectories" and not (
+        chosen >= _LEAST_PARTS and target / 2 <= test.sum() <= 2 * target
+    ):
+        last = _last_frames(part, lone, share)
+        if last.sum() >= target / 2:
+            test, how = last, "the last frames of each trajectory"
     if not test.any() or (test | lone).all():
         raise InputError(
             f"no test set can be held out of {len(X)} structures: --test-fraction {share:g} of "
@@ -145,16 +148,25 @@ def _last_frames(part, lone, share):
 
 
 def _parts_up_to(X, part, lone, target, seed):
-    """Draw parts until they have the number of structures; species must stay in the rest."""
+    """Draw parts until they have the number of structures; species must stay in the rest.
+
+    If all parts have more structures, the smallest is taken.
+    """
     test = np.zeros(len(part), dtype=bool)
     species = np.array([np.bincount(atoms.numbers, minlength=120) > 0 for atoms in X])
     remaining, members, n_test = species.sum(axis=0), _members(part, ~lone), 0
+    smallest = None
     for p in _drawn(X, part, seed):
         n, held = len(members[p]), species[members[p]].sum(axis=0)
-        fits = n_test + n / 2 <= target or not n_test
-        if n and fits and (remaining > held)[held > 0].all():
+        if not n or not (remaining > held)[held > 0].all():
+            continue
+        if n_test + n / 2 <= target:
             test[members[p]] = True
             n_test, remaining = n_test + n, remaining - held
+        elif smallest is None or n < len(smallest):
+            smallest = members[p]
+    if not n_test and smallest is not None:
+        test[smallest] = True
     return test
 
 

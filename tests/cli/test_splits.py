@@ -65,6 +65,18 @@ def test_of_few_trajectories_the_last_frames_are_held_out():
     assert how == "the last frames of each trajectory"
 
 
+def test_a_long_trajectory_is_not_held_out_as_a_whole():
+    names = [f"run {k}" for k in range(21)]
+    X = run_of(180, name=names[0])
+    X += [a for k, name in enumerate(names[1:]) for a in run_of(2, name=name, seed=200 + 2 * k)]
+    for seed in range(10):
+        test, _ = held_out(X, energies(X), [len(X)], 0.1, AUTO, seed)
+        assert 11 <= test.sum() <= 33 and test[:180].sum() <= 18
+        groups = np.array([atoms.info["run"] for atoms in X])
+        test, _ = held_out(X, energies(X, groups=groups), [len(X)], 0.1, AUTO, seed)
+        assert not test[:180].any() and test.sum() == 22
+
+
 def test_groups_and_single_frames():
     X = run_of(20)
     groups = [f"g{i % 5}" for i in range(20)]
