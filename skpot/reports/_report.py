@@ -189,8 +189,8 @@ def _add_errors(page, subject):
         if len(part.error) > POINTS:
             remarks = note(
                 f"Of {len(part.error)} labels, about {POINTS} are drawn as points, evenly spaced "
-                "when sorted by error in each group, the largest errors included. Everything "
-                "else on this page counts all labels."
+                "when sorted by error in each group, the largest errors included. Tables, "
+                "distributions and sentences count all labels."
             )
         remarks += note(
             "The outermost bars of the distribution hold all errors beyond. A click on a name "

@@ -35,6 +35,11 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}" if digits < 7 else f"{value:.2e}"
 
 
+def percent(share: float) -> str:
+    """Return a share in percent, with two digits or as a whole number."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
 def counted(n: int, what: str) -> str:
     """Return a number and a noun."""
     return f"{n:,}".replace(",", "\u202f") + f" {what}{'' if n == 1 else 's'}"
@@ -78,7 +83,7 @@ def size_of_errors(labels: Labels, X: Structures) -> str:
         beyond = " beyond their composition" if labels.kind == "energy" else ""
         text += (
             f" The root mean square error, {number(labels.rmse)} {unit}, is "
-            f"{100 * labels.rmse / spread:.2g} % of the variation of the labels{beyond}."
+            f"{percent(labels.rmse / spread)} of the variation of the labels{beyond}."
         )
     return text
 
@@ -153,7 +158,11 @@ def beside_training(test: list[Labels], train: list[Labels]) -> list[str]:
 
 def what_is_outside(share: float) -> str:
     """Return how many environments the training set does not cover."""
-    many = "No environment lies" if share == 0 else f"{100 * share:.2g} % of the environments lie"
+    many = (
+        "No environment on the map lies"
+        if share == 0
+        else f"{percent(share)} of the environments on the map lie"
+    )
     return (
         f"{many} further from the training set than 99 % of its own environments lie from each "
         "other." + (" There the model extrapolates." if share else "")

@@ -9,7 +9,7 @@ import skpot
 from skpot.reports._coverage import Environments, closer_than_training, distances_of, share_outside
 from skpot.reports._drawings import drawing
 from skpot.reports._labels import labels_of, thinned
-from skpot.reports._summary import number
+from skpot.reports._summary import number, percent
 
 
 def labels(n, seed=0):
@@ -81,3 +81,9 @@ def test_drawings(pbc):
 )
 def test_numbers_have_three_digits(value, text):
     assert number(value) == text
+
+
+def test_shares_in_percent():
+    assert [percent(share) for share in (0.0, 0.000057, 0.0312, 0.127, 1.41)] == [
+        "0 %", "0.0057 %", "3.1 %", "13 %", "141 %",
+    ]  # fmt: skip
