@@ -3,6 +3,7 @@
 What a fitted estimator needs in files of models is asked for by tests/persistence/test_fitted.py.
 """
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -45,6 +46,24 @@ def public_estimators(module):
 DESCRIPTORS = public_estimators(descriptors)
 MODELS = public_estimators(models)
 KERNELS = public_estimators(kernels)
+
+
+def unexported(module):
+    """Return the estimators in the files of a room that its `__init__.py` does not have.
+
+    Private classes, and those that others derive from, need not be there.
+    """
+    classes = {}
+    for file in sorted(Path(module.__file__).parent.glob("_*.py")):
+        if file.name != "__init__.py":
+            classes |= vars(importlib.import_module(f"{module.__name__}.{file.stem}"))
+    return sorted(
+        name
+        for name, value in classes.items()
+        if inspect.isclass(value) and issubclass(value, BaseEstimator)
+        if value.__module__.startswith(f"{module.__name__}.") and not name.startswith("_")
+        if name not in module.__all__ and not value.__subclasses__()
+    )
 
 
 def says(file, word):
@@ -147,6 +166,12 @@ def test_tables_of_compiled_descriptors_are_checked_everywhere(tables):
     files = ["skpot/descriptors/_table_sizes.py"]
     files += ["skpot/persistence/_shapes.py", "skpot/persistence/_relations.py"]
     refuse_missing(tables.__name__, without(tables.__name__, files))
+
+
+@pytest.mark.parametrize("room", [descriptors, kernels, models], ids=lambda r: r.__name__)
+def test_public_estimators_are_exported(room):
+    names = unexported(room)
+    refuse_missing(names, ["`__all__` of " + room.__name__] if names else [])
 
 
 @pytest.mark.parametrize("name", MODELS)
