@@ -210,7 +210,36 @@ def _hypers_errors(record):
     return f"{digits(record['rmse_energy_meV_atom'])}, {digits(record['rmse_forces_eV_A'])}"
 
 
+CHECKED = {
+    "silicon": "bundled silicon",
+    "ethanol": "bundled ethanol",
+    "mlearn_Si": "mlearn Si",
+    "mlearn_Cu": "mlearn Cu",
+    "InP": "InP",
+    "3bpa": "3BPA",
+    "mlearn_Li": "mlearn Li",
+    "rmd17_ethanol": "rMD17 ethanol",
+    "Ta_snap": "Ta",
+    "Fe": "Fe",
+    "LiPS20": "LiPS20, Li3P",
+    "water_dpmd": "water",
+}
+
+
+def checked(records):
+    """Return how many mistakes `skpot.check` found, and what it found in the sets as they are."""
+    rows = []
+    for name, title in CHECKED.items():
+        given = records.newest("check_as_given", set=name)
+        found = [f"{kind} ({n} frames)" for kind, n in given["findings"]]
+        made = records.newest_or_none("check_mistakes", set=name)
+        share = f"{made['found']} of {made['of']}" if made else "–"
+        rows.append([title, str(given["frames"]), share, ", ".join(found) or "nothing"])
+    return table(["set", "frames", "mistakes found", "found in the set as it is"], rows)
+
+
 TABLES = {
+    "checked": checked,
     "hypers_soap": _hypers("soap"),
     "hypers_symmetry": _hypers("symmetry"),
     "published": published,

@@ -89,7 +89,7 @@ def with_mistakes(name, X, y):
 
 def main():
     """Print a record for each set and each mistake."""
-    emit({"bench": "check", **machine(), **versions()}, OPTIONS.out)
+    emit({"bench": "check", **machine(), **versions("skpot")}, OPTIONS.out)
     warnings.simplefilter("ignore")
     for name in OPTIONS.sets.split(","):
         X, y = load(name)
