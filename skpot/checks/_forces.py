@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _GOOD = 0.8  # share of the variance of forces that is predicted where nothing is wrong
 _MENDED = 0.85  # and after what was wrong is mended
+_ODD, _FEW = 5.0, 0.1  # errors over the median ones, of the share of frames that is left out
 _ROUNDS = 3  # of putting atoms in order and learning again
 
 
@@ -45,8 +46,7 @@ def judge_forces(probe: Probe, y: Targets) -> MendedForces:
         Labels of all structures, in the order of the file.
     """
     forces = probe.forces
-    predicted = probe.held_out(forces)
-    share = explained(forces, predicted)
+    predicted, share = _held_out(probe, forces)
     if share > _GOOD:
         return MendedForces(forces, predicted, share, [])
     trials = [_of_other_frames(probe, y, step) for step in (1, -1)]
@@ -72,6 +72,24 @@ def judge_forces(probe: Probe, y: Targets) -> MendedForces:
     return MendedForces(forces, predicted, share, found)
 
 
+def _held_out(probe, forces):
+    """Return predictions of forces, and how much of their variance these explain.
+
+    Few structures with other errors than all others are left out of both, as one wrong one can
+    spoil what is learned.
+    """
+    learned = forces
+    for _ in range(2):
+        predicted = probe.held_out(learned)
+        errors = np.nan_to_num(np.sum((forces - predicted) ** 2, axis=1))
+        of_frames = np.sqrt(np.bincount(probe.owner, errors, len(probe.frames)) / probe.n_atoms)
+        limit = max(_ODD * float(np.median(of_frames)), float(np.quantile(of_frames, 1 - _FEW)))
+        fine = (of_frames <= limit)[probe.owner]
+        learned = np.where(fine[:, None], forces, np.nan)
+    predicted = probe.held_out(learned)
+    return predicted, explained(learned, predicted)
+
+
 def explained(forces: FloatArray, predicted: FloatArray) -> float:
     """Return the share of the variance of forces that predictions explain."""
     known = np.isfinite(forces).all(axis=1) & np.isfinite(predicted).all(axis=1)
@@ -80,8 +98,7 @@ def explained(forces: FloatArray, predicted: FloatArray) -> float:
 
 
 def _mended(probe, forces, finding):
-    predicted = probe.held_out(forces)
-    return MendedForces(forces, predicted, explained(forces, predicted), [finding])
+    return MendedForces(forces, *_held_out(probe, forces), [finding])
 
 
 def _by_energies(probe):
