@@ -270,7 +270,7 @@ REFUSED = {
     "trajectory": (["model.skpot", "cu.xyz", "-o", "run.cif"], "cannot be appended"),
     "compressed": (
         ["model.skpot", "cu.xyz", "-o", "run.xyz.gz"],
-        "run.xyz.gz: frames cannot be appended",
+        "cannot be appended",
     ),
     "no suffix": (["model.skpot", "cu.xyz", "-o", "run"], "run: ASE writes no files of this name"),
     "record": (["model.skpot", "cu.xyz", "--record", "far.traj"], "far.traj would be read as"),
