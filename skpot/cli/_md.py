@@ -123,7 +123,7 @@ def md(
     continue, it starts a new run.
 
     Each printed line shows how far the model can be trusted: the extrapolation grade of the worst
-    atom, where 1 is the edge of the training set, the closest distance, and every 400 steps the
+    atom, where 1 is the edge of the training set, the closest distance, and every 1000 steps the
     largest deviation of a force component. The grade and the closest distance have limits, which
     follow from the model. They are checked every ten steps, or as often as lines are printed;
     beyond a limit the run stops with exit code 1.

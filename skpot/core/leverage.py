@@ -3,12 +3,11 @@ r"""Extrapolation grades: the deviation of an environment over that at the edge 
 With the covariances k of an environment with the references of its species, the variance that all
 training environments leave of its energy (see `skpot.processes.domain`) is
 
-.. math:: s^2 = k(x, x) - |L^{-1} k|^2 + |R^{-T} L^{-1} k|^2
-              = k(x, x) + \sum_r \pm (G_r \cdot k)^2
+.. math:: s^2 = k(x, x) - |w|^2 + |R^{-T} w|^2 = k(x, x) - |G k|^2, \qquad w = L^{-1} k, \qquad
+          G^T G = L^{-T} (1 - (R^T R)^{-1}) L^{-1}
 
-where the rows of G are those of :math:`L^{-1}`, with the sign minus, and of :math:`R^{-T} L^{-1}`,
-with the sign plus. This costs two products of a matrix (references x references) with a vector for
-each environment, so simulations compute it only once in many steps.
+This costs the product of a matrix (references x references) with a vector for each environment, so
+simulations compute it only once in several steps.
 """
 
 import math
@@ -32,8 +31,8 @@ class Leverage(NamedTuple):
     expansion: tuple  # Term or Sum of all references; the coefficients are not used
     starts: np.ndarray  # (n_species + 1,) where the references of each species begin
     first: np.ndarray  # (n_species + 1,) where G of each species begins in `matrix`
-    counts: np.ndarray  # (n_species, 2) number of rows of G that are subtracted, then added
-    matrix: np.ndarray  # G of each species, (rows rounded up, references); subtracted rows first
+    counts: np.ndarray  # (n_species,) number of rows of G
+    matrix: np.ndarray  # G of each species, (rows rounded up, references)
     factor: np.ndarray  # (n_species,) of the kernel's own variance; 1 without coupled species
     edge: np.ndarray  # (n_species,) standard deviation at the edge of the training set, eV
 
@@ -63,7 +62,7 @@ def _most(leverage):
     references, rows = 0, 0
     for z in range(leverage.counts.shape[0]):
         references = max(references, leverage.starts[z + 1] - leverage.starts[z])
-        rows = max(rows, rounded(leverage.counts[z, 0] + leverage.counts[z, 1], 3))
+        rows = max(rows, rounded(leverage.counts[z], 3))
     return references, rows
 
 
@@ -106,8 +105,7 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, variances, gr
     size = members.shape[0]
     n_rows = rounded(size, ROWS)
     width = leverage.starts[z + 1] - leverage.starts[z]
-    minus, plus = leverage.counts[z, 0], leverage.counts[z, 1]
-    n_forms = rounded(minus + plus, 3)
+    n_forms = rounded(leverage.counts[z], 3)
     k = shaped(kernel, (n_rows, width))
     f = shaped(forms, (n_rows, n_forms))
     clear(k)
@@ -121,10 +119,8 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, variances, gr
     edge = leverage.edge[z]
     for b in range(size):
         variance, row = leverage.factor[z] * variances[b], f[b]
-        for j in range(minus):
+        for j in range(leverage.counts[z]):
             variance -= row[j] * row[j]
-        for j in range(minus, minus + plus):
-            variance += row[j] * row[j]
         grades[members[b]] = math.sqrt(max(variance, 0.0)) / edge if edge > 0.0 else np.inf
 
 

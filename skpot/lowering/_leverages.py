@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from ..core.expansion import Sum
 from ..core.leverage import Graded, Leverage
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from skpot.lowering._feature_trees import FeatureTree
     from skpot.typing import FloatArray
+
+_ROUNDING = 1e-13  # by which a matrix is made positive definite
 
 
 def graded(
@@ -50,12 +52,11 @@ def graded(
         terms[-2:] = [Sum(*terms[-2:])]
     first, counts, parts = [0], [], []
     for k, z in enumerate(tree.species):
-        minus, plus = domain.forms.get(int(z), (np.zeros((0, 0)), np.zeros((0, 0))))
-        g = np.zeros((rounded(len(minus) + len(plus), COLUMNS), starts[k + 1] - starts[k]))
-        g[: len(minus), : minus.shape[1]] = minus
-        g[len(minus) : len(minus) + len(plus), : plus.shape[1]] = plus
+        rows = domain.forms.get(int(z), np.zeros((0, 0)))
+        g = np.zeros((rounded(len(rows), COLUMNS), starts[k + 1] - starts[k]))
+        g[: len(rows), : rows.shape[1]] = rows
         first.append(first[-1] + g.size)
-        counts.append([len(minus), len(plus)])
+        counts.append(len(rows))
         parts.append(g.ravel())
     return Graded(
         potential,
@@ -75,7 +76,7 @@ class Domain(NamedTuple):
     """What a model knows of its training environments, as sums of squares for each species."""
 
     form: Expansion  # kernel and references; the coefficients are not used
-    forms: dict[int, tuple[FloatArray, FloatArray]]  # rows of G, subtracted and added, by species
+    forms: dict[int, FloatArray]  # rows of G, by species
     factors: dict[int, float]  # of the kernel's own variance, by species
 
 
@@ -100,19 +101,19 @@ def domain_of(regressor: Any, coupling: Any = None) -> Domain:
     if coupling is None:
         forms = {z: _forms(process, own) for z, own in references.columns.items()}
         return Domain(form, forms, {})
-    minus, plus = _forms(process, slice(0, len(references)))
+    rows = _forms(process, slice(0, len(references)))
     shares, own = coupling_factors(coupling, form)
-    forms = {z: (minus * share, plus * share) for z, share in shares.items()}
+    forms = {z: rows * share for z, share in shares.items()}
     return Domain(uncoupled(coupling, form, type(regressor).__name__), forms, own)
 
 
 def _forms(process, own):
-    """Return the rows of G that are subtracted, and those that are added."""
+    r"""Return the rows of G of some references.
+
+    What training environments explain of the variance is one sum of squares,
+    :math:`w^T (1 - (R^T R)^{-1}) w`, with half as many rows as its two parts have.
+    """
     n = own.stop - own.start
-    factor = process.covariance_factor[own, own]
-    whitening = solve_triangular(factor, np.eye(n), lower=True)
-    # Environments of a species have no covariance with references of the species before it.
-    following = process.posterior_factor[own.start :, own.start :]
-    right = np.zeros((len(following), n))
-    right[:n] = whitening
-    return whitening, solve_triangular(following, right, trans="T")
+    whitening = solve_triangular(process.covariance_factor[own, own], np.eye(n), lower=True)
+    left = solve_triangular(process.posterior_factor[own, own], np.eye(n))
+    return cholesky((1.0 + _ROUNDING) * np.eye(n) - left @ left.T) @ whitening

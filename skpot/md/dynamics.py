@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skpot.typing import Atoms, PathLike, RandomState
 
 _CHECKED = 10  # largest number of steps between two calls of a guard
-_DEVIATIONS = 400  # steps between standard deviations, which take many times as long as a step
+_DEVIATIONS = 1000  # steps between standard deviations, which take many times as long as a step
 
 
 class BlowUp(EngineError):
@@ -129,7 +129,7 @@ def run(
         In fs.
     interval : int, default=10
         Steps between entries of the trace and frames of the trajectory. Standard deviations, which
-        take many times as long as a step, are computed for the first and for those of every 400
+        take many times as long as a step, are computed for the first and for those of every 1000
         steps.
     trajectory : TrajectoryFile, optional
         The file for frames.

@@ -105,7 +105,7 @@ def test_md(folder, ensemble):
     frames = ase.io.read(target, ":")
     assert len(frames) == 3
     assert [atoms.info["time_ps"] for atoms in frames] == [0.0, 0.003, 0.006]
-    assert frames[0].info["energy_std"] > 0  # deviations are for the first of every 400 steps
+    assert frames[0].info["energy_std"] > 0  # deviations are for the first of every 1000 steps
     assert "energy_std" not in frames[1].info
     assert frames[1].get_forces().shape == (4, 3)
     assert frames[1].get_kinetic_energy() > 0
@@ -148,7 +148,7 @@ def test_a_run_within_the_domain_goes_on(silicon, folder):
     lines = [line.split() for line in result.stdout.splitlines() if re.match(r" +\d+ +0\.", line)]
     assert len(lines) == 5
     for k, (*_, std, grade, closest) in enumerate(lines):
-        assert (std != "-") == (k in (0, 4))
+        assert (std != "-") == (k == 0)
         assert float(grade) < 1.0 and 2.0 < float(closest) < 2.4
 
 
