@@ -82,7 +82,7 @@ def md(
     ] = Path("traj.xyz"),
     log_interval: Annotated[
         int, Option(min=1, help="Steps between printed lines and frames.")
-    ] = 10,
+    ] = 20,
     repeat: Annotated[
         tuple[int, int, int],
         Option(min=1, help="Repetitions of the start structure along its cell vectors."),
@@ -125,7 +125,7 @@ def md(
     Each printed line shows how far the model can be trusted: the extrapolation grade of the worst
     atom, where 1 is the edge of the training set, the closest distance, and every 1000 steps the
     largest deviation of a force component. The grade and the closest distance have limits, which
-    follow from the model. They are checked every ten steps, or as often as lines are printed;
+    follow from the model. They are checked every 20 steps, or as often as lines are printed;
     beyond a limit the run stops with exit code 1.
     """
     saved = Path(f"{output}.checkpoint")

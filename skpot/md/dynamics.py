@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skpot.md.frames import TrajectoryFile
     from skpot.typing import Atoms, PathLike, RandomState
 
-_CHECKED = 10  # largest number of steps between two calls of a guard
+_CHECKED = 20  # largest number of steps between two calls of a guard
 _DEVIATIONS = 1000  # steps between standard deviations, which take many times as long as a step
 
 
@@ -143,7 +143,7 @@ def run(
         The file for the state, which is written with each frame. If it was loaded, the run starts
         from its state.
     guard : Guard, optional
-        Called at each entry, and every ten steps at least. If it ends the run, the last frame is
+        Called at each entry, and every 20 steps at least. If it ends the run, the last frame is
         an entry, too.
     thermostat : {"bussi", "langevin", "nose-hoover"}, default="bussi"
         Of "nvt": stochastic velocity rescaling (G. Bussi et al., J. Chem. Phys. 126, 014101

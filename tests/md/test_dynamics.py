@@ -204,7 +204,7 @@ def test_a_guard_is_asked_between_entries_and_the_last_frame_is_one():
     guard = Guard(atoms, max_temperature=1.0)
     atoms.set_momenta(0.0 * atoms.get_momenta())
     atoms.positions[0] += 0.3
-    with pytest.raises(LimitPassed, match="step 10: max_temperature 1 is passed"):
+    with pytest.raises(LimitPassed, match="step 20: max_temperature 1 is passed"):
         run(atoms, 200, interval=100, trace=trace, guard=guard)
-    np.testing.assert_allclose(trace.time, [0.0, 0.01])
+    np.testing.assert_allclose(trace.time, [0.0, 0.02])
     assert all(len(column) == 2 for column in vars(trace).values())

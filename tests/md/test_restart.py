@@ -227,5 +227,5 @@ def test_limits_on_the_command_line(folder):
     close = folder / "close.xyz"
     result = md(folder, "r.xyz", "--steps", 100, "--min-distance", 3, "--record", close)
     assert result.exit_code == 0, result.output
-    assert f"{close}: 11 frames beyond limits" in result.output
-    assert len(ase.io.read(close, ":")) == 11  # every ten steps
+    assert f"{close}: 6 frames beyond limits" in result.output
+    assert len(ase.io.read(close, ":")) == 6  # every 20 steps
