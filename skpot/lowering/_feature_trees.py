@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
-from ..exceptions import NotCompilableError
+from ..exceptions import InputError, NotCompilableError
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -77,6 +77,8 @@ class FeatureTree(NamedTuple):
 
         Raises
         ------
+        ValueError
+            If matrices or shift do not have these shapes.
         NotCompilableError
             If there is a matrix for each species and columns are shifted already.
         """
@@ -85,6 +87,16 @@ class FeatureTree(NamedTuple):
             stack = np.array([maps.get(int(z), zeros) for z in self.species])
         else:
             stack = np.repeat(np.asarray(maps, dtype=float)[None], len(self.species), axis=0)
+        if stack.ndim != 3 or stack.shape[1] != self.width:
+            raise InputError(
+                f"a step maps {self.width} features by matrices of shape {stack.shape[1:]}: they "
+                f"must be of shape ({self.width}, n_out)."
+            )
+        if np.shape(shift) not in ((), stack.shape[2:]):
+            raise InputError(
+                f"a step with {stack.shape[2]} features shifts them by an array of shape "
+                f"{np.shape(shift)}: give one number, or one for each feature."
+            )
         # A matrix for each species makes another constant of a shift for each species.
         if self.shift.any() and not (stack == stack[:1]).all():
             raise NotCompilableError(

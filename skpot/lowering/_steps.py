@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..compose import PerAtom, PrincipalComponents, SpeciesCoupling
 from ..descriptors import PairDescriptor
-from ..exceptions import InputError, NotCompilableError
+from ..exceptions import InputError, InputTypeError, NotCompilableError
 from ._feature_trees import FeatureTree
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def register_step(step_type: type, lower: Callable[..., Any]) -> None:
         step, it raises `skpot.exceptions.NotCompilableError`, and the calculator then runs the
         pipeline itself.
 
+    Raises
+    ------
+    TypeError
+        Not here but by `skpot.compile`, if `lower` returns something else.
+
     Examples
     --------
     >>> from sklearn.decomposition import TruncatedSVD
@@ -75,7 +80,14 @@ def register_step(step_type: type, lower: Callable[..., Any]) -> None:
         if tree is None or tree.coupling is not None:
             refuse_step(step if tree is None else tree.coupling)
         require_width(step, tree.width)
-        return lower(step, tree)
+        after = lower(step, tree)
+        if not isinstance(after, FeatureTree):
+            raise InputTypeError(
+                f"the function registered for {type(step).__name__} by "
+                f"skpot.lowering.register_step returned {type(after).__name__}: "
+                "it must return the FeatureTree after the step."
+            )
+        return after
 
     lower_step.register(step_type, lower_map)
 

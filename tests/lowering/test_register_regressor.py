@@ -74,3 +74,18 @@ def test_others_run_step_by_step(kind, message, silicon):
         skpot.compile(model)
     atoms.calc = skpot.Calculator(model)
     np.testing.assert_allclose(atoms.get_forces(), model.predict([atoms]).forces[0], atol=1e-10)
+
+
+class Wrong(SummedFeatures):
+    """One whose package makes mistakes."""
+
+
+def test_mistakes_of_a_registration_are_named(silicon):
+    model = fitted(Wrong(), silicon)
+    register_regressor(Wrong, lambda model: None)
+    with pytest.raises(TypeError, match="registered for Wrong .* returned NoneType"):
+        skpot.compile(model)
+    register_regressor(Wrong, lambda model: LinearForms(model.n_features_in_, {}, None))
+    del model[-1].e0_
+    with pytest.raises(TypeError, match="Wrong has no dict e0_"):
+        skpot.compile(model)

@@ -186,6 +186,27 @@ def test_a_lowering_of_subclasses_is_that_of_their_class(data):
     assert skpot.Calculator(model).compiled_ is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*reference energies", "ignore:.*occur twice")
+def test_mistakes_of_a_registration_are_named(data):
+    class Wrong(Whitened):
+        pass
+
+    model = make_pipeline(soap(), Wrong(), sparse()).fit(*data)
+    mistakes = [
+        (lambda step, tree: None, TypeError, "registered for Wrong .* returned NoneType"),
+        (lambda step, tree: tree.mapped(np.eye(3)), ValueError, r"matrices of shape \(3, 3\)"),
+        (
+            lambda step, tree: tree.mapped(step.matrices_, np.zeros(2)),
+            ValueError,
+            r"5 features shifts them by an array of shape \(2,\)",
+        ),
+    ]
+    for lower, error, message in mistakes:
+        register_step(Wrong, lower)
+        with pytest.raises(error, match=message):
+            skpot.compile(model)
+
+
 def test_a_step_that_comes_first_is_refused(data):
     step = Whitened().fit(soap().fit_transform(data[0]))
     with pytest.raises(NotCompilableError, match="Whitened has no compiled form"):
