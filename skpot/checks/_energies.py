@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOISES = 10.0 ** np.arange(-4.0, 4.01, 0.5)  # of energies, eV per root of the number of atoms
 _PRIOR = 5.0  # what speaks for labels as they should be, in units of the log likelihood
 SURE = 15.0  # gain of the log likelihood from which on something is said
-_SURE_OF_UNITS = 6.0  # beyond the prior, which is of five for each unit
+_SURE_OF_UNITS = 6.0  # gain of the log likelihood beyond _PRIOR, which holds for each unit
 # Small models are wrong in how energies follow from forces: the standard deviation of the logarithm
 # of the factor.
 TELLING = 0.25
@@ -40,7 +40,7 @@ _SYSTEMS = {
 _PER_ATOM = ("eV", "Hartree", "kcal/mol", "Rydberg", "kJ/mol")
 _SHUFFLES = 20
 _ODD = 5.0  # standard deviations beyond which an energy is looked at on its own
-_FEW = 0.15  # share of frames that these are at most
+_FEW = 0.15  # largest share of the frames that may be odd
 _ALL_ELECTRONS = 10.0  # what speaks for units in which energies are those of all electrons
 _MANY = 5  # frames on each side of a change of the zero of energies
 
@@ -374,7 +374,7 @@ def _leads(judge, explained, seed):
 
 
 def _shuffled(energy, judge, rng):
-    """Return energies per atom exchanged between frames, but for what composition tells."""
+    """Return energies whose part that does not follow from composition is of another frame."""
     fit = _of_composition(judge, energy)
     left = (energy - fit) / np.sqrt(judge.n_atoms)
     return fit + rng.permutation(left) * np.sqrt(judge.n_atoms)

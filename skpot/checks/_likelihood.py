@@ -93,7 +93,7 @@ class Judge:
         self._mean = self._vectors.T @ (mean * self._scale)
         self._columns = np.zeros((len(mean), 0)) if columns is None else columns
         self._columns = self._vectors.T @ (self._columns * self._scale[:, None])
-        # Columns that depend on each other are one.
+        # Columns that are linear combinations of others add nothing.
         basis, singular, _ = np.linalg.svd(self._columns, full_matrices=False)
         self._free = basis[:, singular > _RANK * singular[:1].max(initial=0.0)]
         normal = np.einsum("ip,vi,iq->vpq", self._free, 1.0 / self._variances, self._free)

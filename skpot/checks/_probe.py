@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray, Structures
 
-_FRAMES, _ATOMS = 200, 4000  # that are looked at, at most
+_FRAMES, _ATOMS = 200, 4000  # the largest numbers that are looked at
 _REFERENCES = 250
 _BATCH = 50  # structures that are predicted at a time
 _LOOKED_AT = 40  # structures whose deviations are found because their labels are far off

@@ -237,7 +237,7 @@ def _unusual(held, steps):
     shown = {"name", "temperature", "pressure"}
     found = {k: v for k, v in held._asdict().items() if k not in shown and v != usual[k]}
     if held.last_temperature is not None:
-        found["steps"] = steps  # by which the temperature goes
+        found["steps"] = steps  # the temperature changes evenly over this many
     return found
 
 

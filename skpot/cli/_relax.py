@@ -87,7 +87,7 @@ def relax(
 
 
 def _relaxed(atoms, calculator, fmax, steps, cell, optimizer, frame):
-    """Relax one structure and print its way; return whether it converged."""
+    """Relax one structure and print each step; return whether it converged."""
     from skpot.exceptions import InputError, NumericalError
     from skpot.md.relaxation import relax as relax_atoms
 

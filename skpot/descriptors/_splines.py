@@ -76,7 +76,7 @@ class SplineDescriptor(PairDescriptor):
         return {self._block: sp.csr_array(arrays, shape=(n, n))}
 
     def _lay_out(self):
-        """Set `n_features_out_`, and what else says which spline has which column."""
+        """Set `n_features_out_`, and the arrays that give each spline its column."""
         raise NotImplementedError
 
     def _knots(self) -> tuple[float, float, int]:

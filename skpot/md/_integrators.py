@@ -37,7 +37,7 @@ class Ensemble(NamedTuple):
     last_temperature: float | None = None  # K, at the last step; None for a constant one
 
     def check(self) -> None:
-        """Refuse what is not possible."""
+        """Refuse settings that no ensemble can have."""
         choice("ensemble", self.name, ENSEMBLES)
         choice("thermostat", self.thermostat, THERMOSTATS)
         choice("barostat", self.barostat, BAROSTATS)

@@ -279,7 +279,7 @@ def _frame(atoms, trace):
 
 
 class AseTrajectoryFile:
-    """Trajectory in the format of ASE that its name stands for, with the interface of the former.
+    """Trajectory in the format of ASE that belongs to its name.
 
     Until the run ends frames are in ``<name>.part.<suffix>``. A run with it cannot be continued.
 

@@ -244,7 +244,7 @@ class GPR(KernelPotential):
 
         `look_at` is a function that takes the training set and returns these structures.
         """
-        # Everything is held anyway, so that a copy in the canonical order is no burden.
+        # The exact model holds all rows, so a copy in the canonical order takes little more memory.
         training = self._prepare(X, y, sample_weight).in_order()
         found = find_evidence(
             self.kernel_, training, self._parameters(Search),

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray, IntArray
 
-_SHARE = 8.0  # one label in so many is looked at, since the fit must not take much longer
-_FEWEST = 1200  # labels that are looked at nevertheless
+_SHARE = 8.0  # one label in eight is looked at, so that the fit takes little longer
+_FEWEST = 1200  # labels that are looked at if there are as many
 
 
 class _Blocks(NamedTuple):

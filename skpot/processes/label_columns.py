@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray
 
 _ROWS = 256  # environments that are treated together, unless one structure has more
-_BYTES = 96e6  # of the gradients of some labels on these
+_BYTES = 96e6  # of memory for gradients of labels at these environments
 
 
 class _Functions(NamedTuple):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def leave_out(
     process: SparseProcess, target: FloatArray, training: TrainingSet, plan: BlockPlan, verbose: int
 ) -> tuple[FloatArray, list[FloatArray], FloatArray]:
-    """Return labels less their predictions without the structure they belong to.
+    """Return labels minus predictions of a model that has not seen the structure of the label.
 
     Parameters
     ----------

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray
 
-_BLOCK_BYTES = 64e6  # of rows and Jacobians that are made at a time
-_FLOOR = 1.0  # remaining variance of a label, over that of its noise, that needs no column
+_BLOCK_BYTES = 64e6  # of memory for rows and Jacobians of one block
+_FLOOR = 1.0  # variance in units of the noise variance; labels with less need no column
 # Iterations until the residual is a tenth of the noise, over the root of the mean remaining
 # variance: 8 to 15 on 50 frames of 3BPA.
 _ITERATIONS = 9.0
-_SLOWNESS = 2.0  # of the multiplications for columns, in products that are small
+_SLOWNESS = 2.0  # of multiplications for columns: their matrices are small
 
 
 def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:

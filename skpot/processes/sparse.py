@@ -152,11 +152,11 @@ class SparseState(NamedTuple):
         )
 
     def reported(self, features: AtomicFeatures, verbose: int) -> SparseState:
-        """Return the same with what is told of it; `features` are what it has learned from last."""
+        """Return the state with what is reported of it; `features` are what it saw last."""
         n_rows = sum(self.n_labels.values())
         gamma = determined(self.posterior_factor, self.label_factors, self.main_kind)
         label_shares = shares(gamma, verbose)
-        # At few environments where labels are few: the fit does not wait for this.
+        # With few labels few environments are searched, so that this takes less time than the fit.
         limit = max(200, n_rows // 3)
         factor = domain_factor(
             self.references, self.covariance_factor, features, self.domain_factor

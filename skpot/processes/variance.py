@@ -268,7 +268,7 @@ def _parts(features, begin, end):
 
 
 class _Motions:
-    """How some environments move with atoms and with strain, as label batches of no label."""
+    """How features of some environments change with atoms and strain, in the form of labels."""
 
     def __init__(self, features: AtomicFeatures, rows: FloatArray) -> None:
         self.x, self.species = features.values[rows], features.species[rows]

@@ -100,7 +100,7 @@ class FoldFactors:
     def __init__(self, m: int) -> None:
         self.m = m
         self.parts = []  # for each fold the trapezoid of each kind
-        self.checks = []  # the same for errors: (trapezoid, number of labels)
+        self.checks = []  # of each fold, to compute errors from: (trapezoid, n_labels)
         self.kinds = []
 
     def add(self, folder: RowFolder) -> None:
