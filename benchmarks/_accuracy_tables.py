@@ -230,7 +230,9 @@ def checked(records):
     """Return how many mistakes `skpot.check` found, and what it found in the sets as they are."""
     rows = []
     for name, title in CHECKED.items():
-        given = records.newest("check_as_given", set=name)
+        given = records.newest_or_none("check_as_given", set=name)
+        if given is None:
+            continue
         found = [f"{kind} ({n} frames)" for kind, n in given["findings"]]
         made = records.newest_or_none("check_mistakes", set=name)
         share = f"{made['found']} of {made['of']}" if made else "–"
