@@ -18,8 +18,9 @@ from ..data import LABEL_KINDS
 from ..rows.blocks import whitened_blocks
 from ..solvers import gram_factor
 from .functionals import Functionals
+from .label_columns import label_variances
 from .likelihood_labels import draw_structures
-from .variance import ExactProcess, SparseProcess, prior_derivative_variance, prior_variance
+from .variance import ExactProcess, SparseProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,13 +171,7 @@ def _of_group(process, training, plan, errors) -> _Blocks:
 
 def _prior(kernel, inside):
     """Return the variance of labels before any of them, in units of their noise."""
-    functionals, features = Functionals(inside), inside.features
-    parts = [prior_variance(kernel, features)[functionals.energy]]
-    if functionals.derivatives:
-        forces, virials = prior_derivative_variance(kernel, features)
-        stress = virials[functionals.stress] / functionals.volumes[:, None] ** 2
-        parts += [forces[functionals.atoms].ravel(), stress.ravel()]
-    return functionals.scale**2 * np.concatenate(parts)
+    return label_variances(kernel, Functionals(inside), inside.features)
 
 
 def _of_exact(process, form, training, some) -> Iterator[_Blocks]:

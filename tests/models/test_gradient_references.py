@@ -17,11 +17,11 @@ from tests import samples
 from tests.naive.kernel import (
     SparseGP,
     along,
+    compare_with_oracle,
     dot_product,
     gaussian,
     labeled_structures,
     of_points,
-    unlabeled,
 )
 from tests.samples import labeled
 
@@ -64,14 +64,7 @@ def test_equals_dense_normal_equations(kernel, function):
     oracle = SparseGP(features, of_points(function), references, gpr.e0_, **NOISE).fit(
         labeled_structures(X, y)
     )
-    predicted, std = model.predict(X, return_std=True)
-    for i, atoms in enumerate(X):
-        s = unlabeled(atoms)
-        np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=1e-5)
-        np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=1e-4)
-        if atoms.pbc.all():
-            np.testing.assert_allclose(predicted.stress[i], oracle.stress(s), atol=1e-5)
-        np.testing.assert_allclose(std[i] ** 2, oracle.energy_variance(s), rtol=1e-3, atol=1e-5)
+    compare_with_oracle(model, X, oracle, 1e-5, variance_atol=1e-5)
 
 
 def test_all_environments_and_directions_are_the_exact_process():

@@ -14,10 +14,10 @@ from tests import samples
 from tests.naive.kernel import (
     SparseGP,
     Structure,
+    compare_with_oracle,
     dot_product,
     labeled_structures,
     least_squares_e0,
-    unlabeled,
 )
 from tests.samples import labeled
 
@@ -58,14 +58,7 @@ def test_equals_dense_normal_equations(symbols):
         features, dot_product(4), references, {int(z): -2.5 for z in gpr.e0_}, **options
     )
     oracle.fit(labeled_structures(X, y))
-    predicted, std = model.predict(X[:3], return_std=True)
-    for i, atoms in enumerate(X[:3]):
-        s = unlabeled(atoms)
-        np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=2e-6)
-        np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=2e-5)
-        if atoms.pbc.all():
-            np.testing.assert_allclose(predicted.stress[i], oracle.stress(s), atol=2e-6)
-        np.testing.assert_allclose(std[i] ** 2, oracle.energy_variance(s), rtol=1e-3, atol=1e-6)
+    compare_with_oracle(model, X[:3], oracle, 2e-6, variance_atol=1e-6)
 
 
 @pytest.mark.parametrize("symbols", [["Si"], ["H", "C", "N", "O"]], ids="-".join)

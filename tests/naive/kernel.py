@@ -217,3 +217,16 @@ class SparseGP:
             - row @ np.linalg.solve(self.k_mm, row)
             + row @ np.linalg.solve(self.precision, row)
         )
+
+
+def compare_with_oracle(model, X, oracle, atol, variance_atol):
+    """Hold predictions and deviations of a fitted pipeline to a fitted `SparseGP`."""
+    predicted, std = model.predict(X, return_std=True)
+    for i, atoms in enumerate(X):
+        s = unlabeled(atoms)
+        np.testing.assert_allclose(predicted.energy[i], oracle.energy(s), atol=atol)
+        np.testing.assert_allclose(predicted.forces[i], oracle.forces(s), atol=10 * atol)
+        if atoms.pbc.all():
+            np.testing.assert_allclose(predicted.stress[i], oracle.stress(s), atol=atol)
+        variance = oracle.energy_variance(s)
+        np.testing.assert_allclose(std[i] ** 2, variance, rtol=1e-3, atol=variance_atol)
