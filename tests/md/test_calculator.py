@@ -241,7 +241,9 @@ def test_an_exploded_run_says_so(model):
 
 def test_a_search_or_an_unfitted_model_is_refused(model):
     with pytest.raises(TypeError, match="fitted pipeline"):
-        skpot.Calculator("model.skpot")
+        skpot.Calculator(7)
+    with pytest.raises(FileNotFoundError, match="no-such-model.skpot"):
+        skpot.Calculator("no-such-model.skpot")
     search = GridSearchCV(model, {"sparsegpr__n_sparse": [1]})
     search.best_estimator_ = model
     with pytest.raises(TypeError, match="best_estimator_"):
