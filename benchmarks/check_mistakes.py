@@ -13,11 +13,11 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
-from _common import arguments, emit, machine, versions
+from _common import arguments, emit, machine, usual, versions
 
 OPTIONS = arguments(
     __doc__,
-    data=("", "folder with the published sets"),
+    **usual(data=""),
     sets=("silicon,ethanol", "which of them; the first two are bundled"),
     frames=(250, "frames that mistakes are made with"),
     mistakes=(1, "0 to check the sets as they are only"),

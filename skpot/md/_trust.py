@@ -66,9 +66,8 @@ def default_limits(model: Any, atoms: Atoms) -> dict[str, float]:
     Examples
     --------
     >>> import skpot
-    >>> data = skpot.datasets.load_silicon()
-    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
-    >>> atoms = data.X_test[0]
+    >>> X, y, X_test, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> atoms, model = X_test[0], skpot.make_potential("fast").fit(X[:10], y[:10])
     >>> atoms.calc = skpot.Calculator(model)
     >>> limits = skpot.md.default_limits(model, atoms)
     >>> sorted(limits)

@@ -20,11 +20,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data.order import environment_keys, environment_order
-from ..selection import rare_first, select_references, structure_kinds
+from ..selection import select_references, structure_kinds
 from ..solvers import gram_factor
 from .gradient_references import references_with
 from .references import one_by_one
-from .variance import SparseProcess
+from .variance import SparseProcess, some_of_each_species
 
 if TYPE_CHECKING:
     from skpot.data import AtomicFeatures
@@ -94,14 +94,10 @@ def domain_edge(
     jitter : float
         The relative jitter of K_MM. Variances below it are rounding, so that it is their floor.
     limit : int
-        Most environments of each species that are looked at. They are the same in any order of the
-        data, with some of each kind of structures as far as they fit into a quarter.
+        Most environments of each species that are looked at; see `some_of_each_species`.
     """
-    edge, order = {}, environment_order(features)
-    kinds = np.repeat(structure_kinds(features), features.n_rows)
-    for z in np.unique(features.centers):
-        members = order[features.centers[order] == z]
-        members = rare_first(members, kinds, limit // 4)[:limit]
+    edge = {}
+    for z, members in some_of_each_species(features, limit):
         prior = np.array(process.kernel.diag(features.values[members]), dtype=float)
         rows = _whitened(process.references, process.covariance_factor, features, members)
         left = solve_triangular(process.posterior_factor, rows.T, trans="T", check_finite=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from skpot.processes.functionals import Functionals
     from skpot.processes.linear_terms import LinearTerms
     from skpot.processes.references import References
-    from skpot.typing import FloatArray
+    from skpot.typing import FloatArray, IntArray
 
 _BYTES = 32e6  # of Jacobians, or of covariances with labels, that are held at a time
 _MOST = 512  # environments whose derivatives are treated together
@@ -324,13 +324,23 @@ def largest_training_std(
     features : AtomicFeatures
         The training set.
     limit : int
-        Most environments of each species that are looked at. They are the same in any order of the
-        data, with some of each kind of structures as far as they fit into a quarter.
+        Most environments of each species that are looked at; see `some_of_each_species`.
     """
-    largest, order = {}, environment_order(features)
+    largest = {}
+    for z, members in some_of_each_species(features, limit):
+        variances = process.environments(one_by_one(features, members))
+        largest[z] = float(np.sqrt(max(variances.max(), 0.0)))
+    return largest
+
+
+def some_of_each_species(features: AtomicFeatures, limit: int) -> Iterator[tuple[int, IntArray]]:
+    """Yield each species with some of its environments, at most `limit`.
+
+    They are the same in any order of the data, with some of each kind of structures as far as they
+    fit into a quarter.
+    """
+    order = environment_order(features)
     kinds = np.repeat(structure_kinds(features), features.n_rows)
     for z in np.unique(features.centers):
-        rows = order[features.centers[order] == z]
-        some = one_by_one(features, rare_first(rows, kinds, limit // 4)[:limit])
-        largest[int(z)] = float(np.sqrt(max(process.environments(some).max(), 0.0)))
-    return largest
+        members = order[features.centers[order] == z]
+        yield int(z), rare_first(members, kinds, limit // 4)[:limit]

@@ -58,19 +58,14 @@ def write_check_report(
     y : Targets or array-like of shape (n_structures,)
         Their labels, in eV, eV/Å and eV/Å³.
     groups : array-like of str of shape (n_structures,), optional
-        Group of each structure, by which figures are colored and filtered. The default is
-        ``info["config_type"]``, else the groups of `y`.
+        As in `write_report`.
     title : str, default="Check of labeled structures"
         Heading of the page.
 
     Raises
     ------
-    MissingDependencyError
-        If plotly is not installed. It is an `ImportError`.
-    ValueError
-        If lengths differ.
-    OSError
-        If the file cannot be written.
+    MissingDependencyError, ValueError, OSError
+        As in `write_report`.
 
     Examples
     --------

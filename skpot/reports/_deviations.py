@@ -125,16 +125,12 @@ def deviation_figures(coverages: list[Coverage], y: Targets, y_pred: Any, std: A
             )
         )  # fmt: skip
     percent = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.25}
-    curve = figure_html(
+    curve = _square(
         "reliability",
         traces,
-        {
-            "title": {"text": "Coverage (dotted: right)"},
-            "xaxis": {"title": {"text": "nominal coverage"}, **percent},
-            "yaxis": {"title": {"text": "observed coverage"}, **percent},
-            "showlegend": True,
-        },
-        height=400,
+        "Coverage (dotted: right)",
+        ("nominal coverage", "observed coverage"),
+        percent,
     )
     values = np.concatenate([np.concatenate([t.x, t.y]) for t in relations])
     ends = [float(values[values > 0].min()) / 1.3, float(values.max()) * 1.3]
@@ -143,18 +139,21 @@ def deviation_figures(coverages: list[Coverage], y: Targets, y_pred: Any, std: A
     )
     marks = [m * 10.0**n for n in range(-4, 4) for m in (1, 3)]
     log = {"type": "log", "range": np.log10(ends).tolist(), "tickvals": marks}
-    relation = figure_html(
+    relation = _square(
         "relation",
         relations,
-        {
-            "title": {"text": "Do larger deviations mean larger errors?"},
-            "xaxis": {"title": {"text": "predicted deviation over RMSE of all"}, **log},
-            "yaxis": {"title": {"text": "RMSE of such labels over RMSE of all"}, **log},
-            "showlegend": True,
-        },
-        height=400,
+        "Do larger deviations mean larger errors?",
+        ("predicted deviation over RMSE of all", "RMSE of such labels over RMSE of all"),
+        log,
     )
     return [curve, relation]
+
+
+def _square(name, traces, title, labels, axis):
+    """Return a figure whose axes are alike."""
+    x, y = ({"title": {"text": label}, **axis} for label in labels)
+    layout = {"title": {"text": title}, "xaxis": x, "yaxis": y, "showlegend": True}
+    return figure_html(name, traces, layout, height=400)
 
 
 def _binned(error, deviation, most=10):

@@ -80,11 +80,7 @@ def given_splits(
     y : ndarray of shape (n,)
         Energies.
     groups : array-like of shape (n,) or None
-        As in `content_splits`.
-
-    Returns
-    -------
-    list of (ndarray of int, ndarray of int)
+        As in `content_splits`, which says what is returned, too.
 
     Raises
     ------

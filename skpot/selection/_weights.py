@@ -137,7 +137,7 @@ def energy_weights(
     Returns
     -------
     sample_weight : ndarray of shape (n_structures,)
-        Positive, with mean 1.
+        Above zero; their mean is 1.
 
     Raises
     ------

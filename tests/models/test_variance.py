@@ -10,14 +10,8 @@ from skpot.kernels import RBF, DotProduct
 from skpot.processes import variance as deviations
 from skpot.processes.domain import domain_edge
 from tests import samples
+from tests.naive import kernel as naive
 from tests.naive.exact import ExactGP
-from tests.naive.kernel import (
-    SparseGP,
-    dot_product,
-    gaussian,
-    labeled_structures,
-    unlabeled,
-)
 from tests.naive.variance import exact_variance, projected_variance
 
 SMALL = dict(cutoff=3.0, n_max=2, l_max=2, sigma=0.4)
@@ -38,7 +32,7 @@ def compare(model, X, variance):
     atoms = np.split(model[1].energies_std(features), features.offsets[1:-1])
     tolerance = dict(rtol=1e-3, atol=1e-6)
     for i, structure in enumerate(X):
-        s = unlabeled(structure)
+        s = naive.unlabeled(structure)
         np.testing.assert_allclose(std.energy[i] ** 2, variance(s, "energy"), **tolerance)
         np.testing.assert_allclose(atoms[i][1] ** 2, variance(s, ("atom", 1)), **tolerance)
         for name in [(0, 1), (len(structure) - 1, 2)]:
@@ -48,7 +42,7 @@ def compare(model, X, variance):
             np.testing.assert_allclose(std.stress[i, v] ** 2, variance(s, v), rtol=1e-3, atol=1e-9)
 
 
-KERNELS = [(RBF(0.6, 2.0), gaussian(0.6, 2.0)), (DotProduct(3), dot_product(3))]
+KERNELS = [(RBF(0.6, 2.0), naive.gaussian(0.6, 2.0)), (DotProduct(3), naive.dot_product(3))]
 
 
 @pytest.mark.parametrize("kernel, plain", KERNELS, ids=["RBF", "DotProduct"])
@@ -59,8 +53,8 @@ def test_sparse_equals_dense_algebra(kernel, plain):
     model = make_pipeline(SOAP(**SMALL), gpr).fit(X, y)
     references = list(zip(gpr.reference_features_, gpr.reference_species_, strict=True))
     e0 = {14: -2.5, 8: -2.0}
-    oracle = SparseGP(samples.features_of(model[0]), plain, references, e0, **NOISE).fit(
-        labeled_structures(X, y)
+    oracle = naive.SparseGP(samples.features_of(model[0]), plain, references, e0, **NOISE).fit(
+        naive.labeled_structures(X, y)
     )
     compare(model, X[:3], lambda s, name: projected_variance(oracle, s, name))
 
@@ -72,7 +66,7 @@ def test_exact_equals_dense_algebra(kernel, plain):
     model = make_pipeline(SOAP(**SMALL), GPR(kernel, e0=E0, **NOISE)).fit(X, y)
     e0 = {14: -2.5, 8: -2.0}
     oracle = ExactGP(samples.features_of(model[0]), plain, e0, **NOISE).fit(
-        labeled_structures(X, y)
+        naive.labeled_structures(X, y)
     )
 
     compare(model, X, lambda s, name: exact_variance(oracle, s, name))
