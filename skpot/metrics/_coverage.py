@@ -51,13 +51,15 @@ def coverage_factors(
         ratios[name] = np.abs(error[~certain]) / std[~certain]
         if name == "forces":
             species = numbers[~certain]
-    common = np.sqrt(np.pi / 2.0) * np.mean([np.mean(r) for r in ratios.values()])
+    means = [np.mean(r) for r in ratios.values() if len(r)]
+    common = np.sqrt(np.pi / 2.0) * np.mean(means) if means else 1.0
     factors, by_species = dict.fromkeys(ratios, common), {}
-    if "forces" in ratios:
-        forces = ratios["forces"]
+    forces = ratios.get("forces", [])
+    if len(forces):  # symmetry may fix all that there are
         if not pooled:
             for name, own in ratios.items():
-                factors[name] = _factor([own, forces], [len(own), _PSEUDO_LABELS])
+                if len(own):
+                    factors[name] = _factor([own, forces], [len(own), _PSEUDO_LABELS])
         factors["forces"] = _factor([forces], [1.0])
         for z in np.unique(species[species > 0]).tolist():
             own = forces[species == z]

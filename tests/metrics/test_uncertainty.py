@@ -107,3 +107,16 @@ def test_display(sample, monkeypatch):
     again = display.plot(ax=display.ax_, name="other")
     assert again is display and len(display.ax_.get_legend().get_texts()) == 2
     matplotlib.pyplot.close(display.figure_)
+
+
+def test_labels_that_symmetry_fixes_leave_deviations_as_they_are():
+    from skpot.metrics import coverage_factors
+
+    nothing = np.zeros(3), np.zeros(3), np.full(3, 14)
+    for pooled in (True, False):
+        factors, by_species = coverage_factors({"energy": nothing, "forces": nothing}, pooled)
+        assert {kind: both.tolist() for kind, both in factors.items()} == {
+            "energy": [1.0, 0.0],
+            "forces": [1.0, 0.0],
+        }
+        assert by_species == {}
