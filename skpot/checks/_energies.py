@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ._findings import Finding
+from ._frames import usual
 from ._likelihood import Judge, learn
 from ._scale import SPREAD
 from ._units import ENERGY, FORCES
@@ -72,6 +73,7 @@ class EnergyJudge:
         self._mean = probe.energy_rows @ posterior.mean
         self._root = probe.energy_rows @ posterior.root
         self._probe = probe
+        self._all_electrons = np.bincount(probe.owner, _energies_of_atoms(probe.numbers))
         self._keep(np.flatnonzero(np.isfinite(probe.energy)))
 
     def without_outliers(self, energy: FloatArray) -> EnergyJudge:
@@ -103,14 +105,8 @@ class EnergyJudge:
         return found - len(energy) * _LOG_SCALES
 
     def has_all_electrons(self, energy: FloatArray, reading: Reading) -> bool:
-        """Return whether energies are the total ones of all electrons, if read in this way.
-
-        Energies of atoms are those of the statistical model, within a percent of the true ones
-        beyond boron: J. Schwinger, Phys. Rev. A 24, 2353 (1981).
-        """
-        z = self._probe.numbers.astype(float)
-        atoms = 0.768745 * z ** (7 / 3) - 0.5 * z**2 + 0.2699 * z ** (5 / 3)
-        expected = -27.211386 * np.bincount(self._probe.owner, atoms)[self.told]
+        """Return whether energies are the total ones of all electrons, if read in this way."""
+        expected = self._all_electrons[self.told]
         sizes = self.n_atoms if reading.per_atom else 1.0
         ratio = energy * sizes / (reading.energy_sign * ENERGY[reading.energy]) / expected
         return bool(abs(float(np.median(ratio)) - 1.0) < 0.03)
@@ -119,6 +115,16 @@ class EnergyJudge:
         """Return the judge if frames (bool) have another zero of energy, per atom."""
         columns = np.column_stack([self.counts, np.where(second, self.n_atoms, 0.0)])
         return Judge(self.mean, self.root, self.n_atoms, columns, NOISES)
+
+
+def _energies_of_atoms(numbers):
+    """Return the total energies of atoms (eV) by the statistical model.
+
+    They are within a percent of the true ones beyond boron: J. Schwinger, Phys. Rev. A 24, 2353
+    (1981).
+    """
+    z = numbers.astype(float)
+    return -27.211386 * (0.768745 * z ** (7 / 3) - 0.5 * z**2 + 0.2699 * z ** (5 / 3))
 
 
 class Explanation(NamedTuple):
@@ -297,7 +303,9 @@ def by_zeros(
         candidates[f"from frame {frames[place]} on"] = np.arange(n) >= place
     plain = base.judge.log_likelihood(energy)
     per_atom = (energy - _of_composition(judge, energy)) / judge.n_atoms
-    least = max(_LEAST_ZERO, 0.5 * _spread(per_atom))  # a second zero widens the whole
+    least = max(
+        _LEAST_ZERO, 0.5 * usual(per_atom - np.median(per_atom))
+    )  # a second zero widens the whole
     out = []
     for name, second in candidates.items():
         if min(second.sum(), (~second).sum()) < _MANY:
@@ -311,11 +319,6 @@ def by_zeros(
             found.append(_second_zero(name, frames[second], confidence(gain)))
         out.append(Explanation(base.gain + gain, found, energy, split, base.reading))
     return out
-
-
-def _spread(values):
-    """Return the median distance from the median, as the deviation of a normal variable."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _second_zero(name, frames, sure):

@@ -87,13 +87,11 @@ class Probe:
         self.owner = np.repeat(np.arange(len(self.frames)), self.n_atoms)
         self.numbers = np.concatenate([atoms.numbers for atoms in self.structures])
         self._species = species = np.unique(self.numbers)
-        self.counts = np.stack(
-            [np.bincount(self.owner, self.numbers == z, len(self.frames)) for z in species], axis=1
-        )
         union = make_potential("fast", species=species.tolist())[0]
         self._projected = dict(union.transformer_list)["soap"]
         features = self._projected.fit_transform(self.structures)
         self.volumes = features.volumes
+        self.counts = self._count(features)
         self._references, self._factor = _references_of(features)
         self.energy_rows, self.force_rows, self.stress_rows = self._rows(features)
         self._zbl = ZBL(species=species.tolist(), cache=False).fit(self.structures)
@@ -152,33 +150,24 @@ class Probe:
         n = len(self.frames)
         of_energy, of_forces = np.full(n, np.nan), np.full(forces.shape, np.nan)
         energy_std, forces_std = np.full(n, np.inf), np.full(n, np.inf)
-        fold, known = self.folds[self.owner], np.isfinite(forces).all(axis=1)
+        fold = self.folds[self.owner]
         for k in np.unique(self.folds):
-            train, test = known & (fold != k), fold == k
-            told = np.isfinite(energy) & (self.folds != k)
-            rows, values = self.rows_of_forces(train), forces[train].ravel()
-            more, more_values = self.energies_to_learn(energy, told)
-            mean, root, noise = learn(
-                np.concatenate([rows, more]), np.concatenate([values, more_values])
+            inside, test = self.folds == k, fold == k
+            learned = self.learned(
+                np.where(inside, np.nan, energy), np.where(test[:, None], np.nan, forces)
             )
-            inside = self.folds == k
-            tested = self.rows_of_forces(test)
-            of_forces[test] = (tested @ mean).reshape(-1, 3)
-            squares = np.sum((tested @ root) ** 2, axis=1).reshape(-1, 3).mean(axis=1)
-            squares = np.bincount(self.owner[test], squares, n)[inside] / self.n_atoms[inside]
-            forces_std[inside] = np.sqrt(squares + noise**2)
+            (mean, _, _), e0, told = learned
+            rows = self.energy_rows[inside], self.rows_of_forces(test), self.counts[inside]
+            of_forces[test] = (rows[1] @ mean).reshape(-1, 3)
+            own, forces_std[inside] = self._deviations(*rows, learned)
             if told.any():
-                left = energy[told] - self.energy_rows[told] @ mean
-                e0 = np.linalg.lstsq(self.counts[told].astype(float), left, rcond=None)[0]
-                tested = self._without_zero(self.energy_rows[inside], self.counts[inside], told)
-                open_part = np.sum((tested @ root) ** 2, axis=1)
-                energy_std[inside] = np.sqrt(open_part + noise**2 * self.n_atoms[inside])
-                of_energy[inside] = self.energy_rows[inside] @ mean + self.counts[inside] @ e0
-        atoms = np.bincount(self.owner, self._repulsion[0], n)
-        both = of_forces + self._repulsion[1]
-        split = np.split(both, np.cumsum(self.n_atoms)[:-1])
+                energy_std[inside] = own
+                of_energy[inside] = rows[0] @ mean + rows[2] @ e0
+        of_repulsion, repulsive = self.repulsion
+        split = np.split(of_forces + repulsive, np.cumsum(self.n_atoms)[:-1])
         labels = Targets(
-            _or_none(of_energy + atoms), [f if np.isfinite(f).all() else None for f in split]
+            or_none(of_energy + of_repulsion),
+            [f if np.isfinite(f).all() else None for f in split],
         )
         return HeldOut(labels, energy_std, forces_std)
 
@@ -200,12 +189,12 @@ class Probe:
             self.predicted(X[begin : begin + _BATCH], learned) for begin in range(0, len(X), _BATCH)
         ]
         energies = np.concatenate([part[0] for part in parts])
-        predicted = Targets(_or_none(energies), [f for part in parts for f in part[1]])
+        predicted = Targets(or_none(energies), [f for part in parts for f in part[1]])
         energy_std, forces_std = np.full(len(X), np.inf), np.full(len(X), np.inf)
         odd = _furthest(X, y, predicted)
         for begin in range(0, len(odd), _BATCH):
             some = odd[begin : begin + _BATCH]
-            energy_std[some], forces_std[some] = self._deviations([X[i] for i in some], learned)
+            energy_std[some], forces_std[some] = self._deviations_of([X[i] for i in some], learned)
         return HeldOut(predicted, energy_std, forces_std)
 
     def learned(self, energy: FloatArray, forces: FloatArray) -> tuple[Any, ...]:
@@ -234,16 +223,21 @@ class Probe:
         energies = np.bincount(owner, of_atoms + of_repulsion, len(X)) + self._count(features) @ e0
         return energies, np.split(forces + repulsive, features.atom_offsets[1:-1])
 
-    def _deviations(self, X, learned):
+    def _deviations_of(self, X, learned):
         """Return deviations of energies (n,) and root mean square ones of forces (n,)."""
-        (_, root, noise), _, told = learned
         features = self._projected.transform(X)
         energy_rows, force_rows, _ = self._rows(features)
-        owner = np.repeat(np.arange(len(X)), features.n_atoms)
+        return self._deviations(energy_rows, force_rows, self._count(features), learned)
+
+    def _deviations(self, energy_rows, force_rows, counts, learned):
+        """Return the same, given the rows and the atoms of each species (n, n_species)."""
+        (_, root, noise), _, told = learned
+        n_atoms = counts.sum(axis=1)
+        owner = np.repeat(np.arange(len(counts)), n_atoms)
         squares = np.sum((force_rows @ root) ** 2, axis=1).reshape(-1, 3).mean(axis=1)
-        squares = np.bincount(owner, squares, len(X)) / features.n_atoms
-        energy_rows = self._without_zero(energy_rows, self._count(features), told)
-        of_energy = np.sum((energy_rows @ root) ** 2, axis=1) + noise**2 * features.n_atoms
+        squares = np.bincount(owner, squares, len(counts)) / n_atoms
+        energy_rows = self._without_zero(energy_rows, counts, told)
+        of_energy = np.sum((energy_rows @ root) ** 2, axis=1) + noise**2 * n_atoms
         return np.sqrt(of_energy), np.sqrt(squares + noise**2)
 
     def _without_zero(self, rows, counts, told):
@@ -256,8 +250,8 @@ class Probe:
     def _count(self, features):
         """Return the atoms of each species, (n, n_species)."""
         owner = np.repeat(np.arange(len(features)), features.n_atoms)
-        counts = [np.bincount(owner, features.numbers == z, len(features)) for z in self._species]
-        return np.stack(counts, axis=1)
+        of_species = (owner[features.numbers == z] for z in self._species)
+        return np.stack([np.bincount(own, minlength=len(features)) for own in of_species], axis=1)
 
     def _rows(self, features):
         """Return the rows of energies, forces and stress in coefficients of unit prior."""
@@ -299,7 +293,8 @@ def _furthest(X, y, predicted):
     return np.unique(np.concatenate(furthest))
 
 
-def _or_none(values):
+def or_none(values: FloatArray) -> list[float | None]:
+    """Return numbers, with None in place of what is not finite."""
     return [float(value) if np.isfinite(value) else None for value in values]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Targets
 from ._energies import in_units_of_forces
 from ._frames import frame_findings
-from ._probe import Probe
+from ._probe import Probe, or_none
 from ._units import ENERGY, FORCES
 
 if TYPE_CHECKING:
@@ -107,9 +107,8 @@ def _labels(probe, learned):
     """Return labels of the structures learned from, with the repulsion."""
     of_repulsion, repulsive = probe.repulsion
     split = np.split(learned.forces + repulsive, np.cumsum(probe.n_atoms)[:-1])
-    told = learned.energy + of_repulsion
     return Targets(
-        [float(e) if np.isfinite(e) else None for e in told],
+        or_none(learned.energy + of_repulsion),
         [f if np.isfinite(f).any() else None for f in split],
     )
 
@@ -121,6 +120,6 @@ def _mended(data, some, reading):
     factor = reading.forces_sign * FORCES[reading.forces]
     forces = data.y[some].forces or [None] * len(some)
     return Targets(
-        [float(e) if np.isfinite(e) else None for e in energy],
+        or_none(energy),
         [None if f is None else f / factor for f in forces],
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import as_batch
+from ..data import as_batch, cell_volumes
 from ..data.elements import SYMBOLS, covalent_radius
 from ..data.order import content_keys
+from ..descriptors import ZBL
+from ..exceptions import StructureWarning
 from ._findings import Finding
 
 if TYPE_CHECKING:
@@ -22,8 +25,6 @@ _CLOSE = 0.5  # of the sum of covalent radii: atoms that repel each other, whate
 _REPULSION = 0.2  # of the screened nuclear repulsion that forces show at least
 _LARGE = 10.0  # eV/Å
 _NEAR = 2.5  # Å
-_SCREENING_SHARES = np.array([0.18175, 0.50986, 0.28022, 0.02817])
-_SCREENING_RATES = np.array([3.19980, 0.94229, 0.40290, 0.20162])
 _SAME = 1e-3  # eV per atom, and eV/Å: labels of one structure that differ by more contradict
 _BOHR = 1.6  # of the sum of covalent radii: no atoms of a material are so far apart throughout
 _NET = 0.05  # eV/Å
@@ -89,21 +90,13 @@ def close_findings(
 
 
 def _repulsion(atoms):
-    """Return the size of the screened nuclear repulsion of each atom (eV/Å).
-
-    J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids (1985).
-    """
-    pairs = as_batch([atoms], search_follows=True).search(_NEAR)[0]
-    i = np.repeat(np.arange(len(atoms)), np.diff(pairs.start))
-    z1, z2 = atoms.numbers[i], atoms.numbers[pairs.neighbor]
-    distance = np.sqrt((pairs.vector**2).sum(axis=1))
-    rate = (z1**0.23 + z2**0.23)[:, None] / 0.46850 * _SCREENING_RATES
-    screen = _SCREENING_SHARES * np.exp(-rate * distance[:, None])
-    slope = -np.sum(rate * screen, axis=1)
-    force = 14.399645 * z1 * z2 * (np.sum(screen, axis=1) / distance - slope) / distance
-    total = np.zeros((len(atoms), 3))
-    np.add.at(total, i, -(force / distance)[:, None] * pairs.vector)
-    return np.sqrt((total**2).sum(axis=1))
+    """Return the size of the screened nuclear repulsion of each atom (eV/Å)."""
+    zbl = ZBL(outer=_NEAR, inner=0.99 * _NEAR, cache=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)  # of close atoms: that is what we look at
+        features = zbl.fit_transform([atoms])
+    forces, _ = features.pull_back(np.ones(features.values.shape))
+    return np.sqrt((forces**2).sum(axis=1))
 
 
 def length_findings(ratio: FloatArray) -> list[Finding]:
@@ -183,7 +176,7 @@ def coverage(X: Structures, y: Targets, kinds: Any, ratio: FloatArray) -> dict[s
     """Return counts and ranges of what structures hold, as plain numbers."""
     n_atoms = np.array([len(atoms) for atoms in X])
     species, counts = np.unique(np.concatenate([a.numbers for a in X]), return_counts=True)
-    volumes = np.array([atoms.cell.volume if atoms.cell.rank == 3 else np.nan for atoms in X])
+    volumes = cell_volumes([atoms.cell.array for atoms in X])
     mass = np.array([atoms.get_masses().sum() for atoms in X])
     density = 1.66053907 * mass / volumes
     forces = np.sqrt(np.nansum(y.forces_flat**2, axis=1)) if y.has_forces.any() else np.zeros(0)
