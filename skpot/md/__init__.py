@@ -18,4 +18,4 @@ _MODULES = {
     "default_limits": "._trust",
 }
 
-__getattr__, __all__ = lazy_names(__name__, _MODULES)
+__getattr__, __all__ = lazy_names(__name__, _MODULES, ("ipi", "lammps"))
