@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skpot import __version__
 from skpot._sklearn import InconsistentVersionWarning, Interval
-from skpot.exceptions import NumericalError, ParameterError
+from skpot.exceptions import NumericalError, ParameterError, SkpotWarning, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from skpot.typing import FeatureNames
 
 _COPY = "_is_copy"  # attribute that marks the copy on which a method works
+_OUTPUTS = (None, "default", "pandas", "polars")
+_NO_TABLES = (
+    "set_output leaves AtomicFeatures as they are: the next step needs their derivatives, and a "
+    "table has none. To look at features, call their to_pandas(). Ordinary transformers after "
+    "skpot.PerStructure() do return tables; a FeatureUnion of descriptors needs "
+    'set_output(transform="default").'
+)
 _OF_INPUT = ("n_features_in_", "feature_names_in_")  # may be set before `fit` of a base class
 
 
@@ -129,10 +136,11 @@ class VersionedEstimator:
 
 
 class ContainerOutput(TransformerMixin):
-    """A transformer whose output is always a container of skpot, and never a DataFrame.
+    """A transformer whose output is always `AtomicFeatures`, and never a table.
 
-    `set_output` exists, because `Pipeline.set_output` calls it on every step, but has no effect;
-    nor has the global configuration. This class must stand left of `BaseEstimator` among the bases.
+    `set_output` exists, because `Pipeline.set_output` calls it on every step, but changes nothing;
+    nor does the global configuration. The next step needs the derivatives of the features, which a
+    table does not have. This class must stand left of `BaseEstimator` among the bases.
     """
 
     def __init_subclass__(cls, auto_wrap_output_keys=None, **kwargs):
@@ -145,17 +153,33 @@ class ContainerOutput(TransformerMixin):
         return tags
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Return self; the output is always the container.
+        """Return self; the output is always `AtomicFeatures`, and a warning says so.
 
         Parameters
         ----------
-        transform : str or None, default=None
-            Ignored.
+        transform : {"default", "pandas", "polars"} or None, default=None
+            The kind of table that scikit-learn's transformers would return.
 
         Returns
         -------
         self : estimator
+
+        Warns
+        -----
+        SkpotWarning
+            If a table is asked for. `AtomicFeatures.to_pandas` makes one.
+
+        Raises
+        ------
+        ValueError
+            If there is no such kind.
         """
+        if transform not in _OUTPUTS:
+            raise ParameterError(
+                f"transform={transform!r} is not one of {', '.join(map(repr, _OUTPUTS[1:]))}."
+            )
+        if transform in _OUTPUTS[2:]:
+            warn_once("set_output", _NO_TABLES, SkpotWarning)
         return self
 
 

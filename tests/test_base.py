@@ -5,12 +5,14 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot._base import ContainerOutput, VersionedEstimator
+from skpot.exceptions import ParameterError, SkpotWarning
 from tests.project import ROOT
 
 
@@ -58,14 +60,26 @@ def test_another_version_warns_and_names_both(old):
 
 
 def test_containers_are_never_turned_into_data_frames():
-    from sklearn import config_context
-
     packer = Packer().fit([1])
-    assert packer.set_output(transform="pandas") is packer
-    assert type(packer.transform([1, 2])) is Bag
-    with config_context(transform_output="pandas"):
-        assert type(Packer().fit_transform([1, 2])) is Bag
-    pipeline = make_pipeline(Packer()).set_output(transform="pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in (None, "default"):
+            assert packer.set_output(transform=kind) is packer
+    for kind in ("pandas", "polars"):
+        with pytest.warns(SkpotWarning, match="AtomicFeatures as they are.*to_pandas()"):
+            assert packer.set_output(transform=kind) is packer
+        assert type(packer.transform([1, 2])) is Bag
+        with config_context(transform_output=kind):
+            assert type(Packer().fit_transform([1, 2])) is Bag
+    with pytest.raises(ParameterError, match="transform='panda' is not one of 'default', 'pandas'"):
+        packer.set_output(transform="panda")
+
+
+def test_a_pipeline_says_once_that_its_steps_return_containers():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        pipeline = make_pipeline(Packer(), Packer()).set_output(transform="pandas")
+    assert [w.category for w in shown] == [SkpotWarning]
     assert type(pipeline.fit_transform([1, 2])) is Bag
 
 

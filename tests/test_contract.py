@@ -8,6 +8,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from ase import Atoms
 from ase.build import molecule
 from sklearn.base import BaseEstimator, clone
@@ -20,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skpot
 from skpot import kernels, persistence
+from skpot.exceptions import SkpotWarning
 from tests import registry, samples
 
 ALL = registry.ESTIMATORS | registry.KERNELS
@@ -167,10 +169,14 @@ def test_feature_names_and_output(estimator, structures, features, targets):
     names = model.get_feature_names_out()
     assert names.dtype == object
     assert len(set(names)) == model.transform(X).shape[1]
-    for kind in ("default", "pandas"):
-        assert model.set_output(transform=kind) is model
+    table = model.transform(X).to_pandas(names)
+    assert list(table.columns) == list(names) and table.index.names[0] == "structure"
+    for kind in ("pandas", "polars"):
+        with pytest.warns(SkpotWarning, match="AtomicFeatures as they are"):
+            assert model.set_output(transform=kind) is model
         assert isinstance(model.transform(X), skpot.AtomicFeatures)
-        assert isinstance(clone(model).set_output(transform=kind).fit_transform(X), type(features))
+        with sklearn.config_context(transform_output=kind):
+            assert isinstance(clone(model).fit_transform(X), skpot.AtomicFeatures)
 
 
 @pytest.mark.parametrize("regressor", ids(registry.REGRESSORS))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn import config_context
 from sklearn.pipeline import FeatureUnion
 
+from .._base import ContainerOutput
 from ..data import AtomicFeatures, SharedBatch, as_batch
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
 
-class SharedUnion(FeatureUnion):
+class SharedUnion(ContainerOutput, FeatureUnion):
     """A `FeatureUnion` whose descriptors share the check of structures and the neighbor search.
 
     The descriptor with the longest cutoff must come first: its neighbors include those of the
@@ -25,11 +27,13 @@ class SharedUnion(FeatureUnion):
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> AtomicFeatures:
         """Fit the descriptors and return the features, as `FeatureUnion.fit_transform` does."""
-        return super().fit_transform(_shared(X), y, **params)
+        with config_context(transform_output="default"):
+            return super().fit_transform(_shared(X), y, **params)
 
     def transform(self, X: Any, **params: Any) -> AtomicFeatures:
         """Return the features, as `FeatureUnion.transform` does."""
-        return super().transform(_shared(X), **params)
+        with config_context(transform_output="default"):
+            return super().transform(_shared(X), **params)
 
 
 def _shared(X):

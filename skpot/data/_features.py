@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn import get_config
 
-from ..exceptions import InputError, InputTypeError
-from ._derivatives import Concatenated, SelectColumns
+from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
+from ._columns import joined_blocks, selected_blocks, selected_chain
+from ._derivatives import Concatenated
 from ._graph import join_offsets, rows_of
 from ._structure_info import StructureAtoms, StructureInfo
 from .origin import joined
+from .tables import table_of_rows
 
 if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
     from skpot.data.contracts import DerivativeChain, JacobianBlock
     from skpot.data.origin import Origin
@@ -26,6 +30,11 @@ _WRAP = (
     "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
     "or put skpot.PerStructure() before it, which adds up the rows of each structure. For an "
     "ensemble of models use skpot.Committee, not BaggingRegressor."
+)
+_NO_TABLE = (
+    "sklearn.set_config(transform_output={!r}) asks a FeatureUnion for a table, which "
+    'AtomicFeatures are not. Call set_output(transform="default") of the union; the features have '
+    "to_pandas()."
 )
 
 
@@ -173,8 +182,8 @@ class AtomicFeatures:
         """
         chain = self.derivatives
         if chain is not None:
-            chain = _selected_chain(chain, columns, self.values.shape[1])
-        blocks = _selected_blocks(self.blocks, columns, self.values.shape[1])
+            chain = selected_chain(chain, columns, self.values.shape[1])
+        blocks = selected_blocks(self.blocks, columns, self.values.shape[1])
         origin = joined("select", [self.origin], np.asarray(columns))
         values = np.ascontiguousarray(self.values[:, columns])
         selected = self.mapped(values, chain, blocks, origin)
@@ -222,6 +231,39 @@ class AtomicFeatures:
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
         return self.values.dtype
+
+    def to_pandas(self, columns: ArrayLike | None = None) -> DataFrame:
+        """Return the values as a table of pandas, without their derivatives.
+
+        Parameters
+        ----------
+        columns : array-like of str, optional
+            Names of the features, such as ``soap.get_feature_names_out()``. By default they are
+            numbered within their blocks.
+
+        Returns
+        -------
+        DataFrame of shape (n_environments, n_features)
+            Its index has the number of the structure, that of the atom in it and the chemical
+            symbol ("structure", "atom", "species"); for rows of whole structures the first only.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If there are not as many names as features.
+
+        Examples
+        --------
+        >>> import skpot
+        >>> from ase.build import molecule
+        >>> soap = skpot.SOAP(cutoff=3.0, n_max=2, l_max=1)
+        >>> table = soap.fit_transform([molecule("H2O")]).to_pandas(soap.get_feature_names_out())
+        >>> table.groupby("species").mean().shape
+        (2, 20)
+        """
+        return table_of_rows(self, columns)
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -280,13 +322,16 @@ class AtomicFeatures:
         Blocks keep their names; those that occur twice are numbered, as in soap, soap2.
         """
         first = parts[0]
+        if (wanted := get_config()["transform_output"]) != "default":
+            # The union cannot make a table of the result, and says so by an error of that library.
+            warn_once("tables of unions", _NO_TABLE.format(wanted), SkpotWarning)
         _refuse_mixed(parts)
         for part in parts[1:]:
             if not np.array_equal(part.offsets, first.offsets):
                 raise InputError("features of different structures cannot be put side by side")
         edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         chains = [part.derivatives for part in parts]
-        blocks, penalties = _joined_blocks(parts, edges)
+        blocks, penalties = joined_blocks(parts, edges)
         return AtomicFeatures(
             np.hstack([part.values for part in parts]),
             first.offsets,
@@ -421,51 +466,6 @@ def _plain(value):
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value
-
-
-def _joined_blocks(parts, edges):
-    """Return blocks and penalties of parts side by side; repeated names are numbered."""
-    blocks, penalties = {}, {}
-    for part, edge in zip(parts, edges[:-1].tolist(), strict=True):
-        for name, columns in part.blocks.items():
-            begin, end, _ = columns.indices(part.shape[1])
-            unique, count = name, 1
-            while unique in blocks:
-                count += 1
-                unique = f"{name}{count}"
-            blocks[unique] = slice(edge + begin, edge + end)
-            if name in part.penalties:
-                penalties[unique] = part.penalties[name]
-    return blocks, penalties
-
-
-def _selected_chain(chain, columns, n_features):
-    """Return the chain of some columns, without parts in which no column is selected."""
-    if isinstance(chain, Concatenated):
-        part = np.searchsorted(chain.edges, columns, side="right") - 1
-        used = np.unique(part)
-        widths = np.diff(chain.edges)[used]
-        edges = np.concatenate([[0], np.cumsum(widths)])
-        place = np.searchsorted(used, part)
-        columns = columns - chain.edges[part] + edges[place]
-        n_features = int(edges[-1])
-        parts = [chain.parts[k] for k in used]
-        chain = parts[0] if len(parts) == 1 else Concatenated(parts, edges)
-    if len(columns) == n_features and (columns == np.arange(n_features)).all():
-        return chain
-    return SelectColumns(chain, columns, n_features)
-
-
-def _selected_blocks(blocks, columns, n_features):
-    """Return the blocks among the selected columns, or None if a block is not contiguous there."""
-    places = {}
-    for name, block in blocks.items():
-        found = np.flatnonzero(np.isin(columns, np.arange(n_features)[block]))
-        if len(found) and np.ptp(found) + 1 != len(found):
-            return None
-        if len(found):
-            places[name] = slice(int(found[0]), int(found[-1]) + 1)
-    return places
 
 
 def _refuse_mixed(parts):

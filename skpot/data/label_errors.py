@@ -174,6 +174,8 @@ def stress_mae(y_true: Targets, y_pred: Targets, *, sample_weight: Weights = Non
     return _mean_abs(*_stress_errors(y_true, y_pred, sample_weight))
 
 
+# How tables show errors of each kind, and the factor to that unit.
+UNITS = {"energy": ("meV/atom", 1000.0), "forces": ("eV/Å", 1.0), "stress": ("GPa", GPA)}
 METRICS = (energy_mae, energy_rmse, forces_mae, forces_rmse, stress_mae, stress_rmse)
 
 
@@ -206,22 +208,21 @@ def summary(
     errors = {}
     if (y_true.has_energy & y_pred.has_energy).any():
         error, weight, per_atom = _energy_errors(y_true, y_pred, n_atoms, None)
-        unit = "meV/atom" if per_atom else "meV"
-        errors["energy"] = _entry(1000.0 * error, weight, len(error), unit)
+        errors["energy"] = _entry("energy", 1, error, weight)
+        errors["energy"]["unit"] = errors["energy"]["unit"] if per_atom else "meV"
     if (y_true.has_forces & y_pred.has_forces).any():
-        error, weight = _forces_errors(y_true, y_pred, None)
-        errors["forces"] = _entry(error, weight, len(error) // 3, "eV/Å")
+        errors["forces"] = _entry("forces", 3, *_forces_errors(y_true, y_pred, None))
     if (y_true.has_stress & y_pred.has_stress).any():
-        error, weight = _stress_errors(y_true, y_pred, None)
-        errors["stress"] = _entry(GPA * error, weight, len(error) // 6, "GPa")
+        errors["stress"] = _entry("stress", 6, *_stress_errors(y_true, y_pred, None))
     return errors
 
 
-def _entry(error, weight, count, unit):
+def _entry(kind, n_components, error, weight):
+    unit, factor = UNITS[kind]
     return {
-        "rmse": _rms(error, weight),
-        "mae": _mean_abs(error, weight),
-        "count": count,
+        "rmse": _rms(factor * error, weight),
+        "mae": _mean_abs(factor * error, weight),
+        "count": len(error) // n_components,
         "unit": unit,
     }
 

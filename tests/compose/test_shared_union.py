@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 from ase import Atoms
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -9,7 +10,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 import skpot
 from skpot.compose._shared_union import SharedUnion
 from skpot.data import SharedBatch, as_batch
-from skpot.exceptions import StructureError
+from skpot.exceptions import SkpotWarning, StructureError
 from skpot.testing import sample_structures
 
 PARTS = [
@@ -58,3 +59,24 @@ def test_shorter_searches_are_parts_of_a_longer_one(monkeypatch):
                 np.sort(np.linalg.norm(g.pairs.vector[here], axis=1)) for g in (graph, alone)
             )
             np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_tables_that_scikit_learn_is_told_to_make_do_not_get_in_between(kind):
+    X = sample_structures(["Si", "O"], random_state=0)
+    expected = clone(SharedUnion(PARTS)).fit(X).transform(X)
+    with sklearn.config_context(transform_output=kind):
+        for found in (clone(SharedUnion(PARTS)).fit_transform(X), SharedUnion(PARTS).transform(X)):
+            np.testing.assert_array_equal(found.values, expected.values)
+            assert found.derivatives is not None
+        plain = FeatureUnion(PARTS).set_output(transform="default")
+        with pytest.warns(SkpotWarning, match=f"transform_output='{kind}'. asks a FeatureUnion"):
+            np.testing.assert_allclose(plain.fit_transform(X).values, expected.values, rtol=1e-12)
+
+
+def test_set_output_of_a_potential():
+    X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    model = skpot.make_potential("fast")
+    with pytest.warns(SkpotWarning, match="AtomicFeatures as they are"):
+        assert model.set_output(transform="pandas") is model
+    assert model.fit(X[:8], y[:8]).predict(X[:1]).forces is not None

@@ -1,0 +1,63 @@
+"""Columns of features: which chain and which blocks remain if some are selected or joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._derivatives import Concatenated, SelectColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.data.contracts import DerivativeChain
+    from skpot.typing import IntArray
+
+
+def joined_blocks(parts: Sequence[Any], edges: IntArray) -> tuple[dict[str, slice], dict[str, Any]]:
+    """Return blocks and penalties of parts side by side; repeated names are numbered."""
+    blocks, penalties = {}, {}
+    for part, edge in zip(parts, edges[:-1].tolist(), strict=True):
+        for name, columns in part.blocks.items():
+            begin, end, _ = columns.indices(part.shape[1])
+            unique, count = name, 1
+            while unique in blocks:
+                count += 1
+                unique = f"{name}{count}"
+            blocks[unique] = slice(edge + begin, edge + end)
+            if name in part.penalties:
+                penalties[unique] = part.penalties[name]
+    return blocks, penalties
+
+
+def selected_chain(chain: Any, columns: IntArray, n_features: int) -> DerivativeChain:
+    """Return the chain of some columns, without parts in which no column is selected."""
+    if isinstance(chain, Concatenated):
+        part = np.searchsorted(chain.edges, columns, side="right") - 1
+        used = np.unique(part)
+        widths = np.diff(chain.edges)[used]
+        edges = np.concatenate([[0], np.cumsum(widths)])
+        place = np.searchsorted(used, part)
+        columns = columns - chain.edges[part] + edges[place]
+        n_features = int(edges[-1])
+        parts = [chain.parts[k] for k in used]
+        chain = parts[0] if len(parts) == 1 else Concatenated(parts, edges)
+    if len(columns) == n_features and (columns == np.arange(n_features)).all():
+        return chain
+    return SelectColumns(chain, columns, n_features)
+
+
+def selected_blocks(
+    blocks: dict[str, slice], columns: IntArray, n_features: int
+) -> dict[str, slice] | None:
+    """Return the blocks among the selected columns, or None if a block is not contiguous there."""
+    places = {}
+    for name, block in blocks.items():
+        found = np.flatnonzero(np.isin(columns, np.arange(n_features)[block]))
+        if len(found) and np.ptp(found) + 1 != len(found):
+            return None
+        if len(found):
+            places[name] = slice(int(found[0]), int(found[-1]) + 1)
+    return places
