@@ -74,6 +74,14 @@ def crystal(symbol="Cu", rattle=0.1, seed=0, *, a=None, repeat=1):
     return atoms
 
 
+def oxide():
+    """Return a triclinic crystal of three species with cell vectors shorter than the cutoff."""
+    atoms = bulk("NaCl", "rocksalt", 4.6) * (2, 2, 1)
+    atoms.symbols = ["Si", "O", "C", "O", "Si", "Si", "C", "O"]
+    atoms.set_cell(atoms.cell @ [[1.0, 0.1, 0.0], [0.0, 0.9, 0.05], [0.1, 0.0, 1.1]], True)
+    return atoms
+
+
 def crystals(symbol="Cu", n=6, rattle=0.1, *, first=0):
     """Return `n` of these crystals, with seeds from `first` on."""
     return [crystal(symbol, rattle, seed) for seed in range(first, first + n)]

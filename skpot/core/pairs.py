@@ -106,6 +106,24 @@ def scatter_pair(i, j, vector, gradient, forces, virial):
 
 
 @jit
+def conducted_heat(pairs, pair_gradient, velocities, flux):
+    """Add the flux of heat by the work that atoms do on each other to `flux` (3,).
+
+    It is sum_ij (r_i - r_j) (dE_i/dr_j . v_j) over centers i and neighbors j (Fan et al., Phys.
+    Rev. B 92, 094301, 2015). `pair_gradient` (n_pairs, 3) is dE_i/dr_ij, `velocities` is
+    (n_atoms, 3).
+    """
+    for i in range(len(pairs.start) - 1):
+        for p in range(pairs.start[i], pairs.start[i + 1]):
+            j = pairs.neighbor[p]
+            rate = 0.0
+            for axis in range(3):
+                rate += pair_gradient[p, axis] * velocities[j, axis]
+            for axis in range(3):
+                flux[axis] -= pairs.vector[p, axis] * rate
+
+
+@jit
 def pair_moves(pairs, atom_structure, displacements, strains, moves):
     """Write how pair vectors change when atoms are displaced and cells strained.
 

@@ -12,10 +12,12 @@ _MODULES = {
     "CompiledPotential": "skpot.lowering",
     "Errors": "skpot.lowering",
     "Guard": "._guard",
+    "HeatFlux": "._heat_flux",
     "LimitPassed": "._guard",
     "NotCompilableError": "skpot.exceptions",
     "compile": "skpot.lowering",
     "default_limits": "._trust",
+    "heat_flux": "._heat_flux",
 }
 
 __getattr__, __all__ = lazy_names(__name__, _MODULES, ("ipi", "lammps"))

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from skpot.core.pairs import Pairs
+    from skpot.typing import FloatArray
+
 _LARGEST_SKIN = 20.0  # Å; a larger skin costs more time than it saves
 
 
@@ -188,6 +191,34 @@ class Calculator(AseCalculator):
             else:
                 last = self._last._replace(results=self.results)
             self._take_over(atoms.copy(), self._with_deviations(last, properties))
+
+    def pair_gradients(self, atoms: Atoms) -> tuple[Pairs, FloatArray, FloatArray]:
+        """Return the neighbor pairs of atoms, energies of atoms, and their slopes along the pairs.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure.
+
+        Returns
+        -------
+        pairs, energies, gradient : Pairs, ndarray, ndarray
+            See `CompiledPotential.evaluate_pairs`.
+
+        Raises
+        ------
+        ValueError
+            If the model has no compiled form, or is a `DeltaRegressor`, so that there are none.
+        """
+        if self._compiled is None or self._delta is not None:
+            raise InputError(
+                "the energies of single atoms have no slopes along pairs, because the model "
+                + ("has no compiled form." if self._delta is None else "corrects another one.")
+            )
+        with self._lock:
+            self.get_property("energy", atoms)
+            pairs = self._last.structure.neighbors(self._compiled.cutoff).pairs
+            return pairs, *self._compiled.evaluate_pairs(pairs, self._last.species)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Return which of positions, numbers, cell and pbc differ from the last structure.

@@ -15,7 +15,7 @@ from ..._parameters import whole
 from ...core.pairs import closest_squared, scatter
 from ...data import MIN_DISTANCE
 from ...data.elements import SYMBOLS, atomic_number
-from ...exceptions import EngineError, InputError, InputTypeError
+from ...exceptions import EngineError, InputError, InputTypeError, NumericalError
 from ...lowering import compile
 from ._domain import Domain, GhostForces
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _ATTACHED = "_skpot_attached"  # the attribute of a LAMMPS object that holds its `_External`
 _AFTER_FORCES = {"aveforce", "freeze", "lineforce", "planeforce", "rattle", "setforce", "shake"}
+_WRONG_FLUX = (
+    "compute heat/flux would be wrong, because LAMMPS takes six components of virials from a fix "
+    "and a heat flux needs nine: use pair_style skpot, or skpot.md.heat_flux in ASE"
+)
 _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
 
@@ -74,6 +78,8 @@ def attach(
     refused when they have an effect. Atoms that ``fix gcmc`` and ``fix widom`` remove on trial have
     no energy, not even that of a free atom.
 
+    ``compute heat/flux`` is refused, because LAMMPS takes six components of virials from a fix and
+    a heat flux needs nine: use ``pair_style skpot``, or `skpot.md.heat_flux` in ASE.
     ``run_style respa`` is refused, because it ignores the forces of the fix. Fixes that set forces,
     such as ``fix setforce``, are refused if they were defined before the model was attached.
     Computes that use the energies of a pair style, such as ``group/group`` and ``pair/local``, find
@@ -99,6 +105,7 @@ def attach(
     comm = check_engine(lmp)
     _check_settings(lmp, fix_id, grade_every)
     _check_order(lmp, fix_id, comm)
+    _check_computes(lmp, comm)
     potential = as_potential(model, grades=grade_every > 0)
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
@@ -133,12 +140,7 @@ def _check_settings(lmp, fix_id, grade_every):
 
 def _check_order(lmp, fix_id, comm):
     """Refuse fixes that would change forces before the model has added its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "fixes")
-        lmp.command(f"info fixes out overwrite {path}")
-        text = path.read_text() if path.exists() else ""  # only the first rank writes the file
-    if comm is not None:
-        text = comm.bcast(text)
+    text = _info(lmp, "fixes", comm)
     for name, style in re.findall(r"^Fix\[ *\d+\]: *(\S+), *style = ([^,/]+)", text, re.MULTILINE):
         if name == fix_id:
             return
@@ -147,6 +149,21 @@ def _check_order(lmp, fix_id, comm):
                 f"fix {name} (style {style}) changes forces, and fixes act in the order in which "
                 "they were defined: attach the model first"
             )
+
+
+def _check_computes(lmp, comm):
+    """Refuse a heat flux that was defined before."""
+    if "style = heat/flux" in _info(lmp, "computes", comm):
+        raise InputError(f"{_WRONG_FLUX}; remove the compute")
+
+
+def _info(lmp, what, comm):
+    """Return what the command info prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, what)
+        lmp.command(f"info {what} out overwrite {path}")
+        text = path.read_text() if path.exists() else ""  # only the first rank writes the file
+    return text if comm is None else comm.bcast(text)
 
 
 def _let_commands_raise(lmp, external):
@@ -167,6 +184,24 @@ class _Raising:
             return error
         self.command("timer timeout off")  # otherwise LAMMPS would skip later runs
         return failure
+
+    def command(self, cmd):
+        _refuse_heat_flux(cmd)
+        return super().command(cmd)
+
+    def commands_list(self, cmdlist):
+        _refuse_heat_flux("\n".join(cmdlist))
+        return super().commands_list(cmdlist)
+
+    def commands_string(self, multicmd):
+        _refuse_heat_flux(multicmd)
+        return super().commands_string(multicmd)
+
+
+def _refuse_heat_flux(text):
+    """Refuse a compute that would take the virials of the fix for what it needs."""
+    if re.search(r"^\s*compute\s+\S+\s+\S+\s+heat/flux\b", text, re.MULTILINE):
+        raise InputError(_WRONG_FLUX)
 
 
 @functools.cache
@@ -285,12 +320,19 @@ class _External:
 
     def _pairs(self):
         """Return the pairs of owned atoms within the cutoff."""
-        pairs = self._domain.pairs(self._potential.cutoff)
-        closest = closest_squared(pairs.vector)
-        if not closest >= MIN_DISTANCE**2:
+        domain = self._domain
+        lost = ~np.isfinite(domain.positions[: domain.n_owned]).all(axis=1)
+        reason = "has a position that is not finite: check the structure and the time step"
+        _refuse(lost, domain, reason)
+        pairs = domain.pairs(self._potential.cutoff)
+        if not closest_squared(pairs.vector) >= MIN_DISTANCE**2:
+            lengths = np.linalg.norm(pairs.vector, axis=1)
+            p = lengths.argmin()
+            i, j = np.searchsorted(pairs.start, p, side="right") - 1, pairs.neighbor[p]
             raise InputError(
-                f"two atoms meet: a pair is {np.sqrt(closest):.3g} Å apart; check the structure "
-                "and the time step, or set overlap_cutoff for Monte Carlo moves"
+                f"two atoms meet: {domain.tags[i]} and {domain.tags[j]} are {lengths[p]:.3g} Å "
+                "apart; check the structure and the time step, or set overlap_cutoff for Monte "
+                "Carlo moves"
             )
         return pairs
 
@@ -302,7 +344,14 @@ class _External:
             return np.zeros(0), virials, forces
         energies, gradient = self._potential.evaluate_pairs(pairs, species)
         scatter(pairs, self._structures, gradient, forces, virials)
-        return np.where(self._domain.present[:n], energies, 0.0), virials, forces
+        energies = np.where(self._domain.present[:n], energies, 0.0)
+        _refuse(
+            ~np.isfinite(energies + virials.sum(axis=1)),
+            self._domain,
+            "has an energy or a slope of it that is not finite: the structure is too far from all "
+            "that the model has learned from",
+        )
+        return energies, virials, forces
 
     def _largest_grade(self, pairs, species):
         if self._domain.n_owned == 0:
@@ -336,6 +385,12 @@ class _External:
         """Return the error that ended the last run, and forget it; None if there was none."""
         failure, self._failure = self._failure, None
         return failure
+
+
+def _refuse(wrong, domain, what):
+    """Refuse atoms of this rank that are marked in `wrong`, a mask of them, and name the first."""
+    if wrong.any():
+        raise NumericalError(f"atom {domain.tags[np.flatnonzero(wrong)[0]]} {what}")
 
 
 def _is_exit(problem):

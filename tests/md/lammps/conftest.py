@@ -42,11 +42,12 @@ class Library(NamedTuple):
         return f"pair_style skpot {self.path}\npair_coeff * * {' '.join(symbols)}\n"
 
 
-def make(folder, symbols, graded=True, **options):
+def make(folder, symbols, graded=True, bond=2.3, **changed):
+    """Write a library; `changed` replaces numbers of the toy."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     numbers = [atomic_number(symbol) for symbol in symbols]
-    model = toy.toy(len(symbols), **options)
+    model = toy.toy(len(symbols), bond=bond)._replace(**changed)
     path = folder / "model.so"
     source, reference = toy.source(model, numbers, symbols), toy.reference(model, numbers)
     if graded:

@@ -35,6 +35,15 @@ class Failing(Toy):
         return super().evaluate_pairs(pairs, species)
 
 
+class Overflowing(Toy):
+    """Has an energy of NaN for one atom."""
+
+    def evaluate_pairs(self, pairs, species):
+        energies, gradient = super().evaluate_pairs(pairs, species)
+        energies[2] = np.nan
+        return energies, gradient
+
+
 class FailingOnce(Failing):
     failures = (4,)
 
@@ -99,6 +108,10 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
 
 ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbors at the cutoff itself
 
+FLUX = [
+    "compute k all ke/atom", "compute p all pe/atom", "compute s all stress/atom NULL virial",
+    "compute flux all heat/flux k p s",
+]  # fmt: skip
 BONDED = [
     METAL,
     "atom_style bond",
@@ -128,6 +141,7 @@ if __name__ == "__main__":
             [METAL, *ATOMS],
             ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
         ),
+        "overflow": attempt([METAL, *ATOMS], ["run 0"], Overflowing()),
         "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
         "failing": attempt([METAL, *ATOMS], [MOVE, "run 10"], Failing()),
         "failing_again": attempt(
@@ -143,6 +157,12 @@ if __name__ == "__main__":
         "forces_set_before": attempt([METAL, *ATOMS, FREEZE]),
         "forces_set_after": attempt([METAL, *ATOMS], [FREEZE, "run 0", no_forces]),
         "attached_again": attempt([METAL, *ATOMS], [FREEZE, attached(), "run 0", no_forces]),
+        "heat_flux_before": attempt([METAL, *ATOMS, *FLUX]),
+        "heat_flux": attempt([METAL, *ATOMS], FLUX),
+        "heat_flux_in_a_list": attempt([METAL, *ATOMS], [lambda lmp: lmp.commands_list(FLUX)]),
+        "heat_flux_in_a_text": attempt(
+            [METAL, *ATOMS], [lambda lmp: lmp.commands_string("\n".join(FLUX))]
+        ),
         "closed": closed(),
         "no_engine": attempt(
             [METAL, *ATOMS], attach=lambda *_, **__: attach(None, Toy(), species=[])

@@ -174,6 +174,21 @@ def gas(driver, kind, kelvin=1000.0, span=150.0):
     return found
 
 
+def lost(driver):
+    """Return the message about a position that is not a number."""
+    lmp = start(driver)
+    lmp.commands_list(["fix a all nve", "run 0"])
+    atom = 5
+    lmp.numpy.extract_atom("x")[list(lmp.numpy.extract_atom("id")).index(atom), 1] = np.nan
+    try:
+        lmp.command("run 1 pre no")
+        return "taken"
+    except Exception as error:
+        return str(error)
+    finally:
+        lmp.close()
+
+
 def excluded_from_another_style():
     """Exclude a type without an element, which the model does not need."""
     lmp = start("plugin")
@@ -225,6 +240,7 @@ if __name__ == "__main__":
             driver: {
                 "cases": {name: attempt(driver, **case) for name, case in CASES.items()},
                 "moves": {name: energies(driver, after) for name, after in MOVES.items()},
+                "lost": lost(driver),
                 "gas": [gas(driver, kind) for kind in (1, 2)],
             }
             for driver in DRIVERS

@@ -11,7 +11,9 @@ from skpot.cli import app
 from skpot.datasets import load_ethanol
 from skpot.md.lammps import _plugin
 from tests.md.lammps.program import run
-from tests.md.lammps.test_plugin import oxide, rattled
+from tests.md.lammps.test_heat_flux import found_flux
+from tests.md.lammps.test_plugin import rattled
+from tests.samples import oxide
 
 
 def small_soap(**settings):
@@ -90,6 +92,18 @@ dump_modify grades sort id format float %.17g
     grades = np.loadtxt((tmp_path / "grades.txt").read_text().splitlines()[9:])[:, 1]
     expected = model[-1].extrapolation_grade(model[:-1].transform([atoms]))
     np.testing.assert_allclose(grades, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_heat_flux_is_that_in_ase(exported, plugins, tmp_path):
+    model, path, _ = exported
+    atoms = rattled(oxide(), 9)
+    potential = f"pair_style skpot {path}\npair_coeff * * C O Si\n"
+    velocities, flux = found_flux(tmp_path, atoms, ["C", "O", "Si"], potential, plugins, n_ranks=2)
+    atoms.calc = skpot.Calculator(model)
+    atoms.set_velocities(velocities)  # in Å/ps, since only the part is compared that is linear
+    total, convective = skpot.md.heat_flux(atoms)
+    scale = np.abs(flux).max()
+    np.testing.assert_allclose(flux[:3] - flux[3:], total - convective, rtol=0, atol=1e-9 * scale)
 
 
 def failing(*args):

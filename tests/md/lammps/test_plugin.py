@@ -1,5 +1,6 @@
 """LAMMPS with toy potentials: results of the plugin, and what it refuses."""
 
+import re
 import subprocess
 
 import numpy as np
@@ -10,7 +11,10 @@ from ase.build import bulk
 from skpot.core.aot import seal
 from skpot.datasets import load_ethanol
 from skpot.md.lammps._plugin import compile_plugin, installed
+from tests.md.lammps import compiled_toy as toy
+from tests.md.lammps.conftest import make
 from tests.md.lammps.program import lammps, prepare, run
+from tests.samples import oxide
 
 
 def rattled(atoms, seed=0):
@@ -19,14 +23,6 @@ def rattled(atoms, seed=0):
     atoms.rattle(0.1, seed=seed)
     if atoms.cell.rank:
         atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
-    return atoms
-
-
-def oxide():
-    """A triclinic crystal of three species with cell vectors shorter than the cutoff."""
-    atoms = bulk("NaCl", "rocksalt", 4.6) * (2, 2, 1)
-    atoms.symbols = ["Si", "O", "C", "O", "Si", "Si", "C", "O"]
-    atoms.set_cell(atoms.cell @ [[1.0, 0.1, 0.0], [0.0, 0.9, 0.05], [0.1, 0.0, 1.1]], True)
     return atoms
 
 
@@ -248,6 +244,16 @@ def test_a_model_without_grades(silicon_library, plugins, tmp_path):
     text = prepare(tmp_path, bulk("Si", cubic=True), ["Si"]) + silicon_library.style("Si")
     output = lammps(tmp_path, text + GRADES, plugins=plugins, check=False)
     assert "cannot extract grade" in " ".join(output.split())
+
+
+def test_an_energy_that_is_not_finite_ends_the_run(plugins, tmp_path):
+    """The density of this potential, of which it takes the root, is negative in dense matter."""
+    fragile = toy.Embedding(np.array([[-1.5]]), 5.0)
+    made = make(tmp_path, ("Si",), graded=False, embedding=fragile)
+    text = prepare(tmp_path, bulk("Si", a=2.6, cubic=True), ["Si"]) + made.style("Si") + "run 0\n"
+    output = " ".join(lammps(tmp_path, text, 2, plugins, check=False).split())
+    assert re.search("atom [1-8] has the energy -?nan eV, .* too far from all", output)
+    assert "ERROR on proc" in output
 
 
 SMALL = """

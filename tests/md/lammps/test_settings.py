@@ -27,10 +27,10 @@ REFUSED = {
         "molecule": "neigh_modify exclude molecule all takes",
         "include": "neigh_modify include ones takes",
         "later": "neigh_modify exclude type 1 2 takes",
-        "pair meets": "two atoms meet, a pair is 0.05 Angstrom apart",
+        "pair meets": "two atoms meet, (65 and 66|66 and 65) are 0.05 Angstrom apart",
     },
     "attach": dict.fromkeys(["type", "group", "group all", "molecule", "include", "later"], LOST)
-    | {"pair meets": "two atoms meet: a pair is 0.05 Å apart", "respa": "use run_style verlet"},
+    | {"pair meets": "two atoms meet: 65 and 66 are 0.05 Å apart", "respa": "use run_style verlet"},
 }
 
 
@@ -89,6 +89,11 @@ def test_plugin_and_attach_accept_the_same_moves(found, move):
     one, other = (np.array(found[driver]["moves"][move]) for driver in ("plugin", "attach"))
     np.testing.assert_allclose(one, other, rtol=1e-9)
     assert len(set(one[:, 1])) > 3
+
+
+@pytest.mark.parametrize("driver", ["plugin", "attach"])
+def test_a_position_that_is_not_a_number_ends_the_run(found, driver):
+    assert re.search("atom 5 has a position that is not finite", found[driver]["lost"])
 
 
 def test_what_concerns_other_styles_alone_may_be_excluded(found):

@@ -6,10 +6,12 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "error.h"
 #include "force.h"
 #include "group.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
@@ -25,7 +27,7 @@ PairSkpot::PairSkpot(LAMMPS *lmp) : Pair(lmp), start(BLOCK + 1), energies(BLOCK)
   restartinfo = 0;
   one_coeff = 1;
   manybody_flag = 1;
-  centroidstressflag = CENTROID_NOTAVAIL;
+  centroidstressflag = CENTROID_AVAIL;
 }
 
 PairSkpot::~PairSkpot()
@@ -105,7 +107,21 @@ void PairSkpot::init_style()
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
         error->all(FLERR, "pair_style skpot needs bonded neighbors too: write 'special_bonds "
                    "lj/coul 1.0 1.0 1.0'");
+  refuse_wrong_heat_flux();
   neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+// The virials of stress/atom halve what pairs contribute, which gives another heat flux than that of
+// a many-body potential. Compute heat/flux takes them without a word.
+void PairSkpot::refuse_wrong_heat_flux() const
+{
+  bool centroid = false;
+  for (const Compute *c : modify->get_compute_list()) centroid |= c->pressatomflag == 2;
+  for (const Compute *c : modify->get_compute_list())
+    if (strcmp(c->style, "heat/flux") == 0 && !centroid)
+      error->all(FLERR, "pair_style skpot: compute {} would give a wrong heat flux from "
+                 "stress/atom, since the model is no pair potential: write 'centroid/stress/atom' "
+                 "in place of 'stress/atom'", c->id);
 }
 
 double PairSkpot::init_one(int, int)
@@ -199,6 +215,9 @@ void PairSkpot::gather(int first, int n)
     int64_t *index = neighbors.data();
     double *r = vector.data();
     const double x_i = x[i][0], y_i = x[i][1], z_i = x[i][2];
+    if (!std::isfinite(x_i + y_i + z_i))
+      error->one(FLERR, "pair_style skpot: atom {} has a position that is not finite: check the "
+                 "structure and the time step", atom->tag[i]);
     species[c] = species[BLOCK + i];
     start[c] = p;
     for (int k = 0; k < length; k++) {
@@ -218,10 +237,26 @@ void PairSkpot::gather(int first, int n)
   }
   start[n] = p;
   reserve_work(longest);
-  if (closest < SKPOT_MIN_DISTANCE * SKPOT_MIN_DISTANCE)
-    error->one(FLERR, "pair_style skpot: two atoms meet, a pair is {:.3g} Angstrom apart; check "
-               "the structure and the time step, or give Monte Carlo moves an overlap_cutoff",
-               std::sqrt(closest));
+  if (closest < SKPOT_MIN_DISTANCE * SKPOT_MIN_DISTANCE) refuse_closest(first, n);
+}
+
+// Ends the run with the numbers of the two atoms, of the centers in `gather`, that are closest.
+void PairSkpot::refuse_closest(int first, int n)
+{
+  double closest = model.cutoff * model.cutoff;
+  int i = 0, j = 0;
+  for (int c = 0; c < n; c++)
+    for (int64_t p = start[c]; p < start[c + 1]; p++) {
+      const double *r = &vector[3 * p];
+      const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+      if (squared >= closest) continue;
+      closest = squared;
+      i = list->ilist[first + c];
+      j = neighbors[p] - BLOCK;
+    }
+  error->one(FLERR, "pair_style skpot: two atoms meet, {} and {} are {:.3g} Angstrom apart; check "
+             "the structure and the time step, or give Monte Carlo moves an overlap_cutoff",
+             atom->tag[i], atom->tag[j], std::sqrt(closest));
 }
 
 void PairSkpot::evaluate(int n)
@@ -235,8 +270,13 @@ void PairSkpot::evaluate(int n)
 // Adds the contributions of n centers to energy, forces and virial. Half of the virial of a pair
 // goes to each of its atoms. Its shear components are made symmetric; without that they would be
 // symmetric only in the sum over all pairs of a center.
+// The centroid virial of an atom j has all nine components of -r_ij (dE_i/dr_ij) of the centers i
+// that have it as a neighbor, so that its product with the velocity of j is the heat that flows
+// between them: Surblys et al., Phys. Rev. E 99, 051301 (2019); Fan et al., Phys. Rev. B 92, 094301.
 void PairSkpot::scatter(int first, int n)
 {
+  static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};    // xx yy zz xy xz yz yx zx zy
+  static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
   double **f = atom->f;
   const bool sum_virial = vflag_global && !vflag_fdotr;
   for (int c = 0; c < n; c++) {
@@ -255,6 +295,8 @@ void PairSkpot::scatter(int first, int n)
       f_j[0] -= g[0];
       f_j[1] -= g[1];
       f_j[2] -= g[2];
+      if (cvflag_atom)
+        for (int k = 0; k < 9; k++) cvatom[j][k] -= r[ROW[k]] * g[COLUMN[k]];
       if (!sum_virial && !vflag_atom) continue;
       const double v[6] = {-r[0] * g[0],
                            -r[1] * g[1],
@@ -270,10 +312,18 @@ void PairSkpot::scatter(int first, int n)
         }
       }
     }
+    if (!std::isfinite(energies[c] + f_x + f_y + f_z)) refuse_infinite(i, energies[c]);
     f[i][0] += f_x;
     f[i][1] += f_y;
     f[i][2] += f_z;
   }
+}
+
+void PairSkpot::refuse_infinite(int i, double energy)
+{
+  error->one(FLERR, "pair_style skpot: atom {} has the energy {} eV, and it or a slope of it is not "
+             "finite: the structure is too far from all that the model has learned from",
+             atom->tag[i], energy);
 }
 
 void PairSkpot::grade(int first, int n)

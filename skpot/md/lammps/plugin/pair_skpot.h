@@ -48,7 +48,10 @@ class PairSkpot : public LAMMPS_NS::Pair {
   void refuse_missing_pairs();
   std::string missing_pairs() const;
   template <class Condition> bool any_atom(Condition condition) const;
+  void refuse_wrong_heat_flux() const;
   void gather(int first, int n);
+  void refuse_closest(int first, int n);
+  void refuse_infinite(int i, double energy);
   void evaluate(int n);
   void scatter(int first, int n);
   void grade(int first, int n);
