@@ -15,7 +15,7 @@ CODE = {
 FIRST, *OTHERS = CODE
 
 # Bounds are those of PBE (lattice constant 5.47 Å, bulk modulus 89 GPa, C11 153 GPa, optical phonon
-# 15.1 THz) with room for a quick model. Barriers, diffusion and heat need only be of the right size.
+# 15.1 THz) with room for a quick model. Barriers, diffusion and heat must only have the right size.
 CHECKS = {
     "Relaxation": lambda found: abs(found["lattice_constant"] - 5.47) < 0.02,
     "Equation of state: ASE": lambda found: (
