@@ -21,7 +21,7 @@ QUICK := tests/data tests/kernels tests/solvers tests/selection tests/metrics \
 FILES := git ls-files -z --
 TEXT := $(FILES) ':!*.gz' ':!*.png' ':!*.xyz' ':!*.ipynb'
 
-.PHONY: demo test test-quick test-oldest lint format clean
+.PHONY: demo test test-quick test-oldest lint format package clean
 
 demo: $(VENV)/.stamp-demo
 	$(BIN)/skpot demo --out demo
@@ -53,9 +53,15 @@ format: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A wheel and a source archive in dist/, and whether PyPI would show them.
+package: .venv-package/.stamp
+	rm -rf dist build
+	.venv-package/bin/python -m build --outdir dist .
+	.venv-package/bin/python -m twine check --strict dist/*
+
 # Deletes only what this file and the tools it calls create.
 clean:
-	rm -rf .venv .venv-3.* .venv-oldest demo build dist skpot.egg-info
+	rm -rf .venv .venv-3.* .venv-oldest .venv-package demo build dist skpot.egg-info
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find skpot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -82,4 +88,9 @@ $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 	@.venv-oldest/bin/python -m pip -qq --disable-pip-version-check install uv
 	@.venv-oldest/bin/uv pip install -q --python .venv-oldest/bin/python \
 		--resolution lowest-direct -e '.[test]'
+	@touch $@
+
+.venv-package/.stamp:
+	@$(PYTHON) -m venv --clear .venv-package
+	@.venv-package/bin/python -m pip -qq --disable-pip-version-check install build twine
 	@touch $@

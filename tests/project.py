@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ def loaded_heavy_packages(code):
     heavy = "{'numpy', 'numba', 'ase', 'sklearn', 'matplotlib'}"
     command = [sys.executable, "-c", f"import sys; {code}; print(*{heavy} & set(sys.modules))"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def run_python(arguments, folder, **variables):
+    """Run Python in a new process that finds skpot; return the process when it has ended."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")]))
+    command = [sys.executable, *arguments]
+    env = os.environ | {"PYTHONPATH": paths} | variables
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 @functools.cache
