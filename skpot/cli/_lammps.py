@@ -38,8 +38,11 @@ def export_lammps(
     output: Annotated[Path, Option("-o", "--output", help="Library to write.")] = Path("model.so"),
     cpu: Annotated[
         str,
-        Option(help="Processor to compile for: host, or a name such as x86-64-v3 or znver4."),
-    ] = "host",
+        Option(
+            help="Processors to compile for: portable (any of this machine's kind), host (this "
+            "machine's), aarch64, or a name such as x86-64-v3 or znver4."
+        ),
+    ] = "portable",
     grades: Annotated[
         bool,
         Option("--grades", help="Include extrapolation grades for fix pair (a larger file)."),
@@ -51,6 +54,7 @@ def export_lammps(
     The library is compared with the model before it is written. This needs a C compiler.
     """
     refuse_overwriting(output, force, [model])
+    from skpot.core.aot import is_foreign
     from skpot.data.elements import SYMBOLS
     from skpot.md.lammps import PLUGIN_FILE, export, plugin_folder
     from skpot.persistence import load
@@ -58,6 +62,8 @@ def export_lammps(
     potential = export(load(model), output, cpu, grades)
     elements = " ".join(SYMBOLS[z] for z in potential.species)
     size = f"{os.path.getsize(output) / 1e6:.1f} MB, cutoff {potential.cutoff:g} Å"
+    if is_foreign(output):
+        say(f"this machine cannot run {output}, so it was not compared with the model")
     say(f"wrote {output}: {size}. In LAMMPS:")
     say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
     if grades:

@@ -2,15 +2,13 @@
 
 Compiled functions take a model as nested named tuples. For the library, a small Python function is
 written that rebuilds these tuples around the numbers stored in the library. Numba compiles it with
-all functions that it calls, and LLVM turns the result into an object file. `model.c` gives the
-functions C names, and the C compiler of the system links everything.
+all functions that it calls, and LLVM turns the result into an object file for each of several
+processors. `model.c` gives the functions C names and picks, when the library is loaded, the newest
+processor that the machine is a match for. The C compiler of the system links everything.
 """
 
 import math
-import os
-import shlex
 import shutil
-import subprocess
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +21,14 @@ from ..exceptions import FileError, InputError, InputTypeError
 from . import _jit
 from ._arena import Arena
 from .pairs import Pairs, largest
+from .processors import own_kind, processors
+from .toolchain import first_error, run
 
-ABI = 2  # version of the functions of model.c and of the file; drivers refuse all others
+ABI = 3  # version of the functions of model.c and of the file; drivers refuse all others
 
 _TYPES = (np.float64, np.float32, np.int64)
 _SEAL = b"skpotsum%08x"  # the end of a library's file: the CRC-32 of everything before it
+_KINDS = {62: "x86-64", 183: "aarch64"}  # by what stands in the header of an ELF file
 _LINE = 64  # bytes of a cache line; every array begins at a multiple
 _FLOATS, _INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 _INTEGER, _TABLE = types.int64, types.CPointer(types.voidptr)
@@ -124,7 +125,7 @@ class Source(NamedTuple):
     grade_size: object = None
 
 
-def build(source, folder, cpu="host"):
+def build(source, folder, cpu="portable"):
     """Compile and link a library.
 
     Parameters
@@ -134,8 +135,9 @@ def build(source, folder, cpu="host"):
     folder : str or Path
         An empty folder to work in.
     cpu : str
-        The processor to compile for, by its name in LLVM ("x86-64-v3", "znver4"); "host" is that
-        of this machine.
+        The processors to compile for: "portable" for the levels x86-64-v2, -v3 and -v4 in one
+        library (64-bit ARM has one), "host" for the processor of this machine, "aarch64" for 64-bit
+        ARM on Linux, or the name of a processor in LLVM ("x86-64-v3", "znver4").
 
     Returns
     -------
@@ -161,19 +163,21 @@ def build(source, folder, cpu="host"):
 
 
 def _build(source, folder, cpu):
-    cc = compiler("CC", "cc")
-    flags = _check_cpu(cc, cpu, folder)
+    targets, cc = processors(cpu, folder)
     layout = _Layout()
     model = layout.expression(source.model)
     space = source._asdict() | layout.names
     for name, (text, signature, parts) in _functions(source).items():
         function = _define(name, text.format(name=name, model=model, **parts), space)
-        (folder / f"{name}.o").write_bytes(object_code(function, signature, cpu))
+        code = Bitcode(function, signature)
+        for k, target in enumerate(targets):
+            symbol = f"{name}_{k}"
+            (folder / f"{symbol}.o").write_bytes(code.for_processor(target, symbol))
     with open(folder / "model.bin", "wb") as file:
         offsets = layout.write(file)
-    (folder / "model.h").write_text(_header(source, offsets), encoding="ascii")
+    (folder / "model.h").write_text(_header(source, targets, offsets), encoding="ascii")
     shutil.copy(Path(__file__).with_name("model.c"), folder)
-    _link(cc, flags, folder)
+    _link(cc, targets[0].triple, folder)
     seal(folder / "model.so")
     return folder / "model.so"
 
@@ -185,69 +189,90 @@ def seal(path):
         file.write(_SEAL % zlib.crc32(file.read()))
 
 
-def compiler(variable, default):
-    """Return a compiler's command as a list: what the environment variable holds, or `default`."""
-    command = shlex.split(os.environ.get(variable, "")) or [default]
-    if shutil.which(command[0]) is None:
-        raise FileError(
-            f"no compiler: {command[0]} was not found. Install one (Debian: apt install g++) or "
-            f"name it in the environment variable {variable}."
-        )
-    return command
+def check_file(path):
+    """Refuse a file that is no intact library for this kind of machine, before it is loaded.
 
-
-def object_code(function, signature, cpu="host"):
-    """Compile a Python function to an object file with one symbol, its name.
-
-    The symbol has Numba's calling convention: ``int32_t name(result *, void **raised, ...)``. The
-    file has all functions that are called, except those of the C library.
+    A damaged library might end the process by a signal. skpot/md/lammps/plugin/model.cpp does the
+    same in LAMMPS.
     """
-    # Only these lines use private names of Numba. The public `inspect_llvm` does not serve: LLVM 15
-    # (of Numba 0.61) cannot read the text that it writes of large functions.
-    compiled = _jit.compile_for(signature, function).overloads[signature.args]
-    module = llvm.parse_bitcode(compiled.library.serialize_using_bitcode()[2])
-    module.get_function(compiled.fndesc.llvm_func_name).name = function.__name__
-    module.verify()
-    for value in (*module.functions, *module.global_variables):
-        if value.name == function.__name__:
-            value.visibility = "hidden"
-        elif not value.is_declaration:
-            value.linkage = "internal"
-    machine = _target_machine(cpu)
-    # Optimize once more, now that all functions but one are internal: the scalars of the model
-    # become constants in them.
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
-    builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
-
-
-def processor(cpu):
-    """Return the name of a processor in LLVM; "host" is that of this machine."""
-    return llvm.get_host_cpu_name() if cpu == "host" else cpu
-
-
-def _target_machine(cpu):
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten() if cpu == "host" else ""
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=processor(cpu), features=features, opt=3, reloc="pic")
-
-
-def _check_cpu(cc, cpu, folder):
-    """Return the flag of the C compiler for a processor, or refuse it: LLVM accepts any name."""
-    if cpu == "host":
-        return []
-    on_arm = llvm.get_process_triple().startswith(("aarch64", "arm"))
-    flag = f"-mcpu={cpu}" if on_arm else f"-march={cpu}"
-    (folder / "empty.c").write_text("int skpot_empty;\n")
-    result = _run([*cc, flag, "-c", "empty.c", "-o", "empty.o"], folder)
-    if result.returncode:
+    code = Path(path).read_bytes()
+    n = len(code) - len(_SEAL % 0)
+    if n < 0 or code[n:-8] != (_SEAL % 0)[:-8]:
         raise InputError(
-            f"the compiler {cc[0]} knows no processor {cpu!r}. x86-64-v2, -v3 and -v4 are common "
-            f"levels of Intel and AMD. The compiler says: {_first_error(result)}"
+            f"{path} is not a library of skpot, or the end of it is missing: export the model again"
         )
-    return [flag]
+    if code[n:] != _SEAL % zlib.crc32(code[:n]):
+        raise InputError(f"the file {path} is damaged: export the model again")
+    kind = _kind(code)
+    if kind not in (None, own_kind()):
+        raise InputError(
+            f"{path} was exported for {kind} and this machine is {own_kind()}: export the model "
+            "again, for this kind of machine"
+        )
+
+
+def _kind(code):
+    """Return the instruction set that a library is for; None if that is not known."""
+    if code[:4] != b"\x7fELF":
+        return None
+    return _KINDS.get(int.from_bytes(code[18:20], "little"))
+
+
+def is_foreign(path):
+    """Return whether a library is for machines of another kind than this one."""
+    with open(path, "rb") as file:
+        return _kind(file.read(20)) not in (None, own_kind())
+
+
+class Bitcode:
+    """A compiled Python function before it is translated for processors.
+
+    Parameters
+    ----------
+    function : function
+        It calls nothing but compiled functions.
+    signature : Numba signature
+        Its types.
+    """
+
+    def __init__(self, function, signature):
+        # Only these lines use private names of Numba. The public `inspect_llvm` does not serve:
+        # LLVM 15 (of Numba 0.61) cannot read the text that it writes of large functions.
+        compiled = _jit.compile_for(signature, function).overloads[signature.args]
+        self._code = compiled.library.serialize_using_bitcode()[2]
+        self._name = compiled.fndesc.llvm_func_name
+
+    def for_processor(self, processor, symbol):
+        """Return an object file with one symbol, the function.
+
+        It has Numba's calling convention: ``int32_t symbol(result *, void **raised, ...)``. The
+        file has all functions that are called, except those of the C library.
+        """
+        module = llvm.parse_bitcode(self._code)
+        module.get_function(self._name).name = symbol
+        module.verify()
+        machine = processor.machine()
+        if processor.is_foreign:
+            _translate(module, processor.triple, machine)
+        for value in (*module.functions, *module.global_variables):
+            if value.name == symbol:
+                value.visibility = "hidden"
+            elif not value.is_declaration:
+                value.linkage = "internal"
+        # Optimize once more, now that all functions but one are internal: the scalars of the model
+        # become constants in them.
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
+        builder.getModulePassManager().run(module, builder)
+        return machine.emit_object(module)
+
+
+def _translate(module, triple, machine):
+    """Make a module that was compiled for this machine one of another instruction set."""
+    module.triple, module.data_layout = triple, str(machine.target_data)
+    for function in module.functions:
+        # The one instruction of x86 in it, for reference counts: a function of model.c instead.
+        if function.name.startswith("llvm.x86.atomic.sub.cc"):
+            function.name = "skpot_release"
 
 
 class _Layout:
@@ -314,7 +339,7 @@ def _define(name, text, names):
     return space[name]
 
 
-def _header(source, offsets):
+def _header(source, targets, offsets):
     table = [f"skpot_numbers + {offset}" for offset in offsets]
     lines = {
         "ABI": str(ABI),
@@ -323,7 +348,12 @@ def _header(source, offsets):
         "SYMBOLS": ", ".join(_c_string(symbol) for symbol in source.symbols),
         "DESCRIPTION": _c_string(source.description),
         "TABLE": ", ".join(table) or "NULL",
+        "VARIANTS(X)": " ".join(f"X({k})" for k in range(len(targets))),
     }
+    for k, target in enumerate(targets):
+        rows = [f"{{{_c_string(name)}, {row}}}, " for name, row in target.needs_in_cpuid()]
+        lines[f"NAME_{k}"] = _c_string(target.name)
+        lines[f"NEEDS_{k}"] = "".join(rows) + "{0}"
     if source.grade is not None:
         lines["GRADE"] = "1"
     return "".join(f"#define SKPOT_{name} {value}\n" for name, value in lines.items())
@@ -333,24 +363,16 @@ def _c_string(text):
     return '"' + "".join(f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
-def _link(cc, flags, folder):
+def _link(cc, triple, folder):
     # Linkers accept undefined symbols in libraries: refuse them here, not when it is loaded.
-    complete = [] if llvm.get_process_triple().find("darwin") >= 0 else ["-Wl,-z,defs"]
+    complete = [] if "darwin" in triple else ["-Wl,-z,defs"]
+    # The C code chooses, so it must run on every processor, whatever the compiler's default is.
+    oldest = ["-march=x86-64"] if triple.startswith("x86_64") else []
     objects = sorted(path.name for path in folder.glob("skpot_*.o"))
-    command = [*cc, *flags, "-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden"]
-    result = _run([*command, *complete, "-o", "model.so", "model.c", *objects, "-lm"], folder)
+    command = [*cc, *oldest, "-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden"]
+    result = run([*command, *complete, "-o", "model.so", "model.c", *objects, "-lm"], folder)
     if result.returncode:
         raise InputError(
             "the model's functions need more than the C library offers, or the C compiler failed. "
-            f"The compiler says: {_first_error(result)}"
+            f"The compiler says: {first_error(result)}"
         )
-
-
-def _run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def _first_error(result):
-    lines = [line for line in result.stderr.splitlines() if line.strip()]
-    telling = [line for line in lines if "undefined" in line.lower() or "error" in line.lower()]
-    return "; ".join((telling or lines)[:5])

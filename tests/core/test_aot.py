@@ -13,6 +13,7 @@ from numba import types
 from skpot.core import aot
 from skpot.core._jit import jit
 from skpot.core.pairs import Pairs
+from skpot.core.processors import processors
 from skpot.data import as_batch
 from skpot.exceptions import FileError
 from skpot.md.lammps._build import reference_structures
@@ -160,21 +161,6 @@ def test_functions_that_allocate_are_refused(tmp_path):
         aot.build(source, tmp_path)
 
 
-def test_another_processor(tmp_path):
-    if "x86_64" not in aot.llvm.get_process_triple():
-        pytest.skip("these are names of x86 processors")
-    model, pairs, species = problem()
-    energies, _ = toy.evaluated(pairs, species, model)
-    codes = set()
-    for cpu in ("x86-64", "x86-64-v3"):
-        folder = tmp_path / cpu
-        folder.mkdir()
-        library = Library(aot.build(toy.source(model, NUMBERS, SYMBOLS), folder, cpu))
-        np.testing.assert_allclose(library.evaluate(pairs, species)[0], energies, rtol=1e-13)
-        codes.add((folder / "skpot_compiled_evaluate.o").read_bytes())
-    assert len(codes) == 2
-
-
 def test_an_unknown_processor(tmp_path):
     with pytest.raises(ValueError, match="knows no processor 'pentium9'"):
         aot.build(toy.source(toy.toy(3), NUMBERS, SYMBOLS), tmp_path, "pentium9")
@@ -204,7 +190,8 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_object_code_holds_one_symbol(tmp_path):
-    (tmp_path / "add.o").write_bytes(aot.object_code(add, ADD))
+    (own,), _ = processors("host", tmp_path)
+    (tmp_path / "add.o").write_bytes(aot.Bitcode(add, ADD).for_processor(own, "add"))
     command = ["nm", "--extern-only", "--defined-only", "add.o"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [line.split()[1:] for line in result.stdout.splitlines()] == [["T", "add"]]

@@ -20,6 +20,7 @@ from ...core.pairs import scatter
 from ...data import as_batch
 from ...exceptions import EngineError, FileError, InputError
 from ...persistence import whole_file
+from ._library import UNFIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +34,11 @@ _PACKAGES = str(Path(__file__).parents[3])
 
 
 def write_library(
-    source: Any, path: PathLike, reference: Callable[..., Any], cpu: str = "host"
+    source: Any, path: PathLike, reference: Callable[..., Any], cpu: str = "portable"
 ) -> None:
     """Compile a library, compare it with the model, and write it to a file.
+
+    What this machine cannot run, such as code for newer processors, is not compared.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def write_library(
         ``reference(batch)`` returns the results that the library must have: energies of atoms,
         forces, virials of structures, and extrapolation grades if the library has them.
     cpu : str
-        The processor, see `core.aot.build`.
+        The processors, see `core.aot.build`.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def write_library(
     RuntimeError
         If the library crashes or its results differ from the reference.
     ValueError
-        If this machine cannot run code for the processor, or the name is unknown.
+        If this machine cannot run code for the processor that was named, or the name is unknown.
     """
     path = Path(file_name(path))
     if path.is_dir():
@@ -67,8 +70,11 @@ def write_library(
     batch = as_batch(reference_structures(known))
     with tempfile.TemporaryDirectory() as folder:
         made = aot.build(source, folder, cpu)
-        own = _evaluated(made, source, batch, cpu)
-        refuse_differences("library", own, reference(batch), _TOLERANCE)
+        if not aot.is_foreign(made):
+            results = _evaluated(made, source, batch, cpu)
+            expected = reference(batch)
+            for own in results:
+                refuse_differences("library", own, expected, _TOLERANCE)
         with whole_file(path) as file:
             file.write(Path(made).read_bytes())
 
@@ -103,13 +109,29 @@ def reference_structures(numbers: Sequence[int] | IntArray) -> list[Atoms]:
 
 
 def _evaluated(library, source, batch, cpu):
-    """Return the results of a library, from a process of its own, since it might crash."""
+    """Return the results of all code of a library that runs here.
+
+    They are from a process of its own, since the library might crash.
+    """
     graph = batch.neighbors(source.cutoff)
     pairs = graph.pairs
     index = np.full(max(source.numbers) + 1, -1)
     index[list(source.numbers)] = np.arange(len(source.numbers))
     given, found = library.with_name("given.npz"), library.with_name("found.npz")
     np.savez(given, **pairs._asdict(), species=index[batch.numbers])
+    _run(library, given, found, cpu)
+    results = []
+    with np.load(found) as arrays:
+        variants = zip(*(arrays[k] for k in ("energies", "gradient", "grades")), strict=True)
+        for energies, gradient, grades in variants:
+            forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
+            scatter(pairs, graph.atom_structure(), gradient, forces, virials)
+            results.append((energies, forces, virials, *([grades] if source.grade else [])))
+    return results
+
+
+def _run(library, given, found, cpu):
+    """Run a library in a process of its own."""
     path = os.pathsep.join([_PACKAGES, os.environ.get("PYTHONPATH", "")])
     result = subprocess.run(
         [sys.executable, "-c", _RUN, library, given, found],
@@ -118,16 +140,11 @@ def _evaluated(library, source, batch, cpu):
         text=True,
         check=False,
     )
+    if result.returncode in (-signal.SIGILL, UNFIT) and cpu != "host":
+        raise InputError(
+            f"this machine cannot run code for {cpu}, so the library cannot be compared with the "
+            "model; nothing was written. Export on such a machine, or without naming a processor."
+        )
     if result.returncode:
-        if result.returncode == -signal.SIGILL and cpu != "host":
-            raise InputError(
-                f"this machine cannot run code for {cpu}, so the library cannot be compared with "
-                "the model; nothing was written. Export on such a machine, or for an older one."
-            )
         problem = result.stderr.strip().splitlines()[-1:] or [f"signal {-result.returncode}"]
         raise EngineError(f"the library crashes: {problem[0]}. Nothing was written.")
-    with np.load(found) as arrays:
-        energies, gradient, grades = (arrays[k] for k in ("energies", "gradient", "grades"))
-    forces, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
-    scatter(pairs, graph.atom_structure(), gradient, forces, virials)
-    return energies, forces, virials, *([grades] if source.grade else [])

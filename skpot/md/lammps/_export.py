@@ -22,7 +22,7 @@ _SINGLE = 1e-3  # relative tolerance; features of a pipeline may be rounded to s
 
 
 def export(
-    model: Any, path: PathLike, cpu: str = "host", grades: bool = False
+    model: Any, path: PathLike, cpu: str = "portable", grades: bool = False
 ) -> CompiledPotential:
     """Write a fitted potential as a library for ``pair_style skpot`` of LAMMPS.
 
@@ -37,9 +37,12 @@ def export(
         The fitted model; see `skpot.compile`.
     path : str or Path
         The file. An existing one is replaced, but only if everything succeeds.
-    cpu : str, default="host"
-        The processor to compile for: "host" for that of this machine, or a name such as "x86-64-v3"
-        or "znver4".
+    cpu : str, default="portable"
+        The processors to compile for. "portable" is x86-64-v2, -v3 and -v4, that is Intel and AMD
+        since about 2009, 2013 and 2017, in one library, or all of 64-bit ARM; when the library is
+        loaded, it takes the newest that runs there. "host" is this machine's processor alone,
+        "aarch64" 64-bit ARM on Linux, which needs a cross compiler elsewhere and is not compared
+        with the model there. Other names, such as "x86-64-v3" and "znver4", are those of LLVM.
     grades : bool, default=False
         Whether the library can compute extrapolation grades of atoms, see `skpot.compile`. LAMMPS
         gets them by ``fix grade all pair 10 skpot grade 1``.
@@ -74,7 +77,7 @@ def export(
         potential.cutoff,
         potential.species.tolist(),
         ["" if u else SYMBOLS[z] for z, u in zip(potential.species, unknown, strict=True)],
-        f"skpot {__version__}, {_outline(model)}, compiled for {aot.processor(cpu)}",
+        f"skpot {__version__}, {_outline(model)}",
     )
     if potential.graded is not None:
         source = source._replace(

@@ -86,11 +86,11 @@ def installed() -> dict[str, Any]:
 def compile_plugin(folder: PathLike, facts: dict[str, Any]) -> Path:
     """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
     from ... import __version__
-    from ...core import aot
+    from ...core import aot, toolchain
     from ...data import MIN_DISTANCE
 
     headers = _headers()
-    compiler = aot.compiler("CXX", "c++")
+    compiler = toolchain.compiler("CXX", "c++")
     definitions = {
         "LAMMPS_BIGBIG" if facts["tagint"] == 8 else "LAMMPS_SMALLBIG": 1,
         "SKPOT_ABI": aot.ABI,

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skpot.cli import app
+from skpot.core.aot import seal
 from skpot.data import as_batch
 from skpot.md.lammps import _build, _plugin
 from tests.md.lammps import compiled_toy as toy
@@ -38,6 +39,7 @@ def crashing(signal):
         (Path(folder) / "model.c").write_text(CRASHING)
         command = ["cc", f"-DSIGNAL={signal}", "-shared", "-fPIC", "model.c", "-o", "model.so"]
         subprocess.run(command, cwd=folder, check=True)
+        seal(Path(folder) / "model.so")
         return Path(folder) / "model.so"
 
     return build

@@ -8,7 +8,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from skpot.core.aot import seal
+from skpot.core.aot import ABI, seal
+from skpot.core.processors import own_kind
 from skpot.datasets import load_ethanol
 from skpot.md.lammps._plugin import compile_plugin, installed
 from tests.md.lammps import compiled_toy as toy
@@ -288,6 +289,7 @@ WRONG = {
         "write 'special_bonds lj/coul 1.0 1.0 1.0'",
     ),
 }
+OTHER, OTHER_CODE = ("aarch64", 183) if own_kind() == "x86-64" else ("x86-64", 62)
 FILES = {  # what stands in place of the library, and the error
     "mdoel.so": "mdoel.so cannot be used: it is neither here nor in LAMMPS_POTENTIALS",
     "/tmp": "/tmp cannot be used: it is not a file that can be read",
@@ -295,7 +297,12 @@ FILES = {  # what stands in place of the library, and the error
     "{path} 5.0": "nothing else, got 2 arguments",
     "in.txt": "in.txt cannot be used: it is not a library of skpot",
     "other.so": "it is not a library of skpot",
-    "later.so": "it has interface 99 and this plugin speaks",
+    "later.so": f"interface 99 and this plugin speaks {ABI}, so the plugin is from an older skpot",
+    "older.so": f"interface 2 and this plugin speaks {ABI}, so it is from an older skpot: export",
+    "cut.so": "it is not a library of skpot, or the end of it is missing: export the model again",
+    "edited.so": "edited.so cannot be used: the file is damaged: export the model again",
+    "foreign.so": f"was exported for {OTHER} and this machine is {own_kind()}: export the model",
+    "unfit.so": "its code for x86-64-v9 needs magic, which this processor lacks: export the model",
 }
 WRONG |= {file: ({"arguments": file}, message) for file, message in FILES.items()}
 
@@ -306,15 +313,52 @@ def small(folder, library, plugins, n_ranks=1, check=True, **settings):
     return lammps(folder, SMALL.format(**settings), n_ranks, plugins, check)
 
 
+SOURCES = {"other": "int other;"} | {
+    name: f"long skpot_abi(void) {{ return {abi}; }}" for name, abi in (("later", 99), ("older", 2))
+}
+UNFIT = (
+    f"long skpot_abi(void) {{ return {ABI}; }}"
+    + """
+long skpot_n_species(void) { return 1; }
+const char *symbols[] = {"Si"};
+const char *const *skpot_symbols(void) { return symbols; }
+double skpot_cutoff(void) { return 4.0; }
+const char *skpot_description(void) { return "unfit"; }
+long skpot_work_size(long a, long b) { return -1; }
+long skpot_evaluate(void) { return -1; }
+long skpot_chosen(void) { return -1; }
+const char *skpot_variant(long k) { return "x86-64-v9"; }
+const char *skpot_lacking(long k) { return "magic"; }
+"""
+)
+
+
+def make_wrong(folder, name, whole):
+    """Make the library `name`, which is wrong in some way."""
+    path = folder / name
+    source = (SOURCES | {"unfit": UNFIT}).get(path.stem)
+    if source is not None:
+        (folder / "wrong.c").write_text(source)
+        subprocess.run(["cc", "-shared", "-fPIC", "wrong.c", "-o", name], cwd=folder, check=True)
+        seal(path)
+        return
+    content = bytearray(whole)
+    if path.stem == "cut":
+        content = content[: len(content) // 2]
+    elif path.stem == "edited":
+        content[len(content) // 2] ^= 1
+    else:
+        content[18:20] = OTHER_CODE.to_bytes(2, "little")
+    path.write_bytes(content[:-16] if path.stem == "foreign" else content)
+    if path.stem == "foreign":
+        seal(path)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_refused(name, library, plugins, tmp_path):
     settings, message = WRONG[name]
-    for file, text in {"other": "int other;", "later": "long skpot_abi(void){return 99;}"}.items():
-        if f"{file}.so" in settings.values():
-            (tmp_path / f"{file}.c").write_text(text)
-            command = ["cc", "-shared", "-fPIC", f"{file}.c", "-o", f"{file}.so"]
-            subprocess.run(command, cwd=tmp_path, check=True)
-            seal(tmp_path / f"{file}.so")
+    if name.endswith(".so") and name != "mdoel.so":
+        make_wrong(tmp_path, name, library.path.read_bytes())
     output = small(tmp_path, library, plugins, check=False, **settings)
     assert message in " ".join(output.split())
 

@@ -36,9 +36,30 @@ static bool read(const std::string &file, std::string &bytes)
   return whole;
 }
 
-// Returns whether a file ends with the seal of skpot/core/aot.py and was not changed since then. A
-// damaged library might crash the process when it is loaded, so the seal is checked before.
-static std::string check_seal(const std::string &file)
+// The kind of machine that a library is for, by the header of its ELF file; empty if not known.
+static std::string kind_of(const std::string &bytes)
+{
+  if (bytes.compare(0, 4, "\177ELF") != 0) return "";
+  const auto byte = [&](size_t k) { return static_cast<unsigned char>(bytes[k]); };
+  const int machine = byte(18) + 256 * byte(19);
+  return machine == 62 ? "x86-64" : machine == 183 ? "aarch64" : "";
+}
+
+static std::string own_kind()
+{
+#if defined(__x86_64__)
+  return "x86-64";
+#elif defined(__aarch64__)
+  return "aarch64";
+#else
+  return "of another kind";
+#endif
+}
+
+// Returns what is wrong with a file: whether it ends with the seal of skpot/core/aot.py, was not
+// changed since then, and is for this kind of machine. A damaged library might crash the process
+// when it is loaded, so all this is checked before. `check_file` of aot.py does the same in Python.
+static std::string check_file(const std::string &file)
 {
   static const std::string mark = "skpotsum";
   std::string bytes;
@@ -51,6 +72,10 @@ static std::string check_seal(const std::string &file)
   snprintf(expected, sizeof expected, "%08x", static_cast<unsigned>(crc32(bytes, n)));
   if (bytes.compare(n + mark.size(), 8, expected) != 0)
     return "the file is damaged: export the model again";
+  const std::string kind = kind_of(bytes);
+  if (!kind.empty() && kind != own_kind())
+    return "it was exported for " + kind + " and this machine is " + own_kind() +
+        ": export the model again, for this kind of machine";
   return "";
 }
 
@@ -66,10 +91,10 @@ std::string Model::load(const std::string &path)
 {
   // Without a slash, the name would be searched in the folders of system libraries.
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
-  const std::string problem = check_seal(file);
+  const std::string problem = check_file(file);
   if (!problem.empty()) return problem;
   handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle) return std::string(dlerror()) + "; was it exported on another kind of machine?";
+  if (!handle) return std::string("the system cannot load it: ") + dlerror();
 
   auto get = [this](auto &function, const char *name) {
     function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(handle, name));
@@ -78,22 +103,30 @@ std::string Model::load(const std::string &path)
   int64_t (*abi)(), (*count)();
   double (*radius)();
   const char *const *(*names)();
-  const char *(*text)();
+  const char *(*text)(), *(*variant)(int64_t), *(*lacking)(int64_t);
+  int64_t (*chosen)();
   if (!get(abi, "skpot_abi")) return "it is not a library of skpot";
   if (abi() != ABI)
     return "it has interface " + std::to_string(abi()) + " and this plugin speaks " +
-        std::to_string(ABI) +
-        ": export the model again and build the plugin again, with the same skpot";
+        std::to_string(ABI) + ", so " +
+        (abi() < ABI ? "it is from an older skpot: export the model again"
+                     : "the plugin is from an older skpot: run skpot lammps build-plugin again");
   if (!get(count, "skpot_n_species") || !get(names, "skpot_symbols") ||
       !get(radius, "skpot_cutoff") || !get(text, "skpot_description") ||
-      !get(work_size, "skpot_work_size") || !get(evaluate, "skpot_evaluate"))
+      !get(work_size, "skpot_work_size") || !get(evaluate, "skpot_evaluate") ||
+      !get(chosen, "skpot_chosen") || !get(variant, "skpot_variant") ||
+      !get(lacking, "skpot_lacking"))
     return "functions are missing in it; export the model again";
   get(grade, "skpot_grade");
+  if (chosen() < 0)
+    return std::string("its code for ") + variant(0) + " needs " + lacking(0) +
+        ", which this processor lacks: export the model again, for older processors";
 
   n_species = count();
   symbols = names();
   cutoff = radius();
   description = text();
+  processor = variant(chosen());
   return "";
 }
 

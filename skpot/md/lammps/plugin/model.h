@@ -36,6 +36,7 @@ class Model {
                    int64_t n_work) = nullptr;
   double cutoff = 0.0;
   std::string description;
+  std::string processor;    // whose code in the library runs here
 
  private:
   std::string load(const std::string &path);

@@ -59,8 +59,8 @@ void PairSkpot::settings(int narg, char **arg)
   for (int a = 1; allocated && a <= atom->ntypes; a++)
     for (int b = 1; b <= atom->ntypes; b++) setflag[a][b] = 0;
   if (comm->me == 0)
-    utils::logmesg(lmp, "skpot: {}, cutoff {:.8g} A, elements {}\n", model.description,
-                   model.cutoff, model.all_symbols());
+    utils::logmesg(lmp, "skpot: {}, code for {}, cutoff {:.8g} A, elements {}\n",
+                   model.description, model.processor, model.cutoff, model.all_symbols());
 }
 
 // pair_coeff * * Si O: the element of each atom type, NULL for types of other pair styles

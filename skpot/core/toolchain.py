@@ -1,0 +1,31 @@
+"""Compilers of the system: where they are, how they are called, and what they complain about."""
+
+import os
+import shlex
+import shutil
+import subprocess
+
+from ..exceptions import FileError
+
+
+def compiler(variable, default, package="g++"):
+    """Return a compiler's command as a list: what the environment variable holds, or `default`."""
+    command = shlex.split(os.environ.get(variable, "")) or [default]
+    if shutil.which(command[0]) is None:
+        raise FileError(
+            f"no compiler: {command[0]} was not found. Install one (Debian: apt install {package}) "
+            f"or name it in the environment variable {variable}."
+        )
+    return command
+
+
+def run(command, folder):
+    """Run a command in a folder; return its result with output and errors as text."""
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def first_error(result):
+    """Return the telling lines of what a compiler printed, as one line."""
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    telling = [line for line in lines if "undefined" in line.lower() or "error" in line.lower()]
+    return "; ".join((telling or lines)[:5])
