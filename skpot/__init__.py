@@ -5,8 +5,11 @@ other package and compiles nothing.
 """
 
 import importlib
+import logging
 
 __version__ = "0.1.0"
+
+logging.getLogger("skpot").addHandler(logging.NullHandler())
 
 # Public name -> module that holds it. A new public name needs a line here and nothing else.
 _PUBLIC = {

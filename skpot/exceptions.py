@@ -104,7 +104,15 @@ class MissingDependencyError(SkpotError, ImportError):
 
 
 class SkpotWarning(UserWarning):
-    """Base of all warnings that skpot gives."""
+    """Base of all warnings that skpot gives.
+
+    Attributes
+    ----------
+    cause : str
+        What the warning is about, the same for all warnings of one cause; see `warn_once`.
+    """
+
+    cause: str = ""
 
 
 class StructureWarning(SkpotWarning):
@@ -161,7 +169,9 @@ def warn_once(cause: str, message: str, category: type[Warning]) -> None:
         if shown in record:
             return
         record.add(shown)
-    warnings.warn_explicit(message, category, *where, module, registry)
+    warning = category(message)
+    warning.cause = cause  # for those who record warnings and show each cause once
+    warnings.warn_explicit(warning, category, *where, module, registry)
 
 
 class _Registry(dict):

@@ -1,6 +1,6 @@
 """The dataset doctor: what labels of structures look like, and mistakes that they tell of."""
 
-from skpot.checks._check import check
+from skpot.checks._check import check, quick_check
 from skpot.checks._findings import CheckReport, Finding
 
-__all__ = ["CheckReport", "Finding", "check"]
+__all__ = ["CheckReport", "Finding", "check", "quick_check"]

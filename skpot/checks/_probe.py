@@ -13,6 +13,7 @@ from ..data.order import content_keys, environment_keys, keyed_uniform
 from ..descriptors import ZBL
 from ..kernels import RBF
 from ..processes.references import References
+from ..progress import followed
 from ..rows.blocks import training_rows
 from ..rows.training_set import TrainingSet
 from ..selection import select_references
@@ -185,8 +186,10 @@ class Probe:
             Labels of the structures here, less the repulsion.
         """
         learned = self.learned(energy, forces)
+        begins = range(0, len(X), _BATCH)
         parts = [
-            self.predicted(X[begin : begin + _BATCH], learned) for begin in range(0, len(X), _BATCH)
+            self.predicted(X[begin : begin + _BATCH], learned)
+            for begin in followed(begins, len(begins), "compare labels", "block")
         ]
         energies = np.concatenate([part[0] for part in parts])
         predicted = Targets(or_none(energies), [f for part in parts for f in part[1]])

@@ -13,6 +13,7 @@ from ..data.elements import SYMBOLS, covalent_radius
 from ..data.order import content_keys
 from ..descriptors import ZBL
 from ..exceptions import StructureWarning
+from ..progress import followed
 from ._findings import Finding
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def closest_pairs(X: Structures) -> tuple[FloatArray, list[tuple[int, int]], Flo
     """
     ratio, distance = np.full(len(X), np.inf), np.full(len(X), np.inf)
     pairs = [(0, 0)] * len(X)
-    for k, atoms in enumerate(X):
+    for k, atoms in enumerate(followed(X, len(X), "closest pairs", "structure")):
         found = as_batch([atoms], search_follows=True).search(6.0)[0]
         if not len(found.vector):
             continue

@@ -11,7 +11,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich costs half of the start-up time
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

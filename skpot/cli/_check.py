@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ._console import command, say, title
+from ._console import answer, command, say, title
 from ._options import (
     EnergyKey,
     Force,
@@ -52,7 +52,7 @@ def check(
     X, y, labels = read_file(files, label_keys(energy_key, forces_key, stress_key, virial_key))
     found = check_labels(X, y, model, random_state=seed)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=1))
+        answer(json.dumps(found.to_dict(), indent=1))
     else:
         describe(" ".join(map(str, files)), X, y, labels)
         _coverage(found.summary)

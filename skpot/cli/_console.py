@@ -3,27 +3,42 @@
 import contextlib
 import functools
 import inspect
+import logging
 import os
-import shutil
-import sys
+import platform
 import textwrap
-import warnings
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from ..exceptions import InputError, SkpotError
+from ._telling import RESULT, complain, telling, told, warning_lines
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-_DEBUG = inspect.Parameter(
-    "debug",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
-)
+# Options of all commands, with their defaults.
+_COMMON = {
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")],
+        False,
+    ),
+    "verbose": (
+        Annotated[bool, typer.Option("--verbose", "-v", help="Print details, too.")],
+        False,
+    ),
+    "log": (
+        Annotated[
+            Path | None,
+            typer.Option(help="Add all that is printed to the end of this file, too."),
+        ],
+        None,
+    ),
+    "debug": (
+        Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+        False,
+    ),
+}
 
 # Idle threads of OpenMP and OpenBLAS spin by default, which takes the cores from other threads and
 # other programs.
@@ -32,43 +47,7 @@ _SLEEP_WHEN_IDLE = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "8"
 # Errors that a user can cause or repair. Others are defects of skpot and show their traceback.
 _EXPECTED = (SkpotError, ValueError, TypeError, OSError, ImportError, MemoryError)
 
-
-class _Lines:
-    """Where printed lines go: the terminal, unless it is to be quiet, and maybe a file."""
-
-    quiet = False
-    log: TextIO | None = None
-
-    def write(self, text: str, **style: Any) -> None:
-        """Print a line."""
-        if not self.quiet:
-            typer.secho(text, **style)
-        self.record(text)
-
-    def record(self, text: str) -> None:
-        """Write a line to the file alone."""
-        if self.log is not None:
-            self.log.write(f"{text}\n")
-            self.log.flush()
-
-
-_lines = _Lines()
-
-
-@contextlib.contextmanager
-def printing(quiet: bool, log: "Path | None") -> Iterator[None]:
-    """Print no lines if `quiet`, and write all lines, warnings and errors to `log` if given."""
-    with contextlib.ExitStack() as stack:
-        _lines.quiet = quiet
-        if log is not None:
-            _lines.log = stack.enter_context(open(log, "w", encoding="utf-8"))
-        try:
-            yield
-        except _EXPECTED as error:
-            _lines.record(f"error: {_told(error)}")
-            raise
-        finally:
-            _lines.quiet, _lines.log = False, None
+_logger = logging.getLogger("skpot.cli")
 
 
 class CommandError(SkpotError):
@@ -76,28 +55,71 @@ class CommandError(SkpotError):
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command: add `--debug` and turn errors and warnings into one line each."""
+    """Decorate a command: add common options, and turn errors and warnings into one line each."""
 
     @functools.wraps(function)
-    def run(*args, debug=False, **kwargs):
+    def run(*args, quiet=False, verbose=False, log=None, debug=False, **kwargs):
         for name, value in _SLEEP_WHEN_IDLE.items():
             os.environ.setdefault(name, value)  # read when the libraries are loaded
-        with warnings.catch_warnings():
-            if not debug:
-                warnings.showwarning = _show_warning
+        guarded = _guarded(function, debug)
+        try:
+            with telling(quiet, verbose, log, kwargs), _costs(verbose):
+                return guarded(*args, **kwargs)
+        except _EXPECTED as error:  # of the common options
+            if debug:
+                raise
+            _fail(error)
+
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _COMMON.items()
+    ]
+    run.__signature__ = inspect.Signature(
+        [*inspect.signature(function).parameters.values(), *options]
+    )
+    run.__annotations__ = function.__annotations__ | {o.name: o.annotation for o in options}
+    return run
+
+
+@contextlib.contextmanager
+def _costs(verbose):
+    """Tell what the command runs on, and in the end what it took."""
+    if not verbose:
+        yield
+        return
+    from skpot import __version__
+    from skpot.core import environment
+
+    folder, _ = environment.compiled_cache()
+    threads = environment.n_threads_available()
+    detail(
+        f"skpot {__version__}, Python {platform.python_version()}, {threads} threads; compiled "
+        f"functions are kept in {folder}"
+    )
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        used = sum(os.times()[:4])  # of children, too
+        detail(f"took {time.perf_counter() - began:.1f} s; {used:.1f} s of CPU time since the start")
+
+
+def _guarded(function, debug):
+    """Return a function that logs errors and warnings, and ends the command after an error."""
+
+    def run(*args, **kwargs):
+        with contextlib.nullcontext() if debug else warning_lines():
             try:
                 return function(*args, **kwargs)
             except _EXPECTED as error:
                 if debug:
                     raise
-                _fail(error)
+                _logger.error("error: %s", _told(error))
+                raise typer.Exit(1) from None
             except KeyboardInterrupt:
-                typer.secho("interrupted", fg="red", err=True)
+                _logger.error("interrupted")
                 raise typer.Exit(130) from None
 
-    parameters = [*inspect.signature(function).parameters.values(), _DEBUG]
-    run.__signature__ = inspect.Signature(parameters)
-    run.__annotations__ = {**function.__annotations__, "debug": _DEBUG.annotation}
     return run
 
 
@@ -117,29 +139,12 @@ def failing(function: Callable[..., Any]) -> Callable[..., Any]:
 def _told(error):
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _complain(text, color):
-    """Print to stderr: wrapped in a terminal, elsewhere on one line, which programs can search."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        text = textwrap.fill(
-            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    typer.secho(text, fg=color, err=True)
+    return str(error).strip() or type(error).__name__
 
 
 def _fail(error):
-    _complain(f"error: {_told(error)}", "red")
+    complain(f"error: {_told(error)}", "red")
     raise typer.Exit(1) from None
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-        text = f"warning: {' '.join(str(message).split())}"
-        _complain(text, "yellow")
-        _lines.record(text)
 
 
 @contextlib.contextmanager
@@ -155,19 +160,30 @@ def reading(paths: Any) -> Iterator[None]:
         raise InputError(f"{paths} cannot be read: {error}") from error
 
 
-def say(text: str = "") -> None:
-    """Print a line; end the command quietly where nobody reads on, as with `| head`."""
-    try:
-        _lines.write(text)
-    except BrokenPipeError:
-        # Python would complain once more when it closes the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+def say(text: str = "", level: int = logging.INFO) -> None:
+    """Print a line, if the command is not to be quiet."""
+    _logger.log(level, "%s", text)
+
+
+def answer(text: str) -> None:
+    """Print what the command was asked for, even if it is to be quiet."""
+    say(text, RESULT)
+
+
+def detail(text: str) -> None:
+    """Print a line if the command is to be verbose."""
+    say(text, logging.DEBUG)
+
+
+def warn(cause: str, text: str) -> None:
+    """Print a warning, once for each cause."""
+    if not told(cause):
+        _logger.warning("warning: %s", text)
 
 
 def title(text: str) -> None:
     """Print a heading."""
-    _lines.write(f"\n{text}", bold=True)
+    _logger.info("\n%s", text, extra={"style": {"bold": True}})
 
 
 def wrapped(text: str, head: str, width: int = 79, indent: str | None = None) -> str:
@@ -177,7 +193,7 @@ def wrapped(text: str, head: str, width: int = 79, indent: str | None = None) ->
     return lines.replace("\xa0", " ")
 
 
-def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path | str]" = ()) -> None:
+def refuse_overwriting(path: Path, force: bool, inputs: Sequence[Path | str] = ()) -> None:
     """Raise unless `path` can be written without losing anything, or `force` is set.
 
     Files that the same command reads are never overwritten.
@@ -194,7 +210,7 @@ def refuse_overwriting(path: "Path", force: bool, inputs: "Sequence[Path | str]"
         raise CommandError(f"the folder {folder} cannot be written to.")
 
 
-def refuse_inputs(path: "Path", inputs: "Sequence[Path | str]") -> None:
+def refuse_inputs(path: Path, inputs: Sequence[Path | str]) -> None:
     """Raise if `path` is one of the files that a command reads, all of it or frames (a.xyz@0)."""
     from skpot.data import named_frames
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer import Option
 
-from ._console import CommandError, command, printing, refuse_overwriting, say, title
+from ._console import CommandError, command, refuse_overwriting, say, title, told, warn
 from ._options import (
     EnergyKey,
     Force,
@@ -134,8 +134,6 @@ def fit(
     seed: Annotated[
         int, Option(min=0, help="Seed of the choice of references, test frames and folds.")
     ] = 0,
-    quiet: Annotated[bool, Option("--quiet", help="Print warnings and errors only.")] = False,
-    log: Annotated[Path | None, Option(help="Write all that is printed to this file, too.")] = None,
     report: ReportFile = None,
     force: Force = False,
 ) -> None:
@@ -157,23 +155,23 @@ def fit(
     run_file = RunFile(output, config, settings)
     inputs = [*train, *(test or ())]
     inputs += [str(config)] if config else []
-    _refuse_overwriting(output, log, run_file, force, inputs)
+    _refuse_overwriting(output, run_file, force, inputs)
     if report is not None:
-        refuse_report(report, force, [*inputs, output, run_file.path, *([log] if log else [])])
+        refuse_report(report, force, [*inputs, output, run_file.path])
     if test and test_fraction is not None:
         raise CommandError("--test and --test-fraction are both given; give one.")
     keys = label_keys(energy_key, forces_key, stress_key, virial_key) | {"group_key": group_key}
-    with printing(quiet, log):
-        model = _model(preset, _e0(e0), sigma_energy, sigma_forces, sigma_stress, baseline, seed)
-        candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-        data, tests = _data(train, test, test_fraction, keys, test_split, seed)
-        _compare(data, data_hash(context), config)
-        search = _Search(cv, test_split, seed, jobs, quiet)
-        resolved = _resolve(model, candidates, data, search)
-        _fit(model, data, quiet)
-        card = _finish(model, data, tests, run_file, resolved)
-        if report is not None:
-            _write_report(report, model, data, tests.get("test", data), card, output.name)
+    model = _model(preset, _e0(e0), sigma_energy, sigma_forces, sigma_stress, baseline, seed)
+    candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
+    data, tests = _data(train, test, test_fraction, keys, test_split, seed)
+    _compare(data, data_hash(context), config)
+    _look(data, train)
+    search = _Search(cv, test_split, seed, jobs)
+    resolved = _resolve(model, candidates, data, search)
+    _fit(model, data)
+    card = _finish(model, data, tests, run_file, resolved)
+    if report is not None:
+        _write_report(report, model, data, tests.get("test", data), card, output.name)
 
 
 class _Data(NamedTuple):
@@ -192,16 +190,13 @@ class _Search(NamedTuple):
     split: Split
     seed: int
     jobs: int
-    quiet: bool
 
 
-def _refuse_overwriting(output, log, run_file, force, inputs):
+def _refuse_overwriting(output, run_file, force, inputs):
     if output.suffix == ".yaml":
         raise CommandError(f"{output}: the settings get this name; name the model differently.")
     refuse_overwriting(output, force, inputs)
     run_file.refuse_overwriting(force, inputs)
-    if log is not None:
-        refuse_overwriting(log, force, [*inputs, output, run_file.path])
 
 
 def _e0(text):
@@ -296,6 +291,32 @@ def _compare(data, expected, config):
         )
 
 
+def _look(data, train):
+    """Warn of what looks odd without any model, and say what looks deeper."""
+    import warnings
+
+    from skpot.checks import quick_check
+    from skpot.data import as_batch, check_targets, some
+    from skpot.exceptions import StructureWarning
+
+    title("check")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)  # of close atoms: a finding says more
+        found = quick_check(data.X, data.y)
+    for finding in found.findings:
+        if finding.kind == "atoms too close":
+            told("crowded atoms")
+        where = f"structures {some(finding.frames)}: " if finding.frames else ""
+        warn(finding.kind, f"{where}{finding.message} To mend it, {finding.fix}")
+    for note in found.notes:
+        warn(note, note)
+    batch = as_batch(data.X)
+    info, n_atoms = batch.info(), [len(atoms) for atoms in data.X]
+    check_targets(data.y, n_atoms, numbers=batch.numbers, info=info, keys=info.keys)  # warns
+    names = " ".join(train) if len(train) < 4 else f"{train[0]} ..."
+    say(f"  of structures and labels as such; skpot check {names} looks deeper")
+
+
 def _resolve(model: Any, candidates: dict[str, Any], data: _Data, search: _Search) -> list[str]:
     """Set the best of the candidates in the model, and return them as --grid takes them."""
     from ._report import error_table, search_table
@@ -312,39 +333,24 @@ def _resolve(model: Any, candidates: dict[str, Any], data: _Data, search: _Searc
         title(f"{'grid search' if candidates else 'cross-validation'}, {what}")
         options = data.X, data.y, splits, search.jobs
         if candidates:
-            found = searched(model, candidates, *options, search.quiet)
+            found = searched(model, candidates, *options)
             search_table(found)
-            best |= found.best_params_
-            model.set_params(**found.best_params_)
+            best |= found.best_params
+            model.set_params(**found.best_params)
         else:
             error_table({"held out": cross_validated(model, *options)})
     return [f"{name}={value!r}" for name, value in best.items()]
 
 
-def _fit(model, data, quiet):
+def _fit(model, data):
     """Fit the model and print what it chose."""
     from ._card import chosen, show_chosen
 
     title("fit")
     start = time.perf_counter()
-    _set_verbose(model, 0 if quiet else 1)
     model.fit(data.X, data.y)
-    _set_verbose(model, 0)
     show_chosen(chosen(model))
     say(f"  took {time.perf_counter() - start:.1f} s")
-
-
-def _set_verbose(model, level):
-    """Set whether the regressor shows bars, also in the model that it has fitted."""
-    from ._card import unwrapped
-
-    names = [name for name in model.get_params() if name.endswith("regressor__verbose")]
-    model.set_params(**dict.fromkeys(names, level))
-    for regressor in {id(r): r for r in (model, unwrapped(model))}.values():
-        inner = getattr(regressor[-1], "model_", None) if hasattr(regressor, "steps") else None
-        if inner is not None:
-            regressor[-1].set_params(verbose=level)
-            inner.set_params(verbose=level)
 
 
 def _finish(model, data, tests, run_file, resolved):

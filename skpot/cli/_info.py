@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from ._console import command, say, title
+from ._console import answer, command, say, title
 from ._options import ModelFile
 
 
@@ -28,7 +28,7 @@ def info(
 
     card = read_card(model)
     if as_json:
-        say(json.dumps(card, indent=2, ensure_ascii=False))
+        answer(json.dumps(card, indent=2, ensure_ascii=False))
         return
     if card.get("command") == "skpot fit":
         title(f"{model}: {card['created']} by {card['command']}")
@@ -37,7 +37,7 @@ def info(
     fitted = load(model)
     title(f"{model}: {type(fitted).__name__}, not written by skpot fit")
     if card:
-        say(json.dumps(card, indent=2, ensure_ascii=False))
+        answer(json.dumps(card, indent=2, ensure_ascii=False))
     else:
         say("  It has no card: skpot fit and skpot.dump(model, path, card=...) write one.")
     show_chosen(chosen(fitted))

@@ -1,10 +1,8 @@
 """`skpot md`."""
 
 import math
-import sys
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,6 +139,7 @@ def md(
     from skpot.md.dynamics import check_settings, run, thermalize
     from skpot.md.frames import AseTrajectoryFile, TrajectoryFile
     from skpot.persistence import load
+    from skpot.progress import progress
 
     held = Held(
         str(ensemble), temperature, pressure, str(thermostat), str(barostat), thermostat_time,
@@ -187,18 +186,24 @@ def md(
     say(f"  velocities {velocities}")
     if guard is not None:
         say(f"  {'stops' if record is None else 'records'} beyond {_limits_text(limits)}")
-    say(HEADER.replace("closest", "closest      left") if sys.stdout.isatty() else HEADER)
+    say(HEADER)
     began = time.perf_counter()
     if _is_xyz(output):
         trajectory = TrajectoryFile(output, length, checkpoint.tail)
     else:
         trajectory = AseTrajectoryFile(output)
-    first = checkpoint.step
+    done = [checkpoint.step]
 
     def on_step(step, trace):
-        say(f"{line(step, trace)}{_remaining(began, first, step, steps)}")
+        say(line(step, trace))
+        bar.update(step - done.pop())
+        done.append(step)
 
-    with _advice(output, trajectory, no_stop), trajectory:
+    with (
+        _advice(output, trajectory, no_stop),
+        trajectory,
+        progress(steps - checkpoint.step, "md", unit="step") as bar,
+    ):
         trace = run(
             atoms,
             steps,
@@ -246,14 +251,6 @@ def _limits_text(limits):
              "max_forces_std": " eV/Å", "max_grade": ""}  # fmt: skip
     given = {name: limit for name, limit in limits.items() if limit is not None}
     return ", ".join(f"{name} {limit:.3g}{units[name]}" for name, limit in given.items())
-
-
-def _remaining(began, first, step, steps):
-    """Return when the run will be complete, for a terminal; logs have no use for it."""
-    if not sys.stdout.isatty() or step <= first:
-        return ""
-    seconds = (time.perf_counter() - began) * (steps - step) / (step - first)
-    return f"{timedelta(seconds=round(seconds))!s:>10}"
 
 
 def _is_xyz(path):

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 from typer import Option
 
 from ._console import command, reading, refuse_overwriting, say, wrapped
@@ -45,6 +44,7 @@ def predict(
     from skpot.md import Calculator
     from skpot.md.frames import require_format, write_frames
     from skpot.md.predicted import predicted
+    from skpot.progress import followed
 
     require_format(output)
     calculator = Calculator(model)
@@ -53,7 +53,7 @@ def predict(
         with reading(name):
             frames += read_frames(name)
     found = predicted(calculator, frames, deviations)
-    results = list(tqdm(found, total=len(frames), desc="predict", unit="frame", disable=None))
+    results = list(followed(found, len(frames), "predict", "frame"))
     write_frames(output, results)
     names = ["energy", *(n for n in ("forces", "stress") if n in results[0].calc.results)]
     extra = [n for n in results[0].info | results[0].arrays if n.endswith(("_std", "_grade"))]

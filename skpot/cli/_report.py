@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import Structures
 
+    from ._search import Found
 
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
 _OFF = 0.1  # calibration error from which deviations are called wrong
@@ -236,15 +237,14 @@ def _uncertainty(X, y_true, y_pred, std, kind):
     ]
 
 
-def search_table(search: Any, limit: int = 6) -> None:
+def search_table(found: "Found", limit: int = 6) -> None:
     """Print the best candidates of a search that was scored by errors."""
-    results = search.cv_results_
-    order = np.argsort(results["rank_test_score"], kind="stable")
+    errors, spreads = -found.scores.mean(axis=1), found.scores.std(axis=1)
+    order = np.argsort(errors, kind="stable")
     say(f"{'forces eV/Å':>12}{'± folds':>9}   parameters")
     for i in order[:limit]:
-        error, spread = -results["mean_test_score"][i], results["std_test_score"][i]
-        chosen = "  ".join(f"{k.split('__')[-1]}={v}" for k, v in results["params"][i].items())
-        say(f"{error:12.4f}{spread:9.4f}   {chosen}")
+        chosen = "  ".join(f"{k.split('__')[-1]}={v}" for k, v in found.params[i].items())
+        say(f"{errors[i]:12.4f}{spreads[i]:9.4f}   {chosen}")
     if len(order) > limit:
         say(f"{'':24}(and {len(order) - limit} more)")
 

@@ -16,6 +16,7 @@ from skpot.data._label_warnings import (
     warn_about_energies,
     warn_about_forces,
     warn_about_placeholders,
+    warn_about_single_energies,
     warn_about_stress,
 )
 from skpot.data._structure_info import cell_volumes
@@ -82,8 +83,8 @@ def check_targets(
     -----
     LabelWarning
         If there are outliers among the forces; if energies or stress are zero where forces are not;
-        if energies, or stress, seem to be in another unit, or stress to have the wrong sign; if
-        structures occur twice.
+        if single energies are far from all others; if energies, or stress, seem to be in another
+        unit, or stress to have the wrong sign; if structures occur twice.
 
     Examples
     --------
@@ -115,6 +116,7 @@ def check_targets(
         offsets = np.concatenate([[0], np.cumsum(n_atoms)])
         counts = composition(np.asarray(numbers), offsets)
         warn_about_energies(labels, counts)
+        warn_about_single_energies(labels, counts)
         if info is not None:
             # Only bulk: the cell of a slab or molecule has vacuum, whose volume means nothing.
             volumes = np.where(info.bulk, info.volumes, np.nan)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _LARGE_FORCE = 50.0  # eV/Å
 _ODD_FORCE = 5.0, 20.0  # an outlier exceeds both: eV/Å, and robust standard deviations
 _LARGE_STRESS = 1.0  # eV/Å³ = 160 GPa
+# An energy is off if it is further from the others than both: eV per atom, and usual distances.
+_ODD_ENERGY = 0.5, 12.0
+_ENOUGH = 20  # energies that tell which ones are odd
+_USUAL_FORCES = 0.3, 3.0  # a structure like the others has forces within these times the median
 _OTHER_UNIT = re.compile(
     r"hartree|\bha\b|rydberg|\bry\b|bohr|\ba\.?u\b|atomic units|kcal|kj|\bmev|gpa|kbar",
     re.IGNORECASE,
@@ -100,6 +104,46 @@ def warn_about_energies(labels: Targets, counts: FloatArray) -> None:
             f"{suspicion}. Labels are total energies in eV, all from one code and of one kind.",
             LabelWarning,
         )
+
+
+def warn_about_single_energies(labels: Targets, counts: FloatArray) -> None:
+    """Warn of energies far from all others, of structures whose forces are like those of others.
+
+    Forces tell whether a structure is unusual; if they do not, the energy is a mistake. Distances
+    are those from a sum over species, in eV per atom.
+    """
+    sizes = counts.sum(axis=1)
+    rows = np.flatnonzero(labels.has_energy & labels.has_forces & (sizes > 1))
+    if len(rows) < _ENOUGH:
+        return
+    largest = np.zeros(len(labels))
+    with np.errstate(invalid="ignore"):
+        size = np.nan_to_num(np.sqrt((labels.forces_flat**2).sum(axis=1)))
+    known = labels.has_forces
+    largest[known] = np.maximum.reduceat(size, labels.force_offsets[:-1][known])
+    largest = largest[rows]
+    energy, fractions = labels.energy[rows] / sizes[rows], counts[rows] / sizes[rows, None]
+    # Energies that are off move the sums over species, too: leave them out and look again.
+    near = np.ones(len(rows), dtype=bool)
+    for _ in range(3):
+        e0 = np.linalg.lstsq(fractions[near], energy[near])[0]
+        distance = energy - fractions @ e0
+        distance -= np.median(distance[near])
+        least, times = _ODD_ENERGY
+        limit = max(least, times * 1.4826 * np.median(np.abs(distance[near])))
+        near = np.abs(distance) <= limit
+    low, high = np.median(largest) * np.array(_USUAL_FORCES)
+    odd = np.flatnonzero(~near & (largest > low) & (largest < high))
+    if not len(odd) or (~near).sum() > 0.02 * len(rows) + 1:
+        return
+    worst = odd[np.argmax(np.abs(distance[odd]))]
+    warn_once(
+        "single energies",
+        f"the energies of {len(odd)} structures are far from all others, by up to "
+        f"{distance[worst]:+.3g} eV per atom in structure {rows[worst]}, though their forces are "
+        f"usual: structures {some(rows[odd])}. Compute them again, or leave these structures out.",
+        LabelWarning,
+    )
 
 
 def warn_about_stress(labels: Targets, counts: FloatArray, volumes: FloatArray) -> None:

@@ -20,6 +20,7 @@ from ..processes.learning_curves import learning_curves
 from ..processes.leave_out import less
 from ..processes.references import References, chosen_references, warn_of_missing
 from ..processes.sparse import SparseState
+from ..progress import tell
 from ..rows.blocks import whitened_blocks
 from ..rows.features import IsKernel
 from ..rows.finite import LARGEST
@@ -243,8 +244,8 @@ class SparseGPRCV(KernelPotential):
         self.best_params_ = self.cv_results_["params"][best.index]
         self.learning_curves_ = best.curves
         self.label_settings_ = self._label_settings()
-        if self.verbose:
-            print(f"chosen by {best.scoring} = {best.score:.4g}: {self.best_params_}")
+        chosen = f"chosen by {best.scoring} = {best.score:.4g}: {self.best_params_}"
+        tell(chosen, self.verbose)
         state = best.state.reported(training.features, self.verbose)
         if state.jitter > self.jitter:
             state.references.cholesky(self.jitter)  # warns, of the kernel chosen

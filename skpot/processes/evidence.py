@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.order import drawn_seed
 from ..exceptions import NumericalWarning, warn_once
-from ..rows.progress import progress
+from ..progress import progress
 from ..solvers import maximize_likelihood, serial_blas
 from .likelihood_labels import draw_structures, telling
 

@@ -10,9 +10,9 @@ from scipy.linalg import blas, cho_solve, lapack
 
 from ..data.order import drawn_seed
 from ..exceptions import NumericalWarning, warn_once
+from ..progress import progress
 from ..rows.factors import shares
 from ..rows.memory import plan_exact
-from ..rows.progress import progress
 from ..solvers import (
     DivergenceError,
     LowRankInverse,

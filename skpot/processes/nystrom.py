@@ -8,9 +8,9 @@ import numpy as np
 
 from ..data import JacobianBlock, StoredJacobian
 from ..data.order import environment_keys
+from ..progress import progress
 from ..rows.blocks import whitened_blocks
 from ..rows.memory import BlockPlan
-from ..rows.progress import progress
 from ..selection import select_references, structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
 from .gradient_references import leading_directions, references_with

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import LABEL_KINDS, Targets
+from ..progress import progress
 
 if TYPE_CHECKING:
     from typing import Any
+
+_PART = 2000  # atoms that are predicted at a time, between two steps of the bar
 
 
 def regressor_of(model: Any) -> Any:
@@ -35,10 +38,26 @@ def predict_with_std(model: Any, X: Any) -> tuple[Any, Targets | None]:
         Standard deviations of labels, including their noise, in eV, eV/Å and eV/Å³.
     """
     regressor = regressor_of(model)
-    if not (hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")):
-        return model.predict(X), None
-    y_pred, std = model.predict(X, return_std="all")
-    return y_pred, label_std(regressor, X, std)
+    with_std = hasattr(regressor, "predict_std") or hasattr(regressor, "calibrate")
+    predicted, deviations = [], []
+    with progress(len(X), "predict") as bar:
+        for part in _parts(X):
+            some = [X[i] for i in part]
+            if with_std:
+                y, std = model.predict(some, return_std="all")
+                deviations.append(label_std(regressor, some, std))
+            else:
+                y = model.predict(some)
+            predicted.append(y)
+            bar.update(len(some))
+    joined: Any = np.concatenate  # of Targets, too
+    return joined(predicted), joined(deviations) if with_std else None
+
+
+def _parts(X):
+    """Return ranges of structures, of about `_PART` atoms each."""
+    ends = np.cumsum([len(atoms) for atoms in X]) // _PART
+    return np.split(np.arange(len(X)), np.flatnonzero(np.diff(ends)) + 1)
 
 
 def is_calibrated(regressor: Any) -> bool:

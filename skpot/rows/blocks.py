@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import Targets
+from ..progress import progress
 from ..solvers import tile_threads
 from .contracts import GradientRows
 from .finite import refuse_rows
-from .progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from ..data import LABEL_KINDS
+from ..progress import tell
 from ..solvers import TriangularFactor
 
 if TYPE_CHECKING:
@@ -123,12 +124,11 @@ def determined(
 
 
 def shares(gamma: dict[str, float], verbose: int = 0) -> dict[str, float]:
-    """Return each kind's part of all coefficients that are determined; print it if `verbose`."""
+    """Return each kind's part of all coefficients that are determined, and tell it."""
     total = sum(gamma.values())
     parts = {kind: value / total if total else 0.0 for kind, value in gamma.items()}
-    if verbose:
-        text = ", ".join(f"{kind} {part:.1%}" for kind, part in parts.items())
-        print(f"labels determine {total:.1f} coefficients: {text}")
+    text = ", ".join(f"{kind} {part:.1%}" for kind, part in parts.items())
+    tell(f"labels determine {total:.1f} coefficients: {text}", verbose)
     return parts
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.cli import app
-from skpot.cli._console import _complain
+from skpot.cli._telling import complain
 from skpot.data import LABEL_KINDS
 from skpot.datasets import load_silicon
 from skpot.kernels import RBF
@@ -254,7 +254,7 @@ def test_messages_are_wrapped_in_terminals_only(capsys, monkeypatch, terminal):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     text = f"error: {'nothing works ' * 12}--energy-key REF_energy"
-    _complain(text, "red")
+    complain(text, "red")
     told = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().err)
     assert " ".join(told.split()) == text
     lines = told.splitlines()
@@ -485,15 +485,16 @@ def test_deviations_of_labels_have_the_noise_in_use(regressor, noise):
     np.testing.assert_allclose(std.forces_flat, expected, rtol=1e-12)
 
 
-def test_evaluate_tells_of_deviations_that_do_not_fit(capsys):
+def test_evaluate_tells_of_deviations_that_do_not_fit(caplog):
     from skpot.cli._report import advise_on_coverage
 
+    caplog.set_level("INFO", "skpot")
     rng = np.random.default_rng(0)
     y = skpot.Targets(rng.normal(size=200))
     predicted = skpot.Targets(np.zeros(200))
     advise_on_coverage(y, predicted, skpot.Targets(np.ones(200)), "energy")
-    assert not capsys.readouterr().out
+    assert not caplog.messages
     advise_on_coverage(y, predicted, skpot.Targets(np.full(200, 0.25)), "energy")
-    told = " ".join(capsys.readouterr().out.split())
+    told = " ".join(" ".join(caplog.messages).split())
     assert "energy: deviations are too small here" in told
     assert "CalibratedPotential" in told

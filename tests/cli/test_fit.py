@@ -266,6 +266,11 @@ def test_quiet_and_log(folder):
     options = ["--log", folder / "bad.log", "--quiet"]
     told = error("fit", path, "-o", folder / "bad.skpot", *options)
     assert (folder / "bad.log").read_text().splitlines()[-1] == told
+    # Another run adds to the log; what is no log stays as it is.
+    error("fit", path, "-o", folder / "bad.skpot", *options)
+    assert (folder / "bad.log").read_text().count(told) == 2
+    assert "no log of skpot" in error("info", folder / "quiet.skpot", "--log", folder / "bad.xyz")
+    assert path.read_text() == "this is\nno structure\n"
 
 
 def test_writes_a_report(folder):
@@ -317,7 +322,7 @@ def test_a_fitted_model_outlives_errors_of_what_follows(folder, monkeypatch):
         (["--test", "{d}/test.xyz", "--test-fraction", "0.1"], "give one"),
         (["--test-fraction", "0.01"], "no test set can be held out"),
         (["--cv", "3", "--group-key", "k"], "no frame has it"),
-        (["--log", "{d}/train.xyz", "--force"], "read by this command"),
+        (["--log", "{d}/train.xyz", "--force"], "read or written by this command"),
         (["--report", "{d}/report.xyz"], "must end in .html"),
     ],
 )
