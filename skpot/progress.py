@@ -127,7 +127,7 @@ class Progress:
             )  # fmt: skip
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
         if self._told and not any(error):

@@ -101,7 +101,9 @@ def _costs(verbose):
         yield
     finally:
         used = sum(os.times()[:4])  # of children, too
-        detail(f"took {time.perf_counter() - began:.1f} s; {used:.1f} s of CPU time since the start")
+        detail(
+            f"took {time.perf_counter() - began:.1f} s; {used:.1f} s of CPU time since the start"
+        )
 
 
 def _guarded(function, debug):
