@@ -48,6 +48,7 @@ _PUBLIC = {
 }
 
 _SUBMODULES = {
+    "active",
     "checks",
     "compose",
     "core",

@@ -203,3 +203,12 @@ def test_accuracy_of_the_presets(small_set):
     assert record["test"]["structures"] == 3
     assert record["test_without_copies"]["structures"] == 2
     assert record["chosen"]["labels"] == 6 * (1 + 24 + 6)
+
+
+def test_pools_for_queries():
+    options = "--quick", "--seeds", "1", "--queries", "DOptimal"
+    records = run(FOLDER / "active_pools.py", *options)
+    assert [(r["query"], r["labels"]) for r in records] == [
+        ("DOptimal", 3), ("DOptimal", 5), ("Random 0", 3), ("Random 0", 5),
+    ]  # fmt: skip
+    assert all(0.0 < r["errors"]["test"]["forces"] < 1e4 for r in records)

@@ -300,6 +300,15 @@ class AutoGPR(KernelPotential):
         levels = {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
         return {name: 1.0 if level is None else level for name, level in levels.items()}
 
+    def noise_levels(self) -> dict[str, float]:
+        """Return the noise that the fit chose, or would for forces of 1 eV/Å; see `SparseGPR`."""
+        if hasattr(self, "sigma_forces_"):
+            return {kind: getattr(self, f"sigma_{kind}_") for kind in LABEL_KINDS}
+        forces = _given(self.sigma_forces, float(self.noise))
+        energy = _given(self.sigma_energy, _ENERGY * forces)
+        stress = _given(self.sigma_stress, _STRESS * forces)
+        return {"energy": energy, "forces": forces, "stress": stress}
+
     def _model(self, kernel):
         """Return the regressor that the choices amount to."""
         shared = {

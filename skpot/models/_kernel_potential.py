@@ -12,6 +12,9 @@ from ._potential import Potential
 if TYPE_CHECKING:
     from typing import Any, Self
 
+    from skpot.data import AtomicFeatures
+    from skpot.kernels.contracts import Kernel
+
 # What regressors take that choose their kernel by the marginal likelihood.
 OPTIMIZER = {
     "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
@@ -49,10 +52,14 @@ class KernelPotential(Potential):
         """Return the kernel that `fit` starts from."""
         return self._default_kernel() if self.kernel is None else self.kernel
 
-    def _begin(self, features):
+    def bound_kernel(self, features: AtomicFeatures) -> Kernel:
+        """Return the kernel that `fit` starts from, with its blocks found among the features."""
         kernel = self._kernel()
         kernel._validate_params()
-        self.kernel_ = kernel.bind(features.blocks, features.shape[1])
+        return kernel.bind(features.blocks, features.shape[1])
+
+    def _begin(self, features):
+        self.kernel_ = self.bound_kernel(features)
 
     def _become(self, expansion, *parts):
         """Set what the fit found, and a fitted attribute for each field of other parts."""

@@ -126,6 +126,22 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _noise(self):
         return {f"sigma_{kind}": getattr(self, f"sigma_{kind}") for kind in LABEL_KINDS}
 
+    def noise_levels(self) -> dict[str, float]:
+        """Return the noise of labels that bring none of their own, by kind of label.
+
+        They are in eV per atom, eV/Å and eV/Å³: those of the fit, or what the parameters say. Of
+        levels by group it is the default, or the median if there is none.
+        """
+        scale = getattr(self, "noise_scale_", {})
+        scale = scale if isinstance(scale, dict) else {}  # linear models have one for variances
+        levels = {}
+        for kind, level in self._noise().items():
+            if isinstance(level, dict):
+                level = level.get("default", float(np.median(list(level.values()))))
+            kind = kind.removeprefix("sigma_")
+            levels[kind] = float(level) * scale.get(kind, 1.0)
+        return levels
+
     def _parameters(self, kind: Any) -> Any:
         """Return a part, a NamedTuple, from the parameters that its fields name."""
         return kind(*(getattr(self, name) for name in kind._fields))

@@ -17,10 +17,13 @@ from .gradient_references import leading_directions, references_with
 from .label_columns import label_columns, label_variances
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Kernel
     from skpot.processes.functionals import Functionals
     from skpot.processes.references import References
+    from skpot.rows.contracts import TrainingColumns
     from skpot.rows.training_set import TrainingSet
     from skpot.typing import FloatArray
 
@@ -176,16 +179,16 @@ def random_references(
 
 
 def sparse_posterior(
-    references: References, covariance_factor: FloatArray, training: TrainingSet, verbose: int
+    references: TrainingColumns, covariance_factor: Any, training: TrainingSet, verbose: int
 ) -> FloatArray:
     """Return the factor of a sparse model's posterior, in whitened coefficients.
 
     Parameters
     ----------
-    references : References
+    references : References or LinearTerms
         Of the sparse model.
     covariance_factor : ndarray of shape (m, m)
-        Lower Cholesky factor of K_MM.
+        Lower Cholesky factor of K_MM; of linear terms what their rows are whitened by.
     training : TrainingSet
         What is learned from.
     verbose : int

@@ -1,0 +1,105 @@
+r"""How much a candidate is worth, given what is known.
+
+With :math:`B` the rows of its labels that are left open (`Knowledge.left_open`), its labels have
+the covariance :math:`G = B^T B` in units of their noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from skpot.active._knowledge import Knowledge, LabelRows
+    from skpot.typing import FloatArray
+
+    AllRows = Callable[[], Iterator[tuple[int, LabelRows]]]
+
+
+class Criterion(Protocol):
+    """What a greedy choice asks of a criterion."""
+
+    def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
+        """Look at all candidates."""
+        ...
+
+    def gain(self, knowledge: Knowledge, rows: LabelRows) -> float:
+        """Return what a candidate is worth at present."""
+        ...
+
+    def learned(self, knowledge: Knowledge) -> None:
+        """Take notice that more is known."""
+        ...
+
+
+class Information:
+    r"""Information that the labels of a candidate have of all coefficients, in nats.
+
+    .. math:: \tfrac12 \log\det(1 + A P^{-1} A^T)
+    """
+
+    def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
+        """Nothing is needed of the others."""
+
+    def learned(self, knowledge: Knowledge) -> None:
+        """Nothing is kept."""
+
+    def gain(self, knowledge: Knowledge, rows: LabelRows) -> float:
+        """Return the information."""
+        left = knowledge.left_open(rows.matrix)
+        few = left.T @ left if left.shape[1] <= len(left) else left @ left.T
+        few[np.diag_indices_from(few)] += 1.0
+        return 0.5 * float(np.linalg.slogdet(few)[1])
+
+
+class LargestForce:
+    """The largest deviation of the force on an atom, in eV/Å."""
+
+    def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
+        """Nothing is needed of the others."""
+
+    def learned(self, knowledge: Knowledge) -> None:
+        """Nothing is kept."""
+
+    def gain(self, knowledge: Knowledge, rows: LabelRows) -> float:
+        """Return the largest deviation."""
+        return float(knowledge.forces_std(rows).max())
+
+
+class MeanVariance:
+    r"""How far labels of a candidate lower the mean variance of the forces of all candidates.
+
+    With :math:`V = \sum A_F^T A_F / n_F` over the rows of their forces, or of energies where there
+    are no forces, the mean variance is :math:`\mathrm{tr}\, V P^{-1}`, and labels lower it by
+
+    .. math:: \mathrm{tr}\, (1 + G)^{-1} B^T W B, \qquad W = R^{-T} V R^{-1}
+    """
+
+    def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
+        """Look at the forces of all candidates."""
+        m = len(knowledge.triangle)
+        self._sum, n = np.zeros((m, m)), 0
+        for _, candidate in rows():
+            asked = candidate.matrix[candidate.of_forces if candidate.n_forces else slice(None)]
+            self._sum += asked.T @ asked
+            n += len(asked)
+        self._sum /= max(n, 1)
+        self.learned(knowledge)
+
+    def learned(self, knowledge: Knowledge) -> None:
+        """See what is left open of the forces."""
+        half = knowledge.left_open(self._sum)
+        self._left = knowledge.left_open(np.ascontiguousarray(half))
+
+    def gain(self, knowledge: Knowledge, rows: LabelRows) -> float:
+        """Return by how much the mean variance falls, in units of the noise."""
+        left = knowledge.left_open(rows.matrix)
+        whole = left.T @ left
+        whole[np.diag_indices_from(whole)] += 1.0
+        lower = np.linalg.cholesky(whole)
+        explained: FloatArray = solve_triangular(lower, left.T, lower=True, check_finite=False)
+        return float(np.sum((explained @ self._left) * explained))

@@ -1,0 +1,148 @@
+"""Candidates for labels, of which a part is looked at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import AtomicFeatures, check_structures
+from ..data.order import content_keys, keyed_uniform
+from ..selection import rare_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.active._subject import Subject
+    from skpot.typing import FloatArray, IntArray, UInt64Array
+
+_TOGETHER = 64  # candidates whose features are made at a time
+_ATOMS = 2000  # that these have together at most, unless one has more
+_KEYS = 4096  # candidates whose keys are made at a time
+_ENVIRONMENTS = 20000  # of the sample from which references are chosen
+_SAMPLE_BYTES = 1e8  # of its features
+_LIKE = 2e-3  # relative difference of mean environments below which structures are nearly equal
+_SKETCH = 64  # numbers that are held of each candidate to compare it with others
+
+
+class Pool:
+    """Candidates: structures, or features of structures.
+
+    Parameters
+    ----------
+    X : list[Atoms] or AtomicFeatures
+        The candidates.
+    subject : Subject
+        What makes their features.
+    """
+
+    def __init__(self, X: Any, subject: Subject) -> None:
+        self.X = check_structures(X) if len(X) and not isinstance(X, AtomicFeatures) else X
+        self.subject = subject
+        self.keys = _keys(self.X)
+
+    def __len__(self):
+        return len(self.X)
+
+    def part(self, indices: Any) -> Any:
+        """Return some candidates, as they were given."""
+        if isinstance(self.X, AtomicFeatures):
+            return self.X[np.asarray(indices)]
+        return [self.X[int(i)] for i in indices]
+
+    def features(self, indices: Any) -> AtomicFeatures:
+        """Return the features of some candidates."""
+        return self.subject.features(self.part(indices))
+
+    def sizes(self) -> IntArray:
+        """Return the number of atoms of each candidate."""
+        if isinstance(self.X, AtomicFeatures):
+            return self.X.n_atoms
+        return np.array([len(atoms) for atoms in self.X])
+
+    def blocks(self) -> Iterator[IntArray]:
+        """Yield indices of few candidates at a time, until all have come."""
+        begin, atoms = 0, 0
+        for i, size in enumerate(self.sizes()):
+            if i > begin and (i - begin >= _TOGETHER or atoms + size > _ATOMS):
+                yield np.arange(begin, i)
+                begin, atoms = i, 0
+            atoms += int(size)
+        if begin < len(self):
+            yield np.arange(begin, len(self))
+
+    def sample(self, seed: int, n_environments: float = np.inf) -> IntArray:
+        """Return candidates for a look at what there is: all, or random ones of all sizes.
+
+        They do not depend on the order of the candidates.
+        """
+        if not len(self):
+            return np.zeros(0, dtype=np.int64)
+        order = np.argsort(keyed_uniform(self.keys, seed), kind="stable")
+        sizes = self.sizes()
+        order = rare_first(order, sizes, max(1, len(order) // 4))
+        total, limit = np.cumsum(sizes[order]), min(n_environments, _ENVIRONMENTS)
+        return np.sort(order[: max(1, int(np.searchsorted(total, limit, side="right")))])
+
+    def sample_features(self, seed: int) -> AtomicFeatures:
+        """Return features of candidates from which references can be chosen."""
+        width = self.features([0]).shape[1]
+        return self.features(self.sample(seed, _SAMPLE_BYTES / (8.0 * width)))
+
+
+def _keys(X) -> UInt64Array:
+    if isinstance(X, AtomicFeatures):
+        return X.info.keys
+    parts = [content_keys(X[b : b + _KEYS]) for b in range(0, len(X), _KEYS)]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
+
+
+class Likeness:
+    """Structures to which others are compared by the mean of their environments of each species.
+
+    Two structures are nearly equal if they have the same numbers of atoms of each species and the
+    means of their features differ by less than 0.2 % of their length: about that much do features
+    change if atoms move by some mÅ. Rotations, translations and orders of atoms do not count.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Any, list[FloatArray]] = {}
+
+    def add(self, features: AtomicFeatures) -> None:
+        """Remember structures."""
+        for composition, mean in _means(features):
+            self._known.setdefault(composition, []).append(mean)
+
+    def has(self, features: AtomicFeatures) -> bool:
+        """Return whether a structure is nearly equal to one that is remembered."""
+        ((composition, mean),) = _means(features)
+        limit = _LIKE * np.linalg.norm(mean)
+        known = self._known.get(composition, ())
+        return any(np.linalg.norm(mean - other) <= limit for other in known)
+
+
+def _means(features):
+    """Yield the composition of each structure, and the means of its rows by species, joined."""
+    for s in range(len(features)):
+        own = slice(features.offsets[s], features.offsets[s + 1])
+        values, species = features.values[own].astype(float), features.species[own]
+        kinds, counts = np.unique(species, return_counts=True)
+        means = [values[species == z].mean(axis=0) for z in kinds]
+        yield (tuple(kinds.tolist()), tuple(counts.tolist())), np.concatenate(means)
+
+
+def sketches(features: AtomicFeatures, seed: int) -> FloatArray:
+    """Return few numbers for each structure whose distances are about those of its means.
+
+    By a random projection (W. B. Johnson, J. Lindenstrauss, Contemp. Math. 26, 189 (1984)): means
+    of the rows of each species, with their share of the atoms, in single precision.
+    """
+    out = np.zeros((len(features), _SKETCH), dtype=np.float32)
+    for z in np.unique(features.species):
+        rng = np.random.default_rng([seed, int(z)])
+        projection = rng.normal(size=(features.shape[1], _SKETCH)) / np.sqrt(_SKETCH)
+        rows = np.where((features.species == z)[:, None], features.values, 0.0)
+        sums = np.add.reduceat(rows, features.offsets[:-1])
+        out += (sums / features.n_rows[:, None]) @ projection
+    return out
