@@ -1,16 +1,22 @@
 """How well standard deviations agree with errors on published sets, before and after calibration.
 
+The model is `make_potential`, which calibrates in its fit (`--models fast,default`), or `sparse`, a
+`SparseGPR` with `CalibratedPotential` around it. Records of presets have the CPU time of the fit
+over that of the same fit without calibration.
+
 `--data` is a folder that holds the sets, each with its training and test files. Some training
-frames are drawn at random, learned from, and calibrated on by cross-validation; the test file
-serves the figures alone, and so do training frames that were not drawn (`unused`). Calibration
-error is the mean absolute difference of nominal and observed coverage; the rank correlation
-(Spearman) of errors and deviations is per atom for forces. With `--seeds`, the last record of a set
-has mean and largest calibration error over the draws. Grades are extrapolation grades of atoms;
-`beyond` is the share of them above 1.
+frames are drawn at random, learned from and calibrated on; the test file serves the figures alone,
+and so do training frames that were not drawn (`unused`). Calibration error is the mean absolute
+difference of nominal and observed coverage; the rank correlation (Spearman) of errors and
+deviations is per atom for forces. With `--seeds`, the last record of a set has mean and largest
+calibration error over the draws. Grades are extrapolation grades of atoms; `beyond` is the share
+of them above 1.
 """
 
 import sys
 import time
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from _common import arguments, emit, machine, versions
@@ -19,7 +25,8 @@ OPTIONS = arguments(
     __doc__,
     data=("", "folder with the sets"),
     sets=("si,3bpa,ethanol", "which of them, or cu, li"),
-    methods=("coverage,scale,isotonic", "of calibration; and committee"),
+    models=("sparse", "presets of make_potential, or sparse"),
+    methods=("coverage,scale,isotonic", "of calibration of sparse; and committee"),
     seeds=(1, "draws of the training frames"),
     frames=(200, "training frames, drawn at random"),
     folds=(0, "of the cross-validation; 0 for the default"),
@@ -54,12 +61,11 @@ def figures(y, predicted, std):
     return found
 
 
-def run(name, train, test, seed):
-    """Return the record of one draw of training frames."""
+def drawn(train, test, seed):
+    """Return structures and labels to learn from, and by name those to test on."""
     import numpy as np
 
     import skpot
-    from skpot import metrics
 
     folder = Path(OPTIONS.data)
     X_all, y_all = skpot.read(folder / train)
@@ -71,6 +77,77 @@ def run(name, train, test, seed):
     tests = {"test": (X_test[::every], y_test[::every])}
     if len(others):
         tests["unused"] = [X_all[i] for i in others], y_all[others]
+    return X, y, tests
+
+
+def of_preset(name, preset, seed, X, y, tests):
+    """Return the record of a preset, whose fit calibrates."""
+    import skpot
+    from skpot import metrics
+
+    model = skpot.make_potential(preset)
+    begin = time.process_time()
+    with calibration_timed() as spent:
+        model.fit(X, y)
+    fit = time.process_time() - begin
+    regressor = model[-1]
+    record = {
+        "bench": "calibration of presets",
+        "set": name,
+        "preset": preset,
+        "seed": seed,
+        "frames": [len(X), *(len(x) for x, _ in tests.values())],
+        "exact": regressor.exact_,
+        "fit_cpu_s": fit,
+        "times_uncalibrated": fit / (fit - sum(spent)),
+        "factors": {k: v.tolist() for k, v in regressor.calibration_.items()},
+    }
+    for part, (X_part, y_part) in tests.items():
+        predicted, std = model.predict(X_part, return_std="all")
+        record[part] = {
+            "rmse_energy_meV_atom": 1e3 * metrics.energy_rmse(y_part, predicted),
+            "rmse_forces_eV_A": metrics.forces_rmse(y_part, predicted),
+            "calibrated": figures(y_part, predicted, std),
+        }
+    return record
+
+
+@contextmanager
+def calibration_timed():
+    """Yield a list to which the CPU times of what serves calibration alone are appended."""
+    from skpot.models import _auto_gpr
+    from skpot.processes import exact
+
+    spent = []
+
+    def timed(function):
+        def call(*args, **kwargs):
+            begin = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent.append(time.process_time() - begin)
+
+        return call
+
+    places = (_auto_gpr, "held_out"), (exact, "_errors_without")
+    kept = [getattr(*place) for place in places]
+    for place, function in zip(places, kept, strict=True):
+        setattr(*place, timed(function))
+    try:
+        yield spent
+    finally:
+        for place, function in zip(places, kept, strict=True):
+            setattr(*place, function)
+
+
+def of_sparse(name, seed, X, y, tests):
+    """Return the record of a `SparseGPR` and its calibrations."""
+    import numpy as np
+
+    import skpot
+    from skpot import metrics
+
     soap = skpot.SOAP(hypers=OPTIONS.preset, cache=False)
     features = soap.fit_transform(X)
     gpr = skpot.SparseGPR(
@@ -129,10 +206,16 @@ def run(name, train, test, seed):
 
 def summary(records):
     """Return mean and largest calibration error over the draws."""
-    out = {"bench": "accuracy uncertainty, all draws", "set": records[0]["set"]}
+    first = records[0]
+    out = {"bench": f"{first['bench']}, all draws", "set": first["set"], "draws": len(records)}
+    methods = ["plain", *OPTIONS.methods.split(",")]
+    if "preset" in first:
+        out |= {"preset": first["preset"], "exact": first["exact"]}
+        out["times_uncalibrated"] = sum(r["times_uncalibrated"] for r in records) / len(records)
+        methods = ["calibrated"]
     for part in ("test", "unused"):
         several = [r[part] for r in records if part in r]
-        for method in ["plain", *OPTIONS.methods.split(",")] if several else []:
+        for method in methods if several else []:
             for quantity in ("energy", "forces"):
                 values = [r[method][quantity]["calibration_error"] for r in several]
                 ranks = [r[method][quantity]["correlation"] for r in several]
@@ -156,12 +239,16 @@ def main():
     settings = ("references", "sigma_energy", "sigma_forces", "preset", "folds", "members")
     common = {"settings": {k: getattr(OPTIONS, k) for k in settings}}
     common |= machine() | versions("skpot", "numpy", "scipy", "numba")
-    for name in OPTIONS.sets.split(","):
+    for name, model in product(OPTIONS.sets.split(","), OPTIONS.models.split(",")):
         records = []
         for seed in range(OPTIONS.seeds):
-            records.append(run(name, *SETS[name], seed))
+            data = drawn(*SETS[name], seed)
+            if model == "sparse":
+                records.append(of_sparse(name, seed, *data))
+            else:
+                records.append(of_preset(name, model, seed, *data))
             emit(records[-1] | common, OPTIONS.out)
-        if OPTIONS.seeds > 1:
+        if OPTIONS.seeds > 1 or model != "sparse":
             emit(summary(records) | common, OPTIONS.out)
 
 

@@ -159,6 +159,11 @@ def test_uncertainty_on_published_sets(small_set):
         errors = [record["test"][kind]["forces"]["calibration_error"] for record in records]
         assert 0.0 <= min(errors) <= max(errors) <= 0.5
         assert last[f"test {kind} forces"]["largest"] == max(errors)
+    record, last = run(FOLDER / "accuracy_uncertainty.py", *options[:-2], "--models", "fast")
+    assert record["preset"] == last["preset"] == "fast"
+    assert record["times_uncalibrated"] > 1.0
+    error = record["test"]["calibrated"]["forces"]["calibration_error"]
+    assert last["test calibrated forces"]["largest"] == error <= 0.5
 
 
 def test_our_side_of_the_comparisons(small_set):

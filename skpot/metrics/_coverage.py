@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FIXED_BY_SYMMETRY = 1e-3  # below this share of the root mean square, a deviation counts as zero
 _PSEUDO_COUNT = 100  # force components by which a species' factor is drawn towards the common one
-_PSEUDO_LABELS = 5  # likewise of energies and stress, towards that of forces
+_PSEUDO_LABELS = 2  # likewise of energies and stress, towards that of forces
 
 
 def coverage_factors(

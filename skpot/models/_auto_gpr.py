@@ -80,9 +80,10 @@ class AutoGPR(KernelPotential):
 
     Standard deviations are calibrated in the fit: each kind of label has a factor, forces one for
     each species, for which errors on training structures that are left out lie within their
-    deviations as often as they should (see `CalibratedPotential`). Errors without a structure have
-    a closed form, so that no second fit is needed; an eighth of the labels is looked at. For
-    conjugate gradients there is none: they find the coefficients without these structures, too.
+    deviations as often as they should (see `CalibratedPotential`). Errors without a structure, and
+    without the references in it, have a closed form, so that no second fit is needed; a sixth of
+    the labels is looked at, a quarter by an exact process. For conjugate gradients there is none:
+    they find the coefficients without these structures, too.
     Calibrated deviations include the noise of labels, because the errors do.
 
     Parameters
@@ -254,13 +255,14 @@ class AutoGPR(KernelPotential):
         """Fit the model; return errors on some structures without them, and their deviations."""
         model, seed = self.model_, drawn_seed(self.random_state)
         if self.exact_:
-            training, some, errors = model._learn(X, y, self.weight_, partial(looked_at, seed=seed))
+            look_at = partial(looked_at, seed=seed, exact=True)
+            training, some, errors = model._learn(X, y, self.weight_, look_at)
         else:
             model.fit(X, y, sample_weight=self.weight_)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the fit gave them
                 training = model._more(X, y, self.weight_)
-            some, errors = looked_at(training, seed), None
+            some, errors = looked_at(training, seed, exact=False), None
         process, plan = model.posterior_, None
         if isinstance(process, SparseProcess):
             plan = plan_memory(self.max_memory, training, len(process.posterior_factor))

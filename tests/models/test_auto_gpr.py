@@ -224,11 +224,16 @@ def test_errors_without_a_structure_are_those_of_a_fit_without_it(silicon, exact
     training = model._more(features, y, None).in_order()
     plan = None if exact else plan_memory(None, training, 40)
     found = held_out(model.posterior_, model.expansion_, training, plan, np.arange(8))
-    if not exact:  # the same references
-        rows = [
-            np.flatnonzero((features.values == q).all(axis=1))[0] for q in model.reference_features_
-        ]
-        model = SparseGPR(RBF(), selection=np.sort(rows), **settings)
+    if not exact:  # the same references, but those of the structure
+        rows = np.array(
+            [
+                np.flatnonzero((features.values == q).all(axis=1))[0]
+                for q in model.reference_features_
+            ]
+        )
+        of_others = (rows < features.offsets[s]) | (rows >= features.offsets[s + 1])
+        assert 0 < np.count_nonzero(of_others) < len(rows)
+        model = SparseGPR(RBF(), selection=np.sort(rows[of_others]), **settings)
     weight = np.ones(8)
     weight[s] = 0.0
     if exact:
