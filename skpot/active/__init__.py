@@ -1,5 +1,6 @@
 """Active learning: which structures to label next, and runs that label by themselves."""
 
+from skpot.active._prune import Pruned, prune
 from skpot.active._queries import (
     DOptimal,
     FarthestPoint,
@@ -16,8 +17,10 @@ __all__ = [
     "FarthestPoint",
     "MaxForcesStd",
     "Mixture",
+    "Pruned",
     "Query",
     "Random",
     "Selection",
     "VOptimal",
+    "prune",
 ]

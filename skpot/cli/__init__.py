@@ -42,6 +42,7 @@ _COMMANDS = {
     "fit": "Fit a potential to energies, forces and stress.",
     "evaluate": "Print the errors of a model on labeled structures.",
     "predict": "Write predictions for structures, as ASE reads them.",
+    "select": "Choose the structures that are worth labels most.",
     "info": "Print what a model file says about its model.",
     "relax": "Move atoms, and maybe the cell, to the nearest minimum of the energy.",
     "md": "Run molecular dynamics.",
