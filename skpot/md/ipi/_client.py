@@ -13,6 +13,7 @@ from ..._parameters import number, whole
 from ...data import cell_volumes
 from ...exceptions import InputError, InputTypeError, ServerError
 from .._calculator import Calculator
+from ._order import refuse_another_order
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,8 +39,9 @@ def run_client(
     model : Pipeline, CalibratedPotential or DeltaRegressor
         The fitted model.
     atoms : ase.Atoms
-        A structure with the species and periodicity of the server, in the order of its atoms. The
-        server sends positions and cells. The structure itself is not changed.
+        A structure with the species and periodicity of the server, in the order of its atoms, best
+        the one that the server starts from. The server sends positions and cells, but no elements:
+        its first positions are compared with those of the structure, which is not changed.
     unix : str, optional
         Name of a Unix socket on this machine, as in i-PI's ``address`` in mode "unix".
     host : str, default="localhost"
@@ -59,7 +61,8 @@ def run_client(
     ServerError
         If there is no server, or it violates the protocol.
     ValueError
-        If the model does not know the species, or the server has other atoms.
+        If the model does not know the species, or the server has another number or, as far as the
+        first positions tell, another order of atoms.
 
     Examples
     --------
@@ -79,7 +82,7 @@ def run_client(
     atoms.calc = Calculator(model)
     if atoms.calc.compiled_ is not None:
         atoms.calc.compiled_.species_index(atoms.numbers)  # refuses unknown species early
-    client = _connect(len(atoms), unix, host, port, patience)
+    client = _connect(atoms.copy(), unix, host, port, patience)
     n_evaluations = 0
     try:
         for _ in client.irun(atoms, use_stress=True):
@@ -94,19 +97,23 @@ def run_client(
 
 
 class _Client(SocketClient):
-    """Client that refuses another number of atoms and sends the virial if the cell has a volume."""
+    """Client that refuses other atoms and sends the virial if the cell has a volume."""
 
-    def __init__(self, n_atoms: int, **where: Any) -> None:
+    def __init__(self, start: Atoms, **where: Any) -> None:
         super().__init__(**where)
-        receive = self.protocol.recvposdata
+        receive, compared = self.protocol.recvposdata, []
 
         def received():
             cell, inverse, positions = receive()
-            if len(positions) != n_atoms:
+            if len(positions) != len(start):
                 raise InputError(
-                    f"the server has {len(positions)} atoms, but the start structure {n_atoms}: "
+                    f"the server has {len(positions)} atoms, but the start structure {len(start)}: "
                     "name the file that i-PI starts from"
                 )
+            if not compared:
+                frame = Atoms(start.numbers, positions, cell=cell, pbc=start.pbc)
+                refuse_another_order(start, frame)
+                compared.append(True)
             return cell, inverse, positions
 
         self.protocol.recvposdata = received
@@ -116,12 +123,12 @@ class _Client(SocketClient):
         return super().calculate(atoms, has_stress)
 
 
-def _connect(n_atoms, unix, host, port, patience):
+def _connect(start, unix, host, port, patience):
     where = f"unix socket {unix}" if unix is not None else f"{host}:{port}"
     deadline = time.monotonic() + patience
     while True:
         try:
-            return _Client(n_atoms, host=host, port=port, unixsocket=unix)
+            return _Client(start, host=host, port=port, unixsocket=unix)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if time.monotonic() > deadline:
                 raise ServerError(

@@ -22,6 +22,7 @@ import numpy as np
 from skpot.exceptions import InputError
 from skpot.md._batch_calculator import BatchCalculator
 from skpot.md.dynamics import read_structure
+from skpot.md.ipi._order import refuse_another_order
 from skpot.persistence import load
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class SkpotDriver:
     model : str
         File of a fitted model.
     template : str
-        File of a structure with the species and periodicity, in the order of i-PI's atoms.
+        File of a structure with the species and periodicity, in the order of i-PI's atoms, best
+        the one that i-PI starts from: i-PI sends no elements, so that its first positions are
+        compared with those of the template.
     **kwargs : dict
         Options that i-PI gives to all drivers; they are ignored.
     """
@@ -51,6 +54,7 @@ class SkpotDriver:
         self._energy = unit_to_internal("energy", "electronvolt", 1.0)
         self._calculator = BatchCalculator(load(model))
         self._template = read_structure(template)
+        self._compared = False
 
     def __call__(self, cell, pos):
         """Return (energy, forces, virial, extras), or a list of these if the arguments are lists.
@@ -77,6 +81,9 @@ class SkpotDriver:
             frame.positions = positions / self._length
             frame.cell = vectors.T / self._length
             frames.append(frame)
+        if not self._compared:
+            refuse_another_order(self._template, frames[0])
+            self._compared = True
         return [self._results(frame) for frame in self._calculator.evaluate(frames)]
 
     def _results(self, frame):

@@ -185,3 +185,12 @@ def test_the_driver_refuses_another_structure(folder):
     driver = skpot_driver.SkpotDriver(folder / "silicon.skpot", folder / "silicon.xyz")
     with pytest.raises(ValueError, match="i-PI has 3 atoms, but the template 8"):
         driver(np.eye(3), np.zeros((3, 3)))
+
+
+def test_the_driver_refuses_another_order_at_its_first_call(folder):
+    driver = skpot_driver.SkpotDriver(folder / "ethanol.skpot", folder / "ethanol.xyz")
+    atoms = ase.io.read(folder / "ethanol.xyz")
+    bohr, cell = units.Bohr, atoms.cell.array.T / units.Bohr
+    with pytest.raises(ValueError, match="another order than the template"):
+        driver(cell, atoms.positions[::-1] / bohr)
+    driver(cell, atoms.positions / bohr)

@@ -6,12 +6,15 @@ import uuid
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.socketio import SocketIOCalculator
+from sklearn.pipeline import make_pipeline
 
+import skpot
 from skpot.exceptions import SkpotError
 from skpot.md.ipi import run_client
 from tests.md.conftest import slab
+from tests.samples import labeled
 
 
 class Served(threading.Thread):
@@ -55,6 +58,21 @@ def test_a_server_with_other_atoms_is_refused(copper_models, atoms):
         atoms.get_forces()
     client.join()
     assert f"the server has {len(atoms)} atoms, but the start structure 3" in str(client.error)
+
+
+def test_a_server_with_atoms_in_another_order_is_refused():
+    """The model knows two elements, whose labels are random."""
+    X, y = labeled(["H", "O"], stress=None)
+    model = make_pipeline(skpot.SOAP(cutoff=3.0, n_max=3, l_max=2), skpot.SparseGPR(n_sparse=9))
+    name, start = uuid.uuid4().hex, molecule("H2O")
+    client = Served(model.fit(X, y), start, unix=name)
+    with pytest.raises(OSError), SocketIOCalculator(unixsocket=name, timeout=60) as server:
+        client.start()
+        atoms = start[[1, 0, 2]]
+        atoms.calc = server
+        atoms.get_forces()
+    client.join()
+    assert "its atom 0 is where the template has atom 1, H" in str(client.error)
 
 
 @pytest.mark.parametrize(
