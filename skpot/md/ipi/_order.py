@@ -78,8 +78,8 @@ def _places(template: Atoms, frame: Atoms) -> tuple[np.ndarray, FloatArray]:
 def _closest(atoms: Atoms) -> FloatArray:
     """Return how close (Å) atoms of each element come to those of each other one.
 
-    It is what a tenth of the atoms goes below, since single pairs may come very close in hot matter,
-    and `_RADIUS` if that is less.
+    It is what a tenth of the atoms goes below, since single pairs may come very close in hot
+    matter, and `_RADIUS` if that is less.
     """
     elements, kind = np.unique(atoms.numbers, return_inverse=True)
     pairs = as_batch([atoms], search_follows=True).search(_RADIUS)[0]
