@@ -61,6 +61,7 @@ def files(tmp_path):
     ase.io.write(tmp_path / "train.xyz", labeled[:30])
     ase.io.write(tmp_path / "test.xyz", data.y_test[:4].to_atoms(data.X_test[:4]))
     ase.io.write(tmp_path / "unlabeled.xyz", data.X_test[:2])
+    ase.io.write(tmp_path / "pool.xyz", data.X[40:65])
     ase.io.write(tmp_path / "start.xyz", data.X_test[0])
     ase.io.write(tmp_path / "si.data", data.X_test[0] * 2, format="lammps-data")
     (tmp_path / "in.silicon").write_text(INPUT)
