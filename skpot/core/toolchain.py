@@ -10,13 +10,19 @@ from ..exceptions import FileError
 
 def compiler(variable, default, package="g++"):
     """Return a compiler's command as a list: what the environment variable holds, or `default`."""
-    command = shlex.split(os.environ.get(variable, "")) or [default]
-    if shutil.which(command[0]) is None:
-        raise FileError(
-            f"no compiler: {command[0]} was not found. Install one (Debian: apt install {package}) "
-            f"or name it in the environment variable {variable}."
-        )
-    return command
+    hint = (
+        f"Install one (Debian: apt install {package}) or name it in the environment variable "
+        f"{variable}."
+    )
+    return command(os.environ.get(variable) or default, hint)
+
+
+def command(text, hint):
+    """Return a compiler's command as a list; if it is missing, `hint` says what to do."""
+    parts = shlex.split(text)
+    if not parts or shutil.which(parts[0]) is None:
+        raise FileError(f"no compiler: {text} was not found. {hint}")
+    return parts
 
 
 def run(command, folder):

