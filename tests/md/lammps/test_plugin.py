@@ -245,7 +245,10 @@ run 500
 def test_a_model_without_grades(silicon_library, plugins, tmp_path):
     text = prepare(tmp_path, bulk("Si", cubic=True), ["Si"]) + silicon_library.style("Si")
     output = lammps(tmp_path, text + GRADES, plugins=plugins, check=False)
-    assert "cannot extract grade" in " ".join(output.split())
+    assert (
+        "cannot extract grades, because it was exported without them: add --grades to"
+        in " ".join(output.split())
+    )
 
 
 def test_an_energy_that_is_not_finite_ends_the_run(plugins, tmp_path):

@@ -340,15 +340,25 @@ void PairSkpot::grade(int first, int n)
 void *PairSkpot::extract(const char *name, int &dim)
 {
   dim = 0;
-  return model.grade && strcmp(name, "grade_flag") == 0 ? &grade_flag : nullptr;
+  if (strcmp(name, "grade_flag") != 0) return nullptr;
+  refuse_without_grades();
+  return &grade_flag;
 }
 
 void *PairSkpot::extract_peratom(const char *name, int &n_columns)
 {
   n_columns = 0;
-  if (!model.grade || strcmp(name, "grade") != 0) return nullptr;
+  if (strcmp(name, "grade") != 0) return nullptr;
+  refuse_without_grades();
   if ((int) grades.size() < std::max(atom->nlocal, 1)) grades.resize(std::max(atom->nlocal, 1));
   return grades.data();
+}
+
+void PairSkpot::refuse_without_grades()
+{
+  if (!model.grade)
+    error->all(FLERR, "pair_style skpot: the model cannot extract grades, because it was exported "
+               "without them: add --grades to skpot export lammps");
 }
 
 void PairSkpot::reserve_pairs(size_t n)

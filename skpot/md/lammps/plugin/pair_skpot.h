@@ -55,6 +55,7 @@ class PairSkpot : public LAMMPS_NS::Pair {
   void evaluate(int n);
   void scatter(int first, int n);
   void grade(int first, int n);
+  void refuse_without_grades();
   void reserve_pairs(size_t n);
   void reserve_work(int64_t n_neighbors);
 };
