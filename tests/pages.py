@@ -101,6 +101,18 @@ def _plain(names):
     return plain
 
 
+def parse_options(words):
+    """Parse a command of skpot, which raises an error where it has no such option."""
+    import typer.main
+
+    from skpot.cli import app
+
+    command, words = typer.main.get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, words, resilient_parsing=False)
+
+
 def run_command(words):
     """Run a command, or look up what it names if it would install something or take long."""
     match words:

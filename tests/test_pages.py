@@ -2,14 +2,18 @@
 
 import pytest
 
-from tests.pages import commands, fences, run_in_new_process
+from tests.pages import commands, fences, parse_options, run_in_new_process
 from tests.project import ROOT, tracked_files
 
-RUN_ELSEWHERE = {"README.md": "test_readme.py", "docs/howto.md": "test_howto.py"}
+RUN_ELSEWHERE = {
+    "README.md": "test_readme.py",
+    "docs/howto.md": "test_howto.py",
+    "docs/lammps.md": "md/lammps/test_engine.py",  # for the LAMMPS that is installed
+}
 NOT_RUN = {
     "skpot/datasets/generate/README.md": "takes days, with programs that skpot does not need",
 }
-LANGUAGES = ("python", "bash", "lammps")  # inputs of LAMMPS run in tests/md/lammps
+LANGUAGES = ("python", "bash", "lammps", "text")  # inputs of LAMMPS run in tests/md/lammps
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in tracked_files()
@@ -29,6 +33,14 @@ def test_blocks_say_what_they_are():
 def test_other_pages_run(name, tmp_path):
     needs = [("git clone", "a network", "")]
     run_in_new_process(PAGES[name], tmp_path, needs)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_of_skpot_have_these_options(name):
+    shell = [text for _, language, text in fences(PAGES[name]) if language == "bash"]
+    for words in commands("".join(shell)):
+        if words[0] == "skpot":
+            parse_options(words)
 
 
 @pytest.mark.parametrize("name", NOT_RUN)
