@@ -14,6 +14,7 @@ logging.getLogger("skpot").addHandler(logging.NullHandler())
 # Public name -> module that holds it. A new public name needs a line here and nothing else.
 _PUBLIC = {
     "AtomicFeatures": "skpot.data",
+    "AtomicMLP": "skpot.models",
     "AutoGPR": "skpot.models",
     "Calculator": "skpot.md",
     "CalibratedPotential": "skpot.compose",

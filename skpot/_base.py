@@ -39,8 +39,8 @@ def all_or_nothing(method: Callable[..., Any]) -> Callable[..., Any]:
     The method works on a copy, whose attributes the estimator takes over at the end. After any
     error or interrupt the estimator is as before, and other threads never see an incomplete fit.
     The copy is shallow, so methods must replace attributes and not write into them. A `fit` does
-    not see fitted attributes of an earlier fit. Results that are not finite are an error, so that
-    arithmetic on the way need not warn.
+    not see fitted attributes of an earlier fit, unless it is to go on from them (`warm_start`).
+    Results that are not finite are an error, so that arithmetic on the way need not warn.
     """
     starts_anew = method.__name__ != "partial_fit"
 
@@ -49,7 +49,8 @@ def all_or_nothing(method: Callable[..., Any]) -> Callable[..., Any]:
         copy, inner = object.__new__(type(self)), _COPY in vars(self)
         refuse_truth_values(self)
         # In a method called by `fit` of a subclass (inner), attributes set by that fit are kept.
-        copy.__dict__ = _unfitted(self) if starts_anew and not inner else dict(vars(self))
+        anew = starts_anew and not inner and not getattr(self, "warm_start", False)
+        copy.__dict__ = _unfitted(self) if anew else dict(vars(self))
         vars(copy)[_COPY] = True
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:

@@ -19,8 +19,10 @@ REGRESSORS = registry.REGRESSORS | registry.MOLECULAR_REGRESSORS | registry.STRU
 
 # Another valid value of each parameter, by the last part of its name.
 OTHERS = {
+    "activation": "tanh",
     "alpha": 3.7,
     "baseline": "zbl",
+    "batch_size": 3,
     "block": (0, 1),
     "calculator": MorsePotential,
     "compression": "tensor",
@@ -29,19 +31,25 @@ OTHERS = {
     "degree": 2,
     "e0": {"Si": 11.0, "C": 12.0, "O": 13.0, "H": 14.0},
     "estimator": skpot.SparseGPR(n_sparse=3),
+    "early_stopping": True,
     "exponent": 3,
+    "hidden_layer_sizes": (5, 4),
     "jitter": 1e-6,
     "k1": kernels.RBF(9.0),
     "k2": kernels.RBF(8.0),
     "kernel": kernels.Matern(5.0),
     "kernel_params": {"variance": [7.0]},
+    "learning_rate_init": 0.1,
     "length_scale": 0.3,
     "length_scale_bounds": "fixed",
     "max_iter": 7,
     "max_memory": 3e8,
     "max_pairs": 7.0,
     "method": "isotonic",
+    "n_components": 3,
     "n_directions": 2,
+    "n_iter_no_change": 2,
+    "n_jobs": 2,
     "n_members": 2,
     "n_precondition": 5,
     "n_sparse": 4,
@@ -60,9 +68,12 @@ OTHERS = {
     "subsample": 7,
     "targets": ("energy",),
     "tol": 0.3,
+    "validation_fraction": 0.4,
     "variance": 6.0,
     "variance_bounds": "fixed",
     "verbose": 0,
+    "warm_start": True,
+    "whitening": 0.9,
     "zeta": 3,
 }
 
@@ -110,7 +121,9 @@ def test_parameters_set_after_the_fit_change_nothing(estimator, structures, feat
         model.set_params(**{name: old})
 
 
-@pytest.mark.parametrize("name", ["SparseGPR-sum", "GPR", "LinearRidge-quadratic", "AutoGPR"])
+@pytest.mark.parametrize(
+    "name", ["SparseGPR-sum", "GPR", "LinearRidge-quadratic", "AutoGPR", "AtomicMLP"]
+)
 def test_compiled_forms_do_not_depend_on_parameters_set_after_the_fit(name, structures, targets):
     model = make_pipeline(registry.DESCRIPTORS["SOAP"], clone(REGRESSORS[name]))
     model.fit(structures, targets)

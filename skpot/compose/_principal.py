@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import eigh, qr
 from sklearn.utils import check_random_state
 
 from .._sklearn import Interval
@@ -14,16 +13,11 @@ from ..data import SpeciesMap
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
 from ..exceptions import InputError
-from ..solvers import gram, rows_times, serial_blas
+from ..solvers import leading_directions, rows_times
 from ._rows import FeatureStep
 
 if TYPE_CHECKING:
     from skpot.typing import RandomState
-
-_EXACT_SIZE = 500  # up to this many rows or columns (and 2 n_components) no projection is used
-_EXTRA_COLUMNS = 10  # columns of the random projection beyond the directions asked for
-_ITERATIONS = 5  # of the random projection
-_ROUNDING = 1e-12  # directions below this share of the largest eigenvalue are rounding errors
 
 
 class PrincipalComponents(FeatureStep):
@@ -136,7 +130,7 @@ def _scaled_directions(rows, n, max_lost_variance, rng):
 
     `n` is the largest number of directions.
     """
-    squares, directions = _leading_directions(rows, n, rng)
+    squares, directions = leading_directions(rows, n, rng)
     total = float(np.sum(rows**2))
     if max_lost_variance:
         variance = total - float(np.sum(rows.sum(axis=0) ** 2)) / len(rows)
@@ -144,44 +138,3 @@ def _scaled_directions(rows, n, max_lost_variance, rng):
         squares, directions = squares[:enough], directions[:, :enough]
     kept = float(squares.sum())
     return (directions * np.sqrt(len(rows) / kept), kept / total) if kept else (directions, 1.0)
-
-
-def _leading_directions(rows, n, rng):
-    """Return squared singular values, descending, and right singular vectors as columns."""
-    if min(rows.shape) > 2 * n + _EXACT_SIZE:
-        squares, vectors = _by_random_projection(rows, n, rng)
-    else:
-        squares, vectors = _by_eigenvectors(rows, n)
-    keep = squares > _ROUNDING * max(squares[0], np.finfo(float).tiny)
-    squares, vectors = squares[keep], vectors[:, keep]
-    if vectors.shape[1]:
-        largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
-        vectors = vectors * np.sign(largest)  # LAPACK leaves the signs open
-    return squares, vectors
-
-
-def _by_eigenvectors(rows, n):
-    short = len(rows) < rows.shape[1]
-    products = gram(rows.T if short else rows)
-    squares, vectors = _last_eigenvectors(products, n)
-    if short:
-        vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
-    return squares, vectors
-
-
-def _by_random_projection(rows, n, rng):
-    """Return the same by subspace iteration, which takes n_rows n_features n products a step."""
-    basis = rng.normal(size=(rows.shape[1], n + _EXTRA_COLUMNS))
-    for _ in range(_ITERATIONS):
-        basis = rows_times(rows.T, rows_times(rows, basis))
-        with serial_blas():
-            basis, _ = qr(basis, mode="economic")
-    squares, turned = _last_eigenvectors(gram(rows_times(rows, basis)), n)
-    return squares, basis @ turned
-
-
-def _last_eigenvectors(matrix, n):
-    with serial_blas():
-        size = len(matrix)
-        squares, vectors = eigh(matrix, subset_by_index=[max(0, size - n), size - 1])
-    return squares[::-1], vectors[:, ::-1]

@@ -26,7 +26,7 @@ since environments resemble each other: products of small differences have small
 which matters in single precision. References are worked through in tiles. A tile is stored as rows
 and again as columns, for the gradient, so that all four products are sums over contiguous numbers.
 Kernels that are polynomials of degree one or two in the dot product become a linear and a quadratic
-form instead (`Polynomial`).
+form instead (`Polynomial`). Networks of `skpot.core.network` are terms, too.
 """
 
 from typing import NamedTuple
@@ -35,6 +35,7 @@ import numpy as np
 
 from ._arena import floats, padded, shaped, typed
 from ._jit import array_jit, inner_jit, variants
+from .network import Network, expand_network, network_scratch, network_size
 from .products import COLUMNS, ROWS, add_products, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
 
@@ -148,7 +149,7 @@ def _sum_size(both, n_rows):
     return scratch_size(both.left, n_rows) + scratch_size(both.right, n_rows)
 
 
-@variants({Term: _term_size, Polynomial: _polynomial_size, Sum: _sum_size})
+@variants({Term: _term_size, Polynomial: _polynomial_size, Network: network_size, Sum: _sum_size})
 def scratch_size(expansion, n_rows):
     """Return how many numbers of the arena `scratch` takes."""
 
@@ -182,7 +183,14 @@ def _sum_scratch(both, n_rows, arena):
     return SumScratch(scratch(both.left, n_rows, arena), scratch(both.right, n_rows, arena))
 
 
-@variants({Term: _term_scratch, Polynomial: _polynomial_scratch, Sum: _sum_scratch})
+@variants(
+    {
+        Term: _term_scratch,
+        Polynomial: _polynomial_scratch,
+        Network: network_scratch,
+        Sum: _sum_scratch,
+    }
+)
 def scratch(expansion, n_rows, arena):
     """Cut the arrays that `expand` needs for up to n_rows rows from the arena."""
 
@@ -359,12 +367,38 @@ def _expand_polynomial(polynomial, z, x, size, scratch, energies, gradient):
 
 
 @inner_jit
+def _expand_network(network, z, x, size, scratch, energies, gradient):
+    n, n_rows = network.scale.shape[0], rounded(size, ROWS)
+    y = shaped(scratch.y, (n_rows, n))
+    _take_rows(x, size, network.begin, network.scale, network.shift[z], y)
+    g = shaped(scratch.gradient, (n_rows, rounded(n, COLUMNS)))
+    clear(g)
+    expand_network(network, z, y, size, scratch, energies, g)
+    linear = network.linear[z]
+    for r in range(size):
+        source, own = g[r, :n], y[r]
+        target = gradient[r, network.begin : network.begin + n]
+        energy = network.constant[z]
+        for d in range(n):
+            energy += linear[d] * float(own[d])
+            target[d] += network.scale[d] * (linear[d] + source[d])
+        energies[r] += energy
+
+
+@inner_jit
 def _expand_sum(both, z, x, size, scratch, energies, gradient):
     expand(both.left, z, x, size, scratch.left, energies, gradient)
     expand(both.right, z, x, size, scratch.right, energies, gradient)
 
 
-@variants({Term: _expand_term, Polynomial: _expand_polynomial, Sum: _expand_sum})
+@variants(
+    {
+        Term: _expand_term,
+        Polynomial: _expand_polynomial,
+        Network: _expand_network,
+        Sum: _expand_sum,
+    }
+)
 def expand(expansion, z, x, size, scratch, energies, gradient):
     """Add energies and derivatives of rows of one species; see the comment above."""
 

@@ -47,19 +47,19 @@ def compile(
     Descriptors, affine maps, kernels and energies of free atoms become flat arrays, which one loop
     over blocks of atoms evaluates (`skpot.core.evaluation`). Scalings are folded into the
     references, and so are linear maps if that saves time. Kernels of degree one and two become
-    linear and quadratic forms.
+    linear and quadratic forms. Members of networks are evaluated together.
 
     Parameters
     ----------
     model : Pipeline or CalibratedPotential
-        A fitted pipeline of descriptors with a cutoff, affine maps of their rows, and a kernel or
-        linear model.
+        A fitted pipeline of descriptors with a cutoff, affine maps of their rows, and a kernel
+        model, a linear model or networks.
     X : list[Atoms], optional
         Structures on which the compiled function is compared with `predict`. They are needed if
         `dtype` or `tolerance` make it an approximation.
     dtype : {"float64", "float32"}, default="float64"
-        Type of the references. "float32" halves the time and memory that references take; sums and
-        everything else remain float64.
+        Type of the references, or of the layers of networks. "float32" halves the time and memory
+        that these take; sums and everything else remain float64.
     tolerance : float, default=0.0
         Largest error, on the structures X, of force components (eV/Å) and of the energy per atom
         (eV). As many of the smallest references are left out as it allows.
@@ -227,11 +227,12 @@ class CompiledPotential:
 
     @property
     def dtype(self) -> str:
-        """Type of the references."""
+        """Type of the references or of the layers of networks."""
         expansion = self.potential.expansion
         while hasattr(expansion, "left"):
             expansion = expansion.left
-        return str(expansion.rows.dtype) if hasattr(expansion, "rows") else "float64"
+        arrays = (getattr(expansion, name, None) for name in ("rows", "forward"))
+        return next((str(a.dtype) for a in arrays if a is not None), "float64")
 
     def species_index(self, numbers: IntArray) -> IntArray:
         """Return the index in `species` of atomic numbers; refuse unknown ones."""

@@ -12,7 +12,8 @@ from ..core.expansion import Polynomial, Sum, Term
 from ..core.products import COLUMNS, rounded
 from ..exceptions import NotCompilableError
 from ..kernels import RBF, DotProduct, Exponentiation, Matern
-from ..models import LinearForms
+from ..models import LinearForms, Networks
+from ._networks import network_term
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,24 +25,26 @@ if TYPE_CHECKING:
 
 
 def expansion_of(
-    form: Expansion | LinearForms, tree: FeatureTree, columns: slice, kind: DTypeLike
+    form: Expansion | LinearForms | Networks, tree: FeatureTree, columns: slice, kind: DTypeLike
 ) -> Any:
     """Return a model as terms of `skpot.core.expansion`.
 
     Parameters
     ----------
-    form : Expansion or LinearForms
+    form : Expansion, LinearForms or Networks
         The model.
     tree : FeatureTree
         The features that go into it.
     columns : slice
         The columns of the tree that the model has learned from.
     kind : dtype
-        Type of references, in which products with them are computed.
+        Type of references and of layers, in which products with them are computed.
     """
     tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
     if isinstance(form, LinearForms):
         return _linear(form, tree, columns.start)
+    if isinstance(form, Networks):
+        return network_term(form, tree, columns.start, kind)
     terms = [
         references_term(kernel, form, tree, columns.start, kind, forms=True)
         for kernel in form.kernel.terms().values()

@@ -1,4 +1,4 @@
-"""The energies of fitted regressors: one form for kernel models, and one for linear models.
+"""The energies of fitted regressors: one form each for kernel models, linear ones and networks.
 
 Only `lower_regressor` decides by the type of a regressor; `register_regressor` adds types to it.
 """
@@ -9,7 +9,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from ..exceptions import InputTypeError, NotCompilableError
-from ..models import Expansion, LinearForms, Potential
+from ..models import Expansion, LinearForms, Networks, Potential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @singledispatch
-def lower_regressor(regressor: Any) -> Expansion | LinearForms:
-    """Return the `Expansion` or `LinearForms` of a fitted regressor.
+def lower_regressor(regressor: Any) -> Expansion | LinearForms | Networks:
+    """Return the `Expansion`, `LinearForms` or `Networks` of a fitted regressor.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def lower_regressor(regressor: Any) -> Expansion | LinearForms:
     """
     raise NotCompilableError(
         f"{type(regressor).__name__} has no compiled form. These regressors have one: SparseGPR, "
-        "SparseGPRCV, GPR, SymmetricGPR, AutoGPR, LinearRidge, and those registered by "
+        "SparseGPRCV, GPR, SymmetricGPR, AutoGPR, LinearRidge, AtomicMLP, and those registered by "
         "skpot.lowering.register_regressor."
     )
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..core.expansion import Polynomial, Sum, Term
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected
+from ..core.network import Network
 from ..core.pairs import Pairs, closest_squared
+from ..core.products import COLUMNS, rounded
 from ..data import MIN_DISTANCE
 from ..exceptions import InputError, InputTypeError, StructureError
 
@@ -184,6 +186,25 @@ def _(term: Polynomial, n_species, width):
     _require("linear forms", term.linear.shape == (n_species, n))
     fits = shape[0] == n_species and shape[2] == n and (shape[1] == 0 or shape[1] >= n)
     _require("quadratic forms", fits)
+
+
+@_check_expansion.register
+def _(term: Network, n_species, width):
+    _check_scaling(term, n_species, width)
+    n, widths = len(term.scale), term.widths
+    _require("numbers of units", len(widths) > 0 and (widths > 0).all())
+    inner = np.array([n, *widths[:-1]])
+    inner_back = np.array([rounded(n, COLUMNS), *widths[:-1]])
+    copies = n_species * term.n_members
+    _require(
+        "layers",
+        term.forward.size == copies * np.sum(widths * inner)
+        and term.back.size == copies * np.sum(widths * inner_back)
+        and term.offsets.size == copies * np.sum(widths)
+        and term.last.shape == (n_species, term.n_members, widths[-1]),
+    )
+    _require("linear terms", term.linear.shape == (n_species, n))
+    _require("constants", term.constant.shape == (n_species,))
 
 
 def _check_scaling(term, n_species, width):

@@ -2,9 +2,11 @@
 
 from ..processes.expansion import Expansion, expand_together
 from ..processes.linear_terms import LinearForms
+from ..processes.networks import Networks
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
 from ..rows.finite import refuse_features
+from ._atomic_mlp import AtomicMLP
 from ._auto_gpr import AutoGPR
 from ._gpr import GPR
 from ._kernel_potential import KernelPotential
@@ -15,12 +17,14 @@ from ._sparse_gpr_cv import SparseGPRCV
 from ._symmetric_gpr import SymmetricGPR
 
 __all__ = [
+    "AtomicMLP",
     "AutoGPR",
     "Expansion",
     "GPR",
     "KernelPotential",
     "LinearForms",
     "LinearRidge",
+    "Networks",
     "Potential",
     "SparseGPR",
     "SparseGPRCV",

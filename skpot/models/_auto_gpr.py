@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from math import fsum
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import clone
@@ -17,11 +16,12 @@ from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
 from ..metrics import calibrated_deviations, coverage_factors
 from ..processes.held_out import held_out, looked_at
+from ..processes.label_sizes import label_sizes
 from ..processes.likelihood_labels import draw_structures
 from ..processes.likelihoods import likeliest_factor
 from ..processes.variance import SparseProcess
 from ..rows.memory import plan_memory
-from ..solvers import refuse_not_finite, serial_blas
+from ..solvers import serial_blas
 from ._gpr import GPR
 from ._kernel_potential import KernelPotential
 from ._sparse_gpr import SparseGPR
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
-_EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
-_ORDINARY = 0.9  # structures below this quantile keep their full weight
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
-_LEAST = 1e-6  # smaller labels say nothing of how severe a structure is
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
@@ -233,9 +230,8 @@ class AutoGPR(KernelPotential):
             training = self._prepare(X, y, sample_weight)
         features = training.features
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-        sizes = _sizes(training, weight)
-        self.weight_ = weight / np.maximum(1.0, sizes.severity / _EXTREME) ** 2
-        refuse_not_finite(self.weight_, "the weight that labels give structures")
+        sizes = label_sizes(training, weight)
+        self.weight_ = sizes.lightened(weight)
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs
@@ -372,50 +368,3 @@ class AutoGPR(KernelPotential):
 
 def _given(value, otherwise):
     return float(otherwise if value is None else value)
-
-
-class _Sizes(NamedTuple):
-    """How large labels are."""
-
-    level: float  # mean absolute force component, or energy per atom if there are no forces
-    has_forces: bool
-    severity: np.ndarray  # (n_structures,)
-
-
-def _sizes(training, weight):
-    """Return how large labels are, baseline taken off."""
-    features, labels = training.features, training.labels
-    n = features.n_atoms
-    per_atom = np.where(labels.has_energy, training.residual / n, 0.0)
-    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
-    forces, virial = np.zeros(len(n)), np.zeros(len(n))
-    level = _mean(np.abs(energy), weight)
-    labeled, stressed = labels.has_forces, labels.has_stress
-    if labeled.any():
-        atoms, rows = training.labeled_atoms()
-        owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
-        counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
-        squares = np.bincount(owner, squares, minlength=len(n))
-        forces[labeled] = np.sqrt(squares[labeled] / counts[labeled])
-        level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
-    if stressed.any():
-        size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
-        virial[stressed] = size * features.volumes[stressed] / n[stressed]
-    severity = np.zeros(len(n))
-    for part in (forces, np.maximum(energy, 0.0), virial):
-        ordinary = _quantile(part, _ORDINARY, weight)
-        if ordinary > _LEAST:
-            severity = np.maximum(severity, part / ordinary)
-    return _Sizes(float(level), bool(labeled.any()), severity)
-
-
-def _mean(values, weight):
-    # Sums without rounding errors do not depend on the order.
-    return fsum(weight * values) / max(fsum(weight), np.finfo(float).tiny)
-
-
-def _quantile(values, q, weight):
-    """Return the value that the share q of the weight does not exceed."""
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weight[order])
-    return values[order[np.searchsorted(total, q * total[-1])]]

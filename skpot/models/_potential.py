@@ -143,8 +143,12 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return levels
 
     def _parameters(self, kind: Any) -> Any:
-        """Return a part, a NamedTuple, from the parameters that its fields name."""
-        return kind(*(getattr(self, name) for name in kind._fields))
+        """Return a part, a NamedTuple, from the parameters that its fields name.
+
+        Fields with a default are no parameters.
+        """
+        own = (name for name in kind._fields if name not in kind._field_defaults)
+        return kind(*(getattr(self, name) for name in own))
 
     def _keep(self, part: Any) -> None:
         """Set a fitted attribute for each field of a part, a NamedTuple."""

@@ -154,6 +154,27 @@ def _exact(model, dims):
     return all(map(_solvable, [*factors, getattr(model, "factor_", None)]))
 
 
+def _networks(model, dims):
+    """Compare the layers with each other; files hold them as lists of arrays."""
+    if not len(model.coefs_) == len(model.intercepts_) >= 2:
+        return False
+    width = dims["P"]
+    for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True):
+        if coef.dtype != float or intercept.dtype != float:
+            return False
+        if coef.ndim != 4 or coef.shape[:3] != (dims["S"], dims["M"], width):
+            return False
+        width = coef.shape[3]
+        if intercept.shape != (dims["S"], dims["M"], width):
+            return False
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            return False
+    known = set(model.species_.tolist()) <= set(model.e0_) | {0}
+    lengths = model.unit_ > 0.0 and model.domain_length_ > 0.0
+    factors = _solvable(model.domain_covariance_factor_) and _solvable(model.domain_factor_)
+    return width == 1 and dims["M"] >= 1 and known and lengths and factors
+
+
 def _linear(model, dims):
     degree = model.degree_
     p = dims["P"]
@@ -277,6 +298,7 @@ RELATIONS = {
     "PairTables": _pair_tables,
     "SymmetryTables": _symmetry,
     "RepulsionTables": _repulsion,
+    "AtomicMLP": _networks,
     "SparseGPR": _coefficients,
     "SparseGPRCV": _coefficients,
     "GPR": _exact,

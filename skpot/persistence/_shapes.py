@@ -58,6 +58,23 @@ _PAIRS = {"species_": "elements S", "n_features_out_": "count P", "hypers_": "an
 
 SHAPES = {
     # models
+    "AtomicMLP": {
+        "species_": "elements S",
+        "centers_": "float S P",
+        "components_": "float S P K",
+        "unit_": "float",
+        "linear_coefs_": "float S M P",
+        "e0_": "dict float",
+        "weight_": "float *",
+        "domain_length_": "float",
+        "domain_reference_features_": "float J P",
+        "domain_reference_species_": "species J",
+        "domain_covariance_factor_": "float J J",
+        "domain_factor_": "float J J",
+        "largest_training_std_": "dict float",
+        "returns_targets_": "flag",
+        "silu_": "flag",
+    },
     "AutoGPR": {
         "weight_": "float *",
         "e0_": "dict float",

@@ -1,6 +1,7 @@
 """Linear algebra on rows that arrive in blocks, or on products alone."""
 
 from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients, gram_factor
+from ._directions import leading_directions
 from ._evidence import Evidence, maximize_evidence
 from ._gram import gram, rows_times
 from ._marginal_likelihood import (
@@ -26,6 +27,7 @@ __all__ = [
     "gram_factor",
     "inverse_diagonal",
     "jittered_cholesky",
+    "leading_directions",
     "maximize_evidence",
     "maximize_likelihood",
     "pivoted_columns",

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from ._triangular import refuse_not_finite
 
 if TYPE_CHECKING:
-    from skpot.typing import FloatArray, IntArray
+    from skpot.typing import FloatArray
 
 _GRID = 200  # strengths to try before the best is refined, since there may be several maxima
 
@@ -24,7 +24,7 @@ class Evidence(NamedTuple):
     log_likelihood: float  # of the rows, without the constant from their noise levels
 
 
-def maximize_evidence(trapezoid: FloatArray, n_rows: IntArray) -> Evidence:
+def maximize_evidence(trapezoid: FloatArray, n_rows: float) -> Evidence:
     r"""Return the strength of a ridge penalty that makes the data most likely.
 
     For rows :math:`y = A x + \epsilon` with noise :math:`\tau^2` and coefficients of prior variance

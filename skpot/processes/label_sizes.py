@@ -1,0 +1,71 @@
+"""How large labels are, and which structures are extreme."""
+
+from __future__ import annotations
+
+from math import fsum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..solvers import refuse_not_finite
+
+if TYPE_CHECKING:
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray
+
+_EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
+_ORDINARY = 0.9  # structures below this quantile keep their full weight
+_LEAST = 1e-6  # smaller labels say nothing of how severe a structure is
+
+
+class LabelSizes(NamedTuple):
+    """How large labels are."""
+
+    level: float  # mean absolute force component, or energy per atom if there are no forces
+    has_forces: bool
+    severity: np.ndarray  # (n_structures,)
+
+    def lightened(self, weight: FloatArray) -> FloatArray:
+        """Return weights of structures, less those of extreme ones."""
+        out = weight / np.maximum(1.0, self.severity / _EXTREME) ** 2
+        refuse_not_finite(out, "the weight that labels give structures")
+        return out
+
+
+def label_sizes(training: TrainingSet, weight: FloatArray) -> LabelSizes:
+    """Return how large the labels of structures with weights are, baseline taken off."""
+    features, labels = training.features, training.labels
+    n = features.n_atoms
+    per_atom = np.where(labels.has_energy, training.residual / n, 0.0)
+    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
+    forces, virial = np.zeros(len(n)), np.zeros(len(n))
+    level = _mean(np.abs(energy), weight)
+    labeled, stressed = labels.has_forces, labels.has_stress
+    if labeled.any():
+        atoms, rows = training.labeled_atoms()
+        owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
+        counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
+        squares = np.bincount(owner, squares, minlength=len(n))
+        forces[labeled] = np.sqrt(squares[labeled] / counts[labeled])
+        level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
+    if stressed.any():
+        size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
+        virial[stressed] = size * features.volumes[stressed] / n[stressed]
+    severity = np.zeros(len(n))
+    for part in (forces, np.maximum(energy, 0.0), virial):
+        ordinary = _quantile(part, _ORDINARY, weight)
+        if ordinary > _LEAST:
+            severity = np.maximum(severity, part / ordinary)
+    return LabelSizes(float(level), bool(labeled.any()), severity)
+
+
+def _mean(values, weight):
+    # Sums without rounding errors do not depend on the order.
+    return fsum(weight * values) / max(fsum(weight), np.finfo(float).tiny)
+
+
+def _quantile(values, q, weight):
+    """Return the value that the share q of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weight[order])
+    return values[order[np.searchsorted(total, q * total[-1])]]

@@ -1,0 +1,190 @@
+r"""What networks see: centered and scaled principal components of the features, and how they move.
+
+For each species of the center, rows less their mean are projected on the leading directions, of
+variances :math:`\lambda_k`, and scaled to
+
+.. math:: x_k \to c\, \lambda_k^{-\omega/2} x_k
+
+by the whitening exponent :math:`\omega` and the factor c for which the mean variance is 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ..core.network_loss import StoredParts
+from ..data import SpeciesMap, block_ranges, rows_of
+from ..data.order import environment_order
+from ..rows.free_memory import available_memory
+from ..solvers import leading_directions, rows_times
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skpot.data import AtomicFeatures
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray, IntArray
+
+_MOST_ROWS = 20000  # environments of each species whose directions are looked at
+_BLOCK_ROWS = 4096  # environments that are projected together
+_BLOCK_BYTES = 24e6  # of Jacobians before they are projected
+_LARGEST_STORE = 4e9  # bytes of Jacobians that are held where max_memory does not say
+
+
+class Components(NamedTuple):
+    """Maps of features to the rows that networks see."""
+
+    species: np.ndarray  # (n_species,) atomic numbers, ascending; 0 for whole structures
+    centers: np.ndarray  # (n_species, n_features) mean rows
+    matrices: np.ndarray  # (n_species, n_features, n_components)
+
+    @classmethod
+    def of(cls, features: AtomicFeatures, n: int, whitening: float, seed: int) -> Components:
+        """Return at most n components of each species; further columns are zero."""
+        species = np.unique(features.species)
+        n = min(n, features.shape[1])
+        centers = np.zeros((len(species), features.shape[1]))
+        matrices = np.zeros((len(species), features.shape[1], n))
+        order = environment_order(features)  # by the digests of structures: at random
+        rng = check_random_state(seed)
+        for k, z in enumerate(species):
+            members = order[features.species[order] == z]
+            members = members[:: -(-len(members) // _MOST_ROWS)]
+            rows = np.asarray(features.values[members], dtype=float)
+            centers[k] = rows.mean(axis=0)
+            rows = rows - centers[k]
+            squares, directions = leading_directions(rows, n, rng)
+            variances = squares / len(rows)
+            scales = variances ** (-0.5 * whitening)
+            unit = np.sum(variances * scales**2)
+            if unit > 0.0:
+                scales *= np.sqrt(len(scales) / unit)
+                matrices[k, :, : len(scales)] = directions * scales
+        return cls(species, centers, matrices)
+
+    def rows(self, features: AtomicFeatures, kind: Any) -> FloatArray:
+        """Return the rows that networks see of all environments, in their order."""
+        out = np.empty((len(features.values), self.matrices.shape[2]), dtype=kind)
+        order = environment_order(features)  # the last bits depend on what is computed together
+        for k, z in enumerate(self.species):
+            members = order[features.species[order] == z]
+            for begin in range(0, len(members), _BLOCK_ROWS):
+                some = members[begin : begin + _BLOCK_ROWS]
+                rows = np.asarray(features.values[some], dtype=float) - self.centers[k]
+                out[some] = rows_times(rows, self.matrices[k])
+        return out
+
+    def chain(self, features: AtomicFeatures) -> SpeciesMap:
+        """Return the derivatives of these rows."""
+        kinds = np.searchsorted(self.species, features.species)
+        return SpeciesMap(features.require_derivatives(), kinds, self.matrices, features.offsets)
+
+
+class NetworkInputs(NamedTuple):
+    """Rows of the training structures, in the canonical order, and their derivatives."""
+
+    rows: np.ndarray  # (n_environments, n_components)
+    kinds: np.ndarray  # (n_environments,) index of the species
+    offsets: np.ndarray  # (n_structures + 1,) first environment
+    atom_offsets: np.ndarray  # (n_structures + 1,) first atom
+    order: np.ndarray  # (n_structures,) index of each in the training set
+    chain: Any  # SpeciesMap of the training set, or None if energies are the only labels
+    parts: StoredParts | None  # Jacobians, if they are held
+
+    def take_rows(self, structures: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the rows of some structures, and where those of each begin."""
+        return rows_of(structures, self.offsets)
+
+
+def network_inputs(
+    components: Components,
+    training: TrainingSet,
+    max_memory: float | None,
+    kind: Any = np.float32,
+) -> NetworkInputs:
+    """Return what networks see of a training set.
+
+    Parameters
+    ----------
+    components : Components
+        The map.
+    training : TrainingSet
+        The structures.
+    max_memory : float or None
+        Bytes that Jacobians may take; if they are more, none are held. None stands for 4 GB, but
+        at most half of what is free.
+    kind : dtype
+        Of rows and Jacobians.
+    """
+    features = training.features
+    order = training.order()
+    members, offsets = rows_of(order, features.offsets)
+    _, atom_offsets = rows_of(order, features.atom_offsets)
+    rows = components.rows(features, kind)[members]
+    kinds = np.searchsorted(components.species, features.species[members])
+    inputs = NetworkInputs(rows, kinds, offsets, atom_offsets, order, None, None)
+    if not training.has_derivatives:
+        return inputs
+    inputs = inputs._replace(chain=components.chain(features))
+    if max_memory is None:
+        max_memory = min(_LARGEST_STORE, 0.5 * available_memory())
+    size = np.dtype(kind).itemsize * rows.shape[1]
+    need = size * (3.0 * np.sum(features.neighborhood_sizes()) + 6.0 * len(rows))
+    if need > max_memory:
+        return inputs
+    return inputs._replace(parts=_stored(inputs, training, members, kind))
+
+
+def _stored(inputs, training, members, kind):
+    """Return the Jacobians of all environments, in the canonical order."""
+    features, n = training.features, inputs.rows.shape[1]
+    place = np.empty(len(features.numbers), dtype=np.int64)
+    place[rows_of(inputs.order, features.atom_offsets)[0]] = np.arange(len(place))
+    stressed = training.labels.has_stress.any()
+    starts, atoms, values, strains = [np.zeros(1, dtype=np.int64)], [], [], []
+    sizes = features.neighborhood_sizes()[members] * 24.0 * features.shape[1]
+    total = 0
+    for lo, hi in block_ranges(sizes, _BLOCK_BYTES):
+        block = inputs.chain.jacobian(members[lo:hi])
+        starts.append(block.start[1:] + total)
+        atoms.append(place[block.atom])
+        values.append(block.values.astype(kind))
+        if stressed:
+            strains.append(block.strain.astype(kind))
+        total += block.start[-1]
+    strain = np.concatenate(strains) if stressed else np.empty((0, 6, n), dtype=kind)
+    return StoredParts(
+        inputs.offsets,
+        inputs.atom_offsets,
+        np.concatenate(starts),
+        np.concatenate(atoms),
+        _joined(values),
+        strain,
+    )
+
+
+def _joined(parts):
+    """Return arrays one after the other, freeing each as it is copied."""
+    out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    end = len(out)
+    while parts:
+        part = parts.pop()
+        out[end - len(part) : end] = part
+        end -= len(part)
+    return out
+
+
+def parts_of(inputs: NetworkInputs, s: int) -> tuple[int, StoredParts, IntArray]:
+    """Return the place of a structure in Jacobians, these, and the species of environments."""
+    if inputs.parts is not None:
+        return s, inputs.parts, inputs.kinds
+    own = slice(*inputs.offsets[s : s + 2])
+    edges, atoms = np.diff(inputs.offsets)[s], np.diff(inputs.atom_offsets)[s]
+    block = inputs.chain.take(inputs.order[s : s + 1]).jacobian(np.arange(edges))
+    kind = inputs.rows.dtype
+    offsets = np.array([0, edges]), np.array([0, atoms])
+    values = block.values.astype(kind), block.strain.astype(kind)
+    return 0, StoredParts(*offsets, block.start, block.atom, *values), inputs.kinds[own]
