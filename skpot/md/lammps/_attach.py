@@ -185,15 +185,15 @@ class _Raising:
         self.command("timer timeout off")  # otherwise LAMMPS would skip later runs
         return failure
 
-    def command(self, cmd):
+    def command(self, cmd: str) -> Any:
         _refuse_heat_flux(cmd)
         return super().command(cmd)
 
-    def commands_list(self, cmdlist):
+    def commands_list(self, cmdlist: Sequence[str]) -> Any:
         _refuse_heat_flux("\n".join(cmdlist))
         return super().commands_list(cmdlist)
 
-    def commands_string(self, multicmd):
+    def commands_string(self, multicmd: str) -> Any:
         _refuse_heat_flux(multicmd)
         return super().commands_string(multicmd)
 
