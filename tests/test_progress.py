@@ -69,7 +69,7 @@ def test_work_within_work_is_not_shown_twice(at_once, capsys):
     assert "inner" not in told and "outer: 1 of 1" in told and "next: 1 of 1" in told
 
 
-def test_after_an_error_bars_are_free_again(at_once, capsys):
+def test_bars_are_free_again_after_an_error(at_once, capsys):
     with pytest.raises(ZeroDivisionError), progress(1, "failing", 1) as bar:
         bar.update()
         _ = 1 / 0
