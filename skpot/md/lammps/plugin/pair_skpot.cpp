@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 #include "atom.h"
 #include "comm.h"
@@ -11,6 +12,7 @@
 #include "error.h"
 #include "force.h"
 #include "group.h"
+#include "in_order.h"
 #include "memory.h"
 #include "modify.h"
 #include "neigh_list.h"
@@ -22,7 +24,17 @@ using namespace LAMMPS_NS;
 
 namespace skpot {
 
-PairSkpot::PairSkpot(LAMMPS *lmp) : Pair(lmp), start(BLOCK + 1), energies(BLOCK)
+// What is wrong with a block. Threads throw it, since only the first may end the run.
+class Problem : public std::runtime_error {
+ public:
+  template <class... Args>
+  explicit Problem(const char *text, const Args &...args) :
+      std::runtime_error(fmt::format(fmt::runtime(text), args...))
+  {
+  }
+};
+
+PairSkpot::PairSkpot(LAMMPS *lmp, bool with_suffix) : Pair(lmp), with_suffix(with_suffix)
 {
   single_enable = 0;
   restartinfo = 0;
@@ -38,12 +50,15 @@ PairSkpot::~PairSkpot()
   memory->destroy(cutsq);
 }
 
-// pair_style skpot model.so
+// pair_style skpot model.so threads 2
 void PairSkpot::settings(int narg, char **arg)
 {
-  if (narg != 1)
-    error->all(FLERR, "pair_style skpot takes the library of a model and nothing else, got {} "
-               "arguments; skpot export lammps writes one", narg);
+  if (narg != 1 && !(narg == 3 && strcmp(arg[1], "threads") == 0))
+    error->all(FLERR, "pair_style skpot takes the library of a model, and 'threads N' if it shall "
+               "use several, got {} arguments; skpot export lammps writes a library", narg);
+  n_threads = narg == 3 ? utils::inumeric(FLERR, arg[2], false, lmp) : with_suffix ? 0 : 1;
+  if (narg == 3 && n_threads < 1)
+    error->all(FLERR, "pair_style skpot: threads must be at least 1, got {}", arg[2]);
   const std::string path = utils::get_potential_file_path(arg[0]);
   const std::string problem = path.empty()
       ? std::string("it is neither here nor in LAMMPS_POTENTIALS; write it with: skpot export "
@@ -55,13 +70,14 @@ void PairSkpot::settings(int narg, char **arg)
   if (any_failed)
     error->all(FLERR, "pair_style skpot: {} cannot be used: {}", arg[0],
                failed ? problem : "it fails on another rank");
-  longest_row = 0;
+  blocks.clear();    // their work space is for the model before
   // Indices of species belong to another model now, so that pair_coeff must be given again.
   for (int a = 1; allocated && a <= atom->ntypes; a++)
     for (int b = 1; b <= atom->ntypes; b++) setflag[a][b] = 0;
   if (comm->me == 0)
-    utils::logmesg(lmp, "skpot: {}, code for {}, cutoff {:.8g} A, elements {}\n",
-                   model.description, model.processor, model.cutoff, model.all_symbols());
+    utils::logmesg(lmp, "skpot: {}, code for {}, cutoff {:.8g} A, elements {}, threads {}\n",
+                   model.description, model.processor, model.cutoff, model.all_symbols(),
+                   n_threads ? n_threads : comm->nthreads);
 }
 
 // pair_coeff * * Si O: the element of each atom type, NULL for types of other pair styles
@@ -133,19 +149,38 @@ double PairSkpot::init_one(int, int)
 void PairSkpot::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  const int n_all = atom->nlocal + atom->nghost;
-  species.resize(BLOCK + n_all);
-  for (int j = 0; j < n_all; j++) species[BLOCK + j] = species_of_type[atom->type[j]];
+  prepare_blocks();
   if (neighbor->ago == 0 && (neighbor->exclude || neighbor->includegroup)) refuse_missing_pairs();
   if (grade_flag) grades.assign(std::max(atom->nlocal, 1), 0.0);
-  for (int first = 0; first < list->inum; first += BLOCK) {
-    const int n = std::min(BLOCK, list->inum - first);
-    gather(first, n);
-    evaluate(n);
-    scatter(first, n);
-    if (grade_flag) grade(first, n);
+  const int n_blocks = (list->inum + Block::SIZE - 1) / Block::SIZE;
+  const auto size = [this](int k) { return std::min(Block::SIZE, list->inum - k * Block::SIZE); };
+  const auto work = [&](int thread, int k) {
+    Block &block = blocks[thread];
+    gather(block, k * Block::SIZE, size(k));
+    evaluate(block, size(k));
+    if (grade_flag) grade(block, k * Block::SIZE, size(k));
+  };
+  const auto finish = [&](int thread, int k) {
+    scatter(blocks[thread], k * Block::SIZE, size(k));
+  };
+  try {
+    in_order(blocks.size(), n_blocks, work, finish);
+  } catch (const Problem &problem) {
+    error->one(FLERR, "pair_style skpot: {}", problem.what());
   }
   if (vflag_fdotr) virial_fdotr_compute();
+}
+
+// Makes a block for each thread, with the species of all atoms.
+void PairSkpot::prepare_blocks()
+{
+  blocks.resize(n_threads ? n_threads : comm->nthreads);
+  const int n_all = atom->nlocal + atom->nghost;
+  for (Block &block : blocks) {
+    block.species.resize(Block::SIZE + n_all);
+    for (int j = 0; j < n_all; j++)
+      block.species[Block::SIZE + j] = species_of_type[atom->type[j]];
+  }
 }
 
 // An atom that is not in group all counts as removed: fix gcmc and fix widom remove atoms on trial
@@ -197,12 +232,12 @@ std::string PairSkpot::missing_pairs() const
 template <class Condition> bool PairSkpot::any_atom(Condition condition) const
 {
   for (int i = 0; i < atom->nlocal + atom->nghost; i++)
-    if (species[BLOCK + i] != NONE && is_there(i) && condition(i)) return true;
+    if (species_of_type[atom->type[i]] != NONE && is_there(i) && condition(i)) return true;
   return false;
 }
 
 // Writes the neighbors within the cutoff of n centers, which begin with entry `first` of the list.
-void PairSkpot::gather(int first, int n)
+void PairSkpot::gather(Block &block, int first, int n) const
 {
   double **x = atom->x;
   const double limit = model.cutoff * model.cutoff;
@@ -212,21 +247,21 @@ void PairSkpot::gather(int first, int n)
     const int i = list->ilist[first + c];
     const int *row = list->firstneigh[i];
     const int length = is_there(i) ? list->numneigh[i] : 0;
-    reserve_pairs(p + length);
-    int64_t *index = neighbors.data();
-    double *r = vector.data();
+    block.reserve_pairs(p + length);
+    int64_t *index = block.neighbors.data();
+    double *r = block.vector.data();
     const double x_i = x[i][0], y_i = x[i][1], z_i = x[i][2];
     if (!std::isfinite(x_i + y_i + z_i))
-      error->one(FLERR, "pair_style skpot: atom {} has a position that is not finite: check the "
-                 "structure and the time step", atom->tag[i]);
-    species[c] = species[BLOCK + i];
-    start[c] = p;
+      throw Problem("atom {} has a position that is not finite: check the structure and the time "
+                    "step", atom->tag[i]);
+    block.species[c] = block.species[Block::SIZE + i];
+    block.start[c] = p;
     for (int k = 0; k < length; k++) {
       const int j = row[k] & NEIGHMASK;
       const double *x_j = x[j];
       const double dx = x_j[0] - x_i, dy = x_j[1] - y_i, dz = x_j[2] - z_i;
       // Always written but kept only if near, because branches would be slower.
-      index[p] = BLOCK + j;
+      index[p] = Block::SIZE + j;
       r[3 * p] = dx;
       r[3 * p + 1] = dy;
       r[3 * p + 2] = dz;
@@ -234,38 +269,39 @@ void PairSkpot::gather(int first, int n)
       closest = std::min(closest, squared);
       p += squared < limit;
     }
-    longest = std::max(longest, p - start[c]);
+    longest = std::max(longest, p - block.start[c]);
   }
-  start[n] = p;
-  reserve_work(longest);
-  if (closest < SKPOT_MIN_DISTANCE * SKPOT_MIN_DISTANCE) refuse_closest(first, n);
+  block.start[n] = p;
+  block.reserve_work(longest, model);
+  if (closest < SKPOT_MIN_DISTANCE * SKPOT_MIN_DISTANCE) refuse_closest(block, first, n);
 }
 
 // Ends the run with the numbers of the two atoms, of the centers in `gather`, that are closest.
-void PairSkpot::refuse_closest(int first, int n)
+void PairSkpot::refuse_closest(const Block &block, int first, int n) const
 {
   double closest = model.cutoff * model.cutoff;
   int i = 0, j = 0;
   for (int c = 0; c < n; c++)
-    for (int64_t p = start[c]; p < start[c + 1]; p++) {
-      const double *r = &vector[3 * p];
+    for (int64_t p = block.start[c]; p < block.start[c + 1]; p++) {
+      const double *r = &block.vector[3 * p];
       const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
       if (squared >= closest) continue;
       closest = squared;
       i = list->ilist[first + c];
-      j = neighbors[p] - BLOCK;
+      j = block.neighbors[p] - Block::SIZE;
     }
-  error->one(FLERR, "pair_style skpot: two atoms meet, {} and {} are {:.3g} Angstrom apart; check "
-             "the structure and the time step, or give Monte Carlo moves an overlap_cutoff",
-             atom->tag[i], atom->tag[j], std::sqrt(closest));
+  throw Problem("two atoms meet, {} and {} are {:.3g} Angstrom apart; check the structure and the "
+                "time step, or give Monte Carlo moves an overlap_cutoff",
+                atom->tag[i], atom->tag[j], std::sqrt(closest));
 }
 
-void PairSkpot::evaluate(int n)
+void PairSkpot::evaluate(Block &block, int n) const
 {
   const int64_t status =
-      model.evaluate(0, n, n, species.size(), start.data(), neighbors.data(), vector.data(),
-                     species.data(), energies.data(), gradient.data(), work.data(), work.size());
-  if (status) error->one(FLERR, "pair_style skpot: the model failed with status {}", status);
+      model.evaluate(0, n, n, block.species.size(), block.start.data(), block.neighbors.data(),
+                     block.vector.data(), block.species.data(), block.energies.data(),
+                     block.gradient.data(), block.work.data(), block.work.size());
+  if (status) throw Problem("the model failed with status {}", status);
 }
 
 // Adds the contributions of n centers to energy, forces and virial. Half of the virial of a pair
@@ -274,7 +310,7 @@ void PairSkpot::evaluate(int n)
 // The centroid virial of an atom j has all nine components of -r_ij (dE_i/dr_ij) of the centers i
 // that have it as a neighbor, so that its product with the velocity of j is the heat that flows
 // between them: Surblys et al., Phys. Rev. E 99, 051301 (2019); Fan et al., Phys. Rev. B 92, 094301.
-void PairSkpot::scatter(int first, int n)
+void PairSkpot::scatter(const Block &block, int first, int n)
 {
   static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};    // xx yy zz xy xz yz yx zx zy
   static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
@@ -283,12 +319,12 @@ void PairSkpot::scatter(int first, int n)
   for (int c = 0; c < n; c++) {
     const int i = list->ilist[first + c];
     if (!is_there(i)) continue;
-    if (eflag_global) eng_vdwl += energies[c];
-    if (eflag_atom) eatom[i] += energies[c];
+    if (eflag_global) eng_vdwl += block.energies[c];
+    if (eflag_atom) eatom[i] += block.energies[c];
     double f_x = 0.0, f_y = 0.0, f_z = 0.0;
-    for (int64_t p = start[c]; p < start[c + 1]; p++) {
-      const int j = neighbors[p] - BLOCK;
-      const double *g = &gradient[3 * p], *r = &vector[3 * p];
+    for (int64_t p = block.start[c]; p < block.start[c + 1]; p++) {
+      const int j = block.neighbors[p] - Block::SIZE;
+      const double *g = &block.gradient[3 * p], *r = &block.vector[3 * p];
       double *f_j = f[j];
       f_x += g[0];
       f_y += g[1];
@@ -313,27 +349,27 @@ void PairSkpot::scatter(int first, int n)
         }
       }
     }
-    if (!std::isfinite(energies[c] + f_x + f_y + f_z)) refuse_infinite(i, energies[c]);
+    if (!std::isfinite(block.energies[c] + f_x + f_y + f_z)) refuse_infinite(i, block.energies[c]);
     f[i][0] += f_x;
     f[i][1] += f_y;
     f[i][2] += f_z;
   }
 }
 
-void PairSkpot::refuse_infinite(int i, double energy)
+void PairSkpot::refuse_infinite(int i, double energy) const
 {
-  error->one(FLERR, "pair_style skpot: atom {} has the energy {} eV, and it or a slope of it is not "
-             "finite: the structure is too far from all that the model has learned from",
-             atom->tag[i], energy);
+  throw Problem("atom {} has the energy {} eV, and it or a slope of it is not finite: the structure "
+                "is too far from all that the model has learned from", atom->tag[i], energy);
 }
 
-void PairSkpot::grade(int first, int n)
+void PairSkpot::grade(Block &block, int first, int n)
 {
   const int64_t status =
-      model.grade(0, n, n, species.size(), start.data(), neighbors.data(), vector.data(),
-                  species.data(), energies.data(), work.data(), work.size());
-  if (status) error->one(FLERR, "pair_style skpot: the model's grade failed, status {}", status);
-  for (int c = 0; c < n; c++) grades[list->ilist[first + c]] = energies[c];
+      model.grade(0, n, n, block.species.size(), block.start.data(), block.neighbors.data(),
+                  block.vector.data(), block.species.data(), block.grades.data(),
+                  block.work.data(), block.work.size());
+  if (status) throw Problem("the model's grade failed, status {}", status);
+  for (int c = 0; c < n; c++) grades[list->ilist[first + c]] = block.grades[c];
 }
 
 // For fix ID all pair N skpot grade 1, which sets the flag at its steps and then reads the grades.
@@ -361,7 +397,14 @@ void PairSkpot::refuse_without_grades()
                "without them: add --grades to skpot export lammps");
 }
 
-void PairSkpot::reserve_pairs(size_t n)
+double PairSkpot::memory_usage()
+{
+  size_t numbers = grades.size();
+  for (const Block &block : blocks) numbers += block.n_numbers();
+  return Pair::memory_usage() + 8.0 * numbers;
+}
+
+void Block::reserve_pairs(size_t n)
 {
   if (n <= neighbors.size()) return;
   n += n / 2;
@@ -370,20 +413,19 @@ void PairSkpot::reserve_pairs(size_t n)
   gradient.resize(3 * n);
 }
 
-void PairSkpot::reserve_work(int64_t n_neighbors)
+void Block::reserve_work(int64_t n_neighbors, const Model &model)
 {
   if (n_neighbors <= longest_row && !work.empty()) return;
   longest_row = n_neighbors + n_neighbors / 4 + 1;
-  const int64_t size = model.work_size(longest_row, BLOCK);
-  if (size < 0) error->one(FLERR, "pair_style skpot: the model failed to plan its work space");
+  const int64_t size = model.work_size(longest_row, SIZE);
+  if (size < 0) throw Problem("the model failed to plan its work space");
   work.resize(std::max<int64_t>(size, 1));
 }
 
-double PairSkpot::memory_usage()
+size_t Block::n_numbers() const
 {
-  const size_t numbers = start.size() + neighbors.size() + species.size() + vector.size() +
-      gradient.size() + energies.size() + work.size() + grades.size();
-  return Pair::memory_usage() + 8.0 * numbers;
+  return start.size() + neighbors.size() + species.size() + vector.size() + gradient.size() +
+      energies.size() + grades.size() + work.size();
 }
 
 }    // namespace skpot

@@ -1,4 +1,5 @@
-// Pair style skpot: a model in a library that `skpot export lammps` has written.
+// Pair style skpot: a model in a library that `skpot export lammps` has written. As skpot/omp it takes
+// as many threads as LAMMPS has been given.
 // See NOTICE.md in this folder for the license of the compiled plugin.
 
 #ifndef SKPOT_PAIR_SKPOT_H
@@ -13,9 +14,24 @@
 
 namespace skpot {
 
+// Some centers, with their neighbors and the results of the model. The buffers grow to the size of
+// the largest block and are used again in every step. In `species`, the centers come first; the
+// atoms of LAMMPS (owned, then ghosts) begin at SIZE.
+struct Block {
+  static constexpr int SIZE = 128;
+  std::vector<int64_t> start, neighbors, species;
+  std::vector<double> vector, gradient, energies, grades, work;
+  int64_t longest_row = 0;    // longest row for which `work` is large enough
+
+  Block() : start(SIZE + 1), energies(SIZE), grades(SIZE) {}
+  void reserve_pairs(size_t n);
+  void reserve_work(int64_t n_neighbors, const Model &model);
+  size_t n_numbers() const;
+};
+
 class PairSkpot : public LAMMPS_NS::Pair {
  public:
-  explicit PairSkpot(LAMMPS_NS::LAMMPS *);
+  explicit PairSkpot(LAMMPS_NS::LAMMPS *, bool with_suffix = false);
   ~PairSkpot() override;
 
   void settings(int, char **) override;
@@ -35,29 +51,24 @@ class PairSkpot : public LAMMPS_NS::Pair {
   int grade_flag = 0;
   std::vector<double> grades;
 
-  // One block of centers, with its neighbors and the results of the model. The buffers grow to the
-  // size of the largest block and are used again in every step. In `species`, the centers come
-  // first; the atoms of LAMMPS (owned, then ghosts) begin at BLOCK.
-  static constexpr int BLOCK = 128;
   static constexpr int64_t NONE = -1;
-  std::vector<int64_t> start, neighbors, species;
-  std::vector<double> vector, gradient, energies, work;
-  int64_t longest_row = 0;    // longest row for which `work` is large enough
+  const bool with_suffix;
+  int n_threads = 0;    // 0: as many as LAMMPS has
+  std::vector<Block> blocks;    // one for each thread
 
   bool is_there(int i) const;
   void refuse_missing_pairs();
   std::string missing_pairs() const;
   template <class Condition> bool any_atom(Condition condition) const;
   void refuse_wrong_heat_flux() const;
-  void gather(int first, int n);
-  void refuse_closest(int first, int n);
-  void refuse_infinite(int i, double energy);
-  void evaluate(int n);
-  void scatter(int first, int n);
-  void grade(int first, int n);
+  void prepare_blocks();
+  void gather(Block &, int first, int n) const;
+  void refuse_closest(const Block &, int first, int n) const;
+  void refuse_infinite(int i, double energy) const;
+  void evaluate(Block &, int n) const;
+  void scatter(const Block &, int first, int n);
+  void grade(Block &, int first, int n);
   void refuse_without_grades();
-  void reserve_pairs(size_t n);
-  void reserve_work(int64_t n_neighbors);
 };
 
 }    // namespace skpot

@@ -19,10 +19,10 @@ struct Registration {
 };
 using Register = void (*)(Registration *, void *lammps);
 
-void *create_pair(void *lammps)
+template <bool with_suffix> void *create_pair(void *lammps)
 {
   return static_cast<LAMMPS_NS::Pair *>(
-      new skpot::PairSkpot(static_cast<LAMMPS_NS::LAMMPS *>(lammps)));
+      new skpot::PairSkpot(static_cast<LAMMPS_NS::LAMMPS *>(lammps), with_suffix));
 }
 
 // What the MPI library of this process says of itself; its kind must be that of the header.
@@ -69,6 +69,9 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     return;
   }
   Registration pair = {SKPOT_LAMMPS_NAME, "pair", "skpot", "skpot " SKPOT_VERSION,
-                       "skpot developers", create_pair, handle};
+                       "skpot developers", create_pair<false>, handle};
+  reinterpret_cast<Register>(add)(&pair, lammps);
+  pair.name = "skpot/omp";    // which `-suffix omp` makes of it
+  pair.create = create_pair<true>;
   reinterpret_cast<Register>(add)(&pair, lammps);
 }
