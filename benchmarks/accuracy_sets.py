@@ -6,7 +6,8 @@ training and test files; of Ta_snap, InP and Fe a fifth of each configuration ty
 is held out; of LiPS20 the first frames of each of eight trajectories are trained on, and the last
 ones are held out. Errors are given over all test structures, over those that are no rotated
 copies of training structures (crystals with files of their own only), and by configuration type.
-Time and peak memory are those up to the end of the fit, descriptors included.
+Time and peak memory are those up to the end of the fit, descriptors included. Those of the preset
+"network" are with and without `--members` for ensembles, whose deviations are compared with errors.
 """
 
 import sys
@@ -23,6 +24,8 @@ OPTIONS = arguments(
          "LiPS20"),
     preset=("accurate", "of make_potential"),
     selection=("", "of references, where the model is sparse; the preset's own by default"),
+    members=(4, "networks of the preset 'network'"),
+    seed=(0, "of the preset 'network'"),
     frames=(200, "of LiPS20: training frames of each trajectory"),
     verbose=(0, "1 shows progress"),
 )  # fmt: skip
@@ -85,19 +88,41 @@ def group(atoms):
 def chosen(model):
     """Return what the fit chose."""
     regressor = model[-1]
+    levels = {
+        name: getattr(regressor, name + "_")
+        for name in ("sigma_energy", "sigma_forces", "sigma_stress")
+    }
     soap = dict(model["features"].transformer_list)["soap"]["soap"]
+    if OPTIONS.preset == "network":
+        return levels | {
+            "hypers": soap.hypers_,
+            "members": regressor.linear_coefs_.shape[1],
+            "epochs": regressor.n_iter_,
+            "labels": regressor.n_rows_,
+            "calibration": {k: v.tolist() for k, v in regressor.calibration_.items()},
+        }
     fitted = regressor.model_
-    return {
+    return levels | {
         "hypers": soap.hypers_,
         "exact": regressor.exact_,
-        "sigma_energy": regressor.sigma_energy_,
-        "sigma_forces": regressor.sigma_forces_,
-        "sigma_stress": regressor.sigma_stress_,
         "least_weight": float(regressor.weight_.min()),
         "references": len(fitted.reference_features_),
         "labels": fitted.n_rows_,
         "iterations": getattr(fitted, "n_iter_", None),
         "residual": getattr(fitted, "residual_", None),
+    }
+
+
+def calibration(model, X, y):
+    """Return the calibration errors of energies and forces, of some structures."""
+    from skpot import metrics
+
+    step = max(1, len(X) // 200)
+    X, y = X[::step], y[::step]
+    predicted, std = model.predict(X, return_std="all")
+    return {
+        kind: float(metrics.calibration_error(y, predicted, std, kind=kind))
+        for kind in ("energy", "forces")
     }
 
 
@@ -110,7 +135,9 @@ def main():
 
     warnings.simplefilter("ignore", UserWarning)  # one composition leaves e0 open
     X, y, tests = load(OPTIONS.set)
-    model = skpot.make_potential(OPTIONS.preset, verbose=OPTIONS.verbose)
+    model = skpot.make_potential(OPTIONS.preset, verbose=OPTIONS.verbose, random_state=OPTIONS.seed)
+    if OPTIONS.preset == "network":
+        model.set_params(regressor__n_members=OPTIONS.members)
     if OPTIONS.selection:
         model.set_params(regressor__selection=OPTIONS.selection)
     skpot.make_potential(OPTIONS.preset).fit(X[:3], y[:3])  # compiles, which is not measured
@@ -120,7 +147,8 @@ def main():
         "bench": "accuracy sets",
         "set": OPTIONS.set,
         "preset": OPTIONS.preset,
-        "selection": model[-1].selection,
+        "selection": getattr(model[-1], "selection", None),
+        "seed": OPTIONS.seed,
         "frames": len(X),
         "atoms": sum(map(len, X)),
         "threads": OPTIONS.threads,
@@ -132,6 +160,8 @@ def main():
     for name, (X_test, y_test) in tests.items():
         predicted = model.predict(X_test)
         record[name] = errors(y_test, predicted, range(len(X_test)))
+        if OPTIONS.preset == "network" and OPTIONS.members > 1:
+            record[f"{name}_calibration"] = calibration(model, X_test, y_test)
         if OPTIONS.set.startswith("mlearn"):
             copies = rotated_copies(skpot.SOAP().fit(X), X, X_test)
             others = [k for k in range(len(X_test)) if k not in copies]

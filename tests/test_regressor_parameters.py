@@ -25,6 +25,7 @@ OTHERS = {
     "batch_size": 3,
     "block": (0, 1),
     "calculator": MorsePotential,
+    "calibrate": False,
     "compression": "tensor",
     "cutoff": 2.5,
     "cv": 4,

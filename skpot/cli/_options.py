@@ -16,6 +16,7 @@ class Preset(StrEnum):
     fast = "fast"
     default = "default"
     accurate = "accurate"
+    network = "network"
 
 
 class Split(StrEnum):

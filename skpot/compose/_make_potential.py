@@ -8,11 +8,13 @@ from sklearn.pipeline import Pipeline
 
 from ..descriptors import SOAP, ZBL
 from ..exceptions import InputError
-from ..models import AutoGPR
+from ..models import AtomicMLP, AutoGPR
 from ._principal import PrincipalComponents
 from ._shared_union import SharedUnion
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from skpot.typing import RandomState, Species
 
 
@@ -30,6 +32,7 @@ _PRESETS = {
     "default": _Preset(200, 1500, 1e7, 0.02),
     "accurate": _Preset(400, 2000, 3e8, 0.015),
 }
+_MEMBERS = 4  # networks of the preset "network"
 _LOST_VARIANCE = 1e-6  # largest share of the variance of the features that may be left out
 
 
@@ -57,9 +60,12 @@ def make_potential(
     - "accurate": an exact process for up to 17 000 atoms of one species, otherwise 2000
       references; a fit takes minutes to an hour.
 
+    "network" has the features of "default" without the projection, and four `AtomicMLP` instead:
+    for training sets that are large for a process, and for fast molecular dynamics.
+
     Parameters
     ----------
-    preset : {"fast", "default", "accurate"}, default="default"
+    preset : {"fast", "default", "accurate", "network"}, default="default"
         How much time to spend for accuracy.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers of all species that may occur; others are refused. By
@@ -96,26 +102,34 @@ def make_potential(
     >>> model[-1].exact_
     False
     """
-    if preset not in _PRESETS:
-        raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, _PRESETS))}.")
+    names = *_PRESETS, "network"
+    if preset not in names:
+        raise InputError(f"preset={preset!r} is not one of {', '.join(map(repr, names))}.")
+    shared: dict[str, Any] = {
+        "baseline": "zbl",
+        "e0": e0,
+        "sigma_energy": sigma_energy,
+        "sigma_forces": sigma_forces,
+        "sigma_stress": sigma_stress,
+        "random_state": random_state,
+        "verbose": verbose,
+    }
+    if preset == "network":
+        return _pipeline("default", species, [], AtomicMLP(n_members=_MEMBERS, **shared))
     size = _PRESETS[preset]
+    pca = PrincipalComponents(size.n_components, max_lost_variance=_LOST_VARIANCE)
+    regressor = AutoGPR(
+        noise=size.noise, n_sparse=size.n_sparse, max_pairs=size.max_pairs, **shared
+    )
+    return _pipeline(preset, species, [("pca", pca)], regressor)
+
+
+def _pipeline(hypers, species, steps, regressor):
+    """Return the pipeline of SOAP and further steps beside a repulsion, and a regressor."""
     # The density of the center adds a constant to all rows of a species. It would take up a
     # part of their length, which the kernel compares, without telling environments apart.
-    soap = SOAP(hypers=preset, central_weight=0.0, normalize=False, species=species, cache=False)
-    pca = PrincipalComponents(size.n_components, max_lost_variance=_LOST_VARIANCE)
-    projected = Pipeline([("soap", soap), ("pca", pca)])
+    soap = SOAP(hypers=hypers, central_weight=0.0, normalize=False, species=species, cache=False)
+    projected = Pipeline([("soap", soap), *steps])
     repulsion = ZBL(species=species, cache=False)
     features = SharedUnion([("soap", projected), ("zbl", repulsion)])
-    regressor = AutoGPR(
-        noise=size.noise,
-        n_sparse=size.n_sparse,
-        max_pairs=size.max_pairs,
-        baseline="zbl",
-        e0=e0,
-        sigma_energy=sigma_energy,
-        sigma_forces=sigma_forces,
-        sigma_stress=sigma_stress,
-        random_state=random_state,
-        verbose=verbose,
-    )
     return Pipeline([("features", features), ("regressor", regressor)])

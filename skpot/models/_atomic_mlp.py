@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..data.order import drawn_seed
 from ..exceptions import ParameterError
+from ..metrics import coverage_factors
 from ..processes.label_sizes import label_sizes
 from ..processes.member_spread import MemberSpread
 from ..processes.network_fit import (
@@ -21,6 +22,7 @@ from ..processes.network_fit import (
     fit_networks,
 )
 from ..rows.noise import SIGMA
+from ._calibrated_in_fit import CalibratedInFit
 from ._potential import Potential
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 
 
-class AtomicMLP(Potential):
+class AtomicMLP(CalibratedInFit):
     r"""Neural networks on the features of atoms, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms, with a network for each species,
@@ -123,6 +125,10 @@ class AtomicMLP(Potential):
         again at each step, which is five to ten times slower. The gradient is the same but for
         rounding, so that models are equally good, but not equal to the last digit. None stands for
         4 GB, or half of the memory that is free if that is less.
+    calibrate : bool, default=True
+        Whether the spread of several members is calibrated, as in `AutoGPR`: as many networks
+        learn for a quarter of the epochs from seven eighths of the labels, and their errors and
+        spread on the rest give the factors. Calibrated deviations include the noise of labels.
     n_jobs : int or None, default=None
         Number of threads on which members are trained, as in joblib. Results do not depend on it.
     random_state : int, RandomState or None, default=0
@@ -157,6 +163,11 @@ class AtomicMLP(Potential):
         Noise in use: eV per atom, eV/Å and eV/Å³.
     weight_ : ndarray of shape (n_structures,)
         Weights of the training structures, `sample_weight` included.
+    calibration_ : dict of str to ndarray
+        Factor and noise of the deviations of each kind of label; see `AutoGPR`. Empty without
+        `calibrate`.
+    species_factors_ : dict of int to float
+        The factors of forces by atomic number.
     e0_ : dict of int to float
         Energy of a free atom (eV) by atomic number.
     e0_source_ : str
@@ -211,6 +222,7 @@ class AtomicMLP(Potential):
         "sigma_energy": [*SIGMA, None],
         "sigma_forces": [*SIGMA, None],
         "sigma_stress": [*SIGMA, None],
+        "calibrate": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
@@ -240,6 +252,7 @@ class AtomicMLP(Potential):
         baseline: str | None = None,
         targets: LabelKinds = "auto",
         max_memory: float | None = None,
+        calibrate: bool = True,
         n_jobs: int | None = None,
         random_state: RandomState = 0,
         verbose: int = 0,
@@ -266,6 +279,7 @@ class AtomicMLP(Potential):
         self.baseline = baseline
         self.targets = targets
         self.max_memory = max_memory
+        self.calibrate = calibrate
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -312,7 +326,7 @@ class AtomicMLP(Potential):
             As `fit`; for species that the first call did not have.
         """
         settings = self._parameters(NetworkSettings)
-        settings = settings._replace(max_iter=1, early_stopping=False, falls=False)
+        settings = settings._replace(max_iter=1, early_stopping=False, calibrate=False, falls=False)
         return self._learn(X, y, sample_weight, hasattr(self, "coefs_"), settings)
 
     def _learn(self, X, y, sample_weight, goes_on, settings):
@@ -327,7 +341,9 @@ class AtomicMLP(Potential):
         training = self._prepare(X, y, self.weight_, reset=not goes_on)
         seed = drawn_seed(self.random_state)
         before = self._kept(NetworkState) if goes_on else None
-        state, report = fit_networks(training, settings, sizes.level or 1.0, seed, before)
+        unit = sizes.level or 1.0
+        state, report, errors = fit_networks(training, settings, unit, seed, before)
+        self.calibration_, self.species_factors_ = coverage_factors(errors, pooled=False)
         if goes_on:
             domain = self._kept(NetworkDomain).extended(training.features)
         else:

@@ -14,7 +14,7 @@ from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..kernels import RBF, Matern
-from ..metrics import calibrated_deviations, coverage_factors
+from ..metrics import coverage_factors
 from ..processes.held_out import held_out, looked_at
 from ..processes.label_sizes import label_sizes
 from ..processes.likelihood_labels import draw_structures
@@ -22,6 +22,7 @@ from ..processes.likelihoods import likeliest_factor
 from ..processes.variance import SparseProcess
 from ..rows.memory import plan_memory
 from ..solvers import serial_blas
+from ._calibrated_in_fit import CalibratedInFit
 from ._gpr import GPR
 from ._kernel_potential import KernelPotential
 from ._sparse_gpr import SparseGPR
@@ -29,12 +30,11 @@ from ._sparse_gpr import SparseGPR
 if TYPE_CHECKING:
     from typing import Self
 
-    from skpot.data import AtomicFeatures, Targets
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
     from skpot.processes.contracts import PosteriorProcess
     from skpot.processes.expansion import Expansion
-    from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
+    from skpot.typing import LabelKinds, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
 _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
@@ -47,7 +47,7 @@ _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
 _LOOKED_AT = 2000  # labels by whose likelihood the exact model chooses
 
 
-class AutoGPR(KernelPotential):
+class AutoGPR(CalibratedInFit, KernelPotential):
     r"""Gaussian process whose noise, weights and size follow from the training set.
 
     The model is a `GPR` where the training set is small enough, else a `SparseGPR`, with a
@@ -334,26 +334,6 @@ class AutoGPR(KernelPotential):
     def posterior_(self) -> PosteriorProcess:
         """What the labels leave open, that of `model_`."""
         return self.model_.posterior_
-
-    def energy_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the calibrated deviation of total energies, shape (n_structures,), in eV."""
-        std = super().energy_std(features)  # predict_std calls this, too
-        return calibrated_deviations(std, self.calibration_, self.species_factors_)
-
-    def energies_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the deviations of environments' energies (n_environments,), in eV.
-
-        There are no labels of them. They have the factor of total energies, without the noise.
-        """
-        known = self.calibration_.get("energy", self.calibration_.get("forces", np.ones(2)))
-        return known[0] * super().energies_std(features)
-
-    def predict_std(self, features: AtomicFeatures) -> Targets:
-        """Return the calibrated deviations of energies, forces and stress; see `SparseGPR`."""
-        numbers = np.split(features.numbers, features.atom_offsets[1:-1])
-        std = super().predict_std(features)
-        others = {kind: known for kind, known in self.calibration_.items() if kind != "energy"}
-        return calibrated_deviations(std, others, self.species_factors_, numbers)
 
     @property
     def domain_(self) -> SparseProcess:

@@ -63,6 +63,8 @@ SHAPES = {
         "centers_": "float S P",
         "components_": "float S P K",
         "unit_": "float",
+        "calibration_": "dict float T",
+        "species_factors_": "dict float",
         "linear_coefs_": "float S M P",
         "e0_": "dict float",
         "weight_": "float *",

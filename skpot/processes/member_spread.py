@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..data import LABEL_KINDS, Targets
 from ..exceptions import InputError
+from ..metrics import errors_and_deviations
+from ..rows.blocks import as_targets
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from skpot.data import AtomicFeatures
     from skpot.processes.networks import Networks
-    from skpot.typing import FloatArray
+    from skpot.rows.training_set import TrainingSet
+    from skpot.typing import FloatArray, IntArray
 
 
 class MemberSpread(NamedTuple):
@@ -30,14 +36,19 @@ class MemberSpread(NamedTuple):
         return _variance(self._energies(features))
 
     def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
-        """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
+        """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6).
+
+        The components of a force have one variance, their mean: it does not depend on the axes,
+        and is less random than that of a few members along each.
+        """
         forces, virials = [], []
         for m in self._members():
             _, g = self.networks.expand_member(m, features)
             own = features.pull_back(g)
             forces.append(own[0])
             virials.append(own[1])
-        return _variance(forces), _variance(virials)
+        mean = _variance(forces).mean(axis=1, keepdims=True)
+        return np.repeat(mean, 3, axis=1), _variance(virials)
 
     def _energies(self, features):
         return [self.networks.expand_member(m, features, False)[0] for m in self._members()]
@@ -53,3 +64,35 @@ class MemberSpread(NamedTuple):
 
 def _variance(values):
     return np.var(np.array(list(values)), axis=0, ddof=1)
+
+
+def errors_of_members(
+    networks: Networks, training: TrainingSet
+) -> dict[str, tuple[FloatArray, FloatArray, IntArray]]:
+    """Return errors of the mean of networks on structures, and the spread of the networks.
+
+    Returns
+    -------
+    dict of str to tuple
+        By kind of label: errors, deviations, and atomic numbers of the atoms that forces act on.
+    """
+    features, process = training.features, MemberSpread(networks)
+    atoms, g = networks.expand(features, training.has_derivatives)
+    energy = np.add.reduceat(atoms, features.offsets[:-1])
+    std = np.sqrt(process.energies(features))
+    predicted, deviations = Targets(energy), Targets(std)
+    if g is not None:
+        predicted = as_targets(energy, features, *features.pull_back(g))
+        forces, virials = process.derivatives(features)
+        deviations = as_targets(std, features, np.sqrt(forces), -np.sqrt(virials))
+    labels = training.labels.copy()
+    labels.energy = np.where(labels.has_energy, training.residual, labels.energy)
+    out: dict[str, Any] = {}
+    for kind in LABEL_KINDS:
+        error, spread = errors_and_deviations(labels, predicted, deviations, kind)
+        if (spread > 0.0).any():
+            numbers = np.zeros(len(error), dtype=np.int64)
+            if kind == "forces":
+                numbers = np.repeat(features.numbers[training.labeled_atoms()[0]], 3)
+            out[kind] = error, spread, numbers
+    return out

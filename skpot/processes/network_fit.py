@@ -11,6 +11,8 @@ from ..exceptions import InputError
 from ..kernels import RBF
 from .domain import domain_edge, domain_factor, domain_of
 from .gradient_references import references_with
+from .likelihood_labels import draw_structures
+from .member_spread import errors_of_members
 from .network_inputs import Components, network_inputs
 from .network_layers import Layers
 from .network_loss import LossLabels, NetworkLoss
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
 _JITTER = 1e-10  # relative, of their covariance
+_SHARE = 8.0  # one label in eight is held out for calibration
+_FEWEST_LABELS = 1200  # labels that are held out if there are three times as many
 _BATCHES = 250  # most batches of an epoch, where batch_size is "auto"
 _FEWEST = 8  # structures of a batch, likewise
 
@@ -49,6 +53,7 @@ class NetworkSettings(NamedTuple):
     n_iter_no_change: int
     tol: float
     max_memory: float | None
+    calibrate: bool
     n_jobs: int | None
     verbose: int
     falls: bool = True  # whether the learning rate falls; not a parameter
@@ -155,8 +160,8 @@ def fit_networks(
     unit: float,
     seed: int,
     before: NetworkState | None = None,
-) -> tuple[NetworkState, Training]:
-    """Return trained networks.
+) -> tuple[NetworkState, Training, dict[str, Any]]:
+    """Return trained networks, and errors and deviations of structures that they do not know.
 
     Parameters
     ----------
@@ -182,8 +187,8 @@ def fit_networks(
     loss = NetworkLoss(layers, inputs, labels, len(maps.species))
     lesson = _lesson(loss, settings, training, seed)
     draws = [np.random.RandomState([seed, m]) for m in range(settings.n_members)]
+    linear = linear_start(loss, lesson.structures)
     if before is None:
-        linear = linear_start(loss, lesson.structures)
         starts = [started(layers, linear, rng) for rng in draws]
     else:
         starts = _starts(before, settings, layers)
@@ -201,7 +206,33 @@ def fit_networks(
         networks.intercepts,
         networks.linear,
     )
-    return state, _report(found)
+    errors: dict[str, Any] = {}
+    if settings.calibrate and settings.n_members > 1:
+        errors = _errors_left_out(training, lesson, maps, linear, settings, seed)
+    return state, _report(found), errors
+
+
+def _errors_left_out(training, lesson, maps, linear, settings, seed):
+    """Return errors and deviations of structures that as many networks have not learned from.
+
+    These learn for a quarter of the epochs: their errors are larger, and so is their spread.
+    """
+    loss = lesson.loss
+    n_labels = sum(training.count_labels().values())
+    wanted = min(max(_FEWEST_LABELS, n_labels / _SHARE), n_labels / 3.0)
+    some = draw_structures(training, wanted, seed)
+    known = lesson.structures[~np.isin(loss.inputs.order[lesson.structures], some)]
+    if not len(known):
+        return {}
+    schedule = lesson.schedule._replace(n_epochs=-(-lesson.schedule.n_epochs // 4))
+    draws = [np.random.RandomState([seed, m, 1]) for m in range(settings.n_members)]
+    starts = [started(loss.layers, linear, rng) for rng in draws]
+    found = train_members(
+        Lesson(loss, known, schedule), starts, draws, settings.n_jobs, settings.verbose
+    )
+    flats = np.array([member.flat for member in found], dtype=float)
+    networks = Networks.of_weights(loss.layers, maps, flats, loss.labels.unit)
+    return errors_of_members(networks, training.take(some)) if len(found) > 1 else {}
 
 
 def _starts(before, settings, layers):

@@ -26,7 +26,7 @@ def _completed(words):
         ("skpot ex", ["export"]),
         ("skpot export ", ["lammps"]),
         ("skpot fit --prese", ["--preset"]),
-        ("skpot fit --preset ", ["fast", "default", "accurate"]),
+        ("skpot fit --preset ", ["fast", "default", "accurate", "network"]),
         ("skpot fit tr", []),  # nothing: the shell completes names of files
         ("skpot md mod", []),
     ],

@@ -68,6 +68,20 @@ def test_presets_that_are_exact_learn_more():
     assert max(errors["accurate"], errors["default"]) < errors["fast"]
 
 
+def test_networks_know_their_errors():
+    X, y, X_test, y_test = load_silicon(return_X_y=True)
+    model = make_potential("network", sigma_stress=0.01, random_state=3)
+    assert model[-1].get_params().items() >= {"n_members": 4, "baseline": "zbl"}.items()
+    model.set_params(regressor__hidden_layer_sizes=(16, 16), regressor__max_iter=60)
+    model.fit(X, y)
+    predicted, std = model.predict(X_test, return_std="all")
+    assert model[-1].sigma_stress_ == 0.01
+    size = np.sqrt(np.mean(y_test.forces_flat**2))
+    assert metrics.forces_rmse(y_test, predicted) < 0.15 * size
+    for kind in ("energy", "forces"):
+        assert metrics.calibration_error(y_test, predicted, std, kind=kind) < 0.15
+
+
 def test_species_are_passed_on():
     X, y, _, _ = load_silicon(return_X_y=True)
     model = make_potential("fast", species=["Si", "O"]).fit(X[:4], y[:4])
@@ -86,5 +100,5 @@ def test_unfitted_clone_and_persistence(fitted, tmp_path):
 
 
 def test_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="'best' is not one of 'fast', 'default', 'accurate'"):
+    with pytest.raises(ValueError, match="'best' is not one of 'fast', 'default', .*'network'"):
         make_potential("best")
