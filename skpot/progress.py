@@ -50,6 +50,11 @@ def tell(text: str, verbose: int) -> None:
         print(text)
 
 
+def step(text: str) -> None:
+    """Log what begins now, for work of few and unequal steps."""
+    _logger.info(text)
+
+
 @contextmanager
 def progress(
     total: int | None, description: str, verbose: int = 0, unit: str = "structure"

@@ -27,8 +27,9 @@ lmp.commands_string("units metal\\nread_data si.data\\nmass 1 28.0855")
 """
 PLUGIN = """
 import os, pathlib
-from skpot.md.lammps._plugin import compile_plugin, installed
-compile_plugin(pathlib.Path.cwd(), installed())
+from skpot.md.lammps._engine import packaged_engine
+from skpot.md.lammps._plugin import compile_plugin
+compile_plugin(pathlib.Path.cwd(), packaged_engine())
 os.environ["LAMMPS_PLUGIN_PATH"] = os.getcwd()
 """
 INPUT = """units metal
@@ -46,6 +47,8 @@ NEEDS = [
     ("mpirun", "c++", PLUGIN),
     # What follows is never run here.
     ("skpot warmup", "minutes to compile", ""),
+    ("silicon.s", "to be run by tests/cli/test_first_hour.py", ""),
+    ("silicon.in", "to be run by tests/cli/test_first_hour.py", ""),
     ("lammps build-plugin", "to write into the package", ""),  # as PLUGIN does elsewhere
 ]
 

@@ -23,7 +23,17 @@ def _show_version(wanted):
         raise typer.Exit
 
 
-@app.callback()
+_ROAD = """\b
+From labeled structures to dynamics in LAMMPS:
+  skpot check train.xyz
+  skpot fit train.xyz -o model.skpot --test-fraction 0.1
+  skpot md model.skpot train.xyz
+  skpot lammps build-plugin
+  skpot export lammps model.skpot --start train.xyz
+  lmp -in model.in"""
+
+
+@app.callback(epilog=_ROAD)
 def _main(
     version: Annotated[
         bool,

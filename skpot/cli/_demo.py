@@ -36,7 +36,7 @@ def demo(
     from skpot.reports import predict_with_std
 
     from ._plots import md_plot, parity_plot
-    from ._report import describe, error_table, uncertainty_table
+    from ._report import describe, error_table, kinds_of, uncertainty_table
     from ._warmup import compile_all
 
     say("compiling (the first time only) ...")
@@ -62,7 +62,8 @@ def demo(
     })  # fmt: skip
     say("")
     uncertainty_table(data.X_test, data.y_test, y_pred, std)
-    parity_plot(data.X_test, data.y_test, y_pred, std.energy, out / "parity.png")
+    kinds = kinds_of(data.X_test)
+    parity_plot(data.X_test, data.y_test, y_pred, std.energy, out / "parity.png", kinds)
     has_page = _report(data, model, y_pred, std, out / "report.html")
 
     n_steps = (20, 30) if quick else (500, 2000)

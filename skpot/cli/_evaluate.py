@@ -28,7 +28,10 @@ def evaluate(
         list[str],
         typer.Argument(help='Labeled structures; frames are chosen as in "test.xyz@::2".'),
     ],
-    plot: Annotated[Path | None, Option(help="Write a parity plot (.png, .pdf, .svg).")] = None,
+    plot: Annotated[
+        Path | None,
+        Option(help="Write a parity plot, colored by kind of structure (.png, .pdf, .svg)."),
+    ] = None,
     report: ReportFile = None,
     train: Annotated[
         list[str] | None,
@@ -57,6 +60,7 @@ def evaluate(
         curve_table,
         describe,
         error_table,
+        kinds_of,
         read_file,
         residual_table,
         uncertainty_table,
@@ -83,7 +87,7 @@ def evaluate(
     if plot is not None:
         from ._plots import parity_plot
 
-        parity_plot(X, y, y_pred, None if std is None else std.energy, plot)
+        parity_plot(X, y, y_pred, None if std is None else std.energy, plot, kinds_of(X))
         say(f"\nwrote {plot}")
     if report is not None:
         from skpot.reports import write_report

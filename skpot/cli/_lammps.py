@@ -1,13 +1,14 @@
 """`skpot export lammps` and `skpot lammps build-plugin`."""
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer import Option
 
-from ._console import command, refuse_overwriting, say
+from ._console import command, refuse_overwriting, say, title
 from ._options import Force, ModelFile
 
 
@@ -47,27 +48,51 @@ def export_lammps(
         bool,
         Option("--grades", help="Include extrapolation grades for fix pair (a larger file)."),
     ] = False,
+    start: Annotated[
+        Path | None,
+        Option(
+            help="Structure (the last frame of a file) for which to write an input of LAMMPS, too: "
+            "molecular dynamics at 300 K, as OUTPUT with the suffixes .in and .data."
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Compile a model to a library that needs no Python; LAMMPS runs it as pair_style skpot.
 
     The library is compared with the model before it is written. This needs a C compiler.
     """
-    refuse_overwriting(output, force, [model])
+    inputs = [output.with_suffix(suffix) for suffix in (".in", ".data")] if start else []
+    for path in (output, *inputs):
+        refuse_overwriting(path, force, [model, *([start] if start else [])])
     from skpot.core.aot import is_foreign
     from skpot.data.elements import SYMBOLS
+    from skpot.md.dynamics import read_structure
     from skpot.md.lammps import PLUGIN_FILE, export, plugin_folder
     from skpot.persistence import load
 
+    title(f"export of {model}")
+    atoms = None if start is None else read_structure(start)
+    began = time.perf_counter()
     potential = export(load(model), output, cpu, grades)
     elements = " ".join(SYMBOLS[z] for z in potential.species)
     size = f"{os.path.getsize(output) / 1e6:.1f} MB, cutoff {potential.cutoff:g} Å"
+    say(f"  took {time.perf_counter() - began:.1f} s\n")
     if is_foreign(output):
         say(f"this machine cannot run {output}, so it was not compared with the model")
-    say(f"wrote {output}: {size}. In LAMMPS:")
-    say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
+    if atoms is None:
+        say(f"wrote {output}: {size}. In LAMMPS:")
+        say(f"  units metal\n  pair_style skpot {output}\n  pair_coeff * * {elements}")
+    else:
+        say(f"wrote {output}: {size}")
     if grades:
         say("  fix grade all pair 10 skpot grade 1")
+    if atoms is not None:
+        from skpot.md.lammps import write_input
+
+        script, data = write_input(atoms, potential, output)
+        say(f"wrote {script}, and {data} with the atoms. To run it:")
+        folder = "" if script.parent == Path() else f"cd {script.parent}; "
+        say(f"  {folder}lmp -in {script.name}")
     if not os.path.isfile(os.path.join(plugin_folder(), PLUGIN_FILE)):
         say("LAMMPS does not know the style yet. Run once: skpot lammps build-plugin")
 

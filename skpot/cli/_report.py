@@ -75,9 +75,15 @@ def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> No
 
 
 def kinds_of(X: "Structures") -> Any:
-    """Return `info["config_type"]` of each structure, or None if there are not at least two."""
-    kinds = np.array([str(atoms.info.get("config_type", "none")) for atoms in X])
-    return kinds if len(np.unique(kinds)) > 1 else None
+    """Return `info["config_type"]` or else `info["kind"]` of each structure.
+
+    None if there are not at least two different ones.
+    """
+    for key in ("config_type", "kind"):
+        kinds = np.array([str(atoms.info.get(key, "none")) for atoms in X])
+        if len(np.unique(kinds)) > 1:
+            return kinds
+    return None
 
 
 def error_table(parts: Any) -> None:

@@ -1,12 +1,7 @@
-import fcntl
 import logging
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 import warnings
 
 import ase.io
@@ -17,6 +12,7 @@ import typer.main
 import skpot
 from skpot.cli import app
 from tests.commands import copper, error, run
+from tests.terminal import in_terminal
 
 _COMMON = {"--quiet", "--verbose", "--log", "--debug"}
 
@@ -131,29 +127,6 @@ def test_clean_labels_give_no_warning(folder):
     assert result.exit_code == 0 and "warning" not in result.stderr
 
 
-def _in_terminal(command, folder, columns=80):
-    """Return the exit code and what a command shows in a terminal."""
-    main, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skpot.cli", *map(str, command)],
-        cwd=folder, env=env, stdin=child, stdout=child, stderr=child,
-    )  # fmt: skip
-    os.close(child)
-    shown = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # Linux says so at the end
-            break
-        if not part:
-            break
-        shown += part
-    os.close(main)
-    return process.wait(), shown.decode()
-
-
 def test_a_terminal_has_bars_and_wrapped_lines(folder):
     ase.io.write(folder / "dirty.xyz", _dirty())
     ase.io.write(folder / "start.xyz", copper(1))
@@ -161,15 +134,14 @@ def test_a_terminal_has_bars_and_wrapped_lines(folder):
         ["fit", "dirty.xyz", "-o", "t.skpot", "--preset", "fast", "--grid", "n_sparse=20"],
         ["md", "model.skpot", "start.xyz", "--steps", 4000, "--force", "--no-stop"],
     ):
-        code, shown = _in_terminal(command, folder)
+        code, lines = in_terminal(command, folder)
+        shown = "\n".join(lines)
         assert code == 0, shown
-        plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown)
-        lines = [part for line in plain.splitlines() for part in line.split("\r")]
         assert max(map(len, lines)) <= 80, max(lines, key=len)
         if command[0] == "fit":
-            assert "warning: " in plain
+            assert "warning: " in shown
         else:
-            assert re.search(r"md: +\d+%.*\d\d:\d\d<\d\d:\d\d", plain)  # passed, and left
+            assert re.search(r"md: +\d+%.*\d\d:\d\d<\d\d:\d\d", shown)  # passed, and left
 
 
 def test_warnings_of_other_packages_are_details(folder, monkeypatch):

@@ -11,6 +11,7 @@ _MODULES = {
     "build_plugin": "._plugin",
     "export": "._export",
     "plugin_folder": "._plugin",
+    "write_input": "._input",
 }
 
 __getattr__, __all__ = lazy_names(__name__, _MODULES)

@@ -20,6 +20,7 @@ from ...core.pairs import scatter
 from ...data import as_batch
 from ...exceptions import EngineError, FileError, InputError
 from ...persistence import whole_file
+from ...progress import step
 from ._library import UNFIT
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ def write_library(
     known = [z for z, symbol in zip(source.numbers, source.symbols, strict=True) if symbol]
     batch = as_batch(reference_structures(known))
     with tempfile.TemporaryDirectory() as folder:
+        step(f"  compiling the library, {cpu}")
         made = aot.build(source, folder, cpu)
         if not aot.is_foreign(made):
+            step("  comparing the library with the model")
             results = _evaluated(made, source, batch, cpu)
             expected = reference(batch)
             for own in results:

@@ -11,6 +11,7 @@ from ...core import aot, evaluation, leverage
 from ...data import as_batch
 from ...data.elements import SYMBOLS
 from ...lowering import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
+from ...progress import step
 from ._build import reference_structures, refuse_differences, write_library
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def export(
         If the results of the library differ from those of the model.
     """
     ready = isinstance(model, CompiledPotential)
+    step("  translating the model to one function")
     potential = model if ready else compile(model, grades=grades)
     unknown = np.isnan(potential.potential.e0)
     if not ready:
+        step("  comparing the translation with the model")
         batch = as_batch(reference_structures(potential.species[~unknown]))
         other = evaluation_by_steps(model)(batch)
         refuse_differences("compiled form", potential.evaluate(batch), other, _SINGLE)
