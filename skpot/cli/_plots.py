@@ -152,7 +152,9 @@ def _legend(figure, styles, n_panels):
     ]
     longest = max(len(style.name) for style in styles)
     columns = max(1, min(len(styles), int(44 * n_panels / (longest + 4))))
-    height = figure.get_figheight() + 0.1 + 0.17 * math.ceil(len(styles) / columns)
+    rows = math.ceil(len(styles) / columns)
+    columns = math.ceil(len(styles) / rows)
+    height = figure.get_figheight() + 0.1 + 0.17 * rows
     figure.set_figheight(height)
     figure.legend(
         dots, [style.name for style in styles], loc="outside lower center", ncols=columns,
