@@ -99,7 +99,7 @@ def md(
         float | None, Option(help="Limit of the energy's deviation, eV/atom.")
     ] = None,
     max_forces_std: Annotated[
-        float | None, Option(help="Limit of the forces' deviations, eV/Å; slow.")
+        float | None, Option(help="Limit of the forces' deviations, eV/Å.")
     ] = None,
     record: Annotated[
         Path | None, Option(help="Append frames beyond limits to this file and continue.")
@@ -120,9 +120,10 @@ def md(
     stopped or killed, the same command with --restart continues it; if there is nothing to
     continue, it starts a new run.
 
-    Each printed line shows how far the model can be trusted: the extrapolation grade of the worst
-    atom, where 1 is the edge of the training set, the closest distance, and every 1000 steps the
-    largest deviation of a force component. The grade and the closest distance have limits, which
+    Each printed line shows how far the model can be trusted: the largest deviation of a force
+    component, by a few draws of the posterior (every 1000 steps only where the model has none),
+    the extrapolation grade of the worst atom, where 1 is the edge of the training set, and the
+    closest distance. The grade and the closest distance have limits, which
     follow from the model. They are checked every 20 steps, or as often as lines are printed;
     beyond a limit the run stops with exit code 1.
     """
@@ -154,7 +155,7 @@ def md(
         "max_forces_std": max_forces_std,
     }
     fitted = load(model)
-    calculator = Calculator(fitted)
+    calculator = Calculator(fitted, draws=True)
     atoms = _start(start, repeat)
     atoms.calc = calculator
     settings = {

@@ -25,6 +25,10 @@ derivatives. Then
 since environments resemble each other: products of small differences have smaller rounding errors,
 which matters in single precision. References are worked through in tiles. A tile is stored as rows
 and again as columns, for the gradient, so that all four products are sums over contiguous numbers.
+A draw of the posterior also has waves, with weights :math:`\beta_d` of the center's species,
+
+.. math:: u = \sum_d \beta_d \cos(y \cdot \omega_d + b_d)
+
 Kernels that are polynomials of degree one or two in the dot product become a linear and a quadratic
 form instead (`Polynomial`). Networks of `skpot.core.network` are terms, too.
 """
@@ -35,6 +39,7 @@ import numpy as np
 
 from ._arena import floats, padded, shaped, typed
 from ._jit import array_jit, inner_jit, variants
+from .elementary import cosine_and_sine
 from .network import Network, expand_network, network_scratch, network_size
 from .products import COLUMNS, ROWS, add_products, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
@@ -82,6 +87,10 @@ class Term(NamedTuple):
     constant: np.ndarray  # (n_references,) the part of w without y: -|q - o|^2 / 2 or q . o
     offset: np.ndarray  # (n_references,) the part of t without y: -(q - o) . v or o . v
     alpha: np.ndarray  # (n_references,)
+    wave_rows: np.ndarray  # omega, (n_waves, n), the same for all species; or empty
+    wave_columns: np.ndarray  # the same, (n rounded up, n_waves)
+    wave_phases: np.ndarray  # (n_species, n_waves) b + o . omega
+    wave_weights: np.ndarray  # (n_species, n_waves) beta
 
 
 class Polynomial(NamedTuple):
@@ -286,6 +295,8 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
     origin = term.origin[z]
     for m in range(term.first[z], term.first[z + 1], TILE):
         _add_tile(term, m, min(m + TILE, term.first[z + 1]), size, y, g, scratch, energies)
+    if term.wave_phases.shape[1] > 0:
+        _add_waves(term, z, size, y, g, scratch, energies)
     for r in range(size):
         source, own = g[r, :n], y[r]
         target = gradient[r, term.begin : term.begin + n]
@@ -343,6 +354,24 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
     add_products(w, shaped(term.columns[lo * wide : hi * wide], (wide, tile)), g)
     if vectors:
         add_products(t, shaped(term.vector_columns[lo * wide : hi * wide], (wide, tile)), g)
+
+
+@inner_jit
+def _add_waves(term, z, size, y, g, scratch, energies):
+    """Add the energies and derivatives that waves give; there are at most TILE of them."""
+    w = shaped(scratch.w, (y.shape[0], term.wave_rows.shape[0]))
+    clear(w)
+    add_products(y, term.wave_rows, w)
+    phases, factors = term.wave_phases[z], term.wave_weights[z]
+    for r in range(y.shape[0]):
+        weights, energy = w[r], 0.0
+        for m in range(weights.shape[0]):
+            cosine, sine = cosine_and_sine(float(weights[m]) + phases[m])
+            energy += factors[m] * cosine
+            weights[m] = -factors[m] * sine
+        if r < size:
+            energies[r] += energy
+    add_products(w, term.wave_columns, g)
 
 
 @inner_jit

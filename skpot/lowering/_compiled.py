@@ -15,6 +15,7 @@ from ..core.pairs import scatter
 from ..data import StructureBatch, Targets, as_batch, summarize
 from ..data.elements import SYMBOLS
 from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
+from ._deviations import Uncertain, calibrations, drawn
 from ._expansions import expansion_of
 from ._leverages import domain_of, graded
 from ._origins import refuse_steps_fitted_apart
@@ -41,6 +42,7 @@ def compile(
     dtype: str = "float64",
     tolerance: float = 0.0,
     grades: bool = False,
+    deviations: bool = False,
 ) -> CompiledPotential:
     """Turn a fitted pipeline into one compiled function.
 
@@ -67,6 +69,10 @@ def compile(
         Whether extrapolation grades of atoms (see `SparseGPR`) are compiled, too. This needs a
         kernel model without `n_directions`, and takes two square matrices as wide as the number of
         references, of which exact models have at most 1000 for this purpose.
+    deviations : bool, default=False
+        Whether standard deviations of forces are compiled, too: the root mean square of the forces
+        of a few draws of the posterior (`CompiledPotential.forces_std`), which are always the same
+        ones. This takes a few times the memory of the coefficients.
 
     Returns
     -------
@@ -75,7 +81,8 @@ def compile(
     Raises
     ------
     NotCompilableError
-        If a step, the kernel or the grades have no compiled form. It is a `TypeError`.
+        If a step, the kernel, the grades or the deviations have no compiled form. It is a
+        `TypeError`.
     ValueError
         If `dtype` is unknown, or X is missing although the error of an approximation depends on it.
 
@@ -92,6 +99,7 @@ def compile(
     """
     choice("dtype", dtype, ("float64", "float32"))
     flag("grades", grades)
+    flag("deviations", deviations)
     tolerance = number("tolerance", tolerance, low=0.0, unit="eV/Å and eV/atom")
     X = None if X is None else as_batch(X)
     if X is None and (dtype == "float32" or tolerance > 0.0):
@@ -112,6 +120,7 @@ def compile(
         form = uncoupled(tree.coupling, form, type(regressor).__name__)
     domain = domain_of(regressor, tree.coupling) if grades else None
     columns, baseline = _columns(regressor, pipeline, tree)
+    draws = drawn(regressor, tree, columns, np.dtype(dtype)) if deviations else []
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
     if not len(baseline):  # a map would mix the columns of a baseline with others
         tree, form, known = folded(tree, form, domain and domain.form)
@@ -125,7 +134,8 @@ def compile(
         if domain is not None:
             edge = regressor.largest_training_std_
             extra = graded(potential, domain, edge, tree, columns)
-        return CompiledPotential(potential, tree.species, tree.cutoff, extra)
+        uncertain = Uncertain(draws, calibrations(model)) if deviations else None
+        return CompiledPotential(potential, tree.species, tree.cutoff, extra, uncertain)
 
     def accepts(candidate):
         errors = build(candidate).compare(pipeline, X)
@@ -198,6 +208,8 @@ class CompiledPotential:
         Distance in Å beyond which pairs do not matter.
     graded : Graded, optional
         The model with all that extrapolation grades need, see `skpot.core.leverage`.
+    uncertain : Uncertain, optional
+        Draws of the posterior, and how deviations are calibrated.
 
     Attributes
     ----------
@@ -207,19 +219,25 @@ class CompiledPotential:
     """
 
     def __init__(
-        self, potential: Any, species: IntArray, cutoff: float, graded: Any = None
+        self,
+        potential: Any,
+        species: IntArray,
+        cutoff: float,
+        graded: Any = None,
+        uncertain: Uncertain | None = None,
     ) -> None:
         self._species = np.array(species, dtype=np.int64)
         self._species.flags.writeable = False
         self._cutoff = number("cutoff", cutoff, above=0.0, unit="Å")
         check_tables(potential, len(self._species))
-        self._potential, self._graded = potential, graded
+        self._potential, self._graded, self._uncertain = potential, graded, uncertain
         self._known = ~np.isnan(potential.e0)
 
     potential = property(lambda self: self._potential)
     species = property(lambda self: self._species)
     cutoff = property(lambda self: self._cutoff)
     graded = property(lambda self: self._graded)
+    uncertain = property(lambda self: self._uncertain)
 
     def __repr__(self):
         names = "".join(SYMBOLS[z] for z in self.species)
@@ -298,6 +316,30 @@ class CompiledPotential:
         out = np.empty(len(pairs.start) - 1)
         run_blocks(grade_range, len(out), pairs, species, self.graded, out)
         return out
+
+    def forces_std(self, batch: Structures | StructureBatch) -> FloatArray:
+        """Return standard deviations of forces, calibrated as the model is; (n_atoms, 3) in eV/Å.
+
+        They are the root mean square of the forces of a few draws of the posterior, whose mean is
+        what `predict` returns with ``return_std="all"``. Each scatters around that by about a
+        quarter, largest values less.
+
+        Parameters
+        ----------
+        batch : StructureBatch or list[Atoms]
+            The structures.
+
+        Raises
+        ------
+        ValueError
+            If the potential was compiled without deviations.
+        """
+        if self.uncertain is None:
+            raise InputError(
+                "no deviations were compiled; use skpot.compile(model, deviations=True)."
+            )
+        batch = as_batch(batch, search_follows=True)
+        return self.uncertain.forces_std(batch, self.species_index(batch.numbers), self.cutoff)
 
     def _run(self, pairs, species, energies, gradient):
         args = pairs, species, self.potential, energies, gradient

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,16 +16,23 @@ from ..models import LinearForms, Networks
 from ._networks import network_term
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import DTypeLike
 
+    from skpot.kernels import Waves
     from skpot.lowering._feature_trees import FeatureTree
     from skpot.models import Expansion
+    from skpot.typing import FloatArray
 
 
 def expansion_of(
-    form: Expansion | LinearForms | Networks, tree: FeatureTree, columns: slice, kind: DTypeLike
+    form: Expansion | LinearForms | Networks,
+    tree: FeatureTree,
+    columns: slice,
+    kind: DTypeLike,
+    prior: Sequence[Prior] = (),
 ) -> Any:
     """Return a model as terms of `skpot.core.expansion`.
 
@@ -39,19 +46,31 @@ def expansion_of(
         The columns of the tree that the model has learned from.
     kind : dtype
         Type of references and of layers, in which products with them are computed.
+    prior : sequence of Prior, optional
+        Functions that are added, one for each summand of the kernel; see `Prior`.
     """
     tree = tree._replace(scale=tree.scale[columns], shift=tree.shift[columns])
     if isinstance(form, LinearForms):
         return _linear(form, tree, columns.start)
     if isinstance(form, Networks):
         return network_term(form, tree, columns.start, kind)
+    summands = list(form.kernel.terms().values())
+    added: list[Prior | None] = [*prior] or [None] * len(summands)
     terms = [
-        references_term(kernel, form, tree, columns.start, kind, forms=True)
-        for kernel in form.kernel.terms().values()
+        references_term(kernel, form, tree, columns.start, kind, forms=True, prior=own)
+        for kernel, own in zip(summands, added, strict=True)
     ]
     while len(terms) > 1:
         terms[-2:] = [Sum(*terms[-2:])]
     return terms[0]
+
+
+class Prior(NamedTuple):
+    """A function drawn from the prior of one summand of a kernel."""
+
+    waves: Waves
+    phases: FloatArray  # (n_species, n) of the waves, for each species of the tree
+    weights: FloatArray  # (n_species, n) likewise
 
 
 @singledispatch
@@ -99,8 +118,9 @@ def references_term(
     start: int,
     kind: DTypeLike,
     forms: bool = False,
+    prior: Prior | None = None,
 ) -> Any:
-    """Return the term of one summand of the kernel.
+    """Return the term of one summand of the kernel, with a function of its prior if one is given.
 
     With `forms`, a power of the similarity becomes a `Polynomial` if that is cheaper to evaluate.
     """
@@ -115,9 +135,43 @@ def references_term(
     v = None if v is None else v[:, part] * weights
     of_species = [np.flatnonzero(form.species == z) for z in tree.species]
     alpha = form.alpha
+    if prior is not None and prior.waves.exponent:  # these waves are references like others
+        q, v, alpha, of_species = _with_powers(q, v, alpha, of_species, prior, part, f.factor)
     if forms and isinstance(f, expansion.Power) and _as_polynomial(f, q, of_species):
         return _polynomial(f, start + begin, scale, shift, q, v, alpha, of_species)
-    return _references(f, start + begin, scale, shift, s.centered, q, v, alpha, of_species, kind)
+    term = _references(f, start + begin, scale, shift, s.centered, q, v, alpha, of_species, kind)
+    if prior is None or prior.waves.exponent:
+        return term
+    return _with_waves(term, prior, prior.waves.directions[:, part] / weights, shift)
+
+
+def _with_powers(q, v, alpha, of_species, prior, part, factor):
+    """Return references, vectors and coefficients with waves that are powers of dot products."""
+    rows, n, n_species = prior.waves.directions[:, part], len(q), len(of_species)
+    n_waves = len(rows)
+    more = [n + n_waves * z + np.arange(n_waves) for z in range(n_species)]
+    if v is not None:
+        v = np.concatenate([v, np.zeros((n_species * n_waves, v.shape[1]))])
+    return (
+        np.concatenate([q, np.tile(rows, (n_species, 1))]),
+        v,
+        np.concatenate([alpha, prior.weights.ravel() / factor]),
+        [np.concatenate(both) for both in zip(of_species, more, strict=True)],
+    )
+
+
+def _with_waves(term, prior, rows, shift):
+    """Return a term with waves, whose directions are `rows` (n_waves, n)."""
+    kind, (n_waves, n) = term.rows.dtype, rows.shape
+    columns = np.zeros((rounded(n, COLUMNS), n_waves), dtype=kind)
+    columns[:n] = rows.T
+    middle = shift - term.shift  # of each species, to which rows are relative
+    return term._replace(
+        wave_rows=np.ascontiguousarray(rows, dtype=kind),
+        wave_columns=columns,
+        wave_phases=prior.phases + middle @ rows.T,
+        wave_weights=np.ascontiguousarray(prior.weights),
+    )
 
 
 def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind):
@@ -155,6 +209,9 @@ def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind)
         constant,
         offset,
         scalars,
+        np.empty((0, n), dtype=kind),
+        np.empty((rounded(n, COLUMNS), 0), dtype=kind),
+        *np.empty((2, n_species, 0)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.expansion import Polynomial, Sum, Term
+from ..core.expansion import TILE, Polynomial, Sum, Term
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected
 from ..core.network import Network
 from ..core.pairs import Pairs, closest_squared
@@ -176,6 +176,14 @@ def _(term: Term, n_species, width):
         and term.columns.size >= total * n
         and term.vector_rows.size in (0, term.rows.size)
         and term.vector_columns.size == (term.columns.size if term.vector_rows.size else 0),
+    )
+    n_waves = len(term.wave_rows)
+    _require(
+        "waves",
+        n_waves <= TILE
+        and term.wave_rows.shape[1] == n
+        and term.wave_columns.shape == (rounded(n, COLUMNS), n_waves)
+        and term.wave_phases.shape == term.wave_weights.shape == (n_species, n_waves),
     )
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import flag, number
 from ..compose import CalibratedPotential, DeltaRegressor
-from ..data import as_batch
+from ..data import Targets, as_batch
 from ..exceptions import (
     InputError,
     InputTypeError,
@@ -72,6 +72,11 @@ class Calculator(AseCalculator):
     uncertainty : bool, default=False
         Whether results always include `energy_std`, the standard deviation of the total energy in
         eV, which takes longer than the forces. Otherwise it is computed when it is asked for.
+    draws : bool, default=False
+        Whether `forces_std` is the root mean square of the forces of a few draws of the posterior
+        (see `CompiledPotential.forces_std`), where the model has a compiled form of them. That
+        takes about four times as long as the forces, so that it can be asked for during a run, and
+        scatters by about a quarter around the exact value.
 
     Attributes
     ----------
@@ -79,8 +84,9 @@ class Calculator(AseCalculator):
         In eV and Å: energy and free_energy, which are the same; energies of atoms, whose sum is the
         energy, but not from features of whole structures or with a `DeltaRegressor`; forces; and
         stress, if the cell has three independent vectors. The following are computed only when they
-        are asked for, as in ``calc.get_property("energy_std", atoms)``: energy_std; forces_std and
-        stress_std, which take many times as long as the forces; energies_std and
+        are asked for, as in ``calc.get_property("energy_std", atoms)``: energy_std; forces_std,
+        which takes many times as long as the forces unless `draws` are chosen; stress_std, which
+        always does; energies_std and
         extrapolation_grade of atoms. A `CalibratedPotential` calibrates these deviations except
         energies_std, since there are no labels of atoms' energies.
     results : dict
@@ -109,10 +115,13 @@ class Calculator(AseCalculator):
         "forces_std", "stress_std", "extrapolation_grade",
     ]  # fmt: skip
 
-    def __init__(self, model: Any, *, skin: float = 0.7, uncertainty: bool = False) -> None:
+    def __init__(
+        self, model: Any, *, skin: float = 0.7, uncertainty: bool = False, draws: bool = False
+    ) -> None:
         super().__init__()
         self._lock = threading.RLock()
-        self._last = self._with_grades = None
+        self._last = self._with_grades = self._with_draws = None
+        self._draws = flag("draws", draws)
         self.skin = skin
         self.uncertainty = uncertainty
         if isinstance(model, str | os.PathLike):
@@ -129,6 +138,7 @@ class Calculator(AseCalculator):
             self._compiled = None
 
     model = property(lambda self: self._model)
+    draws = property(lambda self: self._draws)
     compiled_ = property(lambda self: self._compiled)
 
     def set(self, **parameters: Any) -> dict[str, Any]:
@@ -293,7 +303,8 @@ class Calculator(AseCalculator):
         wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
         if not wanted - last.results.keys():
             return last
-        last = last._replace(results=last.results | self._grades(last, wanted))
+        cheap = self._grades(last, wanted) | self._drawn(last, wanted)
+        last = last._replace(results=last.results | cheap)
         wanted -= last.results.keys()
         if not wanted or self._pipeline is None:
             return last
@@ -317,13 +328,36 @@ class Calculator(AseCalculator):
         pairs = last.structure.neighbors(self._compiled.cutoff).pairs
         return {"extrapolation_grade": self._with_grades.grade_pairs(pairs, last.species)}
 
+    @property
+    def quick_forces_std(self) -> bool:
+        """Whether `forces_std` takes only a few times as long as the forces."""
+        if self._draws and self._with_draws is None:
+            self._with_draws = self._compiled
+            if self._pipeline is not None and self._compiled is not None:
+                with suppress(NotCompilableError):
+                    self._with_draws = compile(self._pipeline, deviations=True)
+        return self._with_draws is not None and self._with_draws.uncertain is not None
+
+    def _drawn(self, last, wanted):
+        """Return the deviations of forces by draws, if they are wanted and there are any."""
+        if "forces_std" not in wanted or not self.quick_forces_std:
+            return {}
+        std = self._with_draws.uncertain.forces_std(
+            last.structure, last.species, self._compiled.cutoff
+        )
+        if self._calibration is not None:
+            both = Targets(np.zeros(1), [std])
+            std = self._calibration.calibrate(both, [Atoms(last.structure.numbers)]).forces[0]
+        return {"forces_std": std}
+
     def _deviations(self, features, wanted):
         """Return the wanted standard deviations and grades of the regressor."""
         regressor, results = self._pipeline[-1], {}
         if {"forces_std", "stress_std"} & wanted:
             std = self._calibrated(regressor.predict_std(features), features)
             results["energy_std"] = float(std.energy[0])
-            results["forces_std"] = std.forces[0]
+            if not self.quick_forces_std:
+                results["forces_std"] = std.forces[0]
             if std.stress is not None:
                 results["stress_std"] = std.stress[0]
         elif "energy_std" in wanted:

@@ -42,7 +42,7 @@ class Trace:
     total: list = field(default_factory=list)  # eV/atom
     temperature: list = field(default_factory=list)  # K
     energy_std: list = field(default_factory=list)  # eV/atom, NaN where it was not computed
-    forces_std: list = field(default_factory=list)  # eV/Å, the largest; NaN likewise
+    forces_std: list = field(default_factory=list)  # eV/Å, the largest component; NaN likewise
     grade: list = field(default_factory=list)  # the largest, NaN if the calculator has none
     distance: list = field(default_factory=list)  # Å, the smallest
     volume: list = field(default_factory=list)  # Å³/atom, NaN without cell
@@ -55,14 +55,14 @@ class Trace:
         return float(1000.0 * np.polyfit(time, total, 1)[0] * (time[-1] - time[0]))
 
     def add(self, time: float, atoms: Atoms, deviations: bool = True) -> None:
-        """Append the present state; without `deviations`, these are NaN."""
-        n = len(atoms)
+        """Append the present state; without `deviations`, those that take long are NaN."""
+        n, quick = len(atoms), getattr(atoms.calc, "quick_forces_std", False)
         potential = atoms.get_potential_energy()
         self.time.append(time)
         self.potential.append(potential / n)
         self.total.append((potential + atoms.get_kinetic_energy()) / n)
         self.temperature.append(atoms.get_temperature())
-        self.forces_std.append(largest(atoms, "forces_std") if deviations else np.nan)
+        self.forces_std.append(largest(atoms, "forces_std") if deviations or quick else np.nan)
         self.energy_std.append(largest(atoms, "energy_std") / n if deviations else np.nan)
         self.grade.append(largest(atoms, "extrapolation_grade"))
         self.distance.append(closest_distance(atoms))
@@ -128,9 +128,9 @@ def run(
     timestep : float, default=1.0
         In fs.
     interval : int, default=10
-        Steps between entries of the trace and frames of the trajectory. Standard deviations, which
-        take many times as long as a step, are computed for the first and for those of every 1000
-        steps.
+        Steps between entries of the trace and frames of the trajectory. Standard deviations that
+        take many times as long as a step are computed for the first and for those of every 1000
+        steps; those of forces for every entry if the calculator has `draws`.
     trajectory : TrajectoryFile, optional
         The file for frames.
     on_step : callable, optional

@@ -1,5 +1,6 @@
 """Regressors from atomic features to energies, forces and stress."""
 
+from ..processes.draws import Draws, posterior_draws
 from ..processes.expansion import Expansion, expand_together
 from ..processes.linear_terms import LinearForms
 from ..processes.networks import Networks
@@ -19,6 +20,7 @@ from ._symmetric_gpr import SymmetricGPR
 __all__ = [
     "AtomicMLP",
     "AutoGPR",
+    "Draws",
     "Expansion",
     "GPR",
     "KernelPotential",
@@ -33,6 +35,7 @@ __all__ = [
     "as_targets",
     "check_return_std",
     "expand_together",
+    "posterior_draws",
     "refuse_features",
     "refuse_others",
 ]

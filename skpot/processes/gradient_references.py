@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data import AtomicFeatures
+    from skpot.kernels import Waves
     from skpot.kernels.contracts import Covariance, Kernel
     from skpot.typing import FloatArray, IntArray
 
@@ -166,6 +167,15 @@ class GradientReferences(References):
             change = self._moves_of(s, left, q)[:, m] * self._moves(t, x, right)[i]
             out[n_x:, n_q:] += curvature[np.ix_(i, m)] * change
         return out
+
+    def add_functions(self, z: int, waves: Waves, weights: FloatArray, out: FloatArray) -> None:
+        """Add what coefficients of one species see of sums of waves; see `References`."""
+        columns = self.columns[z]
+        own, derived = self._places(columns)
+        q = self.values[columns]
+        out[own] += waves.values(q) @ weights
+        along = self._directions(columns) @ waves.directions.T
+        out[derived] += (waves.values(q, 1)[self._owners(columns)] * along) @ weights
 
     def sums(self, features: AtomicFeatures, out: FloatArray, limit: int = 256) -> None:
         """Add each structure's summed functions to `out` (n_structures, n_coefficients)."""

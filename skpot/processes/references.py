@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
+    from skpot.kernels import Waves
     from skpot.kernels.contracts import Covariance
     from skpot.rows.contracts import GradientRows
     from skpot.rows.training_set import TrainingSet
@@ -109,6 +110,22 @@ class References:
         for members, columns in species_groups(self.columns, features.species, limit):
             kernel = self.kernel(features.values[members], self.values[columns])
             add_segments(kernel, segment[members], out[:, columns])
+
+    def add_functions(self, z: int, waves: Waves, weights: FloatArray, out: FloatArray) -> None:
+        """Add what coefficients of one species see of sums of waves to `out`.
+
+        Parameters
+        ----------
+        z : int
+            Atomic number.
+        waves : Waves
+            Functions of feature rows.
+        weights : ndarray of shape (n_waves, n_sums)
+            Their factors.
+        out : ndarray of shape (n_coefficients, n_sums)
+            Values at references, and derivatives along their directions if they have any.
+        """
+        out[self.columns[z]] += waves.values(self.values[self.columns[z]]) @ weights
 
     def environment_rows(
         self, features: AtomicFeatures, limit: int = 256

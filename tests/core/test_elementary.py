@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skpot.core.cutoffs import cosine_switch, polynomial_switch, tanh_switch
-from skpot.core.elementary import fast_exp, quarter_turn
+from skpot.core.elementary import cosine_and_sine, fast_exp, quarter_turn
 
 
 def test_exponential():
@@ -23,6 +23,15 @@ def test_quarter_turn():
         cosine, sine = quarter_turn(x)
         assert cosine == pytest.approx(math.cos(0.5 * math.pi * x), abs=5e-16)
         assert sine == pytest.approx(math.sin(0.5 * math.pi * x), abs=5e-16)
+
+
+def test_cosine_and_sine():
+    for x in np.concatenate([np.linspace(-50.0, 50.0, 4001), np.pi / 4 * np.arange(-9, 10)]):
+        cosine, sine = cosine_and_sine(x)
+        error = 1e-15 * (1.0 + abs(x))
+        assert cosine == pytest.approx(math.cos(x), abs=error)
+        assert sine == pytest.approx(math.sin(x), abs=error)
+    assert math.isnan(cosine_and_sine(math.nan)[0])
 
 
 @pytest.mark.parametrize("switch", [cosine_switch, polynomial_switch])

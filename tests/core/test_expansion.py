@@ -56,6 +56,7 @@ def _term(rng, profile, centered, counts, n, vectors, kind, begin=0):
         np.zeros_like(origin) if centered else origin, first,
         *expansion.tiled(q, first, kind),
         *(expansion.tiled(v, first, kind) if vectors else (empty, empty)), constant, offset, a,
+        np.empty((0, n), kind), np.empty((rounded(n, 3), 0), kind), *np.empty((2, len(counts), 0)),
     )  # fmt: skip
     return term, shift, own
 
@@ -79,6 +80,29 @@ def test_term_is_the_sum_over_references(name, vectors):
             expected[begin : begin + n] = term.scale * by_y
             np.testing.assert_allclose(energies[r] - 1.0, energy, rtol=1e-11, atol=1e-11)
             np.testing.assert_allclose(gradient[r] - 1.0, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_waves_are_added():
+    rng = np.random.default_rng(5)
+    n, n_waves = 7, 9
+    plain, shift, _ = _term(rng, expansion.Gauss(0.5, 1.3), True, (30, 1), n, False, np.float64)
+    rows, columns = rng.normal(size=(n_waves, n)), np.zeros((9, n_waves))
+    columns[:n] = rows.T
+    phases, weights = rng.normal(size=(2, 2, n_waves))
+    origin = shift - plain.shift
+    term = plain._replace(
+        wave_rows=rows, wave_columns=columns, wave_phases=phases + origin @ rows.T,
+        wave_weights=weights,
+    )  # fmt: skip
+    x = rng.normal(size=(4, n))
+    for z in range(2):
+        (e0, g0), (e1, g1) = results = [(np.zeros(4), np.zeros((4, n))) for _ in range(2)]
+        for one, out in zip((plain, term), results, strict=True):
+            assert _run(one, z, x, 3, *out) == 0
+        for r in range(3):
+            energy, slopes = naive.waves(plain.scale * x[r] + shift[z], rows, phases[z], weights[z])
+            assert e1[r] - e0[r] == pytest.approx(energy, abs=1e-12)
+            np.testing.assert_allclose(g1[r] - g0[r], plain.scale * slopes, atol=1e-12)
 
 
 def test_single_precision_of_references():

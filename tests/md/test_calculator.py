@@ -16,12 +16,14 @@ from ase.md.nvtberendsen import NVTBerendsen
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS, FIRE, LBFGS, GPMin, MDMin
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.md._skin import SkinnedStructure
-from tests.samples import crystal
+from skpot.md.dynamics import run
+from tests.samples import crystal, labeled
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +275,33 @@ def test_uncertainty_of_all_results_on_request(model):
     assert "forces_std" not in atoms.calc.results
 
 
+def test_draws_give_deviations_of_forces(model):
+    atoms = crystal("Si", 0.1, seed=1)
+    atoms.calc = skpot.Calculator(model, draws=True)
+    assert atoms.calc.quick_forces_std and not skpot.Calculator(model).quick_forces_std
+    found = atoms.calc.get_property("forces_std", atoms)
+    expected = skpot.compile(model, deviations=True).forces_std([atoms])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    exact = model.predict([atoms], return_std="all")[1]
+    assert np.median(found / exact.forces[0]) == pytest.approx(1.0, abs=0.5)
+    np.testing.assert_allclose(
+        atoms.calc.get_property("stress_std", atoms), exact.stress[0], rtol=1e-6
+    )
+    np.testing.assert_array_equal(atoms.calc.get_property("forces_std", atoms), found)
+
+
+def test_draws_are_calibrated_as_the_model_is(model):
+    X, y = labeled(("Si",), 4, lone_atom=False)
+    calibrated = skpot.CalibratedPotential(FrozenEstimator(model)).fit(X, y)
+    atoms = crystal("Si", 0.1, seed=1)
+    atoms.calc = skpot.Calculator(calibrated, draws=True)
+    found = atoms.calc.get_property("forces_std", atoms)
+    expected = skpot.compile(calibrated, deviations=True).forces_std([atoms])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    plain = skpot.compile(model, deviations=True).forces_std([atoms])
+    assert not np.allclose(found, plain, rtol=0.01)
+
+
 def test_a_request_evaluates_nothing_anew(model, monkeypatch):
     atoms = bulk("Si", cubic=True)
     atoms.calc = skpot.Calculator(model)
@@ -305,3 +334,11 @@ def test_molecules_have_no_deviation_of_stress(model):
     assert atoms.calc.get_property("forces_std", atoms).shape == (2, 3)
     with pytest.raises(PropertyNotImplementedError):
         atoms.calc.get_property("stress_std", atoms)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_runs_show_deviations_of_forces_as_often_as_they_are_quick(model, draws):
+    atoms = thermal(1, 300, model, draws=draws)
+    trace = run(atoms, 4, interval=2)
+    assert np.isfinite(trace.forces_std).tolist() == [True, draws, draws]
+    assert np.isfinite(trace.energy_std).tolist() == [True, False, False]

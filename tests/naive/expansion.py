@@ -37,3 +37,13 @@ def expand(x, q, a, v, f, centered):
         energy += a[m] * value + slope * move
         gradient += (a[m] * slope + bend * move) * by_x + slope * v[m]
     return energy, gradient
+
+
+def waves(y, directions, phases, weights):
+    """Return the sum of weights times cosines of one row, and its derivative."""
+    energy, gradient = 0.0, np.zeros(len(y))
+    for direction, phase, weight in zip(directions, phases, weights, strict=True):
+        w = sum(a * b for a, b in zip(y, direction, strict=True)) + phase
+        energy += weight * math.cos(w)
+        gradient -= weight * math.sin(w) * direction
+    return energy, gradient
