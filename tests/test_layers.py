@@ -17,6 +17,7 @@ ASE_DOORS = (
     "data/_ase.py",
     "data/_extxyz.py",
     "md/",
+    "active/",
     "datasets/generate/",
     "testing/",
     "typing.py",  # for type checkers only

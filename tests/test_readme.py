@@ -9,6 +9,7 @@ import sys
 import ase.db
 import ase.io
 import pytest
+from ase.build import bulk
 
 import skpot
 from tests.pages import parse_options, run_in_new_process
@@ -63,6 +64,7 @@ def files(tmp_path):
     ase.io.write(tmp_path / "unlabeled.xyz", data.X_test[:2])
     ase.io.write(tmp_path / "pool.xyz", data.X[40:65])
     ase.io.write(tmp_path / "start.xyz", data.X_test[0])
+    ase.io.write(tmp_path / "copper.xyz", bulk("Cu", cubic=True))
     ase.io.write(tmp_path / "si.data", data.X_test[0] * 2, format="lammps-data")
     (tmp_path / "in.silicon").write_text(INPUT)
     with ase.db.connect(tmp_path / "more.db") as database:

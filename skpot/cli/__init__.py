@@ -53,6 +53,7 @@ _COMMANDS = {
     "evaluate": "Print the errors of a model on labeled structures.",
     "predict": "Write predictions for structures, as ASE reads them.",
     "select": "Choose the structures that are worth labels most.",
+    "learn": "Run molecular dynamics by a model that asks for labels and learns.",
     "info": "Print what a model file says about its model.",
     "relax": "Move atoms, and maybe the cell, to the nearest minimum of the energy.",
     "md": "Run molecular dynamics.",

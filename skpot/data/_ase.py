@@ -333,14 +333,16 @@ def with_stored_results(atoms: Atoms, results: dict[str, Any]) -> Atoms:
     return labeled
 
 
-def named_calculator(name: str) -> AseCalculator:
-    """Return a new calculator with its default settings, by the name it has in ASE.
+def named_calculator(name: str, **options: Any) -> AseCalculator:
+    """Return a new calculator, by default with its default settings, by the name it has in ASE.
 
     Parameters
     ----------
     name : str
         A name in `ase.calculators.calculator.names`, such as "emt", or "tblite", "dftd4", "xtb" of
         the packages that have calculators of ASE.
+    **options : object
+        Parameters of the calculator.
 
     Returns
     -------
@@ -361,8 +363,8 @@ def named_calculator(name: str) -> AseCalculator:
     try:
         if name in _PACKAGED:
             module, kind = _PACKAGED[name]
-            return getattr(importlib.import_module(module), kind)()
-        return get_calculator_class(name)()
+            return getattr(importlib.import_module(module), kind)(**options)
+        return get_calculator_class(name)(**options)
     except ImportError as error:
         raise InputError(f"the calculator {name!r} cannot be used: {error}.") from error
 

@@ -155,6 +155,12 @@ class Calculator(AseCalculator):
             setattr(self, name, value)
         return changed
 
+    def reset(self) -> None:
+        """Forget the last structure and its neighbors, so that results depend on the next alone."""
+        with self._lock:
+            super().reset()
+            self._last = None
+
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 

@@ -56,7 +56,7 @@ class Checkpoint:
 
         A file that is damaged or comes from another run or model is refused, and changes nothing.
         """
-        header, arrays = self._read()
+        header, arrays = read_state(self.path)
         if not np.array_equal(arrays["numbers"], atoms.numbers):
             raise InputError(
                 f"{self.path} belongs to a run of other atoms than these {len(atoms)}; start with "
@@ -81,22 +81,6 @@ class Checkpoint:
         self.tail = header["tail"]
         return header["length"]
 
-    def _read(self):
-        """Return header and arrays of the file; refuse it if they are not as they were written."""
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = dict(file)
-            found, header = str(arrays.pop("digest")), str(arrays.pop("header"))
-        except FileNotFoundError as error:
-            raise InputError(f"there is no checkpoint {self.path}") from error
-        except Exception as error:  # zip files, compression, arrays and texts raise many kinds
-            raise InputError(
-                f"{self.path} is no checkpoint of a run, or it is damaged ({type(error).__name__})"
-            ) from error
-        if found != _digest(header, arrays):
-            raise InputError(f"{self.path} was changed or damaged since it was written")
-        return json.loads(header), arrays
-
     def _require_model(self, atoms, energy, forces):
         moved = abs(atoms.get_potential_energy() - energy) / len(atoms)
         turned = np.abs(atoms.get_forces() - forces).max()
@@ -110,24 +94,8 @@ class Checkpoint:
         """Restore the integrator if a state was loaded; return whether that is so."""
         if self._state is None:
             return False
-        arrays = self._state["arrays"]
-        values = [
-            (part, key, getattr(part, key), arrays.get(f"{name}.{key}"))
-            for name, part in _parts(dynamics).items()
-            for key in _variables(part)
-        ]
-        odd = [key for _, key, old, new in values if new is None or np.shape(old) != new.shape]
-        generator = getattr(dynamics, "rng", None)
-        if odd or (generator is None) != (self._state["random"] is None):
-            raise InputError(
-                f"{self.path} has no {', '.join(odd) or 'random numbers'} of this integrator: was "
-                "it written with another version of ASE?"
-            )
-        if generator is not None:
-            generator.bit_generator.state = self._state["random"]
-        for part, key, _, new in values:
-            setattr(part, key, new[()])
-        dynamics.nsteps = self.step
+        state = self._state
+        restore_integrator(dynamics, state["step"], state["arrays"], state["random"], self.path)
         return True
 
     def save(self, dynamics: Any, trajectory: Any, force: bool = False) -> None:
@@ -145,21 +113,16 @@ class Checkpoint:
         if time.monotonic() < self._last + _PAUSE and not force:
             return
         atoms = dynamics.atoms
-        generator = getattr(dynamics, "rng", None)
+        variables, random = integrator_state(dynamics)
         header = {
             "settings": self._settings,
             "step": dynamics.nsteps,
             "length": trajectory.sync(),
             "tail": trajectory.tail(),
-            "random": None if generator is None else generator.bit_generator.state,
+            "random": random,
             "energy": float(atoms.get_potential_energy()),
         }
-        arrays = {
-            f"{name}.{key}": np.asarray(getattr(part, key))
-            for name, part in _parts(dynamics).items()
-            for key in _variables(part)
-        }
-        arrays |= {
+        arrays = variables | {
             "numbers": atoms.numbers,
             "masses": atoms.get_masses(),
             "pbc": atoms.pbc,
@@ -168,10 +131,7 @@ class Checkpoint:
             "momenta": atoms.get_momenta(),
             "forces": atoms.get_forces(),
         }
-        text, data = json.dumps(header), io.BytesIO()
-        digest = np.array(_digest(text, arrays))
-        np.savez(data, header=np.array(text), digest=digest, **arrays)
-        replace_file(self.path, data.getvalue())
+        write_state(self.path, header, arrays)
         self._last = time.monotonic()
 
     def remove(self) -> None:
@@ -180,6 +140,82 @@ class Checkpoint:
         for path in (self.path, f"{self.path}.tmp"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def integrator_state(dynamics: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the variables of an integrator of ASE by name, and the state of its random numbers."""
+    variables = {
+        f"{name}.{key}": np.asarray(getattr(part, key))
+        for name, part in _parts(dynamics).items()
+        for key in _variables(part)
+    }
+    generator = getattr(dynamics, "rng", None)
+    return variables, None if generator is None else generator.bit_generator.state
+
+
+def restore_integrator(
+    dynamics: Any, step: int, arrays: dict[str, Any], random: Any, path: PathLike
+) -> None:
+    """Set an integrator to what `integrator_state` has returned at a step.
+
+    Raises
+    ------
+    InputError
+        If `arrays`, which may hold other things too, are not those of such an integrator; the
+        message names the file `path` that they come from.
+    """
+    values = [
+        (part, key, getattr(part, key), arrays.get(f"{name}.{key}"))
+        for name, part in _parts(dynamics).items()
+        for key in _variables(part)
+    ]
+    odd = [key for _, key, old, new in values if new is None or np.shape(old) != new.shape]
+    generator = getattr(dynamics, "rng", None)
+    if odd or (generator is None) != (random is None):
+        raise InputError(
+            f"{path} has no {', '.join(odd) or 'random numbers'} of this integrator: was it "
+            "written with another version of ASE?"
+        )
+    if generator is not None:
+        generator.bit_generator.state = random
+    for part, key, _, new in values:
+        setattr(part, key, new[()])
+    dynamics.nsteps = step
+
+
+def write_state(path: PathLike, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write the state of a run to a file, all or nothing, with a digest by which it is checked.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    header : dict
+        What JSON can express.
+    arrays : dict of str to ndarray
+        Everything else.
+    """
+    text, data = json.dumps(header), io.BytesIO()
+    digest = np.array(_digest(text, arrays))
+    np.savez(data, header=np.array(text), digest=digest, **arrays)
+    replace_file(path, data.getvalue())
+
+
+def read_state(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and arrays of a file; refuse it if they are not as they were written."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        found, header = str(arrays.pop("digest")), str(arrays.pop("header"))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # zip files, compression, arrays and texts raise many kinds
+        raise InputError(
+            f"{path} is no checkpoint of a run, or it is damaged ({type(error).__name__})"
+        ) from error
+    if found != _digest(header, arrays):
+        raise InputError(f"{path} was changed or damaged since it was written")
+    return json.loads(header), arrays
 
 
 def _put(atoms, arrays):

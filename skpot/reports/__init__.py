@@ -8,6 +8,7 @@ from skpot.reports._predictions import default_noise, label_std, predict_with_st
 _MODULES = {
     "require_plotly": "skpot.reports._theme",
     "write_check_report": "skpot.reports._check_report",
+    "write_run_report": "skpot.reports._run_report",
     "write_report": "skpot.reports._report",
 }
 __getattr__, _lazy = lazy_names(__name__, _MODULES)

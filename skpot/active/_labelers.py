@@ -1,0 +1,246 @@
+"""What computes labels: calculators of ASE, functions, commands, people."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from ase.io import read, write
+
+from ..data import Targets, labels_by
+from ..data import read as read_labeled
+from ..exceptions import EngineError, InputTypeError
+from ..persistence import whole_file
+
+if TYPE_CHECKING:
+    from skpot.typing import AseCalculator, Atoms, PathLike
+
+_LARGEST_FORCE = 200.0  # eV/Å; a calculation with more has not converged, or atoms have collided
+_OUTPUT = "label.xyz"  # what a command writes
+_INPUT = "structure.xyz"
+_PAUSE = 0.5  # s, between two looks at a folder
+
+
+class LabelFailed(EngineError):
+    """A structure could not be labeled."""
+
+
+class Label(NamedTuple):
+    """Labels of one structure."""
+
+    energy: Any  # eV
+    forces: Any  # (n_atoms, 3), eV/Å
+    stress: Any  # (6,), eV/Å³, or None
+
+
+class Labeler(Protocol):
+    """Computes labels.
+
+    `number` counts the labels of a run. After a restart the same structure comes with the same
+    number again if its label was not recorded, so that a labeler with files of its own need not
+    compute it twice.
+    """
+
+    def __call__(self, atoms: Atoms, number: int) -> Label:
+        """Return the labels of a structure, or raise any error."""
+        ...
+
+
+class CalculatorLabeler:
+    """Labels of a calculator of ASE.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.Calculator
+        The calculator.
+    """
+
+    def __init__(self, calculator: AseCalculator) -> None:
+        self.calculator = calculator
+
+    def __call__(self, atoms: Atoms, number: int) -> Label:
+        """Return the labels of a structure."""
+        ((energy, forces, stress),) = labels_by(self.calculator, [atoms])
+        return usable(Label(energy, forces, stress), len(atoms))
+
+
+class FunctionLabeler:
+    """Labels of a function of the structure, which returns energy, forces and maybe stress.
+
+    Parameters
+    ----------
+    function : callable
+        Returns (energy, forces) or (energy, forces, stress) of an `Atoms`, or an `Atoms` that has
+        them as results of its calculator.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self, atoms: Atoms, number: int) -> Label:
+        """Return the labels of a structure."""
+        found = self.function(atoms.copy())
+        if hasattr(found, "get_positions"):
+            return label_of(found)
+        if not isinstance(found, tuple) or len(found) not in (2, 3):
+            raise LabelFailed(
+                "the function must return (energy, forces), (energy, forces, stress) or Atoms with "
+                f"results, got {type(found).__name__}"
+            )
+        return usable(Label(*found, *([None] * (3 - len(found)))), len(atoms))
+
+
+class CommandLabeler:
+    """Labels of a command, which reads structure.xyz and writes label.xyz in a folder of its own.
+
+    Parameters
+    ----------
+    command : str
+        The command. It runs in the folder, where it may leave what it likes.
+    folder : str or Path
+        The folder of these folders, which are named by the numbers of the labels.
+    """
+
+    def __init__(self, command: str, folder: PathLike) -> None:
+        self.command = command
+        self.folder = Path(folder)
+
+    def __call__(self, atoms: Atoms, number: int) -> Label:
+        """Return the labels of a structure; they are not computed again if they are there."""
+        folder = self.folder / f"{number:05d}"
+        output = folder / _OUTPUT
+        if not _answers(output, atoms):
+            folder.mkdir(parents=True, exist_ok=True)
+            output.unlink(missing_ok=True)
+            write(folder / _INPUT, _bare(atoms), format="extxyz")
+            words = shlex.split(self.command)
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+                raise LabelFailed(
+                    f"{words[0]} ended with exit code {done.returncode}: {' '.join(last)}"
+                )
+            if not output.exists():
+                raise LabelFailed(f"{words[0]} has not written {output}")
+        return _label_in(output)
+
+
+class FolderLabeler:
+    """Labels that somebody, or another computer, drops into a folder.
+
+    For each structure <number>.xyz is written. Its labels are awaited as <number>.labeled.xyz, or
+    the reason why there are none as text in <number>.failed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder; it is created if it does not exist.
+    patience : float, optional
+        Seconds after which a structure counts as failed; by default it is awaited without end.
+    """
+
+    def __init__(self, folder: PathLike, patience: float | None = None) -> None:
+        self.folder = Path(folder)
+        self.patience = patience
+
+    def __call__(self, atoms: Atoms, number: int) -> Label:
+        """Return the labels of a structure once they are there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stem = self.folder / f"{number:05d}"
+        answer, failed = stem.with_suffix(".labeled.xyz"), stem.with_suffix(".failed")
+        if not _answers(answer, atoms):
+            with whole_file(stem.with_suffix(".xyz")) as file:
+                file.write(text_of(_bare(atoms)).encode())
+        began = time.monotonic()
+        while not _answers(answer, atoms):
+            if failed.exists():
+                raise LabelFailed(failed.read_text(encoding="utf-8").strip() or "failed")
+            if self.patience is not None and time.monotonic() - began > self.patience:
+                raise LabelFailed(f"{answer} was not there after {self.patience:g} s")
+            time.sleep(_PAUSE)
+        return _label_in(answer)
+
+
+def as_labeler(given: Any) -> Labeler:
+    """Return the labeler that a user's object is: a calculator of ASE, a function, a labeler."""
+    if isinstance(given, CommandLabeler | FolderLabeler | FunctionLabeler | CalculatorLabeler):
+        return given
+    if hasattr(given, "get_property"):
+        return CalculatorLabeler(given)
+    if isinstance(given, str | os.PathLike):
+        return FolderLabeler(given)
+    if callable(given):
+        return FunctionLabeler(given)
+    raise InputTypeError(
+        "labels come from a calculator of ASE, a function of Atoms, or a folder, not from "
+        f"{type(given).__name__}."
+    )
+
+
+def usable(label: Label, n_atoms: int) -> Label:
+    """Return a label with arrays of the right type; raise `LabelFailed` if it cannot be learned."""
+    if label.energy is None or label.forces is None:
+        raise LabelFailed("energy and forces are needed")
+    forces = np.asarray(label.forces, dtype=float)
+    stress = None if label.stress is None else np.asarray(label.stress, dtype=float)
+    if forces.shape != (n_atoms, 3) or (stress is not None and stress.shape != (6,)):
+        raise LabelFailed(f"forces have shape {forces.shape} for {n_atoms} atoms, or stress not 6")
+    numbers = [np.ravel(label.energy), forces.ravel()]
+    numbers += [] if stress is None else [stress]
+    if not np.isfinite(np.concatenate(numbers)).all():
+        raise LabelFailed("the labels are not finite")
+    largest = float(np.linalg.norm(forces, axis=1).max())
+    if largest > _LARGEST_FORCE:
+        raise LabelFailed(f"a force of {largest:.3g} eV/Å is no force of a sound calculation")
+    return Label(float(label.energy), forces, stress)
+
+
+def label_of(atoms: Atoms) -> Label:
+    """Return the labels that a structure has as results of its calculator."""
+    return _label_of(Targets.from_atoms([atoms]), atoms)
+
+
+def _label_in(path) -> Label:
+    """Return the labels of the last structure of a file."""
+    X, y = read_labeled(path)
+    return _label_of(y[-1:], X[-1])
+
+
+def _label_of(y, atoms):
+    if not (y.has_energy[0] and y.has_forces[0]):
+        raise LabelFailed("energy or forces are missing")
+    stress = y.stress[0] if y.has_stress[0] else None
+    return usable(Label(float(y.energy[0]), y.forces[0], stress), len(atoms))
+
+
+def text_of(atoms: Atoms) -> str:
+    """Return a structure as the text of a frame of extended XYZ."""
+    text = io.StringIO()
+    write(text, atoms, format="extxyz")
+    return text.getvalue()
+
+
+def _bare(atoms):
+    bare = atoms.copy()
+    bare.calc = None
+    bare.info = {}
+    for name in set(bare.arrays) - {"numbers", "positions"}:
+        del bare.arrays[name]
+    return bare
+
+
+def _answers(path, atoms):
+    """Whether a file has a whole frame of these atoms."""
+    try:
+        found = read(path, format="extxyz")
+        _label_in(path)
+    except Exception:  # absent, half written, or of another structure
+        return False
+    same = np.array_equal(found.numbers, atoms.numbers)
+    return same and np.abs(found.positions - atoms.positions).max() < 1e-5

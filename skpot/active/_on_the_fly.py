@@ -1,0 +1,446 @@
+"""Runs that label by themselves: molecular dynamics of a model that learns on its way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from sklearn.base import clone
+
+from .._parameters import number, whole
+from ..compose import make_potential
+from ..data import Targets, check_structures, read
+from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning
+from ..md import Calculator
+from ..md.dynamics import Ensemble, check_settings, thermalize
+from ..md.frames import write_frames
+from ..persistence import dump, load, whole_file
+from ._labelers import as_labeler
+from ._rule import Rule, factor, ratio
+from ._starts import start_structures
+from ._state import Snapshot, State, Wanted
+from ._trail import Reason, Trail
+from ._walk import Leg, Walker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skpot.typing import PathLike, Structures
+
+_FUTILE = 10  # models in a row that do not help, or labels in a row that fail
+_CEILING = 8.0  # times the tolerance
+_MODELS, _STATE, _CHECKS, _SETTINGS = "models", "state.npz", "checks.jsonl", "settings.json"
+_DATA = "start.xyz"
+
+
+class Futile(EngineError):
+    """A run ended since further labels do not help."""
+
+
+class Told(NamedTuple):
+    """What a run has done, for who watches it."""
+
+    what: str  # "label", "failed", "model", "back" or "leg"
+    text: str
+
+
+class OnTheFly:
+    r"""Molecular dynamics by a model that asks for labels where it does not trust itself.
+
+    Every `check` steps, the expected error of the worst force, :math:`u = f \max_i |s_i|`, is
+    compared with the tolerance: s are the deviations of forces on atoms, and f corrects them by the
+    errors of the last ten labels, beginning with 2,
+
+    .. math:: \ln f = \frac{3 \ln 2 + \sum_{10} \ln(e / s)}{3 + n}, \quad f \ge 1.
+
+    Above `tol` a structure is set aside, and of five of them the worst is labeled; above twice
+    `tol` the structure is labeled at once. After each label a new model is fitted to all of them,
+    from scratch. Above `ceiling`, or if atoms come too close or too hot, which is looked at in
+    every step, the run returns to the last structure that was trusted and goes on with a check in
+    every step. It ends if ten models in a row do not help: `tol` is then below what labels and
+    model can give.
+
+    All that was paid for is in `path`: `trail.xyz` has every label with the reason, what the model
+    said, its deviations and its number, failed ones too; `pending.xyz` what is being labeled;
+    `models` the model of every generation; `checks.jsonl` what every check saw. A run that was
+    killed at any time continues by the same call, pays for no label twice, and ends as if it had
+    not been killed.
+
+    Parameters
+    ----------
+    labeler : ASE calculator, callable, str or Path
+        What labels structures: a calculator; a function of `Atoms` that returns (energy, forces) or
+        (energy, forces, stress) in eV and Å; or a folder, in which a file is written for each
+        structure and its labels are awaited, see `FolderLabeler`.
+    tol : float
+        The error of a force that is tolerated, in eV/Å.
+    path : str or Path
+        Folder of the run.
+    model : Pipeline, optional
+        What is fitted; `make_potential("fast")` by default.
+    check : int, default=10
+        Steps between two checks.
+    ceiling : float, optional
+        The expected error (eV/Å) above which a structure is not physical and not worth a label;
+        eight times `tol` by default.
+    n_start : int, default=4
+        Number of structures that are labeled before the run, if `run` is given no data: the
+        structures that it begins with, and copies whose atoms are displaced and cells strained.
+    random_state : int, default=0
+        Seed of velocities, thermostats and displacements.
+    on_event : callable, optional
+        Called with (what, text) when something happens.
+
+    Attributes
+    ----------
+    model_ : Pipeline
+        The model of the last generation.
+    n_calls_ : int
+        Number of labels that were asked for, failed ones included.
+    stopped_ : str
+        Why the run ended early; empty if it is complete.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from skpot.active import OnTheFly
+    >>> learner = OnTheFly(EMT(), tol=0.3, path=tempfile.mkdtemp() + "/run")
+    >>> model = learner.run(bulk("Cu", cubic=True), steps=20, temperature=300).model_
+    >>> learner.n_calls_ >= 4
+    True
+    """
+
+    def __init__(
+        self,
+        labeler: Any,
+        tol: float,
+        path: PathLike,
+        *,
+        model: Any = None,
+        check: int = 10,
+        ceiling: float | None = None,
+        n_start: int = 4,
+        random_state: int = 0,
+        on_event: Callable[[str, str], Any] | None = None,
+    ) -> None:
+        self.labeler = as_labeler(labeler)
+        tol = number("tol", tol, above=0.0, unit="eV/Å")
+        ceiling = _CEILING * tol if ceiling is None else number("ceiling", ceiling, above=2.0 * tol)
+        self.rule = Rule(tol, ceiling)
+        self.path = Path(os.fspath(path))
+        self.model = make_potential("fast") if model is None else model
+        self.check = whole("check", check, low=1)
+        self.n_start = whole("n_start", n_start, low=1)
+        self.random_state = whole("random_state", random_state, low=0)
+        self.on_event = on_event
+        self.n_calls_ = 0
+        self.stopped_ = ""
+
+    def run(
+        self,
+        atoms: Atoms | Structures,
+        steps: int,
+        *,
+        temperature: float | tuple[float, float] = 300.0,
+        timestep: float = 1.0,
+        ensemble: str = "nvt",
+        pressure: float = 0.0,
+        X: Structures | None = None,
+        y: Targets | None = None,
+        max_calls: int | None = None,
+    ) -> OnTheFly:
+        """Run, or continue a run that was killed.
+
+        Parameters
+        ----------
+        atoms : Atoms or list[Atoms]
+            The structure to start from, or several, which run one after the other with one model.
+        steps : int
+            Steps of each.
+        temperature : float or tuple of float, default=300.0
+            In K; two for a ramp from the first to the second, with "nvt".
+        timestep : float, default=1.0
+            In fs.
+        ensemble : {"nve", "nvt", "npt"}, default="nvt"
+            As in `skpot md`.
+        pressure : float, default=0.0
+            In GPa.
+        X, y : list[Atoms] and Targets, optional
+            Labeled structures to begin with, instead of some that are made from `atoms`.
+        max_calls : int, optional
+            Number of labels after which the run ends.
+
+        Returns
+        -------
+        self : OnTheFly
+
+        Raises
+        ------
+        Futile
+            If further labels do not help, or ten in a row fail.
+        InputError
+            If the folder has another run.
+        """
+        legs = self._legs(atoms, steps, temperature, timestep, ensemble, pressure)
+        if (X is None) != (y is None):
+            raise InputError("X and y, labeled structures to begin with, go together.")
+        max_calls = whole("max_calls", max_calls, low=1) if max_calls is not None else None
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / _MODELS).mkdir(exist_ok=True)
+        self._trail = Trail(self.path)
+        try:
+            settings = self._settings(legs, X, y)
+            state = self._begin(legs, settings, X, y)
+            self._walker = None
+            self._write(state, settings)  # before anything is paid for
+            while state.phase != "done" and not state.stopped:
+                state = self._next(state, legs, max_calls)
+                self._write(state, settings)
+        finally:
+            self._trail.close()
+        self.n_calls_, self.stopped_ = state.n_labels, state.stopped
+        if state.generation >= 0:
+            self.model_ = load(self._model_path(state.generation))
+        if state.stopped and not state.stopped.startswith("max_calls"):
+            raise Futile(f"{state.stopped} What was learned is in {self.path}.")
+        return self
+
+    def _legs(self, atoms, steps, temperature, timestep, ensemble, pressure):
+        """Return what moves, one after the other."""
+        structures = check_structures([atoms] if isinstance(atoms, Atoms) else atoms)
+        first, last = temperature if isinstance(temperature, tuple) else (temperature, None)
+        heat = Ensemble(ensemble, first, pressure, last_temperature=last)
+        check_settings(steps, heat, timestep, 1, self.random_state)
+        legs = []
+        for k, one in enumerate(structures):
+            start = one.copy()
+            start.calc = None
+            thermalize(start, first, self.random_state + k)
+            legs.append(Leg(start, heat, steps, timestep, self.check))
+        return legs
+
+    def _settings(self, legs, X, y):
+        """Return what must be the same when a run is continued."""
+        text = hashlib.blake2b(digest_size=8)
+        for leg in legs:
+            for array in (leg.start.numbers, leg.start.positions, leg.start.cell.array):
+                text.update(np.ascontiguousarray(array).tobytes())
+        n_data = 0 if X is None else len(X)
+        heat = legs[0].ensemble
+        return {
+            "tol": self.rule.tol,
+            "ceiling": self.rule.ceiling,
+            "check": self.check,
+            "n_start": self.n_start,
+            "random_state": self.random_state,
+            "steps": legs[0].steps,
+            "timestep": legs[0].timestep,
+            "ensemble": list(heat),
+            "structures": f"{len(legs)} of digest {text.hexdigest()}",
+            "data": n_data,
+        }
+
+    def _begin(self, legs, settings, X, y) -> State:
+        """Return the state to begin or to go on with; refuse the folder of another run."""
+        path = self.path / _STATE
+        if path.exists():
+            state, before = State.load(path)
+            now = json.loads(json.dumps(settings))
+            differing = [f"{k} {before[k]} (now {v})" for k, v in now.items() if before[k] != v]
+            if differing:
+                raise InputError(f"{self.path} has a run with {', '.join(differing)}.")
+            os.truncate(self.path / _CHECKS, state.n_checks)
+            return state.but(stopped="")
+        if self._trail.frames:
+            raise InputError(f"{self._trail.path} has labels, but {path} of its run is lost.")
+        begin = Snapshot.of(legs[0].start)
+        (self.path / _CHECKS).write_bytes(b"")
+        with whole_file(self.path / _SETTINGS) as file:
+            file.write(json.dumps(settings, indent=1).encode())
+        if X is not None:
+            if not isinstance(y, Targets):
+                raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
+            write_frames(self.path / _DATA, y.to_atoms(X))
+            return State(begin, begin, phase="fit")
+        queue = tuple(
+            Wanted(leg, "start", Snapshot.of(one))
+            for leg, one in start_structures(
+                [leg.start for leg in legs], self.n_start, self.random_state
+            )
+        )
+        return State(begin, begin, queue=queue)
+
+    def _next(self, state, legs, max_calls) -> State:
+        """Do what comes next."""
+        if state.phase == "label":
+            if max_calls is not None and state.n_labels >= max_calls:
+                return state.but(stopped=f"max_calls={max_calls} labels were computed.")
+            return self._label(state, legs)
+        if state.phase == "fit":
+            return self._fit(state, legs)
+        walker = self._walker_of(state, legs)
+        after = walker.walk(state, self.path / _STATE)
+        self._tell_of_way(state, after)
+        if after.futile >= _FUTILE:
+            return after.but(stopped=self._futile_text(after, walker))
+        if after.phase == "md" and after.here.step >= legs[state.leg].steps:
+            return self._end_of_leg(after, legs)
+        return after
+
+    def _label(self, state, legs):
+        """Label the first structure that waits."""
+        wanted, *others = state.queue
+        leg = legs[wanted.leg]
+        atoms = wanted.snapshot.put(leg.start.copy())
+        reason = self._reason(state, wanted, atoms, legs)
+        n = state.n_labels
+        self._tell(
+            "asked", f"label {n}: {wanted.reason}, leg {wanted.leg}, step {wanted.snapshot.step}"
+        )
+        frame = self._trail.label(atoms, n, self.labeler, reason)
+        state = state.but(n_labels=n + 1, queue=tuple(others))
+        if "failed" in frame.info:
+            self._tell("failed", f"label {n} failed: {frame.info['failed']}")
+            return self._after_failure(state, wanted, legs)
+        ratios = state.ratios
+        if "largest_error" in frame.info:
+            error = float(frame.info["largest_error"])
+            largest = float(np.linalg.norm(reason.forces_std, axis=1).max())
+            ratios = (*ratios, ratio(error, largest))[-10:]
+            self._tell(
+                "label", f"label {n}: error {error:.3f} eV/Å, expected {wanted.expected:.3f}"
+            )
+        return state.but(
+            ratios=ratios, failures=0, labeled_at=wanted.snapshot.step,
+            safe=wanted.snapshot if wanted.reason == "deviation" else state.safe,
+            phase="label" if others else "fit",
+        )  # fmt: skip
+
+    def _after_failure(self, state, wanted, legs):
+        """Return the state after a label that failed: back, with other velocities."""
+        failures = state.failures + 1
+        if failures >= _FUTILE:
+            return state.but(stopped=f"{failures} labels in a row failed.", failures=failures)
+        if state.generation < 0:
+            if state.queue:
+                return state.but(failures=failures)
+            if self._n_learned(state) == 0:
+                return state.but(stopped="no structure to begin with could be labeled.")
+            return state.but(failures=failures, phase="fit")
+        walker = self._walker_of(state, legs)
+        here = walker.drawn(state.safe, state.redraws)
+        return state.but(
+            here=here, safe=here, redraws=state.redraws + 1, failures=failures, fine=False,
+            phase="label" if state.queue else "md",
+        )  # fmt: skip
+
+    def _reason(self, state, wanted, atoms, legs):
+        """Return why a structure is labeled, with what the model says of it."""
+        said: dict[str, Any] = {}
+        if state.generation >= 0:
+            calculator = Calculator(load(self._model_path(state.generation)))
+            calculator.calculate(atoms, ["energy", "forces_std", "extrapolation_grade"])
+            found = calculator.results
+            names = {"energy": "energy", "forces": "forces", "forces_std": "forces_std"}
+            said = {name: found[key] for name, key in names.items()}
+            said["grade"] = found.get("extrapolation_grade")
+        temperature = atoms.get_temperature() if wanted.reason != "start" else 0.0
+        return Reason(
+            wanted.reason, wanted.leg, wanted.snapshot.step, state.generation,
+            round(float(temperature), 1), self.rule.tol, factor(state.ratios), wanted.expected,
+            **said,
+        )  # fmt: skip
+
+    def _n_learned(self, state):
+        return sum("failed" not in frame.info for frame in self._trail.frames[: state.n_labels])
+
+    def _fit(self, state, legs):
+        """Fit a model to all labels, from scratch."""
+        X, y = self._learned(state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkpotWarning)  # few structures say little of e0
+            model = clone(self.model).fit(X, y)
+        generation = state.generation + 1
+        dump(model, self._model_path(generation))
+        self._tell("model", f"model {generation}: learned from {len(X)} structures")
+        state = state.but(
+            generation=generation, phase="md", futile=state.futile + (generation > 0), fine=False
+        )
+        walker = self._walker_of(state, legs)
+        kept = []
+        for one in state.collected:
+            expected = walker.expected(one.snapshot) if one.leg == state.leg else np.inf
+            if expected > self.rule.tol:
+                kept.append(Wanted(one.leg, one.reason, one.snapshot, min(expected, one.expected)))
+        return state.but(collected=tuple(kept))
+
+    def _learned(self, state):
+        """Return all structures with labels."""
+        X, parts = [], []
+        if (self.path / _DATA).exists():
+            X, y = read(self.path / _DATA)
+            parts.append(y)
+        frames = [f for f in self._trail.frames[: state.n_labels] if "failed" not in f.info]
+        if frames:
+            X = [*X, *frames]
+            parts.append(Targets.from_atoms(frames))
+        return X, np.concatenate(parts)
+
+    def _end_of_leg(self, state, legs):
+        self._tell("leg", f"leg {state.leg}: {legs[state.leg].steps} steps are done")
+        if state.leg + 1 == len(legs):
+            return state.but(phase="done")
+        begin = Snapshot.of(legs[state.leg + 1].start)
+        return state.but(
+            leg=state.leg + 1, here=begin, safe=begin, collected=(), collected_at=-(10**9),
+            reached=0, labeled_at=-1, fine=False,
+        )  # fmt: skip
+
+    def _walker_of(self, state, legs):
+        """Return what moves atoms by the present model."""
+        key = state.generation, state.leg, state.ratios
+        if self._walker is None or self._walker[0] != key:
+            model = load(self._model_path(state.generation))
+            seed = self.random_state + 1000 * state.leg
+            walker = Walker(legs[state.leg], model, self.rule, factor(state.ratios), seed)
+            self._walker = key, walker
+        return self._walker[1]
+
+    def _write(self, state, settings):
+        """Write the checks that were made, then the state."""
+        lines = self._walker[1].lines if self._walker else []
+        path = self.path / _CHECKS
+        if lines:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+                file.flush()
+                os.fsync(file.fileno())
+            lines.clear()
+        state.but(n_checks=path.stat().st_size).save(self.path / _STATE, settings)
+
+    def _model_path(self, generation):
+        return self.path / _MODELS / f"{generation:03d}.skpot"
+
+    def _futile_text(self, state, walker):
+        return (
+            f"{_FUTILE} models in a row did not bring the expected error of forces below the "
+            f"tolerance of {self.rule.tol:g} eV/Å (leg {state.leg}, step {state.here.step}): it is "
+            f"{walker.expected(state.here):.3g} eV/Å where the run stands, which labels and model "
+            "cannot lower. Use a larger tol, labels of less noise or a larger model."
+        )
+
+    def _tell_of_way(self, before, after):
+        if after.fine and not before.fine:
+            self._tell("back", f"back to step {after.here.step} from step {after.reached}")
+
+    def _tell(self, what, text):
+        if self.on_event is not None:
+            self.on_event(what, text)

@@ -1,0 +1,46 @@
+"""Structures to learn from before a run begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from skpot.typing import Atoms, Structures
+
+_RATTLE = 0.03, 0.12  # Å, of the first and the last copy
+_STRAIN = 0.02  # of each component, for periodic structures
+
+
+def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, Atoms]]:
+    """Return structures to label before a run: those that it starts from, and changed copies.
+
+    Parameters
+    ----------
+    starts : list[Atoms]
+        What the run starts from.
+    n : int
+        How many of each: the structure itself, and copies whose atoms are displaced at random, by
+        0.03 to 0.12 Å; of structures that are periodic in three directions the cells are strained
+        by 2 % as well.
+    seed : int
+        Seed of the displacements.
+
+    Returns
+    -------
+    list of (int, Atoms)
+        From which start each is made, and the structure.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for which, start in enumerate(starts):
+        for k, size in enumerate([0.0, *np.linspace(*_RATTLE, max(n - 1, 1))][:n]):
+            atoms = start.copy()
+            if k and atoms.pbc.all():
+                strain = rng.uniform(-_STRAIN, _STRAIN, (3, 3))
+                deform = np.eye(3) + 0.5 * (strain + strain.T)
+                atoms.set_cell(atoms.cell.array @ deform, scale_atoms=True)
+            atoms.positions += size * rng.normal(size=atoms.positions.shape)
+            found.append((which, atoms))
+    return found

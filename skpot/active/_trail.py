@@ -1,0 +1,166 @@
+"""The audit trail of a run: every label that was paid for, and why, as extended XYZ."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read
+
+from .._paths import file_name
+from ..exceptions import InputError
+from ..md.frames import FrameFile
+from ..persistence import whole_file
+from ._labelers import Label, LabelFailed, text_of
+
+if TYPE_CHECKING:
+    from skpot.active._labelers import Labeler
+    from skpot.typing import Atoms, FloatArray, PathLike
+
+_MOVED = 1e-6  # Å, by which positions in a file differ from those that were written
+
+
+class Reason(NamedTuple):
+    """Why a structure is labeled, and what the model says of it."""
+
+    reason: str
+    leg: int
+    step: int
+    model: int  # number of the model; -1 before there is one
+    temperature: float  # K
+    tolerance: float  # eV/Å
+    factor: float  # f
+    expected: float  # u, eV/Å
+    energy: float | None = None  # eV, of the model
+    forces: FloatArray | None = None  # (n_atoms, 3) of the model
+    forces_std: FloatArray | None = None  # (n_atoms, 3)
+    grade: FloatArray | None = None  # (n_atoms,)
+
+
+class Trail:
+    """Files `trail.xyz` and `pending.xyz` of a run, which no other process may write meanwhile.
+
+    A structure is in `pending.xyz`, on the disk, before its labeler starts. Its label is in
+    `trail.xyz`, on the disk, before anything is made of it. So a run that was killed knows which
+    labels it has.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of the run.
+    """
+
+    def __init__(self, folder: Any) -> None:
+        self.path = Path(folder) / "trail.xyz"
+        self._pending = Path(folder) / "pending.xyz"
+        self._file = FrameFile(self.path)
+        self.frames: list[Any] = []
+        if self._file.length:
+            self.frames = read_trail(self.path)
+
+    def close(self) -> None:
+        """Let other processes write the files."""
+        self._file.close()
+
+    def label(self, atoms: Atoms, number: int, labeler: Labeler, reason: Reason) -> Atoms:
+        """Return a structure with its label, which is computed only if the trail has none.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+        number : int
+            The number of the label, from 0 on.
+        labeler : Labeler
+            Computes labels.
+        reason : Reason
+            What is written beside them.
+
+        Returns
+        -------
+        frame : Atoms
+            As read from the file. Its info has "failed" if there is no label.
+        """
+        if number < len(self.frames):
+            found = self.frames[number]
+            if len(found) != len(atoms) or np.abs(found.positions - atoms.positions).max() > _MOVED:
+                raise InputError(
+                    f"{self.path}, frame {number} is not the structure that this run has labeled "
+                    "there: was the file changed?"
+                )
+            return found
+        frame = _described(atoms, number, reason)
+        with whole_file(self._pending) as file:
+            file.write(text_of(frame).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            label = labeler(_plain(atoms), number)
+        except Exception as error:  # whatever a program can do wrong
+            told = " ".join(str(error).split()) or type(error).__name__
+            kind = "" if isinstance(error, LabelFailed) else f"{type(error).__name__}: "
+            frame.info["failed"] = f"{kind}{told}".replace('"', "'")[:500]
+        else:
+            _add(frame, label)
+        self._file.append(frame)
+        self._file.sync()
+        with contextlib.suppress(FileNotFoundError):
+            self._pending.unlink()
+        self.frames.append(read(io.StringIO(text_of(frame)), format="extxyz"))
+        return self.frames[number]
+
+
+def read_trail(path: PathLike) -> list[Atoms]:
+    """Return the frames of a trail, with labels and the reasons for them in their info.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file `trail.xyz` of a run of `OnTheFly`.
+
+    Returns
+    -------
+    frames : list[Atoms]
+        In info: number, reason, leg, step, model (the number of the model that asked, -1 for none),
+        temperature (K), tolerance, factor, expected and largest_error (eV/Å), model_e (eV), or
+        "failed" with a message. Arrays: forces_std and model_f of that model (eV/Å), and grade.
+    """
+    return list(read(file_name(path), ":", format="extxyz"))
+
+
+def _plain(atoms):
+    plain = atoms.copy()
+    plain.calc = None
+    return plain
+
+
+def _described(atoms, number, reason):
+    frame = _plain(atoms)
+    frame.info = {"number": number} | {
+        name: value
+        for name, value in reason._asdict().items()
+        if value is not None and not isinstance(value, np.ndarray) and value == value
+    }
+    if reason.energy is not None:
+        frame.info["model_e"] = frame.info.pop("energy")
+    for name in ("forces_std", "grade"):
+        if getattr(reason, name) is not None:
+            frame.arrays[name] = np.array(getattr(reason, name))
+    if reason.forces is not None:
+        frame.arrays["model_f"] = np.array(reason.forces)
+    return frame
+
+
+def _add(frame, label: Label):
+    results = {"energy": label.energy, "forces": label.forces}
+    if label.stress is not None:
+        results["stress"] = label.stress
+    frame.calc = SinglePointCalculator(frame, **results)
+    if "model_f" in frame.arrays:
+        errors = np.linalg.norm(label.forces - frame.arrays["model_f"], axis=1)
+        frame.info["largest_error"] = float(errors.max())

@@ -1,0 +1,369 @@
+"""Runs that label by themselves: what they learn, pay, keep and continue."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.calculators.calculator import Calculator
+from ase.calculators.emt import EMT
+
+import skpot
+from skpot.active import CommandLabeler, FolderLabeler, Futile, LabelFailed, OnTheFly
+from skpot.active._rule import Rule, factor, ratio
+from skpot.active._state import Snapshot, State, Wanted
+from skpot.exceptions import InputError, InputTypeError
+from tests.active import killed_run
+from tests.project import ROOT
+
+KILLS = int(os.environ.get("SKPOT_KILLS", "4"))
+
+
+def copper():
+    return bulk("Cu", cubic=True).repeat((2, 1, 1))
+
+
+def heated(folder, labeler=None, tol=0.04, steps=300, **options):
+    events = []
+    learner = OnTheFly(
+        EMT() if labeler is None else labeler, tol, folder, check=5,
+        on_event=lambda what, text: events.append((what, text)), **options,
+    )  # fmt: skip
+    learner.run(copper(), steps, temperature=(300.0, 2000.0), timestep=2.0)
+    return learner, events
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run without interruption: its folder, the learner, and the file of paid labels."""
+    folder = tmp_path_factory.mktemp("whole")
+    learner = killed_run.run(folder / "run", folder / "log.txt")
+    return folder, learner
+
+
+def test_the_factor_is_a_mean_of_logarithms_with_a_prior():
+    assert factor([]) == 2.0
+    ratios = [0.5, 3.0, 4.0]
+    expected = np.exp((3 * np.log(2) + np.sum(np.log(ratios))) / 6)
+    assert factor(ratios) == pytest.approx(expected)
+    assert factor([9.0] * 3 + [0.01] * 10) == 1.0  # the last ten, and never below one
+    assert ratio(0.2, 0.1) == pytest.approx(2.0) and ratio(1.0, 0.0) == 100.0
+    rule = Rule(0.1, 1.0)
+    verdicts = [rule.verdict(u) for u in (0.1, 0.2, 1.0, 1.1, np.nan)]
+    assert verdicts == ["trusted", "collect", "label", "beyond", "beyond"]
+
+
+def test_the_trail_has_what_was_paid_for_and_why(whole):
+    folder, learner = whole
+    frames = ase.io.read(folder / "run" / "trail.xyz", ":")
+    assert learner.n_calls_ == len(frames) > 5 and not learner.stopped_
+    assert len((folder / "log.txt").read_text().split()) == len(frames)
+    X, y = skpot.read(folder / "run" / "trail.xyz")
+    for k, atoms in enumerate(frames):
+        assert atoms.info["number"] == k and atoms.info["tolerance"] == 0.04
+        other = atoms.copy()
+        other.calc = EMT()
+        np.testing.assert_allclose(y.forces[k], other.get_forces(), atol=1e-6)
+        np.testing.assert_allclose(y.energy[k], other.get_potential_energy(), atol=1e-6)
+        if atoms.info["reason"] == "start":
+            assert k < 4 and atoms.info["model"] == -1
+            continue
+        assert atoms.info["factor"] >= 1.0 and "temperature" in atoms.info
+        model = skpot.load(folder / "run" / "models" / f"{atoms.info['model']:03d}.skpot")
+        said = model.predict([atoms])
+        np.testing.assert_allclose(atoms.arrays["model_f"], said.forces[0], atol=1e-6)
+        error = np.linalg.norm(y.forces[k] - said.forces[0], axis=1).max()
+        assert atoms.info["largest_error"] == pytest.approx(error, abs=1e-5)
+        std = np.linalg.norm(atoms.arrays["forces_std"], axis=1).max()
+        expected = atoms.info["factor"] * std
+        if atoms.info["reason"] == "deviation":
+            assert atoms.info["expected"] == pytest.approx(expected, rel=1e-3)
+            assert atoms.info["expected"] > 0.08
+    assert not (folder / "run" / "pending.xyz").exists()
+
+
+def test_every_model_is_kept_and_the_last_one_is_good(whole):
+    folder, learner = whole
+    models = sorted((folder / "run" / "models").glob("*.skpot"))
+    assert [path.stem for path in models] == [f"{k:03d}" for k in range(len(models))]
+    X = [copper() for _ in range(4)]
+    for k, atoms in enumerate(X):
+        atoms.rattle(0.1, seed=k)
+        atoms.calc = EMT()
+    y = skpot.Targets.from_atoms(X)
+    first, last = (
+        skpot.metrics.forces_rmse(y, skpot.load(path).predict(X))
+        for path in models[:: len(models) - 1]
+    )
+    assert last < 0.05 and last < first
+    assert learner.model_.predict(X[:1]).energy == skpot.load(models[-1]).predict(X[:1]).energy
+
+
+def test_checks_are_noted(whole):
+    folder, _ = whole
+    lines = (folder / "run" / "checks.jsonl").read_text().splitlines()
+    checks = [json.loads(line) for line in lines]
+    assert checks[0]["step"] == 5 and checks[-1]["step"] == 300
+    assert all(check["closest"] > 1.5 for check in checks)
+    assert len(checks) >= 60
+
+
+@pytest.mark.parametrize("seed", range(KILLS // 4))
+def test_a_killed_run_ends_as_if_it_had_not_been(whole, tmp_path, seed):
+    script = Path(killed_run.__file__)
+    command = [sys.executable, script, tmp_path / "run", tmp_path / "log.txt"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    rng, kills = np.random.default_rng(seed), 0
+    while True:
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        began = time.monotonic()
+        # Counted from where the run has begun or has written something.
+        while process.poll() is None and not (tmp_path / "run").exists():
+            time.sleep(0.05)
+        wait = rng.uniform(0.0, 6.0) if kills < 4 else np.inf
+        while process.poll() is None and time.monotonic() - began < wait:
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0, process.stderr.read()
+        break
+    folder, _ = whole
+    for name in ("trail.xyz", "checks.jsonl"):
+        assert (folder / "run" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+    paid = (tmp_path / "log.txt").read_text().split()
+    assert len(paid) == len(set(paid)) and kills
+
+
+class Interrupted:
+    """A labeler that is interrupted at one of its calls."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self, atoms):
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        atoms.calc = EMT()
+        return atoms
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_an_interrupted_run_continues(whole, tmp_path, at):
+    labeler = Interrupted(at)
+    with pytest.raises(KeyboardInterrupt):
+        heated(tmp_path / "run", labeler)
+    assert (tmp_path / "run" / "pending.xyz").exists()
+    learner, _ = heated(tmp_path / "run", labeler)
+    assert labeler.calls == learner.n_calls_ + 1
+    trail = (whole[0] / "run" / "trail.xyz").read_bytes()
+    assert (tmp_path / "run" / "trail.xyz").read_bytes() == trail
+    again, events = heated(tmp_path / "run", labeler)  # it is complete
+    assert again.n_calls_ == learner.n_calls_ and not events
+
+
+def failing_at(*numbers):
+    calls = []
+
+    def label(atoms):
+        calls.append(1)
+        if len(calls) - 1 in numbers:
+            raise RuntimeError("SCF not\n converged")
+        atoms.calc = EMT()
+        return atoms.get_potential_energy(), atoms.get_forces()
+
+    return label
+
+
+def test_labels_that_fail_are_records_and_the_run_goes_on(tmp_path):
+    learner, events = heated(tmp_path / "run", failing_at(1, 5))
+    frames = ase.io.read(tmp_path / "run" / "trail.xyz", ":")
+    failed = [k for k, atoms in enumerate(frames) if "failed" in atoms.info]
+    assert failed == [1, 5]
+    assert frames[5].info["failed"] == "RuntimeError: SCF not converged" and frames[5].calc is None
+    assert [what for what, _ in events].count("failed") == 2
+    assert not learner.stopped_
+    assert learner.model_[-1].model_.n_labels_["energy"] == len(frames) - 2
+
+
+def test_a_labeler_that_always_fails_ends_the_run(tmp_path):
+    with pytest.raises(Futile, match="could be labeled"):
+        heated(tmp_path / "a", failing_at(*range(100)))
+    with pytest.raises(Futile, match="10 labels in a row failed"):
+        heated(tmp_path / "b", failing_at(*range(4, 100)))
+
+
+def test_a_tolerance_below_what_labels_can_give_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def noisy(atoms):
+        atoms.calc = EMT()
+        return atoms.get_potential_energy(), atoms.get_forces() + rng.normal(0.0, 0.5, (8, 3))
+
+    with pytest.raises(Futile, match="tolerance of 0.05 eV/Å.*larger tol"):
+        heated(tmp_path / "run", noisy, tol=0.05, ceiling=50.0)
+
+
+def test_what_is_not_physical_is_not_labeled(tmp_path):
+    events = []
+    learner = OnTheFly(
+        EMT(), 0.2, tmp_path / "run", check=20, n_start=2, ceiling=0.5,
+        on_event=lambda what, text: events.append(what),
+    )  # fmt: skip
+    hot = copper()
+    hot.rattle(0.2, seed=1)
+    with contextlib.suppress(Futile):
+        learner.run(hot, 200, temperature=4000.0, timestep=3.0, max_calls=12)
+    assert "back" in events
+    frames = ase.io.read(tmp_path / "run" / "trail.xyz", ":")
+    asked = [atoms for atoms in frames if atoms.info["reason"] == "deviation"]
+    assert all(atoms.info["expected"] <= 0.5 for atoms in asked)
+
+
+def test_several_compositions_share_one_model(tmp_path):
+    gold = bulk("Au", cubic=True)
+    learner = OnTheFly(EMT(), 0.1, tmp_path / "run", n_start=3, check=5)
+    learner.run([bulk("Cu", cubic=True), gold], 40, temperature=600.0, timestep=2.0)
+    frames = ase.io.read(tmp_path / "run" / "trail.xyz", ":")
+    assert {str(atoms.symbols) for atoms in frames} == {"Cu4", "Au4"}
+    assert {atoms.info["leg"] for atoms in frames} == {0, 1}
+    assert learner.model_.predict([gold]).energy.shape == (1,)
+
+
+def test_a_data_set_may_be_the_beginning(tmp_path):
+    X = [copper() for _ in range(6)]
+    for k, atoms in enumerate(X):
+        atoms.rattle(0.05 + 0.02 * k, seed=k)
+        atoms.calc = EMT()
+    y = skpot.Targets.from_atoms(X)
+    learner = OnTheFly(EMT(), 0.3, tmp_path / "run", check=10)
+    learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
+    assert learner.n_calls_ == 0
+    assert learner.model_[-1].model_.n_labels_["energy"] == 6
+
+
+def test_other_ensembles(tmp_path):
+    for ensemble in ("nve", "npt"):
+        learner = OnTheFly(EMT(), 0.2, tmp_path / ensemble, check=5)
+        learner.run(copper(), 30, temperature=300.0, timestep=2.0, ensemble=ensemble)
+        assert not learner.stopped_
+
+
+def test_folders_of_other_runs_are_refused(whole, tmp_path):
+    folder = whole[0] / "run"
+    with pytest.raises(InputError, match=r"tol 0.04 \(now 0.05\)"):
+        heated(folder, tol=0.05)
+    heated(tmp_path / "run", steps=20)
+    trail = tmp_path / "run" / "trail.xyz"
+    (tmp_path / "run" / "state.npz").unlink()
+    with pytest.raises(InputError, match="is lost"):
+        heated(tmp_path / "run", steps=20)
+    from skpot.md.frames import FrameFile
+
+    file = FrameFile(trail)
+    with pytest.raises(InputError, match="another process"):
+        heated(tmp_path / "run", steps=20)
+    file.close()
+
+
+def test_what_cannot_be_run_is_refused(tmp_path):
+    with pytest.raises(InputTypeError, match="labels come from"):
+        OnTheFly(3.0, 0.1, tmp_path)
+    with pytest.raises(InputError, match="go together"):
+        OnTheFly(EMT(), 0.1, tmp_path).run(copper(), 10, X=[copper()])
+    with pytest.raises(ValueError, match="tol must be finite and above 0"):
+        OnTheFly(EMT(), 0.0, tmp_path)
+
+
+def test_the_state_is_read_back_as_it_was(tmp_path):
+    atoms = copper()
+    atoms.rattle(0.1)
+    one = Snapshot.of(atoms, None, 7)
+    state = State(one, one, queue=(Wanted(0, "start", one, 0.3),), ratios=(1.0, 2.0), fine=True)
+    state.save(tmp_path / "state.npz", {"tol": 0.1})
+    found, settings = State.load(tmp_path / "state.npz")
+    assert settings == {"tol": 0.1} and found.ratios == (1.0, 2.0) and found.fine
+    np.testing.assert_array_equal(found.queue[0].snapshot.arrays["positions"], atoms.positions)
+    assert found.queue[0].expected == 0.3 and found.here.step == 7
+
+
+WATER = molecule("H2O")
+
+
+class Broken(Calculator):
+    """Calculator whose forces are not finite."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, *args):
+        self.results = {"energy": 0.0, "forces": np.full((3, 3), np.nan)}
+
+
+def test_labels_that_cannot_be_learned_are_failures():
+    from skpot.active._labelers import as_labeler
+
+    with pytest.raises(LabelFailed, match="not finite"):
+        as_labeler(Broken())(WATER, 0)
+    with pytest.raises(LabelFailed, match="energy and forces are needed"):
+        as_labeler(lambda atoms: (None, np.zeros((3, 3))))(WATER, 0)
+    with pytest.raises(LabelFailed, match="must return"):
+        as_labeler(lambda atoms: 3.0)(WATER, 0)
+    with pytest.raises(LabelFailed, match="no force of a sound"):
+        as_labeler(lambda atoms: (0.0, np.full((3, 3), 1e3)))(WATER, 0)
+
+
+SCRIPT = """
+import sys
+from ase.calculators.emt import EMT
+from ase.io import read, write
+atoms = read("structure.xyz")
+atoms.calc = EMT()
+atoms.get_forces()
+open("runs.txt", "a").write("x")
+write("label.xyz", atoms)
+"""
+
+
+def test_commands_label_in_folders_of_their_own(tmp_path):
+    (tmp_path / "label.py").write_text(SCRIPT)
+    labeler = CommandLabeler(f"{sys.executable} {tmp_path / 'label.py'}", tmp_path / "labels")
+    atoms = copper()
+    atoms.rattle(0.1)
+    first, again = labeler(atoms, 3), labeler(atoms, 3)
+    assert (tmp_path / "labels" / "00003" / "runs.txt").read_text() == "x"
+    other = atoms.copy()
+    other.calc = EMT()
+    np.testing.assert_allclose(first.forces, other.get_forces(), atol=1e-6)
+    np.testing.assert_array_equal(first.forces, again.forces)
+    with pytest.raises(LabelFailed, match="exit code"):
+        CommandLabeler(f"{sys.executable} -c 'raise SystemExit(3)'", tmp_path / "other")(atoms, 0)
+    with pytest.raises(LabelFailed, match="has not written"):
+        CommandLabeler(f"{sys.executable} -c ''", tmp_path / "other")(atoms, 1)
+
+
+def test_labels_may_be_dropped_into_a_folder(tmp_path):
+    atoms = copper()
+    atoms.rattle(0.1)
+    with pytest.raises(LabelFailed, match="was not there"):
+        FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
+    asked = ase.io.read(tmp_path / "00000.xyz")
+    np.testing.assert_allclose(asked.positions, atoms.positions, atol=1e-7)
+    asked.calc = EMT()
+    asked.get_forces()
+    ase.io.write(tmp_path / "00000.labeled.xyz", asked)
+    label = FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
+    np.testing.assert_allclose(label.forces, asked.get_forces(), atol=1e-6)
+    (tmp_path / "00001.failed").write_text("no memory")
+    with pytest.raises(LabelFailed, match="no memory"):
+        FolderLabeler(tmp_path)(atoms, 1)
