@@ -278,6 +278,17 @@ def _type_name(value):
     return value if isinstance(value, str) else f"{value.__module__}.{value.__qualname__}"
 
 
+class OtherVersionWarning(InconsistentVersionWarning):
+    """scikit-learn's warning, with a text about model files."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.estimator_name} was written by skpot {self.original_sklearn_version}, and this "
+            f"is skpot {self.current_sklearn_version}. Predictions may differ: compare them with "
+            "labels (skpot evaluate), or fit the model again."
+        )
+
+
 def _check_origin(path, found):
     """Refuse files of another format, and warn about files of another version."""
     version = found.skpot_version
@@ -289,8 +300,8 @@ def _check_origin(path, found):
         )
     if version.split(".")[:2] != skpot.__version__.split(".")[:2]:
         warnings.warn(
-            InconsistentVersionWarning(
-                estimator_name=f"{os.path.basename(path)} of skpot",
+            OtherVersionWarning(
+                estimator_name=os.path.basename(path),
                 current_sklearn_version=skpot.__version__,
                 original_sklearn_version=version,
             ),

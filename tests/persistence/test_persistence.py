@@ -180,6 +180,7 @@ def test_other_versions(path, monkeypatch):
     with pytest.warns(InconsistentVersionWarning, match="0.0.9.*0.1.0") as found:
         assert load(path) == "anything"
     assert found[0].filename == __file__
+    assert "or fit the model again" in str(found[0].message)  # what to do
     write(path, version="0.1.99")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
