@@ -43,6 +43,12 @@ HYPERS = {
     "water_dpmd": "water",
 }
 PRESETS = {"None": "plain", "fast": "fast", "default": "default", "accurate": "accurate"}
+RUNS = {
+    "cu": "Cu, EMT, 300 to 2000 K",
+    "cuagau": "CuAgAu, EMT, 300 to 2000 K",
+    "ethanol": "ethanol, GFN2-xTB, 300 to 1200 K",
+    "3bpa": "3BPA, 600 K",
+}
 DRAWS = {
     ("si", "test"): "mlearn Si, test",
     ("si", "unused"): "mlearn Si, unused",
@@ -185,6 +191,28 @@ def uncertainty(records):
     return table(["set", "plain", "calibrated", "correlation, before, after"], rows)
 
 
+def trust(records):
+    """Return rank correlations of deviations and grades with errors, the runs of each set."""
+    rows = []
+    for name, title in RUNS.items():
+        every = records.find("trust ranks", set=name, preset="fast")
+        runs = list({record["seed"]: record for record in every}.values())
+
+        def correlations(kind, of, runs=runs):
+            return ", ".join(f"{record[kind][of]:.2f}" for record in runs)
+
+        errors = ", ".join(f"{record['rmse_forces_eV_A']:.2f}" for record in runs)
+        over = ", ".join(f"{record['draws_over_exact'][1]:.2f}" for record in runs)
+        cells = [correlations(kind, "frames") for kind in ("draws", "exact", "grade")]
+        atoms = [correlations(kind, "atoms") for kind in ("draws", "grade")]
+        rows.append([title, errors, *cells, *atoms, over])
+    header = [
+        "set", "RMSE, eV/Å", "frames: draws", "frames: exact", "frames: grade", "atoms: draws",
+        "atoms: grade", "draws over exact, median",
+    ]  # fmt: skip
+    return table(header, rows)
+
+
 def _hypers(descriptor):
     """Return a table of the presets of `hypers` of a descriptor beside plain parameters."""
 
@@ -251,6 +279,7 @@ TABLES = {
     "lips": lips,
     "alloys": alloys,
     "uncertainty": uncertainty,
+    "trust": trust,
 }
 
 

@@ -96,19 +96,21 @@ def drawn(regressor: Any, tree: FeatureTree, columns: slice, kind: Any) -> list[
             "compile. skpot.distill fits a SparseGPR to any model."
         )
     coupling = tree.coupling
-    draws = posterior_draws(process, [] if coupling else list(regressor.e0_), N_DRAWS)
+    draws = posterior_draws(process, list(regressor.e0_) if coupling is None else [], N_DRAWS)
     terms = []
     forms: list[Any] = draws.forms
     for k, form in enumerate(forms):
         if coupling is not None:
             form = uncoupled(coupling, form, type(regressor).__name__)
-        prior = [_prior(*own, k, tree) for own in zip(draws.waves, draws.weights, strict=True)]
+        prior = [
+            _prior(*own, k, tree, columns) for own in zip(draws.waves, draws.weights, strict=True)
+        ]
         terms.append(expansion_of(form, tree, columns, kind, prior))
     none, no_columns = np.zeros(len(tree.species)), np.empty(0, dtype=np.int64)
     return [Potential(tree.node, term, tree.width, none, no_columns) for term in _sharing(terms)]
 
 
-def _prior(waves, weights, k, tree):
+def _prior(waves, weights, k, tree, columns):
     """Return draw k of the prior for each species of the tree.
 
     To `SpeciesCoupling` all atoms are of one species, and what tells them apart are columns behind
@@ -120,7 +122,8 @@ def _prior(waves, weights, k, tree):
         return Prior(
             waves, phases, np.array([weights.get(int(z), none)[:, k] for z in tree.species])
         )
-    behind, vectors = waves.directions[:, tree.width :], tree.coupling.species_vectors_
+    n, vectors = columns.stop - columns.start, tree.coupling.species_vectors_
+    behind = waves.directions[:, n:]
     phases += [behind @ vectors.get(int(z), np.zeros(behind.shape[1])) for z in tree.species]
     (common,) = weights.values()
     return Prior(waves, phases, np.tile(common[:, k], (len(tree.species), 1)))
