@@ -1,5 +1,7 @@
 """Tables and figures of errors on published sets, on built alloys, and of their deviations."""
 
+from itertools import product
+
 from _records import digits, gigabytes, seconds, span, table, tenths
 
 # Title, and errors of others: test errors of GAP; Ta, InP and Fe: training errors of SNAP.
@@ -213,6 +215,35 @@ def trust(records):
     return table(header, rows)
 
 
+PRESET_SETS = {
+    "si": "mlearn Si",
+    "cu": "mlearn Cu",
+    "3bpa": "3BPA, trained at 300 K, tested at 600 K",
+    "ethanol": "rMD17 ethanol",
+}
+
+
+def calibration(records):
+    """Return calibration errors of the presets, and what calibration costs."""
+
+    def cell(record, part):
+        both = [record.get(f"{part} calibrated {label}") for label in ("energy", "forces")]
+        if None in both:
+            return "–"
+        return ", ".join(f"{b['mean']:.3f} ({b['largest']:.3f})" for b in both)
+
+    rows = []
+    for (name, title), preset in product(PRESET_SETS.items(), ("fast", "default", "accurate")):
+        fields = {"set": name, "preset": preset}
+        found = records.newest_or_none("calibration of presets, all draws", **fields)
+        if found is None:
+            continue
+        solution = f"{preset}, {'exact' if found['exact'] else 'sparse'}, {found['draws']}"
+        cost = f"{found['times_uncalibrated']:.2f}"
+        rows.append([title, solution, cell(found, "test"), cell(found, "unused"), cost])
+    return table(["set", "preset, kind, draws", "test", "unused", "fit over uncalibrated"], rows)
+
+
 def _hypers(descriptor):
     """Return a table of the presets of `hypers` of a descriptor beside plain parameters."""
 
@@ -280,6 +311,7 @@ TABLES = {
     "alloys": alloys,
     "uncertainty": uncertainty,
     "trust": trust,
+    "calibration": calibration,
 }
 
 

@@ -13,9 +13,9 @@ from sklearn.base import clone
 from .._sklearn import Interval, _check_sample_weight, _fit_context
 from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
-from ..kernels import RBF, Matern
+from ..kernels import RBF, DotProduct, Matern
 from ..metrics import coverage_factors
-from ..processes.held_out import held_out, looked_at
+from ..processes.held_out import held_out, lone_atoms, looked_at
 from ..processes.label_sizes import label_sizes
 from ..processes.likelihood_labels import draw_structures
 from ..processes.likelihoods import likeliest_factor
@@ -44,6 +44,7 @@ _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 # Kernels, likewise: smooth, or half of it of limited smoothness at nearly the same curvature.
 _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
+_LINEAR = 10.0  # eV², variance of the linear term of sparse models that know free atoms
 _LOOKED_AT = 2000  # labels by whose likelihood the exact model chooses
 
 
@@ -75,6 +76,12 @@ class AutoGPR(CalibratedInFit, KernelPotential):
     stress times volume per atom, each over its 90th percentile in the training set. Beyond four
     it divides the weight by its square, so that the noise grows with the labels.
 
+    Free atoms keep their weight, because their energies are exact: e0 is what the model predicts
+    for them. With them in its training set, a sparse model has a linear term in its kernel,
+    :math:`k = e^{-|x - q|^2 / 2} + 10\, x \cdot q`. It vanishes for an atom without neighbors,
+    whose features are zero in presets, and takes the energy from there to that of bonded atoms,
+    for which the Gaussian of variance 1 eV² alone would have to bend.
+
     Standard deviations are calibrated in the fit: each kind of label has a factor, forces one for
     each species, for which errors on training structures that are left out lie within their
     deviations as often as they should (see `CalibratedPotential`). Errors without a structure, and
@@ -86,7 +93,8 @@ class AutoGPR(CalibratedInFit, KernelPotential):
     Parameters
     ----------
     kernel : kernel object, default=None
-        From `skpot.kernels`; None stands for `RBF()`, or what the labels of the exact model choose.
+        From `skpot.kernels`; None stands for `RBF()`, with a linear term if there are free atoms,
+        or for what the labels of the exact model choose.
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
     sigma_energy, sigma_forces, sigma_stress : float or None, default=None
@@ -230,8 +238,8 @@ class AutoGPR(CalibratedInFit, KernelPotential):
             training = self._prepare(X, y, sample_weight)
         features = training.features
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-        sizes = label_sizes(training, weight)
-        self.weight_ = sizes.lightened(weight)
+        sizes, lone = label_sizes(training, weight), lone_atoms(features)
+        self.weight_ = np.where(lone, weight, sizes.lightened(weight))
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))
         self.exact_ = self.n_pairs_ <= self.max_pairs
@@ -240,6 +248,8 @@ class AutoGPR(CalibratedInFit, KernelPotential):
         chosen = self._kernel()
         if self.exact_:
             chosen = self._choose(X, y, sizes)
+        elif self.kernel is None and lone.any():
+            chosen = RBF() + DotProduct(1, _LINEAR)
         self.model_ = self._model(chosen)
         errors = self._learn_and_look(X, y)
         self.kernel_ = self.model_.kernel_

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from numpy.typing import NDArray
+
+    from skpot.data import AtomicFeatures
     from skpot.processes.contracts import FittedForm
     from skpot.rows.memory import BlockPlan
     from skpot.rows.training_set import TrainingSet
@@ -52,6 +55,14 @@ def looked_at(training: TrainingSet, seed: int, exact: bool) -> IntArray:
     n_labels = sum(training.count_labels().values())
     share = _SHARE_OF_EXACT if exact else _SHARE
     return draw_structures(training, max(_FEWEST, n_labels / share), seed)
+
+
+def lone_atoms(features: AtomicFeatures) -> NDArray[np.bool_]:
+    """Return which structures are single atoms without neighbors; False where nothing tells."""
+    if features.derivatives is None:
+        return np.zeros(len(features), dtype=bool)
+    sizes = features.neighborhood_sizes()[features.offsets[:-1]]
+    return (features.n_atoms == 1) & (sizes == 1)
 
 
 def held_out(
@@ -104,11 +115,7 @@ def _sort_in(block, parts):
     """Append a block's errors, deviations and atomic numbers to the lists of their kinds."""
     inside, functionals = block.inside, Functionals(block.inside)
     features = inside.features
-    lone = np.zeros(len(inside), dtype=bool)
-    if features.derivatives is not None:
-        alone = features.neighborhood_sizes()[features.offsets[:-1]] == 1
-        lone = (features.n_atoms == 1) & alone
-    used = ~inside.of_structures(lone) & np.isfinite(block.errors)
+    used = ~inside.of_structures(lone_atoms(features)) & np.isfinite(block.errors)
     species = np.zeros(len(functionals), dtype=np.int64)
     species[functionals.parts[1]] = np.repeat(features.numbers[functionals.atoms], 3)
     error = block.errors / functionals.scale

@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from skpot import GPR, SOAP, AutoGPR, PrincipalComponents, SparseGPR, Targets, metrics
 from skpot.data.order import canonical_order
+from skpot.datasets import load_ethanol
 from skpot.kernels import RBF, Matern
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.held_out import held_out
@@ -294,3 +295,18 @@ def test_deviations_cover_errors_on_other_structures(settings):
         auto.energies_std(features_test),
         auto.calibration_["energy"][0] * auto.model_.energies_std(features_test),
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_pairs": 0, "n_sparse": 100}])
+def test_free_atoms_have_their_energies(settings):
+    soap = SOAP(cutoff=4.0, n_max=4, l_max=3, central_weight=0.0, normalize=False)
+    steps = make_pipeline(soap, PrincipalComponents(30))
+    X, y, _, _ = load_ethanol(return_X_y=True)
+    lone = np.array([len(atoms) == 1 for atoms in X])
+    assert lone.sum() == 3
+    few = np.sort(np.concatenate([np.flatnonzero(lone), np.flatnonzero(~lone)[:20]]))
+    X, y, lone = [X[i] for i in few], y[few], lone[few]
+    auto = AutoGPR(**settings).fit(steps.fit_transform(X), y)
+    np.testing.assert_array_equal(auto.weight_[lone], 1.0)
+    predicted = auto.predict(steps.transform(X))
+    np.testing.assert_allclose(predicted.energy[lone], y.energy[lone], atol=0.01)
