@@ -41,9 +41,8 @@ def predict(
     """
     refuse_overwriting(output, force, [model, *structures])
     from skpot.data import read_frames
-    from skpot.md import Calculator
+    from skpot.md import Calculator, predicted
     from skpot.md.frames import require_format, write_frames
-    from skpot.md.predicted import predicted
     from skpot.progress import followed
 
     require_format(output)

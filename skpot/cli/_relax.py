@@ -59,9 +59,8 @@ def relax(
     """
     refuse_overwriting(output, force, [model, structures])
     from skpot.data import read_frames
-    from skpot.md import Calculator
+    from skpot.md import Calculator, predicted
     from skpot.md.frames import require_format, write_frames
-    from skpot.md.predicted import predicted
 
     require_format(output)
     with reading(structures):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import choice, flag, number
+from ..compose import DeltaRegressor
 from ..core import borrow, give_back, run_blocks
 from ..core.evaluation import Potential, evaluate_range
 from ..core.leverage import grade_range
@@ -150,6 +151,12 @@ def compile(
 def fitted_pipeline(model: Any) -> Any:
     """Return the fitted pipeline of a model, without calibration; refuse all other models."""
     inner = unwrapped(model)
+    if isinstance(inner, DeltaRegressor):
+        raise NotCompilableError(
+            "a DeltaRegressor has no compiled form, because the calculator that it corrects has "
+            "none. Its estimator_, which is the difference alone, has one; add what it corrects "
+            "beside it, in LAMMPS by pair_style hybrid/overlay."
+        )
     if not hasattr(inner, "steps") or not hasattr(inner[-1], "evaluate"):
         hint = "; take its best_estimator_" if hasattr(model, "best_estimator_") else ""
         if hasattr(inner, "steps"):

@@ -18,6 +18,7 @@ _MODULES = {
     "compile": "skpot.lowering",
     "default_limits": "._trust",
     "heat_flux": "._heat_flux",
+    "predicted": "._predicted",
 }
 
 __getattr__, __all__ = lazy_names(__name__, _MODULES, ("ipi", "lammps"))

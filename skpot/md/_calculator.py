@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
-from ase.calculators.calculator import all_changes
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import flag, number
@@ -27,6 +27,7 @@ from ..lowering import CompiledPotential, compile, fitted_pipeline, transformed
 from ..persistence import load
 from ._skin import SkinnedStructure
 from ._snapshot import snapshot
+from ._traces import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ _PARAMETERS = {
     "skin": lambda value: number("skin", value, low=0.0, high=_LARGEST_SKIN, unit="Å"),
     "uncertainty": lambda value: flag("uncertainty", value),
 }
-_DEVIATIONS = {"energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade"}
+_DEVIATIONS = ("energy_std", "energies_std", "forces_std", "stress_std", "extrapolation_grade")
 
 
 def _checked(name, doc) -> Any:
@@ -83,12 +84,20 @@ class Calculator(AseCalculator):
     implemented_properties : list of str
         In eV and Å: energy and free_energy, which are the same; energies of atoms, whose sum is the
         energy, but not from features of whole structures or with a `DeltaRegressor`; forces; and
-        stress, if the cell has three independent vectors. The following are computed only when they
-        are asked for, as in ``calc.get_property("energy_std", atoms)``: energy_std; forces_std,
-        which takes many times as long as the forces unless `draws` are chosen; stress_std, which
-        always does; energies_std and
-        extrapolation_grade of atoms. A `CalibratedPotential` calibrates these deviations except
-        energies_std, since there are no labels of atoms' energies.
+        stress, if the cell has three independent vectors.
+    deviations : tuple of str
+        What is computed only when it is asked for, as in ``calc.get_property("energy_std",
+        atoms)``: energy_std; forces_std, which takes many times as long as the forces unless
+        `draws` are chosen; stress_std, which always does; energies_std and extrapolation_grade of
+        atoms. A `CalibratedPotential` calibrates these deviations except energies_std, since there
+        are no labels of atoms' energies. They are not among `implemented_properties`, because ASE
+        would mix them linearly where calculators are combined, as if they were energies.
+        `skpot.md.predicted` yields structures whose files keep them.
+    name : str
+        "skpot", as files of ASE note it.
+    parameters : dict
+        What such files say about the model: ``model``, ``model_hash``, ``preset`` if it has one,
+        and ``skpot_version``. The hash is that of all that the fit found.
     results : dict
         Results for the last structure; empty if that structure was refused. Arrays in it cannot be
         written to; `get_property` returns copies.
@@ -110,10 +119,9 @@ class Calculator(AseCalculator):
     skin = _checked("skin", "Width in Å by which the search for neighbors exceeds the cutoff.")
     uncertainty = _checked("uncertainty", "Whether results always include `energy_std`.")
 
-    implemented_properties = [
-        "energy", "free_energy", "energies", "forces", "stress", "energy_std", "energies_std",
-        "forces_std", "stress_std", "extrapolation_grade",
-    ]  # fmt: skip
+    name = "skpot"
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    deviations = _DEVIATIONS
 
     def __init__(
         self, model: Any, *, skin: float = 0.7, uncertainty: bool = False, draws: bool = False
@@ -130,8 +138,10 @@ class Calculator(AseCalculator):
         self._delta, self._calibration, inner = _unwrapped(model)
         if isinstance(inner, CompiledPotential):
             self._compiled, self._pipeline = inner, None
+            self.parameters.update(identity(model))
             return
         self._pipeline = fitted_pipeline(inner)
+        self.parameters.update(identity(model))
         try:
             self._compiled = compile(self._pipeline)
         except NotCompilableError:
@@ -175,10 +185,35 @@ class Calculator(AseCalculator):
         _require_atoms(self.atoms if atoms is None else atoms)
         with self._lock:  # so that no other thread replaces results before they are read
             try:
+                if name in self.deviations:
+                    return self._deviation(name, atoms, allow_calculation)
                 return super().get_property(name, atoms, allow_calculation)
             finally:
                 if not self.results:  # the atoms were refused
                     self.atoms = None
+
+    def _deviation(self, name, atoms, allow_calculation):
+        """Return one of `deviations`, as ASE returns properties."""
+        if atoms is not None and self.check_state(atoms):
+            self.reset()
+        if name not in self.results:
+            if not allow_calculation:
+                return None
+            self.calculate(atoms, [name])
+        if name not in self.results:
+            raise PropertyNotImplementedError(f"this model gives no {name}.")
+        value = self.results[name]
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    def todict(self, skip_default: bool = True) -> dict[str, Any]:
+        """Return `parameters`, for files of ASE.
+
+        Parameters
+        ----------
+        skip_default : bool
+            Ignored: nothing is left out.
+        """
+        return dict(self.parameters)
 
     def calculate(
         self,
@@ -306,7 +341,8 @@ class Calculator(AseCalculator):
 
     def _with_deviations(self, last, properties):
         """Return the evaluation with the standard deviations and grades in `properties`."""
-        wanted = set(properties) & _DEVIATIONS | ({"energy_std"} if self.uncertainty else set())
+        wanted = set(properties) & set(_DEVIATIONS)
+        wanted |= {"energy_std"} if self.uncertainty else set()
         if not wanted - last.results.keys():
             return last
         cheap = self._grades(last, wanted) | self._drawn(last, wanted)

@@ -23,7 +23,7 @@ _TOUCHING = 0.6  # share of the sum of covalent radii below which atoms have col
 def largest(atoms: Atoms, name: str) -> float:
     """Return the largest value of an uncertainty of atoms; NaN if the calculator has none."""
     calculator: Any = atoms.calc
-    if name not in calculator.implemented_properties:
+    if name not in (*calculator.implemented_properties, *getattr(calculator, "deviations", ())):
         return np.nan
     try:
         value = calculator.get_property(name, atoms)

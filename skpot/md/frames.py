@@ -16,6 +16,7 @@ from ase.io import Trajectory, write
 
 from .._paths import file_name
 from ..exceptions import FileError, InputError
+from ._predicted import leave_traces
 
 if TYPE_CHECKING:
     from skpot.md.dynamics import Trace
@@ -273,8 +274,7 @@ def _frame(atoms, trace):
     results = atoms.calc.results
     kept = {k: v for k, v in results.items() if k in ("energy", "forces", "stress")}
     frame.calc = SinglePointCalculator(frame, **kept)
-    if "energy_std" in results:
-        frame.info["energy_std"] = results["energy_std"]
+    leave_traces(frame, atoms.calc)
     return frame
 
 

@@ -246,6 +246,12 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
     np.testing.assert_allclose(done.get_forces(), predicted.forces[0], atol=1e-9)
 
 
+def test_a_model_that_corrects_a_calculator_says_what_has_a_compiled_form(fitted):
+    delta = skpot.DeltaRegressor(fitted("normalized"), "emt")
+    with pytest.raises(skpot.md.NotCompilableError, match="estimator_, which is the difference"):
+        skpot.compile(delta)
+
+
 GRADED = ["normalized", "quadratic form", "scaled", "exact", "sum on blocks", "coupled"]
 
 

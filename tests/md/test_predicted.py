@@ -6,8 +6,8 @@ import pytest
 
 import skpot
 from skpot.datasets import load_silicon
+from skpot.md import predicted
 from skpot.md.frames import require_format, write_frames
-from skpot.md.predicted import predicted
 from skpot.md.relaxation import relax
 from tests.samples import crystal
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..data import Targets
 from ..exceptions import InputError, NumericalError
+from ._calculator import Calculator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skpot.md._calculator import Calculator
-    from skpot.typing import Atoms, Structures
+    from skpot.typing import AseCalculator, Atoms, Structures
 
 _OF_STRUCTURES = ("energy_std", "stress_std")
 _OF_ATOMS = ("forces_std", "energies_std", "extrapolation_grade")
@@ -38,7 +38,9 @@ def predicted(
     atoms : Atoms
         Energy (eV), forces (eV/Å) and stress (eV/Å³) are results of its calculator. The deviations
         `energy_std` and `stress_std` are in `atoms.info`; `forces_std`, `energies_std` and
-        `extrapolation_grade` in `atoms.arrays`.
+        `extrapolation_grade` in `atoms.arrays`. They are also in the parameters of its calculator,
+        beside what says which model it was (`Calculator.parameters`), since trajectories, JSON
+        files and databases of ASE keep those, and extended XYZ the others.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def predicted(
     >>> import skpot
     >>> data = skpot.datasets.load_silicon()
     >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
-    >>> for atoms in predicted(skpot.Calculator(model), data.X_test[:1]):
+    >>> for atoms in skpot.md.predicted(skpot.Calculator(model), data.X_test[:1]):
     ...     print(atoms.get_forces().shape, atoms.arrays["forces_std"].shape)
     (8, 3) (8, 3)
     """
@@ -63,8 +65,29 @@ def predicted(
         found = calculator.results
         stress = [found.get("stress")]
         (result,) = Targets([found["energy"]], [found["forces"]], stress).to_atoms([atoms])
-        for name in wanted:
-            if name in found:
-                place = result.info if name in _OF_STRUCTURES else result.arrays
-                place[name] = np.array(found[name]) if np.ndim(found[name]) else found[name]
+        leave_traces(result, calculator)
         yield result
+
+
+def leave_traces(atoms: Atoms, calculator: AseCalculator) -> None:
+    """Note on atoms with results of a calculator, in place, which model and deviations it has.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        A structure whose own calculator holds results of `calculator`.
+    calculator : Calculator
+        The calculator; of one that is not skpot's only the name is noted.
+    """
+    atoms.calc.name = calculator.name
+    if not isinstance(calculator, Calculator):
+        return
+    deviations = {}
+    for name in calculator.deviations:
+        if name in calculator.results:
+            value = calculator.results[name]
+            deviations[name] = np.array(value) if np.ndim(value) else value
+            place = atoms.info if name in _OF_STRUCTURES else atoms.arrays
+            place[name] = deviations[name]
+    atoms.info["skpot_model"] = calculator.parameters["model_hash"]
+    atoms.calc.parameters.update(calculator.parameters, **deviations)
