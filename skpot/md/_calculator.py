@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
-from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import all_changes
 from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import flag, number
@@ -200,8 +200,8 @@ class Calculator(AseCalculator):
             if not allow_calculation:
                 return None
             self.calculate(atoms, [name])
-        if name not in self.results:
-            raise PropertyNotImplementedError(f"this model gives no {name}.")
+        if name not in self.results:  # ASE's own error
+            return super().get_property(name, atoms)
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
 
