@@ -139,13 +139,25 @@ def _step(records, atoms, threads=1):
 
 
 def lammps_ranks(records):
-    """Return what a step in LAMMPS costs on one MPI rank and on two."""
+    """Return what a step in LAMMPS costs on one MPI rank, on two and on two threads."""
     rows = []
     for atoms in (1000, 8000, 100_000):
         record = records.newest("lammps ranks", atoms=atoms)
         cost = digits(record["us_per_atom"]["1 rank"])
-        rows.append([str(atoms), cost, digits(record["speed_up"])])
-    return table(["atoms", "µs per atom on one rank", "times as fast on two"], rows)
+        gains = record["speed_up"], record["speed_up_threads"]
+        rows.append([str(atoms), cost, *map(digits, gains)])
+    return table(["atoms", "µs per atom on one rank", "times as fast on two", "on two threads"], rows)
+
+
+def lammps_processors(records):
+    """Return what an exported model costs with the code for each generation of processors."""
+    found = {
+        level: records.newest("lammps processors", variant=level)["us_per_atom"]
+        for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
+    }
+    newest = found["x86-64-v4"]
+    rows = [[level, digits(cost, 2), digits(cost / newest, 2)] for level, cost in found.items()]
+    return table(["code for", "µs per atom", "times that for x86-64-v4"], rows)
 
 
 def scaling(records):
@@ -176,6 +188,7 @@ TABLES = {
     "calculator": calculator,
     "calculator_threads": calculator_threads,
     "lammps_ranks": lammps_ranks,
+    "lammps_processors": lammps_processors,
     "scaling": scaling,
     "small_frames": small_frames,
 }
@@ -216,7 +229,13 @@ def _drift(records):
     return digits(math.ceil(drift / unit) * unit, 1)
 
 
+def _export_seconds(cpu):
+    return lambda records: digits(records.newest("lammps export", cpu=cpu)["cpu_s"], 2)
+
+
 FIGURES = {
+    "lammps_processors.portable": _export_seconds("portable"),
+    "lammps_processors.host": _export_seconds("host"),
     "kernels.gflops": lambda records: _rates(records, "dgemm_gflops"),
     "kernels.copy": lambda records: _rates(records, "copy_gb_s"),
     "calculator.gflops": _calculator_gflops,

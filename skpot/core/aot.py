@@ -169,10 +169,8 @@ def _build(source, folder, cpu):
     space = source._asdict() | layout.names
     for name, (text, signature, parts) in _functions(source).items():
         function = _define(name, text.format(name=name, model=model, **parts), space)
-        code = Bitcode(function, signature)
-        for k, target in enumerate(targets):
-            symbol = f"{name}_{k}"
-            (folder / f"{symbol}.o").write_bytes(code.for_processor(target, symbol))
+        for k, code in enumerate(Bitcode(function, signature).objects(targets, name)):
+            (folder / f"{name}_{k}.o").write_bytes(code)
     with open(folder / "model.bin", "wb") as file:
         offsets = layout.write(file)
     (folder / "model.h").write_text(_header(source, targets, offsets), encoding="ascii")
@@ -242,28 +240,36 @@ class Bitcode:
         self._code = compiled.library.serialize_using_bitcode()[2]
         self._name = compiled.fndesc.llvm_func_name
 
-    def for_processor(self, processor, symbol):
-        """Return an object file with one symbol, the function.
+    def objects(self, targets, symbol):
+        """Return an object file for each processor; the symbol of the k-th is ``symbol_k``.
 
-        It has Numba's calling convention: ``int32_t symbol(result *, void **raised, ...)``. The
-        file has all functions that are called, except those of the C library.
+        The symbols have Numba's calling convention: ``int32_t symbol(result *, void **raised, ...)``.
+        A file has all functions that are called, except those of the C library. The code is
+        optimized once, for the last processor, the newest, and then translated for each.
         """
+        code, files = self._optimized(targets[-1], symbol), []
+        for k, target in enumerate(targets):
+            module = llvm.parse_bitcode(code)
+            module.get_function(symbol).name = f"{symbol}_{k}"
+            files.append(target.machine().emit_object(module))
+        return files
+
+    def _optimized(self, target, symbol):
         module = llvm.parse_bitcode(self._code)
         module.get_function(self._name).name = symbol
         module.verify()
-        machine = processor.machine()
-        if processor.is_foreign:
-            _translate(module, processor.triple, machine)
+        machine = target.machine()
+        if target.is_foreign:
+            _translate(module, target.triple, machine)
         for value in (*module.functions, *module.global_variables):
             if value.name == symbol:
                 value.visibility = "hidden"
             elif not value.is_declaration:
                 value.linkage = "internal"
-        # Optimize once more, now that all functions but one are internal: the scalars of the model
-        # become constants in them.
+        # Now that all functions but one are internal, the scalars of the model become constants.
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
         builder.getModulePassManager().run(module, builder)
-        return machine.emit_object(module)
+        return module.as_bitcode()
 
 
 def _translate(module, triple, machine):

@@ -190,8 +190,9 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_object_code_holds_one_symbol(tmp_path):
-    (own,), _ = processors("host", tmp_path)
-    (tmp_path / "add.o").write_bytes(aot.Bitcode(add, ADD).for_processor(own, "add"))
+    targets, _ = processors("host", tmp_path)
+    (code,) = aot.Bitcode(add, ADD).objects(targets, "add")
+    (tmp_path / "add.o").write_bytes(code)
     command = ["nm", "--extern-only", "--defined-only", "add.o"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert [line.split()[1:] for line in result.stdout.splitlines()] == [["T", "add"]]
+    assert [line.split()[1:] for line in result.stdout.splitlines()] == [["T", "add_0"]]

