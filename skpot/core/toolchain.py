@@ -21,7 +21,7 @@ def command(text, hint):
     """Return a compiler's command as a list; if it is missing, `hint` says what to do."""
     parts = shlex.split(text)
     if not parts or shutil.which(parts[0]) is None:
-        raise FileError(f"no compiler: {parts[0] if parts else text!r} was not found. {hint}")
+        raise FileError(f"no compiler: {(parts or ['it'])[0]} was not found. {hint}")
     return parts
 
 
