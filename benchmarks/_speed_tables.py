@@ -146,7 +146,9 @@ def lammps_ranks(records):
         cost = digits(record["us_per_atom"]["1 rank"])
         gains = record["speed_up"], record["speed_up_threads"]
         rows.append([str(atoms), cost, *map(digits, gains)])
-    return table(["atoms", "µs per atom on one rank", "times as fast on two", "on two threads"], rows)
+    return table(
+        ["atoms", "µs per atom on one rank", "times as fast on two", "on two threads"], rows
+    )
 
 
 def lammps_processors(records):

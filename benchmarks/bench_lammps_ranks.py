@@ -1,8 +1,8 @@
 """Cost of one time step in LAMMPS by the number of atoms, of MPI ranks and of threads.
 
 Silicon at 300 K with an exported model, by LAMMPS's own domain decomposition or by threads of the
-pair style. Wall time of the loop, so it wants an idle machine; the median of several runs, one rank,
-two ranks and two threads in alternation. Needs LAMMPS and both compilers.
+pair style. Wall time of the loop, so it wants an idle machine; the median of several runs, one
+rank, two ranks and two threads in alternation. Needs LAMMPS and both compilers.
 """
 
 import os

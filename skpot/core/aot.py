@@ -243,8 +243,8 @@ class Bitcode:
     def objects(self, targets, symbol):
         """Return an object file for each processor; the symbol of the k-th is ``symbol_k``.
 
-        The symbols have Numba's calling convention: ``int32_t symbol(result *, void **raised, ...)``.
-        A file has all functions that are called, except those of the C library. The code is
+        They have Numba's calling convention: ``int32_t symbol(result *, void **raised, ...)``. A
+        file has all functions that are called, except those of the C library. The code is
         optimized once, for the last processor, the newest, and then translated for each.
         """
         code, files = self._optimized(targets[-1], symbol), []

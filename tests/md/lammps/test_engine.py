@@ -117,7 +117,10 @@ def test_what_a_program_says_of_itself(packaged, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HELP.format(date="29 Sep 2021", mpi=MPICH), "29 Sep 2021; the plugin needs one of 2 Aug 2023"),
+        (
+            HELP.format(date="29 Sep 2021", mpi=MPICH),
+            "29 Sep 2021; the plugin needs one of 2 Aug 2023",
+        ),
         (HELP.format(date="2 Aug 2023", mpi="Open MPI v4.1.4"), "compiles for MPICH, but this LAM"),
         ("lmp: cannot open libmpi.so", "does not run here: lmp: cannot open libmpi.so"),
         ("", "does not run here: it says nothing"),
