@@ -244,6 +244,19 @@ def calibration(records):
     return table(["set", "preset, kind, draws", "test", "unused", "fit over uncalibrated"], rows)
 
 
+def stops(records):
+    """Return where runs of silicon end by the limits of `skpot md`."""
+    rows = [
+        [
+            record["preset"], f"{record['kelvin']}", f"{0.001 * record['steps_asked_for']:g}",
+            f"{record['picoseconds']:g}", f"{record['exit_code']}", f"{record['closest_A']:.2f}",
+        ]
+        for record in records.find("trust stops")
+    ]  # fmt: skip
+    header = ["preset", "K", "ps asked for", "ps run", "exit code", "closest pair at the end, Å"]
+    return table(header, rows)
+
+
 def _hypers(descriptor):
     """Return a table of the presets of `hypers` of a descriptor beside plain parameters."""
 
@@ -312,6 +325,7 @@ TABLES = {
     "uncertainty": uncertainty,
     "trust": trust,
     "calibration": calibration,
+    "stops": stops,
 }
 
 
