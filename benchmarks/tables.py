@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import _accuracy_tables
+import _active_tables
 import _network_tables
 import _speed_tables
 from _records import RESULTS, Records, table
@@ -19,9 +20,11 @@ from _records import RESULTS, Records, table
 ROOT = Path(__file__).resolve().parent.parent
 FILES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
 MARKED = re.compile(r"(<!-- (table|figure): (\w[\w.]*) -->)(.*?)(<!-- end -->)", re.S)
-TABLES = _speed_tables.TABLES | _accuracy_tables.TABLES | _network_tables.TABLES
+TABLES = (
+    _speed_tables.TABLES | _accuracy_tables.TABLES | _network_tables.TABLES | _active_tables.TABLES
+)
 MISSING = "(No record yet.)"
-FIGURES = _speed_tables.FIGURES | _accuracy_tables.FIGURES
+FIGURES = _speed_tables.FIGURES | _accuracy_tables.FIGURES | _active_tables.FIGURES
 
 
 def commits(records):

@@ -217,3 +217,14 @@ def test_pools_for_queries():
         ("DOptimal", 3), ("DOptimal", 5), ("Random 0", 3), ("Random 0", 5),
     ]  # fmt: skip
     assert all(0.0 < r["errors"]["test"]["forces"] < 1e4 for r in records)
+
+
+def test_runs_that_label_by_themselves():
+    (record,) = run(FOLDER / "active_runs.py", "--quick")
+    assert record["calls"] >= 4 and record["checks"] == 4 and not record["stopped"]
+    assert 0.0 < record["errors"]["forces"] < 500.0
+
+
+def test_runs_that_are_killed():
+    (record,) = run(FOLDER / "active_kills.py", "--quick")
+    assert record["kills"] == 2 and not record["runs_that_differ"] + record["labels_paid_twice"]

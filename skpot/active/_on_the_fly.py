@@ -346,7 +346,7 @@ class OnTheFly:
         """Return why a structure is labeled, with what the model says of it."""
         said: dict[str, Any] = {}
         if state.generation >= 0:
-            calculator = Calculator(load(self._model_path(state.generation)))
+            calculator = Calculator(load(self._model_path(state.generation)), draws=True)
             calculator.calculate(atoms, ["energy", "forces_std", "extrapolation_grade"])
             found = calculator.results
             names = {"energy": "energy", "forces": "forces", "forces_std": "forces_std"}

@@ -54,7 +54,7 @@ class Walker:
 
     def __init__(self, leg: Leg, model: Any, rule: Rule, f: float, seed: int) -> None:
         self.leg, self.rule, self.f, self.seed = leg, rule, f, seed
-        self.calculator = Calculator(model)
+        self.calculator = Calculator(model, draws=True)
         atoms = self._atoms()
         self.closest = _CLOSE * default_limits(model, atoms)["min_distance"]
         heat = leg.ensemble

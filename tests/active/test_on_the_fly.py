@@ -2,12 +2,7 @@
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -24,7 +19,7 @@ from skpot.exceptions import InputError, InputTypeError
 from tests.active import killed_run
 from tests.project import ROOT
 
-KILLS = int(os.environ.get("SKPOT_KILLS", "4"))
+KILLS = 4
 
 
 def copper():
@@ -45,7 +40,7 @@ def heated(folder, labeler=None, tol=0.04, steps=300, **options):
 def whole(tmp_path_factory):
     """A run without interruption: its folder, the learner, and the file of paid labels."""
     folder = tmp_path_factory.mktemp("whole")
-    learner = killed_run.run(folder / "run", folder / "log.txt")
+    learner = killed_run.run(folder)
     return folder, learner
 
 
@@ -65,7 +60,7 @@ def test_the_trail_has_what_was_paid_for_and_why(whole):
     folder, learner = whole
     frames = ase.io.read(folder / "run" / "trail.xyz", ":")
     assert learner.n_calls_ == len(frames) > 5 and not learner.stopped_
-    assert len((folder / "log.txt").read_text().split()) == len(frames)
+    assert len((folder / "paid.txt").read_text().split()) == len(frames)
     X, y = skpot.read(folder / "run" / "trail.xyz")
     for k, atoms in enumerate(frames):
         assert atoms.info["number"] == k and atoms.info["tolerance"] == 0.04
@@ -116,33 +111,10 @@ def test_checks_are_noted(whole):
     assert len(checks) >= 60
 
 
-@pytest.mark.parametrize("seed", range(KILLS // 4))
-def test_a_killed_run_ends_as_if_it_had_not_been(whole, tmp_path, seed):
-    script = Path(killed_run.__file__)
-    command = [sys.executable, script, tmp_path / "run", tmp_path / "log.txt"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    rng, kills = np.random.default_rng(seed), 0
-    while True:
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        began = time.monotonic()
-        # Counted from where the run has begun or has written something.
-        while process.poll() is None and not (tmp_path / "run").exists():
-            time.sleep(0.05)
-        wait = rng.uniform(0.0, 6.0) if kills < 4 else np.inf
-        while process.poll() is None and time.monotonic() - began < wait:
-            time.sleep(0.01)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0, process.stderr.read()
-        break
-    folder, _ = whole
-    for name in ("trail.xyz", "checks.jsonl"):
-        assert (folder / "run" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
-    paid = (tmp_path / "log.txt").read_text().split()
-    assert len(paid) == len(set(paid)) and kills
+def test_a_killed_run_ends_as_if_it_had_not_been(whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    kills = killed_run.run_with_kills(tmp_path, KILLS, np.random.default_rng(0))
+    assert kills and killed_run.differences(tmp_path, whole[0]) == ([], 0)
 
 
 class Interrupted:

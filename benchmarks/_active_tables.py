@@ -1,0 +1,96 @@
+"""Tables of active learning: pools, and runs that label by themselves."""
+
+import collections
+
+from _records import table, tenths
+
+POOLS = {
+    "3bpa": "3BPA",
+    "mlearn_Cu": "mlearn Cu",
+    "mlearn_Si": "mlearn Si",
+    "LiPS20": "LiPS20",
+    "water_dpmd": "water",
+    "silicon": "bundled silicon",
+}
+TESTS = {"test": "", "hot": ", hot frames"}
+SYSTEMS = {
+    "cu": "Cu, 32 atoms",
+    "cuagau": "CuAgAu, 32 atoms",
+    "si": "Si, 32 atoms, Stillinger-Weber",
+    "ethanol": "ethanol, GFN2-xTB",
+}
+
+
+def pools(records):
+    """Return errors of structures that were chosen by D-optimality, and at random, by set."""
+    rows = []
+    for name, title in POOLS.items():
+        found = _newest(records, name)
+        for (labels, test), by_query in sorted(found.items()):
+            if "DOptimal" not in by_query or "Random" not in by_query:
+                continue
+            cells = [f"{title}{TESTS[test]}", str(labels)]
+            for query in ("DOptimal", "Mixture", "Random"):
+                errors = by_query.get(query)
+                cells.append(_means(errors) if errors else "–")
+            rows.append(cells)
+    if not rows:
+        raise LookupError("no pools")
+    head = ["set", "labels", "D-optimal", "a quarter at random", "random, mean of seeds"]
+    return table(head, rows)
+
+
+def _means(errors):
+    mean = {k: sum(e[k] for e in errors) / len(errors) for k in errors[0]}
+    return f"{mean['energy']:.2f}, {tenths(mean['forces'])}, {tenths(mean['quantile'])}"
+
+
+def _newest(records, name):
+    """Return lists of errors by number of labels and test set, then by query."""
+    try:
+        found = records.find("active_pools", set=name)
+    except LookupError:
+        return {}
+    latest = {(r["query"], r["labels"]): r for r in found}
+    out = collections.defaultdict(lambda: collections.defaultdict(list))
+    for (query, labels), record in latest.items():
+        for test, errors in record["errors"].items():
+            out[labels, test][query.split()[0]].append(errors)
+    return out
+
+
+def hot_found(records):
+    """Return how many of the 15 hot frames of 3BPA are among 30 picks."""
+    return str(records.newest("active_pools", set="3bpa", query="DOptimal", labels=30)["hot"])
+
+
+def runs(records):
+    """Return calls and errors of runs that label by themselves."""
+    rows = []
+    for name, title in SYSTEMS.items():
+        try:
+            found = records.find("active_runs", system=name)
+        except LookupError:
+            continue
+        latest = {(r["tol"], r["seed"], r["failures"], r["steps"]): r for r in found}
+        for _, r in sorted(latest.items()):
+            forces, hottest = r["errors"]["forces"], r["errors"]["hottest"]
+            rows.append(
+                [
+                    title, f"{r['tol']:g}", str(r["seed"]), str(r["steps"]),
+                    f"{r['calls']} ({r['failed']})", f"{forces:.1f} ({hottest:.1f})",
+                    f"{r['random_errors']['forces']:.1f} ({r['random_errors']['hottest']:.1f})",
+                    f"{r['missed_percent']:.1f} %",
+                ]
+            )  # fmt: skip
+    if not rows:
+        raise LookupError("no runs")
+    head = [
+        "system", "tolerance, eV/Å", "seed", "steps", "calls (failed)", "forces (hottest third)",
+        "as many random frames", "missed",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+TABLES = {"pools": pools, "runs": runs}
+FIGURES = {"pools.hot": hot_found}
