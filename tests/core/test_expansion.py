@@ -13,7 +13,7 @@ from tests.naive import expansion as naive
 
 
 @jit
-def _run(terms, z, x, size, energies, gradient):
+def run_terms(terms, z, x, size, energies, gradient):
     n_rows = rounded(size, 4)
     space = arena(expansion.scratch_size(terms, n_rows))
     scratch = expansion.scratch(terms, n_rows, space)
@@ -71,7 +71,7 @@ def test_term_is_the_sum_over_references(name, vectors):
     x = rng.normal(size=(8, width)) / np.sqrt(n)
     for z in range(2):
         energies, gradient = np.ones(8), np.ones((8, width))
-        assert _run(term, z, x, 5, energies, gradient) == 0  # all of the arena is used
+        assert run_terms(term, z, x, 5, energies, gradient) == 0  # all of the arena is used
         assert (energies[5:] == 1.0).all() and (gradient[5:] == 1.0).all()
         for r in range(5):
             y = term.scale * x[r, begin : begin + n] + shift[z]
@@ -98,7 +98,7 @@ def test_waves_are_added():
     for z in range(2):
         (e0, g0), (e1, g1) = results = [(np.zeros(4), np.zeros((4, n))) for _ in range(2)]
         for one, out in zip((plain, term), results, strict=True):
-            assert _run(one, z, x, 3, *out) == 0
+            assert run_terms(one, z, x, 3, *out) == 0
         for r in range(3):
             energy, slopes = naive.waves(plain.scale * x[r] + shift[z], rows, phases[z], weights[z])
             assert e1[r] - e0[r] == pytest.approx(energy, abs=1e-12)
@@ -113,7 +113,7 @@ def test_single_precision_of_references():
         )
         x = np.random.default_rng(3).normal(size=(4, 9))
         energies, gradient = np.zeros(4), np.zeros((4, 9))
-        _run(term, 0, x, 4, energies, gradient)
+        run_terms(term, 0, x, 4, energies, gradient)
         results.append((energies, gradient))
     difference = np.abs(results[0][1] - results[1][1]).max()
     assert 0.0 < difference < 1e-4 * np.abs(results[0][1]).max()
@@ -132,7 +132,7 @@ def test_polynomial_and_sum():
     line = expansion.Polynomial(0, scale, shift, linear, np.zeros((2, 0, n)))
     x = rng.normal(size=(4, n))
     energies, gradient = np.zeros(4), np.zeros((4, n))
-    _run(expansion.Sum(square, line), 1, x, 3, energies, gradient)
+    run_terms(expansion.Sum(square, line), 1, x, 3, energies, gradient)
     y = scale * x[:3] + shift[1]
     np.testing.assert_allclose(
         energies[:3], 2.0 * y @ linear[1] + np.einsum("ri,ij,rj->r", y, form[1], y), rtol=1e-12
