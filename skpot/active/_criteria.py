@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from ..exceptions import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -60,7 +62,12 @@ class LargestForce:
     """The largest deviation of the force on an atom, in eV/Å."""
 
     def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
-        """Nothing is needed of the others."""
+        """Nothing is needed of the others, but forces must be among the labels."""
+        if "forces" not in knowledge.levels:
+            raise InputError(
+                "MaxForcesStd needs a model that learns from forces; this one has energies or "
+                "stress alone. Ask DOptimal instead."
+            )
 
     def learned(self, knowledge: Knowledge) -> None:
         """Nothing is kept."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from ase.io import read, write
+from ase.geometry import find_mic
+from ase.io import write
 
 from ..data import Targets, labels_by
 from ..data import read as read_labeled
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LARGEST_FORCE = 200.0  # eV/Å; a calculation with more has not converged, or atoms have collided
 _OUTPUT = "label.xyz"  # what a command writes
 _INPUT = "structure.xyz"
+_NEAR = 1e-4  # Å, to which programs write positions
 _PAUSE = 0.5  # s, between two looks at a folder
 
 
@@ -87,6 +89,7 @@ class FunctionLabeler:
         """Return the labels of a structure."""
         found = self.function(atoms.copy())
         if hasattr(found, "get_positions"):
+            _refuse_others(found, atoms, "the function")
             return label_of(found)
         if not isinstance(found, tuple) or len(found) not in (2, 3):
             raise LabelFailed(
@@ -128,7 +131,7 @@ class CommandLabeler:
                 )
             if not output.exists():
                 raise LabelFailed(f"{words[0]} has not written {output}")
-        return _label_in(output)
+        return _label_in(output, atoms)
 
 
 class FolderLabeler:
@@ -164,7 +167,7 @@ class FolderLabeler:
             if self.patience is not None and time.monotonic() - began > self.patience:
                 raise LabelFailed(f"{answer} was not there after {self.patience:g} s")
             time.sleep(_PAUSE)
-        return _label_in(answer)
+        return _label_in(answer, atoms)
 
 
 def as_labeler(given: Any) -> Labeler:
@@ -206,10 +209,27 @@ def label_of(atoms: Atoms) -> Label:
     return _label_of(Targets.from_atoms([atoms]), atoms)
 
 
-def _label_in(path) -> Label:
-    """Return the labels of the last structure of a file."""
+def _label_in(path, atoms) -> Label:
+    """Return the labels of the last structure of a file, which must be the one that was asked."""
     X, y = read_labeled(path)
+    _refuse_others(X[-1], atoms, str(path))
     return _label_of(y[-1:], X[-1])
+
+
+def _refuse_others(found, atoms, where):
+    if not are_same(found, atoms, _NEAR):
+        raise LabelFailed(
+            f"{where} has labels of another structure than the one that was asked for, or of atoms "
+            "in another order"
+        )
+
+
+def are_same(found: Atoms, atoms: Atoms, near: float) -> bool:
+    """Return whether structures have the same atoms at the same places, up to images, within Å."""
+    if not np.array_equal(found.numbers, atoms.numbers):
+        return False
+    moved = find_mic(found.positions - atoms.positions, atoms.cell, atoms.pbc)[1]
+    return bool(moved.max() <= near)
 
 
 def _label_of(y, atoms):
@@ -238,9 +258,7 @@ def _bare(atoms):
 def _answers(path, atoms):
     """Whether a file has a whole frame of these atoms."""
     try:
-        found = read(path, format="extxyz")
-        _label_in(path)
+        _label_in(path, atoms)
     except Exception:  # absent, half written, or of another structure
         return False
-    same = np.array_equal(found.numbers, atoms.numbers)
-    return same and np.abs(found.positions - atoms.positions).max() < 1e-5
+    return True

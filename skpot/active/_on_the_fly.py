@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -41,13 +41,6 @@ _DATA = "start.xyz"
 
 class Futile(EngineError):
     """A run ended since further labels do not help."""
-
-
-class Told(NamedTuple):
-    """What a run has done, for who watches it."""
-
-    what: str  # "label", "failed", "model", "back" or "leg"
-    text: str
 
 
 class OnTheFly:
@@ -95,7 +88,8 @@ class OnTheFly:
     random_state : int, default=0
         Seed of velocities, thermostats and displacements.
     on_event : callable, optional
-        Called with (what, text) when something happens.
+        Called with (what, text) when something happens; what is "asked", "label", "failed",
+        "model", "back" or "leg".
 
     Attributes
     ----------

@@ -72,10 +72,12 @@ def prune(
     """
     number("tolerance", tolerance, low=0.0)
     X = check_structures(X)
-    if len(X) < _FEWEST:
-        raise InputError(f"{len(X)} structures are too few to leave any out; give {_FEWEST}.")
-    seed = drawn_seed(random_state)
     lone = np.array([len(atoms) == 1 and not np.any(atoms.pbc) for atoms in X])
+    if (n := int((~lone).sum())) < _FEWEST:
+        raise InputError(
+            f"{n} structures, free atoms not counted, are too few to leave any out; give {_FEWEST}."
+        )
+    seed = drawn_seed(random_state)
     order = np.argsort(keyed_uniform(content_keys(X), seed), kind="stable")
     order = order[~lone[order]]
     n_test = max(1, round(_HELD_OUT * len(order)))
@@ -90,6 +92,8 @@ def prune(
             fitted = clone(model).fit([X[i] for i in some], y[some])
             return _errors(y[test], fitted.predict([X[i] for i in test]))
 
+    if not (y[test].has_energy | y[test].has_forces).any():
+        raise InputError("the structures that were held out have neither energies nor forces.")
     whole = errors(rest)
     limit = {kind: (1.0 + tolerance) * error for kind, error in whole.items()}
     tried, share = [], 1.0

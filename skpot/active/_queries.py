@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.base import BaseEstimator
 from .._parameters import number, whole
 from ..data import AtomicFeatures, Targets, check_structures
 from ..data.order import drawn_seed, keyed_uniform
-from ..exceptions import InputError, InputTypeError, SkpotWarning
+from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
 from ._knowledge import knowledge_of
@@ -112,11 +111,11 @@ class Query(BaseEstimator):
         question = self._ask(X, y, candidates)
         picks = self._picks(question, batch_size, [], return_utilities)
         if len(picks) < batch_size:
-            warnings.warn(
+            warn_once(
+                "few candidates",
                 f"{batch_size} structures were asked for, but only {len(picks)} of the "
                 f"{len(question.pool)} candidates differ from each other and from what is labeled.",
                 SkpotWarning,
-                stacklevel=3,
             )
         indices = np.array([pick.index for pick in picks], dtype=np.int64)
         return Selection(
@@ -373,7 +372,7 @@ class Mixture(Query):
 
     Parameters
     ----------
-    query : Query
+    base : Query
         The other query.
     share : float, default=0.25
         The share of each batch that is random, rounded to whole structures.

@@ -16,7 +16,7 @@ from .._paths import file_name
 from ..exceptions import InputError
 from ..md.frames import FrameFile
 from ..persistence import whole_file
-from ._labelers import Label, LabelFailed, text_of
+from ._labelers import Label, LabelFailed, are_same, text_of
 
 if TYPE_CHECKING:
     from skpot.active._labelers import Labeler
@@ -88,7 +88,7 @@ class Trail:
         """
         if number < len(self.frames):
             found = self.frames[number]
-            if len(found) != len(atoms) or np.abs(found.positions - atoms.positions).max() > _MOVED:
+            if not are_same(found, atoms, _MOVED):
                 raise InputError(
                     f"{self.path}, frame {number} is not the structure that this run has labeled "
                     "there: was the file changed?"

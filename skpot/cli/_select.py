@@ -1,5 +1,6 @@
 """`skpot select`."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +74,8 @@ def select(
     errors on these are no more than 5 % (--tolerance) above those of all others.
     """
     refuse_overwriting(output, force, [model, *pool])
+    if prune and number is not None:
+        raise CommandError("--prune finds out how many structures are needed: leave out -n.")
     from skpot.data import read_frames
     from skpot.md.frames import require_format, write_frames
     from skpot.persistence import load
@@ -87,8 +90,6 @@ def select(
         frames += own
         names += [f"{name}, frame {k}" for k in range(len(own))]
     if prune:
-        if number is not None:
-            raise CommandError("--prune finds out how many structures are needed: leave out -n.")
         chosen = _pruned(fitted, pool, tolerance, seed)
         results = [frames[i] for i in chosen]
     else:
@@ -116,7 +117,7 @@ def _selected(model, frames, names, number, how) -> "Structures":
         gain, std = float(found.gains[rank]), found.forces_std[rank]
         atoms.info |= {"selected_rank": rank, "selected_from": names[int(i)]}
         worth = "at random"
-        if gain == gain:
+        if not math.isnan(gain):
             atoms.info["selected_gain"] = gain
             worth = f"{gain:.4g}"
         told = names[int(i)]

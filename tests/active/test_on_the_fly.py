@@ -324,6 +324,29 @@ def test_commands_label_in_folders_of_their_own(tmp_path):
         CommandLabeler(f"{sys.executable} -c ''", tmp_path / "other")(atoms, 1)
 
 
+def test_labels_of_atoms_in_another_order_are_refused(tmp_path):
+    script = SCRIPT.replace("atoms.calc", "atoms = atoms[::-1]\natoms.calc")
+    (tmp_path / "label.py").write_text(script)
+    labeler = CommandLabeler(f"{sys.executable} {tmp_path / 'label.py'}", tmp_path / "labels")
+    with pytest.raises(LabelFailed, match="another order"):
+        labeler(copper(), 0)
+
+
+def test_labels_of_atoms_that_were_moved_into_the_cell_are_used():
+    from skpot.active._labelers import as_labeler
+
+    def wrapped(atoms):
+        atoms.wrap()
+        atoms.calc = EMT()
+        atoms.get_forces()
+        return atoms
+
+    atoms = copper()
+    atoms.positions += 5.0
+    atoms.rattle(0.1)
+    assert as_labeler(wrapped)(atoms, 0).forces.shape == (8, 3)
+
+
 def test_labels_may_be_dropped_into_a_folder(tmp_path):
     atoms = copper()
     atoms.rattle(0.1)

@@ -206,3 +206,6 @@ def test_what_cannot_be_asked_is_refused():
         active.DOptimal(make_pipeline(SOAP(**SMALL))).query(X)
     with pytest.raises(InputError, match="labels of 2"):
         query.query(X, np.zeros(2))
+    energies = samples.labels_of_emt(X).energy
+    with pytest.raises(InputError, match="a model that learns from forces"):
+        active.MaxForcesStd(query.model, n_references=20).query(X[:2], energies[:2], X[2:])
