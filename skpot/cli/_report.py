@@ -7,7 +7,7 @@ import numpy as np
 
 from skpot.data import LABEL_KINDS, Targets, check_label_values, read
 from skpot.data.elements import SYMBOLS
-from skpot.data.label_errors import GPA
+from skpot.data.label_errors import GPA, UNITS
 from skpot.metrics import (
     calibration_error,
     error_correlation,
@@ -245,12 +245,15 @@ def _uncertainty(X, y_true, y_pred, std, kind):
 
 def search_table(found: "Found", limit: int = 6) -> None:
     """Print the best candidates of a search that was scored by errors."""
-    errors, spreads = -found.scores.mean(axis=1), found.scores.std(axis=1)
+    unit, factor = UNITS[found.kind]
+    head = f"{found.kind} {unit}".rjust(12)
+    scores = factor * found.scores
+    errors, spreads = -scores.mean(axis=1), scores.std(axis=1)
     order = np.argsort(errors, kind="stable")
-    say(f"{'forces eV/Å':>12}{'± folds':>9}   parameters")
+    say(f"{head}{'± folds':>9}   parameters")
     for i in order[:limit]:
         chosen = "  ".join(f"{k.split('__')[-1]}={v}" for k, v in found.params[i].items())
-        say(f"{errors[i]:12.4f}{spreads[i]:9.4f}   {chosen}")
+        say(f"{errors[i]:{len(head)}.4f}{spreads[i]:9.4f}   {chosen}")
     if len(order) > limit:
         say(f"{'':24}(and {len(order) - limit} more)")
 

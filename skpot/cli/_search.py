@@ -24,6 +24,7 @@ class Found(NamedTuple):
 
     params: list[dict[str, Any]]
     scores: "FloatArray"  # (n_candidates, n_folds): minus the errors
+    kind: str  # of the labels whose errors these are
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -39,13 +40,15 @@ def searched(
     They are those of GridSearchCV, which can neither show a bar nor hand on the warnings of its
     processes.
     """
-    metric = "neg_forces_rmse" if y.has_forces.any() else "neg_energy_rmse"
+    kind = "forces" if y.has_forces.any() else "energy"
     params = list(ParameterGrid(candidates))
     tasks = [
-        (clone(model).set_params(**one), metric, X, y, *split) for one in params for split in splits
+        (clone(model).set_params(**one), f"neg_{kind}_rmse", X, y, *split)
+        for one in params
+        for split in splits
     ]
     scores = np.array(list(_done(_score, tasks, jobs, "search")))
-    return Found(params, scores.reshape(len(params), len(splits)))
+    return Found(params, scores.reshape(len(params), len(splits)), kind)
 
 
 def cross_validated(
