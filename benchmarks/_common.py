@@ -36,6 +36,8 @@ _USUAL = {
     "frames": "training structures taken from the start",
     "every": "take every so many test structures",
     "references": "reference environments, or those of the preconditioner",
+    "preset": "of make_potential",
+    "seeds": "repetitions, each with a seed of its own",
     "cutoff": "Å",
     "sigma_energy": "noise, eV/atom",
     "sigma_forces": "noise, eV/Å",

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 from _accuracy import errors, rotated_copies
-from _common import arguments, emit, machine, peak_mb, versions
+from _common import arguments, emit, machine, peak_mb, usual, versions
 
 OPTIONS = arguments(
     __doc__,
     data=("", "folder with the sets"),
     set=("mlearn_Si", "mlearn_Si, mlearn_Cu, mlearn_Li, 3bpa, rmd17_ethanol, Ta_snap, InP, Fe, "
          "LiPS20"),
-    preset=("accurate", "of make_potential"),
+    **usual(preset="accurate"),
     selection=("", "of references, where the model is sparse; the preset's own by default"),
     members=(4, "networks of the preset 'network'"),
     seed=(0, "of the preset 'network'"),

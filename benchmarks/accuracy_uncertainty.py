@@ -19,24 +19,18 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
-from _common import arguments, emit, machine, versions
+from _common import arguments, emit, machine, usual, versions
 
 OPTIONS = arguments(
     __doc__,
-    data=("", "folder with the sets"),
+    **usual(data="", seeds=1, references=1000, sigma_energy=0.001, sigma_forces=0.05),
     sets=("si,3bpa,ethanol", "which of them, or cu, li"),
     models=("sparse", "presets of make_potential, or sparse"),
     methods=("coverage,scale,isotonic", "of calibration of sparse; and committee"),
-    seeds=(1, "draws of the training frames"),
-    frames=(200, "training frames, drawn at random"),
-    folds=(0, "of the cross-validation; 0 for the default"),
-    test=(200, "test frames, evenly spread"),
-    references=(1000, "n_sparse"),
-    sigma_energy=(0.001, "noise, eV/atom"),
-    sigma_forces=(0.05, "noise, eV/Å"),
+    frames=(200, "training frames, drawn at random"), test=(200, "test frames, evenly spread"),
+    folds=(0, "of the cross-validation; 0 for the default"), members=(16, "of the committee"),
     preset=("default", "hypers of SOAP"),
-    members=(16, "of the committee"),
-)
+)  # fmt: skip
 
 SETS = {
     "si": ("mlearn_Si/train.xyz", "mlearn_Si/test.xyz"),

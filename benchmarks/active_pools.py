@@ -18,12 +18,10 @@ from _common import arguments, emit, machine, usual, versions
 
 OPTIONS = arguments(
     __doc__,
-    **usual(data=""),
+    **usual(data="", preset="fast", seeds=5),
     set=("silicon", "silicon (bundled), 3bpa, mlearn_Cu, mlearn_Si, LiPS20, water_dpmd"),
     queries=("DOptimal,Mixture", "which queries of skpot.active are compared"),
     sizes=("", "numbers of labels, those of the set by default"),
-    preset=("fast", "of make_potential"),
-    seeds=(5, "random choices"),
 )
 
 SIZES = {"3bpa": (20, 30, 40, 80), "water_dpmd": (5, 10, 20)}

@@ -18,15 +18,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import arguments, emit, machine, versions
+from _common import arguments, emit, machine, usual, versions
 
 OPTIONS = arguments(
     __doc__,
+    **usual(seeds=1),
     parts=("ranks,stops", "which of them"),
     sets=("cu,cuagau,ethanol", "of the ranks; and 3bpa"),
     data=("", "folder that has 3bpa/train_300K.xyz and 3bpa/test_600K.xyz.gz"),
     presets=("fast", "of make_potential"),
-    seeds=(1, "runs of each set"),
     frames=(40, "training frames; 100 of 3bpa"),
     picoseconds=(20.0, "length of the run at 300 K"),
 )
