@@ -33,14 +33,14 @@ def identity(model: Any) -> dict[str, Any]:
         but not on the file or the process that the model comes from; ``preset``, if it was made by
         one; and ``skpot_version``, of the code that computes the results.
     """
-    found = {"model": " + ".join(_names(model)), "model_hash": fingerprint(model)}
+    found = {"model": " + ".join(_names(model)), "model_hash": content_hash(model)}
     presets = {part.hypers for part in _parts(model) if isinstance(getattr(part, "hypers", 0), str)}
     if presets:
         found["preset"] = " ".join(sorted(presets))
     return found | {"skpot_version": __version__}
 
 
-def fingerprint(model: Any) -> str:
+def content_hash(model: Any) -> str:
     """Return a text that is the same for models with the same fitted numbers."""
     digest = hashlib.blake2b(digest_size=16)
     for part in _content(model):
@@ -65,7 +65,7 @@ def _content(value: Any) -> Iterator[bytes]:
             yield from _content(one)
     elif hasattr(value, "get_property"):  # a calculator of ASE, which changes as it is used
         yield type(value).__name__.encode()
-    elif hasattr(value, "__dict__") and not callable(value):
+    elif hasattr(value, "__dict__") and not hasattr(value, "__qualname__"):  # no function, no class
         yield type(value).__name__.encode()
         yield from _content(_lasting(value))
     else:

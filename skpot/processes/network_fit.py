@@ -47,7 +47,7 @@ class NetworkSettings(NamedTuple):
     alpha: float
     batch_size: int | str
     learning_rate_init: float
-    max_iter: int | str
+    max_iter: int
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -269,7 +269,7 @@ def _lesson(loss, settings, training, seed):
     if size == "auto":
         size = max(_FEWEST, -(-len(everything) // _BATCHES))
     schedule = Schedule(
-        int(settings.max_iter),
+        settings.max_iter,
         int(size),
         settings.learning_rate_init,
         settings.alpha,

@@ -58,7 +58,8 @@ def _by_eigenvectors(rows, n):
     products = gram(rows.T if short else rows)
     squares, vectors = _last_eigenvectors(products, n)
     if short:
-        vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
+        with serial_blas():
+            vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
     return squares, vectors
 
 
@@ -70,7 +71,8 @@ def _by_random_projection(rows, n, rng):
         with serial_blas():
             basis, _ = qr(basis, mode="economic")
     squares, turned = _last_eigenvectors(gram(rows_times(rows, basis)), n)
-    return squares, basis @ turned
+    with serial_blas():
+        return squares, basis @ turned
 
 
 def _last_eigenvectors(matrix, n):
