@@ -115,10 +115,8 @@ def quick_check(X: Structures, y: TargetsLike) -> CheckReport:
 
     Parameters
     ----------
-    X : list[Atoms]
-        Structures.
-    y : Targets or array of shape (n_structures,)
-        Labels, meant to be in eV, eV/Å and eV/Å³.
+    X, y
+        Structures and labels, as in `check`.
 
     Returns
     -------

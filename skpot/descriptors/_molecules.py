@@ -140,15 +140,12 @@ class MoleculeDescriptor(ContainerOutput, NamedFeatures, VersionedEstimator, Bas
 
         Parameters
         ----------
-        X : list[Atoms]
-            Molecules.
-        y : ignored
-            For the scikit-learn interface.
+        X, y
+            As in `SOAP.fit`; structures are molecules.
 
         Returns
         -------
         self : estimator
-            The descriptor itself.
 
         Raises
         ------

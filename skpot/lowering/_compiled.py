@@ -315,10 +315,7 @@ class CompiledPotential:
         ValueError
             If the potential was compiled without grades.
         """
-        if self.graded is None:
-            raise InputError(
-                "no extrapolation grades were compiled; use skpot.compile(model, grades=True)."
-            )
+        _require(self.graded, "extrapolation grades", "grades")
         pairs, species = checked_pairs(pairs, species, self._known)
         out = np.empty(len(pairs.start) - 1)
         run_blocks(grade_range, len(out), pairs, species, self.graded, out)
@@ -341,10 +338,7 @@ class CompiledPotential:
         ValueError
             If the potential was compiled without deviations.
         """
-        if self.uncertain is None:
-            raise InputError(
-                "no deviations were compiled; use skpot.compile(model, deviations=True)."
-            )
+        _require(self.uncertain, "deviations", "deviations")
         batch = as_batch(batch, search_follows=True)
         return self.uncertain.forces_std(batch, self.species_index(batch.numbers), self.cutoff)
 
@@ -460,3 +454,8 @@ def transformed(model: Any, X: Any) -> AtomicFeatures:
     for _, step in fitted_pipeline(model).steps[:-1]:
         X = X if step in (None, "passthrough") else step.transform(X)
     return X
+
+
+def _require(part, what, option):
+    if part is None:
+        raise InputError(f"no {what} were compiled; use skpot.compile(model, {option}=True).")

@@ -64,11 +64,9 @@ def heat_flux(atoms: Atoms) -> HeatFlux:
     Examples
     --------
     >>> import skpot
-    >>> data = skpot.datasets.load_silicon()
-    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
-    >>> atoms = data.X_test[0]
-    >>> atoms.calc = skpot.Calculator(model)
-    >>> skpot.md.heat_flux(atoms).total  # nothing moves
+    >>> X, y, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    >>> X[0].calc = skpot.Calculator(skpot.make_potential("fast").fit(X[:10], y[:10]))
+    >>> skpot.md.heat_flux(X[0]).total  # nothing moves
     array([0., 0., 0.])
     """
     calculator = getattr(atoms, "calc", None)

@@ -1,7 +1,6 @@
 """Neural networks against plain loops, finite differences and themselves."""
 
 import copy
-import time
 
 import numpy as np
 import pytest
@@ -280,7 +279,6 @@ class Interrupting:
     def result(self):
         if not self.waited:
             self.waited = True
-            time.sleep(0.3)
             raise KeyboardInterrupt
         return self.future.result()
 
