@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data.order import keyed_uniform
-from ..exceptions import InputError
+from ..exceptions import InputError, NumericalWarning, warn_once
 from ..kernels import RBF
 from .domain import domain_edge, domain_factor, domain_of
 from .gradient_references import references_with
@@ -192,7 +192,14 @@ def fit_networks(
         starts = [started(layers, linear, rng) for rng in draws]
     else:
         starts = _starts(before, settings, layers)
-    found = train_members(lesson, starts, draws, settings.n_jobs, settings.verbose)
+    found, stopped = train_members(lesson, starts, draws, settings.n_jobs, settings.verbose)
+    if stopped:
+        done = sum(member.complete for member in found)
+        _warn(
+            f"training was interrupted when {done} of {len(starts)} networks were complete; the "
+            f"model keeps {len(found)} as far as they have come. A fit with warm_start=True goes "
+            "on from there, and calibrates deviations."
+        )
     networks = Networks.of_weights(
         layers, maps, np.array([member.flat for member in found], dtype=float), unit
     )
@@ -207,7 +214,7 @@ def fit_networks(
         networks.linear,
     )
     errors: dict[str, Any] = {}
-    if settings.calibrate and settings.n_members > 1:
+    if settings.calibrate and settings.n_members > 1 and not stopped:
         errors = _errors_left_out(training, lesson, maps, linear, settings, seed)
     return state, _report(found), errors
 
@@ -227,12 +234,19 @@ def _errors_left_out(training, lesson, maps, linear, settings, seed):
     schedule = lesson.schedule._replace(n_epochs=-(-lesson.schedule.n_epochs // 4))
     draws = [np.random.RandomState([seed, m, 1]) for m in range(settings.n_members)]
     starts = [started(loss.layers, linear, rng) for rng in draws]
-    found = train_members(
+    found, stopped = train_members(
         Lesson(loss, known, schedule), starts, draws, settings.n_jobs, settings.verbose
     )
+    if stopped:
+        _warn("calibration was interrupted, so that standard deviations are not calibrated.")
+        return {}
     flats = np.array([member.flat for member in found], dtype=float)
     networks = Networks.of_weights(loss.layers, maps, flats, loss.labels.unit)
-    return errors_of_members(networks, training.take(some)) if len(found) > 1 else {}
+    return errors_of_members(networks, training.take(some))
+
+
+def _warn(text):
+    warn_once(text, text, NumericalWarning)
 
 
 def _starts(before, settings, layers):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 
-from ..exceptions import NumericalWarning, warn_once
 from ..progress import progress
 from ..solvers import serial_blas
 from .network_training import Schedule, Trained, train
@@ -45,12 +44,12 @@ class Lesson(NamedTuple):
 
 def train_members(
     lesson: Lesson, starts: list[FloatArray], seeds: list[Any], n_jobs: int | None, verbose: int
-) -> list[Trained]:
-    """Return networks that have learned, in the order of their starts.
+) -> tuple[list[Trained], bool]:
+    """Return networks that have learned, in the order of their starts, and if they were stopped.
 
     Each has a thread of its own, with serial BLAS, so that results do not depend on their number.
-    An interrupt (Ctrl-C) ends training with a warning: networks are returned as far as they have
-    come, those that have not begun are left out, and only if none has begun it goes on.
+    An interrupt (Ctrl-C) ends training: networks are returned as far as they have come, those that
+    have not begun are left out, and only if none has begun it goes on.
 
     Parameters
     ----------
@@ -88,17 +87,7 @@ def train_members(
 
         waiting = [pool.submit(learn, *pair) for pair in zip(starts, seeds, strict=True)]
         found = _results(waiting, stop)
-    members = [member for member in found if member is not None]
-    if stop.is_set():
-        done = sum(member.complete for member in members)
-        warn_once(
-            "training interrupted",
-            f"training was interrupted when {done} of {len(starts)} networks were complete; the "
-            f"model keeps {len(members)} as far as they have come. A fit with warm_start=True "
-            "goes on from there.",
-            NumericalWarning,
-        )
-    return members
+    return [member for member in found if member is not None], stop.is_set()
 
 
 def _results(waiting, stop):

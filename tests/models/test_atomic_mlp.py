@@ -1,6 +1,7 @@
 """Neural networks against plain loops, finite differences and themselves."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -251,36 +252,58 @@ def test_early_stopping_keeps_the_best(silicon):
         small(**options | dict(validation_fraction=0.99)).fit(features[:4], y[:4])
 
 
-def test_interrupt_keeps_what_was_learned(silicon, monkeypatch):
-    features, y, test, _ = silicon
-    calls = []
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function that lets the user press Ctrl-C in the n-th training, and counts trainings."""
+    begun, calls = threading.Event(), []
 
-    def interrupted(waiting, stop, found=network_members._results):
-        calls.append(waiting)
-        while not any(f.running() or f.done() for f in waiting):
-            pass
-        first = Interrupting(waiting[0])
-        return found([first, *waiting[1:]], stop)
+    def in_training(n):
+        def results(waiting, stop, found=network_members._results):
+            calls.append(len(waiting))
+            return found([Interrupting(begun), *waiting] if len(calls) == n else waiting, stop)
 
-    monkeypatch.setattr(network_members, "_results", interrupted)
-    with pytest.warns(NumericalWarning, match="interrupted when"):
-        model = small(max_iter=5000, n_members=3).fit(features, y)
-    assert calls and 0 < model.n_iter_ < 5000
-    assert 1 <= model.coefs_[0].shape[1] <= 3
-    assert np.isfinite(model.predict(test).forces_flat).all()
+        def train(*args, train=network_members.train):
+            begun.set()
+            return train(*args)
+
+        monkeypatch.setattr(network_members, "_results", results)
+        monkeypatch.setattr(network_members, "train", train)
+        return calls
+
+    return in_training
 
 
 class Interrupting:
     """A result during the first wait for which the user presses Ctrl-C."""
 
-    def __init__(self, future):
-        self.future, self.waited = future, False
+    def __init__(self, begun):
+        self.begun, self.waited = begun, False
 
     def result(self):
         if not self.waited:
             self.waited = True
+            self.begun.wait()
             raise KeyboardInterrupt
-        return self.future.result()
+
+
+def test_interrupt_keeps_what_was_learned(silicon, interrupt):
+    features, y, test, _ = silicon
+    calls = interrupt(1)
+    with pytest.warns(NumericalWarning, match="interrupted when"):
+        model = small(max_iter=5000, n_members=3, calibrate=True).fit(features, y)
+    assert len(calls) == 1 and 0 < model.n_iter_ < 5000
+    assert 1 <= model.coefs_[0].shape[1] <= 3 and not model.calibration_
+    assert np.isfinite(model.predict(test).forces_flat).all()
+
+
+def test_interrupt_of_the_calibration_keeps_the_networks(silicon, interrupt):
+    features, y, test, _ = silicon
+    plain = small().fit(features, y)
+    calls = interrupt(2)
+    with pytest.warns(NumericalWarning, match="deviations are not calibrated"):
+        model = small(calibrate=True).fit(features, y)
+    assert len(calls) == 2 and not model.calibration_
+    assert_same(outcome(model, test), outcome(plain, test))
 
 
 def test_labels_decide_on_noise(silicon):
