@@ -161,3 +161,5 @@ def _finish(learner, folder):
     say(f"wrote {folder / 'trail.xyz'}")
     if (folder / "report.html").exists():
         say(f"wrote {folder / 'report.html'}")
+    else:
+        say('for report.html, install plotly: python -m pip install "skpot[report]"')

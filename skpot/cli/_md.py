@@ -193,12 +193,13 @@ def md(
         trajectory = TrajectoryFile(output, length, checkpoint.tail)
     else:
         trajectory = AseTrajectoryFile(output)
-    done = [checkpoint.step]
+    told = checkpoint.step
 
     def on_step(step, trace):
+        nonlocal told
         say(line(step, trace))
-        bar.update(step - done.pop())
-        done.append(step)
+        bar.update(step - told)
+        told = step
 
     with (
         _advice(output, trajectory, no_stop),
