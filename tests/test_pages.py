@@ -13,6 +13,7 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "skpot/datasets/generate/README.md": "takes days, with programs that skpot does not need",
 }
+SLOW = ("docs/networks.md",)
 LANGUAGES = ("python", "bash", "lammps", "text")  # inputs of LAMMPS run in tests/md/lammps
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -29,7 +30,13 @@ def test_blocks_say_what_they_are():
         assert name in PAGES and (ROOT / "tests" / test).is_file()
 
 
-@pytest.mark.parametrize("name", sorted(set(PAGES) - set(RUN_ELSEWHERE) - set(NOT_RUN)))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in sorted(set(PAGES) - set(RUN_ELSEWHERE) - set(NOT_RUN))
+    ],
+)
 def test_other_pages_run(name, tmp_path):
     needs = [("git clone", "a network", "")]
     run_in_new_process(PAGES[name], tmp_path, needs)

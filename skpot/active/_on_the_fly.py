@@ -191,7 +191,7 @@ class OnTheFly:
         (self.path / _MODELS).mkdir(exist_ok=True)
         self._trail = Trail(self.path)
         try:
-            settings = self._settings(legs, X, y)
+            settings = self._settings(legs, X)
             state = self._begin(legs, settings, X, y)
             self._walker = None
             self._write(state, settings)  # before anything is paid for
@@ -221,13 +221,8 @@ class OnTheFly:
             legs.append(Leg(start, heat, steps, timestep, self.check))
         return legs
 
-    def _settings(self, legs, X, y):
+    def _settings(self, legs, X):
         """Return what must be the same when a run is continued."""
-        text = hashlib.blake2b(digest_size=8)
-        for leg in legs:
-            for array in (leg.start.numbers, leg.start.positions, leg.start.cell.array):
-                text.update(np.ascontiguousarray(array).tobytes())
-        n_data = 0 if X is None else len(X)
         heat = legs[0].ensemble
         return {
             "tol": self.rule.tol,
@@ -238,8 +233,8 @@ class OnTheFly:
             "steps": legs[0].steps,
             "timestep": legs[0].timestep,
             "ensemble": list(heat),
-            "structures": f"{len(legs)} of digest {text.hexdigest()}",
-            "data": n_data,
+            "structures": _named([leg.start for leg in legs]),
+            "data": "none" if X is None else _named(check_structures(X)),
         }
 
     def _begin(self, legs, settings, X, y) -> State:
@@ -438,3 +433,12 @@ class OnTheFly:
     def _tell(self, what, text):
         if self.on_event is not None:
             self.on_event(what, text)
+
+
+def _named(structures):
+    """Return a text by which these structures can be told from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for atoms in structures:
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{len(structures)} of digest {digest.hexdigest()}"

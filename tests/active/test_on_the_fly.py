@@ -223,6 +223,9 @@ def test_a_data_set_may_be_the_beginning(tmp_path):
     learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
     assert learner.n_calls_ == 0
     assert learner.model_[-1].model_.n_labels_["energy"] == 6
+    X[3].positions += 0.01
+    with pytest.raises(InputError, match="has a run with data 6 of digest"):
+        learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
 
 
 def test_other_ensembles(tmp_path):
