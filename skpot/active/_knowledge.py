@@ -139,7 +139,7 @@ def knowledge_of(
     regressor = subject.regressor
     fitted = is_fitted(regressor)
     levels = _levels(regressor, sample)
-    process = getattr(regressor, "posterior_", None) if fitted else None
+    process = _process(regressor) if fitted else None
     if isinstance(process, LinearProcess):
         columns, factor = process.terms, process.penalty_factors
         triangle = process.posterior_factor
@@ -150,6 +150,19 @@ def knowledge_of(
     elif isinstance(process, ExactProcess):
         triangle = sparse_posterior(columns, factor, _learned_by(process), 0)
     return Knowledge(columns, factor, triangle, levels)
+
+
+def _process(regressor):
+    """Return what a fitted regressor knows, of the processes that tell what a label adds.
+
+    Others, such as networks, have a domain: a process that knows their training environments.
+    """
+    known = SparseProcess, LinearProcess, ExactProcess
+    for name in ("posterior_", "domain_"):
+        process = getattr(regressor, name, None)
+        if isinstance(process, known):
+            return process
+    return None
 
 
 def _with_references(regressor, process, sample, n_references, seed):
