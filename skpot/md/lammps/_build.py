@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 
     from skpot.typing import IntArray, PathLike
 
-_TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
+TOLERANCE = 1e-9  # of energies, forces and virials, relative to the largest of each
 _RUN = "import sys; from skpot.md.lammps._library import run_files; run_files(*sys.argv[1:])"
 _PACKAGES = str(Path(__file__).parents[3])
 
 
 def write_library(
-    source: Any, path: PathLike, reference: Callable[..., Any], cpu: str = "portable"
+    source: Any,
+    path: PathLike,
+    reference: Callable[..., Any],
+    cpu: str = "portable",
+    tolerance: float = TOLERANCE,
 ) -> None:
     """Compile a library, compare it with the model, and write it to a file.
 
@@ -52,6 +56,8 @@ def write_library(
         forces, virials of structures, and extrapolation grades if the library has them.
     cpu : str
         The processors, see `core.aot.build`.
+    tolerance : float, default=1e-9
+        Largest difference from the results of the model, relative to the largest of each.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def write_library(
             results = _evaluated(made, source, batch, cpu)
             expected = reference(batch)
             for own in results:
-                refuse_differences("library", own, expected, _TOLERANCE)
+                refuse_differences("library", own, expected, tolerance)
         with whole_file(path) as file:
             file.write(Path(made).read_bytes())
 

@@ -12,7 +12,7 @@ from ...data import as_batch
 from ...data.elements import SYMBOLS
 from ...lowering import CompiledPotential, compile, evaluation_by_steps, fitted_pipeline
 from ...progress import step
-from ._build import reference_structures, refuse_differences, write_library
+from ._build import TOLERANCE, reference_structures, refuse_differences, write_library
 
 if TYPE_CHECKING:
     from typing import Any
@@ -90,7 +90,9 @@ def export(
             grade=leverage.grade,
             grade_size=leverage.grade_size,
         )
-    write_library(source, path, lambda batch: _results(potential, batch), cpu)
+    # Processors round sums in single precision differently.
+    tolerance = _SINGLE if potential.dtype == "float32" else TOLERANCE
+    write_library(source, path, lambda batch: _results(potential, batch), cpu, tolerance)
     return potential
 
 

@@ -8,12 +8,15 @@ from typer.testing import CliRunner
 
 import skpot
 from skpot.cli import app
+from skpot.core.processors import own_kind
 from skpot.datasets import load_ethanol
 from skpot.md.lammps import _plugin
 from tests.md.lammps.program import run
 from tests.md.lammps.test_heat_flux import found_flux
 from tests.md.lammps.test_plugin import rattled
 from tests.samples import oxide
+
+X86 = own_kind() == "x86-64"
 
 
 def small_soap(**settings):
@@ -42,6 +45,14 @@ def exported(tmp_path_factory):
     assert result.exit_code == 0, result.output
     assert "once: skpot lammps build-plugin" in result.output
     return model, folder / "model.so", result.output
+
+
+def test_references_in_single_precision(tmp_path):
+    data = skpot.datasets.load_silicon()
+    model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    potential = skpot.compile(model, data.X_test[:2], dtype="float32")
+    skpot.md.lammps.export(potential, tmp_path / "model.so", cpu="x86-64-v2" if X86 else "portable")
+    assert (tmp_path / "model.so").is_file()
 
 
 def slab():
