@@ -39,12 +39,14 @@ MACHINE_PATH = re.compile(r"(?<![\w.~])/(wor[k]|tm[p]|hom[e]|roo[t]|User[s])/")
 TALK = re.compile(r"\b(sessio[n]s?|helper agen[t]s?|sub-?agen[t]s?|assistan[t]s?)\b", re.IGNORECASE)
 
 
-def compiled_functions(path):
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef):
-            names = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
-            if names & DECORATORS:
-                yield node
+def compiled_functions():
+    """Yield the file and the definition of each compiled function."""
+    for path in CORE_FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                names = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
+                if names & DECORATORS:
+                    yield path, node
 
 
 def test_compiled_functions_go_through_core_jit():
@@ -74,8 +76,7 @@ def test_compiled_functions_take_no_signature():
 def test_compiled_functions_raise_nothing():
     offenders = [
         where(path, node)
-        for path in CORE_FILES
-        for function in compiled_functions(path)
+        for path, function in compiled_functions()
         for node in ast.walk(function)
         if isinstance(node, ast.Raise | ast.Assert)
     ]
@@ -85,8 +86,7 @@ def test_compiled_functions_raise_nothing():
 def test_compiled_functions_have_docstrings():
     offenders = [
         where(path, function)
-        for path in CORE_FILES
-        for function in compiled_functions(path)
+        for path, function in compiled_functions()
         if not function.name.startswith("_") and not ast.get_docstring(function)
     ]
     assert not offenders, offenders

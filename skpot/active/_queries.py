@@ -242,10 +242,9 @@ class VOptimal(_ByLabels):
     Examples
     --------
     >>> import skpot
-    >>> from skpot.active import VOptimal
-    >>> X, y, pool, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> query = VOptimal(skpot.make_potential("fast"), n_references=50)
-    >>> query.query(X[:5], y[:5], candidates=pool[:10], batch_size=3).shape
+    >>> pool = skpot.datasets.load_silicon().X_test[:10]
+    >>> query = skpot.active.VOptimal(skpot.make_potential("fast"))
+    >>> query.query(None, candidates=pool, batch_size=3).shape
     (3,)
     """
 
@@ -266,11 +265,11 @@ class MaxForcesStd(_ByLabels):
     Examples
     --------
     >>> import skpot
-    >>> from skpot.active import MaxForcesStd
-    >>> X, y, pool, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> query = MaxForcesStd(skpot.make_potential("fast"), n_references=50)
-    >>> query.query(X[:5], y[:5], candidates=pool[:10], batch_size=3).shape
-    (3,)
+    >>> pool = skpot.datasets.load_silicon().X_test[:10]
+    >>> query = skpot.active.MaxForcesStd(skpot.make_potential("fast"))
+    >>> chosen = query.select(None, candidates=pool)
+    >>> len(chosen.forces_std[0]) == len(pool[chosen.indices[0]])
+    True
     """
 
     def _criterion(self):
@@ -305,11 +304,10 @@ class FarthestPoint(Query):
     Examples
     --------
     >>> import skpot
-    >>> from skpot.active import FarthestPoint
-    >>> X, y, pool, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> query = FarthestPoint(skpot.make_potential("fast"))
-    >>> query.query(X[:5], y[:5], candidates=pool[:10], batch_size=3).shape
-    (3,)
+    >>> data = skpot.datasets.load_silicon()
+    >>> query = skpot.active.FarthestPoint(skpot.make_potential("fast"))
+    >>> query.query(data.X[:5], data.y[:5], candidates=data.X_test).shape
+    (1,)
     """
 
     def __init__(self, model: Any, *, random_state: RandomState = 0) -> None:
@@ -346,9 +344,9 @@ class Random(Query):
     Examples
     --------
     >>> import skpot
-    >>> from skpot.active import Random
-    >>> X, y, pool, _ = skpot.datasets.load_silicon(return_X_y=True)
-    >>> Random(skpot.make_potential("fast")).query(None, candidates=pool, batch_size=3).shape
+    >>> pool = skpot.datasets.load_silicon().X_test
+    >>> query = skpot.active.Random(skpot.make_potential("fast"))
+    >>> query.query(None, candidates=pool, batch_size=3).shape
     (3,)
     """
 
