@@ -223,8 +223,8 @@ def _kernel(regressor, process, sample) -> Covariance:
 def _levels(regressor, sample):
     """Return the noise of the kinds of labels that structures will get."""
     given = regressor.noise_levels() if hasattr(regressor, "noise_levels") else _LEVELS
-    kinds = getattr(getattr(regressor, "model_", regressor), "label_shares_", None)
-    kinds = set(LABEL_KINDS) if kinds is None else set(kinds)
+    inner = getattr(regressor, "model_", regressor)
+    kinds = getattr(inner, "label_shares_", None) or getattr(inner, "n_labels_", LABEL_KINDS)
     if sample.derivatives is None:
         kinds = {"energy"}
     return {kind: given[kind] for kind in LABEL_KINDS if kind in kinds}

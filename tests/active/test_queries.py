@@ -207,5 +207,7 @@ def test_what_cannot_be_asked_is_refused():
     with pytest.raises(InputError, match="labels of 2"):
         query.query(X, np.zeros(2))
     energies = samples.labels_of_emt(X).energy
-    with pytest.raises(InputError, match="a model that learns from forces"):
-        active.MaxForcesStd(query.model, n_references=20).query(X[:2], energies[:2], X[2:])
+    network = make_pipeline(SOAP(**SMALL), skpot.AtomicMLP(4, max_iter=2)).fit(X[:2], energies[:2])
+    for model in (query.model, network):
+        with pytest.raises(InputError, match="a model that learns from forces"):
+            active.MaxForcesStd(model, n_references=20).query(X[:2], energies[:2], X[2:])
