@@ -22,7 +22,6 @@ from ..processes.network_fit import (
     fit_networks,
 )
 from ..rows.noise import SIGMA
-from ._calibrated_in_fit import CalibratedInFit
 from ._potential import Potential
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _STRESS = 0.1  # noise of stress over that of forces, 1/Å²
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 
 
-class AtomicMLP(CalibratedInFit):
+class AtomicMLP(Potential):
     r"""Neural networks on the features of atoms, from energies, forces and stress.
 
     The energy of a structure is a sum over its atoms, with a network for each species,

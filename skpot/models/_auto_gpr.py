@@ -22,7 +22,6 @@ from ..processes.likelihoods import likeliest_factor
 from ..processes.variance import SparseProcess
 from ..rows.memory import plan_memory
 from ..solvers import serial_blas
-from ._calibrated_in_fit import CalibratedInFit
 from ._gpr import GPR
 from ._kernel_potential import KernelPotential
 from ._sparse_gpr import SparseGPR
@@ -48,7 +47,7 @@ _LINEAR = 10.0  # eV², variance of the linear term of sparse models that know f
 _LOOKED_AT = 2000  # labels by whose likelihood the exact model chooses
 
 
-class AutoGPR(CalibratedInFit, KernelPotential):
+class AutoGPR(KernelPotential):
     r"""Gaussian process whose noise, weights and size follow from the training set.
 
     The model is a `GPR` where the training set is small enough, else a `SparseGPR`, with a

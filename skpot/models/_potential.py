@@ -19,6 +19,7 @@ from .._sklearn import Interval, StrOptions, _check_sample_weight
 from ..data import LABEL_KINDS, Targets, check_targets
 from ..data.elements import SYMBOLS
 from ..exceptions import InputError
+from ..metrics import calibrated_deviations
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
 from ..rows.noise import SIGMA, with_noise
@@ -264,12 +265,22 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         return energies + free_energies(self.e0_, features), g
 
     def energy_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the standard deviation of total energies, shape (n_structures,), in eV."""
-        return _root(self.posterior_.energies(self.learned_features(features)))
+        """Return the standard deviation of total energies, shape (n_structures,), in eV.
+
+        This and other deviations are calibrated if the fit has found factors (`calibration_`).
+        """
+        std = _root(self.posterior_.energies(self.learned_features(features)))
+        return calibrated_deviations(std, *self._factors())
 
     def energies_std(self, features: AtomicFeatures) -> FloatArray:
-        """Return the standard deviations of environments' energies (n_environments,), in eV."""
-        return _root(self.posterior_.environments(self.learned_features(features)))
+        """Return the standard deviations of environments' energies (n_environments,), in eV.
+
+        There are no labels of them. Where deviations are calibrated, they have the factor of total
+        energies, without the noise.
+        """
+        known, _ = self._factors()
+        factor = known.get("energy", known.get("forces", np.ones(2)))[0]
+        return factor * _root(self.posterior_.environments(self.learned_features(features)))
 
     def predict_std(self, features: AtomicFeatures) -> Targets:
         """Return the standard deviations of energies, forces and stress.
@@ -282,7 +293,15 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         if features.derivatives is None:
             return Targets(energy)
         forces, virials = self.posterior_.derivatives(self.learned_features(features))
-        return as_targets(energy, features, _root(forces), -_root(virials))
+        std = as_targets(energy, features, _root(forces), -_root(virials))
+        calibration, species_factors = self._factors()
+        others = {kind: known for kind, known in calibration.items() if kind != "energy"}
+        numbers = np.split(features.numbers, features.atom_offsets[1:-1])
+        return calibrated_deviations(std, others, species_factors, numbers) if others else std
+
+    def _factors(self):
+        """Return `calibration_` and `species_factors_` of a fit that calibrates, else nothing."""
+        return getattr(self, "calibration_", {}), getattr(self, "species_factors_", {})
 
     def extrapolation_grade(self, features: AtomicFeatures) -> FloatArray:
         r"""Return how far environments are from those of the training set.
