@@ -13,7 +13,7 @@ from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..data.order import drawn_seed
 from ..exceptions import ParameterError
 from ..metrics import coverage_factors
-from ..processes.label_sizes import label_sizes
+from ..processes.label_sizes import STRESS_NOISE, label_sizes
 from ..processes.member_spread import MemberSpread
 from ..processes.network_fit import (
     NetworkDomain,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from skpot.typing import LabelKinds, RandomState, Weights
 
 _ENERGY = 0.05  # noise of energies per atom over that of forces, Å
-_STRESS = 0.1  # noise of stress over that of forces, 1/Å²
-_LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 
 
 class AtomicMLP(Potential):
@@ -368,12 +366,13 @@ class AtomicMLP(Potential):
 
     def _set_noise(self, sizes):
         """Set the noise that the user has not given by the size of the labels."""
-        level = max(float(self.noise) * sizes.level, _LEAST_NOISE)
+        level = sizes.noise(float(self.noise))
         self.sigma_forces_ = _given(self.sigma_forces, level)
-        self.sigma_energy_ = _given(
-            self.sigma_energy, (_ENERGY if sizes.has_forces else 1.0) * level
-        )
-        self.sigma_stress_ = _given(self.sigma_stress, _STRESS * level)
+        if isinstance(self.sigma_forces_, Real):  # not one for each group
+            level = self.sigma_forces_
+        share = _ENERGY if sizes.has_forces else 1.0
+        self.sigma_energy_ = _given(self.sigma_energy, share * level)
+        self.sigma_stress_ = _given(self.sigma_stress, STRESS_NOISE * level)
 
     def _noise(self):
         # Labels are needed to choose the noise; until then it is one.

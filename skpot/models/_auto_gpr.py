@@ -16,7 +16,7 @@ from ..data.order import drawn_seed
 from ..kernels import RBF, DotProduct, Matern
 from ..metrics import coverage_factors
 from ..processes.held_out import held_out, lone_atoms, looked_at
-from ..processes.label_sizes import label_sizes
+from ..processes.label_sizes import STRESS_NOISE, label_sizes
 from ..processes.likelihood_labels import draw_structures
 from ..processes.likelihoods import likeliest_factor
 from ..processes.variance import SparseProcess
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from skpot.typing import LabelKinds, RandomState, Weights
 
 _ENERGY = 0.02  # noise of energies per atom over that of forces, Å
-_STRESS = 0.1  # noise of stress over that of forces, 1/Å²
-_LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 _JITTER = 1e-7  # of the sparse model; less of it makes large coefficients and no better errors
 _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
@@ -275,11 +273,11 @@ class AutoGPR(KernelPotential):
             return held_out(process, model.expansion_, training, plan, some, errors)
 
     def _set_noise(self, sizes):
-        level = max(self.noise_factor_ * float(self.noise) * sizes.level, _LEAST_NOISE)
+        level = sizes.noise(self.noise_factor_ * float(self.noise))
         self.sigma_forces_ = _given(self.sigma_forces, level)
         share = _ENERGY if sizes.has_forces else 1.0
         self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
-        self.sigma_stress_ = _given(self.sigma_stress, _STRESS * self.sigma_forces_)
+        self.sigma_stress_ = _given(self.sigma_stress, STRESS_NOISE * self.sigma_forces_)
 
     def _choose(self, X, y, sizes):
         """Set the noise, and return the kernel, for which some of the labels are most likely."""
@@ -313,7 +311,7 @@ class AutoGPR(KernelPotential):
             return {kind: getattr(self, f"sigma_{kind}_") for kind in LABEL_KINDS}
         forces = _given(self.sigma_forces, float(self.noise))
         energy = _given(self.sigma_energy, _ENERGY * forces)
-        stress = _given(self.sigma_stress, _STRESS * forces)
+        stress = _given(self.sigma_stress, STRESS_NOISE * forces)
         return {"energy": energy, "forces": forces, "stress": stress}
 
     def _model(self, kernel):

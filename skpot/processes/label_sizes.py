@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
 _ORDINARY = 0.9  # structures below this quantile keep their full weight
 _LEAST = 1e-6  # smaller labels say nothing of how severe a structure is
+_LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
+STRESS_NOISE = 0.1  # noise of stress over that of forces, 1/Å²
 
 
 class LabelSizes(NamedTuple):
@@ -24,6 +26,10 @@ class LabelSizes(NamedTuple):
     level: float  # mean absolute force component, or energy per atom if there are no forces
     has_forces: bool
     severity: np.ndarray  # (n_structures,)
+
+    def noise(self, share: float) -> float:
+        """Return the noise of forces that is a share of their level, at least 1 meV/Å."""
+        return max(share * self.level, _LEAST_NOISE)
 
     def lightened(self, weight: FloatArray) -> FloatArray:
         """Return weights of structures, less those of extreme ones."""
