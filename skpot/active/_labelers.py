@@ -127,7 +127,7 @@ class CommandLabeler:
             if done.returncode:
                 last = (done.stderr or done.stdout).strip().splitlines()[-1:]
                 raise LabelFailed(
-                    f"{words[0]} ended with exit code {done.returncode}: {' '.join(last)}"
+                    ": ".join([f"{words[0]} ended with exit code {done.returncode}", *last])
                 )
             if not output.exists():
                 raise LabelFailed(f"{words[0]} has not written {output}")

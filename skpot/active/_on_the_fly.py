@@ -16,6 +16,7 @@ from sklearn.base import clone
 from .._parameters import number, whole
 from ..compose import make_potential
 from ..data import Targets, check_structures, read
+from ..data.elements import SYMBOLS
 from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning
 from ..md import Calculator
 from ..md.dynamics import Ensemble, check_settings, thermalize
@@ -186,6 +187,8 @@ class OnTheFly:
         legs = self._legs(atoms, steps, temperature, timestep, ensemble, pressure)
         if (X is None) != (y is None):
             raise InputError("X and y, labeled structures to begin with, go together.")
+        if X is not None:
+            _require_species(legs, X)
         max_calls = whole("max_calls", max_calls, low=1) if max_calls is not None else None
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / _MODELS).mkdir(exist_ok=True)
@@ -442,3 +445,15 @@ def _named(structures):
         for array in (atoms.numbers, atoms.positions, atoms.cell.array):
             digest.update(np.ascontiguousarray(array).tobytes())
     return f"{len(structures)} of digest {digest.hexdigest()}"
+
+
+def _require_species(legs, X):
+    """Refuse structures of species that the labeled ones do not have."""
+    labeled = {int(z) for atoms in X for z in atoms.numbers}
+    for k, leg in enumerate(legs):
+        lacking = sorted({int(z) for z in leg.start.numbers} - labeled)
+        if lacking:
+            raise InputError(
+                f"structure {k} has {', '.join(SYMBOLS[z] for z in lacking)}, which is in none of "
+                "the labeled structures to begin with. Add some with it, or begin without any."
+            )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data import Targets, check_structures, targets_of
 from ..data.order import drawn_seed
+from ..exceptions import LabelError
 from ._energies import (
     AS_GIVEN,
     EnergyJudge,
@@ -77,7 +78,7 @@ def check(
     Raises
     ------
     ValueError
-        If structures cannot be computed at all, or labels do not fit them.
+        If structures cannot be computed at all, if there are no labels or if they do not fit.
 
     Examples
     --------
@@ -90,6 +91,8 @@ def check(
     """
     X = check_structures(X)
     y = targets_of(y, len(X))
+    if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
+        raise LabelError("y has no labels to check: no energies, forces or stress.")
     seed = drawn_seed(random_state)
     n_atoms = np.array([len(atoms) for atoms in X])
     ratio, pairs, distance = closest_pairs(X)
@@ -99,12 +102,16 @@ def check(
     summary = coverage(X, y, y.groups, ratio)
     odd = {i for found in findings for i in found.frames}
     candidates = usable(ratio, n_atoms, odd)
-    worst: list = []
-    if len(candidates) >= _LEAST and y.has_forces[candidates].sum() >= _LEAST:
-        candidates = candidates[y.has_forces[candidates]]
-        more, worst = _by_model(Data(X, y, candidates, seed), against)
-        findings += more
-    return CheckReport(findings, notes, summary, worst)
+    candidates = candidates[y.has_forces[candidates]]
+    if len(candidates) < _LEAST:
+        notes.append(
+            f"Labels were not compared with each other, which takes {_LEAST} sound structures of "
+            f"more than one atom with forces; there are {len(candidates)}. Units, signs and single "
+            "labels may be wrong."
+        )
+        return CheckReport(findings, notes, summary, [])
+    more, worst = _by_model(Data(X, y, candidates, seed), against)
+    return CheckReport(findings + more, notes, summary, worst)
 
 
 def quick_check(X: Structures, y: TargetsLike) -> CheckReport:

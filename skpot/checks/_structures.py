@@ -142,8 +142,8 @@ def duplicate_findings(X: Structures, y: Targets) -> tuple[list[Finding], list[s
     notes = []
     if alike:
         notes.append(
-            f"{alike} structures occur twice with the same labels. In a cross-validation they leak "
-            "from training to test unless they share a group."
+            f"{alike} structures are copies of others, with the same labels. In a cross-validation "
+            "they leak from training to test unless they share a group."
         )
     return findings, notes
 
@@ -196,7 +196,7 @@ def coverage(X: Structures, y: Targets, kinds: Any, ratio: FloatArray) -> dict[s
         "density (g/cm³)": _range(density),
         "closest pair over covalent radii": _range(ratio),
         "forces (eV/Å)": _range(forces),
-        "free atoms": int(np.sum(n_atoms == 1)),
+        "free atoms": int(np.sum((n_atoms == 1) & np.isinf(ratio))),
     }
 
 

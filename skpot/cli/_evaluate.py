@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ._console import CommandError, command, refuse_overwriting, say, title
+from ._console import CommandError, command, refuse_overwriting, say, title, warn
 from ._options import (
     EnergyKey,
     Force,
@@ -73,8 +73,12 @@ def evaluate(
     if train:
         X_train, y_train, found = read_file(train, keys)
         describe(f"training: {' '.join(map(str, train))}", X_train, y_train, found)
-    if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
-        raise CommandError(f"{' '.join(map(str, test))} has no labels to compare predictions with.")
+    if _is_learned(read_card(model), X, y):
+        warn(
+            "evaluation on training data",
+            f"{model} has learned from these very structures and labels; its errors on others will "
+            "be larger.",
+        )
     y_pred, std = predict_with_std(potential, X)
     title(f"errors of {model}")
     error_table({"all": (X, y, y_pred)})
@@ -98,3 +102,10 @@ def evaluate(
             title=f"{model.name} on {', '.join(os.path.basename(name) for name in test)}",
         )  # fmt: skip
         say(f"\nwrote {report}")
+
+
+def _is_learned(card, X, y):
+    """Return whether structures and labels are those of the training set."""
+    from ._card import data_hash
+
+    return card.get("training", {}).get("hash") == data_hash(X, y)

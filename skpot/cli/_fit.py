@@ -1,6 +1,7 @@
 """`skpot fit`."""
 
 import ast
+import difflib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -26,6 +27,12 @@ from ._settings import RunFile, data_hash, read_settings
 if TYPE_CHECKING:
     from skpot.data import LabelReport, Targets
     from skpot.typing import Structures
+
+# Parameters that change how a model is computed, not the model.
+_OF_NO_MODEL = {
+    "cache", "memory", "n_jobs", "max_memory", "max_pairs", "steps", "transform_input",
+    "transformer_list", "verbose", "verbose_feature_names_out",
+}  # fmt: skip
 
 
 @command
@@ -152,10 +159,11 @@ def fit(
         "energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key,
         "virial_key": virial_key, "seed": seed,
     }  # fmt: skip
-    run_file = RunFile(output, config, settings)
     inputs = [*train, *(test or ())]
     inputs += [str(config)] if config else []
-    _refuse_overwriting(output, run_file, force, inputs)
+    _refuse_output(output, force, inputs)
+    run_file = RunFile(output, config, settings)
+    run_file.refuse_overwriting(force, inputs)
     if report is not None:
         refuse_report(report, force, [*inputs, output, run_file.path])
     if test and test_fraction is not None:
@@ -192,11 +200,10 @@ class _Search(NamedTuple):
     jobs: int
 
 
-def _refuse_overwriting(output, run_file, force, inputs):
+def _refuse_output(output, force, inputs):
     if output.suffix == ".yaml":
         raise CommandError(f"{output}: the settings get this name; name the model differently.")
     refuse_overwriting(output, force, inputs)
-    run_file.refuse_overwriting(force, inputs)
 
 
 def _e0(text):
@@ -249,6 +256,7 @@ def _data(train, test, test_fraction, keys, split, seed):
         )
         describe(f"train: {' '.join(train)}", train_part.X, train_part.y, data.report)
         describe(f"test: {how}", test_part.X, test_part.y)
+        _warn_of_copies(train_part.X, test_part.X)
         return train_part, {"test": test_part}
     describe(f"train: {' '.join(train)}", *data[:3])
     if not test:
@@ -256,6 +264,7 @@ def _data(train, test, test_fraction, keys, split, seed):
     tested = _read(test, keys | {"group_key": None})
     describe(f"test: {' '.join(test)}", *tested[:3])
     _require_known(data.X, tested.X)
+    _warn_of_copies(data.X, tested.X)
     return data, {"test": tested}
 
 
@@ -274,6 +283,21 @@ def _require_known(X, X_test):
     if tested - known:
         names = ", ".join(SYMBOLS[z] for z in sorted(tested - known))
         raise CommandError(f"species {names} of the test structures are in no training structure.")
+
+
+def _warn_of_copies(X, X_test):
+    """Warn if structures to test on are learned."""
+    import numpy as np
+
+    from skpot.data.order import content_keys
+
+    copies = np.flatnonzero(np.isin(content_keys(X_test), content_keys(X)))
+    if len(copies):
+        warn(
+            "test structures in the training set",
+            f"{len(copies)} of the {len(X_test)} test structures are in the training set, too, so "
+            "that test errors look too small. Leave them out of one of the two.",
+        )
 
 
 def _compare(data, expected, config):
@@ -399,10 +423,18 @@ def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
     if name in matching:
         matching = [name]
     if len(matching) != 1:
-        among = matching or [p for p in parameters if "__" in p and not p.endswith("verbose")]
-        reason = "fits several" if matching else "is none"
-        raise CommandError(f"--grid {text!r}: {name} {reason} of the parameters {sorted(among)}.")
+        raise CommandError(f"--grid {text!r}: {_which(name, matching, parameters)}")
     try:
         return matching[0], list(ast.literal_eval(f"({values},)"))
     except (SyntaxError, ValueError):  # words such as cur,fps
         return matching[0], [value.strip() for value in values.split(",")]
+
+
+def _which(name, matching, parameters):
+    """Return that a name fits several parameters, or none, and which there are."""
+    if matching:
+        return f"{name} fits several of the parameters: {', '.join(sorted(matching))}."
+    known = sorted({p.rsplit("__", 1)[-1] for p in parameters if "__" in p} - _OF_NO_MODEL)
+    near = difflib.get_close_matches(name.rsplit("__", 1)[-1], known, n=3)
+    meant = f" Is {' or '.join(near)} meant?" if near else ""
+    return f"{name} is no parameter.{meant} There are {', '.join(known)}."

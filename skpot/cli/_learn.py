@@ -62,8 +62,9 @@ def learn(
     """
     from skpot.active import CommandLabeler, OnTheFly
     from skpot.compose import make_potential
-    from skpot.data import read
     from skpot.md.dynamics import read_structure
+
+    from ._report import read_file
 
     given = [one for one in (calculator, command_line, labels) if one is not None]
     if len(given) != 1:
@@ -78,7 +79,7 @@ def learn(
         labeler = _calculator(calculator)
     elif command_line is not None:
         labeler = CommandLabeler(command_line, output / "labels")
-    X, y = read(data) if data else (None, None)
+    X, y, _ = read_file(data, {}) if data else (None, None, None)
     atoms = [read_structure(path) for path in start]
     began = time.perf_counter()
 

@@ -368,8 +368,8 @@ HEADER = (
 def line(step: int, trace: "Trace") -> str:
     """Return the last entry of a trace as a line of the table."""
     return (
-        f"{step:8d}{trace.time[-1]:9.3f}{trace.temperature[-1]:6.0f}{trace.potential[-1]:10.4f}"
-        f"{trace.total[-1]:10.4f}{_or_dash(trace.forces_std[-1], '.3f'):>11}"
+        f"{step:8d}{trace.time[-1]:9.3f}{trace.temperature[-1]:6.0f} {trace.potential[-1]:9.4f}"
+        f" {trace.total[-1]:9.4f}{_or_dash(trace.forces_std[-1], '.3f'):>11}"
         f"{_or_dash(trace.grade[-1], '.2f'):>7}{_or_dash(trace.distance[-1], '.3f'):>8}"
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ._console import command, reading, refuse_overwriting, say, wrapped
+from ._console import command, reading, refuse_overwriting, say, warn, wrapped
 from ._options import Force, ModelFile
 
 
@@ -54,7 +54,21 @@ def predict(
     found = predicted(calculator, frames, deviations)
     results = list(followed(found, len(frames), "predict", "frame"))
     write_frames(output, results)
-    names = ["energy", *(n for n in ("forces", "stress") if n in results[0].calc.results)]
-    extra = [n for n in results[0].info | results[0].arrays if n.endswith(("_std", "_grade"))]
+    computed = _names(results[0])
+    kept = _names(read_frames(output, 0)[0])
     say(f"wrote {output}: {len(results)} frames")
-    say(wrapped(", ".join([*names, *extra]), "  with     "))
+    say(wrapped(", ".join(n for n in computed if n in kept) or "no results", "  with     "))
+    lost = [n for n in computed if n not in kept]
+    if lost:
+        warn(
+            "predictions that a format drops",
+            f"files such as {output.name} do not hold {', '.join(lost)}; name the file .xyz to "
+            "keep all.",
+        )
+
+
+def _names(atoms):
+    """Return which predictions a structure has."""
+    results = {} if atoms.calc is None else atoms.calc.results
+    names = [n for n in ("energy", "forces", "stress") if n in results]
+    return names + [n for n in atoms.info | atoms.arrays if n.endswith(("_std", "_grade"))]

@@ -1,13 +1,16 @@
 """Summaries of data and tables of errors, narrow enough for 80 columns."""
 
+import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skpot.data import LABEL_KINDS, Targets, check_label_values, read
+from skpot.data import LABEL_KINDS, Targets, check_label_values, check_structures, read
 from skpot.data.elements import SYMBOLS
 from skpot.data.label_errors import GPA, UNITS
+from skpot.exceptions import LabelError, StructureWarning
 from skpot.metrics import (
     calibration_error,
     error_correlation,
@@ -23,14 +26,15 @@ from ._splits import free_atoms
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skpot.data import LabelReport
+    from skpot.reports import Coverage
     from skpot.typing import Structures
 
     from ._search import Found
 
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
-_OFF = 0.1  # calibration error from which deviations are called wrong
-_ENOUGH = 30  # labels, of which fewer say little of coverage
-_MEDIAN = 0.6745  # of the size of normal numbers
+_GEOMETRY = {"positions", "numbers"}
+_SHOWN = 12  # names of a file
 _SIGMAS = tuple(f"sigma_{kind}" for kind in LABEL_KINDS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
@@ -39,10 +43,42 @@ def read_file(
     paths: "Sequence[Path | str]", keys: dict[str, Any]
 ) -> "tuple[Structures, Targets, Any]":
     """Read labeled structures from files; also return the report of what was read as labels."""
-    with reading(" ".join(map(str, paths))):
+    names = " ".join(map(str, paths))
+    with reading(names):
         X, y, report = read(paths, **keys, return_report=True)
+    where = files_of(report)
+    with reading(f"{names} ({where})" if where else names), warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)  # commands that compute warn
+        check_structures(X)
         check_label_values(y, X)
+    if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
+        raise LabelError(_without_labels(names, X))
     return X, y, report
+
+
+def files_of(report: "LabelReport") -> str:
+    """Return which structures are of which file, if there are several."""
+    if len(report.files) < 2:
+        return ""
+    ends = np.cumsum([n for _, n in report.files])
+    return ", ".join(
+        f"{end - n}-{end - 1}: {os.path.basename(name)}"
+        for end, (name, n) in zip(ends, report.files, strict=True)
+        if n
+    )
+
+
+def _without_labels(names, X):
+    """Return that there are no labels, and what there is instead."""
+    found = sorted({str(key) for atoms in X for key in [*atoms.info, *atoms.arrays]} - _GEOMETRY)
+    if not found:
+        return f"{names} has no labels: no energies, forces or stress, nor anything else."
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return (
+        f"{names} has no labels that skpot recognizes as energies, forces or stress. Other names "
+        f"in the file are {', '.join(found[:_SHOWN])}{more}; if these are labels, name them, as in "
+        "--energy-key NAME --forces-key NAME."
+    )
 
 
 def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> None:
@@ -62,6 +98,8 @@ def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> No
     if y.has_stress.any():
         stress = GPA * y.stress[y.has_stress]
         say(f"  stress   {y.has_stress.sum():5d} frames   {_range(stress, '.1f')} GPa")
+    if report and (where := files_of(report)):
+        say(wrapped(where, "  frames   "))
     for head, uses in (("read", report.used), ("not read", report.unused)) if report else ():
         for use in uses:
             say(wrapped(f"{use.kind}: {use}", f"  {head:9}"))
@@ -190,6 +228,8 @@ def _share(record, by):
 
 def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) -> None:
     """Print how well predicted standard deviations of labels agree with errors."""
+    from skpot.reports import coverages_of
+
     columns = [_uncertainty(X, y_true, y_pred, std, kind) for kind in LABEL_KINDS]
     if not any(columns):
         return
@@ -199,28 +239,28 @@ def uncertainty_table(X: Any, y_true: "Targets", y_pred: "Targets", std: Any) ->
     for k, row in enumerate(rows):
         cells = [column[k] if column else "-" for column in columns]
         say(f"{row:24}" + "".join(f"{cell:>17}" for cell in cells))
-    for kind in LABEL_KINDS:
-        advise_on_coverage(y_true, y_pred, std, kind)
+    advise_on_coverage(coverages_of(y_true, y_pred, std))
 
 
-def advise_on_coverage(y_true: "Targets", y_pred: "Targets", std: Any, kind: str) -> None:
-    """Say in words that deviations of one kind of label do not fit the errors, and what helps."""
-    error, deviation = errors_and_deviations(y_true, y_pred, std, kind)
-    if len(error) < _ENOUGH or not (deviation > 0.0).any():
-        return
-    off = calibration_error(y_true, y_pred, std, kind=kind)
-    if off <= _OFF:
-        return
-    some = deviation > 0.0
-    ratio = float(np.median(np.abs(error[some]) / deviation[some]) / _MEDIAN)
-    wrong, factor = ("small", ratio) if ratio > 1.0 else ("large", 1.0 / max(ratio, 1e-3))
-    text = (
-        f"{kind}: deviations are too {wrong} here, in the median by a factor of {factor:.1f} "
-        f"(calibration error {off:.2f}; 0.1 is good). These structures may be unlike those of the "
-        "fit: add some of them to it. Or adjust the deviations to them, in Python: "
-        "skpot.CalibratedPotential(sklearn.frozen.FrozenEstimator(model)).fit(X, y)."
-    )
-    say(wrapped(text, "  "))
+def advise_on_coverage(coverages: "list[Coverage]") -> None:
+    """Say in words which deviations do not fit the errors, and what helps."""
+    off = [found for found in coverages if found.is_off]
+    for found in off:
+        too_small = found.factor > 1.0
+        factor = found.factor if too_small else 1.0 / max(found.factor, 1e-3)
+        text = (
+            f"{found.kind}: deviations are too {'small' if too_small else 'large'} here, in the "
+            f"median by a factor of {factor:.1f} (calibration error "
+            f"{found.calibration_error:.2f}; 0.1 is good)."
+        )
+        say(wrapped(text, "  "))
+    if off:
+        text = (
+            "These structures may be unlike those of the fit: add some of them to it. Or adjust "
+            "the deviations to them, in Python: "
+            "skpot.CalibratedPotential(sklearn.frozen.FrozenEstimator(model)).fit(X, y)."
+        )
+        say(wrapped(text, "  "))
 
 
 def _uncertainty(X, y_true, y_pred, std, kind):
@@ -235,11 +275,12 @@ def _uncertainty(X, y_true, y_pred, std, kind):
     scale, digits = _DISPLAYED[kind]
     shares = [f"{100.0 * np.mean(np.abs(error) <= k * deviation):.0f} %" for k in (1, 2)]
     sides = y_true, y_pred, std
+    correlation = error_correlation(*sides, kind=kind)  # NaN of fewer than three labels
     return [
         f"{scale * np.median(typical):.{digits}f}",
         *shares,
         f"{calibration_error(*sides, kind=kind):.3f}",
-        f"{error_correlation(*sides, kind=kind):.2f}",
+        "-" if np.isnan(correlation) else f"{correlation:.2f}",
     ]
 
 

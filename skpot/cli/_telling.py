@@ -148,8 +148,15 @@ def complain(text: str, color: str) -> None:
             for line in text.splitlines()
         )
     else:
-        text = " ".join(text.split())
+        text = _on_one_line(text)
     typer.secho(text, fg=color, err=True)
+
+
+def _on_one_line(text):
+    """Join lines, by semicolons where no other mark ends them."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line if line.endswith((".", ":", ";", ",")) else f"{line};" for line in lines if line]
+    return " ".join(lines).removesuffix(";")
 
 
 _causes: set[str] = set()  # of the warnings that the command has shown

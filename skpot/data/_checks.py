@@ -351,16 +351,16 @@ def warn_of_crowded(
     close = np.flatnonzero(distance < CROWDED * (radii[center] + radii[pairs.neighbor]))
     if not len(close):
         return
-    owners, first = np.unique(
-        np.searchsorted(offsets, center[close], side="right") - 1, return_index=True
-    )
-    index = owners if given is None else given.index[owners]
-    p = close[first[0]]
+    p = close[np.argmin(distance[close])]
+    owner = np.searchsorted(offsets, center[[p, *close]], side="right") - 1
+    if given is not None:
+        owner = given.index[owner]
+    index = np.unique(owner)
     elements = "-".join(SYMBOLS[numbers[i]] for i in (center[p], pairs.neighbor[p]))
     warn_once(
         "crowded atoms",
-        f"{len(owners)} structures have atoms closer than {CROWDED} times the sum of their "
-        f"covalent radii, such as {elements} at {distance[p]:.3g} Å in structure {index[0]}: "
+        f"{len(index)} structures have atoms closer than {CROWDED} times the sum of their "
+        f"covalent radii, above all {elements} at {distance[p]:.3g} Å in structure {owner[0]}: "
         f"structures {some(index)}. Are positions and cell right, and in Å?",
         StructureWarning,
     )

@@ -483,18 +483,3 @@ def test_deviations_of_labels_have_the_noise_in_use(regressor, noise):
     own = model.predict(X[:2], return_std="all")[1]
     expected = np.sqrt(own.forces_flat**2 + noise(model[-1]) ** 2)
     np.testing.assert_allclose(std.forces_flat, expected, rtol=1e-12)
-
-
-def test_evaluate_tells_of_deviations_that_do_not_fit(caplog):
-    from skpot.cli._report import advise_on_coverage
-
-    caplog.set_level("INFO", "skpot")
-    rng = np.random.default_rng(0)
-    y = skpot.Targets(rng.normal(size=200))
-    predicted = skpot.Targets(np.zeros(200))
-    advise_on_coverage(y, predicted, skpot.Targets(np.ones(200)), "energy")
-    assert not caplog.messages
-    advise_on_coverage(y, predicted, skpot.Targets(np.full(200, 0.25)), "energy")
-    told = " ".join(" ".join(caplog.messages).split())
-    assert "energy: deviations are too small here" in told
-    assert "CalibratedPotential" in told

@@ -317,7 +317,7 @@ def test_a_fitted_model_outlives_errors_of_what_follows(folder, monkeypatch):
         (["--e0", "isolated"], "no structure is an isolated atom"),
         (["--baseline", "emtt"], "no calculator that can be named"),
         (["--sigma-forces", "-1"], "sigma_forces"),
-        (["--grid", "zeta=2,4"], "none of the parameters"),
+        (["--grid", "zeta=2,4"], "zeta is no parameter"),
         (["--grid", "random_state=1,2"], "fits several of the parameters"),
         (["--test", "{d}/test.xyz", "--test-fraction", "0.1"], "give one"),
         (["--test-fraction", "0.01"], "no test set can be held out"),
