@@ -16,7 +16,7 @@ from ase.io import write
 
 from ..data import Targets, labels_by
 from ..data import read as read_labeled
-from ..exceptions import EngineError, InputTypeError
+from ..exceptions import EngineError, InputTypeError, SkpotWarning, warn_once
 from ..persistence import whole_file
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class FolderLabeler:
             with whole_file(stem.with_suffix(".xyz")) as file:
                 file.write(text_of(_bare(atoms)).encode())
         began = time.monotonic()
-        while not _answers(answer, atoms):
+        while not _answers(answer, atoms, tells=True):
             if failed.exists():
                 raise LabelFailed(failed.read_text(encoding="utf-8").strip() or "failed")
             if self.patience is not None and time.monotonic() - began > self.patience:
@@ -255,10 +255,14 @@ def _bare(atoms):
     return bare
 
 
-def _answers(path, atoms):
-    """Whether a file has a whole frame of these atoms."""
+def _answers(path, atoms, tells=False):
+    """Whether a file has a whole frame of these atoms; `tells` warns if it has one of others."""
     try:
         _label_in(path, atoms)
-    except Exception:  # absent, half written, or of another structure
+    except LabelFailed as error:
+        if tells:
+            warn_once(str(path), f"{error}. Another label is awaited there.", SkpotWarning)
+        return False
+    except Exception:  # absent or half written
         return False
     return True

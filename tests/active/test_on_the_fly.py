@@ -15,7 +15,7 @@ import skpot
 from skpot.active import CommandLabeler, FolderLabeler, Futile, LabelFailed, OnTheFly
 from skpot.active._rule import Rule, factor, ratio
 from skpot.active._state import Snapshot, State, Wanted
-from skpot.exceptions import InputError, InputTypeError
+from skpot.exceptions import InputError, InputTypeError, SkpotWarning
 from tests.active import killed_run
 from tests.project import ROOT
 
@@ -359,6 +359,15 @@ def test_labels_may_be_dropped_into_a_folder(tmp_path):
     np.testing.assert_allclose(asked.positions, atoms.positions, atol=1e-7)
     asked.calc = EMT()
     asked.get_forces()
+    other = copper()
+    other.calc = EMT()
+    other.get_forces()
+    ase.io.write(tmp_path / "00000.labeled.xyz", other)
+    with (
+        pytest.warns(SkpotWarning, match="another structure.*is awaited"),
+        pytest.raises(LabelFailed, match="was not there"),
+    ):
+        FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
     ase.io.write(tmp_path / "00000.labeled.xyz", asked)
     label = FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
     np.testing.assert_allclose(label.forces, asked.get_forces(), atol=1e-6)
