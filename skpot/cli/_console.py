@@ -6,7 +6,9 @@ import inspect
 import logging
 import os
 import platform
+import signal
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -112,17 +114,42 @@ def _guarded(function, debug):
     def run(*args, **kwargs):
         with contextlib.nullcontext() if debug else warning_lines():
             try:
-                return function(*args, **kwargs)
+                with _terminable():
+                    return function(*args, **kwargs)
             except _EXPECTED as error:
                 if debug:
                     raise
                 _logger.error("error: %s", _told(error))
                 raise typer.Exit(1) from None
+            except _Terminated:
+                _logger.error("terminated")
+                raise typer.Exit(143) from None
             except KeyboardInterrupt:
                 _logger.error("interrupted")
                 raise typer.Exit(130) from None
 
     return run
+
+
+class _Terminated(KeyboardInterrupt):
+    """The signal by which batch systems end a job."""
+
+
+@contextlib.contextmanager
+def _terminable():
+    """Let SIGTERM end a command as Ctrl-C does, so that it leaves its files in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not handled there
+        return
+
+    def end(*_):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def failing(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data.label_errors import GPA
 from ..exceptions import InputError, MissingDependencyError
+from ..persistence import whole_file
 from ._splits import free_atoms
 
 if TYPE_CHECKING:
@@ -230,10 +231,5 @@ def _save(figure, path):
         axes.spines[["top", "right"]].set_visible(False)
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1]
-    temporary = f"{path}.tmp{suffix}"
-    try:
-        figure.savefig(temporary, dpi=150)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=150, format=suffix[1:].lower())

@@ -74,7 +74,9 @@ def write_frames(path: PathLike, frames: Structures) -> None:
             write(temporary, list(frames), format=found)
         except Exception as error:  # writers of some formats raise errors of their own
             if isinstance(error, OSError):
-                raise
+                reason = error.strerror or str(error)
+                text = f"the file cannot be written: {reason}"
+                raise FileError(error.errno, text, str(path)) from error
             raise InputError(f"{path} cannot be written as {found}: {error}") from error
         os.replace(temporary, target)
 

@@ -1,10 +1,14 @@
 """Files that are not what they should be: commands say so, and what to do."""
 
+import os
+import signal
+
 import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.md.md import MolecularDynamics
 
 import skpot
 from tests.commands import copper, error, run
@@ -151,3 +155,33 @@ def test_the_closest_atoms_are_named():
     told = r"^2 structures .* Cu-Cu at 0.5 Å in structure 2: structures 1, 2\."
     with pytest.warns(skpot.exceptions.StructureWarning, match=told):
         skpot.check_structures([atoms, near, nearest])
+
+
+@pytest.mark.parametrize("command", ["predict m.skpot few.xyz -o", "relax m.skpot few.xyz -o"])
+def test_a_full_disk_is_told_with_the_file(folder, monkeypatch, command):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("skpot.md.frames.write", full)
+    text = error(*command.split(), "full.xyz")
+    assert text == "error: full.xyz: the file cannot be written: No space left on device"
+    assert not (folder / "full.xyz").exists()
+
+
+def test_a_run_that_a_queue_ends_leaves_its_trajectory(folder, monkeypatch):
+    def ended(step):
+        def stepped(*args):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return step(*args)
+
+        return stepped
+
+    before = signal.getsignal(signal.SIGTERM)
+    target = folder / "run.xyz"
+    monkeypatch.setattr(MolecularDynamics, "irun", ended(MolecularDynamics.irun))
+    options = ["--steps", "5", "--no-stop"]
+    result = run("md", folder / "m.skpot", folder / "few.xyz", "-o", target, *options)
+    assert result.exit_code == 143
+    assert "terminated" in result.stderr
+    assert signal.getsignal(signal.SIGTERM) is before
