@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Parameters that change how a model is computed, not the model.
 _OF_NO_MODEL = {
-    "cache", "memory", "n_jobs", "max_memory", "max_pairs", "steps", "transform_input",
+    "cache", "memory", "n_jobs", "max_memory", "steps", "transform_input",
     "transformer_list", "verbose", "verbose_feature_names_out",
 }  # fmt: skip
 
