@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import Targets, check_structures, targets_of
+from ..data import Targets, check_label_values, check_structures, targets_of
 from ..data.order import drawn_seed
 from ..exceptions import LabelError
 from ._energies import (
@@ -93,6 +93,7 @@ def check(
     y = targets_of(y, len(X))
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
         raise LabelError("y has no labels to check: no energies, forces or stress.")
+    check_label_values(y, X)
     seed = drawn_seed(random_state)
     n_atoms = np.array([len(atoms) for atoms in X])
     ratio, pairs, distance = closest_pairs(X)

@@ -205,3 +205,12 @@ class TestStiffness:
 
         found = stiffness_ratio([atoms], spring, 0)
         np.testing.assert_allclose(found, 2.0 / expected[0], rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "energy, told", [([float("nan")] * 2, "energy is nan"), ([None, None], "no labels to check")]
+)
+def test_labels_that_are_none_are_refused(energy, told):
+    X = [bulk("Si"), bulk("Ge")]
+    with pytest.raises(skpot.exceptions.LabelError, match=told):
+        skpot.check(X, skpot.Targets(energy))
