@@ -220,7 +220,7 @@ def test_an_interrupted_run_keeps_its_frames(folder, monkeypatch):
         (["fit", "{d}/train.xyz", "-o", "{d}/none/m.skpot"], "does not exist"),
         (["fit", "{d}/train.xyz", "-o", "{d}"], "is a folder"),
         (["fit", "{d}/train.xyz", "-o", "{d}/x", "--grid", "zeta"], "NAME=VALUE"),
-        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--grid", "zeal=1"], "none of the parameters"),
+        (["fit", "{d}/train.xyz", "-o", "{d}/x", "--grid", "zeal=1"], "is no parameter"),
         (["fit", "{d}/train.xyz", "-o", "{d}/x", "--energy-key", "dft"], "no frame has it"),
         (["md", "{d}/model.skpot", "{d}/gold.xyz", "-o", "{d}/x.xyz"], "species Au"),
         (["md", "{d}/model.skpot", "{d}/broken.xyz", "-o", "{d}/x.xyz"], "broken.xyz"),
