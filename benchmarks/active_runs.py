@@ -152,7 +152,7 @@ def main():
     from skpot.active import OnTheFly
 
     settings = list(SYSTEMS[OPTIONS.system])
-    settings[0] = 40 if OPTIONS.quick else OPTIONS.steps or settings[0]
+    settings[0] = 200 if OPTIONS.quick else OPTIONS.steps or settings[0]
     settings[3] = OPTIONS.tol or settings[3]
     steps, timestep, heat, tol = settings
     atoms, calculator = begin()
@@ -175,7 +175,7 @@ def main():
     large = error > (OPTIONS.large or 2.0 * tol)
     rng = np.random.default_rng(OPTIONS.seed)
     n_good = learner.n_calls_ - events.count("failed")
-    pick = rng.permutation(len(frames))[: max(4, n_good)]
+    pick = rng.permutation(len(frames))[: min(max(4, n_good), len(frames) // 2)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         some = [frames[i] for i in pick]

@@ -48,8 +48,8 @@ NEEDS = [
     ("mpirun", "c++", PLUGIN),
     # What follows is never run here.
     ("skpot warmup", "minutes to compile", ""),
-    ("silicon.s", "to be run by tests/cli/test_first_hour.py", ""),
-    ("silicon.in", "to be run by tests/cli/test_first_hour.py", ""),
+    ("silicon.s", "to be run by the test of the first hour", ""),
+    ("silicon.in", "to be run by the test of the first hour", ""),
     ("lammps build-plugin", "to write into the package", ""),  # as PLUGIN does elsewhere
 ]
 

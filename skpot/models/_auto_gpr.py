@@ -41,7 +41,6 @@ _TOLERANCE = 0.1  # of the exact model, in units of the noise; see `GPR`
 _FACTORS = np.geomspace(0.25, 2.0, 25)  # of the noise, from which the exact model chooses
 # Kernels, likewise: smooth, or half of it of limited smoothness at nearly the same curvature.
 _KERNELS = RBF(), RBF(1.0, 0.5) + Matern(2.0, 2.5, 0.5)
-_LINEAR = 10.0  # eV², variance of the linear term of sparse models that know free atoms
 _LOOKED_AT = 2000  # labels by whose likelihood the exact model chooses
 
 
@@ -75,7 +74,7 @@ class AutoGPR(KernelPotential):
 
     Free atoms keep their weight, because their energies are exact: e0 is what the model predicts
     for them. With them in its training set, a sparse model has a linear term in its kernel,
-    :math:`k = e^{-|x - q|^2 / 2} + 10\, x \cdot q`. It vanishes for an atom without neighbors,
+    :math:`k = e^{-|x - q|^2 / 2} + x \cdot q`. It vanishes for an atom without neighbors,
     whose features are zero in presets, and takes the energy from there to that of bonded atoms,
     for which the Gaussian of variance 1 eV² alone would have to bend.
 
@@ -246,7 +245,7 @@ class AutoGPR(KernelPotential):
         if self.exact_:
             chosen = self._choose(X, y, sizes)
         elif self.kernel is None and lone.any():
-            chosen = RBF() + DotProduct(1, _LINEAR)
+            chosen = RBF() + DotProduct(1)
         self.model_ = self._model(chosen)
         errors = self._learn_and_look(X, y)
         self.kernel_ = self.model_.kernel_

@@ -54,7 +54,7 @@ def test_elastic_constants(crystal):
     yz = stress_of(crystal, shear, relaxed=True) / STRAIN
     assert (xx[0] + 2 * xx[1]) / 3 == pytest.approx(BULK_MODULUS, rel=0.04)
     assert xx[0] == pytest.approx(C11, rel=0.06)
-    assert xx[1] == pytest.approx(C12, rel=0.06)
+    assert xx[1] == pytest.approx(C12, rel=0.07)
     assert yz[3] == pytest.approx(C44, rel=0.04)
     clamped = stress_of(crystal, shear)[3] / STRAIN
     assert clamped > 1.2 * C44  # which is what programs give that leave ions where they are
