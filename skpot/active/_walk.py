@@ -117,7 +117,7 @@ class Walker:
             hot = atoms.get_temperature()
             if not np.isfinite(atoms.get_potential_energy()) or not np.isfinite(hot):
                 return "not finite"
-        except (SkpotError, ValueError, ArithmeticError, np.linalg.LinAlgError):
+        except (SkpotError, ArithmeticError, np.linalg.LinAlgError):
             dynamics.nsteps = before + 1
             return "not finite"
         dynamics.nsteps = before + 1

@@ -1,5 +1,6 @@
 """`skpot learn`."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -98,8 +99,11 @@ def learn(
             atoms, steps, temperature=heat, timestep=timestep, ensemble=str(ensemble),
             pressure=pressure, X=X, y=y, max_calls=max_calls,
         )  # fmt: skip
-    finally:
-        _report(output, tol)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the reason why the run ended is what counts
+            _report(output, tol)
+        raise
+    _report(output, tol)
     _finish(learner, output)
 
 

@@ -309,9 +309,10 @@ class AtomicFeatures:
 
     def __array_function__(self, func, types, args, kwargs):
         parts = args[0] if args else ()
-        if func is np.concatenate and all(isinstance(p, AtomicFeatures) for p in parts):
+        # FeatureUnion of scikit-learn calls hstack before version 1.9 and concatenate since.
+        if func in (np.concatenate, np.hstack) and all(isinstance(p, type(self)) for p in parts):
             axis = args[1] if len(args) > 1 else kwargs.get("axis", 0)
-            return self.hstack(parts) if axis == 1 else self.vstack(parts)
+            return self.hstack(parts) if func is np.hstack or axis == 1 else self.vstack(parts)
         # Other functions get the plain array, or `__array__` raises an error that says why not.
         return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
 

@@ -42,10 +42,12 @@ def label_sizes(training: TrainingSet, weight: FloatArray) -> LabelSizes:
     """Return how large the labels of structures with weights are, baseline taken off."""
     features, labels = training.features, training.labels
     n = features.n_atoms
+    # Structures without a label of a kind say nothing of what is usual for it.
+    known_energy = np.where(labels.has_energy, weight, 0.0)
     per_atom = np.where(labels.has_energy, training.residual / n, 0.0)
-    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, weight), 0.0)
+    energy = np.where(labels.has_energy, per_atom - _quantile(per_atom, 0.5, known_energy), 0.0)
     forces, virial = np.zeros(len(n)), np.zeros(len(n))
-    level = _mean(np.abs(energy), weight)
+    level = _mean(np.abs(energy), known_energy)
     labeled, stressed = labels.has_forces, labels.has_stress
     if labeled.any():
         atoms, rows = training.labeled_atoms()
@@ -58,8 +60,12 @@ def label_sizes(training: TrainingSet, weight: FloatArray) -> LabelSizes:
         size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
         virial[stressed] = size * features.volumes[stressed] / n[stressed]
     severity = np.zeros(len(n))
-    for part in (forces, np.maximum(energy, 0.0), virial):
-        ordinary = _quantile(part, _ORDINARY, weight)
+    for part, known in (
+        (forces, np.where(labeled, weight, 0.0)),
+        (np.maximum(energy, 0.0), known_energy),
+        (virial, np.where(stressed, weight, 0.0)),
+    ):
+        ordinary = _quantile(part, _ORDINARY, known)
         if ordinary > _LEAST:
             severity = np.maximum(severity, part / ordinary)
     return LabelSizes(float(level), bool(labeled.any()), severity)

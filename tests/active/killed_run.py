@@ -41,7 +41,7 @@ def run(folder):
     return learner.run(atoms, 300, temperature=(300.0, 2000.0), timestep=2.0)
 
 
-def run_with_kills(folder, most, rng, longest=2.0):
+def run_with_kills(folder, most, rng, longest=1.0):
     """Run in processes that are killed after up to `longest` seconds; return how many were.
 
     After `most` kills the process is left alone. Seconds count from where the run begins, since the

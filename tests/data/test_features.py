@@ -110,6 +110,7 @@ def test_derivatives_of_selected_geometries():
 def test_blocks_keep_their_names_side_by_side(molecules):
     parts = [SOAP(3.0, n_max=n, l_max=1).fit_transform(molecules) for n in (1, 2, 1)]
     joined = np.concatenate(parts, axis=1)
+    np.testing.assert_array_equal(np.hstack(parts).values, joined.values)
     assert list(joined.blocks) == ["soap", "soap2", "soap3"]
     for part, columns in zip(parts, joined.blocks.values(), strict=True):
         np.testing.assert_array_equal(joined.values[:, columns], part.values)
