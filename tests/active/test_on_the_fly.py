@@ -111,10 +111,14 @@ def test_checks_are_noted(whole):
     assert len(checks) >= 60
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(whole, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    kills = killed_run.run_with_kills(tmp_path, KILLS, np.random.default_rng(0))
-    assert kills and killed_run.differences(tmp_path, whole[0]) == ([], 0)
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    assert killed_run.run_with_kills(folders[0], 0, np.random.default_rng(0)) == 0
+    assert killed_run.run_with_kills(folders[1], KILLS, np.random.default_rng(0)) > 0
+    assert killed_run.differences(folders[1], folders[0]) == ([], 0)
 
 
 class Interrupted:

@@ -46,7 +46,12 @@ def test_bash_completes_files(tmp_path):
     script.write_text(f'#!/bin/sh\nexec {" ".join(_COMMAND)} "$@"\n')
     script.chmod(0o755)
     shown = subprocess.run(
-        [*_COMMAND, "--show-completion", "bash"], capture_output=True, text=True, check=True
+        [*_COMMAND, "--show-completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
+        # The parent of this process need not be a shell.
+        env=os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )
     (tmp_path / "rc").write_text(f"PATH={tmp_path}:$PATH\nPS1='ready> '\n{shown.stdout}")
     (tmp_path / "training_set.xyz").write_text("")
