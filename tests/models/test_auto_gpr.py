@@ -88,6 +88,28 @@ def test_extreme_structures_lose_weight(silicon, kind):
     assert (weight[others] > 0.3 * ordinary[others]).all()
 
 
+@pytest.mark.parametrize("kind", ["forces", "stress"])
+def test_structures_without_a_label_do_not_count_in_what_is_usual_for_it(silicon, kind):
+    features, y, _, _ = silicon
+    labels = {"forces": [f.copy() for f in y.forces], "stress": y.stress.copy()}
+    labels[kind][5] += 1e3 * np.sign(labels[kind][5])
+    rows = np.r_[np.arange(24), np.arange(24)]
+    weights = []
+    for more in ([], [None] * 24):
+        some = labels | {kind: [*labels[kind], *more]}
+        other = {"forces": "stress", "stress": "forces"}[kind]
+        some[other] = [labels[other][i] for i in rows[: len(some[kind])]]
+        n = len(some[kind])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of copies, and of extreme labels
+            auto = AutoGPR(max_pairs=0, n_sparse=20).fit(
+                features[rows[:n]], Targets(y.energy[rows[:n]], **some)
+            )
+        weights.append(auto.weight_[:24])
+    assert weights[0][5] < 0.1
+    np.testing.assert_allclose(weights[1], weights[0])
+
+
 def test_weights_multiply_and_repeat(silicon):
     features, y, _, _ = silicon
     rows = np.r_[np.arange(24), np.arange(20, 24)]
