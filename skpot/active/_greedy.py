@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ._pool import means
+
 if TYPE_CHECKING:
     from skpot.active._criteria import Criterion
     from skpot.active._knowledge import Knowledge, LabelRows
-    from skpot.active._pool import Likeness, Pool
+    from skpot.active._pool import Likeness, Mean, Pool
     from skpot.typing import FloatArray
 
 _BYTES = 256e6  # of rows that are kept; those of other candidates are made again
@@ -24,6 +26,13 @@ class Pick(NamedTuple):
     gain: float  # at the time of its choice
     gains: FloatArray  # of all candidates as known then: upper bounds where not looked at again
     forces_std: FloatArray | None  # (n_atoms,) deviation of each atom's force before its choice
+
+
+class _Kept(NamedTuple):
+    """What is held of a candidate that may be looked at again."""
+
+    rows: LabelRows
+    mean: Mean
 
 
 class Greedy:
@@ -49,7 +58,7 @@ class Greedy:
     ) -> None:
         self.pool, self.knowledge, self.criterion = pool, knowledge, criterion
         self.likeness = likeness
-        self._kept: dict[int, LabelRows] = {}
+        self._kept: dict[int, _Kept] = {}
         self._room = _BYTES
         self._order = np.empty(len(pool), dtype=np.int64)
         self._order[np.argsort(pool.keys, kind="stable")] = np.arange(len(pool))
@@ -83,8 +92,7 @@ class Greedy:
                 gains[i] = self.criterion.gain(self.knowledge, rows)
                 heapq.heappush(heap, self._entry(gains[i], i, len(picks)))
                 continue
-            features = self.pool.features([i])
-            if self.likeness.has(features):
+            if self.likeness.has(self._mean(i)):
                 gains[i] = np.nan
                 self._drop(i)
                 continue
@@ -101,35 +109,43 @@ class Greedy:
 
     def _take(self, i, rows):
         self.knowledge.learn(rows.matrix)
-        self.likeness.add(self.pool.features([i]))
+        self.likeness.add(self._mean(i))
         self._drop(i)
+
+    def _mean(self, i):
+        """Return the mean environments of a candidate."""
+        return self._kept[i].mean if i in self._kept else next(means(self.pool.features([i])))
 
     def _rows(self, i):
         """Return the rows of a candidate, which are kept: what is looked at twice is good."""
         if i not in self._kept:
-            ((_, rows),) = self.knowledge.rows(self.pool.features([i]))
-            self._keep(i, rows)
+            features = self.pool.features([i])
+            ((_, rows),) = self.knowledge.rows(features)
+            self._keep(i, rows, next(means(features)))
             return rows
-        return self._kept[i]
+        return self._kept[i].rows
 
-    def _keep(self, i, rows):
+    def _keep(self, i, rows, mean):
         if rows.matrix.nbytes <= self._room:
-            self._kept[i] = rows
+            self._kept[i] = _Kept(rows, mean)
             self._room -= rows.matrix.nbytes
 
     def _drop(self, i):
         if i in self._kept:
-            self._room += self._kept.pop(i).matrix.nbytes
+            self._room += self._kept.pop(i).rows.matrix.nbytes
 
     def _all_rows(self):
         """Yield all candidates and their rows, few of which are held at a time."""
         labels = np.sum(1 + 3 * self.pool.sizes() + 6)
         keep = 8.0 * len(self.knowledge.triangle) * labels <= _BYTES
         for block in self.pool.blocks():
-            yield from ((int(i), self._kept[i]) for i in block if i in self._kept)
+            yield from ((int(i), self._kept[i].rows) for i in block if i in self._kept)
             missing = [int(i) for i in block if i not in self._kept]
-            if missing:
-                for k, rows in self.knowledge.rows(self.pool.features(missing)):
-                    if keep:
-                        self._keep(missing[k], rows)
-                    yield missing[k], rows
+            if not missing:
+                continue
+            features = self.pool.features(missing)
+            mean = list(means(features)) if keep else []
+            for k, rows in self.knowledge.rows(features):
+                if keep:
+                    self._keep(missing[k], rows, mean[k])
+                yield missing[k], rows

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 _TOGETHER = 64  # candidates whose features are made at a time
 _ATOMS = 2000  # that these have together at most, unless one has more
 _KEYS = 4096  # candidates whose keys are made at a time
-_ENVIRONMENTS = 20000  # of the sample from which references are chosen
+_ENVIRONMENTS = 5000  # of the sample from which references are chosen
 _SAMPLE_BYTES = 1e8  # of its features
 _LIKE = 2e-3  # relative difference of mean environments below which structures are nearly equal
+_FIRST, _AXES = 32, 3  # points that a grid is made of, and its directions
 _SKETCH = 64  # numbers that are held of each candidate to compare it with others
 
 
@@ -107,29 +109,79 @@ class Likeness:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Any, list[FloatArray]] = {}
+        self._known: dict[Any, _Grid] = {}
 
-    def add(self, features: AtomicFeatures) -> None:
-        """Remember structures."""
-        for composition, mean in _means(features):
-            self._known.setdefault(composition, []).append(mean)
+    def add(self, mean: Mean) -> None:
+        """Remember a structure by its mean environments."""
+        self._known.setdefault(mean.composition, _Grid()).add(mean.values)
 
-    def has(self, features: AtomicFeatures) -> bool:
+    def has(self, mean: Mean) -> bool:
         """Return whether a structure is nearly equal to one that is remembered."""
-        ((composition, mean),) = _means(features)
-        limit = _LIKE * np.linalg.norm(mean)
-        known = self._known.get(composition, ())
-        return any(np.linalg.norm(mean - other) <= limit for other in known)
+        grid = self._known.get(mean.composition)
+        return grid is not None and grid.has(mean.values, _LIKE * np.linalg.norm(mean.values))
 
 
-def _means(features):
-    """Yield the composition of each structure, and the means of its rows by species, joined."""
+class Mean(NamedTuple):
+    """The mean environments of a structure, by which near-duplicates are told."""
+
+    composition: tuple  # species, and their numbers of atoms
+    values: np.ndarray  # (n_species * n_features,) means of the rows of each species
+
+
+def means(features: AtomicFeatures) -> Iterator[Mean]:
+    """Yield the mean environments of each structure."""
     for s in range(len(features)):
         own = slice(features.offsets[s], features.offsets[s + 1])
         values, species = features.values[own].astype(float), features.species[own]
         kinds, counts = np.unique(species, return_counts=True)
-        means = [values[species == z].mean(axis=0) for z in kinds]
-        yield (tuple(kinds.tolist()), tuple(counts.tolist())), np.concatenate(means)
+        rows = [values[species == z].mean(axis=0) for z in kinds]
+        yield Mean((tuple(kinds.tolist()), tuple(counts.tolist())), np.concatenate(rows))
+
+
+class _Grid:
+    """Points, among which those near another are found without a look at all of them.
+
+    Once there are some, they are sorted into cells along the few directions in which these differ
+    most. What is within a distance of a point is within that distance along each direction.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[FloatArray] = []
+        self._axes: FloatArray | None = None
+        self._cells: dict[tuple[int, ...], list[int]] = {}
+
+    def add(self, point: FloatArray) -> None:
+        """Remember a point."""
+        self._points.append(point)
+        if self._axes is not None:
+            self._sort(len(self._points) - 1)
+        elif len(self._points) == _FIRST:
+            first = np.array(self._points)
+            self._axes = np.linalg.svd(first - first.mean(axis=0), full_matrices=False)[2][:_AXES]
+            self._width = 2.0 * _LIKE * float(np.linalg.norm(first, axis=1).max()) or 1.0
+            for k in range(len(first)):
+                self._sort(k)
+
+    def has(self, point: FloatArray, distance: float) -> bool:
+        """Return whether a remembered point is within a distance of this one."""
+        return any(np.linalg.norm(point - self._points[k]) <= distance
+                   for k in self._around(point, distance))  # fmt: skip
+
+    def _sort(self, k):
+        cell = np.floor(self._axes @ self._points[k] / self._width)
+        self._cells.setdefault(tuple(cell.astype(int).tolist()), []).append(k)
+
+    def _around(self, point, distance):
+        """Return the points of all cells within a distance, and a little more for rounding."""
+        if self._axes is None:
+            return range(len(self._points))
+        place, reach = self._axes @ point, distance * (1.0 + 1e-9)
+        low = np.floor((place - reach) / self._width).astype(int)
+        high = np.floor((place + reach) / self._width).astype(int)
+        if np.prod(high - low + 1.0) > len(self._cells):
+            return range(len(self._points))
+        cells = product(*(range(a, b + 1) for a, b in zip(low, high, strict=True)))
+        return [k for cell in cells for k in self._cells.get(cell, ())]
 
 
 def sketches(features: AtomicFeatures, seed: int) -> FloatArray:

@@ -14,7 +14,7 @@ from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
 from ._knowledge import knowledge_of
-from ._pool import Likeness, Pool, sketches
+from ._pool import Likeness, Pool, means, sketches
 from ._subject import Subject
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ class Query(BaseEstimator):
             if not subject.fitted:
                 subject.learn_labels(old.X, labels)
             known = old.features(np.arange(len(old))), labels
-            likeness.add(known[0])
+            for mean in means(known[0]):
+                likeness.add(mean)
         return _Question(subject, pool, known, likeness, place, seed)
 
     def _picks(self, question: _Question, n: int, taken: list[int], with_gains: bool) -> list[Pick]:
@@ -154,7 +155,7 @@ class _ByLabels(Query):
     """Query that compares what the labels of candidates would tell."""
 
     def __init__(
-        self, model: Any, *, n_references: int = 500, random_state: RandomState = 0
+        self, model: Any, *, n_references: int = 300, random_state: RandomState = 0
     ) -> None:
         self.model = model
         self.n_references = n_references
@@ -196,7 +197,7 @@ class DOptimal(_ByLabels):
         which count instead. Of one that is not fitted the features are fitted to candidates and
         labeled structures, and kernel and noise follow from the labels, if there are any. Every
         regressor of skpot will do; others are asked for their features alone.
-    n_references : int, default=500
+    n_references : int, default=300
         Number of environments that stand for all: they are chosen among candidates and labeled
         structures, beside references that a fitted model has.
     random_state : int, RandomState or None, default=0
@@ -325,7 +326,7 @@ class FarthestPoint(Query):
         if not old and not taken:  # the first is the farthest from the mean of all
             nearest = np.linalg.norm(points - points.mean(axis=0), axis=1)
         for i in taken:
-            question.likeness.add(pool.features([i]))
+            question.likeness.add(next(means(pool.features([i]))))
         return _best_of(question, nearest, n, taken, with_gains, points)
 
 
@@ -356,7 +357,7 @@ class Random(Query):
 
     def _picks(self, question, n, taken, with_gains):
         for i in taken:
-            question.likeness.add(question.pool.features([i]))
+            question.likeness.add(next(means(question.pool.features([i]))))
         worth = keyed_uniform(question.pool.keys, question.seed)
         picks = _best_of(question, worth, n, taken, with_gains, None)
         return [pick._replace(gain=np.nan) for pick in picks]
@@ -420,9 +421,9 @@ def _best_of(question, worth, n, taken, with_gains, points):
     while len(picks) < n and not np.isnan(worth).all():
         best = np.flatnonzero(worth == np.nanmax(worth))
         i = int(best[np.argmin(order[best])])
-        features = question.pool.features([i])
-        if not question.likeness.has(features):
-            question.likeness.add(features)
+        mean = next(means(question.pool.features([i])))
+        if not question.likeness.has(mean):
+            question.likeness.add(mean)
             gains = worth.copy() if with_gains else worth[:0]
             picks.append(Pick(i, float(worth[i]), gains, None))
             if points is not None:

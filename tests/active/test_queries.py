@@ -211,3 +211,28 @@ def test_what_cannot_be_asked_is_refused():
     for model in (query.model, network):
         with pytest.raises(InputError, match="a model that learns from forces"):
             active.MaxForcesStd(model, n_references=20).query(X[:2], energies[:2], X[2:])
+
+
+def test_near_duplicates_are_found_as_by_a_look_at_all():
+    """The grid finds what a look at every point finds, and looks at few of them."""
+    from skpot.active._pool import _LIKE, Likeness, Mean
+
+    rng = np.random.default_rng(0)
+    modes = rng.normal(size=(6, 50))
+    points = 10.0 + rng.normal(size=(1500, 6)) * np.geomspace(1.0, 0.05, 6) @ modes
+    points[700::3] = points[::3][: len(points[700::3])] + rng.normal(
+        scale=0.99 * _LIKE * np.linalg.norm(points[0]) / np.sqrt(50), size=(len(points[700::3]), 50)
+    )
+    known, found, expected, looked = Likeness(), [], [], 0
+    for k, point in enumerate(points):
+        mean = Mean(((14,), (8,)), point)
+        near = np.linalg.norm(points[:k] - point, axis=1) <= _LIKE * np.linalg.norm(point)
+        expected.append(bool(near.any()))
+        found.append(known.has(mean))
+        if k:
+            grid = known._known[mean.composition]
+            looked += len(grid._around(point, _LIKE * np.linalg.norm(point)))
+        known.add(mean)
+    assert found == expected and 50 < sum(expected) < 1000
+    assert looked < 0.05 * len(points) ** 2 / 2
+    assert not known.has(Mean(((14,), (9,)), points[0]))
