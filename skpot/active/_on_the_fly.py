@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -24,6 +23,7 @@ from ..md.frames import write_frames
 from ..persistence import dump, load, whole_file
 from ._labelers import as_labeler
 from ._rule import Rule, factor, ratio
+from ._settings import differing, labeler_settings, model_settings, structures_text
 from ._starts import start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
@@ -38,6 +38,7 @@ _FUTILE = 10  # models in a row that do not help, or labels in a row that fail
 _CEILING = 8.0  # times the tolerance
 _MODELS, _STATE, _CHECKS, _SETTINGS = "models", "state.npz", "checks.jsonl", "settings.json"
 _DATA = "start.xyz"
+_ON_ITS_WAY = "deviation", "unknown"  # labels at a step from which the run goes on
 
 
 class Futile(EngineError):
@@ -55,10 +56,11 @@ class OnTheFly:
 
     Above `tol` a structure is set aside, and of five of them the worst is labeled; above twice
     `tol` the structure is labeled at once. After each label a new model is fitted to all of them,
-    from scratch. Above `ceiling`, or if atoms come too close or too hot, which is looked at in
-    every step, the run returns to the last structure that was trusted and goes on with a check in
-    every step. It ends if ten models in a row do not help: `tol` is then below what labels and
-    model can give.
+    from scratch. The run returns to the last structure that was trusted, and goes on with a check
+    in every step, if atoms come too close or too hot, which is looked at in every step, or if the
+    expected error is above `ceiling`; unless the model knows as little of the structure it would
+    return to. It ends if ten models in a row do not help: `tol` is then below what labels and model
+    can give.
 
     All that was paid for is in `path`: `trail.xyz` has every label with the reason, what the model
     said, its deviations and its number, failed ones too; `pending.xyz` what is being labeled;
@@ -236,8 +238,10 @@ class OnTheFly:
             "steps": legs[0].steps,
             "timestep": legs[0].timestep,
             "ensemble": list(heat),
-            "structures": _named([leg.start for leg in legs]),
-            "data": "none" if X is None else _named(check_structures(X)),
+            "structures": structures_text([leg.start for leg in legs]),
+            "data": "none" if X is None else structures_text(check_structures(X)),
+            "model": model_settings(self.model),
+            "labeler": labeler_settings(self.labeler),
         }
 
     def _begin(self, legs, settings, X, y) -> State:
@@ -246,9 +250,12 @@ class OnTheFly:
         if path.exists():
             state, before = State.load(path)
             now = json.loads(json.dumps(settings))
-            differing = [f"{k} {before[k]} (now {v})" for k, v in now.items() if before[k] != v]
-            if differing:
-                raise InputError(f"{self.path} has a run with {', '.join(differing)}.")
+            told = [f"{k} {old} (now {new})" for k, old, new in differing(before, now)]
+            if told:
+                raise InputError(
+                    f"{self.path} has a run with {', '.join(told)}. Continue it with what it has, "
+                    "or choose another folder."
+                )
             os.truncate(self.path / _CHECKS, state.n_checks)
             return state.but(stopped="")
         if self._trail.frames:
@@ -312,7 +319,7 @@ class OnTheFly:
             )
         return state.but(
             ratios=ratios, failures=0, labeled_at=wanted.snapshot.step,
-            safe=wanted.snapshot if wanted.reason == "deviation" else state.safe,
+            safe=wanted.snapshot if wanted.reason in _ON_ITS_WAY else state.safe,
             phase="label" if others else "fit",
         )  # fmt: skip
 
@@ -436,15 +443,6 @@ class OnTheFly:
     def _tell(self, what, text):
         if self.on_event is not None:
             self.on_event(what, text)
-
-
-def _named(structures):
-    """Return a text by which these structures can be told from others."""
-    digest = hashlib.blake2b(digest_size=8)
-    for atoms in structures:
-        for array in (atoms.numbers, atoms.positions, atoms.cell.array):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return f"{len(structures)} of digest {digest.hexdigest()}"
 
 
 def _require_species(legs, X):

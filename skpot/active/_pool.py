@@ -118,7 +118,9 @@ class Likeness:
     def has(self, mean: Mean) -> bool:
         """Return whether a structure is nearly equal to one that is remembered."""
         grid = self._known.get(mean.composition)
-        return grid is not None and grid.has(mean.values, _LIKE * np.linalg.norm(mean.values))
+        if grid is None:
+            return False
+        return grid.has(mean.values, _LIKE * float(np.linalg.norm(mean.values)))
 
 
 class Mean(NamedTuple):

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..md.dynamics import closest_distance
+
 if TYPE_CHECKING:
     from skpot.typing import Atoms, Structures
 
-_RATTLE = 0.03, 0.12  # Å, of the first and the last copy
+_RATTLE = 0.012, 0.047  # of the closest distance, of the first and the last copy
+_NO_DISTANCE = 2.5  # Å, for structures of one atom
 _STRAIN = 0.02  # of each component, for periodic structures
 
 
@@ -22,8 +25,8 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
         What the run starts from.
     n : int
         How many of each: the structure itself, and copies whose atoms are displaced at random, by
-        0.03 to 0.12 Å; of structures that are periodic in three directions the cells are strained
-        by 2 % as well.
+        1 to 5 % of the closest distance (0.03 to 0.12 Å in copper); of structures that are periodic
+        in three directions the cells are strained by 2 % as well.
     seed : int
         Seed of the displacements.
 
@@ -35,12 +38,13 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
     rng = np.random.default_rng(seed)
     found = []
     for which, start in enumerate(starts):
+        closest = min(closest_distance(start), _NO_DISTANCE)
         for k, size in enumerate([0.0, *np.linspace(*_RATTLE, max(n - 1, 1))][:n]):
             atoms = start.copy()
             if k and atoms.pbc.all():
                 strain = rng.uniform(-_STRAIN, _STRAIN, (3, 3))
                 deform = np.eye(3) + 0.5 * (strain + strain.T)
                 atoms.set_cell(atoms.cell.array @ deform, scale_atoms=True)
-            atoms.positions += size * rng.normal(size=atoms.positions.shape)
+            atoms.positions += size * closest * rng.normal(size=atoms.positions.shape)
             found.append((which, atoms))
     return found

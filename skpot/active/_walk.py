@@ -22,6 +22,7 @@ _SEGMENT = 20  # checks between two states on the disk
 _TOGETHER = 5  # structures that are collected before they are labeled
 _APART = 5  # checks between two that are collected
 _CLOSE = 0.85  # of the smallest distance in the training set, below which atoms have collided
+_NO_BETTER = 3.0  # times the expected error where the way began, up to which it has not gone astray
 _TOO_HOT = 4.0, 500.0  # times the temperature of the thermostat, and K: what is above has blown up
 
 
@@ -147,6 +148,8 @@ class Walker:
         """Return the state after a check, and whether the walk ends there."""
         step = dynamics.nsteps
         verdict = self.rule.verdict(expected)
+        if verdict == "beyond" and expected <= _NO_BETTER * self.expected(state.safe):
+            verdict = "unknown"
         here = Snapshot.of(atoms, dynamics, step)
         if verdict == "trusted":
             beyond = step > state.reached
@@ -155,6 +158,8 @@ class Walker:
         if verdict == "beyond":
             return self._returned(state, step, "ceiling"), True
         wanted = Wanted(state.leg, "deviation", here, expected)
+        if verdict == "unknown":  # nor does the model know where it came from: no way would do
+            return self._asked(state, wanted.because("unknown")), True
         if verdict == "label":
             return self._asked(state, wanted), True
         state = state.but(safe=here)

@@ -243,7 +243,13 @@ def test_folders_of_other_runs_are_refused(whole, tmp_path):
     folder = whole[0] / "run"
     with pytest.raises(InputError, match=r"tol 0.04 \(now 0.05\)"):
         heated(folder, tol=0.05)
+    with pytest.raises(InputError, match=r"model .*n_sparse.*\(now .*another folder"):
+        heated(folder, killed_run.labeler(tmp_path / "paid.txt"), model=skpot.make_potential("default"))
+    with pytest.raises(InputError, match=r"labeler FunctionLabeler \(now EMT\)"):
+        heated(folder)
     heated(tmp_path / "run", steps=20)
+    with pytest.raises(InputError, match=r"labeler asap_cutoff False \(now True\)"):
+        heated(tmp_path / "run", EMT(asap_cutoff=True), steps=20)
     trail = tmp_path / "run" / "trail.xyz"
     (tmp_path / "run" / "state.npz").unlink()
     with pytest.raises(InputError, match="is lost"):

@@ -1,0 +1,75 @@
+"""What must be the same when a run is continued."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+
+from ._labelers import CalculatorLabeler, CommandLabeler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skpot.active._labelers import Labeler
+    from skpot.typing import Structures
+
+_PLAIN = bool, int, float, str, type(None)
+
+
+def model_settings(model: Any) -> dict[str, str]:
+    """Return the parameters of a model that is not fitted, as text by name."""
+    parameters = model.get_params(deep=True)
+    return {"": type(model).__name__} | {k: _text(v) for k, v in sorted(parameters.items())}
+
+
+def labeler_settings(labeler: Labeler) -> dict[str, str]:
+    """Return what tells a labeler from others: of functions and folders no more than that."""
+    if isinstance(labeler, CalculatorLabeler):
+        calculator = labeler.calculator
+        given = dict(getattr(calculator, "parameters", None) or {})
+        own = {str(name): _text(value) for name, value in sorted(given.items())}
+        return {"": type(calculator).__name__} | own
+    own = {"command": labeler.command} if isinstance(labeler, CommandLabeler) else {}
+    return {"": type(labeler).__name__} | own
+
+
+def structures_text(structures: Structures) -> str:
+    """Return a text by which these structures can be told from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for atoms in structures:
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{len(structures)} of digest {digest.hexdigest()}"
+
+
+def differing(
+    before: dict[str, Any], now: dict[str, Any], of: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield names of settings that differ, and what they were and are."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from differing(old, new, f"{name} ")
+        elif old != new:
+            yield f"{of}{name}".strip(), old, new
+
+
+def _text(value):
+    """Return a text that is the same in each process."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {_text(v)}' for k, v in value.items())}}}"
+    name = getattr(value, "__qualname__", type(value).__name__)
+    if callable(value) or hasattr(value, "get_params"):
+        return name  # the parameters of estimators have lines of their own
+    if hasattr(value, "get_property"):  # a calculator
+        return f"{name}({_text(dict(getattr(value, 'parameters', None) or {}))})"
+    return f"{name} of digest {joblib.hash(value)}"
