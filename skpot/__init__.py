@@ -22,6 +22,7 @@ _PUBLIC = {
     "CoulombMatrix": "skpot.descriptors",
     "DeltaRegressor": "skpot.compose",
     "DescriptorCache": "skpot.descriptors",
+    "Frames": "skpot.data",
     "GPR": "skpot.models",
     "InverseDistances": "skpot.descriptors",
     "LinearRidge": "skpot.models",

@@ -16,6 +16,7 @@ CORE_MAY_USE = {"numpy", "numba", "llvmlite", "skpot"}  # llvmlite: what numba c
 ASE_DOORS = (
     "data/_ase.py",
     "data/_extxyz.py",
+    "data/_frame_files.py",
     "md/",
     "active/",
     "datasets/generate/",

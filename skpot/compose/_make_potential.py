@@ -44,6 +44,7 @@ def make_potential(
     sigma_energy: float | None = None,
     sigma_forces: float | None = None,
     sigma_stress: float | None = None,
+    max_memory: float | None = None,
     random_state: RandomState = 0,
     verbose: int = 0,
 ) -> Pipeline:
@@ -75,6 +76,9 @@ def make_potential(
         takes isolated atoms in the training set, and least squares for species without one.
     sigma_energy, sigma_forces, sigma_stress : float, optional
         Noise of the labels in eV per atom, eV/Å and eV/Å³. By default it follows from the labels.
+    max_memory : float or None, default=None
+        Bytes the fit may use; see `SparseGPR`. Of structures in files (`skpot.Frames`) it holds
+        parts only, so that this bounds the process.
     random_state : int, RandomState or None, default=0
         Seed of the choice of references.
     verbose : int, default=0
@@ -111,6 +115,7 @@ def make_potential(
         "sigma_energy": sigma_energy,
         "sigma_forces": sigma_forces,
         "sigma_stress": sigma_stress,
+        "max_memory": max_memory,
         "random_state": random_state,
         "verbose": verbose,
     }

@@ -13,11 +13,16 @@ from ..data import SpeciesMap
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
 from ..exceptions import InputError
-from ..solvers import leading_directions, rows_times
+from ..models import refuse_features
+from ..solvers import Products, directions_of_products, leading_directions, rows_times
 from ._rows import FeatureStep
 
 if TYPE_CHECKING:
-    from skpot.typing import RandomState
+    from typing import Any
+
+    from skpot.typing import FloatArray, RandomState
+
+_PRODUCT_BYTES = 3e8  # that products of columns may take, for several species at a time
 
 
 class PrincipalComponents(FeatureStep):
@@ -85,13 +90,9 @@ class PrincipalComponents(FeatureStep):
         most = min(int(self.n_components), features.shape[1])
         self.species_ = np.unique(features.species)
         rng = check_random_state(self.random_state)
-        # Sums in one order of rows do not depend on the order of the structures.
-        order = environment_order(features)
         found = [
-            _scaled_directions(
-                np.asarray(features.values[rows], float), most, self.max_lost_variance, rng
-            )
-            for rows in (order[features.species[order] == z] for z in self.species_)
+            _scaled_directions(rows, most, self.max_lost_variance, rng)
+            for rows in _rows_of_species(features, self.species_)
         ]
         self.kept_share_ = np.array([kept for _, kept in found])
         widest = max(1, *(directions.shape[1] for directions, _ in found))
@@ -125,16 +126,58 @@ class PrincipalComponents(FeatureStep):
         return [f"principal{k}" for k in range(self.n_features_out_)]
 
 
+class _Rows:
+    """Rows of one species: themselves while they are fewer than columns, else their products."""
+
+    def __init__(self, n_rows: int, n_columns: int) -> None:
+        self.n = n_rows
+        self._products = Products(n_columns) if n_rows >= n_columns else None
+        self._few: list[FloatArray] = []
+
+    def add(self, rows: FloatArray) -> None:
+        """Take in more rows."""
+        (self._few.append if self._products is None else self._products.add)(rows)
+
+    def directions(self, n: int, rng: Any) -> tuple[FloatArray, FloatArray, float, float]:
+        """Return the squares and the n leading directions, all squares, and those of the mean."""
+        if self._products is None:
+            rows = np.concatenate(self._few)
+            total, sums = float(np.sum(rows**2)), rows.sum(axis=0)
+            squares, directions = leading_directions(rows, n, rng)
+        else:
+            products, sums = self._products.total()
+            total = float(np.trace(products))
+            squares, directions = directions_of_products(products, n, rng)
+        return squares, directions, total, float(np.sum(sums**2)) / self.n
+
+
+def _rows_of_species(features, species):
+    """Yield the `_Rows` of each species; features of files are gone through once for several."""
+    n = features.shape[1]
+    together = max(1, int(_PRODUCT_BYTES / (8.0 * n**2)))
+    of_rows = features.species
+    for begin in range(0, len(species), together):
+        some = species[begin : begin + together]
+        sums = [_Rows(np.count_nonzero(of_rows == z), n) for z in some]
+        for _, part in features.in_parts():
+            refuse_features(part)
+            # Sums in one order of rows do not depend on the order of the structures.
+            order = environment_order(part)
+            for z, rows in zip(some, sums, strict=True):
+                own = order[part.species[order] == z]
+                rows.add(np.asarray(part.values[own], float))
+        yield from sums
+
+
 def _scaled_directions(rows, n, max_lost_variance, rng):
     """Return directions times their factor, as columns, and the share of squares they keep.
 
     `n` is the largest number of directions.
     """
-    squares, directions = leading_directions(rows, n, rng)
-    total = float(np.sum(rows**2))
+    squares, directions, total, of_mean = rows.directions(n, rng)
     if max_lost_variance:
-        variance = total - float(np.sum(rows.sum(axis=0) ** 2)) / len(rows)
-        enough = 1 + np.count_nonzero(total - np.cumsum(squares) > max_lost_variance * variance)
+        least = max_lost_variance * (total - of_mean)
+        enough = 1 + np.count_nonzero(total - np.cumsum(squares) > least)
         squares, directions = squares[:enough], directions[:, :enough]
     kept = float(squares.sum())
-    return (directions * np.sqrt(len(rows) / kept), kept / total) if kept else (directions, 1.0)
+    return (directions * np.sqrt(rows.n / kept), kept / total) if kept else (directions, 1.0)

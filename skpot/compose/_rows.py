@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import joblib
@@ -11,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import ContainerOutput, VersionedEstimator
 from .._sklearn import InvalidParameterError, _fit_context
-from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns
+from ..data import AtomicFeatures, LinearMap, RowMap, ScaleColumns, SelectColumns, StreamedFeatures
 from ..data.origin import Origin, joined, learn_origin
 from ..exceptions import InputError, InputTypeError, SkpotError
 from ..models import refuse_features, refuse_others
@@ -85,6 +86,8 @@ class FeatureStep(ContainerOutput, VersionedEstimator, BaseEstimator):
         check_is_fitted(self, "n_features_out_")
         self._require_features(X)
         refuse_others(self, X)
+        if isinstance(X, StreamedFeatures):
+            return X.then(copy.copy(self)._transform)  # a later fit changes `self`
         return self._transform(X)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> FeatureNames:

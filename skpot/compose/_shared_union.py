@@ -8,7 +8,7 @@ from sklearn import config_context
 from sklearn.pipeline import FeatureUnion
 
 from .._base import ContainerOutput
-from ..data import AtomicFeatures, SharedBatch, as_batch
+from ..data import AtomicFeatures, Frames, SharedBatch, StreamedFeatures, as_batch
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -28,14 +28,21 @@ class SharedUnion(ContainerOutput, FeatureUnion):
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> AtomicFeatures:
         """Fit the descriptors and return the features, as `FeatureUnion.fit_transform` does."""
         with config_context(transform_output="default"):
-            return super().fit_transform(_shared(X), y, **params)
+            return _sharing(super().fit_transform(_shared(X), y, **params))
 
     def transform(self, X: Any, **params: Any) -> AtomicFeatures:
         """Return the features, as `FeatureUnion.transform` does."""
         with config_context(transform_output="default"):
-            return super().transform(_shared(X), **params)
+            return _sharing(super().transform(_shared(X), **params))
 
 
 def _shared(X):
-    """Return structures as a batch that all descriptors share; leave features as they are."""
-    return X if isinstance(X, AtomicFeatures) else SharedBatch(as_batch(X, search_follows=True))
+    """Return structures as a batch that all descriptors share; leave others as they are."""
+    if isinstance(X, AtomicFeatures | Frames):
+        return X
+    return SharedBatch(as_batch(X, search_follows=True))
+
+
+def _sharing(features):
+    """Return features of files as those of a shared batch; leave others as they are."""
+    return features.sharing() if isinstance(features, StreamedFeatures) else features

@@ -21,12 +21,15 @@ from skpot.data._derivatives import (
     block_ranges,
 )
 from skpot.data._features import AtomicFeatures
+from skpot.data._frames import Frames, parts_of
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
 from skpot.data._label_checks import check_label_values, check_targets, targets_of
 from skpot.data._label_report import LabelReport, LabelUse, ranges
+from skpot.data._lazy_targets import LazyTargets
 from skpot.data._read import read
 from skpot.data._scorers import register_scorers
 from skpot.data._stored import StoredJacobian, push_by_jacobian
+from skpot.data._streamed_features import StreamedFeatures
 from skpot.data._structure_info import StructureInfo, cell_volumes, digest
 from skpot.data._targets import LABEL_KINDS, Targets
 from skpot.data.contracts import DerivativeChain, JacobianBlock
@@ -34,10 +37,12 @@ from skpot.data.contracts import DerivativeChain, JacobianBlock
 __all__ = [
     "AtomicFeatures",
     "DerivativeChain",
+    "Frames",
     "JacobianBlock",
     "LABEL_KINDS",
     "LabelReport",
     "LabelUse",
+    "LazyTargets",
     "LinearMap",
     "MIN_DISTANCE",
     "NeighborGraph",
@@ -49,6 +54,7 @@ __all__ = [
     "SharedBatch",
     "SpeciesMap",
     "StoredJacobian",
+    "StreamedFeatures",
     "StructureBatch",
     "StructureInfo",
     "Targets",
@@ -65,6 +71,7 @@ __all__ = [
     "labels_by",
     "named_calculator",
     "named_frames",
+    "parts_of",
     "push_by_jacobian",
     "ranges",
     "read",

@@ -17,6 +17,7 @@ from ._extxyz import parse_header, tell_of_nameless
 from ._structure_info import cell_volumes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from skpot.typing import (
@@ -152,10 +153,30 @@ def _rows(path, index):
         rows = list(database.select(index if isinstance(index, str) else None))
     if not isinstance(index, str):
         rows = rows[index] if isinstance(index, slice) else [rows[index]]
-    for row in rows:
-        atoms = row.toatoms()
-        atoms.info = dict(row.key_value_pairs) | ({"data": row.data} if row.data else {})
-        yield atoms
+    yield from map(_of_row, rows)
+
+
+def _of_row(row):
+    atoms = row.toatoms()
+    atoms.info = dict(row.key_value_pairs) | ({"data": row.data} if row.data else {})
+    return atoms
+
+
+def database_ids(path: str) -> list[int]:
+    """Return the numbers under which a database of ASE has its structures."""
+    from ase.db import connect
+
+    with connect(path, serial=True) as database:
+        return [row.id for row in database.select(include_data=False)]
+
+
+def read_rows(path: str, ids: list[int]) -> Iterator[Atoms]:
+    """Yield the structures that a database of ASE has under some numbers."""
+    from ase.db import connect
+
+    with connect(path, serial=True) as database:
+        for one in ids:
+            yield _of_row(database.get(id=one))
 
 
 def stored_results(atoms: Atoms) -> dict[str, Any]:

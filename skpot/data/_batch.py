@@ -205,4 +205,6 @@ def as_batch(X: Structures | StructureBatch, search_follows: bool = False) -> St
     """
     if isinstance(X, StructureBatch):
         return X
+    if hasattr(X, "surveying"):  # `Frames`, which has checked them
+        return X.batch()
     return StructureBatch(*check_and_extract(X, search_follows)[1])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..exceptions import InputError
 from ._derivatives import Concatenated, SelectColumns
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import DerivativeChain
     from skpot.typing import IntArray
+
+NO_TABLE = (
+    "sklearn.set_config(transform_output={!r}) asks a FeatureUnion for a table, which "
+    'AtomicFeatures are not. Call set_output(transform="default") of the union; the features have '
+    "to_pandas()."
+)
 
 
 def joined_blocks(parts: Sequence[Any], edges: IntArray) -> tuple[dict[str, slice], dict[str, Any]]:
@@ -61,3 +68,29 @@ def selected_blocks(
         if len(found):
             places[name] = slice(int(found[0]), int(found[-1]) + 1)
     return places
+
+
+def refuse_mixed(parts: Any) -> None:
+    """Raise `InputError` for features of atoms and of structures, or of other species rules."""
+    if len({part.per_structure for part in parts}) > 1:
+        raise InputError(
+            "features of atoms and of whole structures cannot be joined; add up those of atoms by "
+            "skpot.PerStructure() first."
+        )
+    if len({part.atoms is None for part in parts}) > 1:
+        raise InputError(
+            "features after skpot.SpeciesCoupling() and others cannot be joined; put it after the "
+            "union."
+        )
+
+
+def refuse_other_columns(parts: Any) -> None:
+    """Raise `InputError` for features with other columns, or made by other steps."""
+    if len({part.shape[1] for part in parts}) > 1:
+        widths = [part.shape[1] for part in parts]
+        raise InputError(f"features must have equal numbers of columns to be joined, got {widths}.")
+    if len({part.origin for part in parts}) > 1:
+        raise InputError(
+            "features of different descriptors, or of one that was fitted again in between, cannot "
+            "be joined; compute them all by the same fitted descriptor."
+        )

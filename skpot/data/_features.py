@@ -8,7 +8,14 @@ import numpy as np
 from sklearn import get_config
 
 from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
-from ._columns import joined_blocks, selected_blocks, selected_chain
+from ._columns import (
+    NO_TABLE,
+    joined_blocks,
+    refuse_mixed,
+    refuse_other_columns,
+    selected_blocks,
+    selected_chain,
+)
 from ._derivatives import Concatenated
 from ._graph import join_offsets, rows_of
 from ._structure_info import StructureAtoms, StructureInfo
@@ -16,6 +23,7 @@ from .origin import joined
 from .tables import table_of_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import ArrayLike
@@ -23,18 +31,13 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import DerivativeChain, JacobianBlock
     from skpot.data.origin import Origin
-    from skpot.typing import FloatArray, IntArray
+    from skpot.typing import BoolArray, FloatArray, IntArray
 
 _WRAP = (
     "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
     "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
     "or put skpot.PerStructure() before it, which adds up the rows of each structure. For an "
     "ensemble of models use skpot.Committee, not BaggingRegressor."
-)
-_NO_TABLE = (
-    "sklearn.set_config(transform_output={!r}) asks a FeatureUnion for a table, which "
-    'AtomicFeatures are not. Call set_output(transform="default") of the union; the features have '
-    "to_pandas()."
 )
 
 
@@ -210,10 +213,8 @@ class AtomicFeatures:
         """Atomic numbers of all atoms, shape (n_atoms,)."""
         return self.species if self.atoms is None else self.atoms.numbers
 
-    @property
-    def volumes(self) -> FloatArray:
-        """Cell volumes in Å³, (n_structures,); NaN for structures that have no stress."""
-        return self.info.volumes
+    # Cell volumes in Å³, (n_structures,); NaN for structures that have no stress.
+    volumes = property(lambda self: self.info.volumes)
 
     @property
     def centers(self) -> IntArray:
@@ -325,8 +326,8 @@ class AtomicFeatures:
         first = parts[0]
         if (wanted := get_config()["transform_output"]) != "default":
             # The union cannot make a table of the result, and says so by an error of that library.
-            warn_once("tables of unions", _NO_TABLE.format(wanted), SkpotWarning)
-        _refuse_mixed(parts)
+            warn_once("tables of unions", NO_TABLE.format(wanted), SkpotWarning)
+        refuse_mixed(parts)
         for part in parts[1:]:
             if not np.array_equal(part.offsets, first.offsets):
                 raise InputError("features of different structures cannot be put side by side")
@@ -348,8 +349,8 @@ class AtomicFeatures:
     @staticmethod
     def vstack(parts: Any) -> AtomicFeatures:
         """Return the structures of several parts one after the other."""
-        _refuse_mixed(parts)
-        _refuse_other_columns(parts)
+        refuse_mixed(parts)
+        refuse_other_columns(parts)
         chains = [part.derivatives for part in parts]
         rows = np.cumsum([0, *(len(part.values) for part in parts)])
         atoms = None
@@ -450,6 +451,29 @@ class AtomicFeatures:
         """
         return self.require_derivatives().neighborhood_sizes()
 
+    def lone_atoms(self) -> BoolArray:
+        """Return which structures are single atoms without neighbors; False where nothing tells."""
+        if self.derivatives is None:
+            return np.zeros(len(self), dtype=bool)
+        sizes = self.neighborhood_sizes()[self.offsets[:-1]]
+        return (self.n_atoms == 1) & (sizes == 1)
+
+    def largest_neighborhood(self) -> int:
+        """Return the largest of `neighborhood_sizes`."""
+        return int(self.neighborhood_sizes().max())
+
+    def in_parts(self) -> Iterator[tuple[IntArray, AtomicFeatures]]:
+        """Yield structures and their features: all at once here, in parts if they are in files."""
+        yield np.arange(len(self)), self
+
+    def environments(self, rows: IntArray) -> FloatArray:
+        """Return the features of some environments, shape (n, n_features), in double precision."""
+        return self.values[rows].astype(float)
+
+    def loaded(self) -> AtomicFeatures:
+        """Return the features in memory: these themselves."""
+        return self
+
     def require_derivatives(self) -> DerivativeChain:
         """Return the chain; raise `ValueError` if there is none."""
         if self.derivatives is None:
@@ -467,30 +491,6 @@ def _plain(value):
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value
-
-
-def _refuse_mixed(parts):
-    if len({part.per_structure for part in parts}) > 1:
-        raise InputError(
-            "features of atoms and of whole structures cannot be joined; add up those of atoms by "
-            "skpot.PerStructure() first."
-        )
-    if len({part.atoms is None for part in parts}) > 1:
-        raise InputError(
-            "features after skpot.SpeciesCoupling() and others cannot be joined; put it after the "
-            "union."
-        )
-
-
-def _refuse_other_columns(parts):
-    if len({part.shape[1] for part in parts}) > 1:
-        widths = [part.shape[1] for part in parts]
-        raise InputError(f"features must have equal numbers of columns to be joined, got {widths}.")
-    if len({part.origin for part in parts}) > 1:
-        raise InputError(
-            "features of different descriptors, or of one that was fitted again in between, cannot "
-            "be joined; compute them all by the same fitted descriptor."
-        )
 
 
 def _refuse_shape(name, array, shape):

@@ -43,6 +43,7 @@ def check_targets(
     numbers: IntArray | None = None,
     info: StructureInfo | None = None,
     keys: FloatArray | None = None,
+    part: bool = False,
 ) -> Targets:
     """Check labels against structures and return them as `Targets`.
 
@@ -67,6 +68,9 @@ def check_targets(
     keys : ndarray of shape (n_structures,), default=None
         Numbers that identify the structures, such as `StructureInfo.keys`. Without them there is no
         warning about structures that occur twice.
+    part : bool, default=False
+        Whether these are some of many structures, of which others may have the labels. There are no
+        warnings then, because a part may look odd where the whole does not.
 
     Returns
     -------
@@ -99,17 +103,24 @@ def check_targets(
     labels = targets_of(y, len(n_atoms))
     demanded = _demanded(targets)
     exists = np.ones(len(labels), bool) if info is None else np.isfinite(info.volumes)
-    _raise_for_missing(labels, demanded, exists, plain=not isinstance(y, Targets))
+    _raise_for_missing(labels, demanded, exists, not isinstance(y, Targets), part)
     if demanded:
         labels = _only(labels, demanded)
     labels, without_volume = _without_empty_stress(labels, exists)
-    if not (labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()):
+    some_labels = labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()
+    if not (some_labels or part):
         raise LabelError(f"y has no labels at all: {labels!r}")
     of_atoms = numbers is not None and np.all(np.asarray(numbers) > 0)
     _raise_for_values(labels, n_atoms, exists, _LARGEST if of_atoms else {})
-    if len(without_volume):
-        warn_about_empty_stress(without_volume)
+    if not part:
+        if len(without_volume):
+            warn_about_empty_stress(without_volume)
+        _warn(labels, n_atoms, numbers, info, keys)
+    return labels
 
+
+def _warn(labels, n_atoms, numbers, info, keys):
+    """Warn of what is only suspicious."""
     warn_about_forces(labels)
     warn_about_placeholders(labels)
     if numbers is not None:
@@ -123,7 +134,6 @@ def check_targets(
             warn_about_stress(labels, counts, volumes)
     if keys is not None:
         warn_about_duplicates(labels, np.asarray(keys))
-    return labels
 
 
 def check_label_values(labels: Targets, structures: Structures) -> None:
@@ -200,14 +210,14 @@ def _without_empty_stress(labels, exists):
     return labels.relabeled(energy, labels.forces, stress), rows
 
 
-def _raise_for_missing(labels, demanded, exists, plain):
+def _raise_for_missing(labels, demanded, exists, plain, part):
     problems = []
     for kind in demanded:
         missing = ~getattr(labels, f"has_{kind}")
         if kind == "stress":
             missing &= exists
-            missing |= not labels.has_stress.any()
-        if missing.all():
+            missing |= not (part or labels.has_stress.any())
+        if missing.all() and not part:
             problems.append(f"no structure has {kind}")
         elif missing.any():
             problems.append(f"{kind} missing for structures {some(np.flatnonzero(missing))}")

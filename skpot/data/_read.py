@@ -10,6 +10,7 @@ import numpy as np
 from skpot._paths import file_name
 from skpot.data._ase import lookup, read_frames, without_calculator
 from skpot.data._checks import summarize
+from skpot.data._frames import Frames
 from skpot.data._label_blocks import real_array
 from skpot.data._label_columns import (
     Column,
@@ -23,6 +24,7 @@ from skpot.data._label_names import label_kind
 from skpot.data._label_report import LabelReport, ranges
 from skpot.data._label_values import one_kind_of_energy, without_empty_stress
 from skpot.data._label_warnings import warn_about_fixed_atoms, warn_about_other_units
+from skpot.data._lazy_targets import lazy_labels
 from skpot.data._structure_info import cell_volumes
 from skpot.data._targets import Targets
 from skpot.exceptions import InputTypeError, LabelError, LabelWarning, StructureError, warn_once
@@ -55,6 +57,7 @@ def read(
     virial_key: str | None = None,
     group_key: str | None = None,
     return_report: bool = False,
+    lazy: bool = False,
 ) -> tuple[Any, ...]:
     """Read labeled structures from files of any format ASE knows.
 
@@ -89,10 +92,16 @@ def read(
     return_report : bool, default=False
         Whether to return a report of the names that were used in each frame, and of others that
         look like labels.
+    lazy : bool, default=False
+        Whether to leave structures and forces in the files, which must be extended XYZ,
+        trajectories or databases: X is then `Frames`, y reads forces when they are needed. All
+        frames are read and checked once. Names of labels are found out for some frames at a time;
+        where they would change within a file, that is an error that says what to type. Names may
+        be patterns, such as "train/*.xyz".
 
     Returns
     -------
-    X : list[Atoms]
+    X : list[Atoms], or Frames
         The structures.
     y : Targets
         Their labels, any of them missing where the file has none.
@@ -136,6 +145,9 @@ def read(
         )
     if not (index is None or isinstance(index, str | int | np.integer | slice)):
         raise InputTypeError(f"index must be an integer, a slice or text, got {index!r}")
+    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
+    if lazy:
+        return _read_lazily(path, index, keys, group_key, return_report)
     names = _file_names(path)
     parts = [read_frames(name, index) for name in names]
     frames = [atoms for part in parts for atoms in part]
@@ -143,9 +155,15 @@ def read(
     if empty:
         raise StructureError(summarize(empty, len(frames)))
 
-    given = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
-    given = {kind: _named(frames, kind, key) for kind, key in given.items() if key}
+    given = {kind: _named(frames, kind, key) for kind, key in keys.items() if key}
     files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
+    targets, report = _labels(frames, given, files, group_key)
+    X = [without_calculator(atoms) for atoms in frames]
+    return (X, targets, report) if return_report else (X, targets)
+
+
+def _labels(frames, given, files, group_key):
+    """Return the labels of frames, and the report of their names."""
     labels = _Labels(frames, label_columns(frames), given, files)
     groups = _groups(frames, group_key) if group_key else None
     targets = Targets(labels.energies(), labels.forces(), labels.stresses(), groups=groups)
@@ -154,8 +172,32 @@ def read(
     warn_about_other_units(frames)
     if targets.forces is not None:
         warn_about_fixed_atoms(frames, targets.forces)
-    X = [without_calculator(atoms) for atoms in frames]
-    return (X, targets, report) if return_report else (X, targets)
+    return targets, report
+
+
+def _read_lazily(path, index, keys, group_key, return_report):
+    if return_report:
+        raise LabelError("return_report=True needs lazy=False: a report holds all frames.")
+    frames = Frames(path, index)
+    present = set()  # names that were given, as far as frames have them
+
+    def labels_of(some):
+        given = {}
+        for kind, key in keys.items():
+            if key and any(lookup(atoms, key) is not None for atoms in some):
+                given[kind] = _named(some, kind, key)
+                present.add(key)
+            elif key:  # no other name may take its place
+                given[kind] = Column(kind, "label", key, False, {})
+        if grouped := group_key and any(lookup(atoms, group_key) is not None for atoms in some):
+            present.add(group_key)
+        return _labels(some, given, [("", len(some))], group_key if grouped else None)
+
+    targets = lazy_labels(frames, labels_of)
+    missing = {key for key in (*keys.values(), group_key) if key} - present
+    if missing:
+        raise LabelError(f"no frame has {', '.join(map(repr, sorted(missing)))}, which was named.")
+    return frames, targets
 
 
 def _file_names(path):

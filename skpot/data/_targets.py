@@ -272,7 +272,7 @@ class Targets(NDArrayOperatorsMixin):
         return iter(self.energy)
 
     def __array__(self, dtype=None, copy=None):
-        if len(self.forces_flat) or self.stress is not None:
+        if self.force_offsets[-1] or self.stress is not None:
             tell_of_stripping()
         if copy is False:
             return np.asarray(self.energy, dtype=dtype)
@@ -336,10 +336,19 @@ class Targets(NDArrayOperatorsMixin):
     @property
     def forces(self) -> Any:
         """List of (n_atoms, 3) arrays, None where missing; None if no structure has forces."""
-        if not len(self.forces_flat):
+        if not self.force_offsets[-1]:
             return None
-        bounds = zip(self.force_offsets[:-1], self.force_offsets[1:], strict=True)
-        return [self.forces_flat[a:b] if b > a else None for a, b in bounds]
+        flat, first = self.forces_flat, self.force_offsets
+        return [flat[a:b] if b > a else None for a, b in zip(first[:-1], first[1:], strict=True)]
+
+    def loaded(self) -> Targets:
+        """Return labels that are in files as `Targets`, and other labels themselves.
+
+        Returns
+        -------
+        targets : Targets
+        """
+        return self
 
     @property
     def sigma_forces(self) -> Any:
@@ -362,6 +371,9 @@ class Targets(NDArrayOperatorsMixin):
         rows = np.arange(len(self))[key]
         if rows.ndim != 1:  # a number, or a new axis: energies only
             return self.energy[key]
+        return self._selected(rows)
+
+    def _selected(self, rows):
         counts = np.diff(self.force_offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         atoms = np.repeat(self.force_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
@@ -420,7 +432,7 @@ class Targets(NDArrayOperatorsMixin):
     def __repr__(self):
         return (
             f"Targets(n_structures={len(self)}, energy={self.has_energy.sum()}, "
-            f"forces={self.has_forces.sum()} ({len(self.forces_flat)} atoms), "
+            f"forces={self.has_forces.sum()} ({self.force_offsets[-1]} atoms), "
             f"stress={self.has_stress.sum()})"
         )
 

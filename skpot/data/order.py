@@ -14,6 +14,7 @@ from ._graph import rows_of
 from ._structure_info import GOLDEN, digest, scrambled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from skpot.data._targets import Targets
@@ -84,13 +85,27 @@ def content_keys(X: Any) -> UInt64Array:
 
 def environment_keys(features: AtomicFeatures) -> UInt64Array:
     """Return a key of 64 bits for each feature row, from its structure and its index in it."""
-    place = np.arange(len(features.values)) - np.repeat(features.offsets[:-1], features.n_rows)
+    place = np.arange(features.offsets[-1]) - np.repeat(features.offsets[:-1], features.n_rows)
     return mixed(np.repeat(features.info.keys, features.n_rows), place)
 
 
 def environment_order(features: AtomicFeatures) -> IntArray:
     """Return the feature rows in the canonical order of their structures."""
     return rows_of(canonical_order(features.info.keys), features.offsets)[0]
+
+
+def environment_blocks(
+    features: AtomicFeatures, limit: int = 4096
+) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Yield feature rows in the canonical order, at most `limit` at a time, and which they are.
+
+    Features of files are computed part by part on the way.
+    """
+    for some, part in features.in_parts():
+        order = environment_order(part)
+        rows = rows_of(some, features.offsets)[0][order]
+        for begin in range(0, len(rows), limit):
+            yield rows[begin : begin + limit], part.values[order[begin : begin + limit]]
 
 
 def mixed(keys: UInt64Array, numbers: IntArray) -> UInt64Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from ..core import borrow, give_back, run_blocks
 from ..core.pairs import count_entries, pair_moves, scatter
 from ..data import (
     AtomicFeatures,
+    Frames,
     JacobianBlock,
     NeighborGraph,
+    StreamedFeatures,
     StructureBatch,
     as_batch,
     push_by_jacobian,
@@ -220,13 +223,14 @@ class PairDescriptor(
 
         Parameters
         ----------
-        X : list[Atoms], or StructureBatch
+        X : list[Atoms], Frames, or StructureBatch
             Structures.
 
         Returns
         -------
         features : AtomicFeatures
-            With `n_features_out_` columns and analytic derivatives.
+            With `n_features_out_` columns and analytic derivatives; those of `Frames` are computed
+            when they are needed.
 
         Raises
         ------
@@ -234,6 +238,8 @@ class PairDescriptor(
             If a species was not seen in `fit`, or atoms coincide.
         """
         check_is_fitted(self, "n_features_out_")
+        if isinstance(X, Frames):
+            return StreamedFeatures(X, copy.copy(self)._compute)  # a later fit changes `self`
         batch = as_batch(X, search_follows=True)
         if not self.cache or isinstance(X, StructureBatch):
             return self._compute(batch)

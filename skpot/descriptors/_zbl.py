@@ -120,10 +120,14 @@ class ZBL(PairDescriptor):
             return np.full((n, n), float(self.outer))
         radii = np.array([covalent_radius(z) for z in self.species_])
         outer = _OF_RADII * (radii[:, None] + radii)
-        pairs = batch.neighbors(float(outer.max()) / _OF_DATA).pairs
-        center = np.repeat(index, np.diff(pairs.start))
-        distances = np.linalg.norm(pairs.vector, axis=1)
-        np.minimum.at(outer, (center, index[pairs.neighbor]), _OF_DATA * distances)
+        reach, first = float(outer.max()) / _OF_DATA, 0
+        for part in batch.in_blocks():
+            own = index[first : first + len(part.numbers)]
+            pairs = part.neighbors(reach).pairs
+            center = np.repeat(own, np.diff(pairs.start))
+            distances = np.linalg.norm(pairs.vector, axis=1)
+            np.minimum.at(outer, (center, own[pairs.neighbor]), _OF_DATA * distances)
+            first += len(own)
         return outer
 
     def radius(self) -> float:

@@ -15,7 +15,7 @@ from ..data import LABEL_KINDS
 from ..data.order import drawn_seed
 from ..kernels import RBF, DotProduct, Matern
 from ..metrics import coverage_factors
-from ..processes.held_out import held_out, lone_atoms, looked_at
+from ..processes.held_out import held_out, looked_at
 from ..processes.label_sizes import STRESS_NOISE, label_sizes
 from ..processes.likelihood_labels import draw_structures
 from ..processes.likelihoods import likeliest_factor
@@ -158,6 +158,7 @@ class AutoGPR(KernelPotential):
     """
 
     _default_kernel = RBF
+    _streams = True
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": GPR._parameter_constraints["kernel"],
@@ -234,7 +235,7 @@ class AutoGPR(KernelPotential):
             training = self._prepare(X, y, sample_weight)
         features = training.features
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-        sizes, lone = label_sizes(training, weight), lone_atoms(features)
+        sizes, lone = label_sizes(training, weight), features.lone_atoms()
         self.weight_ = np.where(lone, weight, sizes.lightened(weight))
         _, counts = np.unique(features.species, return_counts=True)
         self.n_pairs_ = int(np.sum(counts.astype(np.int64) ** 2))

@@ -99,12 +99,8 @@ def _sources(isolated, fitted):
 
 def _isolated(features, energy, weight):
     """Return mean energies of one-atom structures without neighbors, own images included."""
-    if features.derivatives is None:
-        return {}
-    alone = (features.n_atoms == 1) & np.isfinite(energy) & (weight > 0)
-    free = features.neighborhood_sizes()[features.offsets[:-1][alone]] == 1
-    species = features.numbers[features.atom_offsets[:-1][alone]][free]
-    energies = energy[alone][free]
+    free = features.lone_atoms() & np.isfinite(energy) & (weight > 0)
+    species, energies = features.numbers[features.atom_offsets[:-1][free]], energy[free]
     return {int(z): fsum(energies[species == z]) / np.sum(species == z) for z in np.unique(species)}
 
 

@@ -134,6 +134,7 @@ class LinearRidge(Potential):
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 
+    _streams = True
     _may_be_missing = ("log_marginal_likelihood_",)
 
     _parameter_constraints = Potential._parameter_constraints | {
@@ -219,9 +220,7 @@ class LinearRidge(Potential):
                 fit.fold(kind, rows)
         apart = fit.close({})
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-        self._choose_strength(
-            fit.factor.trapezoid, training.noise(), training.of_structures(weight)
-        )
+        self._choose_strength(fit.factor.trapezoid, training.per_structure(), weight)
         posterior = TriangularFactor(np.sqrt(self.alpha_) * np.eye(len(terms)))
         posterior.merge(fit.factor.trapezoid)
         self.posterior_factor_ = posterior.matrix
@@ -248,17 +247,17 @@ class LinearRidge(Potential):
     def _terms(self):
         return LinearTerms(self.coef_columns_, self.n_columns_in_, self.degree_)
 
-    def _choose_strength(self, trapezoid, sigma, weight):
+    def _choose_strength(self, trapezoid, told, weight):
         self.noise_scale_, self.log_marginal_likelihood_ = 1.0, np.nan
         self.alpha_ = float(self.alpha) if isinstance(self.alpha, Real) else 1.0
         if self.alpha != "evidence":
             return
-        told = np.isfinite(sigma)  # labels without weight say nothing
-        sigma, weight = sigma[told], weight[told]
-        found = maximize_evidence(trapezoid, fsum(weight))
+        told_some = (told.n_told > 0) & (weight > 0)  # labels without weight say nothing
+        weight, n, log_noise = weight[told_some], told.n_told[told_some], told.log_noise[told_some]
+        found = maximize_evidence(trapezoid, fsum(weight * n))
         self.alpha_, self.noise_scale_ = found.alpha, found.noise_scale
         # A weight stands for so many labels of the noise that holds without it.
-        logarithms = fsum(weight * np.log(sigma * np.sqrt(weight)))
+        logarithms = fsum(weight * (log_noise + 0.5 * n * np.log(weight)))
         self.log_marginal_likelihood_ = float(found.log_likelihood - logarithms)
 
     @property

@@ -16,13 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import VersionedEstimator
 from .._sklearn import Interval, StrOptions, _check_sample_weight
-from ..data import LABEL_KINDS, Targets, check_targets
+from ..data import LABEL_KINDS, StreamedFeatures, Targets, check_targets, targets_of
 from ..data.elements import SYMBOLS
 from ..exceptions import InputError
 from ..metrics import calibrated_deviations
 from ..rows.blocks import as_targets
 from ..rows.features import as_features, refuse_others
 from ..rows.noise import SIGMA, with_noise
+from ..rows.streamed_set import LabeledParts, StreamedSet, surveyed
 from ..rows.training_set import TrainingSet
 from ._baseline import (
     evaluate_term,
@@ -72,6 +73,8 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    _streams = False  # whether features in files stay there in a fit
+
     def _prepare(self, X, y, sample_weight, reset=True):
         """Check the input of `fit`, set the reference energies; return the `TrainingSet`.
 
@@ -80,6 +83,10 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         if reset:
             self.baseline_ = self.baseline
         self.label_settings_ = copy.deepcopy(self._label_settings())
+        if isinstance(X, StreamedFeatures):
+            if self._streams:
+                return self._stream(X, y, sample_weight, reset)
+            X, y = X.loaded(), y.loaded() if isinstance(y, Targets) else y
         features, labels = self._read(X, y, sample_weight, reset)
         if reset:
             self.returns_targets_ = isinstance(y, Targets)
@@ -89,10 +96,55 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     def _more(self, X, y, sample_weight):
         """Return labels of a fitted estimator as the `TrainingSet` that its fit would have made."""
+        if isinstance(X, StreamedFeatures):
+            return self._stream(X, y, sample_weight, reset=False)
         return self._training_set(*self._read(X, y, sample_weight))
 
-    def _read(self, X, y, sample_weight, reset=False):
-        """Return the features to learn from, and labels as the settings of the fit have them."""
+    def _stream(self, X, y, sample_weight, reset):
+        """Return the `StreamedSet` of structures in files; with `reset`, set what `_prepare` does.
+
+        All structures are gone through once.
+        """
+        as_features(self, X, reset=reset)
+        y_known = targets_of(y, len(X))
+        parts = LabeledParts(X, y_known, _weights(sample_weight, X), copy.copy(self)._without_e0)
+        labels, told = surveyed(parts)
+        self._look_at(X, labels, told)
+        features, _ = self._split(X)
+        if reset:
+            self.returns_targets_ = isinstance(y, Targets)
+            self.e0_, self.e0_source_ = reference_energies(self.e0, features, labels)
+            self._begin(features)
+        self._refuse_unknown(features)
+        free = free_energies(self.e0_, features)
+        residual = labels.energy - np.add.reduceat(free, features.offsets[:-1])
+        parts = parts.reading(copy.copy(self)._of_part)
+        return StreamedSet(parts, features, labels, residual, told)
+
+    def _without_e0(self, X, y, sample_weight):
+        """Return some structures as a `TrainingSet` of total energies."""
+        features, labels = self._read(X, y, sample_weight, part=True)
+        return TrainingSet(features, labels, labels.energy, np.arange(len(features)))
+
+    def _of_part(self, X, y, sample_weight):
+        """Return some of the structures of a fit as a `TrainingSet`."""
+        return self._training_set(*self._read(X, y, sample_weight, part=True))
+
+    def _look_at(self, features, labels, told):
+        """Warn of labels in files that look odd, as far as energies and stress tell."""
+        known = Targets(np.where(labels.has_energy, labels.energy, None), stress=labels.stress)
+        if told.n_forces.any() and not (known.has_energy.any() or known.has_stress.any()):
+            return
+        check_targets(
+            known, features.n_atoms, numbers=features.numbers, info=features.info,
+            keys=features.info.keys,
+        )  # fmt: skip
+
+    def _read(self, X, y, sample_weight, reset=False, part=False):
+        """Return the features to learn from, and labels as the settings of the fit have them.
+
+        With `part`, they are those of some structures of many.
+        """
         settings = dict(self.label_settings_)
         features, y = as_features(self, X, y, reset=reset)
         structures = features.derivatives is not None
@@ -104,6 +156,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
             info=features.info,
             # Rows of a table may repeat; structures that do are worth a warning.
             keys=features.info.keys if structures else None,
+            part=part,
         )
         weight = _weights(sample_weight, features)
         features, term = self._split(features)
@@ -188,6 +241,9 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         check_return_std(return_std)
         check_is_fitted(self)
         features, _ = as_features(self, X)
+        if isinstance(features, StreamedFeatures) and return_std:
+            parts = [self.predict(part, return_std) for part in features.in_order()]
+            return tuple(np.concatenate(both) for both in zip(*parts, strict=True))
         y = self._predicted(features)
         if not return_std:
             return y
@@ -197,6 +253,8 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
 
     def _predicted(self, features):
         """Return predictions of the kind of y that `fit` saw."""
+        if isinstance(features, StreamedFeatures):
+            return np.concatenate([self._predicted(part) for part in features.in_order()])
         if self.returns_targets_ and features.derivatives is not None:
             atoms, forces, virials = self.evaluate(features)
             energy = np.add.reduceat(atoms, features.offsets[:-1])

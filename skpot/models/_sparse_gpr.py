@@ -181,6 +181,7 @@ class SparseGPR(KernelPotential):
     """
 
     _default_kernel = DotProduct
+    _streams = True
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": [IsKernel(["bind", "with_slope"]), None],
@@ -346,7 +347,7 @@ class SparseGPR(KernelPotential):
         along = None, None
         if self.n_directions:
             along = leading_directions(features, chosen, self.kernel_, self.n_directions)
-        values = features.values[chosen].astype(float)  # may be float32
+        values = features.environments(chosen)
         return references_with(values, features.species[chosen], self.kernel_, *along)
 
     def _with_likeliest_noise(self, training, trapezoids):

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..data.order import environment_keys, environment_order
+from ..data import AtomicFeatures
+from ..data.order import environment_blocks, environment_keys
 from ..selection import select_references, structure_kinds
-from ..solvers import gram_factor
+from ..solvers import Products, gram_factor
 from .gradient_references import references_with
-from .references import one_by_one
 from .variance import SparseProcess, some_of_each_species
 
 if TYPE_CHECKING:
-    from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance
     from skpot.processes.references import References
     from skpot.typing import FloatArray
@@ -58,20 +57,25 @@ def domain_factor(
     """
     m = len(references)
     gram = np.eye(m) if before is None else before.T @ before
-    order = environment_order(features)  # so that sums do not depend on that of the data
-    for z in np.unique(features.species):
-        own = references.coefficients.get(int(z))
-        members = order[features.species[order] == z]
-        for begin in range(0, len(members) if own else 0, _ROWS):
-            rows = _whitened(references, covariance_factor, features, members[begin:][:_ROWS])
-            gram[own, own] += rows[:, own].T @ rows[:, own] / SIGMA**2
+    species, sums = features.species, {}
+    for z, own in references.coefficients.items():
+        sums[z] = Products(own.stop - own.start)
+    for members, values in environment_blocks(features, _ROWS):  # in an order of their own
+        for z, own in references.coefficients.items():
+            inside = species[members] == z
+            if inside.any():
+                rows = _whitened(references, covariance_factor, values[inside], z)
+                sums[z].add(np.ascontiguousarray(rows[:, own]))
+    for z, own in references.coefficients.items():
+        gram[own, own] += sums[z].total()[0] / SIGMA**2
     return gram_factor(gram)
 
 
-def _whitened(references, covariance_factor, features, members):
-    """Return the whitened rows of some environments of one species."""
-    rows = np.zeros((len(members), len(references)))
-    references.sums(one_by_one(features, members), rows)
+def _whitened(references, covariance_factor, values, z):
+    """Return the whitened rows of environments of species z with some features."""
+    n, rows = len(values), np.zeros((len(values), len(references)))
+    alone = AtomicFeatures(values, np.arange(n + 1), np.full(n, z))
+    references.sums(alone, rows)
     references.whiten(rows, covariance_factor)
     return rows
 
@@ -96,17 +100,36 @@ def domain_edge(
     limit : int
         Most environments of each species that are looked at; see `some_of_each_species`.
     """
+    species, chosen = features.species, np.zeros(len(features.species), dtype=bool)
+    centers = features.centers
+    largest: dict[int, float] = {}
+    without: dict[int, list[FloatArray]] = {}
+    for _, members in some_of_each_species(features, limit):
+        chosen[members] = True
+    for members, values in environment_blocks(features, _ROWS):
+        for z in np.unique(centers[members][chosen[members]]).tolist():
+            inside = chosen[members] & (centers[members] == z)
+            kind = species[members[inside][0]]  # that kernels see: the center's, or that of all
+            found = _variances(process, values[inside], kind, jitter)
+            largest[z] = max(largest.get(z, 0.0), found[0])
+            without.setdefault(z, []).append(found[1])
     edge = {}
-    for z, members in some_of_each_species(features, limit):
-        prior = np.array(process.kernel.diag(features.values[members]), dtype=float)
-        rows = _whitened(process.references, process.covariance_factor, features, members)
-        left = solve_triangular(process.posterior_factor, rows.T, trans="T", check_finite=False)
-        known = np.sum(left**2, axis=0)
-        beyond = np.maximum(prior - np.sum(rows**2, axis=1), 0.0)
-        without = beyond + known / np.maximum(1.0 - known / SIGMA**2, 1e-12)
-        ordinary = np.quantile(without, _ORDINARY, method="lower")
-        edge[int(z)] = float(np.sqrt(max(np.max(beyond + known), ordinary, jitter * prior.max())))
+    for z in sorted(largest):
+        left_out = np.concatenate(without[z])
+        ordinary = np.quantile(left_out, _ORDINARY, method="lower")
+        edge[z] = float(np.sqrt(max(largest[z], float(ordinary))))
     return edge
+
+
+def _variances(process, values, z, jitter):
+    """Return the largest variance of some environments, and all of them, each left out itself."""
+    prior = np.array(process.kernel.diag(values), dtype=float)
+    rows = _whitened(process.references, process.covariance_factor, values, z)
+    left = solve_triangular(process.posterior_factor, rows.T, trans="T", check_finite=False)
+    known = np.sum(left**2, axis=0)
+    beyond = np.maximum(prior - np.sum(rows**2, axis=1), 0.0)
+    without = beyond + known / np.maximum(1.0 - known / SIGMA**2, 1e-12)
+    return max(np.max(beyond + known), jitter * prior.max()), without
 
 
 def domain_references(

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from numpy.typing import NDArray
-
-    from skpot.data import AtomicFeatures
     from skpot.processes.contracts import FittedForm
     from skpot.rows.memory import BlockPlan
     from skpot.rows.training_set import TrainingSet
@@ -55,14 +52,6 @@ def looked_at(training: TrainingSet, seed: int, exact: bool) -> IntArray:
     n_labels = sum(training.count_labels().values())
     share = _SHARE_OF_EXACT if exact else _SHARE
     return draw_structures(training, max(_FEWEST, n_labels / share), seed)
-
-
-def lone_atoms(features: AtomicFeatures) -> NDArray[np.bool_]:
-    """Return which structures are single atoms without neighbors; False where nothing tells."""
-    if features.derivatives is None:
-        return np.zeros(len(features), dtype=bool)
-    sizes = features.neighborhood_sizes()[features.offsets[:-1]]
-    return (features.n_atoms == 1) & (sizes == 1)
 
 
 def held_out(
@@ -101,7 +90,7 @@ def held_out(
     if isinstance(process, ExactProcess):
         found = _of_exact(process, form, training, some)
     elif errors is None:
-        found = _of_sparse(process, form, training.take(some), plan)
+        found = _of_sparse(process, form, training.part(some), plan)
     else:
         found = iter([_of_group(process, training.take(some), plan, errors)])
     parts: dict[str, list[Any]] = {kind: [] for kind in LABEL_KINDS}
@@ -115,7 +104,7 @@ def _sort_in(block, parts):
     """Append a block's errors, deviations and atomic numbers to the lists of their kinds."""
     inside, functionals = block.inside, Functionals(block.inside)
     features = inside.features
-    used = ~inside.of_structures(lone_atoms(features)) & np.isfinite(block.errors)
+    used = ~inside.of_structures(features.lone_atoms()) & np.isfinite(block.errors)
     species = np.zeros(len(functionals), dtype=np.int64)
     species[functionals.parts[1]] = np.repeat(features.numbers[functionals.atoms], 3)
     error = block.errors / functionals.scale

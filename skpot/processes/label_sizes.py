@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _EXTREME = 4.0  # severity of a structure beyond which its labels lose weight
 _ORDINARY = 0.9  # structures below this quantile keep their full weight
 _LEAST = 1e-6  # smaller labels say nothing of how severe a structure is
+_TINY = np.finfo(float).tiny
 _LEAST_NOISE = 1e-3  # eV/Å; forces of electronic structure programs are no more precise
 STRESS_NOISE = 0.1  # noise of stress over that of forces, 1/Å²
 
@@ -50,12 +51,10 @@ def label_sizes(training: TrainingSet, weight: FloatArray) -> LabelSizes:
     level = _mean(np.abs(energy), known_energy)
     labeled, stressed = labels.has_forces, labels.has_stress
     if labeled.any():
-        atoms, rows = training.labeled_atoms()
-        owner, known = np.repeat(np.arange(len(n)), n)[atoms], labels.forces_flat[rows]
-        counts, squares = np.bincount(owner, minlength=len(n)), np.mean(known**2, axis=1)
-        squares = np.bincount(owner, squares, minlength=len(n))
-        forces[labeled] = np.sqrt(squares[labeled] / counts[labeled])
-        level = _mean(np.mean(np.abs(known), axis=1), weight[owner])
+        told = training.per_structure()
+        forces[labeled] = np.sqrt(told.squares[labeled] / told.n_forces[labeled])
+        # Sums without rounding errors do not depend on the order.
+        level = fsum(weight * told.absolute) / max(fsum(weight * told.n_forces), _TINY)
     if stressed.any():
         size = np.sqrt(np.mean(labels.stress[stressed] ** 2, axis=1))
         virial[stressed] = size * features.volumes[stressed] / n[stressed]
@@ -72,8 +71,7 @@ def label_sizes(training: TrainingSet, weight: FloatArray) -> LabelSizes:
 
 
 def _mean(values, weight):
-    # Sums without rounding errors do not depend on the order.
-    return fsum(weight * values) / max(fsum(weight), np.finfo(float).tiny)
+    return fsum(weight * values) / max(fsum(weight), _TINY)
 
 
 def _quantile(values, q, weight):

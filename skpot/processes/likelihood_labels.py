@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data import LABEL_KINDS
 from ..data.order import keyed_uniform
 from ..selection import rare_first, structure_kinds
 from .functionals import Functionals
@@ -27,9 +29,8 @@ def draw_structures(training: TrainingSet, n_labels: float, seed: int) -> IntArr
     into a quarter of the number.
     """
     features, labels = training.features, training.labels
-    first, counts = labels.force_offsets[:-1], np.diff(labels.force_offsets)
-    known = np.concatenate([[0], np.cumsum(~np.isnan(labels.forces_flat).all(axis=1))])
-    sizes = labels.has_energy + 3 * (known[first + counts] - known[first]) + 6 * labels.has_stress
+    n_forces = training.per_structure().n_forces
+    sizes = labels.has_energy + 3 * n_forces + 6 * labels.has_stress
     weightless = np.isinf(labels.sigma_energy) | np.isinf(labels.sigma_stress)
     canonical = training.order()
     order = canonical[(~weightless & (sizes > 0))[canonical]]
@@ -69,10 +70,14 @@ def telling(training: TrainingSet) -> tuple[dict[str, int], float]:
     logarithm : float
         What the unit of labels, their noise, adds to the logarithm of a density.
     """
-    functionals = Functionals(training)
-    told = are_telling(functionals.values(training))
-    counts = {kind: int(n) for kind, n in functionals.by_kind(told).items() if n}
-    return counts, float(np.sum(np.log(functionals.scale[told])))
+    total, logarithms = dict.fromkeys(LABEL_KINDS, 0), []
+    for _, part in training.in_parts():
+        functionals = Functionals(part)
+        told = are_telling(functionals.values(part))
+        for kind, n in functionals.by_kind(told).items():
+            total[kind] += int(n)
+        logarithms.append(float(np.sum(np.log(functionals.scale[told]))))
+    return {kind: n for kind, n in total.items() if n}, fsum(logarithms)
 
 
 def are_telling(values: FloatArray) -> NDArray[np.bool_]:

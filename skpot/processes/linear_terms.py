@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.csgraph import connected_components
 
+from ..data.order import environment_blocks
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -212,14 +214,13 @@ def active_columns(
     kinds = np.unique(features.species)
     everything = {int(z): np.arange(penalty.shape[0]) for z in kinds}
     terms = LinearTerms(everything, features.shape[1], degree)
-    active = {}
-    for z in everything:
-        present = np.zeros(penalty.shape[0], dtype=bool)
-        rows = features.values[features.species == z]
-        for begin in range(0, len(rows), 1024):
-            present |= (terms.values(rows[begin : begin + 1024], z) != 0).any(axis=0)
-        active[z] = np.flatnonzero(np.isin(tied, tied[present]))
-    return active
+    present = {z: np.zeros(penalty.shape[0], dtype=bool) for z in everything}
+    species = features.species
+    for members, values in environment_blocks(features, 1024):
+        for z in np.unique(species[members]).tolist():
+            own = values[species[members] == z]
+            present[z] |= (terms.values(own, z) != 0).any(axis=0)
+    return {z: np.flatnonzero(np.isin(tied, tied[present[z]])) for z in everything}
 
 
 def penalty_factors(

@@ -13,9 +13,9 @@ from scipy.linalg import solve_triangular
 from ..core.similarity import add_rows, add_segments
 from ..data import AtomicFeatures
 from ..data.elements import SYMBOLS, by_number
-from ..data.order import drawn_seed, environment_keys
+from ..data.order import drawn_seed, environment_blocks, environment_keys
 from ..exceptions import NumericalWarning, ParameterError, warn_once
-from ..selection import select_references, structure_kinds
+from ..selection import select_from_parts, structure_kinds
 from ..solvers import jittered_cholesky
 from .expansion import Expansion, species_groups, species_slices
 
@@ -238,8 +238,8 @@ def chosen_references(
     """
     features = training.features
     kinds = structure_kinds(features, training.labels.groups)
-    return select_references(
-        features.values, features.species, _numbers_by_species(n), selection,
+    return select_from_parts(
+        partial(environment_blocks, features), features.species, _numbers_by_species(n), selection,
         np.random.default_rng(drawn_seed(random_state)), environment_keys(features),
         np.repeat(kinds, features.n_rows),
     )  # fmt: skip

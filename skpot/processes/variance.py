@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..data import block_ranges
-from ..data.order import environment_order
+from ..data import AtomicFeatures, block_ranges
+from ..data.order import environment_blocks, environment_order
 from ..rows.contracts import GradientRows
 from ..selection import rare_first, structure_kinds
 from .expansion import Expansion
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Covariance
     from skpot.processes.contracts import PosteriorProcess
     from skpot.processes.functionals import Functionals
@@ -326,11 +325,17 @@ def largest_training_std(
     limit : int
         Most environments of each species that are looked at; see `some_of_each_species`.
     """
-    largest = {}
+    chosen, largest = np.full(len(features.species), -1), {}
     for z, members in some_of_each_species(features, limit):
-        variances = process.environments(one_by_one(features, members))
-        largest[z] = float(np.sqrt(max(variances.max(), 0.0)))
-    return largest
+        chosen[members] = z
+    species = features.species
+    for members, values in environment_blocks(features):
+        for z in np.unique(chosen[members][chosen[members] >= 0]).tolist():
+            rows = np.flatnonzero(chosen[members] == z)
+            alone = AtomicFeatures(values[rows], np.arange(len(rows) + 1), species[members[rows]])
+            variance = float(process.environments(alone).max())
+            largest[z] = max(largest.get(z, 0.0), variance)
+    return {z: float(np.sqrt(largest[z])) for z in sorted(largest)}
 
 
 def some_of_each_species(features: AtomicFeatures, limit: int) -> Iterator[tuple[int, IntArray]]:

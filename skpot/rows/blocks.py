@@ -29,10 +29,9 @@ def blocks(training: TrainingSet, n_columns: int, max_bytes: float) -> Iterator[
     They come in the canonical order, so that sums over blocks do not depend on that of the data;
     only one block is copied at a time.
     """
-    order, labels = training.order(), training.labels
+    order = training.order()
     # Force rows are made for all atoms of a block, labeled or not.
-    derivative = np.diff(labels.force_offsets).any() or labels.has_stress.any()
-    rows = 1 + (3 * training.features.n_atoms + 6) * bool(derivative)
+    rows = 1 + (3 * training.features.n_atoms + 6) * training.has_derivatives
     limit = max_bytes / (8.0 * n_columns)
     begin, total = 0, 0
     for s, count in enumerate(rows[order]):

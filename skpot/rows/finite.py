@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import summarize
+from ..data import StreamedFeatures, summarize
 from ..exceptions import NumericalError, StructureError
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ LARGEST = 1e50  # numbers whose powers and products, as kernels take them, stay 
 
 
 def refuse_features(features: AtomicFeatures) -> None:
-    """Raise `StructureError` for features that are not finite, or too large to compute with."""
+    """Raise `StructureError` for features that are not finite, or too large to compute with.
+
+    Those of `Frames` are looked at part by part, when they are computed.
+    """
+    if isinstance(features, StreamedFeatures):
+        return
     values = features.values
     if values.max(initial=0.0) < LARGEST and values.min(initial=0.0) > -LARGEST:
         return

@@ -61,8 +61,7 @@ def plan_memory(
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)
     jacobian = 0.0
     if derivative:
-        neighbors = int(features.neighborhood_sizes().max())
-        jacobian = 24.0 * features.values.shape[1] * (neighbors + 2)
+        jacobian = 24.0 * features.shape[1] * (features.largest_neighborhood() + 2)
     # Rows exist twice while they are put together and handed to LAPACK.
     need = fixed + 2 * block + 2 * jacobian
     if need > limit:

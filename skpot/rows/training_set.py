@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,12 +12,23 @@ from ..data.order import canonical_order
 from .noise import labeled_atoms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import NDArray
 
     from skpot.data import AtomicFeatures, Targets
     from skpot.typing import FloatArray, IntArray
+
+
+class StructureLabels(NamedTuple):
+    """What the labels of each structure amount to; all of shape (n_structures,)."""
+
+    n_forces: np.ndarray  # atoms with a force
+    absolute: np.ndarray  # sum over these of their mean absolute component, eV/Å
+    squares: np.ndarray  # sum over these of their mean squared component
+    n_told: np.ndarray  # labels with a finite noise
+    log_noise: np.ndarray  # sum of the logarithms of that noise
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,14 @@ class TrainingSet:
         return TrainingSet(
             self.features[some], self.labels[some], self.residual[some], self.members[some]
         )
+
+    def in_parts(self) -> Iterator[tuple[IntArray, TrainingSet]]:
+        """Yield structures and their training sets: all at once, as they are in memory."""
+        yield np.arange(len(self)), self
+
+    def part(self, some: IntArray) -> TrainingSet:
+        """Return the training set of some structures, which may be many."""
+        return self.take(some)
 
     def order(self) -> IntArray:
         """Return the indices of the structures in an order that depends on their content alone."""
@@ -90,10 +109,27 @@ class TrainingSet:
         """Return which atoms have force labels, and which rows of `forces_flat` these are."""
         return labeled_atoms(self.labels, self.features.n_atoms)
 
+    def per_structure(self) -> StructureLabels:
+        """Return what the labels of each structure amount to."""
+        labels, n = self.labels, len(self)
+        atoms, rows = self.labeled_atoms()
+        owner = np.repeat(np.arange(n), self.features.n_atoms)[atoms]
+        known = labels.forces_flat[rows]
+        absolute = np.bincount(owner, np.mean(np.abs(known), axis=1), minlength=n)
+        squares = np.bincount(owner, np.mean(known**2, axis=1), minlength=n)
+        sigma, of_labels = self.noise(), self.of_structures(np.arange(n))
+        told = np.isfinite(sigma)
+        of_labels = of_labels[told]
+        log_noise = np.bincount(of_labels, np.log(sigma[told]), minlength=n)
+        n_told = np.bincount(of_labels, minlength=n)
+        return StructureLabels(
+            np.bincount(owner, minlength=n), absolute, squares, n_told, log_noise
+        )
+
     def count_labels(self) -> dict[str, int]:
         """Return the number of labels of each kind that has any; a force counts three times."""
         labels = self.labels
-        forces = np.isfinite(labels.forces_flat).all(axis=1).sum()
+        forces = self.per_structure().n_forces.sum()
         counts = labels.has_energy.sum(), 3 * forces, 6 * labels.has_stress.sum()
         return {kind: int(n) for kind, n in zip(LABEL_KINDS, counts, strict=True) if n}
 

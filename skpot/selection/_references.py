@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,12 @@ from ..data import digest
 from ..data.elements import SYMBOLS
 from ..data.order import keyed_uniform
 from ..exceptions import ParameterError
-from ..solvers import gram, rows_times, serial_blas
+from ..solvers import Products, rows_times, serial_blas
 from ._rare import rare_first
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import ArrayLike
 
     from skpot.typing import FloatArray, IntArray, UInt64Array
@@ -94,13 +95,36 @@ def leverage_sample(rows: FloatArray, n: int, rng: np.random.Generator) -> IntAr
 
 
 def _leverages(rows, rng):
-    if rows.shape[1] > _SKETCH:
-        rows = rows_times(rows, rng.normal(size=(rows.shape[1], _SKETCH)))
-    with serial_blas():
-        values, vectors = eigh(gram(rows))
-    keep = values > 1e-10 * values[-1]
-    basis = rows_times(rows, vectors[:, keep] / np.sqrt(values[keep]))
-    return np.einsum("ij,ij->i", basis, basis)
+    leverage = _Leverage(rows.shape[1], rng)
+    leverage.add(rows)
+    return leverage.of(rows)
+
+
+class _Leverage:
+    """The leverages of rows of one species that come in parts, twice."""
+
+    def __init__(self, n_features: int, rng: np.random.Generator) -> None:
+        wide = n_features > _SKETCH
+        self._sketch = rng.normal(size=(n_features, _SKETCH)) if wide else None
+        self._products = Products(min(n_features, _SKETCH))
+        self._basis: FloatArray | None = None
+
+    def _sketched(self, rows):
+        return rows if self._sketch is None else rows_times(rows, self._sketch)
+
+    def add(self, rows: FloatArray) -> None:
+        """Take in rows, all of them before the first leverage is asked for."""
+        self._products.add(self._sketched(np.asarray(rows, float)))
+
+    def of(self, rows: FloatArray) -> FloatArray:
+        """Return the leverages of rows."""
+        if self._basis is None:
+            with serial_blas():
+                values, vectors = eigh(self._products.total()[0])
+            keep = values > 1e-10 * values[-1]
+            self._basis = vectors[:, keep] / np.sqrt(values[keep])
+        turned = rows_times(self._sketched(np.asarray(rows, float)), self._basis)
+        return np.einsum("ij,ij->i", turned, turned)
 
 
 def _by_weight(weights, uniform):
@@ -111,12 +135,34 @@ def _by_weight(weights, uniform):
     return np.argsort(-np.log(uniform) / np.maximum(weights, 1e-300), kind="stable")
 
 
-def _preferred(rows, n, method, uniform, rng):
-    """Return indices of at least n rows, in the order in which a method prefers them."""
-    if method == "fps":
-        return _farthest(rows, n, int(np.argmin(uniform)))
-    weights = _leverages(rows, rng) if method == "cur" else np.ones(len(rows))
-    return _by_weight(weights, uniform)
+def _leverages_of(parts, drawn, n, seed):
+    """Return the leverage of each environment from which references are drawn, else 1."""
+    wanted, found, weights = np.full(n, -1), {}, np.ones(n)
+    for k, rows in enumerate(drawn):
+        wanted[rows] = k
+    for add in (True, False):
+        for rows, values in parts():
+            kinds = wanted[rows]
+            for k in range(len(drawn)):
+                own = kinds == k
+                if k not in found:
+                    found[k] = _Leverage(values.shape[1], np.random.default_rng(seed))
+                if add:
+                    found[k].add(values[own])
+                else:
+                    weights[rows[own]] = found[k].of(values[own])
+    return weights
+
+
+def _gathered(parts, chosen):
+    """Return the rows of some environments."""
+    place, out = np.argsort(chosen), None
+    for rows, values in parts():
+        inside = np.flatnonzero(np.isin(rows, chosen))
+        if out is None:
+            out = np.empty((len(chosen), values.shape[1]), values.dtype)
+        out[place[np.searchsorted(chosen[place], rows[inside])]] = values[inside]
+    return out
 
 
 def select_references(
@@ -156,21 +202,57 @@ def select_references(
     ValueError
         If a dict does not have all species, or its values are not numbers of references.
     """
-    seed = int(rng.integers(2**31))
     if keys is None:
         keys = np.array([digest(row) for row in values + 0.0], dtype=np.uint64)
+
+    def parts():
+        yield np.arange(len(values)), values
+
+    return select_from_parts(parts, species, n_sparse, method, rng, keys, kinds)
+
+
+def select_from_parts(
+    parts: Callable[[], Iterator[tuple[IntArray, FloatArray]]],
+    species: IntArray,
+    n_sparse: int | dict[int, int],
+    method: str,
+    rng: np.random.Generator,
+    keys: UInt64Array,
+    kinds: IntArray | None = None,
+) -> IntArray:
+    """Return the same as `select_references` of features that come in parts.
+
+    Parameters
+    ----------
+    parts : callable
+        Yields indices of environments, and their features, until all were there. It is called once
+        to find equal environments, and twice for leverages. Farthest points need the features of
+        all environments of a species at once.
+    species, n_sparse, method, rng, keys, kinds
+        See `select_references`.
+    """
+    seed = int(rng.integers(2**31))
     # An environment that occurs in structures of several kinds counts for the first kind.
     order = np.argsort(keys, kind="stable") if kinds is None else np.lexsort([kinds, keys])
     members = {int(z): order[species[order] == z] for z in np.unique(species)}
     _check_numbers(n_sparse, members)
-    candidates = {z: _distinct(values, rows) for z, rows in members.items()}
+    digests = _digests(parts, len(species))
+    candidates = {z: _distinct(digests, rows) for z, rows in members.items()}
+    del digests
     share = _shares({z: len(rows) for z, rows in candidates.items()}, n_sparse)
+    if method == "cur":
+        drawn = [rows for z, rows in candidates.items() if share[z] < len(rows)]
+        weights = _leverages_of(parts, drawn, len(species), seed) if drawn else None
     chosen = []
     for z, rows in candidates.items():
         n = share[z]
         if n < len(rows):
             uniform = keyed_uniform(keys[rows], seed)
-            best = _preferred(values[rows], n, method, uniform, np.random.default_rng(seed))
+            if method == "fps":
+                best = _farthest(_gathered(parts, rows), n, int(np.argmin(uniform)))
+            else:
+                equal = np.ones(len(rows))
+                best = _by_weight(weights[rows] if method == "cur" else equal, uniform)
             if kinds is not None and method != "fps":  # "fps" prefers rare environments itself
                 best = rare_first(best, kinds[rows], n // 4)
             rows = rows[np.sort(best[:n])]
@@ -225,16 +307,18 @@ def given_references(indices: ArrayLike, species: IntArray) -> IntArray:
     return chosen[np.argsort(species[chosen], kind="stable")]
 
 
-def _distinct(values, rows):
-    """Return the rows without repeats; rows that are equal to ten digits count as one."""
-    seen, first = set(), []
-    for row in rows:
+def _digests(parts, n):
+    """Return 64 bits for each environment, equal for features that are equal to ten digits."""
+    out = np.empty(n, dtype=np.uint64)
+    for rows, values in parts():
         # + 0.0 turns -0.0 into 0.0. Digests take less memory than rows.
-        digest = hashlib.blake2b((values[row].round(10) + 0.0).tobytes(), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            first.append(row)
-    return np.array(first, dtype=np.int64)
+        out[rows] = [digest(row) for row in np.asarray(values, float).round(10) + 0.0]
+    return out
+
+
+def _distinct(digests, rows):
+    """Return the rows without repeats, each where it stands first."""
+    return rows[np.sort(np.unique(digests[rows], return_index=True)[1])]
 
 
 def _shares(available, n_sparse):

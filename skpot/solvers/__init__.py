@@ -1,9 +1,9 @@
 """Linear algebra on rows that arrive in blocks, or on products alone."""
 
 from ._conjugate_gradients import DivergenceError, LowRankInverse, conjugate_gradients, gram_factor
-from ._directions import leading_directions
+from ._directions import directions_of_products, leading_directions
 from ._evidence import Evidence, maximize_evidence
-from ._gram import gram, rows_times
+from ._gram import Products, gram, rows_times
 from ._marginal_likelihood import (
     DenseLikelihood,
     FactorLikelihood,
@@ -20,9 +20,11 @@ __all__ = [
     "Evidence",
     "FactorLikelihood",
     "LowRankInverse",
+    "Products",
     "TriangularFactor",
     "best_noise",
     "conjugate_gradients",
+    "directions_of_products",
     "gram",
     "gram_factor",
     "inverse_diagonal",

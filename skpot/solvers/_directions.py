@@ -41,10 +41,37 @@ def leading_directions(rows: FloatArray, n: int, rng: Any) -> tuple[FloatArray, 
     directions : ndarray of shape (n_columns, n_directions)
         Singular vectors, each with a sign that makes its largest entry positive.
     """
-    if min(rows.shape) > 2 * n + _EXACT_SIZE:
-        squares, vectors = _by_random_projection(rows, n, rng)
-    else:
-        squares, vectors = _by_eigenvectors(rows, n)
+    if len(rows) >= rows.shape[1]:
+        return directions_of_products(gram(rows), n, rng)
+    if len(rows) > 2 * n + _EXACT_SIZE:
+        return _with_signs(*_by_random_projection(rows, n, rng))
+    return _with_signs(*_by_eigenvectors(rows, n))
+
+
+def directions_of_products(products: FloatArray, n: int, rng: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the same as `leading_directions` of a matrix A of which only A^T A is known.
+
+    Parameters
+    ----------
+    products : ndarray of shape (n_columns, n_columns)
+        :math:`A^T A`, a sum over parts of the rows.
+    n, rng
+        As in `leading_directions`.
+    """
+    if len(products) <= 2 * n + _EXACT_SIZE:
+        return _with_signs(*_last_eigenvectors(products, n))
+    basis = rng.normal(size=(len(products), n + _EXTRA_COLUMNS))
+    for _ in range(_ITERATIONS):
+        basis = rows_times(products, basis)
+        with serial_blas():
+            basis, _ = qr(basis, mode="economic")
+    with serial_blas():
+        squares, turned = _last_eigenvectors(basis.T @ rows_times(products, basis), n)
+        return _with_signs(squares, basis @ turned)
+
+
+def _with_signs(squares, vectors):
+    """Return directions that are no rounding errors, with signs that do not depend on LAPACK."""
     keep = squares > _ROUNDING * max(squares[0], np.finfo(float).tiny)
     squares, vectors = squares[keep], vectors[:, keep]
     if vectors.shape[1]:
@@ -54,12 +81,9 @@ def leading_directions(rows: FloatArray, n: int, rng: Any) -> tuple[FloatArray, 
 
 
 def _by_eigenvectors(rows, n):
-    short = len(rows) < rows.shape[1]
-    products = gram(rows.T if short else rows)
-    squares, vectors = _last_eigenvectors(products, n)
-    if short:
-        with serial_blas():
-            vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
+    squares, vectors = _last_eigenvectors(gram(rows.T), n)
+    with serial_blas():
+        vectors = rows.T @ (vectors / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
     return squares, vectors
 
 

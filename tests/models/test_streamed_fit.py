@@ -1,0 +1,243 @@
+"""Fits to structures in files: the same models as of structures in memory."""
+
+import importlib
+
+import ase.io
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline, make_union
+
+import skpot
+from skpot.exceptions import InputError, LabelError, SkpotError, StructureError
+from tests.samples import crystals, labels_of_emt, oxide
+
+
+def soap(**options):
+    return skpot.SOAP(n_max=3, l_max=2, cutoff=4.5, **options)
+
+
+MODELS = {
+    "fast": lambda: skpot.make_potential("fast"),
+    "sparse": lambda: make_pipeline(soap(), skpot.SparseGPR(n_sparse=30)),
+    "random references": lambda: make_pipeline(
+        soap(dtype="float32"), skpot.SparseGPR(n_sparse=20, selection="random")
+    ),
+    "likeliest noise": lambda: make_pipeline(
+        soap(), skpot.SparseGPR(n_sparse=20, optimizer="fmin_l_bfgs_b", subsample=300)
+    ),
+    "linear": lambda: make_pipeline(
+        make_union(
+            skpot.PairBasis(5.0, r_min=1.5, n_splines=8), skpot.TripletBasis(4.0, n_splines=4)
+        ),
+        skpot.LinearRidge(),
+    ),
+    "quadratic": lambda: make_pipeline(
+        soap(normalize=False, central_weight=0.0),
+        skpot.PrincipalComponents(6),
+        skpot.LinearRidge(alpha=1e-3, degree=2),
+    ),
+    "per atom": lambda: make_pipeline(
+        soap(), skpot.SpeciesCoupling(), skpot.SparseGPR(n_sparse=20)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Alloys in a file: a species that few structures have, and labels that are missing."""
+    X = [*crystals("Cu", 8), *crystals("Au", 4), *crystals("Cu", 8, first=30)]
+    for atoms in X[14:]:
+        atoms.numbers[0] = 79
+    y = labels_of_emt(X)
+    forces = [None if i in (3, 15) else f for i, f in enumerate(y.forces)]
+    energy = [None if i in (2, 15) else e for i, e in enumerate(y.energy)]
+    path = tmp_path_factory.mktemp("data") / "alloy.xyz"
+    ase.io.write(path, skpot.Targets(energy, forces, y.stress).to_atoms(X))
+    return path
+
+
+@pytest.fixture(scope="module")
+def labeled(stored):
+    """The same in memory: files hold eight digits."""
+    return skpot.read(stored)
+
+
+@pytest.fixture
+def in_parts_of(monkeypatch):
+    """Return a function that sets how many atoms are worked on together."""
+
+    def set_size(n_atoms):
+        for name in ("_frames", "_streamed_features"):
+            module = importlib.import_module(f"skpot.data.{name}")
+            monkeypatch.setattr(module, "ATOMS_AT_A_TIME", n_atoms)
+
+    return set_size
+
+
+def regressor(model):
+    return getattr(model[-1], "model_", model[-1])
+
+
+def assert_equal(one, other, X):
+    a, b = one.predict(X), other.predict(X)
+    scale = np.abs(a.forces_flat).max()
+    assert np.abs(a.energy - b.energy).max() <= 1e-10 * np.abs(a.energy).max()
+    assert np.abs(a.forces_flat - b.forces_flat).max() <= 1e-10 * scale
+    first, second = regressor(one), regressor(other)
+    for name in ("label_shares_", "largest_training_std_", "e0_", "n_labels_"):
+        found, expected = getattr(second, name), getattr(first, name)
+        assert found.keys() == expected.keys()
+        assert np.allclose([*found.values()], [*expected.values()], rtol=1e-10, atol=1e-12)
+    if hasattr(first, "reference_features_"):
+        shape = first.reference_features_.shape
+        assert second.reference_features_.shape == shape
+        assert np.allclose(second.reference_features_, first.reference_features_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_model_for_any_number_of_parts_and_any_order(name, labeled, stored, in_parts_of):
+    X = labeled[0]
+    frames, labels = skpot.read(stored, lazy=True)
+    in_memory = MODELS[name]().fit(*labeled)
+    n_atoms = sum(map(len, X))
+    for n_parts in (1, 2, 7):
+        in_parts_of(-(-n_atoms // n_parts))
+        model = MODELS[name]()
+        model.fit(frames, labels)
+        assert_equal(in_memory, model, X)
+    order = np.random.default_rng(0).permutation(len(X))
+    assert_equal(in_memory, MODELS[name]().fit(frames[order], labels[order]), X)
+
+
+def test_labels_in_memory_and_weights_go_with_frames(labeled, stored, in_parts_of):
+    X, y = labeled
+    frames = skpot.Frames(stored)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    weight[4] = 0.0
+    in_parts_of(20)
+    one, other = (
+        make_pipeline(soap(), skpot.SparseGPR(n_sparse=20)).fit(
+            data, y, sparsegpr__sample_weight=weight
+        )
+        for data in (X, frames)
+    )
+    assert_equal(one, other, X)
+
+
+def test_nothing_is_held_whole(stored, in_parts_of, monkeypatch):
+    frames, labels = skpot.read(stored, lazy=True)
+    in_parts_of(20)
+    largest = []
+    batch = skpot.Frames.batch
+
+    def recorded(self, rows=None):
+        found = batch(self, rows)
+        if rows is not None:
+            largest.append(len(found.numbers))
+        return found
+
+    monkeypatch.setattr(skpot.Frames, "batch", recorded)
+    monkeypatch.setattr(skpot.data.LazyTargets, "forces_flat", property(lambda self: 1 / 0))
+    whole = skpot.data.StreamedFeatures.loaded
+
+    def refused(self):
+        assert len(self) < len(frames), "the features of all structures were computed at once"
+        return whole(self)
+
+    monkeypatch.setattr(skpot.data.StreamedFeatures, "loaded", refused)
+    for name in ("fast", "sparse", "linear"):
+        model = MODELS[name]().fit(frames, labels)
+        assert len(model.predict(frames)) == len(frames)
+        assert len(model.predict(frames, return_std=True)[1]) == len(frames)
+    # Blocks of rows, which are larger than parts of features, are those of a fit in memory.
+    assert largest.count(max(largest)) < len(largest)
+
+
+def test_predictions_of_frames_are_those_of_lists(labeled, stored, in_parts_of):
+    X, y = labeled
+    model = make_pipeline(soap(), skpot.SparseGPR(n_sparse=20)).fit(X, y)
+    in_parts_of(20)
+    frames = skpot.Frames(stored)
+    one, other = model.predict(X), model.predict(frames)
+    assert np.allclose(one.forces_flat, other.forces_flat, rtol=0, atol=1e-12)
+    assert np.allclose(one.energy, other.energy, rtol=0, atol=1e-11)
+    std = [model.predict(data, return_std=True)[1] for data in (X, frames)]
+    assert np.allclose(*std, rtol=1e-9)
+
+
+def test_one_structure_and_a_small_exact_model(labeled, stored):
+    X = labeled[0]
+    frames, labels = skpot.read(f"{stored}@0:1", lazy=True)
+    make_pipeline(soap(), skpot.SparseGPR(n_sparse=3)).fit(frames, labels).predict(frames)
+    y = skpot.read(f"{stored}@0:6")[1]
+    frames, labels = skpot.read(f"{stored}@0:6", lazy=True)
+    one = skpot.make_potential("default").fit(X[:6], y)
+    other = skpot.make_potential("default").fit(frames, labels)
+    assert one[-1].exact_ and other[-1].exact_
+    assert np.allclose(one.predict(X[:3]), other.predict(X[:3]), rtol=1e-10)
+
+
+def test_a_bad_label_is_named_by_file_and_frame(labeled, stored, in_parts_of):
+    X, y = labeled
+    forces = y.forces
+    forces[17] = np.full((len(X[17]), 3), np.inf)
+    wrong = skpot.Targets(np.where(y.has_energy, y.energy, None), forces, y.stress)
+    in_parts_of(20)
+    model = make_pipeline(soap(), skpot.SparseGPR(n_sparse=20))
+    with pytest.raises(LabelError, match=r"structure 17, frame 17 of .*alloy\.xyz: forces are not"):
+        model.fit(skpot.Frames(stored), wrong)
+    assert not hasattr(model[-1], "dual_coef_")
+    with pytest.raises(LabelError, match="has 3 entries but X has 20"):
+        model.fit(skpot.Frames(stored), wrong[:3])
+    with pytest.raises(LabelError, match="no labels"):
+        model.fit(skpot.Frames(stored), skpot.Targets([None] * 20))
+
+
+def test_new_species_and_changed_files(labeled, stored, tmp_path, in_parts_of):
+    in_parts_of(20)
+    frames, labels = skpot.read(stored, lazy=True)
+    model = make_pipeline(soap(), skpot.SparseGPR(n_sparse=10))
+    with pytest.raises(StructureError, match=r"species Au in structures \["):
+        model.fit(frames[:8], labels[:8]).predict(frames)
+    path = tmp_path / "copy.xyz"
+    path.write_text(stored.read_text())
+    frames, labels = skpot.read(path, lazy=True)
+    features = model[0].fit_transform(frames)
+    path.write_text(stored.read_text() + stored.read_text())
+    with pytest.raises(InputError, match=r"copy\.xyz has changed"):
+        skpot.SparseGPR(n_sparse=10).fit(features, labels)
+
+
+def test_an_interrupt_changes_nothing(labeled, stored, in_parts_of, monkeypatch):
+    in_parts_of(20)
+    frames, labels = skpot.read(stored, lazy=True)
+    model = make_pipeline(soap(), skpot.SparseGPR(n_sparse=10)).fit(frames[:12], labels[:12])
+    before = model[-1].dual_coef_.copy()
+    calls, read = [], skpot.Frames.read
+
+    def interrupted(self, rows):
+        calls.append(1)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return read(self, rows)
+
+    monkeypatch.setattr(skpot.Frames, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model[-1].fit(model[0].transform(frames), labels)
+    assert np.array_equal(model[-1].dual_coef_, before)
+
+
+def test_features_of_molecules_stream_too(tmp_path):
+    X, y = [oxide(), oxide()], None
+    X[1].rattle(0.05, seed=1)
+    y = skpot.Targets([-10.0, -9.5], [np.zeros((len(a), 3)) for a in X])
+    ase.io.write(tmp_path / "oxide.xyz", y.to_atoms(X))
+    frames, labels = skpot.read(tmp_path / "oxide.xyz", lazy=True)
+    model = make_pipeline(soap(), skpot.PerStructure(), skpot.SparseGPR(n_sparse=2))
+    try:
+        in_memory = model.fit(X, y).predict(X).energy
+    except SkpotError as error:
+        with pytest.raises(type(error)):
+            model.fit(frames, labels)
+    else:
+        assert np.allclose(model.fit(frames, labels).predict(X).energy, in_memory, rtol=1e-10)
