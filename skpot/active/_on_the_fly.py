@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from skpot.typing import PathLike, Structures
 
 _FUTILE = 10  # models in a row that do not help, or labels in a row that fail
+_HELPS = 0.9  # of the lowest expected error: a model that brings it below has helped
 _CEILING = 8.0  # times the tolerance
 _MODELS, _STATE, _CHECKS, _SETTINGS = "models", "state.npz", "checks.jsonl", "settings.json"
 _DATA = "start.xyz"
@@ -152,6 +153,7 @@ class OnTheFly:
         pressure: float = 0.0,
         X: Structures | None = None,
         y: Targets | None = None,
+        label_start: bool = False,
         max_calls: int | None = None,
     ) -> OnTheFly:
         """Run, or continue a run that was killed.
@@ -172,6 +174,9 @@ class OnTheFly:
             In GPa.
         X, y : list[Atoms] and Targets, optional
             Labeled structures to begin with, instead of some that are made from `atoms`.
+        label_start : bool, default=False
+            Whether `atoms` themselves are labeled first, beside X and y: for structures at which a
+            run elsewhere has stopped.
         max_calls : int, optional
             Number of labels after which the run ends.
 
@@ -189,14 +194,16 @@ class OnTheFly:
         legs = self._legs(atoms, steps, temperature, timestep, ensemble, pressure)
         if (X is None) != (y is None):
             raise InputError("X and y, labeled structures to begin with, go together.")
-        if X is not None:
+        if X is None and label_start:
+            raise InputError("label_start goes with labeled structures X and y to begin with.")
+        if X is not None and not label_start:
             _require_species(legs, X)
         max_calls = whole("max_calls", max_calls, low=1) if max_calls is not None else None
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / _MODELS).mkdir(exist_ok=True)
         self._trail = Trail(self.path)
         try:
-            settings = self._settings(legs, X)
+            settings = self._settings(legs, X) | {"label_start": bool(label_start)}
             state = self._begin(legs, settings, X, y)
             self._walker = None
             self._write(state, settings)  # before anything is paid for
@@ -268,7 +275,10 @@ class OnTheFly:
             if not isinstance(y, Targets):
                 raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
             write_frames(self.path / _DATA, y.to_atoms(X))
-            return State(begin, begin, phase="fit")
+            if not settings["label_start"]:
+                return State(begin, begin, phase="fit")
+            given = tuple(Wanted(k, "given", Snapshot.of(leg.start)) for k, leg in enumerate(legs))
+            return State(begin, begin, queue=given)
         queue = tuple(
             Wanted(leg, "start", Snapshot.of(one))
             for leg, one in start_structures(
@@ -331,7 +341,7 @@ class OnTheFly:
         if state.generation < 0:
             if state.queue:
                 return state.but(failures=failures)
-            if self._n_learned(state) == 0:
+            if self._n_learned(state) == 0 and not (self.path / _DATA).exists():
                 return state.but(stopped="no structure to begin with could be labeled.")
             return state.but(failures=failures, phase="fit")
         walker = self._walker_of(state, legs)
@@ -370,16 +380,22 @@ class OnTheFly:
         generation = state.generation + 1
         dump(model, self._model_path(generation))
         self._tell("model", f"model {generation}: learned from {len(X)} structures")
-        state = state.but(
-            generation=generation, phase="md", futile=state.futile + (generation > 0), fine=False
-        )
+        state = state.but(generation=generation, phase="md", fine=False)
         walker = self._walker_of(state, legs)
+        state = self._with_progress(state, walker.expected(state.here))
         kept = []
         for one in state.collected:
             expected = walker.expected(one.snapshot) if one.leg == state.leg else np.inf
             if expected > self.rule.tol:
                 kept.append(Wanted(one.leg, one.reason, one.snapshot, min(expected, one.expected)))
         return state.but(collected=tuple(kept))
+
+    def _with_progress(self, state, expected):
+        """Return the state, with a note of whether its model has helped where the run stands."""
+        expected = max(expected, self.rule.tol)
+        if expected < _HELPS * state.lowest:
+            return state.but(lowest=expected, futile=0)
+        return state.but(futile=state.futile + 1)
 
     def _learned(self, state):
         """Return all structures with labels."""
@@ -400,7 +416,7 @@ class OnTheFly:
         begin = Snapshot.of(legs[state.leg + 1].start)
         return state.but(
             leg=state.leg + 1, here=begin, safe=begin, collected=(), collected_at=-(10**9),
-            reached=0, labeled_at=-1, fine=False,
+            lowest=np.inf, reached=0, labeled_at=-1, fine=False,
         )  # fmt: skip
 
     def _walker_of(self, state, legs):

@@ -83,6 +83,7 @@ class State:
     generation: int = -1  # number of the model
     n_labels: int = 0  # of the trail that were used, failed ones too
     futile: int = 0  # models in a row that did not help
+    lowest: float = np.inf  # the least error that was expected after a fit, since the last progress
     failures: int = 0  # labels in a row that failed
     redraws: int = 0  # of velocities
     fine: bool = False  # whether every step is checked

@@ -153,8 +153,8 @@ class Walker:
         here = Snapshot.of(atoms, dynamics, step)
         if verdict == "trusted":
             beyond = step > state.reached
-            futile = 0 if beyond else state.futile
-            return state.but(safe=here, futile=futile, fine=state.fine and not beyond), False
+            state = state.but(futile=0, lowest=np.inf, fine=False) if beyond else state
+            return state.but(safe=here), False
         if verdict == "beyond":
             return self._returned(state, step, "ceiling"), True
         wanted = Wanted(state.leg, "deviation", here, expected)

@@ -16,12 +16,19 @@ from ._options import Preset
 
 @command
 def learn(
-    start: Annotated[
-        list[str],
-        typer.Argument(help="Structures to start from: the last frame of each file."),
-    ],
     output: Annotated[Path, Option("-o", "--output", help="Folder of the run.")],
     tol: Annotated[float, Option(min=1e-6, help="Error of a force that is tolerated, eV/Å.")],
+    start: Annotated[
+        list[str] | None,
+        typer.Argument(help="Structures to start from: the last frame of each file."),
+    ] = None,
+    dump: Annotated[
+        str | None,
+        Option("--from", help="Dump of LAMMPS whose last frame is labeled and started from."),
+    ] = None,
+    species: Annotated[
+        str | None, Option(help='With --from: elements of the atom types, as in "Si,O".')
+    ] = None,
     calculator: Annotated[
         str | None,
         Option(help='Calculator of ASE that labels: "emt", "tblite:method=GFN2-xTB".'),
@@ -60,10 +67,12 @@ def learn(
     model is fitted. The folder has trail.xyz with every label and its reason, pending.xyz while one
     is computed, all models, model.skpot, the last one, and report.html. A run that was killed is
     continued by the same command with --restart, and pays for no label twice.
+
+    With --from, a run of LAMMPS that has stopped where its model was not trusted goes on: the last
+    frame of its dump is labeled, and a model learns from it and from --data.
     """
     from skpot.active import CommandLabeler, OnTheFly
     from skpot.compose import make_potential
-    from skpot.md.dynamics import read_structure
 
     from ._report import read_file
 
@@ -81,7 +90,9 @@ def learn(
     elif command_line is not None:
         labeler = CommandLabeler(command_line, output / "labels")
     X, y, _ = read_file(data, {}) if data else (None, None, None)
-    atoms = [read_structure(path) for path in start]
+    atoms = _starts(start, dump, species)
+    if dump is not None and not data:
+        raise CommandError("--from needs --data, the labeled structures of the model that stopped.")
     began = time.perf_counter()
 
     def tell(what, text):
@@ -97,7 +108,8 @@ def learn(
     try:
         learner.run(
             atoms, steps, temperature=heat, timestep=timestep, ensemble=str(ensemble),
-            pressure=pressure, X=X, y=y, max_calls=max_calls,
+            pressure=pressure, X=X, y=y, label_start=dump is not None,
+            max_calls=max_calls,
         )  # fmt: skip
     except BaseException:
         with contextlib.suppress(Exception):  # the reason why the run ended is what counts
@@ -105,6 +117,20 @@ def learn(
         raise
     _report(output, tol)
     _finish(learner, output)
+
+
+def _starts(files, dump, species):
+    """Return the structures to start from."""
+    from skpot.md.dynamics import read_structure
+    from skpot.md.lammps import last_frame
+
+    if (dump is None) == (not files):
+        raise CommandError("name files of structures to start from, or a dump by --from.")
+    if dump is None:
+        if species is not None:
+            raise CommandError("--species goes with --from.")
+        return [read_structure(path) for path in files]
+    return [last_frame(dump, None if species is None else species.split(","))]
 
 
 def _temperatures(text):

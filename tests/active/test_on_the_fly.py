@@ -244,7 +244,9 @@ def test_folders_of_other_runs_are_refused(whole, tmp_path):
     with pytest.raises(InputError, match=r"tol 0.04 \(now 0.05\)"):
         heated(folder, tol=0.05)
     with pytest.raises(InputError, match=r"model .*n_sparse.*\(now .*another folder"):
-        heated(folder, killed_run.labeler(tmp_path / "paid.txt"), model=skpot.make_potential("default"))
+        heated(
+            folder, killed_run.labeler(tmp_path / "paid.txt"), model=skpot.make_potential("default")
+        )
     with pytest.raises(InputError, match=r"labeler FunctionLabeler \(now EMT\)"):
         heated(folder)
     heated(tmp_path / "run", steps=20)

@@ -10,6 +10,7 @@ _MODULES = {
     "attach": "._attach",
     "build_plugin": "._plugin",
     "export": "._export",
+    "last_frame": "._dump",
     "plugin_folder": "._plugin",
     "write_input": "._input",
 }
