@@ -73,11 +73,17 @@ def pull_losses(structures, rows, parts, labels, g, forces, losses, moves):
         for i in range(parts.offsets[s], parts.offsets[s + 1]):
             row = g[i + shift]
             for e in range(parts.start[i], parts.start[i + 1]):
-                for axis in range(3):
-                    slope, total = parts.values[e, axis], g.dtype.type(0)
-                    for d in range(row.shape[0]):
-                        total += slope[d] * row[d]
-                    forces[parts.atom[e] - first, axis] -= total
+                values = parts.values[e]
+                along_x, along_y, along_z = values[0], values[1], values[2]
+                x = y = z = g.dtype.type(0)
+                for d in range(row.shape[0]):
+                    x += along_x[d] * row[d]
+                    y += along_y[d] * row[d]
+                    z += along_z[d] * row[d]
+                force = forces[parts.atom[e] - first]
+                force[0] -= x
+                force[1] -= y
+                force[2] -= z
             if labeled:
                 for v in range(6):
                     slope, total = parts.strain[i, v], g.dtype.type(0)

@@ -13,7 +13,7 @@ from .._sklearn import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..data.order import drawn_seed
 from ..exceptions import ParameterError
 from ..metrics import coverage_factors
-from ..processes.label_sizes import STRESS_NOISE, label_sizes
+from ..processes.label_sizes import label_sizes
 from ..processes.member_spread import MemberSpread
 from ..processes.network_fit import (
     NetworkDomain,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from skpot.typing import LabelKinds, RandomState, Weights
 
 _ENERGY = 0.05  # noise of energies per atom over that of forces, Å
+_STRESS = 0.3  # noise of stress over that of forces, 1/Å²
 
 
 class AtomicMLP(Potential):
@@ -61,7 +62,7 @@ class AtomicMLP(Potential):
     Noise that is not given follows from the labels: :math:`\sigma_F = \nu \bar f` with
     the mean absolute force component :math:`\bar f` after the baseline, at least 1 meV/Å,
     :math:`\sigma_E = 0.05\,\text{Å}\;\sigma_F` per atom, and
-    :math:`\sigma_T = 0.1\,\text{Å}^{-2}\;\sigma_F`. Extreme structures lose weight as in `AutoGPR`.
+    :math:`\sigma_T = 0.3\,\text{Å}^{-2}\;\sigma_F`. Extreme structures lose weight as in `AutoGPR`.
 
     Parameters
     ----------
@@ -82,12 +83,15 @@ class AtomicMLP(Potential):
         Decay of the weights of hidden layers at each step, over the learning rate; it is not part
         of the gradient.
     batch_size : int or "auto", default="auto"
-        Structures of each step; "auto" takes eight, or more if an epoch would have more than 250
-        steps.
+        Structures of each step; "auto" takes eight, or more if these would have fewer than 128
+        atoms, or if an epoch would have more than 250 steps.
     learning_rate_init : float, default=3e-3
         Largest learning rate.
-    max_iter : int, default=200
-        Number of epochs; each goes once through all structures.
+    max_iter : int or "auto", default="auto"
+        Number of epochs; each goes once through all structures. "auto" takes 100 to 400: one
+        network learns for 25 and for 50 epochs from seven eighths of the labels, and the more its
+        loss on the rest falls from one to the other, the more epochs there are. With
+        `early_stopping`, "auto" stands for 400.
     early_stopping : bool, default=False
         Whether to hold out some structures, to stop when the loss of these does not fall any more,
         and to keep the weights for which it was smallest.
@@ -121,11 +125,12 @@ class AtomicMLP(Potential):
         Bytes that derivatives of the features may take. If they would take more, they are computed
         again at each step, which is five to ten times slower. The gradient is the same but for
         rounding, so that models are equally good, but not equal to the last digit. None stands for
-        4 GB, or half of the memory that is free if that is less.
+        2 GB on every machine, so that the same data give the same model.
     calibrate : bool, default=True
         Whether the spread of several members is calibrated, as in `AutoGPR`: as many networks
-        learn for a quarter of the epochs from seven eighths of the labels, and their errors and
-        spread on the rest give the factors. Calibrated deviations include the noise of labels.
+        learn for a quarter of the epochs, or for 50 if these are more, from seven eighths of the
+        labels, and their errors and spread on the rest give the factors. Calibrated deviations
+        include the noise of labels.
     n_jobs : int or None, default=None
         Number of threads on which members are trained, as in joblib. Results do not depend on it.
     random_state : int, RandomState or None, default=0
@@ -181,6 +186,8 @@ class AtomicMLP(Potential):
     Notes
     -----
     Ctrl-C ends training with a warning and keeps what was learned; ``warm_start=True`` goes on.
+    While the number of epochs is chosen, nothing that is worth keeping was learned yet, and Ctrl-C
+    ends the fit.
 
     References
     ----------
@@ -209,7 +216,7 @@ class AtomicMLP(Potential):
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -235,7 +242,7 @@ class AtomicMLP(Potential):
         alpha: float = 0.1,
         batch_size: int | str = "auto",
         learning_rate_init: float = 3e-3,
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 20,
@@ -372,7 +379,7 @@ class AtomicMLP(Potential):
             level = self.sigma_forces_
         share = _ENERGY if sizes.has_forces else 1.0
         self.sigma_energy_ = _given(self.sigma_energy, share * level)
-        self.sigma_stress_ = _given(self.sigma_stress, STRESS_NOISE * level)
+        self.sigma_stress_ = _given(self.sigma_stress, _STRESS * level)
 
     def _noise(self):
         # Labels are needed to choose the noise; until then it is one.

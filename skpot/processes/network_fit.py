@@ -11,8 +11,8 @@ from ..exceptions import InputError, NumericalWarning, warn_once
 from ..kernels import RBF
 from .domain import domain_edge, domain_factor, domain_of
 from .gradient_references import references_with
-from .likelihood_labels import draw_structures
 from .member_spread import errors_of_members
+from .network_epochs import MOST_EPOCHS, TRIALS, chosen_epochs, left_out
 from .network_inputs import Components, network_inputs
 from .network_layers import Layers
 from .network_loss import LossLabels, NetworkLoss
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
 _DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
 _JITTER = 1e-10  # relative, of their covariance
-_SHARE = 8.0  # one label in eight is held out for calibration
-_FEWEST_LABELS = 1200  # labels that are held out if there are three times as many
 _BATCHES = 250  # most batches of an epoch, where batch_size is "auto"
 _FEWEST = 8  # structures of a batch, likewise
+_FEWEST_ATOMS = 128  # atoms of a batch on average, likewise; fewer do not fill matrix products
 
 
 class NetworkSettings(NamedTuple):
@@ -47,7 +46,7 @@ class NetworkSettings(NamedTuple):
     alpha: float
     batch_size: int | str
     learning_rate_init: float
-    max_iter: int
+    max_iter: int | str
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -188,6 +187,9 @@ def fit_networks(
     lesson = _lesson(loss, settings, training, seed)
     draws = [np.random.RandomState([seed, m]) for m in range(settings.n_members)]
     linear = linear_start(loss, lesson.structures)
+    if settings.max_iter == "auto" and lesson.held_out is None:
+        n_epochs = chosen_epochs(training, lesson, linear, seed, settings.verbose)
+        lesson = lesson._replace(schedule=lesson.schedule._replace(n_epochs=n_epochs))
     if before is None:
         starts = [started(layers, linear, rng) for rng in draws]
     else:
@@ -222,16 +224,16 @@ def fit_networks(
 def _errors_left_out(training, lesson, maps, linear, settings, seed):
     """Return errors and deviations of structures that as many networks have not learned from.
 
-    These learn for a quarter of the epochs: their errors are larger, and so is their spread.
+    These learn for a quarter of the epochs, or for 50 if these are more: their errors are larger,
+    and so is their spread. Of still fewer epochs it would be too small beside errors.
     """
     loss = lesson.loss
-    n_labels = sum(training.count_labels().values())
-    wanted = min(max(_FEWEST_LABELS, n_labels / _SHARE), n_labels / 3.0)
-    some = draw_structures(training, wanted, seed)
-    known = lesson.structures[~np.isin(loss.inputs.order[lesson.structures], some)]
+    known, others = left_out(training, lesson, seed)
     if not len(known):
         return {}
-    schedule = lesson.schedule._replace(n_epochs=-(-lesson.schedule.n_epochs // 4))
+    n_epochs = lesson.schedule.n_epochs
+    n_epochs = min(n_epochs, max(TRIALS[1], -(-n_epochs // 4)))
+    schedule = lesson.schedule._replace(n_epochs=n_epochs)
     draws = [np.random.RandomState([seed, m, 1]) for m in range(settings.n_members)]
     starts = [started(loss.layers, linear, rng) for rng in draws]
     found, stopped = train_members(
@@ -242,7 +244,7 @@ def _errors_left_out(training, lesson, maps, linear, settings, seed):
         return {}
     flats = np.array([member.flat for member in found], dtype=float)
     networks = Networks.of_weights(loss.layers, maps, flats, loss.labels.unit)
-    return errors_of_members(networks, training.take(some))
+    return errors_of_members(networks, training.take(loss.inputs.order[others]))
 
 
 def _warn(text):
@@ -281,9 +283,11 @@ def _lesson(loss, settings, training, seed):
         patience = Patience(settings.tol, settings.n_iter_no_change)
     size = settings.batch_size
     if size == "auto":
-        size = max(_FEWEST, -(-len(everything) // _BATCHES))
+        per_structure = len(training.features.numbers) / n
+        fewest = max(_FEWEST, int(np.ceil(_FEWEST_ATOMS / per_structure)))
+        size = max(fewest, -(-len(everything) // _BATCHES))
     schedule = Schedule(
-        settings.max_iter,
+        MOST_EPOCHS if settings.max_iter == "auto" else int(settings.max_iter),
         int(size),
         settings.learning_rate_init,
         settings.alpha,

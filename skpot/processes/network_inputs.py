@@ -18,7 +18,6 @@ from sklearn.utils import check_random_state
 from ..core.network_loss import StoredParts
 from ..data import SpeciesMap, block_ranges, rows_of
 from ..data.order import environment_order
-from ..rows.free_memory import available_memory
 from ..solvers import leading_directions, rows_times
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 20000  # environments of each species whose directions are looked at
 _BLOCK_ROWS = 4096  # environments that are projected together
 _BLOCK_BYTES = 24e6  # of Jacobians before they are projected
-_LARGEST_STORE = 4e9  # bytes of Jacobians that are held where max_memory does not say
+_LARGEST_STORE = 2e9  # bytes of Jacobians that are held where max_memory does not say
 
 
 class Components(NamedTuple):
@@ -114,8 +113,7 @@ def network_inputs(
     training : TrainingSet
         The structures.
     max_memory : float or None
-        Bytes that Jacobians may take; if they are more, none are held. None stands for 4 GB, but
-        at most half of what is free.
+        Bytes that Jacobians may take; if they are more, none are held. None stands for 2 GB.
     kind : dtype
         Of rows and Jacobians.
     """
@@ -129,11 +127,10 @@ def network_inputs(
     if not training.has_derivatives:
         return inputs
     inputs = inputs._replace(chain=components.chain(features))
-    if max_memory is None:
-        max_memory = min(_LARGEST_STORE, 0.5 * available_memory())
     size = np.dtype(kind).itemsize * rows.shape[1]
     need = size * (3.0 * np.sum(features.neighborhood_sizes()) + 6.0 * len(rows))
-    if need > max_memory:
+    # What is free must not decide: trajectories differ in the last digits between the two ways.
+    if need > (_LARGEST_STORE if max_memory is None else max_memory):
         return inputs
     return inputs._replace(parts=_stored(inputs, training, members, kind))
 
@@ -144,37 +141,27 @@ def _stored(inputs, training, members, kind):
     place = np.empty(len(features.numbers), dtype=np.int64)
     place[rows_of(inputs.order, features.atom_offsets)[0]] = np.arange(len(place))
     stressed = training.labels.has_stress.any()
-    starts, atoms, values, strains = [np.zeros(1, dtype=np.int64)], [], [], []
-    sizes = features.neighborhood_sizes()[members] * 24.0 * features.shape[1]
-    total = 0
-    for lo, hi in block_ranges(sizes, _BLOCK_BYTES):
+    sizes = features.neighborhood_sizes()[members]
+    # Images of one atom share a row, so that there are at most so many; the rest is never touched.
+    values = np.empty((int(sizes.sum()), 3, n), dtype=kind)
+    strain = np.empty((len(members) if stressed else 0, 6, n), dtype=kind)
+    starts, atoms, total = [np.zeros(1, dtype=np.int64)], [], 0
+    for lo, hi in block_ranges(sizes * 24.0 * features.shape[1], _BLOCK_BYTES):
         block = inputs.chain.jacobian(members[lo:hi])
         starts.append(block.start[1:] + total)
         atoms.append(place[block.atom])
-        values.append(block.values.astype(kind))
+        values[total : total + len(block.values)] = block.values
         if stressed:
-            strains.append(block.strain.astype(kind))
-        total += block.start[-1]
-    strain = np.concatenate(strains) if stressed else np.empty((0, 6, n), dtype=kind)
+            strain[lo:hi] = block.strain
+        total += len(block.values)
     return StoredParts(
         inputs.offsets,
         inputs.atom_offsets,
         np.concatenate(starts),
         np.concatenate(atoms),
-        _joined(values),
+        values[:total],
         strain,
     )
-
-
-def _joined(parts):
-    """Return arrays one after the other, freeing each as it is copied."""
-    out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
-    end = len(out)
-    while parts:
-        part = parts.pop()
-        out[end - len(part) : end] = part
-        end -= len(part)
-    return out
 
 
 def parts_of(inputs: NetworkInputs, s: int) -> tuple[int, StoredParts, IntArray]:

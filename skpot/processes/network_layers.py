@@ -24,6 +24,8 @@ tangents that are differentiated backwards).
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,17 +64,9 @@ class Layers(NamedTuple):
 
     def views(self, flat: FloatArray) -> Weights:
         """Return the parts of an array (n_weights,) of weights, or of derivatives by them."""
-        at = 0
-
-        def cut(*shape):
-            nonlocal at
-            at, begin = at + int(np.prod(shape)), at
-            return flat[begin:at].reshape(shape)
-
-        pairs = list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-        layers = [cut(b, a) for a, b in pairs]
-        offsets = [cut(b) for _, b in pairs]
-        return Weights(layers, offsets, cut(self.sizes[-1]), cut(1), cut(self.sizes[0]))
+        parts = [flat[cut].reshape(shape) for cut, shape in _places(self.sizes)]
+        n = len(self.sizes) - 1
+        return Weights(parts[:n], parts[n : 2 * n], *parts[2 * n :])
 
     def drawn(self, rng: Any) -> FloatArray:
         """Return random weights for rows of mean variance 1; the linear term is zero."""
@@ -123,6 +117,17 @@ class Layers(NamedTuple):
             grown.offsets[k][...] += z.sum(axis=0)
             if k:
                 back = z @ weights.layers[k]
+
+
+@lru_cache(maxsize=64)
+def _places(sizes):
+    """Return where the parts of `Weights` are in an array of all, and their shapes."""
+    shapes: list[tuple[int, ...]] = [(b, a) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    shapes += [(b,) for b in sizes[1:]] + [(sizes[-1],), (1,), (sizes[0],)]
+    ends = np.cumsum([prod(shape) for shape in shapes]).tolist()
+    begins = [0, *ends[:-1]]
+    cuts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+    return list(zip(cuts, shapes, strict=True))
 
 
 class Passed(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..core.adam import AdamState, AdamStep, adam_step
 from ..exceptions import NumericalError
 
 if TYPE_CHECKING:
@@ -80,35 +81,36 @@ def train(
         If the loss is not finite any more.
     """
     kind = loss.inputs.rows.dtype
-    state = _Adam(np.array(flat, dtype=kind), _decaying(loss, schedule.decay))
+    adam = _Adam(np.array(flat, dtype=kind), _decaying(loss, schedule.decay))
+    weights, average = adam.state.weights, adam.state.average
     size = min(schedule.batch_size, len(structures))
     total = schedule.n_epochs * -(-len(structures) // size)
     losses, scores = [], []
-    best = state.average
+    best = average
     for _ in range(schedule.n_epochs):
         shuffled, sums = rng.permutation(structures), 0.0
         for begin in range(0, len(shuffled), size):
             batch = np.sort(shuffled[begin : begin + size])
-            share = state.n_steps / total
+            share = adam.n_steps / total
             noise = _ENERGY_NOISE ** min(1.0, 2.0 - 2.0 * share)
-            value, gradient = loss.of(state.flat, batch, noise**-2.0)
+            value, gradient = loss.of(weights, batch, noise**-2.0)
             sums += value * len(batch)
-            state.step(gradient, schedule.learning_rate * _rate(share, schedule.falls, total))
-        if not np.isfinite(sums) or not np.isfinite(state.average).all():
+            adam.step(gradient, schedule.learning_rate * _rate(share, schedule.falls, total))
+        if not np.isfinite(sums) or not np.isfinite(average).all():
             raise NumericalError(
                 "training diverged: the loss is not finite. Use a smaller learning_rate_init, or "
                 "look for labels that are far too large."
             )
         losses.append(loss.labels.per_label * sums / len(structures))
         if held_out is not None:
-            value = validation_loss(loss, state.average, held_out)
+            value = validation_loss(loss, average, held_out)
             scores.append(-value)
             if len(scores) == 1 or scores[-1] > max(scores[:-1]):
-                best = state.average.copy()
+                best = average.copy()
         if not goes_on(scores):
             break
     complete = len(losses) == schedule.n_epochs
-    return Trained(state.average if held_out is None else best, losses, scores, complete)
+    return Trained(average if held_out is None else best, losses, scores, complete)
 
 
 def validation_loss(loss: NetworkLoss, flat: FloatArray, structures: IntArray) -> float:
@@ -151,19 +153,23 @@ class _Adam:
     """Weights that follow gradients, and their average."""
 
     def __init__(self, flat: FloatArray, decay: FloatArray) -> None:
-        self.flat, self.decay = flat, decay
-        self.average = flat.copy()
-        self.mean, self.square = np.zeros_like(flat), np.zeros_like(flat)
+        zeros = np.zeros_like(flat), np.zeros_like(flat)
+        self.state = AdamState(flat, flat.copy(), *zeros, decay)
         self.n_steps = 0
 
     def step(self, gradient: FloatArray, rate: float) -> None:
         """Move the weights."""
         self.n_steps += 1
         n = self.n_steps
-        self.mean += (1.0 - _MEAN) * (gradient - self.mean)
-        self.square += (1.0 - _SQUARE) * (gradient**2 - self.square)
-        direction = self.mean / (1.0 - _MEAN**n)
-        direction /= np.sqrt(self.square / (1.0 - _SQUARE**n)) + _LEAST
-        direction += self.decay * self.flat
-        self.flat -= rate * direction
-        self.average += (1.0 - min(_AVERAGE, n / (n + 10.0))) * (self.flat - self.average)
+        numbers = (
+            rate,
+            _MEAN,
+            _SQUARE,
+            1.0 / (1.0 - _MEAN**n),
+            1.0 / (1.0 - _SQUARE**n),
+            _LEAST,
+            1.0 - min(_AVERAGE, n / (n + 10.0)),
+        )
+        # Numbers of another type would make the products those of that type.
+        step = AdamStep(*np.array(numbers, dtype=gradient.dtype))
+        adam_step(self.state, gradient, step)

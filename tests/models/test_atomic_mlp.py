@@ -13,7 +13,7 @@ import skpot
 from skpot import SOAP, ZBL, AtomicMLP, Targets
 from skpot.exceptions import NumericalWarning
 from skpot.metrics import forces_rmse
-from skpot.processes import network_members
+from skpot.processes import network_epochs, network_members
 from skpot.processes.network_inputs import Components, network_inputs
 from skpot.processes.network_layers import Layers
 from skpot.processes.network_loss import LossLabels, NetworkLoss
@@ -306,6 +306,35 @@ def test_interrupt_of_the_calibration_keeps_the_networks(silicon, interrupt):
     assert_same(outcome(model, test), outcome(plain, test))
 
 
+def test_trials_decide_on_the_number_of_epochs(silicon, monkeypatch):
+    features, y, test, _ = silicon
+    monkeypatch.setattr(network_epochs, "TRIALS", (2, 4))
+    monkeypatch.setattr(network_epochs, "MOST_EPOCHS", 32)
+    auto = small(max_iter="auto").fit(features, y)
+    assert 8 <= auto.n_iter_ <= 32
+    assert_same(outcome(auto, test), outcome(small(max_iter=auto.n_iter_).fit(features, y), test))
+    backwards = small(max_iter="auto").fit(features[::-1], y[::-1])
+    assert_same(outcome(auto, test), outcome(backwards, test))
+    few = small(max_iter="auto", n_members=1).fit(features[:1], y[:1])  # nothing can be held out
+    assert few.n_iter_ == 8
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"), [((1.0, 1.2), 100), ((1.0, 0.8), 200), ((1.0, 0.3), 400), ((0, 0), 100)]
+)
+def test_epochs_follow_the_gain_of_the_trials(losses, expected):
+    assert network_epochs._epochs_for(*losses) == expected
+
+
+def test_interrupt_of_the_trials_changes_nothing(silicon, interrupt):
+    features, y, *_ = silicon
+    interrupt(1)
+    model = small(max_iter="auto")
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(features, y)
+    assert not hasattr(model, "coefs_")
+
+
 def test_labels_decide_on_noise(silicon):
     features, y, *_ = silicon
     model = small().fit(features, y)
@@ -313,10 +342,10 @@ def test_labels_decide_on_noise(silicon):
     size = np.mean(np.abs(forces))
     assert model.sigma_forces_ == pytest.approx(0.015 * size)
     assert model.sigma_energy_ == pytest.approx(0.05 * model.sigma_forces_)
-    assert model.sigma_stress_ == pytest.approx(0.1 * model.sigma_forces_)
+    assert model.sigma_stress_ == pytest.approx(0.3 * model.sigma_forces_)
     follows = small(sigma_forces=0.3).fit(features, y)
     assert follows.sigma_energy_ == pytest.approx(0.05 * 0.3)
-    assert follows.sigma_stress_ == pytest.approx(0.1 * 0.3)
+    assert follows.sigma_stress_ == pytest.approx(0.3 * 0.3)
     given = small(sigma_energy=0.02, sigma_forces={"default": 0.3}, sigma_stress=0.1)
     groups = ["a"] * len(y)
     given.fit(features, Targets(y.energy, y.forces, y.stress, groups=groups))
