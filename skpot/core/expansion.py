@@ -23,9 +23,10 @@ derivatives. Then
     y \cdot q = (y - o) \cdot (q - o) + (y - o) \cdot o + q \cdot o
 
 since environments resemble each other: products of small differences have smaller rounding errors,
-which matters in single precision. References are worked through in tiles. A tile is stored as rows
-and again as columns, for the gradient, so that all four products are sums over contiguous numbers.
-A draw of the posterior also has waves, with weights :math:`\beta_d` of the center's species,
+which matters in single precision. References are worked through in tiles, which stay in cache
+between the products that need them, so that each is read from memory once: models with many
+references are bound by that. A draw of the posterior also has waves, with weights
+:math:`\beta_d` of the center's species,
 
 .. math:: u = \sum_d \beta_d \cos(y \cdot \omega_d + b_d)
 
@@ -41,10 +42,10 @@ from ._arena import floats, padded, shaped, typed
 from ._jit import array_jit, inner_jit, variants
 from .elementary import cosine_and_sine
 from .network import Network, expand_network, network_scratch, network_size
-from .products import COLUMNS, ROWS, add_products, rounded
+from .products import COLUMNS, ROWS, add_products, add_scaled_rows, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
 
-TILE = 240  # references at a time: a tile of them and of weights fits in the second-level cache
+TILE = 120  # references at a time: they and their vectors fit in the second-level cache
 STEP = 24  # the number of references of each species is a multiple of this
 
 
@@ -80,15 +81,12 @@ class Term(NamedTuple):
     shift: np.ndarray  # (n_species, n) b - o
     origin: np.ndarray  # (n_species, n) o for the dot product, zeros for distances
     first: np.ndarray  # (n_species + 1,) where the references of each species begin
-    rows: np.ndarray  # q - o, tile after tile, each (size of tile, n); their type is that of sums
-    columns: np.ndarray  # the same, each (n rounded up, size of tile)
+    rows: np.ndarray  # q - o, flat (n_references, n); their type is that of sums
     vector_rows: np.ndarray  # like `rows`, or empty
-    vector_columns: np.ndarray
     constant: np.ndarray  # (n_references,) the part of w without y: -|q - o|^2 / 2 or q . o
     offset: np.ndarray  # (n_references,) the part of t without y: -(q - o) . v or o . v
     alpha: np.ndarray  # (n_references,)
-    wave_rows: np.ndarray  # omega, (n_waves, n), the same for all species; or empty
-    wave_columns: np.ndarray  # the same, (n rounded up, n_waves)
+    wave_rows: np.ndarray  # omega, (n_waves, n), a multiple of 6, for all species; or empty
     wave_phases: np.ndarray  # (n_species, n_waves) b + o . omega
     wave_weights: np.ndarray  # (n_species, n_waves) beta
 
@@ -142,8 +140,7 @@ class SumScratch(NamedTuple):
 
 @inner_jit
 def _term_size(term, n_rows):
-    n = term.scale.shape[0]
-    size = padded(n_rows * n) + padded(n_rows * rounded(n, COLUMNS))
+    size = 2 * padded(n_rows * term.scale.shape[0])
     return size + 2 * padded(n_rows * TILE) + padded(TILE) + padded(3 * TILE) + 2 * padded(n_rows)
 
 
@@ -171,7 +168,7 @@ def _term_scratch(term, n_rows, arena):
     n = term.scale.shape[0]
     return TermScratch(
         typed(floats(n_rows * n, arena), term.rows),
-        typed(floats(n_rows * rounded(n, COLUMNS), arena), term.rows),
+        typed(floats(n_rows * n, arena), term.rows),
         typed(floats(n_rows * TILE, arena), term.rows),
         typed(floats(n_rows * TILE, arena), term.rows),
         floats(TILE, arena),
@@ -287,8 +284,7 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
     n, n_rows = term.scale.shape[0], rounded(size, ROWS)
     y = shaped(scratch.y, (n_rows, n))
     take_rows(term, z, x, size, scratch, y)
-    wide = rounded(n, COLUMNS)
-    g = shaped(scratch.gradient, (n_rows, wide))
+    g = shaped(scratch.gradient, (n_rows, n))
     clear(g)
     for r in range(n_rows):
         scratch.pull[r] = 0.0
@@ -298,7 +294,7 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
     if term.wave_phases.shape[1] > 0:
         _add_waves(term, z, size, y, g, scratch, energies)
     for r in range(size):
-        source, own = g[r, :n], y[r]
+        source, own = g[r], y[r]
         target = gradient[r, term.begin : term.begin + n]
         pull = scratch.pull[r]
         if term.centered:
@@ -313,12 +309,13 @@ def _expand_term(term, z, x, size, scratch, energies, gradient):
 def _add_tile(term, lo, hi, size, y, g, scratch, energies):
     """Add the energies and derivatives that references lo to hi - 1 give."""
     n_rows, n = y.shape
-    tile, wide = hi - lo, g.shape[1]
+    tile = hi - lo
     w = shaped(scratch.w, (n_rows, tile))
     t = shaped(scratch.t, (n_rows, tile))
     vectors = term.vector_rows.shape[0] > 0
     clear(w)
-    add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
+    q = shaped(term.rows[lo * n : hi * n], (tile, n))
+    add_products(y, q, w)
     if vectors:
         clear(t)
         add_products(y, shaped(term.vector_rows[lo * n : hi * n], (tile, n)), t)
@@ -351,9 +348,9 @@ def _add_tile(term, lo, hi, size, y, g, scratch, energies):
         scratch.pull[r] += pull
         if r < size:
             energies[r] += energy
-    add_products(w, shaped(term.columns[lo * wide : hi * wide], (wide, tile)), g)
+    add_scaled_rows(w, q, g)
     if vectors:
-        add_products(t, shaped(term.vector_columns[lo * wide : hi * wide], (wide, tile)), g)
+        add_scaled_rows(t, shaped(term.vector_rows[lo * n : hi * n], (tile, n)), g)
 
 
 @inner_jit
@@ -371,7 +368,7 @@ def _add_waves(term, z, size, y, g, scratch, energies):
             weights[m] = -factors[m] * sine
         if r < size:
             energies[r] += energy
-    add_products(w, term.wave_columns, g)
+    add_scaled_rows(w, term.wave_rows, g)
 
 
 @inner_jit
@@ -430,26 +427,3 @@ def _expand_sum(both, z, x, size, scratch, energies, gradient):
 )
 def expand(expansion, z, x, size, scratch, energies, gradient):
     """Add energies and derivatives of rows of one species; see the comment above."""
-
-
-def tiled(q, first, kind):
-    """Return references in tiles, as rows and as columns, in the layout of `Term`.
-
-    Parameters
-    ----------
-    q : ndarray of shape (n_references, n)
-        References; each species has a multiple of `STEP`.
-    first : ndarray of shape (n_species + 1,)
-        First reference of each species.
-    kind : dtype
-        Type of the result.
-    """
-    wide = rounded(q.shape[1], COLUMNS)
-    columns = []
-    for begin, end in zip(first[:-1], first[1:], strict=True):
-        for lo in range(begin, end, TILE):
-            block = np.zeros((wide, min(TILE, end - lo)))
-            block[: q.shape[1]] = q[lo : lo + block.shape[1]].T
-            columns.append(block.ravel())
-    flat = np.concatenate([np.empty(0), *columns])
-    return np.ascontiguousarray(q, dtype=kind).ravel(), flat.astype(kind)

@@ -13,7 +13,7 @@ from . import centers
 from ._arena import floats, matrix, padded, shaped
 from ._jit import array_jit, inner_jit, variants
 from .expansion import clear
-from .products import COLUMNS, ROWS, add_products, rounded
+from .products import ROWS, SUMMANDS, add_products, add_scaled_rows, rounded
 
 
 class Leaf(NamedTuple):
@@ -35,8 +35,7 @@ class Mapped(NamedTuple):
     """Rows times a matrix, plus constants."""
 
     inner: tuple
-    forward: np.ndarray  # (n_species, n_out rounded up, n_in), transposed matrices
-    back: np.ndarray  # (n_species, n_in rounded up, n_out)
+    matrix: np.ndarray  # (n_species, n_out rounded up, n_in), transposed, so that rows are outputs
     constant: np.ndarray  # (n_out,)
 
 
@@ -66,8 +65,8 @@ class MappedScratch(NamedTuple):
     """Rows before and after the matrix, flat."""
 
     inner: tuple
-    inside: np.ndarray  # n_rows rows of n_in, or n_in rounded up
-    outside: np.ndarray  # n_rows rows of n_out, or n_out rounded up
+    inside: np.ndarray  # n_rows rows of n_in
+    outside: np.ndarray  # n_rows rows of n_out rounded up
 
 
 class SelectedScratch(NamedTuple):
@@ -95,8 +94,8 @@ def _beside_size(tree, n_neighbors, n_rows):
 
 @inner_jit
 def _mapped_size(tree, n_neighbors, n_rows):
-    inside = padded(n_rows * tree.back.shape[1])
-    outside = padded(n_rows * tree.forward.shape[1])
+    inside = padded(n_rows * tree.matrix.shape[2])
+    outside = padded(n_rows * tree.matrix.shape[1])
     return scratch_size(tree.inner, n_neighbors, n_rows) + inside + outside
 
 
@@ -132,8 +131,8 @@ def _beside_scratch(tree, n_neighbors, n_rows, arena):
 def _mapped_scratch(tree, n_neighbors, n_rows, arena):
     return MappedScratch(
         scratch(tree.inner, n_neighbors, n_rows, arena),
-        floats(n_rows * tree.back.shape[1], arena),
-        floats(n_rows * tree.forward.shape[1], arena),
+        floats(n_rows * tree.matrix.shape[2], arena),
+        floats(n_rows * tree.matrix.shape[1], arena),
     )
 
 
@@ -176,14 +175,14 @@ def _fill_beside(tree, z, members, pairs, species, scratch, rows, begin):
 
 @inner_jit
 def _fill_mapped(tree, z, members, pairs, species, scratch, rows, begin):
-    n_in, wide = tree.forward.shape[2], tree.forward.shape[1]
+    n_in, wide = tree.matrix.shape[2], tree.matrix.shape[1]
     n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
     inside = shaped(scratch.inside, (n_rows, n_in))
     outside = shaped(scratch.outside, (n_rows, wide))
     clear(inside[n:])
     fill(tree.inner, z, members, pairs, species, scratch.inner, inside, 0)
     clear(outside)
-    add_products(inside, tree.forward[z], outside)
+    add_products(inside, tree.matrix[z], outside)
     constant = tree.constant
     for b in range(n):
         source, row = outside[b], rows[b, begin : begin + constant.shape[0]]
@@ -227,17 +226,17 @@ def _pull_back_beside(tree, z, members, pairs, species, scratch, g, begin, pair_
 
 @inner_jit
 def _pull_back_mapped(tree, z, members, pairs, species, scratch, g, begin, pair_gradient):
-    n_out, wide = tree.back.shape[2], tree.back.shape[1]
+    n_out, n_in, wide = tree.constant.shape[0], tree.matrix.shape[2], tree.matrix.shape[1]
     n, n_rows = members.shape[0], rounded(members.shape[0], ROWS)
-    inside = shaped(scratch.inside, (n_rows, wide))
-    outside = shaped(scratch.outside, (n_rows, n_out))
-    clear(outside[n:])
+    inside = shaped(scratch.inside, (n_rows, n_in))
+    outside = shaped(scratch.outside, (n_rows, wide))
+    clear(outside)
     for b in range(n):
         source, row = g[b, begin : begin + n_out], outside[b]
         for d in range(n_out):
             row[d] = source[d]
     clear(inside)
-    add_products(outside, tree.back[z], inside)
+    add_scaled_rows(outside, tree.matrix[z], inside)
     pull_back(tree.inner, z, members, pairs, species, scratch.inner, inside, 0, pair_gradient)
 
 
@@ -263,12 +262,9 @@ def pull_back(tree, z, members, pairs, species, scratch, g, begin, pair_gradient
     """Add the derivatives of energies along pairs, for a block of centers; after `fill`."""
 
 
-def matrices(maps):
-    """Return matrices (n_species, n_in, n_out) in the layouts of `Mapped`: forward, back."""
-
-    def rows(a):
-        wide = np.zeros((len(a), rounded(a.shape[1], COLUMNS), a.shape[2]))
-        wide[:, : a.shape[1]] = a
-        return wide
-
-    return rows(maps.swapaxes(1, 2)), rows(maps)
+def matrix_rows(maps):
+    """Return matrices (n_species, n_in, n_out) in the layout of `Mapped`."""
+    rows = maps.swapaxes(1, 2)
+    wide = np.zeros((len(rows), rounded(rows.shape[1], SUMMANDS), rows.shape[2]))
+    wide[:, : rows.shape[1]] = rows
+    return wide

@@ -7,6 +7,8 @@ them. This is as fast as a BLAS on one core, and also works in libraries that ha
 from ._jit import inline_jit, jit
 
 ROWS, COLUMNS = 4, 3  # the numbers of rows of a and of b must be multiples of these
+SUMMANDS = 6  # rows that are added up at a time
+_SPAN = 512  # columns at a time, so that four rows of sums of them stay in the first-level cache
 
 
 @jit
@@ -50,6 +52,51 @@ def add_products(a, b, out):
             o1[j], o1[j + 1], o1[j + 2] = s10, s11, s12
             o2[j], o2[j + 1], o2[j + 2] = s20, s21, s22
             o3[j], o3[j + 1], o3[j + 2] = s30, s31, s32
+
+
+@jit
+def add_scaled_rows(weights, b, out):
+    """Add weights b to out, where b is as `add_products` takes it and not its transpose.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, m)
+        n is a multiple of `ROWS`, m of `SUMMANDS`.
+    b : ndarray of shape (m, k)
+        The rows that are added up.
+    out : ndarray of shape (n, k)
+        Added to, of the type of weights and b.
+    """
+    for begin in range(0, b.shape[1], _SPAN):
+        end = min(begin + _SPAN, b.shape[1])
+        for i in range(0, weights.shape[0], 4):
+            _add_four(i, begin, end, weights, b, out)
+
+
+@inline_jit
+def _add_four(i, begin, end, weights, b, out):
+    """Add columns begin to end - 1 of four rows."""
+    w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+    o0, o1 = out[i, begin:end], out[i + 1, begin:end]
+    o2, o3 = out[i + 2, begin:end], out[i + 3, begin:end]
+    for j in range(0, b.shape[0], 6):
+        b0, b1, b2 = b[j, begin:end], b[j + 1, begin:end], b[j + 2, begin:end]
+        b3, b4, b5 = b[j + 3, begin:end], b[j + 4, begin:end], b[j + 5, begin:end]
+        w00, w01, w02, w03, w04, w05 = _six(w0, j)
+        w10, w11, w12, w13, w14, w15 = _six(w1, j)
+        w20, w21, w22, w23, w24, w25 = _six(w2, j)
+        w30, w31, w32, w33, w34, w35 = _six(w3, j)
+        for t in range(o0.shape[0]):
+            y0, y1, y2, y3, y4, y5 = b0[t], b1[t], b2[t], b3[t], b4[t], b5[t]
+            o0[t] += w00 * y0 + w01 * y1 + w02 * y2 + w03 * y3 + w04 * y4 + w05 * y5
+            o1[t] += w10 * y0 + w11 * y1 + w12 * y2 + w13 * y3 + w14 * y4 + w15 * y5
+            o2[t] += w20 * y0 + w21 * y1 + w22 * y2 + w23 * y3 + w24 * y4 + w25 * y5
+            o3[t] += w30 * y0 + w31 * y1 + w32 * y2 + w33 * y3 + w34 * y4 + w35 * y5
+
+
+@inline_jit
+def _six(row, j):
+    return row[j], row[j + 1], row[j + 2], row[j + 3], row[j + 4], row[j + 5]
 
 
 @inline_jit

@@ -15,7 +15,14 @@ from ..core.leverage import grade_range
 from ..core.pairs import scatter
 from ..data import StructureBatch, Targets, as_batch, summarize
 from ..data.elements import SYMBOLS
-from ..exceptions import InputError, InputTypeError, NotCompilableError, NumericalError
+from ..exceptions import (
+    InputError,
+    InputTypeError,
+    NotCompilableError,
+    NumericalError,
+    NumericalWarning,
+    warn_once,
+)
 from ._deviations import Uncertain, calibrations, drawn
 from ._expansions import expansion_of
 from ._leverages import domain_of, graded
@@ -34,6 +41,9 @@ if TYPE_CHECKING:
     from skpot.core.pairs import Pairs
     from skpot.data import AtomicFeatures
     from skpot.typing import FloatArray, IntArray, Structures
+
+
+_ROUNDING = 0.1  # share of the noise that single precision may add without a warning
 
 
 def compile(
@@ -145,7 +155,25 @@ def compile(
     compiled = build(trimmed(form, accepts) if tolerance > 0.0 else form)
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
+        if dtype == "float32":
+            _tell_of_rounding(compiled.errors_, regressor)
     return compiled
+
+
+def _tell_of_rounding(errors, regressor):
+    """Warn if single precision adds more than a tenth of the noise that the labels have."""
+    for kind, unit in (("energy", "eV/atom"), ("forces", "eV/Å")):
+        noise = getattr(regressor, f"sigma_{kind}_", None)  # of presets
+        error = getattr(errors, kind)
+        if isinstance(noise, float) and error > _ROUNDING * noise:
+            warn_once(
+                f"single precision of {kind}",
+                f"single precision of the references changes {kind} by up to {error:.2g} {unit}, "
+                f"more than a tenth of the noise of their labels, {noise:.2g} {unit}. Models whose "
+                "references include derivatives lose most and win little: prefer "
+                'dtype="float64".',
+                NumericalWarning,
+            )
 
 
 def fitted_pipeline(model: Any) -> Any:

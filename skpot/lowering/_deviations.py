@@ -137,6 +137,6 @@ def _sharing(terms: list[Any]) -> list[Any]:
         return [Sum(a, b) for a, b in zip(left, right, strict=True)]
     if not isinstance(first, Term):
         return terms
-    shared = ("rows", "columns", "wave_rows", "wave_columns", "wave_phases")
+    shared = ("rows", "wave_rows", "wave_phases")
     own = {name: getattr(first, name) for name in shared}
     return [term._replace(**own) for term in terms]

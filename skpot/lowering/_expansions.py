@@ -162,13 +162,9 @@ def _with_powers(q, v, alpha, of_species, prior, part, factor):
 
 def _with_waves(term, prior, rows, shift):
     """Return a term with waves, whose directions are `rows` (n_waves, n)."""
-    kind, (n_waves, n) = term.rows.dtype, rows.shape
-    columns = np.zeros((rounded(n, COLUMNS), n_waves), dtype=kind)
-    columns[:n] = rows.T
     middle = shift - term.shift  # of each species, to which rows are relative
     return term._replace(
-        wave_rows=np.ascontiguousarray(rows, dtype=kind),
-        wave_columns=columns,
+        wave_rows=np.ascontiguousarray(rows, dtype=term.rows.dtype),
         wave_phases=prior.phases + middle @ rows.T,
         wave_weights=np.ascontiguousarray(prior.weights),
     )
@@ -204,13 +200,12 @@ def _references(f, begin, scale, shift, centered, q, v, alpha, of_species, kind)
         shift - middle,
         np.zeros_like(middle) if centered else middle,
         first,
-        *expansion.tiled(relative, first, kind),
-        *((empty, empty) if v is None else expansion.tiled(vectors, first, kind)),
+        relative.astype(kind).ravel(),
+        empty if v is None else vectors.astype(kind).ravel(),
         constant,
         offset,
         scalars,
         np.empty((0, n), dtype=kind),
-        np.empty((rounded(n, COLUMNS), 0), dtype=kind),
         *np.empty((2, n_species, 0)),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrices
+from ..core.feature_rows import Beside, Leaf, Mapped, Selected, matrix_rows
 from ..exceptions import InputError, NotCompilableError
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ class FeatureTree(NamedTuple):
             )
         width = stack.shape[2]
         constant = shift + self.shift @ stack[0]
-        forward, back = matrices(self.scale[:, None] * stack)
+        rows = matrix_rows(self.scale[:, None] * stack)
         return self._replace(
-            node=Mapped(self.node, forward, back, np.array(np.broadcast_to(constant, width))),
+            node=Mapped(self.node, rows, np.array(np.broadcast_to(constant, width))),
             width=width,
             scale=np.ones(width),
             shift=np.zeros(width),

@@ -38,11 +38,11 @@ def folded(
     plain &= all(
         not s.centered and s.columns is None and s.weights is None for s in form.kernel.similarities
     )
-    n_in, n_out = node.forward.shape[2], tree.width
+    n_in, n_out = node.matrix.shape[2], tree.width
     m = max(np.unique(form.species, return_counts=True)[1])
     if not plain or m * n_in > n_in * n_out + m * n_out:
         return tree, form, other
-    maps = {z: node.back[k, :n_in] for k, z in enumerate(tree.species)}  # (n_in, n_out)
+    maps = {z: node.matrix[k, :n_out].T for k, z in enumerate(tree.species)}  # (n_in, n_out)
 
     def moved(form):
         def back(rows):

@@ -11,7 +11,7 @@ from ..core.expansion import TILE, Polynomial, Sum, Term
 from ..core.feature_rows import Beside, Leaf, Mapped, Selected
 from ..core.network import Network
 from ..core.pairs import Pairs, closest_squared
-from ..core.products import COLUMNS, rounded
+from ..core.products import COLUMNS, SUMMANDS, rounded
 from ..data import MIN_DISTANCE
 from ..exceptions import InputError, InputTypeError, StructureError
 
@@ -133,9 +133,9 @@ def _(node: Beside, n_species):
 @_width.register
 def _(node: Mapped, n_species):
     n_in, n_out = _width(node.inner, n_species), len(node.constant)
-    (z, rows, n), (z_back, rows_back, n_back) = node.forward.shape, node.back.shape
-    fits = (z, n, z_back, n_back) == (n_species, n_in, n_species, n_out)
-    _require("linear maps", fits and rows >= n_out and rows_back >= n_in)
+    z, rows, n = node.matrix.shape
+    fits = (z, n) == (n_species, n_in) and rows >= n_out and rows % SUMMANDS == 0
+    _require("linear maps", fits)
     return n_out
 
 
@@ -173,16 +173,14 @@ def _(term: Term, n_species, width):
         "references",
         all(len(a) == total for a in (term.alpha, term.constant, term.offset))
         and term.rows.size >= total * n
-        and term.columns.size >= total * n
-        and term.vector_rows.size in (0, term.rows.size)
-        and term.vector_columns.size == (term.columns.size if term.vector_rows.size else 0),
+        and term.vector_rows.size in (0, term.rows.size),
     )
     n_waves = len(term.wave_rows)
     _require(
         "waves",
         n_waves <= TILE
+        and n_waves % SUMMANDS == 0
         and term.wave_rows.shape[1] == n
-        and term.wave_columns.shape == (rounded(n, COLUMNS), n_waves)
         and term.wave_phases.shape == term.wave_weights.shape == (n_species, n_waves),
     )
 

@@ -8,7 +8,7 @@ import pytest
 from skpot.core import expansion
 from skpot.core._arena import arena, release
 from skpot.core._jit import jit
-from skpot.core.products import add_products, rounded
+from skpot.core.products import add_products, add_scaled_rows, rounded
 from tests.naive import expansion as naive
 
 
@@ -54,9 +54,8 @@ def _term(rng, profile, centered, counts, n, vectors, kind, begin=0):
     term = expansion.Term(
         profile, centered, begin, rng.uniform(0.5, 1.5, n), shift - origin,
         np.zeros_like(origin) if centered else origin, first,
-        *expansion.tiled(q, first, kind),
-        *(expansion.tiled(v, first, kind) if vectors else (empty, empty)), constant, offset, a,
-        np.empty((0, n), kind), np.empty((rounded(n, 3), 0), kind), *np.empty((2, len(counts), 0)),
+        q.astype(kind).ravel(), v.astype(kind).ravel() if vectors else empty, constant, offset, a,
+        np.empty((0, n), kind), *np.empty((2, len(counts), 0)),
     )  # fmt: skip
     return term, shift, own
 
@@ -84,14 +83,13 @@ def test_term_is_the_sum_over_references(name, vectors):
 
 def test_waves_are_added():
     rng = np.random.default_rng(5)
-    n, n_waves = 7, 9
+    n, n_waves = 7, 12
     plain, shift, _ = _term(rng, expansion.Gauss(0.5, 1.3), True, (30, 1), n, False, np.float64)
-    rows, columns = rng.normal(size=(n_waves, n)), np.zeros((9, n_waves))
-    columns[:n] = rows.T
+    rows = rng.normal(size=(n_waves, n))
     phases, weights = rng.normal(size=(2, 2, n_waves))
     origin = shift - plain.shift
     term = plain._replace(
-        wave_rows=rows, wave_columns=columns, wave_phases=phases + origin @ rows.T,
+        wave_rows=rows, wave_phases=phases + origin @ rows.T,
         wave_weights=weights,
     )  # fmt: skip
     x = rng.normal(size=(4, n))
@@ -147,3 +145,12 @@ def test_products_add():
     expected = out + a @ b.T
     add_products(a, b, out)
     np.testing.assert_allclose(out, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_scaled_rows_add(kind):
+    rng = np.random.default_rng(6)
+    weights, b, out = (rng.normal(size=s).astype(kind) for s in ((8, 12), (12, 13), (8, 13)))
+    expected = out + weights @ b
+    add_scaled_rows(weights, b, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=50 * np.finfo(kind).eps)

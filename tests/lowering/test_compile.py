@@ -1,6 +1,8 @@
 """The compiled function does what the pipeline does."""
 
+import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -244,6 +246,17 @@ def test_what_cannot_be_compiled_says_so_and_runs_all_the_same(fitted):
         np.testing.assert_allclose(atoms.get_forces(), predicted.forces[0], atol=1e-9)
     (done,) = skpot.md.BatchCalculator(model).evaluate(frames[:1])
     np.testing.assert_allclose(done.get_forces(), predicted.forces[0], atol=1e-9)
+
+
+def test_single_precision_that_costs_accuracy_is_told(fitted):
+    model, frames = copy.deepcopy(fitted("normalized")), structures(1, seed=9)
+    model[-1].sigma_forces_, model[-1].sigma_energy_ = 1.0, 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        skpot.compile(model, frames, dtype="float32")
+    model[-1].sigma_forces_ = 1e-9
+    with pytest.warns(skpot.exceptions.NumericalWarning, match="changes forces by up to"):
+        skpot.compile(model, frames, dtype="float32")
 
 
 def test_a_model_that_corrects_a_calculator_says_what_has_a_compiled_form(fitted):

@@ -133,7 +133,7 @@ def test_tables_that_do_not_fit_are_refused(potential):
         sound._replace(expansion=term._replace(first=term.first * 2)),
         sound._replace(expansion=term._replace(alpha=term.alpha[:-1])),
         sound._replace(expansion=term._replace(rows=term.rows[:-1])),
-        sound._replace(expansion=term._replace(columns=term.columns[:8])),
+        sound._replace(expansion=term._replace(vector_rows=term.rows[:8])),
     ]
     for other in others:
         with pytest.raises(SkpotError, match="of this model do not fit"):
