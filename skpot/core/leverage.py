@@ -6,8 +6,10 @@ training environments leave of its energy (see `skpot.processes.domain`) is
 .. math:: s^2 = k(x, x) - |w|^2 + |R^{-T} w|^2 = k(x, x) - |G k|^2, \qquad w = L^{-1} k, \qquad
           G^T G = L^{-T} (1 - (R^T R)^{-1}) L^{-1}
 
-This costs the product of a matrix (references x references) with a vector for each environment, so
-simulations compute it only once in several steps.
+A reference may stand for a derivative of the kernel along a vector, as in `skpot.core.expansion`.
+Of linear models the variance is :math:`|G k|^2` alone, where the kernel makes the columns of the
+model. This costs the product of a matrix (references x references) with a vector for each
+environment, so simulations compute it only once in several steps.
 """
 
 import math
@@ -28,12 +30,13 @@ from .products import ROWS, add_products, rounded
 class Leverage(NamedTuple):
     """The variance of energies of environments, as sums of squares for each species."""
 
-    expansion: tuple  # Term or Sum of all references; the coefficients are not used
+    expansion: tuple  # Term or Sum of all references, whose coefficients multiply k
     starts: np.ndarray  # (n_species + 1,) where the references of each species begin
     first: np.ndarray  # (n_species + 1,) where G of each species begins in `matrix`
     counts: np.ndarray  # (n_species,) number of rows of G
     matrix: np.ndarray  # G of each species, (rows rounded up, references)
     factor: np.ndarray  # (n_species,) of the kernel's own variance; 1 without coupled species
+    sign: float  # of |G k|^2: -1, or 1 in linear models
     edge: np.ndarray  # (n_species,) standard deviation at the edge of the training set, eV
 
 
@@ -120,7 +123,7 @@ def _grade_block(z, members, rows, leverage, space, kernel, forms, variances, gr
     for b in range(size):
         variance, row = leverage.factor[z] * variances[b], f[b]
         for j in range(leverage.counts[z]):
-            variance -= row[j] * row[j]
+            variance += leverage.sign * row[j] * row[j]
         grades[members[b]] = math.sqrt(max(variance, 0.0)) / edge if edge > 0.0 else np.inf
 
 
@@ -161,13 +164,22 @@ def _add_tile(term, lo, hi, y, space, out):
     w = shaped(space.w, (n_rows, tile))
     clear(w)
     add_products(y, shaped(term.rows[lo * n : hi * n], (tile, n)), w)
+    vectors = term.vector_rows.shape[0] > 0
+    t = shaped(space.t, (n_rows, tile))
+    if vectors:
+        clear(t)
+        add_products(y, shaped(term.vector_rows[lo * n : hi * n], (tile, n)), t)
     similarity = shaped(space.similarity, (1, tile))
-    jet = shaped(space.jet, (1, 1, tile))
+    jet = shaped(space.jet, (2 if vectors else 1, 1, tile))
+    alpha, offset = term.alpha[lo:hi], term.offset[lo:hi]
     for r in range(n_rows):
         similarities(term, lo, w[r], space.constant[r], similarity)
         profile_jet(term.profile, similarity, jet)
         for m in range(tile):
-            out[r, m] += jet[0, 0, m]
+            out[r, m] += alpha[m] * jet[0, 0, m]
+        if vectors:
+            for m in range(tile):
+                out[r, m] += jet[1, 0, m] * (t[r, m] + offset[m])
 
 
 @jit

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.models import LinearForms
-    from skpot.typing import FloatArray
 
 
 def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expansion:
@@ -65,19 +64,16 @@ def uncoupled(coupling: Any, form: Expansion | LinearForms, name: str) -> Expans
     )
 
 
-def coupling_factors(
-    coupling: Any, form: Expansion
-) -> tuple[dict[int, FloatArray], dict[int, float]]:
-    """Return :math:`B(e_s, e_t)` of the references t, and B(e_s, e_s), by the species s."""
+def own_factors(coupling: Any, form: Expansion) -> dict[int, float]:
+    """Return B(e_s, e_s) by the species s."""
     width = form.features.shape[1] - (coupling.n_features_out_ - coupling.n_features_in_)
     of_species, _ = _factors(form.kernel, width)
-    shares, own = {}, {}
+    own = {}
     for z, vector in coupling.species_vectors_.items():
         center = np.zeros((1, form.features.shape[1]))
         center[0, width:] = vector
-        shares[int(z)] = of_species(center, form.features)[0]
         own[int(z)] = float(of_species(center, center)[0, 0])
-    return shares, own
+    return own
 
 
 def _factors(kernel, width):

@@ -26,7 +26,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..core.similarity import add_direction_rows, add_rows, add_segments
-from .expansion import species_groups
+from .expansion import Expansion, species_groups
 from .references import TILE, References
 
 if TYPE_CHECKING:
@@ -87,6 +87,18 @@ class GradientReferences(References):
             along = self._directions(columns) * coefficients[derived][:, None]
             np.add.at(vectors[columns], self._owners(columns), along)
         return scalars, vectors
+
+    def one_by_one(self) -> Expansion:
+        """Return an expansion with one reference for each coefficient; see `References`."""
+        owners = np.empty(len(self), dtype=int)
+        scalars, vectors = np.zeros(len(self)), np.zeros((len(self), self.values.shape[1]))
+        for columns in self.columns.values():
+            own, derived = self._places(columns)
+            owners[own] = np.arange(columns.start, columns.stop)
+            owners[derived] = columns.start + self._owners(columns)
+            scalars[own], vectors[derived] = 1.0, self._directions(columns)
+        q, species = self.values[owners], self.species[owners]
+        return Expansion(self.kernel, q, species, scalars, vectors)
 
     def _directions(self, tile):
         return self.directions[self.first[tile.start] : self.first[tile.stop]]

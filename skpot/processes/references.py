@@ -66,6 +66,13 @@ class References:
         """Return the scalar and the vector, or None, of each reference that coefficients mean."""
         return coefficients, None
 
+    def one_by_one(self) -> Expansion:
+        """Return an expansion with one reference for each coefficient, in their order.
+
+        Its scalars and vectors are those that a coefficient of one means.
+        """
+        return Expansion(self.kernel, self.values, self.species, np.ones(len(self)), None)
+
     def with_kernel(self, kernel: Covariance) -> Self:
         """Return the same references with another kernel."""
         other = copy.copy(self)

@@ -114,6 +114,17 @@ class LinearProcess(NamedTuple):
             variance[lo:hi] = self.energies(one_by_one(features, np.arange(lo, hi)))
         return variance
 
+    def roots(self) -> dict[int, FloatArray]:
+        """Return triangles G, by species: the variance of columns x of an environment is |G x|²."""
+        found = {}
+        for z, own in self.terms.columns.items():
+            rows = np.zeros((own.stop - own.start, len(self.terms)))
+            rows[:, own] = np.eye(len(rows))
+            self.terms.whiten(rows, self.penalty_factors)
+            left = solve_triangular(self.posterior_factor, rows.T, trans="T")
+            found[z] = self.noise_scale * np.linalg.qr(left, mode="r")
+        return found
+
     def derivatives(self, features: AtomicFeatures) -> tuple[FloatArray, FloatArray]:
         """Return the variances of forces (n_atoms, 3) and of virials (n_structures, 6)."""
         forces, virials = np.empty((len(features.numbers), 3)), np.empty((len(features), 6))

@@ -1,4 +1,4 @@
-"""The calculator with every regressor: the stress of a slab, and calls after a refusal."""
+"""The calculator with every regressor: stress of a slab, grades, and calls after a refusal."""
 
 import numpy as np
 import pytest
@@ -17,12 +17,22 @@ def data():
     return training_set()
 
 
+def grades(model, atoms):
+    """Return what the regressor itself says of the environments of a structure."""
+    while not hasattr(model, "steps"):
+        model = model.estimator_
+    return model[-1].extrapolation_grade(model[:-1].transform([atoms]))
+
+
 def pipeline(name):
     soap = skpot.SOAP(cutoff=3.5, n_max=2, l_max=1, species=["Cu", "Ag"])
     regressor = clone(REGRESSORS[name])
     if isinstance(regressor, skpot.CalibratedPotential):  # it wraps a pipeline
         return regressor.set_params(estimator=make_pipeline(soap, regressor.estimator))
     return make_pipeline(soap, regressor)
+
+
+NOT_COMPILED = {"Committee", "GPR-product"}
 
 
 # Sums of kernels take long to compile; tests/lowering/test_compile.py has one.
@@ -45,5 +55,8 @@ def test_a_slab_has_a_stress_and_a_refusal_changes_nothing(name, data):
     np.testing.assert_allclose(
         calculator.get_property("forces", atoms), expected.forces[0], atol=1e-8
     )
+    assert calculator.compiled_ is not None or name in NOT_COMPILED
+    grade = calculator.get_property("extrapolation_grade", atoms)
+    np.testing.assert_allclose(grade, grades(model, atoms), rtol=1e-5, atol=1e-6)
     numeric = by_differences(lambda a: calculator.get_property("energy", a), atoms)
     np.testing.assert_allclose(found, numeric, atol=1e-6 * np.abs(numeric).max() + 1e-9)
