@@ -32,7 +32,7 @@ class Beside(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """Rows times a matrix, plus constants."""
+    """Rows times a matrix, which may be in single precision, plus constants."""
 
     inner: tuple
     matrix: np.ndarray  # (n_species, n_out rounded up, n_in), transposed, so that rows are outputs

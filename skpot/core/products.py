@@ -22,7 +22,8 @@ def add_products(a, b, out):
     b : ndarray of shape (m, k)
         m is a multiple of `COLUMNS`.
     out : ndarray of shape (n, m)
-        Added to, of the type of a and b.
+        Added to, of the type of a. Numbers of b in single precision are converted on the way, which
+        halves the memory that is read.
     """
     size = a.shape[1]
     for i in range(0, a.shape[0], 4):
@@ -65,7 +66,7 @@ def add_scaled_rows(weights, b, out):
     b : ndarray of shape (m, k)
         The rows that are added up.
     out : ndarray of shape (n, k)
-        Added to, of the type of weights and b.
+        Added to, of the type of weights; b may be in single precision.
     """
     for begin in range(0, b.shape[1], _SPAN):
         end = min(begin + _SPAN, b.shape[1])

@@ -20,13 +20,12 @@ from ..exceptions import (
     InputTypeError,
     NotCompilableError,
     NumericalError,
-    NumericalWarning,
-    warn_once,
 )
 from ._deviations import Uncertain, calibrations, drawn
 from ._expansions import expansion_of
 from ._leverages import domain_of, graded
 from ._origins import refuse_steps_fitted_apart
+from ._precision import in_precision, precision_of, tell_of_rounding
 from ._reductions import folded, trimmed
 from ._regressors import lower_regressor
 from ._steps import lower_steps, require_width
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from skpot.core.pairs import Pairs
     from skpot.data import AtomicFeatures
     from skpot.typing import FloatArray, IntArray, Structures
-
-
-_ROUNDING = 0.1  # share of the noise that single precision may add without a warning
 
 
 def compile(
@@ -71,15 +67,18 @@ def compile(
         Structures on which the compiled function is compared with `predict`. They are needed if
         `dtype` or `tolerance` make it an approximation.
     dtype : {"float64", "float32"}, default="float64"
-        Type of the references, or of the layers of networks. "float32" halves the time and memory
-        that these take; sums and everything else remain float64.
+        Type of the references, of matrices between descriptor and model, and of the layers of
+        networks. "float32" halves the memory that these take. References of exact models and of
+        those with `n_directions` remain float64, because their large contributions cancel each
+        other; so do all other numbers, and the sums of products with matrices. A warning says
+        if the error is above a tenth of the noise of the labels.
     tolerance : float, default=0.0
         Largest error, on the structures X, of force components (eV/Å) and of the energy per atom
         (eV). As many of the smallest references are left out as it allows.
     grades : bool, default=False
-        Whether extrapolation grades of atoms (see `SparseGPR`) are compiled, too. This needs a
-        kernel model without `n_directions`, and takes two square matrices as wide as the number of
-        references, of which exact models have at most 1000 for this purpose.
+        Whether extrapolation grades of atoms (see `SparseGPR`) are compiled, too. This takes a
+        square matrix as wide as the number of references, of which exact models and networks have
+        at most 1000 for this purpose, or of columns of linear models.
     deviations : bool, default=False
         Whether standard deviations of forces are compiled, too: the root mean square of the forces
         of a few draws of the posterior (`CompiledPotential.forces_std`), which are always the same
@@ -138,9 +137,11 @@ def compile(
         domain = domain and domain._replace(form=known)
         columns = slice(0, tree.width)
 
+    node, references = in_precision(dtype, tree.node, form)
+
     def build(candidate):
-        terms = expansion_of(candidate, tree, columns, np.dtype(dtype))
-        potential = Potential(tree.node, terms, tree.width, e0, baseline)
+        terms = expansion_of(candidate, tree, columns, references)
+        potential = Potential(node, terms, tree.width, e0, baseline)
         extra = None
         if domain is not None:
             edge = regressor.largest_training_std_
@@ -156,24 +157,8 @@ def compile(
     if X is not None:
         compiled.errors_ = compiled.compare(pipeline, X)
         if dtype == "float32":
-            _tell_of_rounding(compiled.errors_, regressor)
+            tell_of_rounding(compiled.errors_, regressor)
     return compiled
-
-
-def _tell_of_rounding(errors, regressor):
-    """Warn if single precision adds more than a tenth of the noise that the labels have."""
-    for kind, unit in (("energy", "eV/atom"), ("forces", "eV/Å")):
-        noise = getattr(regressor, f"sigma_{kind}_", None)  # of presets
-        error = getattr(errors, kind)
-        if isinstance(noise, float) and error > _ROUNDING * noise:
-            warn_once(
-                f"single precision of {kind}",
-                f"single precision of the references changes {kind} by up to {error:.2g} {unit}, "
-                f"more than a tenth of the noise of their labels, {noise:.2g} {unit}. Models whose "
-                "references include derivatives lose most and win little: prefer "
-                'dtype="float64".',
-                NumericalWarning,
-            )
 
 
 def fitted_pipeline(model: Any) -> Any:
@@ -280,12 +265,8 @@ class CompiledPotential:
 
     @property
     def dtype(self) -> str:
-        """Type of the references or of the layers of networks."""
-        expansion = self.potential.expansion
-        while hasattr(expansion, "left"):
-            expansion = expansion.left
-        arrays = (getattr(expansion, name, None) for name in ("rows", "forward"))
-        return next((str(a.dtype) for a in arrays if a is not None), "float64")
+        """The word "float32" if references, matrices or layers are in single precision."""
+        return precision_of((self.potential.features, self.potential.expansion))
 
     def species_index(self, numbers: IntArray) -> IntArray:
         """Return the index in `species` of atomic numbers; refuse unknown ones."""

@@ -139,18 +139,24 @@ def test_polynomial_and_sum():
     np.testing.assert_allclose(gradient[:3], expected, rtol=1e-12)
 
 
-def test_products_add():
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_products_add(kind):
     rng = np.random.default_rng(5)
     a, b, out = rng.normal(size=(8, 13)), rng.normal(size=(9, 13)), rng.normal(size=(8, 9))
-    expected = out + a @ b.T
+    b = b.astype(kind)  # sums are in double precision all the same
+    expected = out + a @ b.T.astype(float)
     add_products(a, b, out)
-    np.testing.assert_allclose(out, expected, rtol=1e-13)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_scaled_rows_add(kind):
+KINDS = [(np.float64, np.float64), (np.float64, np.float32), (np.float32, np.float32)]
+
+
+@pytest.mark.parametrize(("sums", "rows"), KINDS)
+def test_scaled_rows_add(sums, rows):
     rng = np.random.default_rng(6)
-    weights, b, out = (rng.normal(size=s).astype(kind) for s in ((8, 12), (12, 13), (8, 13)))
-    expected = out + weights @ b
+    weights, b, out = (rng.normal(size=s).astype(sums) for s in ((8, 12), (12, 13), (8, 13)))
+    b = b.astype(rows)
+    expected = out + weights @ b.astype(sums)
     add_scaled_rows(weights, b, out)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=50 * np.finfo(kind).eps)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=50 * np.finfo(sums).eps)
