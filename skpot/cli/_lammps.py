@@ -65,7 +65,9 @@ def export_lammps(
     for path in (output, *inputs):
         refuse_overwriting(path, force, [model, *([start] if start else [])])
     from skpot.core.aot import is_foreign
+    from skpot.data import check_structures
     from skpot.data.elements import SYMBOLS
+    from skpot.lowering import compile
     from skpot.md.dynamics import read_structure
     from skpot.md.lammps import PLUGIN_FILE, export, plugin_folder
     from skpot.persistence import load
@@ -73,7 +75,11 @@ def export_lammps(
     title(f"export of {model}")
     atoms = None if start is None else read_structure(start)
     began = time.perf_counter()
-    potential = export(load(model), output, cpu, grades)
+    fitted = load(model)
+    if atoms is not None:  # which is sound and of known species, or nothing is written
+        check_structures([atoms])
+        compile(fitted).species_index(atoms.numbers)
+    potential = export(fitted, output, cpu, grades)
     elements = " ".join(SYMBOLS[z] for z in potential.species)
     size = f"{os.path.getsize(output) / 1e6:.1f} MB, cutoff {potential.cutoff:g} Å"
     say(f"  took {time.perf_counter() - began:.1f} s\n")

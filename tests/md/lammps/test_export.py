@@ -137,3 +137,15 @@ def test_errors_of_the_command(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "no-such-compiler was not found" in failing("lammps", "build-plugin")
     assert not output.exists()
+
+
+def test_a_start_that_does_not_fit_leaves_nothing_behind(exported, tmp_path):
+    model, output = exported[1].with_name("model.skpot"), tmp_path / "model.so"
+    broken = bulk("Si", cubic=True)
+    broken.positions[3, 1] = np.nan
+    wrong = {"species Cu did not occur in fit": bulk("Cu"), "position": broken}
+    for message, atoms in wrong.items():
+        start = tmp_path / "start.xyz"
+        atoms.write(start)
+        assert message in failing("export", "lammps", model, "-o", output, "--start", start)
+        assert list(tmp_path.iterdir()) == [start]
