@@ -151,6 +151,23 @@ def lammps_ranks(records):
     )
 
 
+def conductivity(records):
+    """Return the thermal conductivity of argon by a potential and by those that learned it."""
+    rows = []
+    for descriptor, label in (("pairs", "a pair potential"), ("soap", 'the preset "fast"')):
+        record = records.newest_or_none("conductivity", descriptor=descriptor)
+        if record is None:
+            continue
+        runs = f"{record['seeds']} × {record['picoseconds']:.0f} ps"
+        found = [record[name] for name in ("lj/cut", "skpot")]
+        values = [f"{own['W_m_K']:.3f} ± {own['standard_error']:.3f}" for own in found]
+        rows.append([label, f"{100.0 * record['force_error']:.1f} %", runs, *values])
+    if not rows:
+        raise LookupError("results/ has no conductivity")
+    head = ["learned by", "error of forces", "runs", "`lj/cut`, W/(m K)", "skpot, W/(m K)"]
+    return table(head, rows)
+
+
 def lammps_processors(records):
     """Return what an exported model costs with the code for each generation of processors."""
     found = {
@@ -191,6 +208,7 @@ TABLES = {
     "calculator_threads": calculator_threads,
     "lammps_ranks": lammps_ranks,
     "lammps_processors": lammps_processors,
+    "conductivity": conductivity,
     "scaling": scaling,
     "small_frames": small_frames,
 }

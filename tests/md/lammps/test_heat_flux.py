@@ -1,5 +1,10 @@
 """The heat flux of a toy potential in LAMMPS."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -97,3 +102,19 @@ def test_halved_virials_are_refused(library, plugins, tmp_path):
     message = " ".join(lammps(tmp_path, text, plugins=plugins, check=False).split())
     assert "compute flux would give a wrong heat flux from stress/atom" in message
     assert "write 'centroid/stress/atom' in place of 'stress/atom'" in message
+
+
+@pytest.mark.slow
+def test_conductivity_of_argon_is_that_of_the_potential_it_was_learned_from(plugins):
+    """By a benchmark; each potential has a mean over runs and its standard error."""
+    script = Path(__file__).parents[3] / "benchmarks" / "md_conductivity.py"
+    options = ["--seeds", "6", "--picoseconds", "60"]
+    command = [sys.executable, str(script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    own, learned = record["lj/cut"], record["skpot"]
+    assert record["force_error"] < 0.01
+    error = np.hypot(own["standard_error"], learned["standard_error"])
+    assert error < 0.4 * own["W_m_K"]
+    assert abs(own["W_m_K"] - learned["W_m_K"]) < 2.0 * error
