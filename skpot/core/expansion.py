@@ -45,7 +45,7 @@ from .network import Network, expand_network, network_scratch, network_size
 from .products import COLUMNS, ROWS, add_products, add_scaled_rows, rounded
 from .similarity import gauss_profile, matern_profile, power_profile
 
-TILE = 120  # references at a time: they and their vectors fit in the second-level cache
+TILE = 240  # references at a time: they and their vectors fit in the second-level cache
 STEP = 24  # the number of references of each species is a multiple of this
 
 
