@@ -234,6 +234,15 @@ class SpeciesMap(_RowwiseMap):
             out[mine] = product
         return out
 
+    def jacobian(self, centers: IntArray) -> JacobianBlock:
+        """See `DerivativeChain`."""
+        projected = getattr(self.parent, "projected_jacobian", None)
+        if projected is not None:  # of a leaf that need not make its own rows for it
+            found = projected(centers, self.kinds[centers], self.matrices)
+            if found is not None:
+                return found
+        return super().jacobian(centers)
+
     def _width(self):
         return self.matrices.shape[1]
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._sklearn import StrOptions
-from ..core import give_back, soap
+from ..core import borrow, give_back, projection, soap
 from ..core.density import DensityTables
 from ..core.harmonics import legendre_coefficients
 from ..core.invariants import n_features as n_invariants
+from ..core.pairs import count_entries
+from ..data import JacobianBlock, block_ranges
 from ..data.elements import SYMBOLS
 from ..exceptions import ParameterError
 from ._base import PairDerivatives, PairDescriptor
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from skpot.typing import FloatArray, IntArray, RandomState, Species
 
+_MOVES_BYTES = 16e6  # of densities' derivatives that are held at a time
 _KEPT_BYTES = 32e6  # most that densities of a batch may take until their pull-back
 _LEAST_CENTRAL = (
     0.05  # with a smaller weight, unit vectors turn within a tiny distance of the cutoff
@@ -50,6 +53,58 @@ class SoapDerivatives(PairDerivatives):
         self.tables = soap.keeping(self.tables, len(values), _KEPT_BYTES)
         weakref.finalize(self, give_back, self.tables.kept)
         super().fill(values)
+
+    def projected_jacobian(
+        self, centers: IntArray, kinds: IntArray, matrices: FloatArray
+    ) -> JacobianBlock | None:
+        """Return the `JacobianBlock` of some centers times matrices; None if this saves no time.
+
+        Parameters
+        ----------
+        centers : ndarray of int of shape (n_centers,)
+            Which centers.
+        kinds : ndarray of int of shape (n_centers,)
+            Which matrix belongs to each.
+        matrices : ndarray of shape (n_kinds, n_features, n_columns)
+            What their rows are multiplied by.
+        """
+        density, n = self.tables.density, len(centers)
+        marker = np.empty(self.graph.n_atoms, dtype=np.int64)
+        start = count_entries(centers, self.graph.pairs, marker)
+        n_columns, n_entries = matrices.shape[2], int(start[-1])
+        if not projection.saves(self.tables, n_columns, n_entries, n):
+            return None
+        block = JacobianBlock(
+            start,
+            np.empty(n_entries, dtype=np.int64),
+            np.empty((n_entries, 3, n_columns)),
+            np.empty((n, 6, n_columns)),
+        )
+        order = np.argsort(kinds, kind="stable")
+        sizes = 8.0 * projection.row_counts(density, start) * projection.row_length(density)
+        for lo, hi in block_ranges(sizes[order], _MOVES_BYTES):
+            self._project(centers, order[lo:hi], kinds, matrices, block)
+        return block
+
+    def _project(self, centers, some, kinds, matrices, block):
+        """Write rows of some of the centers of a block, times the matrices of their kinds."""
+        density, n = self.tables.density, len(some)
+        rows = [slice(block.start[k], block.start[k + 1]) for k in some]
+        start = np.cumsum([0, *(row.stop - row.start for row in rows)])
+        atom = np.empty(start[-1], dtype=np.int64)
+        first = np.empty((n, density.n_species + 1), dtype=np.int64)
+        c = np.empty((n, (density.l_max + 1) ** 2, density.n_species * density.n_max))
+        n_rows = int(projection.row_counts(density, start).sum())
+        moves = borrow((n_rows, projection.row_length(density)))
+        own = centers[some], self.graph.pairs, self.species, density, start, atom, first, c, moves
+        self._run(projection.density_moves, n, *own)
+        for k, row in enumerate(rows):
+            block.atom[row] = atom[start[k] : start[k + 1]]
+        for kind in np.unique(kinds[some]):
+            mine = np.flatnonzero(kinds[some] == kind)
+            out = [(block.values[rows[k]], block.strain[some[k]]) for k in mine]
+            projection.project(density, (start, first), c, moves, matrices[kind], mine, out)
+        give_back(moves)
 
     def take(self, structures: IntArray) -> Self:
         """Return the leaf of some structures."""

@@ -242,24 +242,25 @@ class AutoGPR(KernelPotential):
         self.exact_ = self.n_pairs_ <= self.max_pairs
         self.noise_factor_ = 1.0
         self._set_noise(sizes)
-        chosen = self._kernel()
+        chosen, stored = self._kernel(), None
         if self.exact_:
-            chosen = self._choose(X, y, sizes)
+            stored = self._model(chosen)._with_jacobians(training.in_order())
+            chosen = self._choose(X, y, sizes, stored)
         elif self.kernel is None and lone.any():
             chosen = RBF() + DotProduct(1)
         self.model_ = self._model(chosen)
-        errors = self._learn_and_look(X, y)
+        errors = self._learn_and_look(X, y, stored)
         self.kernel_ = self.model_.kernel_
         self.e0_, self.e0_source_ = self.model_.e0_, self.model_.e0_source_
         self.calibration_, self.species_factors_ = coverage_factors(errors, pooled=False)
         return self
 
-    def _learn_and_look(self, X, y):
+    def _learn_and_look(self, X, y, stored):
         """Fit the model; return errors on some structures without them, and their deviations."""
         model, seed = self.model_, drawn_seed(self.random_state)
         if self.exact_:
             look_at = partial(looked_at, seed=seed, exact=True)
-            training, some, errors = model._learn(X, y, self.weight_, look_at)
+            training, some, errors = model._learn(X, y, self.weight_, look_at, stored)
         else:
             model.fit(X, y, sample_weight=self.weight_)
             with warnings.catch_warnings():
@@ -279,7 +280,7 @@ class AutoGPR(KernelPotential):
         self.sigma_energy_ = _given(self.sigma_energy, share * self.sigma_forces_)
         self.sigma_stress_ = _given(self.sigma_stress, STRESS_NOISE * self.sigma_forces_)
 
-    def _choose(self, X, y, sizes):
+    def _choose(self, X, y, sizes, stored):
         """Set the noise, and return the kernel, for which some of the labels are most likely."""
         kernels = _KERNELS if self.kernel is None else (self.kernel,)
         given = self.sigma_forces if sizes.has_forces else self.sigma_energy
@@ -289,7 +290,9 @@ class AutoGPR(KernelPotential):
         model = self._model(kernels[0])
         with warnings.catch_warnings(), serial_blas():  # else the model's own fit repeats them
             warnings.simplefilter("ignore")
-            training = model._prepare(X, y, self.weight_)
+            training = model._prepare(X, y, self.weight_).in_order()
+            if stored is not None:
+                training = training.with_features(stored.features)
             some = draw_structures(training, _LOOKED_AT, drawn_seed(self.random_state))
             training, found = training.take(some), []
             for kernel in kernels:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..kernels import RBF
 from ..processes.evidence import Search, find_evidence
-from ..processes.exact import ExactSettings, ExactState, fit_exact
+from ..processes.exact import ExactSettings, ExactState, fit_exact, with_jacobians
 from ..processes.likelihoods import dense_likelihoods
 from ..rows.features import IsKernel
 from ._kernel_potential import OPTIMIZER, KernelPotential
@@ -239,24 +239,31 @@ class GPR(KernelPotential):
         self._learn(X, y, sample_weight)
         return self
 
-    def _learn(self, X, y, sample_weight, look_at=None):
+    def _learn(self, X, y, sample_weight, look_at=None, stored=None):
         """Fit; return the training set, and errors of a model without some of its structures.
 
-        `look_at` is a function that takes the training set and returns these structures.
+        `look_at` is a function that takes the training set and returns these structures. `stored`
+        is what `_with_jacobians` returned for the same arguments, if it was called before.
         """
         # The exact model holds all rows, so a copy in the canonical order takes little more memory.
         training = self._prepare(X, y, sample_weight).in_order()
+        quick = self._with_jacobians(training) if stored is None else stored
+        quick = training if quick is None else training.with_features(quick.features)
         found = find_evidence(
-            self.kernel_, training, self._parameters(Search),
+            self.kernel_, quick, self._parameters(Search),
             lambda few: dense_likelihoods(few, self.max_memory),
         )  # fmt: skip
         self._keep(found)
-        training = training.with_noise_scaled(found.noise_scale)
+        training, quick = (some.with_noise_scaled(found.noise_scale) for some in (training, quick))
         settings = self._parameters(ExactSettings)
         some = None if look_at is None else look_at(training)
-        fitted, errors = fit_exact(found.kernel, training, settings, some)
+        fitted, errors = fit_exact(found.kernel, training, settings, some, quick)
         self._become(*fitted)
-        return training, some, errors
+        return quick, some, errors
+
+    def _with_jacobians(self, training):
+        """Return the training set with all Jacobians held, or None where there is no room."""
+        return with_jacobians(training, self._parameters(ExactSettings))
 
     @property
     def posterior_(self) -> PosteriorProcess:

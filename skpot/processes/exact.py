@@ -129,11 +129,24 @@ def generator(random_state: RandomState) -> np.random.Generator:
     return np.random.default_rng(drawn_seed(random_state))
 
 
+def with_jacobians(training: TrainingSet, settings: ExactSettings) -> TrainingSet | None:
+    """Return the training set with all Jacobians held, or None where there is no room for them.
+
+    What makes use of them again and again, choices of kernel and noise included, takes this form.
+    Fitted models keep the other.
+    """
+    plan = plan_exact(training, settings.solver, settings.n_precondition, settings.max_memory)
+    if not plan.store:
+        return None
+    return training.with_features(with_stored_jacobian(training.features))
+
+
 def fit_exact(
     kernel: Kernel,
     training: TrainingSet,
     settings: ExactSettings,
     left_out: IntArray | None = None,
+    stored: TrainingSet | None = None,
 ) -> tuple[tuple[Expansion, Solution, ExactState], FloatArray | None]:
     """Return the energies that the labels mean, and what was found on the way.
 
@@ -143,6 +156,8 @@ def fit_exact(
         What to fit.
     left_out : ndarray of int, optional
         Structures whose errors by a model without them are wanted, too.
+    stored : TrainingSet, optional
+        The same as `training`, with all Jacobians held; see `with_jacobians`.
 
     Returns
     -------
@@ -157,23 +172,29 @@ def fit_exact(
     DivergenceError
         If conjugate gradients diverge or there is no dense factor.
     """
+    if stored is None:
+        stored = with_jacobians(training, settings)
+    quick = training if stored is None else stored
     plan = plan_exact(
-        training, settings.solver, settings.n_precondition, settings.max_memory,
+        quick, settings.solver, settings.n_precondition, settings.max_memory,
         len(kernel.similarities),
     )  # fmt: skip
-    functionals = Functionals(training)
     if plan.dense:
-        return _by_factor(kernel, training, functionals, plan, settings), None
+        return _by_factor(kernel, training, quick.features, plan, settings), None
     # Serial BLAS: its threads would change the order of sums, and with it the iteration that is
     # the last one.
     with serial_blas():
-        return _by_conjugate_gradients(kernel, training, functionals, plan, settings, left_out)
+        return _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out)
 
 
-def _by_factor(kernel, training, functionals, plan, settings):
-    """Solve by a Cholesky factor of the covariance of all labels."""
-    values, features = functionals.values(training), training.features
-    matrix = covariance(kernel, functionals, features, plan.batch_bytes)
+def _by_factor(kernel, training, quick, plan, settings):
+    """Solve by a Cholesky factor of the covariance of all labels.
+
+    `quick` are features whose Jacobians may be held.
+    """
+    functionals, features = Functionals(training), training.features
+    values = functionals.values(training)
+    matrix = covariance(kernel, functionals, quick, plan.batch_bytes)
     matrix[np.diag_indices_from(matrix)] += 1.0
     diagonal = np.diag(matrix).copy()
     # In place: one triangle becomes the factor, the other stays what the matrix was.
@@ -197,15 +218,17 @@ def _by_factor(kernel, training, functionals, plan, settings):
         label_shares=shares(by_kind, settings.verbose),
         largest_training_std=domain_edge(state.domain, features, JITTER, len(features.values)),
     )
-    expansion = KernelProduct(kernel, functionals, features).expansion(solution)
+    expansion = KernelProduct(kernel, functionals, quick).expansion(solution)
     return expansion, found, state
 
 
-def _by_conjugate_gradients(kernel, training, functionals, plan, settings, left_out):
-    """Solve by products with the covariance, whose deviations are those of a sparse model."""
-    if plan.store:
-        training = training.with_features(with_stored_jacobian(training.features))
-    values, features = functionals.values(training), training.features
+def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
+    """Solve by products with the covariance, whose deviations are those of a sparse model.
+
+    `quick` is the training set with Jacobians that may be held.
+    """
+    functionals, features = Functionals(training), quick.features
+    values = functionals.values(training)
     precondition, remaining = label_preconditioner(
         kernel,
         functionals,
@@ -224,7 +247,7 @@ def _by_conjugate_gradients(kernel, training, functionals, plan, settings, left_
         own = labels_of(functionals, left_out, features.atom_offsets)
         errors = _errors_without(own, product, values, precondition.columns, settings)
     del precondition, product  # the sparse model has room for its rows then
-    state = _sparse_state(kernel, training, plan.n_references, settings, left_out)
+    state = _sparse_state(kernel, training.features, quick, plan.n_references, settings, left_out)
     state = state.with_domain(features, settings.random_state)
     largest = domain_edge(state.domain, features, JITTER, len(features.values))
     found = Solution(residual, n_iter, converged, len(functionals), by_kind, largest)
@@ -284,12 +307,11 @@ def _iterate(product, values, precondition, settings):
     return solution.x, residual, max(1, solution.n_iter), solution.converged
 
 
-def _sparse_state(kernel, training, n, settings, left_out):
+def _sparse_state(kernel, features, training, n, settings, left_out):
     """Return what deviations come from where there is no factor: a sparse model.
 
     It has no references in structures that are left out: to it they are like any others.
     """
-    features = training.features
     if left_out is not None and len(left_out) < len(features):
         features = features[np.setdiff1d(np.arange(len(features)), left_out)]
     references = random_references(features, kernel, n, generator(settings.random_state))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..data import StoredJacobian
 from ..exceptions import InputError
 from .free_memory import available_memory
 
@@ -127,13 +128,14 @@ def plan_exact(
     """
     counts, features = training.count_labels(), training.features
     n_labels, derivatives = sum(counts.values()), bool(counts.keys() - {"energy"})
+    held = isinstance(features.derivatives, StoredJacobian)
     limit = _FEASIBLE * available_memory() if max_memory is None else float(max_memory)
+    if held and max_memory is not None:
+        limit -= _jacobian_bytes(features)
     if solver == "cholesky" or (solver == "auto" and n_labels <= _FEW_LABELS):
-        return _plan_dense(limit, features, n_labels, derivatives)
+        return _plan_dense(limit, features, n_labels, derivatives, held)
     n, p = features.values.shape
-    jacobian = 0.0
-    if derivatives:
-        jacobian = 24.0 * p * (float(np.sum(features.neighborhood_sizes())) + 2 * n)
+    jacobian = _jacobian_bytes(features) if derivatives else 0.0
     vectors = 64.0 * n * p  # features, vectors, gradients and their copies
     if derivatives and features.per_structure:
         n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
@@ -151,14 +153,20 @@ def plan_exact(
             f"{size_text(limit)}. Use {fewer}fewer features (PerAtom(PCA(...))) or "
             "skpot.SparseGPR."
         )
-    store = derivatives and jacobian <= 0.8 * spare
+    store = derivatives and not held and jacobian <= 0.8 * spare
     _, counts = np.unique(features.species, return_counts=True)
     compared = 8.0 * n_similarities * float(np.sum(counts.astype(float) ** 2))
     compare = derivatives and compared <= 0.8 * (spare - store * jacobian)
     return ExactPlan(False, 0.0, n_columns, n_references, store, compare)
 
 
-def _plan_dense(limit, features, n_labels, derivatives):
+def _jacobian_bytes(features):
+    """Return at least how many bytes the Jacobians of all environments take."""
+    n, p = features.values.shape
+    return 24.0 * p * (float(np.sum(features.neighborhood_sizes())) + 2 * n)
+
+
+def _plan_dense(limit, features, n_labels, derivatives, held):
     matrix, batch = 10.0 * n_labels**2, 0.0  # and part of its factor again
     if derivatives:
         rows = np.maximum(features.n_rows, ROW_LIMIT)  # environments that are treated together
@@ -170,4 +178,6 @@ def _plan_dense(limit, features, n_labels, derivatives):
             f'allows {size_text(limit)}. Use solver="cg", which needs less of many labels, or '
             "skpot.SparseGPR."
         )
-    return ExactPlan(True, (limit - matrix - batch) / 2.0, 0, 0, False, False)
+    batches = (limit - matrix - batch) / 2.0
+    store = derivatives and not held and _jacobian_bytes(features) <= batches
+    return ExactPlan(True, batches, 0, 0, store, False)
