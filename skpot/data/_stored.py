@@ -57,7 +57,13 @@ class StoredJacobian:
         return out
 
     def jacobian(self, centers: IntArray) -> JacobianBlock:
-        """See `DerivativeChain`."""
+        """See `DerivativeChain`; consecutive environments share the memory of the block."""
+        if len(centers) and (np.diff(centers) == 1).all():
+            own = self.block.start[centers[0] : centers[-1] + 2]
+            rows = slice(own[0], own[-1])
+            some = slice(centers[0], centers[-1] + 1)
+            parts = self.block.atom[rows], self.block.values[rows], self.block.strain[some]
+            return JacobianBlock(own - own[0], *parts)
         rows, start = rows_of(centers, self.block.start)
         parts = self.block.atom[rows], self.block.values[rows], self.block.strain[centers]
         return JacobianBlock(start, *parts)

@@ -229,13 +229,9 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     """
     functionals, features = Functionals(training), quick.features
     values = functionals.values(training)
+    effort = plan.n_columns, 1 if left_out is None else 2  # systems that columns serve
     precondition, remaining = label_preconditioner(
-        kernel,
-        functionals,
-        features,
-        plan.n_columns,
-        generator(settings.random_state),
-        settings.verbose,
+        kernel, functionals, features, effort, generator(settings.random_state), settings.verbose
     )
     product = KernelProduct(kernel, functionals, features, plan.compare)
     solution, residual, n_iter, converged = _iterate(product, values, precondition, settings)

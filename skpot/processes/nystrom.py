@@ -59,7 +59,7 @@ def label_preconditioner(
     kernel: Kernel,
     functionals: Functionals,
     features: AtomicFeatures,
-    n: int,
+    effort: tuple[int, int],
     rng: np.random.Generator,
     verbose: int,
 ) -> tuple[LowRankInverse, FloatArray]:
@@ -74,8 +74,8 @@ def label_preconditioner(
     ----------
     kernel, functionals, features
         As in `KernelProduct`.
-    n : int
-        Most columns.
+    effort : tuple of int
+        Most columns, and how many linear systems they serve.
     rng : numpy.random.Generator
         Draws them.
     verbose : int
@@ -92,7 +92,8 @@ def label_preconditioner(
     ----------
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
     """
-    price = _price(features)
+    n, n_systems = effort
+    price = _price(features) / n_systems
     with progress(n, "preconditioner", verbose, "label") as bar:
 
         def worth(before, after, size):

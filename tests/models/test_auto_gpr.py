@@ -44,6 +44,29 @@ def test_is_the_model_that_it_chose(silicon):
         np.testing.assert_allclose(std, np.hypot(factor * expected_std, noise))
 
 
+@pytest.mark.parametrize("few", [3000, 10])
+def test_jacobians_are_made_once(silicon, monkeypatch, few):
+    features, y, features_test, _ = silicon
+    chain, made = type(features.derivatives), []
+    jacobian = chain.jacobian
+    monkeypatch.setattr(
+        chain, "jacobian", lambda self, centers: made.extend(centers) or jacobian(self, centers)
+    )
+    monkeypatch.setattr("skpot.rows.memory._FEW_LABELS", few)  # by a factor, or by iterations
+    model = AutoGPR(n_sparse=30).fit(features, y)
+    assert model.exact_
+    assert sorted(made) == list(range(len(features.values)))  # for choice, fit and calibration
+    monkeypatch.setattr("skpot.processes.exact.with_jacobians", lambda *_: None)
+    monkeypatch.setattr("skpot.models._gpr.with_jacobians", lambda *_: None)
+    made.clear()
+    other = AutoGPR(n_sparse=30).fit(features, y)
+    assert len(made) > 2 * len(features.values)
+    assert other.noise_factor_ == model.noise_factor_
+    mine, theirs = model.predict(features_test), other.predict(features_test)
+    np.testing.assert_allclose(mine.energy, theirs.energy, rtol=1e-7)
+    np.testing.assert_allclose(mine.forces_flat, theirs.forces_flat, atol=1e-4)
+
+
 def test_number_of_pairs_decides(silicon):
     features, y, _, _ = silicon
     n_pairs = len(features.values) ** 2
