@@ -5,13 +5,36 @@ single precision ("stored") and computed again ("recomputed"), for networks of 6
 100 components of silicon. The floor adds six products of rows with each layer (forward, slopes,
 tangents, and three of the way back) and two with the Jacobian, which is read once.
 
+With `--peer-python`, a Python that has jax, the stored step stands beside a function jitted by jax
+that does the same on the same arrays, in a process of its own; both take turns, and their losses
+must agree.
+
 The compiled forms are those of one network, of four, and of a kernel model with `--references`, all
 on the same features of the same 216 atoms: energies and pair gradients of `CompiledPotential`.
 """
 
-from _common import arguments, elapsed, emit, floor_seconds, measure, report_machine
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
 
-OPTIONS = arguments(__doc__, references=(1000, "n_sparse of the kernel model"))
+from _common import (
+    arguments,
+    elapsed,
+    emit,
+    floor_seconds,
+    json_lines,
+    measure,
+    report_machine,
+    run_child,
+)
+
+OPTIONS = arguments(
+    __doc__,
+    references=(1000, "n_sparse of the kernel model"),
+    peer_python=(None, "Python of an environment with jax"),
+    turns=(3, "measurements of each program, in alternation"),
+)
 
 import _systems  # noqa: E402
 import numpy as np  # noqa: E402
@@ -26,6 +49,7 @@ from skpot.rows.training_set import TrainingSet  # noqa: E402
 
 UNITS = (64, 64)
 BATCH = 8
+WORKER = Path(__file__).resolve().parent / "peers" / "_worker_jax.py"
 
 
 def soap():
@@ -57,12 +81,13 @@ def training(features, y, rates):
         batches = np.array_split(np.arange(len(y)), max(1, len(y) // BATCH))
 
         def epoch(loss=loss, flat=flat, batches=batches):
-            for batch in batches:
-                loss.of(flat, batch)
+            return [loss.of(flat, batch)[0] for batch in batches]
 
-        _, timing = measure(epoch, OPTIONS.rounds)
         n_atoms = len(features.numbers)
+        losses, timing = measure(epoch, OPTIONS.rounds)
         seconds = elapsed(timing, OPTIONS.threads)
+        if name == "stored" and OPTIONS.peer_python:
+            seconds = beside_jax(loss, flat, batches, epoch, losses)
         record = {
             "bench": "network",
             "quantity": name,
@@ -80,6 +105,66 @@ def training(features, y, rates):
                 "kb_per_atom": (parts.values.nbytes + parts.strain.nbytes) / n_atoms / 1e3,
             }
         emit(record, OPTIONS.out)
+
+
+def beside_jax(loss, flat, batches, epoch, losses):
+    """Print the time of jax, and return ours, from measurements in alternation."""
+    ours, theirs, n_atoms = [], [], len(loss.inputs.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        write_arrays(Path(folder), loss, flat, batches)
+        for _ in range(OPTIONS.turns):
+            ours.append(elapsed(measure(epoch, OPTIONS.rounds)[1], OPTIONS.threads))
+            command = [OPTIONS.peer_python, WORKER, folder, OPTIONS.rounds]
+            (record,) = json_lines(run_child(command, OPTIONS.threads)[0])
+            theirs.append(elapsed(record, OPTIONS.threads))
+            if not np.allclose(record["losses"], losses, rtol=1e-3):
+                sys.exit(f"jax has losses {record['losses']} where skpot has {losses}")
+    emit(
+        {
+            "bench": "network",
+            "quantity": "jax",
+            "threads": OPTIONS.threads,
+            "atoms": n_atoms,
+            "us_per_atom": median(theirs) / n_atoms * 1e6,
+            "peer_over_skpot": median(t / s for t, s in zip(theirs, ours, strict=True)),
+            "version": record["version"],
+        },
+        OPTIONS.out,
+    )
+    return median(ours)
+
+
+def write_arrays(folder, loss, flat, batches):
+    """Write weights and batches as jax's side reads them; environments are atoms."""
+    weights = loss.layers.views(flat)
+    pairs = enumerate(zip(weights.layers, weights.offsets, strict=True))
+    layers = {name + str(k): array for k, pair in pairs
+              for name, array in zip(("layer", "offset"), pair, strict=True)}  # fmt: skip
+    rest = dict(last=weights.last, constant=weights.constant, linear=weights.linear)
+    np.savez(folder / "weights.npz", **layers, **rest)
+    inputs, labels = loss.inputs, loss.labels
+    for k, batch in enumerate(batches):
+        rows, first = inputs.take_rows(batch)
+        begin = rows[0]  # batches are ranges of structures, and so of rows
+        edges = slice(inputs.parts.start[begin], inputs.parts.start[rows[-1] + 1])
+        counts = np.diff(inputs.parts.start)[rows]
+        arrays = dict(
+            x=inputs.rows[rows],
+            owner=np.repeat(np.arange(len(batch)), np.diff(first)),
+            jacobian=inputs.parts.values[edges],
+            center=np.repeat(rows - begin, counts),
+            atom=inputs.parts.atom[edges] - begin,
+            strain=inputs.parts.strain[rows],
+            energy=labels.energy[batch],
+            energy_weights=labels.energy_weights[batch],
+            forces=labels.derivatives.forces[rows],
+            force_weights=labels.derivatives.force_weights[rows],
+            stress=labels.derivatives.stress[batch],
+            stress_weights=labels.derivatives.stress_weights[batch],
+            volumes=labels.derivatives.volumes[batch],
+        )
+        single = {n: a.astype(np.float32) if a.dtype == float else a for n, a in arrays.items()}
+        np.savez(folder / f"batch{k:03d}.npz", **single)
 
 
 def compiled(X, y):

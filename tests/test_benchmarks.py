@@ -46,6 +46,15 @@ def test_kernel_benchmarks(stem, tmp_path):
     assert all(r["times_floor"] > 1.0 for r in timed)
 
 
+def test_network_benchmark():
+    about, *records = run(FOLDER / "bench_network.py", "--quick")
+    assert about["dgemm_gflops"] > 0.0
+    names = [record.get("model", record["quantity"]) for record in records]
+    assert names == ["stored", "recomputed", "kernel", "one network", "four networks"]
+    assert all(record["us_per_atom"] > 0.0 for record in records)
+    assert records[0]["times_floor"] > 1.0
+
+
 def test_fit_benchmark():
     stages, memory = run(FOLDER / "bench_sparse_gpr.py", "--quick", "--references", "20")
     assert {"descriptors", "jacobian", "products", "qr"} <= set(stages["stages_s"])

@@ -122,6 +122,15 @@ def test_three_species_in_a_periodic_cell(folder):
     check(folder, "mixture", run(folder, "mixture", "nve", steps=3))
 
 
+def test_networks(folder):
+    X, y, *_ = skpot.datasets.load_silicon(return_X_y=True)
+    networks = skpot.AtomicMLP((8, 8), n_members=2, max_iter=5, calibrate=False)
+    model = make_pipeline(skpot.SOAP(**SMALL), networks).fit(X[:20], y[:20])
+    skpot.dump(model, folder / "networks.skpot")
+    (folder / "networks.xyz").write_text((folder / "silicon.xyz").read_text())
+    check(folder, "networks", run(folder, "networks", "nve", steps=3))
+
+
 @pytest.mark.parametrize("system", ["silicon", "ethanol"])
 def test_one_bead_by_direct_calls(folder, system):
     found = run(folder, system, "nve", steps=40)
