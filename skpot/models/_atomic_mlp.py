@@ -128,7 +128,7 @@ class AtomicMLP(Potential):
         2 GB on every machine, so that the same data give the same model.
     calibrate : bool, default=True
         Whether the spread of several members is calibrated, as in `AutoGPR`: as many networks
-        learn for a quarter of the epochs, or for 50 if these are more, from seven eighths of the
+        learn for a quarter of the epochs, or for 100 if these are more, from seven eighths of the
         labels, and their errors and spread on the rest give the factors. Calibrated deviations
         include the noise of labels.
     n_jobs : int or None, default=None

@@ -12,7 +12,7 @@ from ..kernels import RBF
 from .domain import domain_edge, domain_factor, domain_of
 from .gradient_references import references_with
 from .member_spread import errors_of_members
-from .network_epochs import MOST_EPOCHS, TRIALS, chosen_epochs, left_out
+from .network_epochs import MOST_EPOCHS, chosen_epochs, left_out
 from .network_inputs import Components, network_inputs
 from .network_layers import Layers
 from .network_loss import LossLabels, NetworkLoss
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
 _JITTER = 1e-10  # relative, of their covariance
+_CALIBRATION_EPOCHS = 100  # fewest of the networks by which deviations are calibrated
 _BATCHES = 250  # most batches of an epoch, where batch_size is "auto"
 _FEWEST = 8  # structures of a batch, likewise
 _FEWEST_ATOMS = 128  # atoms of a batch on average, likewise; fewer do not fill matrix products
@@ -224,15 +225,15 @@ def fit_networks(
 def _errors_left_out(training, lesson, maps, linear, settings, seed):
     """Return errors and deviations of structures that as many networks have not learned from.
 
-    These learn for a quarter of the epochs, or for 50 if these are more: their errors are larger,
-    and so is their spread. Of still fewer epochs it would be too small beside errors.
+    These learn for a quarter of the epochs, or for 100 if these are more: their errors are larger,
+    and so is their spread. After fewer epochs it would be too small beside errors.
     """
     loss = lesson.loss
     known, others = left_out(training, lesson, seed)
     if not len(known):
         return {}
     n_epochs = lesson.schedule.n_epochs
-    n_epochs = min(n_epochs, max(TRIALS[1], -(-n_epochs // 4)))
+    n_epochs = min(n_epochs, max(_CALIBRATION_EPOCHS, -(-n_epochs // 4)))
     schedule = lesson.schedule._replace(n_epochs=n_epochs)
     draws = [np.random.RandomState([seed, m, 1]) for m in range(settings.n_members)]
     starts = [started(loss.layers, linear, rng) for rng in draws]
