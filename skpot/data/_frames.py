@@ -55,7 +55,8 @@ class _Files:
     def read(self, owner: IntArray, number: IntArray, places: IntArray) -> list[Atoms]:
         """Return frames with their results; they must not be changed."""
         key = owner.tobytes(), number.tobytes()
-        if key != self._last[0]:
+        last, kept = self._last  # of one moment: threads share it
+        if key != last:
             found: list[Any] = [None] * len(owner)
             for k in np.unique(owner):
                 rows = np.flatnonzero(owner == k)
@@ -64,10 +65,10 @@ class _Files:
                 for row, atoms in zip(rows, read, strict=True):
                     found[row] = atoms
             self._last = key, found
-        else:
-            for k in np.unique(owner):
-                self.files[k].require_unchanged()
-        return self._last[1]
+            return found
+        for k in np.unique(owner):
+            self.files[k].require_unchanged()
+        return kept
 
 
 class Frames:
@@ -167,6 +168,14 @@ class Frames:
         if self._survey is not None:
             arrays += [self._survey.offsets, self._survey.numbers, *self._survey.info]
         return object.__sizeof__(self) + sum(sys.getsizeof(a) for a in arrays)
+
+    def same_as(self, other: Frames) -> bool:
+        """Return whether these are the same structures of the same files, in the same order."""
+        mine, others = (
+            (frames._files.files, frames._owner.tobytes(), frames._number.tobytes())
+            for frames in (self, other)
+        )
+        return self is other or mine == others
 
     def where(self, row: int) -> str:
         """Return the frame and the file of a structure, for messages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from skpot.exceptions import InputTypeError, LabelError, LabelWarning, Structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from skpot.typing import PathLike, Structures
 
@@ -158,8 +157,12 @@ def read(
     given = {kind: _named(frames, kind, key) for kind, key in keys.items() if key}
     files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
     targets, report = _labels(frames, given, files, group_key)
-    X = [without_calculator(atoms) for atoms in frames]
+    X = StructureList(map(without_calculator, frames))
     return (X, targets, report) if return_report else (X, targets)
+
+
+class StructureList(list[Any]):
+    """A list to which weak references can be made, by which dask sends it to each worker once."""
 
 
 def _labels(frames, given, files, group_key):

@@ -167,6 +167,10 @@ class StreamedFeatures(AtomicFeatures):
         part._seen = self._seen.take(rows)
         return part
 
+    def made_by(self, maker: Any) -> StreamedFeatures:
+        """Return features of the same form that something else makes."""
+        return self._like(self.frames, maker)
+
     def _like(self, frames, maker):
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
@@ -204,7 +208,7 @@ class StreamedFeatures(AtomicFeatures):
         if not all(isinstance(part, StreamedFeatures) for part in parts):
             return AtomicFeatures.hstack([part.loaded() for part in parts])
         frames = parts[0].frames
-        if any(part.frames is not frames for part in parts):
+        if not all(frames.same_as(part.frames) for part in parts):
             raise InputError("features of different structures cannot be put side by side")
         return StreamedFeatures(frames, _Beside([part.maker for part in parts]))
 

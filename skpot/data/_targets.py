@@ -429,6 +429,10 @@ class Targets(NDArrayOperatorsMixin):
             del kwargs["out"]
         return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
 
+    def __sizeof__(self):
+        arrays = [a for a in vars(self).values() if isinstance(a, np.ndarray)]
+        return object.__sizeof__(self) + sum(a.nbytes for a in arrays)
+
     def __repr__(self):
         return (
             f"Targets(n_structures={len(self)}, energy={self.has_energy.sum()}, "

@@ -18,8 +18,8 @@ from ..processes.linear_terms import (
     penalty_of,
 )
 from ..processes.variance import LinearProcess, largest_training_std
-from ..rows.blocks import whitened_blocks
 from ..rows.factors import FitFactor, determined, empty_factor, shares
+from ..rows.folding import fold_rows
 from ..rows.memory import plan_memory
 from ..solvers import TriangularFactor, maximize_evidence
 from ._potential import Potential
@@ -215,9 +215,7 @@ class LinearRidge(Potential):
         plan = plan_memory(
             self.max_memory, training, len(terms), unit="columns of the linear model"
         )
-        for _, parts in whitened_blocks(terms, self.penalty_factors_, training, plan, self.verbose):
-            for kind, rows in parts:
-                fit.fold(kind, rows)
+        fold_rows(fit, terms, self.penalty_factors_, training, plan, self.verbose)
         apart = fit.close({})
         weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
         self._choose_strength(fit.factor.trapezoid, training.per_structure(), weight)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..rows.blocks import whitened_blocks
 from ..rows.factors import FitFactor, determined, shares
+from ..rows.folding import fold_rows, n_held
 from ..rows.memory import plan_memory
 from ..solvers import TriangularFactor
 from .domain import domain_edge, domain_factor
@@ -118,15 +118,12 @@ class SparseState(NamedTuple):
         # With other noise all kinds stand apart, before it and after it.
         n_triangles = 2 * len(counts) + 2 if with_other_noise else len(counts)
         m = len(self.covariance_factor)
+        n_triangles += len(counts) * n_held(int(training.features.n_atoms.sum()))
         plan = plan_memory(max_memory, training, m, n_triangles)
         main = self.main_kind or max(counts, key=counts.__getitem__)
         factor = TriangularFactor(self.posterior_factor, self.target_column)
         fit = FitFactor(factor, None if with_other_noise else main)
-        for _, parts in whitened_blocks(
-            self.references, self.covariance_factor, training, plan, verbose
-        ):
-            for kind, rows in parts:
-                fit.fold(kind, rows)
+        fold_rows(fit, self.references, self.covariance_factor, training, plan, verbose)
         apart = fit.trapezoids()
         if with_other_noise:
             apart = with_other_noise(apart)

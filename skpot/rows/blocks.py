@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray
 
 
-def blocks(training: TrainingSet, n_columns: int, max_bytes: float) -> Iterator[IntArray]:
+def blocks(
+    training: TrainingSet, n_columns: int, max_bytes: float, order: IntArray | None = None
+) -> Iterator[IntArray]:
     """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
 
-    They come in the canonical order, so that sums over blocks do not depend on that of the data;
-    only one block is copied at a time.
+    They come in the given order or, without one, in the canonical order of all structures, so that
+    sums over blocks do not depend on that of the data; only one block is copied at a time.
     """
-    order = training.order()
+    order = training.order() if order is None else order
     # Force rows are made for all atoms of a block, labeled or not.
     rows = 1 + (3 * training.features.n_atoms + 6) * training.has_derivatives
     limit = max_bytes / (8.0 * n_columns)
@@ -39,7 +41,7 @@ def blocks(training: TrainingSet, n_columns: int, max_bytes: float) -> Iterator[
             yield order[begin:s]
             begin, total = s, 0
         total += count
-    if begin < len(rows):
+    if begin < len(order):
         yield order[begin:]
 
 
@@ -105,6 +107,7 @@ def whitened_blocks(
     plan: BlockPlan,
     verbose: int,
     description: str = "fit",
+    order: IntArray | None = None,
 ) -> Iterator[tuple[IntArray, Iterator[tuple[str, FloatArray]]]]:
     """Yield structures, and their rows in coefficients whose prior is the unit matrix.
 
@@ -120,6 +123,8 @@ def whitened_blocks(
         1 shows a progress bar.
     description : str, default="fit"
         Its name.
+    order : ndarray of int, optional
+        The structures to make rows of; all in the canonical order by default.
 
     Yields
     ------
@@ -138,7 +143,7 @@ def whitened_blocks(
             yield kind, rows
 
     with tile_threads(m) as map_tiles, progress(len(training), description, verbose) as bar:
-        for part in blocks(training, m + 1, plan.block_bytes):
+        for part in blocks(training, m + 1, plan.block_bytes, order):
             yield part, rows_of(part, map_tiles)
             bar.update(len(part))
 

@@ -71,6 +71,23 @@ class StreamedSet(TrainingSet):
             self.parts.part(some), self.features[some], labels, self.residual[some], told
         )
 
+    def makers(self) -> tuple:
+        """Return what makes features and labels, which `detached` leaves out."""
+        return self.parts.features.maker, self.features.maker, self.parts.read
+
+    def detached(self) -> StreamedSet:
+        """Return the same without `makers`, which is small: what a task gets of its own."""
+        return self.attached((None, None, None))
+
+    def attached(self, makers: tuple) -> StreamedSet:
+        """Return the same with other `makers`."""
+        of_parts, of_features, read = makers
+        whole = self.parts.features.made_by(of_parts)
+        members = self.parts.members
+        parts = LabeledParts(whole, self.parts.labels, self.parts.weight, read, members)
+        features = self.features.made_by(of_features)
+        return StreamedSet(parts, features, self.labels, self.residual, self.told)
+
     def with_noise_scaled(self, factors: dict[str, float]) -> TrainingSet:
         """Return the same with the noise of each kind of label times a factor, by default one."""
         if all(factor == 1.0 for factor in factors.values()):
