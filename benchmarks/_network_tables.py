@@ -54,6 +54,7 @@ def networks(records):
 def network_costs(records):
     """Return the costs of training steps and of compiled forms."""
     stored = records.newest("network", quantity="stored")
+    jax = records.newest("network", quantity="jax")
     computed = records.newest("network", quantity="recomputed")
     models = {
         name: records.newest("network", quantity="compiled", model=name)
@@ -62,6 +63,7 @@ def network_costs(records):
     held = f"training step, Jacobians held ({digits(stored['kb_per_atom'], 2)} kB/atom)"
     rows = [
         [held, digits(stored["us_per_atom"], 2), digits(stored["floor_us_per_atom"], 2)],
+        ["the same by jax, jitted", digits(jax["us_per_atom"], 2), ""],
         ["training step, computed again", digits(computed["us_per_atom"], 2), ""],
         ["compiled, 1000 references", digits(models["kernel"]["us_per_atom"]), ""],
         ["compiled, one network", digits(models["one network"]["us_per_atom"]), ""],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .._sklearn import StrOptions
 from ..core import symmetry_functions as kernels
 from ..core.symmetry_tables import SymmetryTables, nested_tables
@@ -182,6 +184,34 @@ class SymmetryFunctions(PairDescriptor):
 
     def _rules(self, preset, scales, given):
         return symmetry_hypers(preset, scales, given)
+
+    def functions_of(self, center: int) -> dict[int, SymmetryFunction]:
+        """Return the functions of atoms of a species, by their columns.
+
+        Parameters
+        ----------
+        center : int
+            Atomic number.
+
+        Returns
+        -------
+        dict of int to SymmetryFunction
+            With all that was left open filled in.
+
+        Raises
+        ------
+        ValueError
+            If parameters were changed after the fit.
+        """
+        functions = self.functions
+        if functions is None:
+            functions = automatic_set(**self.hypers_, weighted=self.weighted)
+        cutoff = self.hypers_["cutoff"]
+        columns, centers = resolve(functions, self.species_, cutoff, self.cutoff_function)
+        if _names(columns, centers, self.species_) != self.feature_names_:
+            raise ParameterError("parameters were changed after the fit; fit again.")
+        (k,) = np.flatnonzero(self.species_ == center)
+        return {i: columns[i].function(center) for i in np.flatnonzero(centers[:, k]).tolist()}
 
     def radius(self) -> float:
         """Return how far neighbors matter to the fitted descriptor, in Å."""

@@ -126,6 +126,16 @@ class Column(NamedTuple):
     switch: int = 0  # index in `SWITCHES`
     width: float = 0.0  # Å
 
+    def function(self, center: int) -> SymmetryFunction:
+        """Return the function of a center, given by its atomic number."""
+        neighbors = tuple(SYMBOLS[z] for z in self.neighbors) or None
+        numbers = {name: getattr(self, name) for name in _PARAMETERS[self.kind]}
+        return SymmetryFunction(
+            self.kind, neighbors, SYMBOLS[center], **numbers, cutoff=self.cutoff,
+            cutoff_function=SWITCHES[self.switch], cutoff_width=self.width,
+            weighted=not self.neighbors,
+        )  # fmt: skip
+
     def name(self, digits: int) -> str:
         """Return a name such as "G2 O eta=0.5 shift=2 rc=6"."""
         parts = [self.kind, "-".join(SYMBOLS[z] for z in self.neighbors) or "weighted"]

@@ -13,6 +13,7 @@ _MODULES = {
     "last_frame": "._dump",
     "plugin_folder": "._plugin",
     "write_input": "._input",
+    "write_simple_nn": "._simple_nn",
 }
 
 __getattr__, __all__ = lazy_names(__name__, _MODULES)
