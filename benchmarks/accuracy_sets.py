@@ -4,7 +4,8 @@
 them is what `fit` chose, which the record holds. mlearn sets, 3BPA and rMD17 ethanol come with
 training and test files; of Ta_snap, InP and Fe a fifth of each configuration type, drawn at random,
 is held out; of LiPS20 the first frames of each of eight trajectories are trained on, and the last
-ones are held out. Errors are given over all test structures, over those that are no rotated
+ones are held out; of Li7P3S11, which is one of them, a hundred of the first 900 frames and the last
+50. Errors are given over all test structures, over those that are no rotated
 copies of training structures (crystals with files of their own only), and by configuration type.
 Time and peak memory are those up to the end of the fit, descriptors included. Those of the preset
 "network" are with and without `--members` for ensembles, whose deviations are compared with errors.
@@ -21,7 +22,7 @@ OPTIONS = arguments(
     __doc__,
     data=("", "folder with the sets"),
     set=("mlearn_Si", "mlearn_Si, mlearn_Cu, mlearn_Li, 3bpa, rmd17_ethanol, Ta_snap, InP, Fe, "
-         "LiPS20"),
+         "LiPS20, Li7P3S11"),
     **usual(preset="accurate"),
     selection=("", "of references, where the model is sparse; the preset's own by default"),
     members=(4, "networks of the preset 'network'"),
@@ -54,6 +55,10 @@ def load(name):
         return *skpot.read(folder / train, few), {
             file.split(".")[0]: skpot.read(folder / file, few) for file in test
         }
+    if name == "Li7P3S11":
+        file = Path(OPTIONS.data) / "LiPS20" / f"{name}.xyz.gz"
+        train = skpot.read(file, "0:900:450" if OPTIONS.quick else "0:900:9")
+        return *train, {"last": skpot.read(file, "-5:" if OPTIONS.quick else "-50:")}
     if name == "LiPS20":
         return load_trajectories(folder, 2 if OPTIONS.quick else OPTIONS.frames)
     X, y = skpot.read(folder / "all.xyz.gz", "::40" if OPTIONS.quick else ":")

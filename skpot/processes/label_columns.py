@@ -43,6 +43,7 @@ class _Functions(NamedTuple):
     label: np.ndarray  # (n_pairs,) which label, ascending
     scalars: np.ndarray  # (n_pairs,)
     vectors: np.ndarray  # (n_pairs, n_features)
+    dtype: type  # of what gradients are made of
     sides: dict  # by similarity: of each pair the environment, then the vector, for products
 
 
@@ -59,7 +60,11 @@ def label_variances(
 
 
 def label_columns(
-    kernel: Kernel, functionals: Functionals, features: AtomicFeatures, chosen: IntArray
+    kernel: Kernel,
+    functionals: Functionals,
+    features: AtomicFeatures,
+    chosen: IntArray,
+    dtype: type = np.float64,
 ) -> FloatArray:
     """Return the covariance of all labels with those chosen.
 
@@ -73,6 +78,9 @@ def label_columns(
         The structures.
     chosen : ndarray of int of shape (n_chosen,)
         Labels, ascending.
+    dtype : type, default=float64
+        Single or double precision of covariances between forces and stress. Those with energies,
+        which are far larger, are always double.
 
     Returns
     -------
@@ -80,9 +88,16 @@ def label_columns(
         Of the labels divided by their standard deviations.
     """
     n, width = len(chosen), max(1, int(_BYTES / (8.0 * _ROWS * features.shape[1])))
+    # Of energies, derivatives too are large, and most of them cancels in a factor.
+    first = int(np.searchsorted(chosen, functionals.parts[0].stop))
+    parts = [
+        (slice(b, min(b + width, hi)), of_part)
+        for lo, hi, of_part in ((0, first, np.float64), (first, n, dtype))
+        for b in range(lo, hi, width)
+    ]
     groups = [
-        (part, _functions(kernel, functionals, features, chosen[part]))
-        for part in (slice(b, min(b + width, n)) for b in range(0, n, width))
+        (part, _functions(kernel, functionals, features, chosen[part], of_part))
+        for part, of_part in parts
     ]
     energies = np.zeros((len(features), n))
     moving = functionals.derivatives
@@ -111,7 +126,7 @@ def label_columns(
     return columns
 
 
-def _functions(kernel, functionals, features, chosen):
+def _functions(kernel, functionals, features, chosen, dtype):
     """Return the chosen labels, without their noise, as `_Functions` by species."""
     kinds = np.searchsorted([part.stop for part in functionals.parts], chosen, side="right")
     rows, vectors, at = [], [], (-1, None)
@@ -148,7 +163,8 @@ def _functions(kernel, functionals, features, chosen):
         scalars = (kinds[label[pairs]] == 0).astype(float)
         x, along = features.values[used].astype(float), vectors[pairs]
         sides = {s: _sides(s, x[environment], along) for s in kernel.similarities}
-        out[int(z)] = _Functions(x, environment, label[pairs], scalars, along, sides)
+        sides = {s: side.astype(dtype, copy=False) for s, side in sides.items()}
+        out[int(z)] = _Functions(x, environment, label[pairs], scalars, along, dtype, sides)
     return out
 
 
@@ -190,11 +206,11 @@ class _Tile:
         np.add.at(energies, (self.structure[members][:, None], labels), total)
         if self.block is None:
             return
-        gradient = np.zeros((energies.shape[1], *x.shape))
+        gradient = np.zeros((energies.shape[1], *x.shape), dtype=functions.dtype)
         ends = np.append(first[1:], len(owner))
         pulls = {}
         for s, slope in slopes.items():
-            left = np.empty((len(x), len(owner), 2))  # factors of what `sides` holds
+            left = np.empty((len(x), len(owner), 2), dtype=functions.dtype)  # factors of what `sides` holds
             weights, left[:, :, 1] = left[:, :, 0], slope[:, owner]
             weights[...] = left[:, :, 1] * functions.scalars
             for t, motion in moves.items():
@@ -217,7 +233,7 @@ class _Tile:
     def _change(self, motions, gradient, pulls, k, i):
         """Return how labels' covariances with the k-th member, i, change along motions."""
         rows = motions.reshape(-1, motions.shape[-1])
-        change = rows @ gradient[:, k].T
+        change = rows.astype(gradient.dtype, copy=False) @ gradient[:, k].T
         for s, pull in pulls.items():
             change -= np.outer(s.take(rows) @ s.against(self.x[i]), pull[k])
         return change.reshape(*motions.shape[:-1], -1)
@@ -227,6 +243,7 @@ def _moves(s, x, functions):
     """Return how a similarity with x changes along the vectors, shape (n, n_pairs)."""
     moves = s.products(x, functions.vectors)
     if s.centered:
-        along, q = functions.sides[s][1::2], s.take(s.turned(functions.x))
+        along = s.against(s.turned(functions.vectors))
+        q = s.take(s.turned(functions.x))
         moves -= np.einsum("pi,pi->p", along, q[functions.environment])
     return moves

@@ -32,7 +32,9 @@ _FLOOR = 1.0  # variance in units of the noise variance; labels with less need n
 # Iterations until the residual is a tenth of the noise, over the root of the mean remaining
 # variance: 8 to 15 on 50 frames of 3BPA.
 _ITERATIONS = 9.0
-_SLOWNESS = 2.0  # of multiplications for columns: their matrices are small
+# Of multiplications for columns, whose matrices are small, beside those of an iteration.
+_SLOWNESS = {np.float64: 2.0, np.float32: 1.25}
+_ROUNDING = 4.0  # most that rounding of columns may amount to, in units of the noise
 
 
 def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
@@ -93,18 +95,19 @@ def label_preconditioner(
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
     """
     n, n_systems = effort
-    price = _price(features) / n_systems
+    variances = label_variances(kernel, functionals, features)
+    dtype = _precision(variances, functionals)
+    price = _SLOWNESS[dtype] * _price(features) / n_systems
     with progress(n, "preconditioner", verbose, "label") as bar:
 
         def worth(before, after, size):
             return _ITERATIONS * (np.sqrt(before) - np.sqrt(after)) > price * size
 
         def columns_of(chosen):
-            columns = label_columns(kernel, functionals, features, chosen)
+            columns = label_columns(kernel, functionals, features, chosen, dtype)
             bar.update(len(chosen))
             return columns
 
-        variances = label_variances(kernel, functionals, features)
         columns, _ = pivoted_columns(variances, columns_of, n, rng, floor=_FLOOR, worth=worth)
     return LowRankInverse(columns), np.maximum(variances - np.sum(columns**2, axis=1), 0.0)
 
@@ -133,6 +136,19 @@ def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
     return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
 
 
+def _precision(variances, functionals):
+    r"""Return the precision of columns: single where their rounding errors do no harm.
+
+    Errors E of the factor F make the system's matrix differ from that of the preconditioner by at
+    most :math:`|E|^2` where F vanishes. They are independent, of the size of a rounding of the
+    largest variance that has to do with derivatives: energies are always made in double precision.
+    """
+    moving = variances[functionals.parts[0].stop :]
+    rounding = float(np.finfo(np.float32).eps) / 2.0
+    error = rounding * float(moving.max(initial=0.0)) * np.sqrt(len(variances))
+    return np.float32 if error <= _ROUNDING else np.float64
+
+
 def _price(features):
     """Return the multiplications that a column takes over those of an iteration."""
     _, counts = np.unique(features.species, return_counts=True)
@@ -140,7 +156,7 @@ def _price(features):
     near = 1.0  # environments that a label is a function of
     if features.derivatives is not None:
         near = float(np.mean(features.neighborhood_sizes()))
-    return _SLOWNESS * near * (pairs / n + n) / (pairs + 2.0 * near * n)
+    return near * (pairs / n + n) / (pairs + 2.0 * near * n)
 
 
 def random_references(

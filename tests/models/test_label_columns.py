@@ -8,6 +8,7 @@ from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.label_columns import label_columns, label_variances
+from skpot.processes.nystrom import _precision
 from tests.models.test_gpr import SMALL, SOME
 from tests.samples import labeled
 
@@ -54,6 +55,30 @@ def test_parts_do_not_matter(mixed, monkeypatch):
     chosen = np.arange(0, len(matrix), 2)
     columns = label_columns(KERNELS[0], functionals, mixed.features, chosen)
     np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
+
+
+def test_single_precision_leaves_energies_alone(mixed):
+    functionals, matrix = whole(KERNELS[0], mixed)
+    chosen = np.arange(0, len(matrix), 2)
+    columns = label_columns(KERNELS[0], functionals, mixed.features, chosen, np.float32)
+    n = functionals.parts[0].stop
+    double = chosen < n
+    exact = 1e-10 * matrix.max()
+    np.testing.assert_allclose(columns[:, double], matrix[:, chosen[double]], atol=exact)
+    np.testing.assert_allclose(columns[:n], matrix[:n, chosen], atol=exact)
+    error = np.abs(columns - matrix[:, chosen]).max() / matrix[n:, n:].max()
+    assert 1e-9 < error < 1e-5
+
+
+def test_noise_decides_on_the_precision(mixed):
+    functionals, matrix = whole(KERNELS[0], mixed)
+    n, variances = functionals.parts[0].stop, np.diag(matrix).copy()
+    largest = 4.0 / (2.0**-24 * np.sqrt(len(variances)))  # of a label besides energies
+    variances *= 0.9 * largest / variances[n:].max()
+    variances[:n] = 1e12
+    assert _precision(variances, functionals) is np.float32
+    variances[-1] = 1.1 * largest
+    assert _precision(variances, functionals) is np.float64
 
 
 def test_energies_alone(mixed):
