@@ -43,7 +43,7 @@ class _Functions(NamedTuple):
     label: np.ndarray  # (n_pairs,) which label, ascending
     scalars: np.ndarray  # (n_pairs,)
     vectors: np.ndarray  # (n_pairs, n_features)
-    dtype: type  # of what gradients are made of
+    dtype: Any  # of what gradients are made of
     sides: dict  # by similarity: of each pair the environment, then the vector, for products
 
 
@@ -64,7 +64,7 @@ def label_columns(
     functionals: Functionals,
     features: AtomicFeatures,
     chosen: IntArray,
-    dtype: type = np.float64,
+    dtype: Any = np.float64,
 ) -> FloatArray:
     """Return the covariance of all labels with those chosen.
 
@@ -90,14 +90,14 @@ def label_columns(
     n, width = len(chosen), max(1, int(_BYTES / (8.0 * _ROWS * features.shape[1])))
     # Of energies, derivatives too are large, and most of them cancels in a factor.
     first = int(np.searchsorted(chosen, functionals.parts[0].stop))
-    parts = [
+    ranges = [
         (slice(b, min(b + width, hi)), of_part)
         for lo, hi, of_part in ((0, first, np.float64), (first, n, dtype))
         for b in range(lo, hi, width)
     ]
     groups = [
         (part, _functions(kernel, functionals, features, chosen[part], of_part))
-        for part, of_part in parts
+        for part, of_part in ranges
     ]
     energies = np.zeros((len(features), n))
     moving = functionals.derivatives
@@ -210,7 +210,9 @@ class _Tile:
         ends = np.append(first[1:], len(owner))
         pulls = {}
         for s, slope in slopes.items():
-            left = np.empty((len(x), len(owner), 2), dtype=functions.dtype)  # factors of what `sides` holds
+            left = np.empty(
+                (len(x), len(owner), 2), dtype=functions.dtype
+            )  # factors of what `sides` holds
             weights, left[:, :, 1] = left[:, :, 0], slope[:, owner]
             weights[...] = left[:, :, 1] * functions.scalars
             for t, motion in moves.items():
