@@ -11,6 +11,7 @@ from ._compiled import (
 )
 from ._feature_trees import FeatureTree
 from ._regressors import register_regressor
+from ._simple_nn import simple_nn_text
 from ._steps import register_step
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "predict_with",
     "register_regressor",
     "register_step",
+    "simple_nn_text",
     "transformed",
 ]
