@@ -44,6 +44,7 @@ _PUBLIC = {
     "compile": "skpot.lowering",
     "distill": "skpot.compose",
     "dump": "skpot.persistence",
+    "evaluate": "skpot.md",
     "load": "skpot.persistence",
     "make_potential": "skpot.compose",
     "read": "skpot.data",

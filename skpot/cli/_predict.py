@@ -38,25 +38,19 @@ def predict(
     They are written as results that ASE reads back, in eV, eV/Å and eV/Å³. Where the model has
     them, energy_std and stress_std go to the info of each structure, forces_std, energies_std and
     extrapolation_grade to its arrays. Other info and arrays stay as they are.
+
+    Extended XYZ is written as it is made, of any number of frames; until the end it has the suffix
+    .part.xyz. If a run is killed, the same command goes on where it ended.
     """
     refuse_overwriting(output, force, [model, *structures])
     from skpot.data import read_frames
-    from skpot.md import Calculator, predicted
-    from skpot.md.frames import require_format, write_frames
-    from skpot.progress import followed
+    from skpot.md.frames import is_xyz, require_format
 
     require_format(output)
-    calculator = Calculator(model)
-    frames = []
-    for name in structures:
-        with reading(name):
-            frames += read_frames(name)
-    found = predicted(calculator, frames, deviations)
-    results = list(followed(found, len(frames), "predict", "frame"))
-    write_frames(output, results)
-    computed = _names(results[0])
+    write = _stream if is_xyz(output) else _write_at_once
+    n, computed = write(model, structures, output, deviations)
     kept = _names(read_frames(output, 0)[0])
-    say(f"wrote {output}: {len(results)} frames")
+    say(f"wrote {output}: {n} frames")
     say(wrapped(", ".join(n for n in computed if n in kept) or "no results", "  with     "))
     lost = [n for n in computed if n not in kept]
     if lost:
@@ -65,6 +59,52 @@ def predict(
             f"files such as {output.name} do not hold {', '.join(lost)}; name the file .xyz to "
             "keep all.",
         )
+
+
+def _stream(model, structures, output, deviations):
+    """Write predictions as they are made; return the number of frames and what each has."""
+    from skpot.data import read_frames
+    from skpot.md import evaluate
+    from skpot.persistence import load
+
+    frames = _frames(structures)
+    done = len(frames) - evaluate(load(model), frames, output, deviations=deviations)
+    if done:
+        say(f"an earlier run had predicted {done} of {len(frames)} frames; went on behind them")
+    return len(frames), _names(read_frames(output, 0)[0])
+
+
+def _write_at_once(model, structures, output, deviations):
+    """Write predictions when all are made; return the number of frames and what each has."""
+    from skpot.md import Calculator, predicted
+    from skpot.md.frames import write_frames
+    from skpot.progress import followed
+
+    frames = _listed(structures)
+    found = predicted(Calculator(model), frames, deviations)
+    results = list(followed(found, len(frames), "predict", "frame"))
+    write_frames(output, results)
+    return len(results), _names(results[0])
+
+
+def _frames(structures):
+    """Return structures that stay in their files, or a list if a file does not allow it."""
+    from skpot.data import Frames, can_be_streamed
+
+    if not all(map(can_be_streamed, structures)):
+        return _listed(structures)
+    with reading(" ".join(structures)):
+        return Frames(structures)
+
+
+def _listed(structures):
+    from skpot.data import read_frames
+
+    frames = []
+    for name in structures:
+        with reading(name):
+            frames += read_frames(name)
+    return frames
 
 
 def _names(atoms):

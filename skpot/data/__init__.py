@@ -21,11 +21,13 @@ from skpot.data._derivatives import (
     block_ranges,
 )
 from skpot.data._features import AtomicFeatures
+from skpot.data._frame_files import can_be_streamed
 from skpot.data._frames import Frames, parts_of
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
 from skpot.data._label_checks import check_label_values, check_targets, targets_of
 from skpot.data._label_report import LabelReport, LabelUse, ranges
 from skpot.data._lazy_targets import LazyTargets
+from skpot.data._packed import Packed
 from skpot.data._read import read
 from skpot.data._scorers import register_scorers
 from skpot.data._stored import StoredJacobian, push_by_jacobian
@@ -46,6 +48,7 @@ __all__ = [
     "LinearMap",
     "MIN_DISTANCE",
     "NeighborGraph",
+    "Packed",
     "PadColumns",
     "Pooled",
     "RowMap",
@@ -59,6 +62,7 @@ __all__ = [
     "StructureInfo",
     "Targets",
     "as_batch",
+    "can_be_streamed",
     "cell_volumes",
     "check_and_extract",
     "check_label_values",

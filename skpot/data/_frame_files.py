@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
@@ -138,12 +139,26 @@ def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
     for one in [path] if is_one else list(path):
         name, chosen = named_frames(one, index)
         names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
+        if not names and not glob.has_magic(name):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         if not names:
             raise InputError(f"there is no file {name}.")
         found += [(FrameFile.of(each), chosen) for each in names]
     if not found:
         raise InputError("no file to read: the list of paths is empty.")
     return found
+
+
+def can_be_streamed(path: Any) -> bool:
+    """Return whether single frames can be read from a file, or whether it is not there at all."""
+    name, _ = named_frames(path)
+    try:
+        FrameFile.of(name)
+    except InputError:
+        return False
+    except OSError:  # whoever reads it says what is wrong
+        pass
+    return True
 
 
 def chosen_frames(n: int, index: Any, path: str) -> IntArray:

@@ -17,6 +17,7 @@ _MODULES = {
     "NotCompilableError": "skpot.exceptions",
     "compile": "skpot.lowering",
     "default_limits": "._trust",
+    "evaluate": "._evaluate",
     "heat_flux": "._heat_flux",
     "predicted": "._predicted",
 }

@@ -124,9 +124,11 @@ class FrameFile:
 
     def append(self, atoms: Atoms) -> None:
         """Append a frame with the results of its calculator; an error leaves the file as it was."""
-        text = io.StringIO()
-        write(text, atoms, format="extxyz")
-        data = memoryview(text.getvalue().encode())
+        self.append_bytes(as_xyz(atoms))
+
+    def append_bytes(self, frames: bytes) -> None:
+        """Append whole frames, from `as_xyz`; an error leaves the file as it was."""
+        data = memoryview(frames)
         size = len(data)
         try:
             while data:
@@ -181,6 +183,13 @@ class FrameFile:
                     break
                 end = file.tell()
         return end
+
+
+def as_xyz(frames: Atoms | Structures) -> bytes:
+    """Return what a file of extended XYZ holds of one or several structures and their results."""
+    text = io.StringIO()
+    write(text, frames, format="extxyz")
+    return text.getvalue().encode()
 
 
 def require_beginning(path: PathLike, length: int, tail: str | None = None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
 
-from ..data import parts_of
+from ..data import Packed, parts_of
 from ..progress import progress
 from ..solvers import TriangularFactor
 from .blocks import whitened_blocks
@@ -56,9 +55,9 @@ def fold_rows(
             _fold(fit, columns, factor, training, plan, order, bar)
             return
         if isinstance(training, StreamedSet) and joblib.effective_n_jobs(None) > 1:
-            shared = _Packed((columns, factor, plan, training.makers()))
+            shared = Packed((columns, factor, plan, training.makers()))
             found = joblib.Parallel(return_as="generator")(
-                joblib.delayed(_folded)(shared, _Packed(training.part(some).detached()))
+                joblib.delayed(_folded)(shared, Packed(training.part(some).detached()))
                 for some in groups
             )
             found = _counted(found, groups, bar)
@@ -79,24 +78,6 @@ def _counted(found, groups, bar):
         yield one
 
 
-class _Packed:
-    """An object as bytes, which travel with every task.
-
-    What a scheduler keeps on a worker instead, to send it only once, is lost with the worker.
-    Arrays that schedulers unpack may begin at any byte of what came through the network. Compiled
-    functions and BLAS treat these differently, which would change the last bits of results.
-    """
-
-    __slots__ = ("_bytes",)  # and no weak references, by which joblib finds what to keep
-
-    def __init__(self, content: Any) -> None:
-        self._bytes = pickle.dumps(content, protocol=4)  # the last that copies arrays
-
-    def content(self) -> Any:
-        """Return the object."""
-        return pickle.loads(self._bytes)
-
-
 def _fold(fit, columns, factor, training, plan, order, bar):
     for part, kinds in whitened_blocks(columns, factor, training, plan, 0, order=order):
         for kind, rows in kinds:
@@ -111,7 +92,7 @@ def _apart(columns, factor, training, plan, order, bar):
     return fit.trapezoids()
 
 
-def _folded(shared: _Packed, packed: _Packed) -> dict[str, FloatArray]:
+def _folded(shared: Packed, packed: Packed) -> dict[str, FloatArray]:
     """Return the trapezoids of structures in files: a task."""
     columns, factor, plan, makers = shared.content()
     training = packed.content().attached(makers)

@@ -1,0 +1,183 @@
+"""Predictions of many structures, written as they are made."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+
+from .._paths import file_name
+from ..data import Frames, Packed, parts_of
+from ..exceptions import InputError, NumericalError
+from ..progress import progress
+from ._batch_calculator import BatchCalculator
+from ._calculator import Calculator
+from ._predicted import predicted
+from .frames import FrameFile, as_xyz, require_xyz
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from skpot.typing import Atoms, PathLike, Structures
+
+_TASK_FRAMES = 1000  # most frames of a task
+_TASK_ATOMS = 20_000  # most atoms of one, if there are several workers; else a fifth
+
+
+def evaluate(
+    model: Any,
+    frames: Structures,
+    out: PathLike,
+    *,
+    deviations: bool = False,
+    verbose: int = 0,
+) -> int:
+    """Predict energies, forces and stress of structures, and write them to a file.
+
+    Some frames at a time are read, predicted and written, in their order, so that memory does not
+    grow with their number. Where joblib has several workers (`joblib.parallel_config`), these are
+    its tasks. Until all are done, frames are in ``<name>.part.xyz``: after a kill, an error or an
+    interrupt the same call goes on behind the last whole frame there.
+
+    Parameters
+    ----------
+    model : Pipeline or CalibratedPotential
+        The fitted model.
+    frames : Frames or list[Atoms]
+        The structures.
+    out : str or Path
+        Extended XYZ file (.xyz, .extxyz) to write; an existing one is replaced when all is done.
+        Energy, forces and stress are results that ASE reads, in eV, eV/Å and eV/Å³; other info and
+        arrays of the structures stay as they are.
+    deviations : bool, default=False
+        Whether to write standard deviations and extrapolation grades, too; see `skpot predict`.
+    verbose : int, default=0
+        1 shows the progress.
+
+    Returns
+    -------
+    n : int
+        Number of frames that this call has predicted, without those that were there already.
+
+    Raises
+    ------
+    InputError
+        If ``<name>.part.xyz`` holds predictions of another model or of other frames, or another
+        process writes it; if a structure cannot be predicted.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, skpot
+    >>> data = skpot.datasets.load_silicon()
+    >>> model = skpot.make_potential("fast").fit(data.X[:10], data.y[:10])
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(folder.name, "predicted.xyz")
+    >>> n = skpot.evaluate(model, data.X_test, path)
+    >>> n == len(data.X_test), skpot.read(path, 0)[1]
+    (True, Targets(n_structures=1, energy=1, forces=1 (8 atoms), stress=1))
+    >>> folder.cleanup()
+    """
+    require_xyz(out)
+    stem, suffix = os.path.splitext(file_name(out))
+    part = f"{stem}.part{suffix}"
+    model_hash = Calculator(model).parameters["model_hash"]
+    file = FrameFile(part)
+    try:
+        done = _n_done(part, frames, model_hash) if file.length else 0
+        with progress(len(frames) - done, "evaluate", verbose, "frame") as bar:
+            for n, text in _written(model, frames, done, deviations, model_hash):
+                file.append_bytes(text)
+                bar.update(n)
+        file.sync()
+        os.replace(part, out)
+    finally:
+        if not file.length:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+        file.close()
+    return len(frames) - done
+
+
+def _n_done(part, frames, model_hash):
+    """Return how many frames an earlier call has written; refuse those of something else."""
+    written = Frames(part)
+    n, last = len(written), written[-1]
+    same = n <= len(frames) and _same(last, frames[n - 1])
+    if not same or last.info.get("skpot_model") != model_hash:
+        what = "another model" if same else "other frames"
+        raise InputError(
+            f"{part} holds {n} predictions of {what}, which an earlier run has left: remove it to "
+            "begin anew, or name another file to write."
+        )
+    return n
+
+
+def _same(one: Atoms, other: Atoms) -> bool:
+    return len(one) == len(other) and bool(
+        np.array_equal(one.numbers, other.numbers)
+        and np.allclose(one.positions, other.positions, rtol=1e-7, atol=1e-7)
+    )
+
+
+def _written(model, frames, done, deviations, model_hash) -> Iterator[tuple[int, bytes]]:
+    """Yield frames with predictions as text, some at a time, and how many these are."""
+    several = joblib.effective_n_jobs(None) > 1
+    limit = _TASK_ATOMS if several else _TASK_ATOMS // 5
+    parts = (np.arange(done, len(frames))[some] for some in _parts(frames, done, limit))
+    setting = Packed((model, deviations, model_hash))
+    if several:
+        run = joblib.Parallel(return_as="generator")
+        yield from run(joblib.delayed(_task)(setting, *_of(frames, part)) for part in parts)
+    else:
+        yield from (_task(setting, *_of(frames, part)) for part in parts)
+
+
+def _parts(frames, done, limit):
+    """Yield the frames of each task, counted from the first that is to be done."""
+    if isinstance(frames, Frames):
+        n_atoms = np.diff(frames.survey.offsets)[done:]
+    else:
+        n_atoms = np.array([len(atoms) for atoms in frames[done:]], dtype=int)
+    for part in parts_of(np.arange(len(n_atoms)), n_atoms, limit):
+        for begin in range(0, len(part), _TASK_FRAMES):
+            yield part[begin : begin + _TASK_FRAMES]
+
+
+def _of(frames, part):
+    return int(part[0]), frames[part[0] : part[-1] + 1]
+
+
+def _task(setting: Packed, first: int, frames: Structures) -> tuple[int, bytes]:
+    """Return how many frames there are, and their predictions as text."""
+    predict = _predictor(setting.bytes)
+    try:
+        return len(frames), as_xyz(predict(list(frames)))
+    except (InputError, NumericalError) as error:
+        last = first + len(frames) - 1
+        if not first:
+            raise
+        where = f"among frames {first} to {last}, counted from {first}"
+        raise type(error)(f"{where}: {error}") from error
+
+
+@functools.lru_cache(maxsize=2)
+def _predictor(packed):
+    """Return the function that predicts structures; a process keeps it from task to task."""
+    model, deviations, model_hash = Packed.unpacked(packed)
+    if deviations:
+        calculator = Calculator(model)
+        return lambda frames: list(predicted(calculator, frames))
+    calculator = BatchCalculator(model)
+
+    def predict(frames):
+        results = calculator.evaluate(frames)
+        for atoms in results:
+            atoms.info["skpot_model"] = model_hash
+        return results
+
+    return predict
