@@ -9,6 +9,7 @@ import numpy as np
 from ..data.order import keyed_uniform
 from ..exceptions import InputError, NumericalWarning, warn_once
 from ..kernels import RBF
+from ..solvers import serial_blas
 from .domain import domain_edge, domain_factor, domain_of
 from .gradient_references import references_with
 from .member_spread import errors_of_members
@@ -186,6 +187,14 @@ def fit_networks(
     labels = LossLabels.of(training, inputs.order, unit)
     loss = NetworkLoss(layers, inputs, labels, len(maps.species))
     lesson = _lesson(loss, settings, training, seed)
+    with serial_blas():  # so that no sum depends on the number of threads
+        return _learned(training, lesson, maps, settings, seed, before)
+
+
+def _learned(training, lesson, maps, settings, seed, before):
+    """Return what `fit_networks` does, for a lesson."""
+    loss = lesson.loss
+    layers, unit = loss.layers, loss.labels.unit
     draws = [np.random.RandomState([seed, m]) for m in range(settings.n_members)]
     linear = linear_start(loss, lesson.structures)
     if settings.max_iter == "auto" and lesson.held_out is None:

@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
+from threadpoolctl import threadpool_limits
 
 import skpot
 from skpot import SOAP, ZBL, AtomicMLP, Targets
@@ -159,6 +160,17 @@ def test_threads_change_no_bit(silicon):
     assert_same(found[0], found[1])
     assert_same(found[0], found[2])
     assert_same(found[0], outcome(small(n_members=3).fit(features[::-1], y[::-1]), test))
+
+
+def test_threads_of_blas_change_no_bit(silicon):
+    features, y, test, _ = silicon
+    found = []
+    for n in (1, 2):
+        with threadpool_limits(n, user_api="blas"):
+            model = AtomicMLP(600, n_members=2, max_iter=1, n_jobs=n).fit(features, y)
+        numbers = [*model.calibration_.values(), *model.intercepts_]
+        found.append([*model.coefs_, model.linear_coefs_, *numbers])
+    assert_same(*found)
 
 
 def test_members_do_not_depend_on_each_other(silicon):
