@@ -25,7 +25,7 @@ from ._deviations import Uncertain, calibrations, drawn
 from ._expansions import expansion_of
 from ._leverages import domain_of, graded
 from ._origins import refuse_steps_fitted_apart
-from ._precision import in_precision, precision_of, tell_of_rounding
+from ._precision import in_single_precision, precision_of, reference_type, tell_of_rounding
 from ._reductions import folded, trimmed
 from ._regressors import lower_regressor
 from ._steps import lower_steps, require_width
@@ -130,14 +130,15 @@ def compile(
         form = uncoupled(tree.coupling, form, type(regressor).__name__)
     domain = domain_of(regressor, tree.coupling) if grades else None
     columns, baseline = _columns(regressor, pipeline, tree)
-    draws = drawn(regressor, tree, columns, np.dtype(dtype)) if deviations else []
+    references = reference_type(dtype, form)
+    draws = drawn(regressor, tree, columns, references) if deviations else []
     e0 = np.array([regressor.e0_.get(int(z), np.nan) for z in tree.species])
     if not len(baseline):  # a map would mix the columns of a baseline with others
         tree, form, known = folded(tree, form, domain and domain.form)
         domain = domain and domain._replace(form=known)
         columns = slice(0, tree.width)
 
-    node, references = in_precision(dtype, tree.node, form)
+    node = tree.node if dtype == "float64" else in_single_precision(tree.node)
 
     def build(candidate):
         terms = expansion_of(candidate, tree, columns, references)

@@ -16,31 +16,21 @@ if TYPE_CHECKING:
 _ROUNDING = 0.1  # share of the noise that single precision may add without a warning
 
 
-def in_precision(dtype: str, node: Any, form: Any) -> tuple[Any, np.dtype]:
-    """Return the nodes of a tree of features, and the type of references, in a precision.
+def reference_type(dtype: str, form: Any) -> np.dtype:
+    """Return the type of references of a model if the user wants `dtype`.
 
-    Parameters
-    ----------
-    dtype : {"float64", "float32"}
-        What the user wants.
-    node : core.feature_rows node
-        The features.
-    form : Expansion, LinearForms or Networks
-        The model. Its references remain in double precision if they have vectors, because then
-        large contributions cancel each other.
+    References with vectors remain in double precision, because their large contributions cancel
+    each other.
     """
-    if dtype == "float64":
-        return node, np.dtype(np.float64)
-    exact = getattr(form, "vectors", None) is not None
-    return _rounded(node), np.dtype(np.float64 if exact else np.float32)
+    return np.dtype(np.float64 if getattr(form, "vectors", None) is not None else dtype)
 
 
-def _rounded(node):
-    """Return a node with its matrices, and those below it, in single precision."""
+def in_single_precision(node: Any) -> Any:
+    """Return a node of a tree of features with its matrices in single precision."""
     if isinstance(node, Mapped):
         node = node._replace(matrix=node.matrix.astype(np.float32))
     inside = [name for name in ("inner", "left", "right") if hasattr(node, name)]
-    return node._replace(**{name: _rounded(getattr(node, name)) for name in inside})
+    return node._replace(**{name: in_single_precision(getattr(node, name)) for name in inside})
 
 
 def precision_of(parts: tuple[Any, ...]) -> str:

@@ -63,6 +63,10 @@ MODELS = {
     "baseline behind": make_pipeline(
         make_union(soap(), zbl()), sparse(DotProduct(4), baseline="zbl")
     ),
+    "scaled behind": make_pipeline(
+        make_union(zbl(), make_pipeline(soap(), skpot.PerAtom(StandardScaler()))),
+        sparse(RBF(5.0), baseline="zbl"),
+    ),
     "sum on blocks": make_pipeline(
         make_union(soap(), skpot.PairBasis(3.0, n_splines=6)),
         sparse(DotProduct(3).on("soap") + 0.5 * RBF(2.0).on("pair_basis") ** 2),
@@ -256,6 +260,16 @@ def test_exact_models_lose_next_to_nothing_in_single_precision(fitted):
     forces = np.abs(model.predict(frames).forces_flat).max()
     assert potential.dtype == "float32" and potential.potential.expansion.rows.dtype == np.float64
     assert 0.0 < potential.errors_.energy < 1e-6 and potential.errors_.forces < 1e-6 * forces
+    both = [
+        skpot.compile(model, frames, dtype=dtype, deviations=True, grades=True)
+        for dtype in ("float64", "float32")
+    ]
+    expected, found = (potential.forces_std(frames) for potential in both)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    pairs = as_batch(frames).neighbors(potential.cutoff).pairs
+    species = potential.species_index(as_batch(frames).numbers)
+    expected, found = (potential.grade_pairs(pairs, species) for potential in both)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_single_precision_that_costs_accuracy_is_told(fitted):
@@ -281,8 +295,8 @@ def test_a_model_that_corrects_a_calculator_says_what_has_a_compiled_form(fitted
 
 # Features of other kinds differ in rows only, which energies test.
 GRADED = {
-    "normalized", "quadratic form", "scaled", "exact", "preset", "baseline behind", "sum on blocks",
-    "coupled", "coupled, exact", "directions", "splines", "quadratic",
+    "normalized", "quadratic form", "scaled", "exact", "preset", "baseline behind", "scaled behind",
+    "sum on blocks", "coupled", "coupled, exact", "directions", "splines", "quadratic",
 }  # fmt: skip
 
 
