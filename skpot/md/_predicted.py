@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import Targets
-from ..exceptions import InputError, NumericalError
+from ..exceptions import InputError, InputTypeError, NumericalError
 from ._calculator import Calculator
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def predicted(
     ------
     InputError, NumericalError
         If a structure cannot be predicted; the message says which.
+    InputTypeError
+        If the calculator is no `Calculator`.
 
     Examples
     --------
@@ -56,6 +58,11 @@ def predicted(
     ...     print(atoms.get_forces().shape, atoms.arrays["forces_std"].shape)
     (8, 3) (8, 3)
     """
+    if not isinstance(calculator, Calculator):
+        raise InputTypeError(
+            f"the first argument must be a skpot.Calculator, got {type(calculator).__name__}; the "
+            "structures are the second."
+        )
     wanted = (*_OF_STRUCTURES, *_OF_ATOMS) if deviations else ()
     for i, atoms in enumerate(structures):
         try:

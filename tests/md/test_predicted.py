@@ -35,6 +35,11 @@ def test_the_structure_that_cannot_be_predicted_is_named(model):
         list(predicted(skpot.Calculator(model), X))
 
 
+def test_arguments_in_the_wrong_order_are_told(model):
+    with pytest.raises(TypeError, match="must be a skpot.Calculator, got list; the structures"):
+        list(predicted([crystal("Si")], skpot.Calculator(model)))
+
+
 @pytest.mark.parametrize("name", ["a.xyz", "a.traj", "a.db", "a.cif"])
 def test_files_of_frames_are_whole(model, tmp_path, name, monkeypatch):
     frames = list(predicted(skpot.Calculator(model), [crystal("Si", seed=s) for s in range(2)]))
