@@ -168,6 +168,18 @@ def conductivity(records):
     return table(head, rows)
 
 
+def engines(records):
+    """Return what a step costs in each engine at an earlier commit and now."""
+    newest = {record["row"]: record for record in records.find("engines")}
+    rows = []
+    for row in newest:
+        record = records.newest("engines", row=row)
+        before, after = (digits(record["cpu_ms"][which]) for which in ("before", "after"))
+        rows.append([row, before, after, digits(record["after_over_before"], 2)])
+    commit = next(iter(newest.values()))["before_commit"]
+    return table(["", f"ms at {commit}", "ms now", "now / before"], rows)
+
+
 def lammps_processors(records):
     """Return what an exported model costs with the code for each generation of processors."""
     found = {
@@ -209,6 +221,7 @@ TABLES = {
     "lammps_ranks": lammps_ranks,
     "lammps_processors": lammps_processors,
     "conductivity": conductivity,
+    "engines": engines,
     "scaling": scaling,
     "small_frames": small_frames,
 }
