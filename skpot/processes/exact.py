@@ -24,6 +24,7 @@ from .domain import domain_edge, domain_of
 from .functionals import Functionals, KernelProduct, covariance
 from .gradient_references import references_with
 from .nystrom import (
+    column_price,
     label_preconditioner,
     leverages,
     random_references,
@@ -229,7 +230,8 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     """
     functionals, features = Functionals(training), quick.features
     values = functionals.values(training)
-    effort = plan.n_columns, 1 if left_out is None else 2  # systems that columns serve
+    price = column_price(training.features, 1 if left_out is None else 2)
+    effort = plan.n_columns, price
     precondition, remaining = label_preconditioner(
         kernel, functionals, features, effort, generator(settings.random_state), settings.verbose
     )

@@ -61,7 +61,7 @@ def label_preconditioner(
     kernel: Kernel,
     functionals: Functionals,
     features: AtomicFeatures,
-    effort: tuple[int, int],
+    effort: tuple[int, float],
     rng: np.random.Generator,
     verbose: int,
 ) -> tuple[LowRankInverse, FloatArray]:
@@ -76,8 +76,8 @@ def label_preconditioner(
     ----------
     kernel, functionals, features
         As in `KernelProduct`.
-    effort : tuple of int
-        Most columns, and how many linear systems they serve.
+    effort : tuple of (int, float)
+        Most columns, and the price of one of them, see `column_price`.
     rng : numpy.random.Generator
         Draws them.
     verbose : int
@@ -94,10 +94,9 @@ def label_preconditioner(
     ----------
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
     """
-    n, n_systems = effort
     variances = label_variances(kernel, functionals, features)
-    dtype = _precision(variances, functionals)
-    price = _SLOWNESS[dtype] * _price(features) / n_systems
+    dtype, (n, price) = _precision(variances, functionals), effort
+    price *= _SLOWNESS[dtype]
     with progress(n, "preconditioner", verbose, "label") as bar:
 
         def worth(before, after, size):
@@ -149,14 +148,24 @@ def _precision(variances, functionals):
     return np.float32 if error <= _ROUNDING else np.float64
 
 
-def _price(features):
-    """Return the multiplications that a column takes over those of an iteration."""
+def column_price(features: AtomicFeatures, n_systems: int) -> float:
+    """Return the multiplications that a column takes over those of an iteration.
+
+    Parameters
+    ----------
+    features : AtomicFeatures
+        The structures, as they came: what is held of them must not decide on the model.
+    n_systems : int
+        Linear systems that are solved with the same columns.
+    """
     _, counts = np.unique(features.species, return_counts=True)
     n, pairs = len(features.values), float(np.sum(counts.astype(float) ** 2))
     near = 1.0  # environments that a label is a function of
     if features.derivatives is not None:
-        near = float(np.mean(features.neighborhood_sizes()))
-    return near * (pairs / n + n) / (pairs + 2.0 * near * n)
+        # Images of one atom move together.
+        atoms = np.repeat(features.n_atoms, features.n_rows)
+        near = float(np.mean(np.minimum(features.neighborhood_sizes(), atoms)))
+    return near * (pairs / n + n) / (pairs + 2.0 * near * n) / n_systems
 
 
 def random_references(

@@ -62,6 +62,7 @@ def test_jacobians_are_made_once(silicon, monkeypatch, few):
     other = AutoGPR(n_sparse=30).fit(features, y)
     assert len(made) > 2 * len(features.values)
     assert other.noise_factor_ == model.noise_factor_
+    assert other.model_.n_iter_ == model.model_.n_iter_
     mine, theirs = model.predict(features_test), other.predict(features_test)
     np.testing.assert_allclose(mine.energy, theirs.energy, rtol=1e-7)
     np.testing.assert_allclose(mine.forces_flat, theirs.forces_flat, atol=1e-4)

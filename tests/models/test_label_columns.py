@@ -8,7 +8,7 @@ from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.label_columns import label_columns, label_variances
-from skpot.processes.nystrom import _precision
+from skpot.processes.nystrom import _precision, column_price
 from tests.models.test_gpr import SMALL, SOME
 from tests.samples import labeled
 
@@ -79,6 +79,17 @@ def test_noise_decides_on_the_precision(mixed):
     assert _precision(variances, functionals) is np.float32
     variances[-1] = 1.1 * largest
     assert _precision(variances, functionals) is np.float64
+
+
+def test_a_column_costs_what_it_takes():
+    X, _, _, _ = skpot.datasets.load_silicon(return_X_y=True)
+    features = SOAP(**SMALL).fit_transform(X[:4])
+    n = float(len(features.values))
+    sizes = np.minimum(features.neighborhood_sizes(), np.repeat(features.n_atoms, features.n_atoms))
+    near = sizes.mean()
+    price = column_price(features, 1)
+    np.testing.assert_allclose(price, near * 2 * n / (n**2 + 2 * near * n))
+    np.testing.assert_allclose(column_price(features, 2), price / 2)
 
 
 def test_energies_alone(mixed):
