@@ -17,6 +17,14 @@ mass 1 28.0855
 pair_style skpot {model}
 pair_coeff * * Si
 """
+# Its end: some steps whose time counts, after one that does not.
+LAMMPS_TIMED = """\
+velocity all create 300 1
+fix motion all nve
+neighbor 1.0 bin
+run 1
+run {steps}
+"""
 
 
 def silicon(repeat=3, seed=0):

@@ -43,17 +43,7 @@ import skpot  # noqa: E402
 HERE = Path(__file__).resolve()
 PROGRAMS = Path(sys.executable).parent  # where pip puts lmp and mpirun
 SILICON = {8: (1, 1, 1), 64: (2, 2, 2), 512: (4, 4, 4), 8000: (10, 10, 10)}
-SCRIPT = (
-    "plugin clear\nplugin load {plugin}\n"
-    + _systems.LAMMPS_SILICON
-    + """\
-velocity all create 300 1
-fix motion all nve
-neighbor 1.0 bin
-run 1
-run {steps}
-"""
-)
+SCRIPT = "plugin clear\nplugin load {plugin}\n" + _systems.LAMMPS_SILICON + _systems.LAMMPS_TIMED
 
 
 def fit(folder):

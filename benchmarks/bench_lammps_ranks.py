@@ -29,13 +29,7 @@ WAYS = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 threads": (1, 2)}  # ranks, thre
 SCRIPT = (
     "plugin clear\nplugin load {plugin}\n"
     + _systems.LAMMPS_SILICON.replace("{model}", "{model} threads {threads}")
-    + """\
-velocity all create 300 1
-fix motion all nve
-neighbor 1.0 bin
-run 1
-run {steps}
-"""
+    + _systems.LAMMPS_TIMED
 )
 
 
