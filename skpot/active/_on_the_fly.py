@@ -27,7 +27,7 @@ from ._settings import differing, labeler_settings, model_settings, structures_t
 from ._starts import start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
-from ._walk import Leg, Walker
+from ._walk import Leg, Walker, one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,6 +351,7 @@ class OnTheFly:
             phase="label" if state.queue else "md",
         )  # fmt: skip
 
+    @one_blas_thread
     def _reason(self, state, wanted, atoms, legs):
         """Return why a structure is labeled, with what the model says of it."""
         said: dict[str, Any] = {}
@@ -371,6 +372,7 @@ class OnTheFly:
     def _n_learned(self, state):
         return sum("failed" not in frame.info for frame in self._trail.frames[: state.n_labels])
 
+    @one_blas_thread
     def _fit(self, state, legs):
         """Fit a model to all labels, from scratch."""
         X, y = self._learned(state)

@@ -26,6 +26,10 @@ _NO_BETTER = 3.0  # times the expected error where the way began, up to which it
 _TOO_HOT = 4.0, 500.0  # times the temperature of the thermostat, and K: what is above has blown up
 
 
+# Products of matrices differ in last digits with the number of threads, and a run must not.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
 class Leg(NamedTuple):
     """A structure that moves, and how."""
 
@@ -76,36 +80,36 @@ class Walker:
         thermalize(atoms, self.leg.ensemble.temperature_at(done), self.seed + 7919 * (redraws + 1))
         return Snapshot.of(atoms, None, snapshot.step)
 
+    @one_blas_thread
     def expected(self, snapshot: Snapshot) -> float:
         """Return u of a structure, in eV/Å."""
         self.calculator.reset()
         atoms = self._atoms()
         return self.f * float(forces_std(snapshot.put(atoms)).max())
 
+    @one_blas_thread
     def walk(self, state: State, path: Any) -> State:
         """Move atoms until something happens or it is time to write the state."""
         self.calculator.reset()  # so that nothing depends on what was before the state
         atoms = state.here.put(self._atoms())
         heat, leg = self.leg.ensemble, self.leg
         ramp = heat.last_temperature is not None
-        blas_threads = 1 if len(atoms) < 500 else None
-        with threadpool_limits(blas_threads, user_api="blas"):
-            dynamics = integrator(atoms, heat, leg.timestep, self.seed + state.redraws)
-            state.here.drive(dynamics, path)
-            last = min(leg.steps, (state.here.step // leg.check + _SEGMENT) * leg.check)
-            while dynamics.nsteps < last:
-                if ramp:
-                    set_temperature(dynamics, heat.temperature_at(dynamics.nsteps / leg.steps))
-                broken = self._step(dynamics)
-                step = dynamics.nsteps
-                if broken:
-                    return self._returned(state, step, broken)
-                if not (state.fine or step % leg.check == 0 or step == leg.steps):
-                    continue
-                expected = self._checked(atoms, state, step)
-                state, event = self._judged(state, atoms, dynamics, expected)
-                if event:
-                    return state
+        dynamics = integrator(atoms, heat, leg.timestep, self.seed + state.redraws)
+        state.here.drive(dynamics, path)
+        last = min(leg.steps, (state.here.step // leg.check + _SEGMENT) * leg.check)
+        while dynamics.nsteps < last:
+            if ramp:
+                set_temperature(dynamics, heat.temperature_at(dynamics.nsteps / leg.steps))
+            broken = self._step(dynamics)
+            step = dynamics.nsteps
+            if broken:
+                return self._returned(state, step, broken)
+            if not (state.fine or step % leg.check == 0 or step == leg.steps):
+                continue
+            expected = self._checked(atoms, state, step)
+            state, event = self._judged(state, atoms, dynamics, expected)
+            if event:
+                return state
         here = Snapshot.of(atoms, dynamics, dynamics.nsteps)
         return state.but(here=here)
 
