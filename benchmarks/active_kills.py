@@ -16,6 +16,7 @@ from _common import arguments, emit, machine, versions
 OPTIONS = arguments(
     __doc__,
     kills=(50, "how often"),
+    seed=(0, "of the moments"),
     longest=(2.0, "s, from the begin of a process to its end at most"),
 )
 
@@ -28,7 +29,7 @@ def main():
     sys.path.insert(0, root)
     from tests.active import killed_run
 
-    rng, kills, runs, differ, twice = np.random.default_rng(0), 0, 0, 0, 0
+    rng, kills, runs, differ, twice = np.random.default_rng(OPTIONS.seed), 0, 0, 0, 0
     wanted = 2 if OPTIONS.quick else OPTIONS.kills
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole"
@@ -44,6 +45,7 @@ def main():
         {
             "bench": "active_kills",
             "kills": kills,
+            "seed": OPTIONS.seed,
             "runs": runs,
             "runs_that_differ": differ,
             "labels_paid_twice": twice,

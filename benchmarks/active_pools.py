@@ -108,7 +108,7 @@ def by_query(name, pool, sizes):
         model = skpot.make_potential(OPTIONS.preset)
         asked = active.DOptimal(model)
         if query == "Mixture":
-            asked = active.Mixture(asked)
+            asked = active.Mixture(asked, share=0.5)
         elif query != "DOptimal":
             asked = getattr(active, query)(model)
         asked.query(None, candidates=X[:3], batch_size=1)  # compiles

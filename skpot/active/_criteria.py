@@ -41,7 +41,10 @@ class Criterion(Protocol):
 class Information:
     r"""Information that the labels of a candidate have of all coefficients, in nats.
 
-    .. math:: \tfrac12 \log\det(1 + A P^{-1} A^T)
+    The mean over its n labels, and that of its energy a alone: there is one energy for many forces,
+    and forces do not tell how far apart the energies of different structures are.
+
+    .. math:: \tfrac{1}{2n} \log\det(1 + A P^{-1} A^T) + \tfrac12 \log(1 + a P^{-1} a^T)
     """
 
     def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
@@ -55,7 +58,8 @@ class Information:
         left = knowledge.left_open(rows.matrix)
         few = left.T @ left if left.shape[1] <= len(left) else left @ left.T
         few[np.diag_indices_from(few)] += 1.0
-        return 0.5 * float(np.linalg.slogdet(few)[1])
+        mean = 0.5 * float(np.linalg.slogdet(few)[1]) / max(1, left.shape[1])
+        return mean + 0.5 * float(np.log1p(np.sum(left[:, : rows.n_energy] ** 2)))
 
 
 class LargestForce:

@@ -183,9 +183,13 @@ class DOptimal(_ByLabels):
     whose prior is the unit matrix, and :math:`P = 1 + \sum A^T A` over all that is labeled, the
     next structure is that of the largest
 
-    .. math:: \tfrac12 \log \det (1 + A_s P^{-1} A_s^T)
+    .. math:: \frac{1}{2 n_s} \log \det (1 + A_s P^{-1} A_s^T)
+        + \frac12 \log (1 + a_s P^{-1} a_s^T)
 
-    in nats, and P then grows by :math:`A_s^T A_s`. Energy, forces and stress count as far as the
+    in nats, and P then grows by :math:`A_s^T A_s`. The first term is that of D-optimality for each
+    of the :math:`n_s` labels, the second one that of the energy, whose row is :math:`a_s`: forces,
+    of which there are many, do not tell how far apart the energies of different structures are, and
+    by the first term alone models had larger errors of energies than from random structures. Energy, forces and stress count as far as the
     model learns from them. No label is needed beforehand, and nothing of the size of all candidates
     times all references is ever held.
 

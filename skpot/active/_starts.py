@@ -24,9 +24,10 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
     starts : list[Atoms]
         What the run starts from.
     n : int
-        How many of each: the structure itself, and copies whose atoms are displaced at random, by
-        1 to 5 % of the closest distance (0.03 to 0.12 Å in copper); of structures that are periodic
-        in three directions the cells are strained by 2 % as well.
+        How many of each that differs from those before it: the structure itself, and copies whose
+        atoms are displaced at random, by 1 to 5 % of the closest distance (0.03 to 0.12 Å in
+        copper); of structures that are periodic in three directions the cells are strained by 2 %
+        as well.
     seed : int
         Seed of the displacements.
 
@@ -38,6 +39,8 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
     rng = np.random.default_rng(seed)
     found = []
     for which, start in enumerate(starts):
+        if any(_are_equal(start, earlier) for earlier in starts[:which]):
+            continue  # a replica, of which the labels would be the same
         closest = min(closest_distance(start), _NO_DISTANCE)
         for k, size in enumerate([0.0, *np.linspace(*_RATTLE, max(n - 1, 1))][:n]):
             atoms = start.copy()
@@ -48,3 +51,10 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
             atoms.positions += size * closest * rng.normal(size=atoms.positions.shape)
             found.append((which, atoms))
     return found
+
+
+def _are_equal(one, other):
+    return np.array_equal(one.numbers, other.numbers) and all(
+        np.array_equal(a, b)
+        for a, b in ((one.positions, other.positions), (one.cell.array, other.cell.array))
+    )

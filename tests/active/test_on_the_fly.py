@@ -225,6 +225,16 @@ def test_several_compositions_share_one_model(tmp_path):
     assert learner.model_.predict([gold]).energy.shape == (1,)
 
 
+def test_replicas_share_their_first_labels_and_differ_in_velocities(tmp_path):
+    learner = OnTheFly(EMT(), 0.3, tmp_path / "run", n_start=3, check=5)
+    learner.run([copper(), copper()], 20, temperature=600.0, timestep=2.0)
+    frames = ase.io.read(tmp_path / "run" / "trail.xyz", ":")
+    assert sum(atoms.info["reason"] == "start" for atoms in frames) == 3
+    lines = (tmp_path / "run" / "checks.jsonl").read_text().splitlines()
+    hot = {(check["leg"], check["step"]): check["temperature"] for check in map(json.loads, lines)}
+    assert hot[0, 20] != hot[1, 20]
+
+
 def test_a_data_set_may_be_the_beginning(tmp_path):
     X = [copper() for _ in range(6)]
     for k, atoms in enumerate(X):

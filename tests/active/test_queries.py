@@ -146,8 +146,8 @@ def test_rare_structures_are_found_without_labels(fitted):
     model = skpot.make_potential("fast")
     if fitted:
         model.fit(X[:3], samples.labels_of_emt(X[:3]))
-    chosen = active.DOptimal(model, n_references=60).query(None, candidates=X, batch_size=2)
-    assert sorted(chosen) == [20, 21]
+    chosen = active.DOptimal(model, n_references=60).query(None, candidates=X, batch_size=3)
+    assert {20, 21} < set(chosen.tolist())  # and one of the others, for the energy
 
 
 def test_candidates_may_be_indices_or_what_has_no_label():
