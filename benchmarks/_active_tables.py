@@ -36,7 +36,7 @@ def pools(records):
             rows.append(cells)
     if not rows:
         raise LookupError("no pools")
-    head = ["set", "labels", "D-optimal", "a quarter at random", "random, mean of seeds"]
+    head = ["set", "labels", "D-optimal", "half at random", "random, mean of seeds"]
     return table(head, rows)
 
 

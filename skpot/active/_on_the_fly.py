@@ -199,8 +199,10 @@ class OnTheFly:
         if X is not None and not label_start:
             _require_species(legs, X)
         max_calls = whole("max_calls", max_calls, low=1) if max_calls is not None else None
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / _MODELS).mkdir(exist_ok=True)
+        try:
+            (self.path / _MODELS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be the folder of a run: {error}.") from error
         self._trail = Trail(self.path)
         try:
             settings = self._settings(legs, X) | {"label_start": bool(label_start)}
@@ -222,7 +224,8 @@ class OnTheFly:
     def _legs(self, atoms, steps, temperature, timestep, ensemble, pressure):
         """Return what moves, one after the other."""
         structures = check_structures([atoms] if isinstance(atoms, Atoms) else atoms)
-        first, last = temperature if isinstance(temperature, tuple) else (temperature, None)
+        ramp = isinstance(temperature, tuple | list) and len(temperature) == 2
+        first, last = temperature if ramp else (temperature, None)
         heat = Ensemble(ensemble, first, pressure, last_temperature=last)
         check_settings(steps, heat, timestep, 1, self.random_state)
         legs = []
@@ -337,12 +340,15 @@ class OnTheFly:
         """Return the state after a label that failed: back, with other velocities."""
         failures = state.failures + 1
         if failures >= _FUTILE:
-            return state.but(stopped=f"{failures} labels in a row failed.", failures=failures)
+            told = f"{failures} labels in a row failed, the last one by: {self._last_failure()}."
+            return state.but(stopped=told, failures=failures)
         if state.generation < 0:
             if state.queue:
                 return state.but(failures=failures)
             if self._n_learned(state) == 0 and not (self.path / _DATA).exists():
-                return state.but(stopped="no structure to begin with could be labeled.")
+                return state.but(
+                    stopped=f"no structure to begin with could be labeled ({self._last_failure()})."
+                )
             return state.but(failures=failures, phase="fit")
         walker = self._walker_of(state, legs)
         here = walker.drawn(state.safe, state.redraws)
@@ -368,6 +374,9 @@ class OnTheFly:
             round(float(temperature), 1), self.rule.tol, factor(state.ratios), wanted.expected,
             **said,
         )  # fmt: skip
+
+    def _last_failure(self):
+        return self._trail.frames[-1].info["failed"]
 
     def _n_learned(self, state):
         return sum("failed" not in frame.info for frame in self._trail.frames[: state.n_labels])

@@ -184,7 +184,7 @@ def test_labels_that_fail_are_records_and_the_run_goes_on(tmp_path):
 def test_a_labeler_that_always_fails_ends_the_run(tmp_path):
     with pytest.raises(Futile, match="could be labeled"):
         heated(tmp_path / "a", failing_at(*range(100)))
-    with pytest.raises(Futile, match="10 labels in a row failed"):
+    with pytest.raises(Futile, match="10 labels in a row failed.*SCF not converged"):
         heated(tmp_path / "b", failing_at(*range(4, 100)))
 
 
@@ -287,6 +287,11 @@ def test_what_cannot_be_run_is_refused(tmp_path):
         OnTheFly(3.0, 0.1, tmp_path)
     with pytest.raises(InputError, match="go together"):
         OnTheFly(EMT(), 0.1, tmp_path).run(copper(), 10, X=[copper()])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be the folder"):
+        OnTheFly(EMT(), 0.1, tmp_path / "file").run(copper(), 10)
+    with pytest.raises(InputError, match="goes with labeled structures"):
+        OnTheFly(EMT(), 0.1, tmp_path / "run").run(copper(), 10, label_start=True)
     with pytest.raises(ValueError, match="tol must be finite and above 0"):
         OnTheFly(EMT(), 0.0, tmp_path)
 
