@@ -69,6 +69,20 @@ def test_small_frames_benchmark():
     assert records[-1]["over_compiled"] > 0.0
 
 
+def test_benchmark_of_structures_in_files():
+    in_files, in_memory = run(FOLDER / "bench_streamed.py", "--strides", "8", "--in-memory")
+    assert in_files["benchmark"] == "streamed" and in_memory["benchmark"] == "in memory"
+    same = ("frames", "atoms", "references")
+    assert [in_files[name] for name in same] == [in_memory[name] for name in same]
+
+
+def test_benchmark_of_predictions_that_are_killed(tmp_path):
+    options = "--frames", "1200", "--folder", tmp_path
+    tenth, rest, order = run(FOLDER / "bench_evaluate.py", *options)
+    assert tenth["predicted"] == 120 and 0 < rest["predicted"] < 1200
+    assert order == {"each_once_in_order": True}
+
+
 def test_search_benchmark():
     (record,) = run(FOLDER / "bench_sparse_gpr_cv.py", "--quick")
     assert record["folds"] == 5 and record["settings"] == 20

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..exceptions import InputError, SkpotError
+from ..exceptions import FileError, InputError, SkpotError
 from ._ase import database_ids, named_frames, read_rows
 from ._extxyz import parse_header, tell_of_nameless
 
@@ -140,7 +140,7 @@ def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
         name, chosen = named_frames(one, index)
         names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
         if not names and not glob.has_magic(name):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+            raise FileError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         if not names:
             raise InputError(f"there is no file {name}.")
         found += [(FrameFile.of(each), chosen) for each in names]
