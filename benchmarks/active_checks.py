@@ -1,4 +1,4 @@
-"""What checks of the deviations cost in a run, and the memory that a query takes of many candidates.
+"""What checks of deviations cost in a run, and what memory a query takes of many candidates.
 
 A model of copper, 32 atoms, moves atoms for some steps without any check, and in `OnTheFly` with a
 check every ten steps and a tolerance that is never exceeded: both CPU times count the steps alone,

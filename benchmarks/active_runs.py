@@ -4,7 +4,8 @@
 run the true error of the worst force is computed as well: checks with an error above `--large` eV/Å
 at which the run did not ask for a label are missed. The last model is tested on the reference's own
 run, the same ramp with other velocities, every 50th step; so is a model of as many frames drawn at
-random from one more run of the reference, again with other velocities. `--failures` is the share of labels that fail on purpose.
+random from one more run of the reference, again with other velocities. `--failures` is the share of
+labels that fail on purpose.
 
     python benchmarks/active_runs.py --system cu
 """
@@ -170,7 +171,7 @@ def main():
         try:
             learner.run(atoms, steps, temperature=heat, timestep=timestep, max_calls=OPTIONS.calls)
         except skpot.exceptions.SkpotError as error:
-            stopped = str(error)
+            stopped = str(error).partition(" What was learned")[0]
         seconds = time.process_time() - start
     expected, error, hot = np.array(checks).T
     large = error > (OPTIONS.large or 2.0 * tol)

@@ -349,6 +349,7 @@ class OnTheFly:
                 return state.but(
                     stopped=f"no structure to begin with could be labeled ({self._last_failure()})."
                 )
+            _require_species(legs, self._learned(state)[0])
             return state.but(failures=failures, phase="fit")
         walker = self._walker_of(state, legs)
         here = walker.drawn(state.safe, state.redraws)

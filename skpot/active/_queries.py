@@ -189,9 +189,9 @@ class DOptimal(_ByLabels):
     in nats, and P then grows by :math:`A_s^T A_s`. The first term is that of D-optimality for each
     of the :math:`n_s` labels, the second one that of the energy, whose row is :math:`a_s`: forces,
     of which there are many, do not tell how far apart the energies of different structures are, and
-    by the first term alone models had larger errors of energies than from random structures. Energy, forces and stress count as far as the
-    model learns from them. No label is needed beforehand, and nothing of the size of all candidates
-    times all references is ever held.
+    by the first term alone models had larger errors of energies than from random structures.
+    Energy, forces and stress count as far as the model learns from them. No label is needed
+    beforehand, and nothing of the size of all candidates times all references is ever held.
 
     Parameters
     ----------
@@ -371,9 +371,9 @@ class Mixture(Query):
     """Structures of another query, but a share of them at random.
 
     Random structures spare what is frequent and what the query does not see. They come first, so
-    that the others are chosen given them. Half of them at random finds what is rare and is hardly
-    ever worse than all at random, in energies and in forces: `DOptimal` alone takes few of the
-    structures that are alike, and a small model that learns from few of them misses them.
+    that the others are chosen given them. `DOptimal` alone takes few of those structures that are
+    alike, and a small model that learns from few of them may miss their energies; half of them at
+    random costs some of what is gained on rare ones.
 
     Parameters
     ----------

@@ -245,6 +245,9 @@ def test_a_data_set_may_be_the_beginning(tmp_path):
     learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
     assert learner.n_calls_ == 0
     assert learner.model_[-1].model_.n_labels_["energy"] == 6
+    gold = bulk("Au", cubic=True)
+    with pytest.raises(InputError, match="Au, which is in none of"):
+        OnTheFly(failing_at(0), 0.3, tmp_path / "gold").run(gold, 5, X=X, y=y, label_start=True)
     X[3].positions += 0.01
     with pytest.raises(InputError, match="has a run with data 6 of digest"):
         learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
