@@ -210,7 +210,17 @@ def small_frames(records):
     return table(["frames", "evaluation, ms a frame", "fit, ms a frame"], rows)
 
 
+def streamed(records):
+    """Return what fits to structures in files take, and to the same in memory."""
+    rows = []
+    for record in records.find("streamed"):
+        numbers = record["atoms"], record["cpu_s"], record["us_per_atom"], record["peak_mb"]
+        rows.append([record["how"], *map(str, numbers)])
+    return table(["structures", "atoms", "CPU s", "µs per atom", "largest memory, MB"], rows)
+
+
 TABLES = {
+    "streamed": streamed,
     "gap": gap,
     "potentials": potentials,
     "soap_peers": soap_peers,

@@ -44,7 +44,8 @@ def fit(folder, stride, lazy):
     model = skpot.make_potential("fast").fit(X, y)
     cpu, n_atoms = time.process_time() - begin, int(y.force_offsets[-1])
     record = {
-        "benchmark": "streamed" if lazy else "in memory",
+        "bench": "streamed",
+        "how": "in files" if lazy else "in memory",
         "frames": len(X),
         "atoms": n_atoms,
         "references": len(model[-1].model_.dual_coef_),

@@ -23,24 +23,31 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray
 
 
+_MOST_ATOMS = 4000  # whose features are held with the rows of a block
+
+
 def blocks(
     training: TrainingSet, n_columns: int, max_bytes: float, order: IntArray | None = None
 ) -> Iterator[IntArray]:
     """Yield indices of structures whose rows fit in `max_bytes`, or of single structures.
 
     They come in the given order or, without one, in the canonical order of all structures, so that
-    sums over blocks do not depend on that of the data; only one block is copied at a time.
+    sums over blocks do not depend on that of the data; only one block is copied at a time, or
+    computed of structures in files, so that its atoms are limited as well.
     """
     order = training.order() if order is None else order
     # Force rows are made for all atoms of a block, labeled or not.
     rows = 1 + (3 * training.features.n_atoms + 6) * training.has_derivatives
     limit = max_bytes / (8.0 * n_columns)
-    begin, total = 0, 0
-    for s, count in enumerate(rows[order]):
-        if s > begin and total + count > limit:
+    begin, total, atoms = 0, 0, 0
+    sizes = zip(rows[order].tolist(), training.features.n_atoms[order].tolist(), strict=True)
+    for s, (count, n_atoms) in enumerate(sizes):
+        full = total + count > limit or atoms + n_atoms > _MOST_ATOMS
+        if s > begin and full:
             yield order[begin:s]
-            begin, total = s, 0
+            begin, total, atoms = s, 0, 0
         total += count
+        atoms += n_atoms
     if begin < len(order):
         yield order[begin:]
 
