@@ -251,3 +251,9 @@ def test_runs_that_label_by_themselves():
 def test_runs_that_are_killed():
     (record,) = run(FOLDER / "active_kills.py", "--quick")
     assert record["kills"] == 2 and not record["runs_that_differ"] + record["labels_paid_twice"]
+
+
+def test_costs_of_checks_and_memory_of_queries():
+    (record,) = run(FOLDER / "active_checks.py", "--quick")
+    assert 1.0 < record["ratio"] < 20.0 and record["candidates"] == 100
+    assert 0.0 <= record["grown_mb"] < 500.0
