@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import block_diag
+from sklearn.utils.validation import check_is_fitted
 
 from ..data.elements import SYMBOLS
 from ..descriptors import SymmetryFunctions
@@ -43,7 +44,8 @@ def simple_nn_text(model: Pipeline) -> str:
     Raises
     ------
     ValueError
-        If the model has steps, functions or a baseline that such a file cannot hold.
+        If the model is not fitted, or has steps, functions or a baseline that such a file cannot
+        hold.
     """
     descriptor, regressor = _parts(model)
     networks = regressor.expansion_
@@ -61,7 +63,7 @@ def simple_nn_text(model: Pipeline) -> str:
 
 def _parts(model):
     """Return descriptor and regressor, if the file can hold them."""
-    steps = [step for _, step in getattr(model, "steps", [])]
+    steps = [s for _, s in getattr(model, "steps", []) if s not in (None, "passthrough")]
     kinds = [type(step) for step in steps]
     if kinds != [SymmetryFunctions, AtomicMLP]:
         names = " and ".join(kind.__name__ for kind in kinds) or type(model).__name__
@@ -70,6 +72,7 @@ def _parts(model):
             "skpot.md.lammps.export writes any model for skpot's own pair style."
         )
     descriptor, regressor = steps
+    check_is_fitted(regressor)
     if getattr(regressor, "baseline_", None) is not None:
         raise ParameterError("files of SIMPLE-NN hold no baseline.")
     if not regressor.expansion_.silu:
@@ -82,6 +85,11 @@ def _parts(model):
 def _element(networks: Any, k: int, by_column: dict[int, SymmetryFunction], e0: float) -> list[str]:
     """Return the lines of an element."""
     columns, functions = list(by_column), list(by_column.values())
+    if not functions:
+        raise ParameterError(
+            f"files of SIMPLE-NN need a symmetry function of each element, and "
+            f"{SYMBOLS[networks.species[k]]} has none."
+        )
     cutoff = max(float(function.cutoff or 0.0) for function in functions)
     lines = [f"POT {SYMBOLS[networks.species[k]]} {cutoff:.17g}", f"SYM {len(functions)}"]
     lines += [_function(function) for function in functions]

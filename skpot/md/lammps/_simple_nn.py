@@ -30,7 +30,8 @@ def write_simple_nn(model: Pipeline, path: PathLike) -> None:
     Raises
     ------
     ValueError
-        If the model has steps, functions or a baseline that the file cannot hold.
+        If the model is not fitted, or has steps, functions or a baseline that the file cannot
+        hold.
 
     Examples
     --------

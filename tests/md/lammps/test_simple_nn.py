@@ -1,6 +1,7 @@
 """Potential files of SIMPLE-NN say what the model predicts."""
 
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 import skpot
@@ -52,6 +53,23 @@ def test_what_the_file_cannot_hold_is_refused(descriptor, options, message, tmp_
     model = make_pipeline(descriptor, networks(**options)).fit(X, y)
     with pytest.raises(ValueError, match=message):
         write_simple_nn(model, tmp_path / "potential")
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_that_are_not_fitted_are_refused(tmp_path):
+    model = make_pipeline(SymmetryFunctions(4.0), networks())
+    with pytest.raises(NotFittedError, match="AtomicMLP"):
+        write_simple_nn(model, tmp_path / "potential")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:.*occur twice")
+def test_elements_without_symmetry_functions_are_refused(tmp_path):
+    X, y = labeled(["Si", "O"], 2, per_atom=-2.5)
+    functions = [SymmetryFunction("G2", "O", center="Si", eta=0.2, shift=1.5)]
+    model = make_pipeline("passthrough", SymmetryFunctions(4.0, functions=functions), networks())
+    with pytest.raises(ValueError, match="of each element, and O has none"):
+        write_simple_nn(model.fit(X, y), tmp_path / "potential")
     assert not list(tmp_path.iterdir())
 
 
