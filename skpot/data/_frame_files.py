@@ -66,7 +66,10 @@ class FrameFile(NamedTuple):
             If the file is damaged; the message says in which frame.
         """
         if self.kind in ("extxyz", "xyz"):
-            tell_of_nameless(self.path)
+            try:
+                tell_of_nameless(self.path)
+            except UnicodeDecodeError as error:
+                raise self.unreadable("", error) from error
             return _scan(self.path)
         if self.kind == "traj":
             numbers = np.arange(self._readable(_length_of_trajectory))

@@ -177,6 +177,11 @@ class Frames:
         )
         return self is other or mine == others
 
+    @property
+    def paths(self) -> list[str]:
+        """The files that these structures are in."""
+        return [self._files.files[k].path for k in np.unique(self._owner)]
+
     def where(self, row: int) -> str:
         """Return the frame and the file of a structure, for messages."""
         return f"frame {self._number[row]} of {self._files.files[self._owner[row]].path}"
@@ -250,6 +255,8 @@ class Frames:
         rows : ndarray of int, optional
             Which.
         """
+        if not len(self):
+            raise StructureError("X is empty: at least one structure is needed.")
         survey = self.survey
         rows = np.arange(len(self)) if rows is None else np.asarray(rows)
         atoms, offsets = rows_of(rows, survey.offsets)

@@ -9,6 +9,7 @@ import numpy as np
 from ..exceptions import LabelError, SkpotError
 from ._ase import lookup
 from ._frames import Frames
+from ._label_names import label_kind
 from ._targets import Targets
 
 if TYPE_CHECKING:
@@ -146,13 +147,18 @@ def _of_part(frames: Frames, rows: Any, found: Structures, labels_of: Any):
 def _refuse_other_names(
     frames: Frames, rows: IntArray, report: LabelReport, used: dict[Any, Any]
 ) -> None:
-    """Refuse another name of a label than the same file, or of an energy than any file, had."""
+    """Refuse another name of a label than the same file had, and another kind of energy at all."""
     for use in report.used:
         for k in use.frames:
             row = int(rows[k])
             file = frames.where(row).partition(" of ")[2]
-            name, before = used.setdefault((use.kind, file), (use.name, row))
-            if name != use.name:
+            must_be_same = {(use.kind, file): use.name}
+            if use.kind == "energy":  # energies and free energies have different zeros
+                must_be_same["energy"] = label_kind(use.name)[0]
+            for key, value in must_be_same.items():
+                first, name, before = used.setdefault(key, (value, use.name, row))
+                if first == value:
+                    continue
                 option = "virial_key" if "virial" in use.note else f"{use.kind}_key"
                 raise LabelError(
                     f"{frames.where(before)} has {use.kind} under the name {name!r}, and "

@@ -67,8 +67,9 @@ def evaluate(
     Raises
     ------
     InputError
-        If ``<name>.part.xyz`` holds predictions of another model or of other frames, or another
-        process writes it; if a structure cannot be predicted.
+        If ``<name>.part.xyz`` holds predictions of another model or of other frames, or other
+        results, or another process writes it; if a structure cannot be predicted; if the frames are
+        in the file to write.
 
     Examples
     --------
@@ -85,12 +86,14 @@ def evaluate(
     require_xyz(out)
     stem, suffix = os.path.splitext(file_name(out))
     part = f"{stem}.part{suffix}"
+    _refuse_input(frames, out, part)
     model_hash = Calculator(model).parameters["model_hash"]
+    setting = Packed((model, deviations, model_hash))
     file = FrameFile(part)
     try:
-        done = _n_done(part, frames, model_hash) if file.length else 0
+        done = _n_done(part, frames, setting) if file.length else 0
         with progress(len(frames) - done, "evaluate", verbose, "frame") as bar:
-            for n, text in _written(model, frames, done, deviations, model_hash):
+            for n, text in _written(setting, frames, done):
                 file.append_bytes(text)
                 bar.update(n)
         file.sync()
@@ -103,33 +106,53 @@ def evaluate(
     return len(frames) - done
 
 
-def _n_done(part, frames, model_hash):
+def _refuse_input(frames, out, part):
+    """Refuse to write to a file that the frames are read from."""
+    inputs = frames.paths if isinstance(frames, Frames) else []
+    for path in (out, part):
+        if os.path.realpath(file_name(path)) in map(os.path.realpath, inputs):
+            raise InputError(
+                f"{path} holds some of the frames, and would be overwritten: name another file to "
+                "write."
+            )
+
+
+def _n_done(part, frames, setting):
     """Return how many frames an earlier call has written; refuse those of something else."""
     written = Frames(part)
     n, last = len(written), written[-1]
-    same = n <= len(frames) and _same(last, frames[n - 1])
-    if not same or last.info.get("skpot_model") != model_hash:
-        what = "another model" if same else "other frames"
-        raise InputError(
-            f"{part} holds {n} predictions of {what}, which an earlier run has left: remove it to "
-            "begin anew, or name another file to write."
-        )
-    return n
-
-
-def _same(one: Atoms, other: Atoms) -> bool:
-    return len(one) == len(other) and bool(
-        np.array_equal(one.numbers, other.numbers)
-        and np.allclose(one.positions, other.positions, rtol=1e-7, atol=1e-7)
+    if n > len(frames) or not (_same(written[0], frames[0]) and _same(last, frames[n - 1])):
+        what = "predictions of other frames"
+    elif last.info.get("skpot_model") != setting.content()[2]:
+        what = "predictions of another model"
+    elif _deviations(last) != _deviations(_predictor(setting.bytes)([frames[n - 1]])[0]):
+        what = "predictions with other deviations"
+    else:
+        return n
+    raise InputError(
+        f"{part} holds {n} {what}, which an earlier run has left: remove it to begin anew, or name "
+        "another file to write."
     )
 
 
-def _written(model, frames, done, deviations, model_hash) -> Iterator[tuple[int, bytes]]:
+def _same(one: Atoms, other: Atoms) -> bool:
+    if not (np.array_equal(one.numbers, other.numbers) and np.array_equal(one.pbc, other.pbc)):
+        return False
+    pairs = (one.positions, other.positions), (one.cell[one.pbc], other.cell[one.pbc])
+    return all(np.allclose(a, b, rtol=1e-7, atol=1e-7) for a, b in pairs)
+
+
+def _deviations(atoms: Atoms) -> set[str]:
+    """Return which deviations a frame has."""
+    names = {*atoms.info, *atoms.arrays}
+    return {name for name in names if name.endswith("_std") or name == "extrapolation_grade"}
+
+
+def _written(setting: Packed, frames, done) -> Iterator[tuple[int, bytes]]:
     """Yield frames with predictions as text, some at a time, and how many these are."""
     several = joblib.effective_n_jobs(None) > 1
     limit = _TASK_ATOMS if several else _TASK_ATOMS // 5
     parts = (np.arange(done, len(frames))[some] for some in _parts(frames, done, limit))
-    setting = Packed((model, deviations, model_hash))
     if several:
         run = joblib.Parallel(return_as="generator")
         yield from run(joblib.delayed(_task)(setting, *_of(frames, part)) for part in parts)

@@ -86,7 +86,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         if isinstance(X, StreamedFeatures):
             if self._streams:
                 return self._stream(X, y, sample_weight, reset)
-            X, y = X.loaded(), y.loaded() if isinstance(y, Targets) else y
+            X = X.loaded()
         features, labels = self._read(X, y, sample_weight, reset)
         if reset:
             self.returns_targets_ = isinstance(y, Targets)
@@ -146,6 +146,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         With `part`, they are those of some structures of many.
         """
         settings = dict(self.label_settings_)
+        y = y.loaded() if isinstance(y, Targets) else y  # from files, if they are in some
         features, y = as_features(self, X, y, reset=reset)
         structures = features.derivatives is not None
         labels = check_targets(

@@ -169,6 +169,34 @@ def test_names_that_change_far_apart_are_refused(tmp_path, labeled, monkeypatch)
         skpot.read(tmp_path / "names.xyz", lazy=True)
 
 
+def test_kinds_of_energy_that_change_far_apart_are_refused(tmp_path, labeled, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("skpot.data._frames"), "_FRAMES_AT_A_TIME", 4)
+    for name, some in (("both", slice(0, 4)), ("energy", slice(4, 8))):
+        X = labeled[1][some].to_atoms(labeled[0][some])
+        if name == "both":
+            for atoms in X:
+                atoms.calc.results["free_energy"] = atoms.calc.results["energy"] - 0.1
+        ase.io.write(tmp_path / f"{name}.xyz", X)
+    paths = [tmp_path / "both.xyz", tmp_path / "energy.xyz"]
+    with pytest.raises(LabelError, match="'free_energy', and frame 0 of .*'energy'"):
+        skpot.read(paths, lazy=True)
+    labels = skpot.read(paths, lazy=True, energy_key="energy")[1]
+    np.testing.assert_allclose(labels.energy, labeled[1][:8].energy, atol=1e-7)
+
+
+def test_nothing_and_other_encodings_are_errors_of_input(path, tmp_path):
+    frames, labels = skpot.read(path, lazy=True)
+    soap = skpot.SOAP(n_max=2, l_max=1, cutoff=4.0)
+    with pytest.raises(StructureError, match="X is empty"):
+        soap.fit(frames[:0])
+    with pytest.raises(StructureError, match="X is empty"):
+        soap.fit(frames[:3]).transform(frames[:0])
+    assert len(labels[:0]) == 0
+    (tmp_path / "latin.xyz").write_bytes(b"1\nnote=\xe9\nSi 0 0 0\n")
+    with pytest.raises(InputError, match=r"latin\.xyz cannot be read"):
+        skpot.Frames(tmp_path / "latin.xyz")
+
+
 def test_missing_labels_and_groups(tmp_path, labeled):
     X, y = labeled[0], labeled[1]
     known = skpot.Targets(
@@ -206,6 +234,9 @@ def test_what_does_not_stream_reads_all(path, labeled):
     one = model.fit(frames[:6], labels[:6]).predict(X[6:8])
     other = model.fit(X[:6], y[:6]).predict(X[6:8])
     assert np.array_equal(one.forces_flat, other.forces_flat)
+    model = make_pipeline(skpot.SOAP(n_max=2, l_max=1, cutoff=4.0), skpot.SparseGPR(n_sparse=5))
+    one, other = (model.fit(X[:6], some[:6]).predict(X[6:8]) for some in (labels, y))
+    np.testing.assert_allclose(one.forces_flat, other.forces_flat, atol=1e-5)  # files: 8 digits
 
 
 def test_a_trajectory_that_is_cut_off(tmp_path, labeled):

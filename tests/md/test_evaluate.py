@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import ase.build
 import ase.io
 import joblib
 import numpy as np
@@ -121,6 +122,30 @@ def test_what_others_left_is_not_continued(folder, model, tmp_path):
     assert skpot.evaluate(model, frames, out) == 55
     with pytest.raises(InputError, match="extended XYZ"):
         skpot.evaluate(model, frames, tmp_path / "out.traj")
+
+
+def test_cells_and_deviations_tell_frames_apart(folder, model, tmp_path):
+    frames = [ase.build.bulk("Si", a=a) for a in (5.3, 5.4, 5.5, 5.6)]  # all at the same places
+    out, part = tmp_path / "out.xyz", tmp_path / "out.part.xyz"
+    skpot.evaluate(model, frames[:2], out)
+    os.replace(out, part)
+    with pytest.raises(InputError, match="2 predictions of other frames"):
+        skpot.evaluate(model, frames[2:], out)
+    with pytest.raises(InputError, match="2 predictions with other deviations"):
+        skpot.evaluate(model, frames, out, deviations=True)
+    assert skpot.evaluate(model, frames, out) == 2
+    skpot.evaluate(model, frames[:2], part, deviations=True)
+    assert skpot.evaluate(model, frames, out, deviations=True) == 2
+    assert all("energy_std" in atoms.info for atoms in ase.io.read(out, ":"))
+
+
+def test_files_that_are_read_are_not_written(folder, model, tmp_path):
+    content = (folder / "frames.xyz").read_bytes()
+    for name, out in (("a.xyz", "a.xyz"), ("b.part.xyz", "b.xyz")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} holds some of the frames"):
+            skpot.evaluate(model, skpot.Frames(tmp_path / name), tmp_path / out)
+        assert (tmp_path / name).read_bytes() == content
 
 
 def test_a_frame_that_cannot_be_predicted_is_named(folder, model, tmp_path, small_tasks):
