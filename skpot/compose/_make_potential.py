@@ -96,6 +96,11 @@ def make_potential(
     ValueError
         If there is no such preset.
 
+    See Also
+    --------
+    distill : A faster model for molecular dynamics, fitted to predictions of an exact one, with
+        the loss of accuracy that this brings.
+
     Examples
     --------
     >>> import skpot

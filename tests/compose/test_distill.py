@@ -123,6 +123,18 @@ def test_teachers_of_energies_alone_teach_forces(silicon, frames):
     assert set(student.distillation_loss_) == {"energy_rmse"}
 
 
+def test_presets_that_became_exact_teach_a_sparse_model():
+    X, y, frames, _ = skpot.datasets.load_ethanol(return_X_y=True)
+    frames = frames[:12]
+    model = skpot.make_potential("default").fit(X[:10], y[:10])
+    student = skpot.distill(model, frames)
+    assert model[-1].exact_ and isinstance(student[-1], skpot.SparseGPR)
+    held_out = [frames[i] for i in student.distillation_test_]
+    loss = forces_rmse(model.predict(held_out), student.predict(held_out))
+    assert student.distillation_loss_["forces_rmse"] == pytest.approx(loss, rel=1e-6)
+    assert loss < 0.3 * np.std(model.predict(held_out).forces_flat)
+
+
 def test_what_is_refused(teacher, frames):
     with pytest.raises(ValueError, match="structure 3: the teacher does not know Ge"):
         skpot.distill(teacher, [*frames[:3], bulk("Ge")])
