@@ -103,7 +103,8 @@ class AtomicMLP(Potential):
         By how much a score must be better to count.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit, as after an interrupt. Principal
-        components and energies of free atoms stay.
+        components and energies of free atoms stay. With "auto", trials choose the number of further
+        epochs as they do for a first fit.
     noise : float, default=0.015
         Noise of forces relative to their mean absolute component, :math:`\nu`.
     sigma_energy : float, dict of str to float or None, default=None
