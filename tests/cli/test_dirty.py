@@ -157,16 +157,21 @@ def test_the_closest_atoms_are_named():
         skpot.check_structures([atoms, near, nearest])
 
 
-@pytest.mark.parametrize("command", ["predict m.skpot few.xyz -o", "relax m.skpot few.xyz -o"])
-def test_a_full_disk_is_told_with_the_file(folder, monkeypatch, command):
+def test_a_full_disk_is_told_with_the_file(folder, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("skpot.md.frames.write", full)
-    text = error(*command.split(), "full.xyz")
+    with monkeypatch.context() as patched:
+        patched.setattr("skpot.md.frames.write", full)
+        text = error("relax", "m.skpot", "few.xyz", "-o", "full.xyz")
     assert text == "error: full.xyz: the file cannot be written: No space left on device"
-    assert not (folder / "full.xyz").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("skpot.md.frames.os.write", full)  # frames are appended one by one
+        text = error("predict", "m.skpot", "few.xyz", "-o", "full.xyz")
+    reason = "No space left on device; what was written before is kept"
+    assert text == f"error: full.part.xyz: {reason}"
+    assert not list(folder.glob("full*"))
 
 
 def test_a_run_that_a_queue_ends_leaves_its_trajectory(folder, monkeypatch):

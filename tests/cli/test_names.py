@@ -33,6 +33,8 @@ IN_PYTHON_ONLY = {
     "return_report": "the commands always print the report",
     "group_key": "groups are held out by `fit` only",
     "species": "those of the training structures",
+    "lazy": "the commands that fit and test hold all structures; `predict` does not",
+    "max_memory": "bounds fits to structures in files, see `lazy`",
     "calculator": "an object",
 }
 
