@@ -13,7 +13,7 @@ import numpy as np
 
 from .._paths import file_name
 from ..exceptions import InputError, LabelError, LabelWarning, SkpotError, warn_once
-from ._extxyz import parse_header, tell_of_nameless
+from ._extxyz import parse_header, refuse_gaps, tell_of_nameless
 from ._structure_info import cell_volumes
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _reason(error):
 
 def _frames(path, index):
     """Yield structures one by one, so that it is known which of them cannot be read."""
-    from ase.io.formats import filetype, get_compression, iread, open_with_compression
+    from ase.io.formats import filetype, iread
 
     kind = filetype(path)
     if kind in ("db", "json"):
@@ -126,14 +126,27 @@ def _frames(path, index):
         )
     source, options = path, {"do_not_split_by_at_sign": True}
     if kind == "extxyz":
-        tell_of_nameless(path)
+        source = _checked_extxyz(path)
         options |= {"format": kind, "properties_parser": parse_header}
-        if get_compression(path)[1]:
-            # This reader jumps back and forth, which costs a decompression each time.
-            with open_with_compression(path) as file:
-                source = io.StringIO(file.read())
     frames = iread(source, index=index, **options)
     return map(_without_energy, frames) if kind.startswith("lammps-dump") else frames
+
+
+def _checked_extxyz(path):
+    """Return what to read frames from, once it is known that none would be left out."""
+    from ase.io.formats import get_compression, open_with_compression
+
+    tell_of_nameless(path)
+    if not get_compression(path)[1]:
+        with open(path, "rb") as file:
+            refuse_gaps(file)
+        return path
+    # The reader of ASE jumps back and forth, which costs a decompression each time.
+    with open_with_compression(path) as file:
+        text = io.StringIO(file.read())
+    refuse_gaps(text)
+    text.seek(0)
+    return text
 
 
 def _without_energy(atoms):

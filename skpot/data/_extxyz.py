@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..exceptions import LabelError, LabelWarning, warn_once
+from ..exceptions import InputError, LabelError, LabelWarning, warn_once
 from ._label_names import label_kind
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import IO, Any
 
 # Some programs, such as GPUMD, write these names in lower case.
 _PROPER = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
@@ -71,6 +71,35 @@ def tell_of_nameless(path: str) -> None:
             f"Properties={_COLUMNS}:forces:R:3 energy=-1.0",
             LabelWarning,
         )
+
+
+def refuse_gaps(file: IO[Any]) -> None:
+    """Refuse an empty line between frames, where ASE would take the file to end.
+
+    Likewise lines of ``VEC1`` to ``VEC3``, with which ASE would lose the results of the frame. The
+    file, of text or of bytes, is read from where it is.
+    """
+    number = 0
+    while head := file.readline():
+        if number and head[:3] in ("VEC", b"VEC"):
+            raise InputError(
+                f"frame {number - 1} has its cell in lines that begin with VEC; write it as "
+                "Lattice in its second line, since its labels would be lost otherwise."
+            )
+        if not head.strip():
+            if number and file.read().strip():
+                raise InputError(
+                    f"there is an empty line after frame {number - 1}, and what is behind it "
+                    "would be left out: remove the line."
+                )
+            return
+        try:
+            n_lines = int(head) + 1
+        except ValueError:  # the reader says what is wrong
+            return
+        for _ in range(n_lines):
+            file.readline()
+        number += 1
 
 
 def _is_fraction(text):

@@ -1,5 +1,6 @@
 """Odd files: what they have is read, refused or told, whoever wrote them."""
 
+import gzip
 import warnings
 
 import numpy as np
@@ -230,3 +231,21 @@ def test_cells_that_are_no_numbers_have_no_volume():
         warnings.simplefilter("error")
         assert np.isnan(cell_volumes([np.diag([np.nan, 1, 1]), np.diag([np.inf, 1, 1])])).all()
         assert np.isnan(cell_volumes([Atoms("H").cell.array])).all()
+
+
+@pytest.mark.parametrize("name", ["train.xyz", "train.xyz.gz"])
+def test_frames_that_would_be_left_out_are_told(tmp_path, name):
+    """The reader of ASE takes an empty line for the end of a file."""
+
+    def kept(text):
+        with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wt") as file:
+            file.write(text)
+        return len(read(tmp_path / name)[0])
+
+    one = frame("energy=-3", *FORCES)
+    assert kept(one + one) == kept(one + one + "\n \n") == 2
+    with pytest.raises(InputError, match="empty line after frame 1, and what is behind it"):
+        kept(one + one + "\n" + one)
+    cell = "VEC1 5 0 0\nVEC2 0 5 0\nVEC3 0 0 5\n"
+    with pytest.raises(InputError, match="frame 0 has its cell in lines that begin with VEC"):
+        kept(one.replace(CELL, "") + cell + one)
