@@ -77,7 +77,7 @@ def stages():
     X, y = training_data()
     places = [
         (SOAP, "transform", "descriptors"),
-        (references, "select_references", "selection"),
+        (references, "select_from_parts", "selection"),
         (AtomicFeatures, "jacobian", "jacobian"),
         (references.References, "gradient_rows", "products"),
         (TriangularFactor, "fold", "qr"),

@@ -105,7 +105,12 @@ def followed(items: Iterable[Any], total: int, description: str, unit: str) -> I
 
 def has_bars() -> bool:
     """Return whether bars can be drawn: in a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    if sys.stderr.isatty():
+        return True
+    # Libraries such as dask import ipykernel outside notebooks, too.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 class Progress:

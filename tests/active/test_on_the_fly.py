@@ -121,12 +121,15 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     assert killed_run.differences(folders[1], folders[0]) == ([], 0)
 
 
-def test_a_run_does_not_depend_on_threads_and_process(whole, tmp_path, monkeypatch):
+def test_a_run_does_not_depend_on_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        monkeypatch.setenv(name, "2")
-    assert killed_run.run_with_kills(tmp_path, 0, np.random.default_rng(0)) == 0
-    assert killed_run.differences(tmp_path, whole[0]) == ([], 0)
+    folders = [tmp_path / n_threads for n_threads in "12"]
+    for folder in folders:
+        folder.mkdir()
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            monkeypatch.setenv(name, folder.name)
+        assert killed_run.run_with_kills(folder, 0, np.random.default_rng(0)) == 0
+    assert killed_run.differences(*folders) == ([], 0)
 
 
 class Interrupted:
