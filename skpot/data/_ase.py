@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import math
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -126,25 +127,28 @@ def _frames(path, index):
         )
     source, options = path, {"do_not_split_by_at_sign": True}
     if kind == "extxyz":
-        source = _checked_extxyz(path)
+        source = _checked_extxyz(path, index)
         options |= {"format": kind, "properties_parser": parse_header}
     frames = iread(source, index=index, **options)
     return map(_without_energy, frames) if kind.startswith("lammps-dump") else frames
 
 
-def _checked_extxyz(path):
+def _checked_extxyz(path, index):
     """Return what to read frames from, once it is known that none would be left out."""
-    from ase.io.formats import get_compression, open_with_compression
+    from ase.io.formats import get_compression, open_with_compression, string2index
 
     tell_of_nameless(path)
+    index = string2index(index) if isinstance(index, str) else index
+    # Of a long file the first frame is often all that is wanted.
+    last = index if isinstance(index, int) and index >= 0 else math.inf
     if not get_compression(path)[1]:
         with open(path, "rb") as file:
-            refuse_gaps(file)
+            refuse_gaps(file, last)
         return path
     # The reader of ASE jumps back and forth, which costs a decompression each time.
     with open_with_compression(path) as file:
         text = io.StringIO(file.read())
-    refuse_gaps(text)
+    refuse_gaps(text, last)
     text.seek(0)
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -73,14 +74,14 @@ def tell_of_nameless(path: str) -> None:
         )
 
 
-def refuse_gaps(file: IO[Any]) -> None:
+def refuse_gaps(file: IO[Any], last: float = math.inf) -> None:
     """Refuse an empty line between frames, where ASE would take the file to end.
 
     Likewise lines of ``VEC1`` to ``VEC3``, with which ASE would lose the results of the frame. The
-    file, of text or of bytes, is read from where it is.
+    file, of text or of bytes, is read from where it is, up to the frame `last`.
     """
     number = 0
-    while head := file.readline():
+    while number <= last + 1 and (head := file.readline()):
         if number and head[:3] in ("VEC", b"VEC"):
             raise InputError(
                 f"frame {number - 1} has its cell in lines that begin with VEC; write it as "

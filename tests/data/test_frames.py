@@ -141,16 +141,21 @@ def test_damage_is_named_by_file_and_frame(path, tmp_path):
         skpot.read(damaged, lazy=True)
 
 
+def write_with_two_names(path, structures):
+    """Write structures whose energies have another name from the twelfth on."""
+    X = [atoms.copy() for atoms in structures]
+    for i, atoms in enumerate(X):
+        atoms.info["REF_energy" if i < 12 else "dft_energy"] = -1.0
+    ase.io.write(path, X)
+
+
 def test_structures_and_labels_that_cannot_be_used_are_named(tmp_path, labeled):
     X = [atoms.copy() for atoms in labeled[2]]
     X[7].positions[1] = X[7].positions[0]
     ase.io.write(tmp_path / "close.xyz", X)
     with pytest.raises(StructureError, match=r"frame 7 of .*close\.xyz: atoms 0 and 1 are 0"):
         skpot.Frames(tmp_path / "close.xyz").survey  # noqa: B018
-    X = [atoms.copy() for atoms in labeled[0]]
-    for i, atoms in enumerate(X):
-        atoms.info["REF_energy" if i < 12 else "dft_energy"] = -1.0
-    ase.io.write(tmp_path / "names.xyz", X)
+    write_with_two_names(tmp_path / "names.xyz", labeled[0])
     with pytest.raises(LabelError, match="REF_energy"):
         skpot.read(tmp_path / "names.xyz", lazy=True)
     with pytest.raises(LabelError, match="no frame has 'nothing'"):
@@ -161,10 +166,7 @@ def test_structures_and_labels_that_cannot_be_used_are_named(tmp_path, labeled):
 
 def test_names_that_change_far_apart_are_refused(tmp_path, labeled, monkeypatch):
     monkeypatch.setattr(importlib.import_module("skpot.data._frames"), "_FRAMES_AT_A_TIME", 4)
-    X = [atoms.copy() for atoms in labeled[0]]
-    for i, atoms in enumerate(X):
-        atoms.info["REF_energy" if i < 12 else "dft_energy"] = -1.0
-    ase.io.write(tmp_path / "names.xyz", X)
+    write_with_two_names(tmp_path / "names.xyz", labeled[0])
     with pytest.raises(LabelError, match="frame 0 .*'REF_energy', and frame 12 .*'dft_energy'"):
         skpot.read(tmp_path / "names.xyz", lazy=True)
 

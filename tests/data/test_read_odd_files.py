@@ -246,6 +246,7 @@ def test_frames_that_would_be_left_out_are_told(tmp_path, name):
     assert kept(one + one) == kept(one + one + "\n \n") == 2
     with pytest.raises(InputError, match="empty line after frame 1, and what is behind it"):
         kept(one + one + "\n" + one)
+    assert len(read(tmp_path / name, 0)[0]) == 1  # without a look at all that is behind it
     cell = "VEC1 5 0 0\nVEC2 0 5 0\nVEC3 0 0 5\n"
     with pytest.raises(InputError, match="frame 0 has its cell in lines that begin with VEC"):
         kept(one.replace(CELL, "") + cell + one)

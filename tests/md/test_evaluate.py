@@ -106,11 +106,17 @@ def test_after_a_kill_the_same_call_goes_on(folder, model, tmp_path):
     assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
 
 
+def left_behind(folder, model, frames):
+    """Return a file to write, and the one that a killed call for some frames left of it."""
+    out, part = folder / "out.xyz", folder / "out.part.xyz"
+    skpot.evaluate(model, frames, out)
+    os.replace(out, part)
+    return out, part
+
+
 def test_what_others_left_is_not_continued(folder, model, tmp_path):
     frames = skpot.Frames(folder / "frames.xyz")
-    out, part = tmp_path / "out.xyz", tmp_path / "out.part.xyz"
-    skpot.evaluate(model, frames[:5], out)
-    os.replace(out, part)
+    out, _ = left_behind(tmp_path, model, frames[:5])
     with pytest.raises(InputError, match="5 predictions of other frames"):
         skpot.evaluate(model, frames[10:], out)
     with pytest.raises(InputError, match="5 predictions of other frames"):
@@ -126,9 +132,7 @@ def test_what_others_left_is_not_continued(folder, model, tmp_path):
 
 def test_cells_and_deviations_tell_frames_apart(folder, model, tmp_path):
     frames = [ase.build.bulk("Si", a=a) for a in (5.3, 5.4, 5.5, 5.6)]  # all at the same places
-    out, part = tmp_path / "out.xyz", tmp_path / "out.part.xyz"
-    skpot.evaluate(model, frames[:2], out)
-    os.replace(out, part)
+    out, part = left_behind(tmp_path, model, frames[:2])
     with pytest.raises(InputError, match="2 predictions of other frames"):
         skpot.evaluate(model, frames[2:], out)
     with pytest.raises(InputError, match="2 predictions with other deviations"):
