@@ -1,4 +1,4 @@
-"""The only module of this room that uses ASE: files, labels of calculators, plain arrays."""
+"""What this room takes from ASE, beside readers of single files: labels of calculators, plain arrays."""
 
 from __future__ import annotations
 
