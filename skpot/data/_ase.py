@@ -1,4 +1,4 @@
-"""What this room takes from ASE, beside readers of single files: labels of calculators, plain arrays."""
+"""What this room takes from ASE beside readers of single frames: labels, files, plain arrays."""
 
 from __future__ import annotations
 
