@@ -3,19 +3,20 @@
     python benchmarks/bench_evaluate.py --frames 100000 --folder evaluate
 
 Frames are displaced crystals of four atoms of copper, numbered. The first process predicts a tenth
-of them and says its memory; the second predicts all and is killed when half of the bytes of the
-first tenth times ten are written; the third goes on. Each frame must be there once, in order.
+of them and says its memory; the second predicts all and is killed by the system as it writes past
+half of the bytes of the first tenth times ten, in the middle of a frame; the third goes on. Each
+frame must be there once, in order.
 """
 
 import argparse
 import json
-import os
 import pathlib
 import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -54,14 +55,24 @@ def fit(path):
 
 def evaluate(model, frames, out):
     """Predict, in this process, and print what it took."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python makes an exception of it
     n = skpot.evaluate(skpot.load(model), skpot.Frames(frames), out)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(json.dumps({"predicted": n, "cpu_s": round(time.process_time(), 1), "peak_mb": peak}))
 
 
-def child(*arguments):
+def child(*arguments, largest_file=None):
+    """Predict in a new process, which dies without a word where a file outgrows `largest_file`."""
     command = [sys.executable, __file__, "--run", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    limit = largest_file and partial(die_of_large_files, largest_file)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit)
+    assert done.returncode == (-signal.SIGXFSZ if largest_file else 0)
+    return done.stdout and json.loads(done.stdout)
+
+
+def die_of_large_files(n_bytes):
+    """A limit of the system: unlike a kill by a watcher, it comes at the same byte each time."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
 
 
 def main(n, folder):
@@ -70,14 +81,9 @@ def main(n, folder):
     fit(model)
     write_frames(frames, n)
     tenth = folder / "tenth.xyz"
-    small = json.loads(child(model, f"{frames}@:{n // 10}", tenth).communicate()[0])
-    process, part = child(model, frames, out), folder / "out.part.xyz"
-    while not (part.exists() and part.stat().st_size > 5 * tenth.stat().st_size):
-        assert process.poll() is None
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    rest = json.loads(child(model, frames, out).communicate()[0])
+    small = child(model, f"{frames}@:{n // 10}", tenth)
+    child(model, frames, out, largest_file=5 * tenth.stat().st_size)
+    rest = child(model, frames, out)
     with open(out) as file:
         numbers = [int(line.split(" number=")[1].split()[0]) for line in file if " number=" in line]
     print(json.dumps({"part": "a tenth"} | small))
