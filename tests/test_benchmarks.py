@@ -50,7 +50,7 @@ def test_network_benchmark():
     about, *records = run(FOLDER / "bench_network.py", "--quick")
     assert about["dgemm_gflops"] > 0.0
     names = [record.get("model", record["quantity"]) for record in records]
-    assert names == ["stored", "recomputed", "kernel", "one network", "four networks"]
+    assert names == ["stored", "in a file", "recomputed", "kernel", "one network", "four networks"]
     assert all(record["us_per_atom"] > 0.0 for record in records)
     assert records[0]["times_floor"] > 1.0
 

@@ -123,10 +123,10 @@ class AtomicMLP(Potential):
     targets : "auto" or tuple of {"energy", "forces", "stress"}, default="auto"
         Labels to learn from. "auto" takes what y has; a tuple makes a missing one an error.
     max_memory : float or None, default=None
-        Bytes that derivatives of the features may take. If they would take more, they are computed
-        again at each step, which is five to ten times slower. The gradient is the same but for
-        rounding, so that models are equally good, but not equal to the last digit. None stands for
-        2 GB on every machine, so that the same data give the same model.
+        Bytes of memory that derivatives of the features may take; None stands for 2 GB. If they
+        take more, they are written to a temporary file, from which the same model is trained: in
+        the folder that the environment variable ``TMPDIR`` names. Only if the disk is full they are
+        computed again at each step, which is five to ten times slower; a warning says so.
     calibrate : bool, default=True
         Whether the spread of several members is calibrated, as in `AutoGPR`: as many networks
         learn for a quarter of the epochs, or for 100 if these are more, from seven eighths of the

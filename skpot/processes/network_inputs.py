@@ -19,6 +19,7 @@ from ..core.network_loss import StoredParts
 from ..data import SpeciesMap, block_ranges, rows_of
 from ..data.order import environment_order
 from ..solvers import leading_directions, rows_times
+from .jacobian_store import Store, stores
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _MOST_ROWS = 20000  # environments of each species whose directions are looked at
 _BLOCK_ROWS = 4096  # environments that are projected together
 _BLOCK_BYTES = 24e6  # of Jacobians before they are projected
-_LARGEST_STORE = 2e9  # bytes of Jacobians that are held where max_memory does not say
 
 
 class Components(NamedTuple):
@@ -91,11 +91,17 @@ class NetworkInputs(NamedTuple):
     atom_offsets: np.ndarray  # (n_structures + 1,) first atom
     order: np.ndarray  # (n_structures,) index of each in the training set
     chain: Any  # SpeciesMap of the training set, or None if energies are the only labels
-    parts: StoredParts | None  # Jacobians, if they are held
+    parts: StoredParts | None  # Jacobians, if they are stored
+    stores: tuple[Store, ...] = ()  # where these are
 
     def take_rows(self, structures: IntArray) -> tuple[IntArray, IntArray]:
         """Return the rows of some structures, and where those of each begin."""
         return rows_of(structures, self.offsets)
+
+    def release(self) -> None:
+        """Give back memory into which Jacobians were read from files."""
+        for store in self.stores:
+            store.release()
 
 
 def network_inputs(
@@ -113,7 +119,8 @@ def network_inputs(
     training : TrainingSet
         The structures.
     max_memory : float or None
-        Bytes that Jacobians may take; if they are more, none are held. None stands for 2 GB.
+        Bytes that Jacobians may take in memory; None stands for 2 GB. If they take more, they are
+        in files, or nowhere if the disk is full; see `stores`.
     kind : dtype
         Of rows and Jacobians.
     """
@@ -127,41 +134,41 @@ def network_inputs(
     if not training.has_derivatives:
         return inputs
     inputs = inputs._replace(chain=components.chain(features))
-    size = np.dtype(kind).itemsize * rows.shape[1]
-    need = size * (3.0 * np.sum(features.neighborhood_sizes()) + 6.0 * len(rows))
-    # What is free must not decide: trajectories differ in the last digits between the two ways.
-    if need > (_LARGEST_STORE if max_memory is None else max_memory):
-        return inputs
-    return inputs._replace(parts=_stored(inputs, training, members, kind))
+    # Images of one atom share a row, so that there are at most so many.
+    most, n = int(np.sum(features.neighborhood_sizes())), rows.shape[1]
+    stressed = training.labels.has_stress.any()
+    shapes = [(most, 3, n), (len(rows) if stressed else 0, 6, n)]
+    places = stores(shapes, kind, max_memory)
+    return inputs if places is None else _stored(inputs, training, members, places)
 
 
-def _stored(inputs, training, members, kind):
-    """Return the Jacobians of all environments, in the canonical order."""
-    features, n = training.features, inputs.rows.shape[1]
+def _stored(inputs, training, members, places):
+    """Return inputs with the Jacobians of all environments, in the canonical order."""
+    features = training.features
     place = np.empty(len(features.numbers), dtype=np.int64)
     place[rows_of(inputs.order, features.atom_offsets)[0]] = np.arange(len(place))
-    stressed = training.labels.has_stress.any()
     sizes = features.neighborhood_sizes()[members]
-    # Images of one atom share a row, so that there are at most so many; the rest is never touched.
-    values = np.empty((int(sizes.sum()), 3, n), dtype=kind)
-    strain = np.empty((len(members) if stressed else 0, 6, n), dtype=kind)
+    values, strain = places
     starts, atoms, total = [np.zeros(1, dtype=np.int64)], [], 0
     for lo, hi in block_ranges(sizes * 24.0 * features.shape[1], _BLOCK_BYTES):
         block = inputs.chain.jacobian(members[lo:hi])
         starts.append(block.start[1:] + total)
         atoms.append(place[block.atom])
-        values[total : total + len(block.values)] = block.values
-        if stressed:
-            strain[lo:hi] = block.strain
+        values.append(block.values)
+        if training.labels.has_stress.any():
+            strain.append(block.strain)
         total += len(block.values)
-    return StoredParts(
+    for store in places:
+        store.finish()
+    parts = StoredParts(
         inputs.offsets,
         inputs.atom_offsets,
         np.concatenate(starts),
         np.concatenate(atoms),
-        values[:total],
-        strain,
+        values.values,
+        strain.values,
     )
+    return inputs._replace(parts=parts, stores=tuple(places))
 
 
 def parts_of(inputs: NetworkInputs, s: int) -> tuple[int, StoredParts, IntArray]:

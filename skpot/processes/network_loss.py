@@ -148,6 +148,7 @@ class NetworkLoss:
             most = int(np.diff(inputs.atom_offsets)[structures].max())
             forces = np.empty((most, 3), dtype=g.dtype)
             pull_losses(structures, first, inputs.parts, labels, g, forces, losses, moves)
+            inputs.release()
             return float(losses.sum())
         chain = inputs.chain.take(inputs.order[structures])
         atoms = np.concatenate([np.arange(*inputs.atom_offsets[s : s + 2]) for s in structures])

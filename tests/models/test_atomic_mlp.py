@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import skpot
 from skpot import SOAP, ZBL, AtomicMLP, Targets
 from skpot.exceptions import NumericalWarning
 from skpot.metrics import forces_rmse
-from skpot.processes import network_epochs, network_members
+from skpot.processes import jacobian_store, network_epochs, network_members
 from skpot.processes.network_inputs import Components, network_inputs
 from skpot.processes.network_layers import Layers
 from skpot.processes.network_loss import LossLabels, NetworkLoss
@@ -95,13 +96,23 @@ def test_loss_is_that_of_plain_loops(activation):
     assert value == pytest.approx(total / n_labels, rel=1e-7)
 
 
-@pytest.mark.parametrize("max_memory", [None, 1.0], ids=["stored", "recomputed"])
+@pytest.fixture
+def full_disk(monkeypatch):
+    monkeypatch.setattr(jacobian_store.shutil, "disk_usage", lambda _: FullDisk(0))
+
+
+FullDisk = namedtuple("FullDisk", "free")
+RECOMPUTED = pytest.mark.filterwarnings("ignore:derivatives of the features take")
+
+
+@RECOMPUTED
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "recomputed"])
 @pytest.mark.parametrize("activation", ["silu", "tanh"])
 @pytest.mark.parametrize("layers", [(6,), (6, 4, 3)])
-def test_gradient_of_the_loss(layers, activation, max_memory):
+def test_gradient_of_the_loss(layers, activation, stored, full_disk):
     X, y = some_labels()
-    loss, flat, *_ = loss_of(X, y, layers, activation, max_memory)
-    assert (loss.inputs.parts is None) == (max_memory is not None)
+    loss, flat, *_ = loss_of(X, y, layers, activation, None if stored else 1.0)
+    assert (loss.inputs.parts is not None) == stored
     some = np.array([0, 2, 3, 5, 6])
     _, gradient = loss.of(flat, some, energies=0.3)
     rng, step = np.random.RandomState(1), 1e-4
@@ -112,7 +123,8 @@ def test_gradient_of_the_loss(layers, activation, max_memory):
         assert gradient @ along == pytest.approx(slope, rel=1e-6)
 
 
-def test_stored_and_recomputed_derivatives_give_one_gradient():
+@RECOMPUTED
+def test_stored_and_recomputed_derivatives_give_one_gradient(full_disk):
     X, y = some_labels()
     loss, flat, *_ = loss_of(X, y)
     other = loss_of(X, y, max_memory=1.0)[0]
@@ -181,10 +193,18 @@ def test_members_do_not_depend_on_each_other(silicon):
     assert not np.array_equal(two.coefs_[0][:, 0], two.coefs_[0][:, 1])
 
 
-def test_memory_decides_what_is_held_only(silicon):
+def test_memory_changes_no_bit(silicon):
     features, y, test, _ = silicon
-    stored, computed = (small(max_memory=m).fit(features, y) for m in (1e9, 1.0))
-    errors = stored.predict(test).forces_flat - computed.predict(test).forces_flat
+    held, in_files = (small(max_memory=m).fit(features, y) for m in (1e9, 1.0))
+    assert_same(outcome(held, test), outcome(in_files, test))
+
+
+def test_full_disk(silicon, full_disk):
+    features, y, test, _ = silicon
+    held = small().fit(features, y)
+    with pytest.warns(NumericalWarning, match="0 bytes left: they are computed again"):
+        computed = small(max_memory=1.0).fit(features, y)
+    errors = held.predict(test).forces_flat - computed.predict(test).forces_flat
     assert 0.0 < np.abs(errors).max() < 0.02  # rounding errors grow in training
 
 
