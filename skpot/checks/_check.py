@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import Targets, check_label_values, check_structures, targets_of
+from ..data import Frames, Targets, check_label_values, check_structures, targets_of
 from ..data.order import drawn_seed
 from ..exceptions import LabelError
 from ._energies import (
@@ -124,7 +124,7 @@ def quick_check(X: Structures, y: TargetsLike) -> CheckReport:
     Parameters
     ----------
     X, y
-        Structures and labels, as in `check`.
+        Structures and labels, as in `check`. `Frames` stay in their files.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def quick_check(X: Structures, y: TargetsLike) -> CheckReport:
     >>> [found.fix for found in skpot.checks.quick_check(X[:20], y[:20]).findings]
     ['multiply positions and cells by 0.529177.']
     """
-    X = check_structures(X)
+    X = X if isinstance(X, Frames) else check_structures(X)  # those in files were checked
     y = targets_of(y, len(X))
     ratio, pairs, distance = closest_pairs(X)
     findings = close_findings(X, y, ratio, pairs, distance) + length_findings(ratio)

@@ -63,7 +63,6 @@ def close_findings(
     X: Structures, y: Targets, ratio: FloatArray, pairs: list[tuple[int, int]], distance: FloatArray
 ) -> list[Finding]:
     """Return structures with atoms so close that their forces must be large, and are not."""
-    forces = y.forces or [None] * len(X)
     found = []
     for k in np.flatnonzero(ratio < _CLOSE).tolist():
         repulsion = _repulsion(X[k])
@@ -71,7 +70,7 @@ def close_findings(
         least = _REPULSION * repulsion[i]
         if repulsion[i] < _LARGE:
             continue  # symmetry may hold atoms where they repel each other
-        if forces[k] is None or np.sqrt(np.sum(forces[k][i] ** 2)) < least:
+        if not y.has_forces[k] or np.sqrt(np.sum(y[[k]].forces_flat[i] ** 2)) < least:
             names = "-".join(SYMBOLS[z] for z in X[k].numbers[list(pairs[k])])
             found.append((k, f"{names} {distance[k]:.2f} Å"))
     if not found:
@@ -162,7 +161,11 @@ def net_force_note(y: Targets) -> list[str]:
     """Return a note of forces that do not add up to zero."""
     if not y.has_forces.any():
         return []
-    net = np.array([np.nan if f is None else np.abs(f.sum(axis=0)).max() for f in y.forces])
+    net = np.full(len(y), np.nan)
+    for rows, part in y.in_parts():
+        for row, forces in zip(rows, part.forces or [], strict=False):
+            if forces is not None:
+                net[row] = np.abs(forces.sum(axis=0)).max()
     odd = np.flatnonzero(net > _NET)
     if not len(odd):
         return []
@@ -175,18 +178,21 @@ def net_force_note(y: Targets) -> list[str]:
 
 def coverage(X: Structures, y: Targets, kinds: Any, ratio: FloatArray) -> dict[str, Any]:
     """Return counts and ranges of what structures hold, as plain numbers."""
-    n_atoms = np.array([len(atoms) for atoms in X])
-    species, counts = np.unique(np.concatenate([a.numbers for a in X]), return_counts=True)
-    volumes = cell_volumes([atoms.cell.array for atoms in X])
-    mass = np.array([atoms.get_masses().sum() for atoms in X])
-    density = 1.66053907 * mass / volumes
-    forces = np.sqrt(np.nansum(y.forces_flat**2, axis=1)) if y.has_forces.any() else np.zeros(0)
+    n_atoms, mass = np.zeros(len(X), dtype=int), np.zeros(len(X))
+    cells, counts = np.zeros((len(X), 3, 3)), np.zeros(len(SYMBOLS), dtype=int)
+    for k, atoms in enumerate(X):  # which may be read from files on the way
+        n_atoms[k], mass[k], cells[k] = len(atoms), atoms.get_masses().sum(), atoms.cell.array
+        counts += np.bincount(atoms.numbers, minlength=len(counts))
+    density = 1.66053907 * mass / cell_volumes(cells)
+    forces = np.concatenate(
+        [np.sqrt(np.nansum(part.forces_flat**2, axis=1)) for _, part in y.in_parts()]
+    )
     of_kinds = {} if kinds is None else Counter(str(kind) for kind in kinds)
     return {
         "frames": len(X),
         "atoms": int(n_atoms.sum()),
         "atoms per frame": [int(n_atoms.min()), int(n_atoms.max())],
-        "species": {SYMBOLS[z]: int(n) for z, n in zip(species, counts, strict=True)},
+        "species": {SYMBOLS[z]: int(counts[z]) for z in np.flatnonzero(counts)},
         "kinds": dict(sorted(of_kinds.items())),
         "labels": {
             "energy": int(y.has_energy.sum()),

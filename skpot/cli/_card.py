@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import itertools
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from skpot.data.elements import SYMBOLS
 from skpot.metrics import summary
 
 from ._console import say, title, wrapped
-from ._splits import free_atoms
+from ._splits import free_atoms, numbers_of
 
 if TYPE_CHECKING:
     from skpot.data import LabelReport, Targets
@@ -27,10 +28,9 @@ _HEADS = {"energy": 3, "forces": 4, "stress": 3}  # digits
 
 def data_hash(X: "Structures", y: "Targets") -> str:
     """Return a text that identifies structures and labels, whatever their order."""
-    forces = y.forces or [None] * len(X)
     digests = []
-    for i, atoms in enumerate(X):
-        labels = (y.energy[i], forces[i], y.stress[i] if y.has_stress[i] else None)
+    labels_of = (_single_labels(part) for _, part in y.in_parts())
+    for atoms, labels in zip(X, itertools.chain.from_iterable(labels_of), strict=True):
         parts = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, *labels)
         digest = hashlib.blake2b(digest_size=16)
         for part in parts:
@@ -40,9 +40,15 @@ def data_hash(X: "Structures", y: "Targets") -> str:
     return hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
 
 
+def _single_labels(y):
+    """Return energy, forces and stress of each structure."""
+    stress = [y.stress[i] if has else None for i, has in enumerate(y.has_stress)]
+    return zip(y.energy, y.forces or [None] * len(y), stress, strict=True)
+
+
 def data_entry(X: "Structures", y: "Targets", report: "LabelReport") -> dict[str, Any]:
     """Return what a card says about structures and labels."""
-    species, counts = np.unique(np.concatenate([atoms.numbers for atoms in X]), return_counts=True)
+    species, counts = np.unique(numbers_of(X)[1], return_counts=True)
     return {
         "files": [f"{name}, {n} frames" for name, n in report.files],
         "hash": data_hash(X, y),

@@ -1,7 +1,6 @@
 """`skpot fit`."""
 
-import ast
-import difflib
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,6 +9,7 @@ import typer
 from typer import Option
 
 from ._console import CommandError, command, refuse_overwriting, say, title, told, warn
+from ._grid import parse_grid
 from ._options import (
     EnergyKey,
     Force,
@@ -27,12 +27,6 @@ from ._settings import RunFile, data_hash, read_settings
 if TYPE_CHECKING:
     from skpot.data import LabelReport, Targets
     from skpot.typing import Structures
-
-# Parameters that change how a model is computed, not the model.
-_OF_NO_MODEL = {
-    "cache", "memory", "n_jobs", "max_memory", "steps", "transform_input",
-    "transformer_list", "verbose", "verbose_feature_names_out",
-}  # fmt: skip
 
 
 @command
@@ -137,7 +131,29 @@ def fit(
             is_eager=True,
         ),
     ] = None,
-    jobs: Annotated[int, Option(min=1, help="Number of processes of cross-validation.")] = 1,
+    jobs: Annotated[
+        int,
+        Option(
+            min=1,
+            help="Number of processes of cross-validation, and of fits with --max-memory.",
+        ),
+    ] = 1,
+    max_memory: Annotated[
+        str | None,
+        Option(
+            help="Memory that the fit may use, such as 600MB: structures stay in their files, "
+            "which must be extended XYZ, trajectories or databases. The model is the same.",
+            metavar="SIZE",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        Option(
+            help="Cluster of dask that fits parts of the files, with --max-memory, such as "
+            "tcp://node1:8786; all of its machines must see the files.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     seed: Annotated[
         int, Option(min=0, help="Seed of the choice of references, test frames and folds.")
     ] = 0,
@@ -157,7 +173,7 @@ def fit(
         "baseline": baseline, "test": list(test or ()), "test_fraction": test_fraction,
         "test_split": test_split, "group_key": group_key, "grid": list(grid or ()), "cv": cv,
         "energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key,
-        "virial_key": virial_key, "seed": seed,
+        "virial_key": virial_key, "seed": seed, "max_memory": max_memory,
     }  # fmt: skip
     inputs = [*train, *(test or ())]
     inputs += [str(config)] if config else []
@@ -168,15 +184,21 @@ def fit(
         refuse_report(report, force, [*inputs, output, run_file.path])
     if test and test_fraction is not None:
         raise CommandError("--test and --test-fraction are both given; give one.")
+    memory = _memory(max_memory, scheduler, {"--baseline": baseline, "--report": report})
     keys = label_keys(energy_key, forces_key, stress_key, virial_key) | {"group_key": group_key}
-    model = _model(preset, _e0(e0), sigma_energy, sigma_forces, sigma_stress, baseline, seed)
+    noise = {
+        "sigma_energy": sigma_energy, "sigma_forces": sigma_forces, "sigma_stress": sigma_stress
+    }  # fmt: skip
+    model = _model(preset, e0, noise, baseline, seed, memory)
     candidates = dict(parse_grid(text, model.get_params()) for text in grid or ())
-    data, tests = _data(train, test, test_fraction, keys, test_split, seed)
+    data, tests = _data(train, test, test_fraction, keys | {"lazy": memory is not None},
+                        (test_split, seed))  # fmt: skip
     _compare(data, data_hash(context), config)
     _look(data, train)
     search = _Search(cv, test_split, seed, jobs)
-    resolved = _resolve(model, candidates, data, search)
-    _fit(model, data)
+    with contextlib.nullcontext() if memory is None else _workers(scheduler, jobs):
+        resolved = _resolve(model, candidates, data, search)
+        _fit(model, data)
     card = _finish(model, data, tests, run_file, resolved)
     if report is not None:
         _write_report(report, model, data, tests.get("test", data), card, output.name)
@@ -219,10 +241,37 @@ def _e0(text):
         ) from None
 
 
-def _model(preset, e0, sigma_energy, sigma_forces, sigma_stress, baseline, seed):
+def _memory(max_memory, scheduler, whole):
+    """Return the bytes that a fit may use, or None; refuse what goes without a limit only."""
+    if max_memory is None:
+        if scheduler is not None:
+            raise CommandError(
+                "--scheduler gives parts of files to a cluster: add --max-memory, such as 2GB."
+            )
+        return None
+    from ._in_files import memory_size
+
+    for option, value in whole.items():
+        if value is not None:
+            more = "; skpot evaluate --report makes the page" if option == "--report" else ""
+            raise CommandError(
+                f"{option} needs all structures in memory, and --max-memory leaves them in their "
+                f"files: leave one of the two out{more}."
+            )
+    return memory_size(max_memory)
+
+
+def _workers(scheduler, jobs):
+    from ._in_files import workers
+
+    return workers(scheduler, jobs)
+
+
+def _model(preset, e0, noise, baseline, seed, max_memory):
     """Return the unfitted model."""
     from skpot.compose import DeltaRegressor, make_potential
 
+    e0 = _e0(e0)
     if isinstance(e0, str) and e0 not in ("isolated", "least_squares"):
         raise CommandError(
             f"--e0 {e0!r}: expected isolated, least_squares or energies as in H=-13.6,O=-2041.3."
@@ -230,28 +279,27 @@ def _model(preset, e0, sigma_energy, sigma_forces, sigma_stress, baseline, seed)
     model = make_potential(
         str(preset),
         e0=e0,
-        sigma_energy=sigma_energy,
-        sigma_forces=sigma_forces,
-        sigma_stress=sigma_stress,
+        max_memory=max_memory,
         random_state=seed,
+        **noise,
     )
     return model if baseline is None else DeltaRegressor(model, baseline)
 
 
-def _data(train, test, test_fraction, keys, split, seed):
+def _data(train, test, test_fraction, keys, split):
     """Return what to learn from, and what to test on by its name."""
     import numpy as np
 
     from ._report import describe
-    from ._splits import held_out
+    from ._splits import held_out, taken
 
     data = _read(train, keys)
     if test_fraction:
-        mask, how = held_out(data.X, data.y, data.sizes, test_fraction, split, seed)
+        mask, how = held_out(data.X, data.y, data.sizes, test_fraction, *split)
         sizes = [int(part.sum()) for part in np.split(~mask, np.cumsum(data.sizes)[:-1])]
         parts = {"train": ~mask, "test": mask}
         train_part, test_part = (
-            _Data([data.X[i] for i in np.flatnonzero(chosen)], data.y[chosen], data.report, sizes)
+            _Data(taken(data.X, np.flatnonzero(chosen)), data.y[chosen], data.report, sizes)
             for chosen in parts.values()
         )
         describe(f"train: {' '.join(train)}", train_part.X, train_part.y, data.report)
@@ -279,7 +327,9 @@ def _require_known(X, X_test):
     """Refuse to test on species that are not learned, before the fit."""
     from skpot.data.elements import SYMBOLS
 
-    known, tested = ({int(z) for atoms in part for z in atoms.numbers} for part in (X, X_test))
+    from ._splits import numbers_of
+
+    known, tested = (set(numbers_of(part)[1].tolist()) for part in (X, X_test))
     if tested - known:
         names = ", ".join(SYMBOLS[z] for z in sorted(tested - known))
         raise CommandError(f"species {names} of the test structures are in no training structure.")
@@ -320,7 +370,7 @@ def _look(data, train):
     import warnings
 
     from skpot.checks import quick_check
-    from skpot.data import as_batch, check_targets, some
+    from skpot.data import Frames, as_batch, check_targets, some
     from skpot.exceptions import StructureWarning
 
     title("check")
@@ -334,9 +384,10 @@ def _look(data, train):
         warn(finding.kind, f"{where}{finding.message} To mend it, {finding.fix}")
     for note in found.notes:
         warn(note, note)
-    batch = as_batch(data.X)
-    info, n_atoms = batch.info(), [len(atoms) for atoms in data.X]
-    check_targets(data.y, n_atoms, numbers=batch.numbers, info=info, keys=info.keys)  # warns
+    if not isinstance(data.X, Frames):  # of which the fit warns
+        batch = as_batch(data.X)
+        info, n_atoms = batch.info(), [len(atoms) for atoms in data.X]
+        check_targets(data.y, n_atoms, numbers=batch.numbers, info=info, keys=info.keys)  # warns
     names = " ".join(train) if len(train) < 4 else f"{train[0]} ..."
     say(f"  of structures and labels as such; skpot check {names} looks deeper")
 
@@ -389,7 +440,9 @@ def _finish(model, data, tests, run_file, resolved):
     predicted = {}
     try:
         for name, part in parts.items():
-            predicted[name] = (part.X, part.y, model.predict(part.X))
+            X, y = _looked_at(name, part, run_file.settings["seed"])
+            y_pred = model.predict(X)  # of structures in files some at a time
+            predicted[name] = (list(X), y.loaded(), y_pred)
             card["errors"][name] = errors(*predicted[name])
     finally:  # the model must not be lost if it cannot predict the structures to test on
         dump(model, run_file.output, card)
@@ -403,6 +456,21 @@ def _finish(model, data, tests, run_file, resolved):
     return card
 
 
+def _looked_at(name, part, seed):
+    """Return the structures and labels whose errors are printed: of large files some."""
+    from skpot.data import Frames
+
+    from ._in_files import drawn
+
+    if name == "test" or not isinstance(part.X, Frames):
+        return part.X, part.y
+
+    rows = drawn(part.X, seed)
+    if len(rows) < len(part.X):
+        say(f"  errors of train are those of {len(rows)} of its {len(part.X)} frames, at random")
+    return part.X[rows], part.y[rows]
+
+
 def _write_report(report, model, data, tested, card, name):
     """Write the page with the errors on the test structures, or on what was learned."""
     from skpot.reports import write_report
@@ -412,29 +480,3 @@ def _write_report(report, model, data, tested, card, name):
         title=f"{name}: errors",
     )  # fmt: skip
     say(f"wrote {report}")
-
-
-def parse_grid(text: str, parameters: Any) -> tuple[str, list[Any]]:
-    """Return the full name and the values of "name=a,b"."""
-    name, equals, values = (part.strip() for part in text.partition("="))
-    if not equals or not name or not values:
-        raise CommandError(f'--grid {text!r}: expected NAME=VALUE,VALUE as in "n_sparse=500,1000".')
-    matching = [p for p in parameters if p == name or p.endswith(f"__{name}")]
-    if name in matching:
-        matching = [name]
-    if len(matching) != 1:
-        raise CommandError(f"--grid {text!r}: {_which(name, matching, parameters)}")
-    try:
-        return matching[0], list(ast.literal_eval(f"({values},)"))
-    except (SyntaxError, ValueError):  # words such as cur,fps
-        return matching[0], [value.strip() for value in values.split(",")]
-
-
-def _which(name, matching, parameters):
-    """Return that a name fits several parameters, or none, and which there are."""
-    if matching:
-        return f"{name} fits several of the parameters: {', '.join(sorted(matching))}."
-    known = sorted({p.rsplit("__", 1)[-1] for p in parameters if "__" in p} - _OF_NO_MODEL)
-    near = difflib.get_close_matches(name.rsplit("__", 1)[-1], known, n=3)
-    meant = f" Is {' or '.join(near)} meant?" if near else ""
-    return f"{name} is no parameter.{meant} There are {', '.join(known)}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skpot.data import LABEL_KINDS, Targets, check_label_values, check_structures, read
+from skpot.data import LABEL_KINDS, Frames, Targets, check_label_values, check_structures, read
 from skpot.data.elements import SYMBOLS
 from skpot.data.label_errors import GPA, UNITS
 from skpot.exceptions import LabelError, StructureWarning
@@ -21,7 +21,7 @@ from skpot.metrics import (
 from skpot.reports import default_noise
 
 from ._console import reading, say, title, wrapped
-from ._splits import free_atoms
+from ._splits import free_atoms, numbers_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _DISPLAYED = {"energy": (1000.0, 2), "forces": (1.0, 4), "stress": (GPA, 3)}  # factor, digits
 _GEOMETRY = {"positions", "numbers"}
 _SHOWN = 12  # names of a file
+_LOOKED_AT = 1000  # frames whose names are told where there are no labels
 _SIGMAS = tuple(f"sigma_{kind}" for kind in LABEL_KINDS)
 _HEADS = ("energy meV/atom", "forces eV/Å", "stress GPa")
 
@@ -49,10 +50,11 @@ def read_file(
     where = files_of(report)
     with reading(f"{names} ({where})" if where else names), warnings.catch_warnings():
         warnings.simplefilter("ignore", StructureWarning)  # commands that compute warn
-        check_structures(X)
-        check_label_values(y, X)
+        if not isinstance(X, Frames):  # which are checked as they are read
+            check_structures(X)
+            check_label_values(y, X)
     if not (y.has_energy.any() or y.has_forces.any() or y.has_stress.any()):
-        raise LabelError(_without_labels(names, X))
+        raise LabelError(_without_labels(names, X[:_LOOKED_AT]))
     return X, y, report
 
 
@@ -83,8 +85,8 @@ def _without_labels(names, X):
 
 def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> None:
     """Print what a data set holds and, if there is a report, which labels were read."""
-    n_atoms = np.array([len(atoms) for atoms in X])
-    species = np.unique(np.concatenate([atoms.numbers for atoms in X]))
+    n_atoms, numbers = numbers_of(X)
+    species = np.unique(numbers)
     sizes = f"{n_atoms.min()}" if n_atoms.min() == n_atoms.max() else _range(n_atoms, "d", " to ")
     title(name)
     say(f"  {len(X)} frames of {sizes} atoms, {n_atoms.sum()} atoms in all")
@@ -93,7 +95,8 @@ def describe(name: str, X: "Structures", y: "Targets", report: Any = None) -> No
         per_atom = (y.energy / n_atoms)[y.has_energy]
         say(f"  energy   {y.has_energy.sum():5d} frames   {_range(per_atom, '.3f')} eV/atom")
     if y.has_forces.any():
-        largest = np.nanmax(np.abs(y.forces_flat))  # atoms without a label have NaN
+        # Atoms without a label have NaN.
+        largest = max(np.nanmax(np.abs(p.forces_flat), initial=0.0) for _, p in y.in_parts())
         say(f"  forces   {y.has_forces.sum():5d} frames   components up to {largest:.2f} eV/Å")
     if y.has_stress.any():
         stress = GPA * y.stress[y.has_stress]
@@ -117,8 +120,9 @@ def kinds_of(X: "Structures") -> Any:
 
     None if there are not at least two different ones.
     """
-    for key in ("config_type", "kind"):
-        kinds = np.array([str(atoms.info.get(key, "none")) for atoms in X])
+    keys = "config_type", "kind"
+    found = [[str(atoms.info.get(key, "none")) for key in keys] for atoms in X]
+    for kinds in np.array(found).T:
         if len(np.unique(kinds)) > 1:
             return kinds
     return None

@@ -12,6 +12,8 @@ from sklearn.model_selection import ParameterGrid
 from skpot.exceptions import warn_once
 from skpot.progress import followed
 
+from ._splits import taken
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,7 +60,7 @@ def cross_validated(
     tasks = [(clone(model), X, y, *split) for split in splits]
     predicted = list(_done(_predicted, tasks, jobs, "cross-validation"))
     held_out = np.concatenate([test for _, test in splits])
-    return [X[i] for i in held_out], y[held_out], np.concatenate(predicted)
+    return taken(X, held_out), y[held_out], np.concatenate(predicted)
 
 
 def _done(function: Any, tasks: list[Any], jobs: int, what: str) -> "Iterator[Any]":
@@ -88,12 +90,12 @@ def _recorded(function, *args):
 
 def _score(model, metric, X, y, train, test):
     fitted = _fitted(model, X, y, train)
-    return get_scorer(metric)(fitted, [X[i] for i in test], y[test])
+    return get_scorer(metric)(fitted, taken(X, test), y[test])
 
 
 def _predicted(model, X, y, train, test):
-    return _fitted(model, X, y, train).predict([X[i] for i in test])
+    return _fitted(model, X, y, train).predict(taken(X, test))
 
 
 def _fitted(model, X, y, train):
-    return model.fit([X[i] for i in train], y[train])
+    return model.fit(taken(X, train), y[train])

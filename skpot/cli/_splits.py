@@ -5,11 +5,14 @@ to predict the other well, whatever it predicts elsewhere. So they are not separ
 asks for it.
 """
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..data import Frames
 from ..data.order import content_keys, keyed_uniform
 from ..exceptions import InputError
 from ._options import Split
@@ -20,6 +23,47 @@ if TYPE_CHECKING:
 
 _LEAST_PARTS = 2  # trajectories that must be held out, or else the last frames of each
 _SHARE_OF_CHANGES = 1 / 3  # text that changes more often along frames names no trajectories
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What splits look at of a structure, where all structures would be too large."""
+
+    numbers: "IntArray"
+    pbc: "BoolArray"
+    info: dict[str, str]
+
+    def __len__(self):
+        return len(self.numbers)
+
+
+def outlines(X: "Structures") -> "Structures":
+    """Return structures in files as outlines, without anything by which they would be large."""
+    if not isinstance(X, Frames):
+        return X
+    _, numbers = numbers_of(X)
+    begins = X.survey.offsets
+    return [
+        Outline(numbers[begins[k] : begins[k + 1]], atoms.pbc.copy(), _texts(atoms.info))
+        for k, atoms in enumerate(X)
+    ]
+
+
+def _texts(info):
+    return {sys.intern(k): sys.intern(v) for k, v in info.items() if isinstance(v, str)}
+
+
+def numbers_of(X: "Structures") -> tuple["IntArray", "IntArray"]:
+    """Return the number of atoms of each structure, and the atomic numbers of all atoms."""
+    if isinstance(X, Frames):
+        return np.diff(X.survey.offsets), X.survey.numbers
+    n_atoms = np.array([len(atoms) for atoms in X])
+    return n_atoms, np.concatenate([atoms.numbers for atoms in X])
+
+
+def taken(X: Any, rows: "IntArray") -> "Structures":
+    """Return some structures; those in files stay there."""
+    return X[rows] if isinstance(X, Frames) else [X[int(i)] for i in rows]
 
 
 class Parts(NamedTuple):
@@ -119,11 +163,12 @@ def held_out(
     seed : int
         Seed of the choice.
     """
-    part, what = _whole_parts(X, y, sizes, split)
-    lone = free_atoms(X)
+    shapes = outlines(X)
+    part, what = _whole_parts(shapes, y, sizes, split)
+    lone = free_atoms(shapes)
     target = share * np.sum(~lone)
     n_parts = len(np.unique(part[~lone]))
-    test = _parts_up_to(X, part, lone, target, seed)
+    test = _parts_up_to(shapes, _drawn(X, part, seed), part, lone, target)
     chosen = len(np.unique(part[test]))
     how = f"{chosen} of {n_parts} {what}" + (" at random" if what == "frames" else "")
     if what == "trajectories" and not (
@@ -147,16 +192,16 @@ def _last_frames(part, lone, share):
     return test
 
 
-def _parts_up_to(X, part, lone, target, seed):
-    """Draw parts until they have the number of structures; species must stay in the rest.
+def _parts_up_to(shapes, order, part, lone, target):
+    """Take parts in order until they have the number of structures; species must stay in the rest.
 
     If all parts have more structures, the smallest is taken.
     """
     test = np.zeros(len(part), dtype=bool)
-    species = np.array([np.bincount(atoms.numbers, minlength=120) > 0 for atoms in X])
+    species = np.array([np.bincount(atoms.numbers, minlength=120) > 0 for atoms in shapes])
     remaining, members, n_test = species.sum(axis=0), _members(part, ~lone), 0
     smallest = None
-    for p in _drawn(X, part, seed):
+    for p in order:
         n, held = len(members[p]), species[members[p]].sum(axis=0)
         if not n or not (remaining > held)[held > 0].all():
             continue
@@ -190,8 +235,9 @@ def folds(
     splits : list of (ndarray of int, ndarray of int)
     what : str
     """
-    part, what = _whole_parts(X, y, sizes, split)
-    lone = free_atoms(X)
+    shapes = outlines(X)
+    part, what = _whole_parts(shapes, y, sizes, split)
+    lone = free_atoms(shapes)
     n_parts = len(np.unique(part[~lone]))
     if what == "groups":
         n = min(n, n_parts)

@@ -182,6 +182,14 @@ class Frames:
         """The files that these structures are in."""
         return [self._files.files[k].path for k in np.unique(self._owner)]
 
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """The files in the order of their structures, and how many of these each has."""
+        begins = np.flatnonzero(np.diff(self._owner, prepend=-1))
+        counts = np.diff(begins, append=len(self))
+        paths = [self._files.files[self._owner[k]].path for k in begins]
+        return list(zip(paths, counts.tolist(), strict=True))
+
     def where(self, row: int) -> str:
         """Return the frame and the file of a structure, for messages."""
         return f"frame {self._number[row]} of {self._files.files[self._owner[row]].path}"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from skpot.typing import IntArray
 
 _MAX_RANGES = 6
 
@@ -15,7 +20,7 @@ class LabelUse(NamedTuple):
 
     kind: str  # "energy", "forces" or "stress"
     name: str
-    frames: tuple  # indices of the frames that have it
+    frames: Sequence[int]  # indices of the frames that have it
     note: str  # how it was read, or why it was not used
     looked_for: bool = True  # whether to warn if it is not used
 
@@ -65,6 +70,38 @@ class LabelReport:
 
     def __repr__(self):
         return f"LabelReport(n_frames={self.n_frames}, used={self.used}, unused={self.unused})"
+
+
+def joined_reports(
+    files: Sequence[tuple[str, int]], reports: Sequence[tuple[IntArray, LabelReport]]
+) -> LabelReport:
+    """Return the report of structures that were read a part at a time.
+
+    Parameters
+    ----------
+    files : list of (str, int)
+        See `LabelReport`.
+    reports : list of (ndarray of int, LabelReport)
+        The structures of each part, in ascending order, and its report.
+    """
+    joined: dict[bool, dict[Any, list[IntArray]]] = {True: {}, False: {}}
+    for rows, report in reports:
+        for is_used, uses in ((True, report.used), (False, report.unused)):
+            for use in uses:
+                if use.frames:
+                    frames = joined[is_used].setdefault(use._replace(frames=()), [])
+                    frames.append(rows[list(use.frames)])
+    used, unused = (
+        [use._replace(frames=_held(np.concatenate(parts))) for use, parts in uses.items()]
+        for uses in joined.values()
+    )
+    return LabelReport(sum(n for _, n in files), used, unused, files)
+
+
+def _held(frames):
+    """Return indices as a range if they are one, which takes no memory."""
+    first, last = int(frames[0]), int(frames[-1])
+    return range(first, last + 1) if last - first == len(frames) - 1 else tuple(frames.tolist())
 
 
 def ranges(frames: Sequence[int]) -> str:

@@ -10,9 +10,11 @@ from ..exceptions import LabelError, SkpotError
 from ._ase import lookup
 from ._frames import Frames
 from ._label_names import label_kind
+from ._label_report import joined_reports
 from ._targets import Targets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from skpot.data._label_report import LabelReport
@@ -75,7 +77,12 @@ class LazyTargets(Targets):
 
     def loaded(self) -> Targets:
         """Return all labels as `Targets`."""
-        return Targets._concatenate([self._loaded(rows) for rows in self._frames.in_parts()])
+        return Targets._concatenate([part for _, part in self.in_parts()])
+
+    def in_parts(self) -> Iterator[tuple[IntArray, Targets]]:
+        """Yield indices of structures and their labels in memory, a part at a time."""
+        for rows in self._frames.in_parts():
+            yield rows, self._loaded(rows)
 
     def _loaded(self, rows):
         counts = np.diff(self.force_offsets)[rows]
@@ -107,8 +114,8 @@ class LazyTargets(Targets):
         return text.replace("Targets(", "LazyTargets(", 1)
 
 
-def lazy_labels(frames: Frames, labels_of: Any) -> LazyTargets:
-    """Return the labels of frames, each of which is read once for it.
+def lazy_labels(frames: Frames, labels_of: Any) -> tuple[LazyTargets, LabelReport]:
+    """Return the labels of frames, each of which is read once for it, and their report.
 
     Parameters
     ----------
@@ -117,9 +124,10 @@ def lazy_labels(frames: Frames, labels_of: Any) -> LazyTargets:
     labels_of : callable
         Takes some structures as read and returns their `Targets` and `LabelReport`.
     """
-    parts, keys, names, used = [], [], [], {}
+    parts, keys, names, used, reports = [], [], [], {}, []
     for rows, found in frames.surveying():
         labels, report = _of_part(frames, rows, found, labels_of)
+        reports.append((rows, report))
         _refuse_other_names(frames, rows, report, used)
         key = np.full(len(rows), -1, dtype=np.int16)
         for use in (use for use in report.used if use.kind == "forces"):
@@ -128,7 +136,8 @@ def lazy_labels(frames: Frames, labels_of: Any) -> LazyTargets:
             key[list(use.frames)] = names.index(use.name)
         keys.append(np.where(labels.has_forces, key, -1))
         parts.append(_without_forces(labels))
-    return LazyTargets(frames, Targets._concatenate(parts), np.concatenate(keys), names)
+    targets = LazyTargets(frames, Targets._concatenate(parts), np.concatenate(keys), names)
+    return targets, joined_reports(frames.sizes, reports)
 
 
 def _of_part(frames: Frames, rows: Any, found: Structures, labels_of: Any):

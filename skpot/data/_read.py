@@ -179,8 +179,6 @@ def _labels(frames, given, files, group_key):
 
 
 def _read_lazily(path, index, keys, group_key, return_report):
-    if return_report:
-        raise LabelError("return_report=True needs lazy=False: a report holds all frames.")
     frames = Frames(path, index)
     present = set()  # names that were given, as far as frames have them
 
@@ -196,11 +194,11 @@ def _read_lazily(path, index, keys, group_key, return_report):
             present.add(group_key)
         return _labels(some, given, [("", len(some))], group_key if grouped else None)
 
-    targets = lazy_labels(frames, labels_of)
+    targets, report = lazy_labels(frames, labels_of)
     missing = {key for key in (*keys.values(), group_key) if key} - present
     if missing:
         raise LabelError(f"no frame has {', '.join(map(repr, sorted(missing)))}, which was named.")
-    return frames, targets
+    return (frames, targets, report) if return_report else (frames, targets)
 
 
 def _file_names(path):

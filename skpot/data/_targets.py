@@ -12,6 +12,7 @@ from skpot.data._label_blocks import energies, force_sigmas, names, segments, si
 from skpot.data._stripped import tell_of_stripping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import DTypeLike
@@ -349,6 +350,18 @@ class Targets(NDArrayOperatorsMixin):
         targets : Targets
         """
         return self
+
+    def in_parts(self) -> Iterator[tuple[IntArray, Targets]]:
+        """Yield indices and labels in memory, those that are in files a part at a time.
+
+        Yields
+        ------
+        rows : ndarray of int
+            In ascending order.
+        part : Targets
+            Their labels.
+        """
+        yield np.arange(len(self)), self
 
     @property
     def sigma_forces(self) -> Any:

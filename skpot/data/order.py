@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from ._ase import extract_arrays
 from ._batch import StructureBatch
 from ._features import AtomicFeatures
+from ._frames import Frames
 from ._graph import rows_of
 from ._structure_info import GOLDEN, digest, scrambled
 
@@ -76,6 +77,8 @@ def content_keys(X: Any) -> UInt64Array:
     """
     if isinstance(X, AtomicFeatures):
         return X.info.keys
+    if isinstance(X, Frames):
+        return X.survey.info.keys
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         return np.array([digest(row + 0.0) for row in X], dtype=np.uint64)
     if len(X) and all(hasattr(atoms, "positions") for atoms in X):

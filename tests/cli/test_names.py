@@ -33,8 +33,7 @@ IN_PYTHON_ONLY = {
     "return_report": "the commands always print the report",
     "group_key": "groups are held out by `fit` only",
     "species": "those of the training structures",
-    "lazy": "the commands that fit and test hold all structures; `predict` does not",
-    "max_memory": "bounds fits to structures in files, see `lazy`",
+    "lazy": "`fit` reads so with --max-memory, `predict` where it can; others hold all structures",
     "calculator": "an object",
 }
 

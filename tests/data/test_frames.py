@@ -15,7 +15,14 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.datasets import load_silicon
-from skpot.exceptions import InputError, InputTypeError, LabelError, SkpotError, StructureError
+from skpot.exceptions import (
+    InputError,
+    InputTypeError,
+    LabelError,
+    LabelWarning,
+    SkpotError,
+    StructureError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +231,24 @@ def test_other_formats_say_what_to_do(tmp_path, labeled):
     ase.io.write(tmp_path / "POSCAR", labeled[0][0])
     with pytest.raises(InputError, match="ase convert"):
         skpot.Frames(tmp_path / "POSCAR")
-    with pytest.raises(LabelError, match="lazy=False"):
-        skpot.read(tmp_path / "POSCAR", lazy=True, return_report=True)
+
+
+def test_the_report_of_files_is_that_of_lists(tmp_path, labeled, monkeypatch):
+    X, y = labeled[:2]
+    data = y.to_atoms(X)
+    for atoms in data[::2]:
+        atoms.info["MACE_energy"] = 1.0
+    paths = [tmp_path / "a.xyz", tmp_path / "b.xyz"]
+    ase.io.write(paths[0], data[:3])
+    ase.io.write(paths[1], data[3:])
+    monkeypatch.setattr("skpot.data._frames._FRAMES_AT_A_TIME", 2)
+    with pytest.warns(LabelWarning):
+        expected, found = (
+            skpot.read(list(map(str, paths)), lazy=lazy, return_report=True)[2]
+            for lazy in (False, True)
+        )
+    assert sorted(str(found).splitlines()) == sorted(str(expected).splitlines())
+    assert found.files == expected.files and found.n_frames == expected.n_frames
 
 
 def test_what_does_not_stream_reads_all(path, labeled):
