@@ -141,6 +141,7 @@ class SparseGPRCV(KernelPotential):
     """
 
     _default_kernel = DotProduct
+    _streams = True
     _may_be_missing = ("cv_results_", "learning_curves_")
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
@@ -256,7 +257,7 @@ class SparseGPRCV(KernelPotential):
         features, n_labels = training.features, training.count_labels()
         scoring = self.scoring or _SCORERS["forces" if "forces" in n_labels else "energy"]
         chosen = chosen_references(training, self.n_sparse, self.selection, self.random_state)
-        values, species = features.values[chosen].astype(float), features.species[chosen]
+        values, species = features.environments(chosen), features.species[chosen]
         warn_of_missing(features.species, species)
         base, tried, best = self._kernel(), [], None
         for params in _grid(self.kernel_params or {}):
@@ -335,10 +336,11 @@ class SparseGPRCV(KernelPotential):
         plan = plan_memory(self.max_memory, training, m, n_triangles)
         factors = FoldFactors(m)
         for k, members in enumerate(folds):
-            some = training.take(members)
+            some = training.part(members)
             fold, name = RowFolder(m, some), f"fold {k + 1} of {len(folds)}"
+            in_order = np.arange(len(some))  # members are in the canonical order
             for _, parts in whitened_blocks(
-                references, prior.covariance_factor, some, plan, self.verbose, name
+                references, prior.covariance_factor, some, plan, self.verbose, name, in_order
             ):
                 for kind, rows in parts:
                     fold.fold(kind, rows)

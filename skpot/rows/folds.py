@@ -262,11 +262,11 @@ class RowFolder:
         self.sizes = np.sqrt(n_atoms[known])
         self.alike = len(self.sizes) == 0 or np.ptp(self.sizes) == 0
         self.seen = 0
-        forces = ~np.isnan(labels.forces_flat).all(axis=1)
+        weight = labels.sigma_energy**-2.0  # of all labels of a structure
         self.weights = {
-            "energy": np.sum(labels.sigma_energy[known] ** -2),
-            "forces": 3 * np.sum(labels.sigma_forces_flat[forces] ** -2),
-            "stress": 6 * np.sum(labels.sigma_stress[labels.has_stress] ** -2),
+            "energy": np.sum(weight[known]),
+            "forces": 3 * np.sum(training.per_structure().n_forces * weight),
+            "stress": 6 * np.sum(weight[labels.has_stress]),
         }
 
     def fold(self, kind: str, rows: FloatArray) -> None:
