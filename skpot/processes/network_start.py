@@ -43,6 +43,7 @@ def linear_start(loss: NetworkLoss, structures: IntArray) -> FloatArray:
     with serial_blas():
         for s in structures:
             rows = _whitened_rows(loss, int(s), n, columns)
+            loss.inputs.release()
             products += rows.T @ rows
             n_labels += len(rows)
             if n_labels > _LABELS_PER_COLUMN * columns:
