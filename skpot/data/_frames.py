@@ -75,10 +75,10 @@ class Frames:
     """Structures in files, as a sequence that reads each of them when it is needed.
 
     It takes the place of a list of structures wherever skpot takes one. Descriptors, their unions,
-    `PrincipalComponents`, `SparseGPR`, `SparseGPRCV`, `AutoGPR` and `LinearRidge` go through it in
-    parts, so that their memory does not grow with the files; everything else reads all of it. Slices and
-    selections by index are `Frames` too, so that scikit-learn's splits stay in the files. Pickles
-    hold names of files and places in them, not structures.
+    `PrincipalComponents`, `SparseGPR`, `SparseGPRCV`, `AutoGPR`, `LinearRidge` and `AtomicMLP` go
+    through it in parts, so that their memory does not grow with the files; everything else reads
+    all of it. Slices and selections by index are `Frames` too, so that scikit-learn's splits stay
+    in the files. Pickles hold names of files and places in them, not structures.
 
     Parameters
     ----------

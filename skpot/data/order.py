@@ -111,6 +111,41 @@ def environment_blocks(
             yield rows[begin : begin + limit], part.values[order[begin : begin + limit]]
 
 
+def species_blocks(
+    features: AtomicFeatures, size: int
+) -> Iterator[tuple[int, IntArray, FloatArray]]:
+    """Yield feature rows of one species in the canonical order, and which they are.
+
+    There are `size` in each block but the last of a species, in whatever parts features come: the
+    last bits of a product may depend on the rows that are multiplied together.
+
+    Yields
+    ------
+    z : int
+        The species.
+    rows : ndarray of int of shape (n,)
+        Which.
+    values : ndarray of shape (n, n_features)
+        Their features, in double precision.
+    """
+    species = features.species
+    waiting: dict[int, tuple[IntArray, FloatArray]] = {}
+    for rows, values in environment_blocks(features, size):
+        for z in np.unique(species[rows]).tolist():
+            mine = species[rows] == z
+            block = rows[mine], np.asarray(values[mine], dtype=float)
+            if z in waiting:
+                held, more = waiting.pop(z), block
+                block = np.concatenate([held[0], more[0]]), np.concatenate([held[1], more[1]])
+            if len(block[0]) >= size:
+                yield z, block[0][:size], block[1][:size]
+                block = block[0][size:], block[1][size:]
+            if len(block[0]):
+                waiting[z] = block
+    for z, block in waiting.items():
+        yield z, *block
+
+
 def mixed(keys: UInt64Array, numbers: IntArray) -> UInt64Array:
     """Return keys (n,) of uint64 for pairs of a key and a number, which must not be negative."""
     numbers = np.asarray(numbers).astype(np.uint64)

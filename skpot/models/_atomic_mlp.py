@@ -208,6 +208,8 @@ class AtomicMLP(Potential):
     Targets(n_structures=2, energy=2, forces=2 (16 atoms), stress=2)
     """
 
+    _streams = True
+
     _parameter_constraints = Potential._parameter_constraints | {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"silu", "tanh"})],

@@ -14,6 +14,7 @@ where the sum goes over the training environments.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from scipy.linalg import solve_triangular
 
 from ..data import AtomicFeatures
 from ..data.order import environment_blocks, environment_keys
-from ..selection import select_references, structure_kinds
+from ..selection import select_from_parts, structure_kinds
 from ..solvers import Products, gram_factor
 from .gradient_references import references_with
 from .variance import SparseProcess, some_of_each_species
@@ -142,11 +143,12 @@ def domain_references(
     kinds, counts = np.unique(features.species, return_counts=True)
     share = min(n / counts.sum(), 1.0 / 3.0)
     numbers = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
-    chosen = select_references(
-        features.values, features.species, numbers, "random", np.random.default_rng(seed),
-        environment_keys(features), np.repeat(structure_kinds(features), features.n_rows),
+    chosen = select_from_parts(
+        partial(environment_blocks, features), features.species, numbers, "random",
+        np.random.default_rng(seed), environment_keys(features),
+        np.repeat(structure_kinds(features), features.n_rows),
     )  # fmt: skip
-    values = features.values[chosen].astype(float)
+    values = features.environments(chosen)
     return references_with(values, features.species[chosen], kernel, None, None)
 
 

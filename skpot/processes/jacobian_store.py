@@ -16,7 +16,7 @@ from ..rows.memory import size_text
 if TYPE_CHECKING:
     from typing import Any
 
-    from skpot.typing import FloatArray
+    from numpy.typing import NDArray
 
 _LARGEST = 2e9  # bytes that are held in memory where max_memory does not say
 _SPARE = 1.1  # of the disk that files may fill
@@ -38,14 +38,15 @@ class Store:
 
     def __init__(self, shape: tuple[int, ...], kind: Any, in_memory: bool) -> None:
         self._n_rows = 0
-        self._file = self._mapping = None
+        self._file: Any = None
+        self._mapping: Any = None
         if in_memory:
-            self.values: FloatArray = np.empty(shape, dtype=kind)  # unwritten rows take no memory
+            self.values: NDArray[Any] = np.empty(shape, dtype=kind)  # unwritten rows take no memory
         else:
             self.values = np.empty((0, *shape[1:]), dtype=kind)
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
 
-    def append(self, block: FloatArray) -> None:
+    def append(self, block: NDArray[Any]) -> None:
         """Write a block behind the others."""
         begin, self._n_rows = self._n_rows, self._n_rows + len(block)
         if self._file is None:
@@ -75,14 +76,14 @@ class Store:
 
 
 def stores(
-    shapes: list[tuple[int, ...]], kind: Any, max_memory: float | None
+    arrays: list[tuple[tuple[int, ...], Any]], max_memory: float | None
 ) -> list[Store] | None:
-    """Return places for arrays of these shapes, or None if there is no room for them.
+    """Return places for arrays of these shapes and types, or None if there is no room for them.
 
     They are in memory if together they take at most `max_memory`, or 2 GB if that is None, and else
     in files. Only if the disk has no room there are none, of which a `NumericalWarning` speaks.
     """
-    need = float(np.dtype(kind).itemsize * sum(math.prod(shape) for shape in shapes))
+    need = float(sum(np.dtype(kind).itemsize * math.prod(shape) for shape, kind in arrays))
     in_memory = need <= (_LARGEST if max_memory is None else max_memory)
     folder = tempfile.gettempdir()
     free = math.inf if in_memory else shutil.disk_usage(folder).free
@@ -96,4 +97,4 @@ def stores(
             NumericalWarning,
         )
         return None
-    return [Store(shape, kind, in_memory) for shape in shapes]
+    return [Store(shape, kind, in_memory) for shape, kind in arrays]

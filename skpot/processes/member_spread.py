@@ -76,6 +76,16 @@ def errors_of_members(
     dict of str to tuple
         By kind of label: errors, deviations, and atomic numbers of the atoms that forces act on.
     """
+    found = [_errors_of(networks, part) for _, part in training.in_parts()]
+    kinds = (kind for kind in LABEL_KINDS if any(kind in part for part in found))
+    joined = {
+        kind: tuple(map(np.concatenate, zip(*(p[kind] for p in found if kind in p), strict=True)))
+        for kind in kinds
+    }
+    return {kind: (e, s, z) for kind, (e, s, z) in joined.items() if (s > 0.0).any()}
+
+
+def _errors_of(networks, training):
     features, process = training.features, MemberSpread(networks)
     atoms, g = networks.expand(features, training.has_derivatives)
     energy = np.add.reduceat(atoms, features.offsets[:-1])
@@ -90,7 +100,7 @@ def errors_of_members(
     out: dict[str, Any] = {}
     for kind in LABEL_KINDS:
         error, spread = errors_and_deviations(labels, predicted, deviations, kind)
-        if (spread > 0.0).any():
+        if len(error):
             numbers = np.zeros(len(error), dtype=np.int64)
             if kind == "forces":
                 numbers = np.repeat(features.numbers[training.labeled_atoms()[0]], 3)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..data.order import keyed_uniform
+from ..data.order import keyed_uniform, species_blocks
 from ..exceptions import InputError, NumericalWarning, warn_once
 from ..kernels import RBF
 from ..solvers import serial_blas
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from skpot.typing import IntArray
 
 _DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
+_TOGETHER = 4096  # environments whose distances from the mean are added up together
 _JITTER = 1e-10  # relative, of their covariance
 _CALIBRATION_EPOCHS = 100  # fewest of the networks by which deviations are calibrated
 _BATCHES = 250  # most batches of an epoch, where batch_size is "auto"
@@ -127,14 +129,14 @@ class NetworkDomain(NamedTuple):
         Environments are compared by a Gaussian kernel, whose length is their root mean square
         distance from the mean of their species.
         """
-        spread = [
-            np.sum((np.asarray(features.values[features.species == z], float) - center) ** 2)
-            for z, center in zip(maps.species, maps.centers, strict=True)
+        squares = [
+            np.sum((values - maps.centers[np.searchsorted(maps.species, z)]) ** 2)
+            for z, _, values in species_blocks(features, _TOGETHER)
         ]
-        length = float(np.sqrt(sum(spread) / len(features.values))) or 1.0
+        length = float(np.sqrt(fsum(squares) / features.offsets[-1])) or 1.0
         process = domain_of(features, RBF(length), _DOMAIN_REFERENCES, seed, _JITTER)
         references = process.references
-        edge = domain_edge(process, features, _JITTER, len(features.values))
+        edge = domain_edge(process, features, _JITTER, int(features.offsets[-1]))
         return cls(
             length,
             references.values,
@@ -149,7 +151,7 @@ class NetworkDomain(NamedTuple):
         old = self.process
         factor = domain_factor(old.references, old.covariance_factor, features, self.domain_factor)
         new = self._replace(domain_factor=factor)
-        edge = domain_edge(new.process, features, _JITTER, len(features.values))
+        edge = domain_edge(new.process, features, _JITTER, int(features.offsets[-1]))
         known = self.largest_training_std
         largest = {z: max(edge.get(z, 0.0), known.get(z, 0.0)) for z in edge | known}
         return new._replace(largest_training_std=largest)
@@ -254,7 +256,7 @@ def _errors_left_out(training, lesson, maps, linear, settings, seed):
         return {}
     flats = np.array([member.flat for member in found], dtype=float)
     networks = Networks.of_weights(loss.layers, maps, flats, loss.labels.unit)
-    return errors_of_members(networks, training.take(loss.inputs.order[others]))
+    return errors_of_members(networks, training.part(loss.inputs.order[others]))
 
 
 def _warn(text):

@@ -16,8 +16,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..core.network_loss import StoredParts
-from ..data import SpeciesMap, block_ranges, rows_of
-from ..data.order import environment_order
+from ..data import SpeciesMap, StreamedFeatures, block_ranges, rows_of
+from ..data.order import environment_order, species_blocks
 from ..solvers import leading_directions, rows_times
 from .jacobian_store import Store, stores
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 20000  # environments of each species whose directions are looked at
 _BLOCK_ROWS = 4096  # environments that are projected together
+_AT_HAND = 2000  # environments whose derivatives are computed together
 _BLOCK_BYTES = 24e6  # of Jacobians before they are projected
 
 
@@ -52,7 +53,7 @@ class Components(NamedTuple):
         for k, z in enumerate(species):
             members = order[features.species[order] == z]
             members = members[:: -(-len(members) // _MOST_ROWS)]
-            rows = np.asarray(features.values[members], dtype=float)
+            rows = features.environments(members)
             centers[k] = rows.mean(axis=0)
             rows = rows - centers[k]
             squares, directions = leading_directions(rows, n, rng)
@@ -66,20 +67,29 @@ class Components(NamedTuple):
 
     def rows(self, features: AtomicFeatures, kind: Any) -> FloatArray:
         """Return the rows that networks see of all environments, in their order."""
-        out = np.empty((len(features.values), self.matrices.shape[2]), dtype=kind)
-        order = environment_order(features)  # the last bits depend on what is computed together
-        for k, z in enumerate(self.species):
-            members = order[features.species[order] == z]
-            for begin in range(0, len(members), _BLOCK_ROWS):
-                some = members[begin : begin + _BLOCK_ROWS]
-                rows = np.asarray(features.values[some], dtype=float) - self.centers[k]
-                out[some] = rows_times(rows, self.matrices[k])
+        out = np.empty((features.offsets[-1], self.matrices.shape[2]), dtype=kind)
+        for z, some, values in species_blocks(features, _BLOCK_ROWS):
+            k = int(np.searchsorted(self.species, z))
+            out[some] = rows_times(values - self.centers[k], self.matrices[k])
         return out
 
-    def chain(self, features: AtomicFeatures) -> SpeciesMap:
+    def chain(self, features: AtomicFeatures) -> SpeciesMap | ComputedChain:
         """Return the derivatives of these rows."""
+        if isinstance(features, StreamedFeatures):
+            return ComputedChain(self, features)
         kinds = np.searchsorted(self.species, features.species)
         return SpeciesMap(features.require_derivatives(), kinds, self.matrices, features.offsets)
+
+
+class ComputedChain(NamedTuple):
+    """Derivatives of structures in files, which are computed when they are needed."""
+
+    components: Components
+    features: StreamedFeatures
+
+    def take(self, structures: IntArray) -> Any:
+        """Return those of some structures, in memory."""
+        return self.components.chain(self.features.computed(structures))
 
 
 class NetworkInputs(NamedTuple):
@@ -90,7 +100,7 @@ class NetworkInputs(NamedTuple):
     offsets: np.ndarray  # (n_structures + 1,) first environment
     atom_offsets: np.ndarray  # (n_structures + 1,) first atom
     order: np.ndarray  # (n_structures,) index of each in the training set
-    chain: Any  # SpeciesMap of the training set, or None if energies are the only labels
+    chain: Any  # derivatives of the training set, or None if energies are the only labels
     parts: StoredParts | None  # Jacobians, if they are stored
     stores: tuple[Store, ...] = ()  # where these are
 
@@ -134,26 +144,38 @@ def network_inputs(
     if not training.has_derivatives:
         return inputs
     inputs = inputs._replace(chain=components.chain(features))
+    sizes = np.empty(len(rows), dtype=np.int64)
+    for some, part in features.in_parts():
+        sizes[rows_of(some, features.offsets)[0]] = part.neighborhood_sizes()
     # Images of one atom share a row, so that there are at most so many.
-    most, n = int(np.sum(features.neighborhood_sizes())), rows.shape[1]
+    most, n = int(sizes.sum()), rows.shape[1]
     stressed = training.labels.has_stress.any()
-    shapes = [(most, 3, n), (len(rows) if stressed else 0, 6, n)]
-    places = stores(shapes, kind, max_memory)
-    return inputs if places is None else _stored(inputs, training, members, places)
+    arrays = [
+        ((most, 3, n), kind), ((len(rows) if stressed else 0, 6, n), kind), ((most,), np.int64)
+    ]  # fmt: skip
+    places = stores(arrays, max_memory)
+    if places is None:
+        return inputs
+    return _stored(inputs, training, sizes[members] * 24.0 * features.shape[1], places)
 
 
-def _stored(inputs, training, members, places):
-    """Return inputs with the Jacobians of all environments, in the canonical order."""
-    features = training.features
-    place = np.empty(len(features.numbers), dtype=np.int64)
-    place[rows_of(inputs.order, features.atom_offsets)[0]] = np.arange(len(place))
-    sizes = features.neighborhood_sizes()[members]
-    values, strain = places
-    starts, atoms, total = [np.zeros(1, dtype=np.int64)], [], 0
-    for lo, hi in block_ranges(sizes * 24.0 * features.shape[1], _BLOCK_BYTES):
-        block = inputs.chain.jacobian(members[lo:hi])
+def _stored(inputs, training, n_bytes, places):
+    """Return inputs with the Jacobians of all environments, in the canonical order.
+
+    Each takes some of `n_bytes` (n_environments,) before it is projected.
+    """
+    values, strain, atoms = places
+    starts, total = [np.zeros(1, dtype=np.int64)], 0
+    begin = end = 0  # structures whose derivatives are at hand
+    for lo, hi in block_ranges(n_bytes, _BLOCK_BYTES):
+        if hi > inputs.offsets[end]:
+            begin = int(np.searchsorted(inputs.offsets, lo, side="right")) - 1
+            far = max(hi, inputs.offsets[begin] + _AT_HAND)
+            end = min(int(np.searchsorted(inputs.offsets, far)), len(inputs.order))
+            chain = inputs.chain.take(inputs.order[begin:end])
+        block = chain.jacobian(np.arange(lo, hi) - inputs.offsets[begin])
         starts.append(block.start[1:] + total)
-        atoms.append(place[block.atom])
+        atoms.append(block.atom + inputs.atom_offsets[begin])
         values.append(block.values)
         if training.labels.has_stress.any():
             strain.append(block.strain)
@@ -164,7 +186,7 @@ def _stored(inputs, training, members, places):
         inputs.offsets,
         inputs.atom_offsets,
         np.concatenate(starts),
-        np.concatenate(atoms),
+        atoms.values,
         values.values,
         strain.values,
     )

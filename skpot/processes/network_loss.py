@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..core.network_loss import DerivativeLabels, pull_losses
+from ..data import rows_of
 
 if TYPE_CHECKING:
     from skpot.processes.network_inputs import NetworkInputs
@@ -40,25 +41,25 @@ class LossLabels(NamedTuple):
     @classmethod
     def of(cls, training: TrainingSet, order: IntArray, unit: float) -> LossLabels:
         """Return the labels of structures in an order."""
-        ordered = training.labels[order]
-        n_atoms = training.features.n_atoms[order]
-        energy = np.where(ordered.has_energy, training.residual[order], 0.0)
-        energy_weights = np.where(
-            ordered.has_energy, 1.0 / (ordered.sigma_energy**2 * n_atoms), 0.0
-        )
-        first = np.concatenate([[0], np.cumsum(n_atoms)])
+        n, first = len(order), np.append(0, np.cumsum(training.features.n_atoms[order]))
+        energy, energy_weights = np.zeros(n), np.zeros(n)
         forces, force_weights = np.zeros((first[-1], 3)), np.zeros(first[-1])
-        rows = np.flatnonzero(~np.isnan(ordered.forces_flat).all(axis=1))
-        atoms = np.flatnonzero(np.repeat(ordered.has_forces, n_atoms))[rows]
-        forces[atoms] = ordered.forces_flat[rows]
-        force_weights[atoms] = ordered.sigma_forces_flat[rows] ** -2.0
-        stress, stress_weights = np.zeros((len(order), 6)), np.zeros(len(order))
-        volumes = np.ones(len(order))
-        stressed = ordered.has_stress
-        if stressed.any():
-            stress[stressed] = ordered.stress[stressed]
-            stress_weights[stressed] = ordered.sigma_stress[stressed] ** -2.0
-            volumes[stressed] = training.features.volumes[order][stressed]
+        stress, stress_weights, volumes = np.zeros((n, 6)), np.zeros(n), np.ones(n)
+        place = np.empty(n, dtype=np.int64)
+        place[order] = np.arange(n)
+        for some, part in training.in_parts():  # forces may be in files
+            labels, n_atoms = part.labels, part.features.n_atoms
+            known, stressed, own = labels.has_energy, labels.has_stress, place[some]
+            energy[own[known]] = part.residual[known]
+            energy_weights[own[known]] = 1.0 / (labels.sigma_energy**2 * n_atoms)[known]
+            atoms, rows = part.labeled_atoms()
+            atoms = rows_of(own, first)[0][atoms]
+            forces[atoms] = labels.forces_flat[rows]
+            force_weights[atoms] = labels.sigma_forces_flat[rows] ** -2.0
+            if stressed.any():
+                stress[own[stressed]] = labels.stress[stressed]
+                stress_weights[own[stressed]] = labels.sigma_stress[stressed] ** -2.0
+                volumes[own[stressed]] = part.features.volumes[stressed]
         total = energy_weights.sum() + 3.0 * force_weights.sum() + 6.0 * stress_weights.sum()
         counted = np.count_nonzero(energy_weights) + 3 * np.count_nonzero(force_weights)
         counted += 6 * np.count_nonzero(stress_weights)
