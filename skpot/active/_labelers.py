@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,10 +12,12 @@ import numpy as np
 from ase.geometry import find_mic
 from ase.io import write
 
+from .._parameters import number
 from ..data import Targets, labels_by
 from ..data import read as read_labeled
-from ..exceptions import EngineError, InputTypeError, SkpotWarning, warn_once
+from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning, warn_once
 from ..persistence import whole_file
+from ._commands import await_earlier, command_words, run_in_folder
 
 if TYPE_CHECKING:
     from skpot.typing import AseCalculator, Atoms, PathLike
@@ -27,6 +27,7 @@ _OUTPUT = "label.xyz"  # what a command writes
 _INPUT = "structure.xyz"
 _NEAR = 1e-4  # Å, to which programs write positions
 _PAUSE = 0.5  # s, between two looks at a folder
+_SETTLED = 5.0  # s without a change after which a file is taken to be complete
 
 
 class LabelFailed(EngineError):
@@ -102,35 +103,48 @@ class FunctionLabeler:
 class CommandLabeler:
     """Labels of a command, which reads structure.xyz and writes label.xyz in a folder of its own.
 
+    A command that is still at work when its run was killed and is continued is awaited, not begun
+    again.
+
     Parameters
     ----------
     command : str
-        The command. It runs in the folder, where it may leave what it likes.
+        The command. It runs in the folder, where it may leave what it likes; what it prints is in
+        output.txt. Words of it that name files in the present folder are made absolute. No shell
+        runs it.
     folder : str or Path
         The folder of these folders, which are named by the numbers of the labels.
+    patience : float, optional
+        Seconds after which the command and all that it has started are ended, and the label counts
+        as failed; by default they are awaited without end.
+
+    Raises
+    ------
+    InputError
+        If the program is not found.
     """
 
-    def __init__(self, command: str, folder: PathLike) -> None:
+    def __init__(self, command: str, folder: PathLike, patience: float | None = None) -> None:
         self.command = command
         self.folder = Path(folder)
+        self.patience = checked_patience(patience)
+        self._words = command_words(command, (_INPUT, _OUTPUT))
 
     def __call__(self, atoms: Atoms, number: int) -> Label:
         """Return the labels of a structure; they are not computed again if they are there."""
         folder = self.folder / f"{number:05d}"
         output = folder / _OUTPUT
+        await_earlier(folder, self.patience)
         if not _answers(output, atoms):
             folder.mkdir(parents=True, exist_ok=True)
             output.unlink(missing_ok=True)
             write(folder / _INPUT, _bare(atoms), format="extxyz")
-            words = shlex.split(self.command)
-            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-                raise LabelFailed(
-                    ": ".join([f"{words[0]} ended with exit code {done.returncode}", *last])
-                )
+            program = os.path.basename(self._words[0])
+            wrong = run_in_folder(self._words, folder, self.patience)
+            if wrong:
+                raise LabelFailed(f"{program} {wrong}")
             if not output.exists():
-                raise LabelFailed(f"{words[0]} has not written {output}")
+                raise LabelFailed(f"{program} has not written {output}")
         return _label_in(output, atoms)
 
 
@@ -150,7 +164,7 @@ class FolderLabeler:
 
     def __init__(self, folder: PathLike, patience: float | None = None) -> None:
         self.folder = Path(folder)
-        self.patience = patience
+        self.patience = checked_patience(patience)
 
     def __call__(self, atoms: Atoms, number: int) -> Label:
         """Return the labels of a structure once they are there."""
@@ -170,38 +184,38 @@ class FolderLabeler:
         return _label_in(answer, atoms)
 
 
-def as_labeler(given: Any) -> Labeler:
-    """Return the labeler that a user's object is: a calculator of ASE, a function, a labeler."""
-    if isinstance(given, CommandLabeler | FolderLabeler | FunctionLabeler | CalculatorLabeler):
-        return given
-    if hasattr(given, "get_property"):
-        return CalculatorLabeler(given)
-    if isinstance(given, str | os.PathLike):
-        return FolderLabeler(given)
-    if callable(given):
-        return FunctionLabeler(given)
-    raise InputTypeError(
-        "labels come from a calculator of ASE, a function of Atoms, or a folder, not from "
-        f"{type(given).__name__}."
-    )
+def checked_patience(patience: float | None) -> float | None:
+    """Return seconds that can be waited, or None."""
+    return None if patience is None else number("patience", patience, low=0.0, unit="s")
 
 
 def usable(label: Label, n_atoms: int) -> Label:
     """Return a label with arrays of the right type; raise `LabelFailed` if it cannot be learned."""
     if label.energy is None or label.forces is None:
         raise LabelFailed("energy and forces are needed")
-    forces = np.asarray(label.forces, dtype=float)
-    stress = None if label.stress is None else np.asarray(label.stress, dtype=float)
-    if forces.shape != (n_atoms, 3) or (stress is not None and stress.shape != (6,)):
-        raise LabelFailed(f"forces have shape {forces.shape} for {n_atoms} atoms, or stress not 6")
-    numbers = [np.ravel(label.energy), forces.ravel()]
-    numbers += [] if stress is None else [stress]
-    if not np.isfinite(np.concatenate(numbers)).all():
-        raise LabelFailed("the labels are not finite")
+    energy = _numbers("energy", label.energy, np.shape(label.energy))
+    if energy.size != 1:
+        raise LabelFailed(f"energy: an array of shape {energy.shape} instead of one number")
+    forces = _numbers("forces", label.forces, (n_atoms, 3))
+    stress = None if label.stress is None else _numbers("stress", label.stress, (6,))
     largest = float(np.linalg.norm(forces, axis=1).max())
     if largest > _LARGEST_FORCE:
         raise LabelFailed(f"a force of {largest:.3g} eV/Å is no force of a sound calculation")
-    return Label(float(label.energy), forces, stress)
+    return Label(float(energy.ravel()[0]), forces, stress)
+
+
+def _numbers(name, values, shape):
+    """Return finite numbers in an array of a shape."""
+    if np.ma.is_masked(values):
+        raise LabelFailed(f"{name}: some entries are masked")
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf":
+        raise LabelFailed(f"{name}: {found.dtype.name} instead of real numbers")
+    if found.shape != shape:
+        raise LabelFailed(f"{name}: an array of shape {found.shape} instead of {shape}")
+    if not np.isfinite(found).all():
+        raise LabelFailed(f"{name}: NaN or infinite")
+    return found.astype(float)
 
 
 def label_of(atoms: Atoms) -> Label:
@@ -213,6 +227,8 @@ def _label_in(path, atoms) -> Label:
     """Return the labels of the last structure of a file, which must be the one that was asked."""
     X, y = read_labeled(path)
     _refuse_others(X[-1], atoms, str(path))
+    if not (y.has_energy[-1] and y.has_forces[-1]):
+        raise LabelFailed(f"{path} has no energy or no forces")
     return _label_of(y[-1:], X[-1])
 
 
@@ -256,13 +272,27 @@ def _bare(atoms):
 
 
 def _answers(path, atoms, tells=False):
-    """Whether a file has a whole frame of these atoms; `tells` warns if it has one of others."""
+    """Whether a file has a whole frame of these atoms; `tells` warns if it has something else."""
     try:
         _label_in(path, atoms)
-    except LabelFailed as error:
-        if tells:
-            warn_once(str(path), f"{error}. Another label is awaited there.", SkpotWarning)
+    except FileNotFoundError:
         return False
-    except Exception:  # absent or half written
+    except Exception as error:
+        # What is being written cannot be read yet.
+        if tells and (isinstance(error, LabelFailed) or _age(path) > _SETTLED):
+            told = " ".join(str(error).split()).removesuffix(".")
+            warn_once(
+                f"{path} {told}",
+                f"{told if str(path) in told else f'{path}: {told}'}. Another file is awaited.",
+                SkpotWarning,
+            )
         return False
     return True
+
+
+def _age(path):
+    """Return the seconds since a file was changed."""
+    try:
+        return time.time() - os.path.getmtime(path)
+    except FileNotFoundError:
+        return 0.0

@@ -15,16 +15,16 @@ from sklearn.base import clone
 from .._parameters import number, whole
 from ..compose import make_potential
 from ..data import Targets, check_structures, read
-from ..data.elements import SYMBOLS
-from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning
+from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning, warn_once
 from ..md import Calculator
 from ..md.dynamics import Ensemble, check_settings, thermalize
 from ..md.frames import write_frames
 from ..persistence import dump, load, whole_file
-from ._labelers import as_labeler
+from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
+from ._sense import doubt_of_energy, doubt_of_first
 from ._settings import differing, labeler_settings, model_settings, structures_text
-from ._starts import start_structures
+from ._starts import require_species, start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
 from ._walk import Leg, Walker, one_blas_thread
@@ -81,6 +81,10 @@ class OnTheFly:
         Folder of the run.
     model : Pipeline, optional
         What is fitted; `make_potential("fast")` by default.
+    patience : float, optional
+        Seconds after which a label that has not come counts as failed. Calculators and functions
+        then work in a process of their own, which is ended. By default labels are awaited without
+        end.
     check : int, default=10
         Steps between two checks.
     ceiling : float, optional
@@ -123,13 +127,14 @@ class OnTheFly:
         path: PathLike,
         *,
         model: Any = None,
+        patience: float | None = None,
         check: int = 10,
         ceiling: float | None = None,
         n_start: int = 4,
         random_state: int = 0,
         on_event: Callable[[str, str], Any] | None = None,
     ) -> None:
-        self.labeler = as_labeler(labeler)
+        self.labeler = as_labeler(labeler, patience)
         tol = number("tol", tol, above=0.0, unit="eV/Å")
         ceiling = _CEILING * tol if ceiling is None else number("ceiling", ceiling, above=2.0 * tol)
         self.rule = Rule(tol, ceiling)
@@ -197,13 +202,16 @@ class OnTheFly:
         if X is None and label_start:
             raise InputError("label_start goes with labeled structures X and y to begin with.")
         if X is not None and not label_start:
-            _require_species(legs, X)
+            require_species([leg.start for leg in legs], X)
         max_calls = whole("max_calls", max_calls, low=1) if max_calls is not None else None
         try:
             (self.path / _MODELS).mkdir(parents=True, exist_ok=True)
+            self._trail = Trail(self.path)
         except OSError as error:
-            raise InputError(f"{self.path} cannot be the folder of a run: {error}.") from error
-        self._trail = Trail(self.path)
+            raise InputError(
+                f"{self.path} cannot be the folder of a run: {error.strerror or error}. Nothing "
+                "was labeled."
+            ) from error
         try:
             settings = self._settings(legs, X) | {"label_start": bool(label_start)}
             state = self._begin(legs, settings, X, y)
@@ -260,7 +268,12 @@ class OnTheFly:
         if path.exists():
             state, before = State.load(path)
             now = json.loads(json.dumps(settings))
-            told = [f"{k} {old} (now {new})" for k, old, new in differing(before, now)]
+            told = [
+                f"{k} {old} (now {new})"
+                for k, old, new in differing(before, now)
+                # A labeler that has given nothing yet may be another one.
+                if self._n_learned(state) or not k.startswith("labeler")
+            ]
             if told:
                 raise InputError(
                     f"{self.path} has a run with {', '.join(told)}. Continue it with what it has, "
@@ -282,20 +295,25 @@ class OnTheFly:
                 return State(begin, begin, phase="fit")
             given = tuple(Wanted(k, "given", Snapshot.of(leg.start)) for k, leg in enumerate(legs))
             return State(begin, begin, queue=given)
-        queue = tuple(
+        return State(begin, begin, queue=self._first(legs))
+
+    def _first(self, legs):
+        """Return what is labeled before there is a model."""
+        starts = [leg.start for leg in legs]
+        return tuple(
             Wanted(leg, "start", Snapshot.of(one))
-            for leg, one in start_structures(
-                [leg.start for leg in legs], self.n_start, self.random_state
-            )
+            for leg, one in start_structures(starts, self.n_start, self.random_state)
         )
-        return State(begin, begin, queue=queue)
 
     def _next(self, state, legs, max_calls) -> State:
         """Do what comes next."""
         if state.phase == "label":
             if max_calls is not None and state.n_labels >= max_calls:
                 return state.but(stopped=f"max_calls={max_calls} labels were computed.")
-            return self._label(state, legs)
+            after = self._label(state, legs)
+            if state.generation < 0 and after.phase == "fit" and not after.stopped:
+                return after.but(stopped=doubt_of_first(self._sound(after)))
+            return after
         if state.phase == "fit":
             return self._fit(state, legs)
         walker = self._walker_of(state, legs)
@@ -321,7 +339,10 @@ class OnTheFly:
         state = state.but(n_labels=n + 1, queue=tuple(others))
         if "failed" in frame.info:
             self._tell("failed", f"label {n} failed: {frame.info['failed']}")
-            return self._after_failure(state, wanted, legs)
+            return self._after_failure(state, legs)
+        doubt = doubt_of_energy(frame)
+        if doubt:
+            warn_once("offset of labels", doubt, SkpotWarning)
         ratios = state.ratios
         if "largest_error" in frame.info:
             error = float(frame.info["largest_error"])
@@ -336,25 +357,28 @@ class OnTheFly:
             phase="label" if others else "fit",
         )  # fmt: skip
 
-    def _after_failure(self, state, wanted, legs):
-        """Return the state after a label that failed: back, with other velocities."""
-        failures = state.failures + 1
+    def _after_failure(self, state, legs):
+        """Return the state after a label that failed: back, with other velocities.
+
+        Where it ends the run, it can be continued once the labeler has been repaired.
+        """
+        failures, stopped = state.failures + 1, ""
         if failures >= _FUTILE:
-            told = f"{failures} labels in a row failed, the last one by: {self._last_failure()}."
-            return state.but(stopped=told, failures=failures)
+            stopped = f"{failures} labels in a row failed, the last one by: {self._last_failure()}."
+            failures = 0
+        state = state.but(failures=failures, stopped=stopped)
         if state.generation < 0:
             if state.queue:
-                return state.but(failures=failures)
+                return state
             if self._n_learned(state) == 0 and not (self.path / _DATA).exists():
-                return state.but(
-                    stopped=f"no structure to begin with could be labeled ({self._last_failure()})."
-                )
-            _require_species(legs, self._learned(state)[0])
-            return state.but(failures=failures, phase="fit")
+                told = f"no structure to begin with could be labeled ({self._last_failure()})."
+                return state.but(stopped=told, failures=0, queue=self._first(legs))
+            require_species([leg.start for leg in legs], self._learned(state)[0])
+            return state.but(phase="fit")
         walker = self._walker_of(state, legs)
         here = walker.drawn(state.safe, state.redraws)
         return state.but(
-            here=here, safe=here, redraws=state.redraws + 1, failures=failures, fine=False,
+            here=here, safe=here, redraws=state.redraws + 1, fine=False,
             phase="label" if state.queue else "md",
         )  # fmt: skip
 
@@ -380,7 +404,11 @@ class OnTheFly:
         return self._trail.frames[-1].info["failed"]
 
     def _n_learned(self, state):
-        return sum("failed" not in frame.info for frame in self._trail.frames[: state.n_labels])
+        return len(self._sound(state))
+
+    def _sound(self, state):
+        """Return the frames of the trail with labels."""
+        return [f for f in self._trail.frames[: state.n_labels] if "failed" not in f.info]
 
     @one_blas_thread
     def _fit(self, state, legs):
@@ -415,7 +443,7 @@ class OnTheFly:
         if (self.path / _DATA).exists():
             X, y = read(self.path / _DATA)
             parts.append(y)
-        frames = [f for f in self._trail.frames[: state.n_labels] if "failed" not in f.info]
+        frames = self._sound(state)
         if frames:
             X = [*X, *frames]
             parts.append(Targets.from_atoms(frames))
@@ -472,14 +500,3 @@ class OnTheFly:
         if self.on_event is not None:
             self.on_event(what, text)
 
-
-def _require_species(legs, X):
-    """Refuse structures of species that the labeled ones do not have."""
-    labeled = {int(z) for atoms in X for z in atoms.numbers}
-    for k, leg in enumerate(legs):
-        lacking = sorted({int(z) for z in leg.start.numbers} - labeled)
-        if lacking:
-            raise InputError(
-                f"structure {k} has {', '.join(SYMBOLS[z] for z in lacking)}, which is in none of "
-                "the labeled structures to begin with. Add some with it, or begin without any."
-            )

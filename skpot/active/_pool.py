@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data import AtomicFeatures, check_structures
+from ..data import AtomicFeatures, Frames, check_structures
 from ..data.order import content_keys, keyed_uniform
 from ..selection import rare_first
 
@@ -33,14 +33,14 @@ class Pool:
 
     Parameters
     ----------
-    X : list[Atoms] or AtomicFeatures
-        The candidates.
+    X : list[Atoms], Frames or AtomicFeatures
+        The candidates. Of `Frames` few are read at a time.
     subject : Subject
         What makes their features.
     """
 
     def __init__(self, X: Any, subject: Subject) -> None:
-        self.X = check_structures(X) if len(X) and not isinstance(X, AtomicFeatures) else X
+        self.X = checked(X)
         self.subject = subject
         self.keys = _keys(self.X)
 
@@ -51,6 +51,8 @@ class Pool:
         """Return some candidates, as they were given."""
         if isinstance(self.X, AtomicFeatures):
             return self.X[np.asarray(indices)]
+        if isinstance(self.X, Frames):
+            return self.X.read(indices)
         return [self.X[int(i)] for i in indices]
 
     def features(self, indices: Any) -> AtomicFeatures:
@@ -61,6 +63,8 @@ class Pool:
         """Return the number of atoms of each candidate."""
         if isinstance(self.X, AtomicFeatures):
             return self.X.n_atoms
+        if isinstance(self.X, Frames):
+            return np.diff(self.X.survey.offsets)
         return np.array([len(atoms) for atoms in self.X])
 
     def blocks(self) -> Iterator[IntArray]:
@@ -93,9 +97,18 @@ class Pool:
         return self.features(self.sample(seed, _SAMPLE_BYTES / (8.0 * width)))
 
 
+def checked(X: Any) -> Any:
+    """Return candidates as they are, or a list of structures, once they are known to be sound."""
+    if isinstance(X, Frames | AtomicFeatures) or not len(X):
+        return X  # frames are checked as they are read
+    return check_structures(X)
+
+
 def _keys(X) -> UInt64Array:
     if isinstance(X, AtomicFeatures):
         return X.info.keys
+    if isinstance(X, Frames):
+        return X.survey.info.keys
     parts = [content_keys(X[b : b + _KEYS]) for b in range(0, len(X), _KEYS)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
 

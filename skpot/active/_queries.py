@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._parameters import number, whole
-from ..data import AtomicFeatures, Targets, check_structures
+from ..data import AtomicFeatures, Frames, Targets
 from ..data.order import drawn_seed, keyed_uniform
 from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
 from ._knowledge import knowledge_of
-from ._pool import Likeness, Pool, means, sketches
+from ._pool import Likeness, Pool, checked, means, sketches
 from ._subject import Subject
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ class Query(BaseEstimator):
 
         Parameters
         ----------
-        X : list[Atoms], AtomicFeatures or None
+        X : list[Atoms], Frames, AtomicFeatures or None
             Structures, labeled or not.
         y : Targets or array of shape (n_samples,), optional
             Their labels. A structure is labeled if it has an energy, forces or a stress; NaN is no
             energy. None stands for no labels at all.
-        candidates : list[Atoms], AtomicFeatures or array of int, optional
+        candidates : list[Atoms], Frames, AtomicFeatures or array of int, optional
             Structures to choose from, or their indices in X. None stands for all structures in X
-            that have no labels.
+            that have no labels. Of `Frames` few are in memory at a time.
         batch_size : int, default=1
             Number of structures to choose.
         return_utilities : bool, default=False
@@ -129,8 +129,7 @@ class Query(BaseEstimator):
         """Return what is asked, with features that are fitted."""
         model: Any = self.model  # type: ignore[attr-defined]
         subject = Subject(model)
-        X = [] if X is None else X
-        X = X if isinstance(X, AtomicFeatures) else check_structures(X) if len(X) else []
+        X = checked([] if X is None else X)
         labeled, labels = _labeled(X, y)
         asked, place = _candidates(X, labeled, candidates)
         seed = drawn_seed(self.random_state)  # type: ignore[attr-defined]
@@ -489,7 +488,9 @@ def _are_structures(candidates):
 def _take(X, indices):
     if not len(indices):
         return []
-    return X[indices] if isinstance(X, AtomicFeatures) else [X[int(i)] for i in indices]
+    if isinstance(X, AtomicFeatures | Frames):
+        return X[indices]
+    return [X[int(i)] for i in indices]
 
 
 def _joined(old, new):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import numpy as np
 
+from ._apart import ApartLabeler
 from ._labelers import CalculatorLabeler, CommandLabeler
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def model_settings(model: Any) -> dict[str, str]:
 
 
 def labeler_settings(labeler: Labeler) -> dict[str, str]:
-    """Return what tells a labeler from others: of functions and folders no more than that."""
+    """Return what tells a labeler from others: of functions and folders no more than that.
+
+    Its patience is no part of it: that may change when a run is continued.
+    """
+    labeler = labeler.inner if isinstance(labeler, ApartLabeler) else labeler
     if isinstance(labeler, CalculatorLabeler):
         calculator = labeler.calculator
         given = dict(getattr(calculator, "parameters", None) or {})

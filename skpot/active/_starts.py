@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.elements import SYMBOLS
+from ..exceptions import InputError
 from ..md.dynamics import closest_distance
 
 if TYPE_CHECKING:
@@ -51,6 +53,18 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
             atoms.positions += size * closest * rng.normal(size=atoms.positions.shape)
             found.append((which, atoms))
     return found
+
+
+def require_species(starts: Structures, X: Structures) -> None:
+    """Refuse structures to start from of species that the labeled ones do not have."""
+    labeled = {int(z) for atoms in X for z in atoms.numbers}
+    for k, start in enumerate(starts):
+        lacking = sorted({int(z) for z in start.numbers} - labeled)
+        if lacking:
+            raise InputError(
+                f"structure {k} has {', '.join(SYMBOLS[z] for z in lacking)}, which is in none of "
+                "the labeled structures to begin with. Add some with it, or begin without any."
+            )
 
 
 def _are_equal(one, other):

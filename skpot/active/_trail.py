@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 
 from .._paths import file_name
-from ..exceptions import InputError
+from ..exceptions import FileError, InputError
 from ..md.frames import FrameFile
 from ..persistence import whole_file
 from ._labelers import Label, LabelFailed, are_same, text_of
@@ -47,7 +47,8 @@ class Trail:
 
     A structure is in `pending.xyz`, on the disk, before its labeler starts. Its label is in
     `trail.xyz`, on the disk, before anything is made of it. So a run that was killed knows which
-    labels it has.
+    labels it has. While a label is computed, a hidden file holds the room on the disk that it will
+    take, so that it is not lost if the disk is full by then.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ class Trail:
     def __init__(self, folder: Any) -> None:
         self.path = Path(folder) / "trail.xyz"
         self._pending = Path(folder) / "pending.xyz"
+        self._room = Path(folder) / ".room"
         self._file = FrameFile(self.path)
         self.frames: list[Any] = []
         if self._file.length:
@@ -65,6 +67,7 @@ class Trail:
 
     def close(self) -> None:
         """Let other processes write the files."""
+        self._room.unlink(missing_ok=True)
         self._file.close()
 
     def label(self, atoms: Atoms, number: int, labeler: Labeler, reason: Reason) -> Atoms:
@@ -99,6 +102,7 @@ class Trail:
             file.write(text_of(frame).encode())
             file.flush()
             os.fsync(file.fileno())
+        self._make_room(2 * len(text_of(frame)) + 4096)
         try:
             label = labeler(_plain(atoms), number)
         except Exception as error:  # whatever a program can do wrong
@@ -107,12 +111,23 @@ class Trail:
             frame.info["failed"] = f"{kind}{told}".replace('"', "'")[:500]
         else:
             _add(frame, label)
-        self._file.append(frame)
+        try:
+            self._file.append(frame)
+        except FileError:
+            self._room.unlink(missing_ok=True)  # which leaves room for it
+            self._file.append(frame)
         self._file.sync()
         with contextlib.suppress(FileNotFoundError):
             self._pending.unlink()
         self.frames.append(read(io.StringIO(text_of(frame)), format="extxyz"))
         return self.frames[number]
+
+
+    def _make_room(self, size):
+        """Take so many bytes of the disk."""
+        if not self._room.exists() or self._room.stat().st_size < size:
+            with whole_file(self._room) as file:
+                file.write(bytes(size))
 
 
 def read_trail(path: PathLike) -> list[Atoms]:

@@ -40,6 +40,10 @@ def learn(
     labels: Annotated[
         Path | None, Option("--labels", help="Folder into which labels will be dropped.")
     ] = None,
+    patience: Annotated[
+        float | None,
+        Option(min=0.0, help="Seconds after which a label that has not come counts as failed."),
+    ] = None,
     temperature: Annotated[
         str, Option(help='Temperature in K, or two for a ramp, as in "300:2400".')
     ] = "300",
@@ -66,7 +70,8 @@ def learn(
     Where the expected error of a force exceeds the tolerance, the structure is labeled and a new
     model is fitted. The folder has trail.xyz with every label and its reason, pending.xyz while one
     is computed, all models, model.skpot, the last one, and report.html. A run that was killed is
-    continued by the same command with --restart, and pays for no label twice.
+    continued by the same command with --restart, and pays for no label twice. A label that fails,
+    or does not come within --patience, is a record in trail.xyz, and the run goes on.
 
     With --from, a run of LAMMPS that has stopped where its model was not trusted goes on: the last
     frame of its dump is labeled, and a model learns from it and from --data.
@@ -88,7 +93,7 @@ def learn(
     if calculator is not None:
         labeler = _calculator(calculator)
     elif command_line is not None:
-        labeler = CommandLabeler(command_line, output / "labels")
+        labeler, patience = CommandLabeler(command_line, output / "labels", patience), None
     X, y, _ = read_file(data, {}) if data else (None, None, None)
     atoms = _starts(start, dump, species)
     if dump is not None and not data:
@@ -96,12 +101,12 @@ def learn(
     began = time.perf_counter()
 
     def tell(what, text):
-        if what != "asked":
+        if what != "asked" or labels is not None:
             say(f"{time.perf_counter() - began:8.1f} s  {text}")
 
     learner = OnTheFly(
-        labeler, tol, output, model=make_potential(str(preset)), check=check, ceiling=ceiling,
-        random_state=seed, on_event=tell,
+        labeler, tol, output, model=make_potential(str(preset)), patience=patience, check=check,
+        ceiling=ceiling, random_state=seed, on_event=tell,
     )  # fmt: skip
     text = ", ".join(one.get_chemical_formula() for one in atoms)
     title(f"{text}: {str(ensemble).upper()}, {temperature} K, {steps} steps of {timestep:g} fs")

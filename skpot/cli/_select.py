@@ -76,29 +76,48 @@ def select(
     refuse_overwriting(output, force, [model, *pool])
     if prune and number is not None:
         raise CommandError("--prune finds out how many structures are needed: leave out -n.")
-    from skpot.data import read_frames
     from skpot.md.frames import require_format, write_frames
     from skpot.persistence import load
 
     require_format(output)
     fitted = load(model)
-    frames: Any = []
-    names = []
-    for name in pool:
-        with reading(name):
-            own = read_frames(name)
-        frames += own
-        names += [f"{name}, frame {k}" for k in range(len(own))]
+    frames, where = _frames(pool)
     if prune:
-        chosen = _pruned(fitted, pool, tolerance, seed)
-        results = [frames[i] for i in chosen]
+        results = [_copy(frames, i) for i in _pruned(fitted, pool, tolerance, seed)]
     else:
-        results = _selected(fitted, frames, names, number or 20, (by, random_share, seed))
+        results = _selected(fitted, frames, where, number or 20, (by, random_share, seed))
     write_frames(output, results)
     say(f"\nwrote {output}: {len(results)} of {len(frames)} structures")
 
 
-def _selected(model, frames, names, number, how) -> "Structures":
+def _frames(files):
+    """Return structures, which stay in their files if these allow it, and where each is from."""
+    from skpot.data import Frames, can_be_streamed, read_frames
+
+    if all(map(can_be_streamed, files)):
+        with reading(" ".join(files)):
+            frames = Frames(files)
+        return frames, frames.where
+    listed, names = [], []
+    for name in files:
+        with reading(name):
+            own = read_frames(name)
+        listed += own
+        names += [f"frame {k} of {name}" for k in range(len(own))]
+    return listed, names.__getitem__
+
+
+def _copy(frames, i):
+    """Return a copy of a structure with its results."""
+    from skpot.data import Frames
+
+    (found,) = frames.read([i]) if isinstance(frames, Frames) else [frames[i]]
+    atoms = found.copy()
+    atoms.calc = found.calc
+    return atoms
+
+
+def _selected(model, frames, where, number, how) -> "Structures":
     """Print which frames were chosen and why; return copies that say so."""
     from skpot import active
 
@@ -112,15 +131,14 @@ def _selected(model, frames, names, number, how) -> "Structures":
     say(f"{'rank':>4}{'worth ' + unit:>12}  structure; atoms whose forces are known least, eV/Å")
     results = []
     for rank, i in enumerate(found.indices):
-        atoms = frames[int(i)].copy()
-        atoms.calc = frames[int(i)].calc
+        atoms, place = _copy(frames, int(i)), where(int(i))
         gain, std = float(found.gains[rank]), found.forces_std[rank]
-        atoms.info |= {"selected_rank": rank, "selected_from": names[int(i)]}
+        atoms.info |= {"selected_rank": rank, "selected_from": place}
         worth = "at random"
         if not math.isnan(gain):
             atoms.info["selected_gain"] = gain
             worth = f"{gain:.4g}"
-        told = names[int(i)]
+        told = place
         if std is not None:
             atoms.arrays["force_deviation"] = std
             worst = std.argsort()[::-1][:_NAMED]

@@ -2,37 +2,39 @@
 
 import contextlib
 import json
-import sys
 
 import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk, molecule
-from ase.calculators.calculator import Calculator
+from ase.build import bulk
 from ase.calculators.emt import EMT
 
 import skpot
-from skpot.active import CommandLabeler, FolderLabeler, Futile, LabelFailed, OnTheFly
+from skpot.active import Futile, OnTheFly, _on_the_fly
 from skpot.active._rule import Rule, factor, ratio
 from skpot.active._state import Snapshot, State, Wanted
-from skpot.exceptions import InputError, InputTypeError, SkpotWarning
+from skpot.active._trail import Trail
+from skpot.exceptions import FileError, InputError, InputTypeError, SkpotWarning
+from skpot.md.frames import FrameFile
 from tests.active import killed_run
 from tests.project import ROOT
 
-KILLS = 4
+KILLS = 3
 
 
 def copper():
     return bulk("Cu", cubic=True).repeat((2, 1, 1))
 
 
-def heated(folder, labeler=None, tol=0.04, steps=300, **options):
+def heated(folder, labeler=None, tol=0.04, steps=300, max_calls=None, **options):
     events = []
     learner = OnTheFly(
         EMT() if labeler is None else labeler, tol, folder, check=5,
         on_event=lambda what, text: events.append((what, text)), **options,
     )  # fmt: skip
-    learner.run(copper(), steps, temperature=(300.0, 2000.0), timestep=2.0)
+    learner.run(
+        copper(), steps, temperature=(300.0, 2000.0), timestep=2.0, max_calls=max_calls
+    )
     return learner, events
 
 
@@ -111,25 +113,31 @@ def test_checks_are_noted(whole):
     assert len(checks) >= 60
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    folders = [tmp_path / name for name in ("whole", "killed")]
-    for folder in folders:
-        folder.mkdir()
-    assert killed_run.run_with_kills(folders[0], 0, np.random.default_rng(0)) == 0
-    assert killed_run.run_with_kills(folders[1], KILLS, np.random.default_rng(0)) > 0
-    assert killed_run.differences(folders[1], folders[0]) == ([], 0)
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    """The folder of a run without interruption in a process of its own, on one thread."""
+    folder = tmp_path_factory.mktemp("apart")
+    with pytest.MonkeyPatch.context() as patch:
+        run_on(1, patch, folder)
+    return folder
 
 
-def test_a_run_does_not_depend_on_threads(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    folders = [tmp_path / n_threads for n_threads in "12"]
-    for folder in folders:
-        folder.mkdir()
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-            monkeypatch.setenv(name, folder.name)
-        assert killed_run.run_with_kills(folder, 0, np.random.default_rng(0)) == 0
-    assert killed_run.differences(*folders) == ([], 0)
+def run_on(n_threads, patch, folder, kills=0):
+    """Run in processes with this number of threads; return how many were killed."""
+    patch.setenv("PYTHONPATH", str(ROOT))
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        patch.setenv(name, str(n_threads))
+    return killed_run.run_with_kills(folder, kills, np.random.default_rng(0))
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(apart, tmp_path, monkeypatch):
+    assert run_on(1, monkeypatch, tmp_path, KILLS) > 0
+    assert killed_run.differences(tmp_path, apart) == ([], 0)
+
+
+def test_a_run_does_not_depend_on_threads(apart, tmp_path, monkeypatch):
+    run_on(2, monkeypatch, tmp_path)
+    assert killed_run.differences(tmp_path, apart) == ([], 0)
 
 
 class Interrupted:
@@ -184,11 +192,83 @@ def test_labels_that_fail_are_records_and_the_run_goes_on(tmp_path):
     assert learner.model_[-1].model_.n_labels_["energy"] == len(frames) - 2
 
 
-def test_a_labeler_that_always_fails_ends_the_run(tmp_path):
-    with pytest.raises(Futile, match="could be labeled"):
-        heated(tmp_path / "a", failing_at(*range(100)))
-    with pytest.raises(Futile, match="10 labels in a row failed.*SCF not converged"):
-        heated(tmp_path / "b", failing_at(*range(4, 100)))
+def test_a_run_that_ended_for_want_of_labels_continues_once_they_come(
+    tmp_path, monkeypatch
+):
+    def broken(atoms):
+        raise RuntimeError("SCF not converged")
+
+    with pytest.raises(Futile, match="could be labeled.*SCF not converged"):
+        heated(tmp_path / "a", broken, steps=20)
+    learner, _ = heated(tmp_path / "a", steps=20)  # another labeler
+    assert learner.n_calls_ >= 8 and not learner.stopped_
+    monkeypatch.setattr(_on_the_fly, "_FUTILE", 2)
+    with pytest.raises(Futile, match="2 labels in a row failed.*SCF not converged"):
+        heated(tmp_path / "b", failing_at(*range(4, 100)), steps=100)
+    learner, events = heated(tmp_path / "b", failing_at(), steps=100)
+    assert not learner.stopped_ and "failed" not in dict(events)
+    frames = ase.io.read(tmp_path / "b" / "trail.xyz", ":")
+    assert sum("failed" in atoms.info for atoms in frames) == 2
+
+
+def scaled(energy, forces):
+    def label(atoms):
+        atoms.calc = EMT()
+        return energy * atoms.get_potential_energy(), forces * atoms.get_forces()
+
+    return label
+
+
+@pytest.mark.parametrize(
+    ("factors", "told"), [((1.0, -1.0), "of the other sign"), ((1 / 27.2114, 1.0), "energies in eV")]
+)
+def test_energies_and_forces_that_do_not_belong_together_stop_a_run(tmp_path, factors, told):
+    with pytest.raises(Futile, match=f"do not belong to each other.*{told}"):
+        heated(tmp_path / "run", scaled(*factors), steps=10)
+    assert len(ase.io.read(tmp_path / "run" / "trail.xyz", ":")) == 4
+    with contextlib.suppress(Futile):
+        learner, events = heated(tmp_path / "run", scaled(*factors), steps=10, max_calls=5)
+        assert "model" in dict(events)  # the user insists
+
+
+def test_labels_of_another_zero_than_the_data_are_told(tmp_path):
+    X = [copper() for _ in range(6)]
+    for k, atoms in enumerate(X):
+        atoms.rattle(0.05 + 0.02 * k, seed=k)
+        atoms.calc = EMT()
+    y = skpot.Targets.from_atoms(X)
+    shifted = skpot.Targets(y.energy - 30.0, y.forces)
+    learner = OnTheFly(EMT(), 0.02, tmp_path / "run", check=5, ceiling=50.0)
+    with pytest.warns(SkpotWarning, match="another zero of energies"):
+        learner.run(copper(), 20, temperature=1500.0, X=X, y=shifted, max_calls=1)
+
+
+def test_a_label_is_not_lost_on_a_full_disk(tmp_path, monkeypatch):
+    """Its room is taken before it is paid for."""
+    append, paid = FrameFile.append, []
+
+    def full(file, frame):
+        if (tmp_path / "run" / ".room").exists():
+            raise FileError(28, "No space left on device", file.path)
+        append(file, frame)
+
+    def label(atoms):
+        paid.append(1)
+        return scaled(1.0, 1.0)(atoms)
+
+    monkeypatch.setattr(FrameFile, "append", full)
+    learner, _ = heated(tmp_path / "run", label, steps=20)
+    assert len(paid) == learner.n_calls_ == len(ase.io.read(tmp_path / "run" / "trail.xyz", ":"))
+    assert not (tmp_path / "run" / ".room").exists()
+
+    def no_room(trail, size):
+        raise FileError(28, "No space left on device", str(trail.path))
+
+    monkeypatch.setattr(Trail, "_make_room", no_room)
+    paid.clear()
+    with pytest.raises(FileError, match="No space left"):
+        heated(tmp_path / "other", label, steps=20)
+    assert not paid
 
 
 def test_a_tolerance_below_what_labels_can_give_is_named(tmp_path):
@@ -280,8 +360,6 @@ def test_folders_of_other_runs_are_refused(whole, tmp_path):
     (tmp_path / "run" / "state.npz").unlink()
     with pytest.raises(InputError, match="is lost"):
         heated(tmp_path / "run", steps=20)
-    from skpot.md.frames import FrameFile
-
     file = FrameFile(trail)
     with pytest.raises(InputError, match="another process"):
         heated(tmp_path / "run", steps=20)
@@ -294,7 +372,7 @@ def test_what_cannot_be_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="go together"):
         OnTheFly(EMT(), 0.1, tmp_path).run(copper(), 10, X=[copper()])
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be the folder"):
+    with pytest.raises(InputError, match="cannot be the folder.*Nothing was labeled"):
         OnTheFly(EMT(), 0.1, tmp_path / "file").run(copper(), 10)
     with pytest.raises(InputError, match="goes with labeled structures"):
         OnTheFly(EMT(), 0.1, tmp_path / "run").run(copper(), 10, label_start=True)
@@ -312,106 +390,3 @@ def test_the_state_is_read_back_as_it_was(tmp_path):
     assert settings == {"tol": 0.1} and found.ratios == (1.0, 2.0) and found.fine
     np.testing.assert_array_equal(found.queue[0].snapshot.arrays["positions"], atoms.positions)
     assert found.queue[0].expected == 0.3 and found.here.step == 7
-
-
-WATER = molecule("H2O")
-
-
-class Broken(Calculator):
-    """Calculator whose forces are not finite."""
-
-    implemented_properties = ("energy", "forces")
-
-    def calculate(self, *args):
-        self.results = {"energy": 0.0, "forces": np.full((3, 3), np.nan)}
-
-
-def test_labels_that_cannot_be_learned_are_failures():
-    from skpot.active._labelers import as_labeler
-
-    with pytest.raises(LabelFailed, match="not finite"):
-        as_labeler(Broken())(WATER, 0)
-    with pytest.raises(LabelFailed, match="energy and forces are needed"):
-        as_labeler(lambda atoms: (None, np.zeros((3, 3))))(WATER, 0)
-    with pytest.raises(LabelFailed, match="must return"):
-        as_labeler(lambda atoms: 3.0)(WATER, 0)
-    with pytest.raises(LabelFailed, match="no force of a sound"):
-        as_labeler(lambda atoms: (0.0, np.full((3, 3), 1e3)))(WATER, 0)
-
-
-SCRIPT = """
-import sys
-from ase.calculators.emt import EMT
-from ase.io import read, write
-atoms = read("structure.xyz")
-atoms.calc = EMT()
-atoms.get_forces()
-open("runs.txt", "a").write("x")
-write("label.xyz", atoms)
-"""
-
-
-def test_commands_label_in_folders_of_their_own(tmp_path):
-    (tmp_path / "label.py").write_text(SCRIPT)
-    labeler = CommandLabeler(f"{sys.executable} {tmp_path / 'label.py'}", tmp_path / "labels")
-    atoms = copper()
-    atoms.rattle(0.1)
-    first, again = labeler(atoms, 3), labeler(atoms, 3)
-    assert (tmp_path / "labels" / "00003" / "runs.txt").read_text() == "x"
-    other = atoms.copy()
-    other.calc = EMT()
-    np.testing.assert_allclose(first.forces, other.get_forces(), atol=1e-6)
-    np.testing.assert_array_equal(first.forces, again.forces)
-    with pytest.raises(LabelFailed, match="exit code"):
-        CommandLabeler(f"{sys.executable} -c 'raise SystemExit(3)'", tmp_path / "other")(atoms, 0)
-    with pytest.raises(LabelFailed, match="has not written"):
-        CommandLabeler(f"{sys.executable} -c ''", tmp_path / "other")(atoms, 1)
-
-
-def test_labels_of_atoms_in_another_order_are_refused(tmp_path):
-    script = SCRIPT.replace("atoms.calc", "atoms = atoms[::-1]\natoms.calc")
-    (tmp_path / "label.py").write_text(script)
-    labeler = CommandLabeler(f"{sys.executable} {tmp_path / 'label.py'}", tmp_path / "labels")
-    with pytest.raises(LabelFailed, match="another order"):
-        labeler(copper(), 0)
-
-
-def test_labels_of_atoms_that_were_moved_into_the_cell_are_used():
-    from skpot.active._labelers import as_labeler
-
-    def wrapped(atoms):
-        atoms.wrap()
-        atoms.calc = EMT()
-        atoms.get_forces()
-        return atoms
-
-    atoms = copper()
-    atoms.positions += 5.0
-    atoms.rattle(0.1)
-    assert as_labeler(wrapped)(atoms, 0).forces.shape == (8, 3)
-
-
-def test_labels_may_be_dropped_into_a_folder(tmp_path):
-    atoms = copper()
-    atoms.rattle(0.1)
-    with pytest.raises(LabelFailed, match="was not there"):
-        FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
-    asked = ase.io.read(tmp_path / "00000.xyz")
-    np.testing.assert_allclose(asked.positions, atoms.positions, atol=1e-7)
-    asked.calc = EMT()
-    asked.get_forces()
-    other = copper()
-    other.calc = EMT()
-    other.get_forces()
-    ase.io.write(tmp_path / "00000.labeled.xyz", other)
-    with (
-        pytest.warns(SkpotWarning, match="another structure.*is awaited"),
-        pytest.raises(LabelFailed, match="was not there"),
-    ):
-        FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
-    ase.io.write(tmp_path / "00000.labeled.xyz", asked)
-    label = FolderLabeler(tmp_path, patience=0.0)(atoms, 0)
-    np.testing.assert_allclose(label.forces, asked.get_forces(), atol=1e-6)
-    (tmp_path / "00001.failed").write_text("no memory")
-    with pytest.raises(LabelFailed, match="no memory"):
-        FolderLabeler(tmp_path)(atoms, 1)

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from ase.io import write
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
@@ -191,6 +192,17 @@ def test_memory_does_not_grow_with_the_number_of_candidates(monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 400 * 1000.0  # the rows of one candidate alone are 3000 bytes
+
+
+@pytest.mark.parametrize("query", [active.DOptimal, active.FarthestPoint, active.Random])
+def test_candidates_may_stay_in_their_files(tmp_path, query):
+    X, y = samples.crystals(n=3), samples.labels_of_emt(samples.crystals(n=3))
+    write(tmp_path / "pool.xyz", samples.crystals(n=12, rattle=0.1, first=20))
+    frames = skpot.Frames(tmp_path / "pool.xyz")
+    ask = query(small_model().set_params(sparsegpr__e0=None))
+    in_memory = ask.query(X, y, candidates=list(frames), batch_size=4)
+    assert ask.query(X, y, candidates=frames, batch_size=4).tolist() == in_memory.tolist()
+    assert len(ask.query(frames, batch_size=2)) == 2
 
 
 def test_what_cannot_be_asked_is_refused():

@@ -34,7 +34,7 @@ def test_the_structures_of_the_query_are_written_with_reasons(folder):
     for rank, (i, atoms) in enumerate(zip(expected.indices, chosen, strict=True)):
         np.testing.assert_allclose(atoms.positions, pool[i].positions, atol=1e-7)
         assert atoms.info["selected_rank"] == rank
-        assert atoms.info["selected_from"].endswith(f"pool.xyz, frame {i}")
+        assert atoms.info["selected_from"] == f"frame {i} of {folder / 'pool.xyz'}"
         assert atoms.info["selected_gain"] == pytest.approx(expected.gains[rank], rel=1e-6)
         np.testing.assert_allclose(
             atoms.arrays["force_deviation"], expected.forces_std[rank], rtol=1e-4, atol=1e-6

@@ -1,0 +1,110 @@
+"""Whether the labels of a run make sense together, before more of them are paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import Targets
+
+if TYPE_CHECKING:
+    from skpot.typing import Atoms, Structures
+
+# Least work (eV) that tells something, and limits of the change of energy over it: where the work
+# of a strain is known, and where it is not.
+_COMPLETE = 0.005, 0.6, 1.6
+_WITHOUT_STRESS = 0.2, 0.25, 4.0
+_OFFSET = 0.5  # eV per atom, by which energies of a model that knows forces may be wrong
+_REACH = 1.0  # Å, over which errors of forces may have added up to one of the energy
+
+
+def work_of_forces(one: Atoms, other: Atoms) -> tuple[float, float, bool]:
+    r"""Return how energies of two labeled structures differ, and what forces and stress let expect.
+
+    With the mean F of the forces of both, the displacements u that are left once positions follow
+    the cell, and the mean stress σ at the mean volume V, the trapezoidal rule gives
+
+    .. math:: \Delta E \approx -\sum F \cdot u + V \sigma : \epsilon
+
+    to second order in displacements u and strain ε.
+
+    Parameters
+    ----------
+    one, other : Atoms
+        Structures of the same atoms in the same order, with results.
+
+    Returns
+    -------
+    change : float
+        Of the energy, in eV.
+    work : float
+        What is expected of it, in eV.
+    complete : bool
+        Whether the work of a strain is in it, or there is no strain.
+    """
+    y = Targets.from_atoms([one, other])
+    deform = np.eye(3)
+    if one.cell.rank == 3:
+        deform = np.linalg.solve(one.cell.array, other.cell.array)
+    moved = other.positions - one.positions @ deform
+    work = -float(np.sum(0.5 * (y.forces[0] + y.forces[1]) * moved))
+    strain = 0.5 * (deform + deform.T) - np.eye(3)
+    strained, has_stress = bool(np.abs(strain).max() > 1e-10), bool(y.has_stress.all())
+    if strained and has_stress:
+        doubled = [strain[0, 0], strain[1, 1], strain[2, 2]]
+        doubled += [2.0 * strain[1, 2], 2.0 * strain[0, 2], 2.0 * strain[0, 1]]
+        volume = 0.5 * (one.cell.volume + other.cell.volume)
+        work += volume * float(0.5 * (y.stress[0] + y.stress[1]) @ doubled)
+    return float(y.energy[1] - y.energy[0]), work, has_stress or not strained
+
+
+def doubt_of_first(frames: Structures) -> str:
+    """Return why energies and forces of the first labels cannot belong to each other, or nothing.
+
+    Looked at are the two structures of the same atoms between which forces work most.
+
+    Parameters
+    ----------
+    frames : list[Atoms]
+        Structures with results, made from each other by small displacements.
+    """
+    pairs = [
+        (frames[0], other) for other in frames[1:] if np.array_equal(frames[0].numbers, other.numbers)
+    ]
+    found = [work_of_forces(*pair) for pair in pairs]
+    if not found:
+        return ""
+    change, work, complete = max(found, key=lambda one: abs(one[1]))
+    least, low, high = _COMPLETE if complete else _WITHOUT_STRESS
+    if abs(work) < least or low < change / work < high:
+        return ""
+    hint = "energies in eV, forces in eV/Å"
+    if -high < change / work < -low:
+        hint = "forces of the other sign: they are minus the gradient of the energy"
+    return (
+        "energies and forces of the first labels do not belong to each other: between two "
+        f"structures the energy changes by {change:.3g} eV, but by the forces it should change by "
+        f"{work:.3g} eV. What labels must give {hint}. If they are right, continue the run."
+    )
+
+
+def doubt_of_energy(frame: Atoms) -> str:
+    """Return why a label cannot belong to those that a model has learned from, or nothing.
+
+    Parameters
+    ----------
+    frame : Atoms
+        A labeled structure, with what the model said of it as in a trail.
+    """
+    if "model_e" not in frame.info:
+        return ""
+    offset = (frame.get_potential_energy() - frame.info["model_e"]) / len(frame)
+    if abs(offset) < _OFFSET + _REACH * frame.info["largest_error"]:
+        return ""
+    return (
+        f"the energy of label {frame.info['number']} is {offset:+.3g} eV per atom away from what "
+        f"the model expects, though its forces are right within {frame.info['largest_error']:.2g} "
+        "eV/Å: do these labels have another zero of energies, or other settings, than those to "
+        "begin with?"
+    )
