@@ -15,7 +15,7 @@ from ase.io import write
 from .._parameters import number
 from ..data import Targets, labels_by
 from ..data import read as read_labeled
-from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning, warn_once
+from ..exceptions import EngineError, SkpotWarning, warn_once
 from ..persistence import whole_file
 from ._commands import await_earlier, command_words, run_in_folder
 

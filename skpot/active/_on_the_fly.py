@@ -272,7 +272,7 @@ class OnTheFly:
                 f"{k} {old} (now {new})"
                 for k, old, new in differing(before, now)
                 # A labeler that has given nothing yet may be another one.
-                if self._n_learned(state) or not k.startswith("labeler")
+                if self._sound(state) or not k.startswith("labeler")
             ]
             if told:
                 raise InputError(
@@ -370,7 +370,7 @@ class OnTheFly:
         if state.generation < 0:
             if state.queue:
                 return state
-            if self._n_learned(state) == 0 and not (self.path / _DATA).exists():
+            if not self._sound(state) and not (self.path / _DATA).exists():
                 told = f"no structure to begin with could be labeled ({self._last_failure()})."
                 return state.but(stopped=told, failures=0, queue=self._first(legs))
             require_species([leg.start for leg in legs], self._learned(state)[0])
@@ -402,9 +402,6 @@ class OnTheFly:
 
     def _last_failure(self):
         return self._trail.frames[-1].info["failed"]
-
-    def _n_learned(self, state):
-        return len(self._sound(state))
 
     def _sound(self, state):
         """Return the frames of the trail with labels."""
@@ -499,4 +496,3 @@ class OnTheFly:
     def _tell(self, what, text):
         if self.on_event is not None:
             self.on_event(what, text)
-

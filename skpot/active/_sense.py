@@ -70,7 +70,9 @@ def doubt_of_first(frames: Structures) -> str:
         Structures with results, made from each other by small displacements.
     """
     pairs = [
-        (frames[0], other) for other in frames[1:] if np.array_equal(frames[0].numbers, other.numbers)
+        (frames[0], other)
+        for other in frames[1:]
+        if np.array_equal(frames[0].numbers, other.numbers)
     ]
     found = [work_of_forces(*pair) for pair in pairs]
     if not found:

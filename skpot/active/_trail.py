@@ -122,7 +122,6 @@ class Trail:
         self.frames.append(read(io.StringIO(text_of(frame)), format="extxyz"))
         return self.frames[number]
 
-
     def _make_room(self, size):
         """Take so many bytes of the disk."""
         if not self._room.exists() or self._room.stat().st_size < size:

@@ -126,7 +126,10 @@ def test_commands_that_cannot_run_are_refused_at_once(tmp_path, monkeypatch):
             CommandLabeler(command, tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "label.py").write_text(SCRIPT)
-    assert CommandLabeler(f"{sys.executable} label.py", "labels")(copper(), 0).forces.shape == (8, 3)
+    assert CommandLabeler(f"{sys.executable} label.py", "labels")(copper(), 0).forces.shape == (
+        8,
+        3,
+    )
 
 
 def test_a_command_that_is_still_at_work_is_awaited(tmp_path):

@@ -32,9 +32,7 @@ def heated(folder, labeler=None, tol=0.04, steps=300, max_calls=None, **options)
         EMT() if labeler is None else labeler, tol, folder, check=5,
         on_event=lambda what, text: events.append((what, text)), **options,
     )  # fmt: skip
-    learner.run(
-        copper(), steps, temperature=(300.0, 2000.0), timestep=2.0, max_calls=max_calls
-    )
+    learner.run(copper(), steps, temperature=(300.0, 2000.0), timestep=2.0, max_calls=max_calls)
     return learner, events
 
 
@@ -192,9 +190,7 @@ def test_labels_that_fail_are_records_and_the_run_goes_on(tmp_path):
     assert learner.model_[-1].model_.n_labels_["energy"] == len(frames) - 2
 
 
-def test_a_run_that_ended_for_want_of_labels_continues_once_they_come(
-    tmp_path, monkeypatch
-):
+def test_a_run_that_ended_for_want_of_labels_continues_once_they_come(tmp_path, monkeypatch):
     def broken(atoms):
         raise RuntimeError("SCF not converged")
 
@@ -220,7 +216,8 @@ def scaled(energy, forces):
 
 
 @pytest.mark.parametrize(
-    ("factors", "told"), [((1.0, -1.0), "of the other sign"), ((1 / 27.2114, 1.0), "energies in eV")]
+    ("factors", "told"),
+    [((1.0, -1.0), "of the other sign"), ((1 / 27.2114, 1.0), "energies in eV")],
 )
 def test_energies_and_forces_that_do_not_belong_together_stop_a_run(tmp_path, factors, told):
     with pytest.raises(Futile, match=f"do not belong to each other.*{told}"):
