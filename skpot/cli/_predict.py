@@ -22,7 +22,8 @@ def predict(
         Option(
             "-o",
             "--output",
-            help="File to write, in the format of its suffix; extended XYZ (.xyz) holds all.",
+            help="File to write, in the format of its suffix; extended XYZ (.xyz) holds all, "
+            "HDF5 (.h5) the predictions as arrays.",
         ),
     ],
     deviations: Annotated[
@@ -39,17 +40,23 @@ def predict(
     them, energy_std and stress_std go to the info of each structure, forces_std, energies_std and
     extrapolation_grade to its arrays. Other info and arrays stay as they are.
 
-    Extended XYZ is written as it is made, of any number of frames; until the end it has the suffix
-    .part.xyz. If a run is killed, the same command goes on where it ended.
+    Extended XYZ and HDF5 are written as they are made, of any number of frames; until the end they
+    have the suffix .part.xyz, or are a folder .parts. If a run is killed, the same command goes on
+    where it ended.
     """
     refuse_overwriting(output, force, [model, *structures])
     from skpot.data import read_frames
     from skpot.md.frames import is_xyz, require_format
+    from skpot.md.hdf5 import is_hdf5
 
-    require_format(output)
-    write = _stream if is_xyz(output) else _write_at_once
-    n, computed = write(model, structures, output, deviations)
-    kept = _names(read_frames(output, 0)[0])
+    if is_hdf5(output):
+        n, kept = _stream(model, structures, output, deviations)
+        computed = kept
+    else:
+        require_format(output)
+        write = _stream if is_xyz(output) else _write_at_once
+        n, computed = write(model, structures, output, deviations)
+        kept = _names(read_frames(output, 0)[0])
     say(f"wrote {output}: {n} frames")
     say(wrapped(", ".join(n for n in computed if n in kept) or "no results", "  with     "))
     lost = [n for n in computed if n not in kept]
@@ -65,13 +72,15 @@ def _stream(model, structures, output, deviations):
     """Write predictions as they are made; return the number of frames and what each has."""
     from skpot.data import read_frames
     from skpot.md import evaluate
+    from skpot.md.hdf5 import hdf5_names, is_hdf5
     from skpot.persistence import load
 
     frames = _frames(structures)
     done = len(frames) - evaluate(load(model), frames, output, deviations=deviations)
     if done:
         say(f"an earlier run had predicted {done} of {len(frames)} frames; went on behind them")
-    return len(frames), _names(read_frames(output, 0)[0])
+    names = hdf5_names(output) if is_hdf5(output) else _names(read_frames(output, 0)[0])
+    return len(frames), names
 
 
 def _write_at_once(model, structures, output, deviations):

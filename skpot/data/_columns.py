@@ -94,3 +94,9 @@ def refuse_other_columns(parts: Any) -> None:
             "features of different descriptors, or of one that was fitted again in between, cannot "
             "be joined; compute them all by the same fitted descriptor."
         )
+
+
+def refuse_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` if a shape is wrong: compiled code would read beyond the array."""
+    if np.shape(array) != shape:
+        raise InputError(f"{name} has shape {np.shape(array)} but must have {shape}.")

@@ -13,11 +13,13 @@ from ._columns import (
     joined_blocks,
     refuse_mixed,
     refuse_other_columns,
+    refuse_shape,
     selected_blocks,
     selected_chain,
 )
 from ._derivatives import Concatenated
 from ._graph import join_offsets, rows_of
+from ._sized import array_bytes
 from ._structure_info import StructureAtoms, StructureInfo
 from .origin import joined
 from .tables import table_of_rows
@@ -402,7 +404,7 @@ class AtomicFeatures:
         ValueError
             If g has another shape than `values`, or there are no derivatives.
         """
-        _refuse_shape("g", g, self.values.shape)
+        refuse_shape("g", g, self.values.shape)
         return self.require_derivatives().pull_back(g)
 
     def push_forward(self, displacements: FloatArray, strains: FloatArray) -> FloatArray:
@@ -429,8 +431,8 @@ class AtomicFeatures:
         ValueError
             If an argument has another shape, or there are no derivatives.
         """
-        _refuse_shape("displacements", displacements, (len(self.numbers), 3))
-        _refuse_shape("strains", strains, (len(self), 6))
+        refuse_shape("displacements", displacements, (len(self.numbers), 3))
+        refuse_shape("strains", strains, (len(self), 6))
         return self.require_derivatives().push_forward(displacements, strains)
 
     def jacobian(self, centers: ArrayLike) -> JacobianBlock:
@@ -450,6 +452,9 @@ class AtomicFeatures:
         For rows of whole structures this is at least the number of atoms that they depend on.
         """
         return self.require_derivatives().neighborhood_sizes()
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + array_bytes(vars(self))
 
     def lone_atoms(self) -> BoolArray:
         """Return which structures are single atoms without neighbors; False where nothing tells."""
@@ -491,9 +496,3 @@ def _plain(value):
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value
-
-
-def _refuse_shape(name, array, shape):
-    """Raise `ValueError` if a shape is wrong: compiled code would read beyond the array."""
-    if np.shape(array) != shape:
-        raise InputError(f"{name} has shape {np.shape(array)} but must have {shape}.")

@@ -18,9 +18,10 @@ from ._batch_calculator import BatchCalculator
 from ._calculator import Calculator
 from ._predicted import predicted
 from .frames import FrameFile, as_xyz, require_xyz
+from .hdf5 import Hdf5Part, is_hdf5
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from skpot.typing import Atoms, PathLike, Structures
@@ -53,7 +54,11 @@ def evaluate(
     out : str or Path
         Extended XYZ file (.xyz, .extxyz) to write; an existing one is replaced when all is done.
         Energy, forces and stress are results that ASE reads, in eV, eV/Å and eV/Å³; other info and
-        arrays of the structures stay as they are.
+        arrays of the structures stay as they are. Or a file of HDF5 (.h5, .hdf5) with arrays in
+        double precision and in the same units, without the structures: "energy", "forces" of all
+        atoms, one structure after the other, "stress" (NaN where there is none), "numbers", and
+        "offsets", where the atoms of each structure begin. It takes h5py; until all is done,
+        predictions are in the folder ``<name>.parts``.
     deviations : bool, default=False
         Whether to write standard deviations and extrapolation grades, too; see `skpot predict`.
     verbose : int, default=0
@@ -67,9 +72,9 @@ def evaluate(
     Raises
     ------
     InputError
-        If ``<name>.part.xyz`` holds predictions of another model or of other frames, or other
-        results, or another process writes it; if a structure cannot be predicted; if the frames are
-        in the file to write.
+        If ``<name>.part.xyz``, or the folder, holds predictions of another model or of other
+        frames, or other results, or another process writes it; if a structure cannot be predicted;
+        if the frames are in the file to write.
 
     Examples
     --------
@@ -83,33 +88,64 @@ def evaluate(
     (True, Targets(n_structures=1, energy=1, forces=1 (8 atoms), stress=1))
     >>> folder.cleanup()
     """
-    require_xyz(out)
-    stem, suffix = os.path.splitext(file_name(out))
-    part = f"{stem}.part{suffix}"
-    _refuse_input(frames, out, part)
+    if not is_hdf5(out):
+        require_xyz(out)
+    _refuse_input(frames, out)
     model_hash = Calculator(model).parameters["model_hash"]
     setting = Packed((model, deviations, model_hash))
-    file = FrameFile(part)
+    part = Hdf5Part(out) if is_hdf5(out) else _XyzPart(out)
     try:
-        done = _n_done(part, frames, setting) if file.length else 0
+        done = part.n_done(frames, setting, _predictor(setting.bytes))
         with progress(len(frames) - done, "evaluate", verbose, "frame") as bar:
-            for n, text in _written(setting, frames, done):
-                file.append_bytes(text)
+            for n, data in _written(setting, part.encoded, frames, done):
+                part.append(n, data)
                 bar.update(n)
-        file.sync()
-        os.replace(part, out)
+        part.finish()
     finally:
-        if not file.length:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-        file.close()
+        part.close()
     return len(frames) - done
 
 
-def _refuse_input(frames, out, part):
+class _XyzPart:
+    """Predictions on their way to extended XYZ: a file of whole frames."""
+
+    encoded = staticmethod(as_xyz)
+
+    def __init__(self, out: PathLike) -> None:
+        self.out = file_name(out)
+        self.path = _part_of(out)
+        self._file = FrameFile(self.path)
+
+    def n_done(self, frames: Structures, setting: Packed, predict: Any) -> int:
+        """Return how many frames are there already; refuse those of something else."""
+        return _n_done(self.path, frames, setting, predict) if self._file.length else 0
+
+    def append(self, n: int, data: bytes) -> None:
+        """Write the predictions of n further frames."""
+        self._file.append_bytes(data)
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self._file.sync()
+        os.replace(self.path, self.out)
+
+    def close(self) -> None:
+        """Let other processes write the file, and remove an empty one."""
+        if not self._file.length:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+        self._file.close()
+
+
+def _part_of(out):
+    stem, suffix = os.path.splitext(file_name(out))
+    return f"{stem}.part{suffix}"
+
+
+def _refuse_input(frames, out):
     """Refuse to write to a file that the frames are read from."""
     inputs = frames.paths if isinstance(frames, Frames) else []
-    for path in (out, part):
+    for path in (out, _part_of(out)):
         if os.path.realpath(file_name(path)) in map(os.path.realpath, inputs):
             raise InputError(
                 f"{path} holds some of the frames, and would be overwritten: name another file to "
@@ -117,7 +153,7 @@ def _refuse_input(frames, out, part):
             )
 
 
-def _n_done(part, frames, setting):
+def _n_done(part, frames, setting, predict):
     """Return how many frames an earlier call has written; refuse those of something else."""
     written = Frames(part)
     n, last = len(written), written[-1]
@@ -125,7 +161,7 @@ def _n_done(part, frames, setting):
         what = "predictions of other frames"
     elif last.info.get("skpot_model") != setting.content()[2]:
         what = "predictions of another model"
-    elif _deviations(last) != _deviations(_predictor(setting.bytes)([frames[n - 1]])[0]):
+    elif _deviations(last) != _deviations(predict([frames[n - 1]])[0]):
         what = "predictions with other deviations"
     else:
         return n
@@ -148,16 +184,18 @@ def _deviations(atoms: Atoms) -> set[str]:
     return {name for name in names if name.endswith("_std") or name == "extrapolation_grade"}
 
 
-def _written(setting: Packed, frames, done) -> Iterator[tuple[int, bytes]]:
-    """Yield frames with predictions as text, some at a time, and how many these are."""
+def _written(setting: Packed, encoded, frames, done) -> Iterator[tuple[int, bytes]]:
+    """Yield frames with predictions as bytes, some at a time, and how many these are."""
     several = joblib.effective_n_jobs(None) > 1
     limit = _TASK_ATOMS if several else _TASK_ATOMS // 5
     parts = (np.arange(done, len(frames))[some] for some in _parts(frames, done, limit))
     if several:
         run = joblib.Parallel(return_as="generator")
-        yield from run(joblib.delayed(_task)(setting, *_of(frames, part)) for part in parts)
+        yield from run(
+            joblib.delayed(_task)(setting, encoded, *_of(frames, part)) for part in parts
+        )
     else:
-        yield from (_task(setting, *_of(frames, part)) for part in parts)
+        yield from (_task(setting, encoded, *_of(frames, part)) for part in parts)
 
 
 def _parts(frames, done, limit):
@@ -175,11 +213,13 @@ def _of(frames, part):
     return int(part[0]), frames[part[0] : part[-1] + 1]
 
 
-def _task(setting: Packed, first: int, frames: Structures) -> tuple[int, bytes]:
-    """Return how many frames there are, and their predictions as text."""
+def _task(
+    setting: Packed, encoded: Callable[..., bytes], first: int, frames: Structures
+) -> tuple[int, bytes]:
+    """Return how many frames there are, and their predictions as bytes."""
     predict = _predictor(setting.bytes)
     try:
-        return len(frames), as_xyz(predict(list(frames)))
+        return len(frames), encoded(predict(list(frames)))
     except (InputError, NumericalError) as error:
         last = first + len(frames) - 1
         if not first:

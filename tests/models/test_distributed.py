@@ -130,8 +130,12 @@ def test_errors_of_tasks_reach_the_user(tmp_path, stored, cluster):
             skpot.SparseGPR(n_sparse=10).fit(features, labels)
 
 
-def test_a_search_sends_its_data_to_each_worker_once(stored, cluster, monkeypatch):
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_search_sends_its_data_to_each_worker_once(stored, cluster, monkeypatch, computed):
     X, y = skpot.read(stored)
+    make, name = sparse, "sparsegpr__n_sparse"
+    if computed:
+        X, make, name = sparse()[0].fit_transform(X), lambda: sparse()[1], "n_sparse"
     sent = []
     for data in (X, y):
         kind = type(data)
@@ -142,10 +146,10 @@ def test_a_search_sends_its_data_to_each_worker_once(stored, cluster, monkeypatc
             return reduce(self, protocol)
 
         monkeypatch.setattr(kind, "__reduce_ex__", counted, raising=False)
-    search = GridSearchCV(sparse(), {"sparsegpr__n_sparse": [5, 6, 7, 8]}, cv=3, refit=False)
+    search = GridSearchCV(make(), {name: [5, 6, 7, 8]}, cv=3, refit=False)
     with joblib.parallel_config("dask"):
         search.fit(X, y)
     # Twelve tasks; each of the two workers needs the data once.
     assert sent.count(type(X).__name__) <= 2 and sent.count("Targets") <= 2
-    scores = cross_val_score(sparse().set_params(sparsegpr__n_sparse=5), X, y, cv=3)
+    scores = cross_val_score(make().set_params(**{name: 5}), X, y, cv=3)
     assert np.allclose(search.cv_results_["mean_test_score"][0], scores.mean(), rtol=1e-12)
