@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from ..data import LABEL_KINDS
 from ..exceptions import InputError
 
 if TYPE_CHECKING:
@@ -82,32 +83,35 @@ class LargestForce:
 
 
 class MeanVariance:
-    r"""How far labels of a candidate lower the mean variance of the forces of all candidates.
+    r"""How far labels of a candidate lower the mean variances of the labels of all candidates.
 
-    With :math:`V = \sum A_F^T A_F / n_F` over the rows of their forces, or of energies where there
-    are no forces, the mean variance is :math:`\mathrm{tr}\, V P^{-1}`, and labels lower it by
+    With :math:`V = \sum_k \sum A_k^T A_k / n_k` over the rows of all energies per atom, of all forces
+    and of all components of stress, :math:`\mathrm{tr}\, V P^{-1}` is the sum of their mean
+    variances, each in units of its noise, and labels lower it by
 
     .. math:: \mathrm{tr}\, (1 + G)^{-1} B^T W B, \qquad W = R^{-T} V R^{-1}
     """
 
     def begin(self, knowledge: Knowledge, rows: AllRows) -> None:
-        """Look at the forces of all candidates."""
+        """Look at the labels of all candidates."""
         m = len(knowledge.triangle)
-        self._sum, n = np.zeros((m, m)), 0
+        sums, counts = np.zeros((len(LABEL_KINDS), m, m)), np.zeros(len(LABEL_KINDS))
         for _, candidate in rows():
-            asked = candidate.matrix[candidate.of_forces if candidate.n_forces else slice(None)]
-            self._sum += asked.T @ asked
-            n += len(asked)
-        self._sum /= max(n, 1)
+            for k, part in enumerate(candidate.parts):
+                asked = candidate.matrix[part]
+                weight = 1.0 / candidate.n_atoms if LABEL_KINDS[k] == "energy" else 1.0
+                sums[k] += weight * (asked.T @ asked)
+                counts[k] += len(asked)
+        self._sum = np.sum(sums / np.maximum(counts, 1)[:, None, None], axis=0)
         self.learned(knowledge)
 
     def learned(self, knowledge: Knowledge) -> None:
-        """See what is left open of the forces."""
+        """See what is left open of these labels."""
         half = knowledge.left_open(self._sum)
         self._left = knowledge.left_open(np.ascontiguousarray(half))
 
     def gain(self, knowledge: Knowledge, rows: LabelRows) -> float:
-        """Return by how much the mean variance falls, in units of the noise."""
+        """Return by how much the mean variances fall, in units of the noise."""
         left = knowledge.left_open(rows.matrix)
         whole = left.T @ left
         whole[np.diag_indices_from(whole)] += 1.0

@@ -54,11 +54,18 @@ class LabelRows(NamedTuple):
     matrix: np.ndarray  # (n_labels, n_coefficients), each divided by its noise
     n_energy: int  # 0 or 1
     n_forces: int  # 0 or three times the number of atoms
+    n_atoms: int
 
     @property
     def of_forces(self) -> slice:
         """Return which of the rows are forces."""
         return slice(self.n_energy, self.n_energy + self.n_forces)
+
+    @property
+    def parts(self) -> tuple[slice, slice, slice]:
+        """Return which of the rows are of each kind of label, in the order of LABEL_KINDS."""
+        of_forces = self.of_forces
+        return slice(of_forces.start), of_forces, slice(of_forces.stop, None)
 
 
 class Knowledge:
@@ -95,7 +102,8 @@ class Knowledge:
             forces = 3 * inside.features.n_atoms * inside.labels.has_forces
             for k, own in enumerate(np.split(order, edges)):
                 n_energy = int(inside.labels.has_energy[k])
-                yield int(part[k]), LabelRows(rows[own], n_energy, int(forces[k]))
+                n_atoms = int(inside.features.n_atoms[k])
+                yield int(part[k]), LabelRows(rows[own], n_energy, int(forces[k]), n_atoms)
 
     def left_open(self, rows: FloatArray) -> FloatArray:
         """Return B = R^-T A^T, shape (m, n_labels)."""

@@ -27,7 +27,7 @@ from ._settings import differing, labeler_settings, model_settings, structures_t
 from ._starts import require_species, start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
-from ._walk import Leg, Walker, one_blas_thread
+from ._walk import Leg, Walker, one_blas_thread, worst_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,9 @@ class OnTheFly:
     .. math:: \ln f = \frac{3 \ln 2 + \sum_{10} \ln(e / s)}{3 + n}, \quad f \ge 1.
 
     Above `tol` a structure is set aside, and of five of them the worst is labeled; above twice
-    `tol` the structure is labeled at once. After each label a new model is fitted to all of them,
-    from scratch. The run returns to the last structure that was trusted, and goes on with a check
+    `tol` the structure is labeled at once. The worst of fewer than five is labeled at the end, so that
+    no run ends with structures it does not trust. After each label a new model is fitted to all of
+    them, from scratch. The run returns to the last structure that was trusted, and goes on with a check
     in every step, if atoms come too close or too hot, which is looked at in every step, or if the
     expected error is above `ceiling`; unless the model knows as little of the structure it would
     return to. It ends if ten models in a row do not help: `tol` is then below what labels and model
@@ -90,7 +91,7 @@ class OnTheFly:
     ceiling : float, optional
         The expected error (eV/Å) above which a structure is not physical and not worth a label;
         eight times `tol` by default.
-    n_start : int, default=4
+    n_start : int, default=3
         Number of structures that are labeled before the run, if `run` is given no data: the
         structures that it begins with, and copies whose atoms are displaced and cells strained.
     random_state : int, default=0
@@ -116,7 +117,7 @@ class OnTheFly:
     >>> from skpot.active import OnTheFly
     >>> learner = OnTheFly(EMT(), tol=0.3, path=tempfile.mkdtemp() + "/run")
     >>> model = learner.run(bulk("Cu", cubic=True), steps=20, temperature=300).model_
-    >>> learner.n_calls_ >= 4
+    >>> learner.n_calls_ >= 3
     True
     """
 
@@ -130,7 +131,7 @@ class OnTheFly:
         patience: float | None = None,
         check: int = 10,
         ceiling: float | None = None,
-        n_start: int = 4,
+        n_start: int = 3,
         random_state: int = 0,
         on_event: Callable[[str, str], Any] | None = None,
     ) -> None:
@@ -447,6 +448,9 @@ class OnTheFly:
         return X, np.concatenate(parts)
 
     def _end_of_leg(self, state, legs):
+        """Go on with the next leg; but first label the worst structure that was set aside."""
+        if state.collected:
+            return state.but(phase="label", queue=(worst_of(state.collected),), collected=())
         self._tell("leg", f"leg {state.leg}: {legs[state.leg].steps} steps are done")
         if state.leg + 1 == len(legs):
             return state.but(phase="done")

@@ -227,12 +227,17 @@ class DOptimal(_ByLabels):
 
 
 class VOptimal(_ByLabels):
-    """The structures whose labels lower the mean variance of all forces most.
+    r"""The structures whose labels lower the mean variances of all labels most.
 
-    The mean goes over the forces of all candidates, or over their energies where there are no
-    forces. Rare structures count as much as they are frequent, unlike in `DOptimal`. After the
-    first choice it is taken for granted that a candidate is worth less the more is known, which
-    need not hold to the last digit for this criterion.
+    With :math:`A_k` the rows of all energies per atom, of all forces and of all components of
+    stress of the candidates, :math:`n_k` of each kind, the mean variances in units of the noise are
+
+    .. math:: \sum_k \frac{1}{n_k} \mathrm{tr}\, A_k P^{-1} A_k^T
+
+    and the next structure is that whose labels lower their sum most. Structures count as much as
+    they are frequent, unlike in `DOptimal`. After the first choice it is taken for granted that a
+    candidate is worth less the more is known, which need not hold to the last digit for this
+    criterion.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from ..md.dynamics import Ensemble, closest_distance, integrator, set_temperatur
 from ._state import Snapshot, Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from skpot.active._rule import Rule
     from skpot.active._state import State
     from skpot.typing import Atoms, FloatArray
@@ -173,7 +175,7 @@ class Walker:
         state = state.but(collected=collected, collected_at=step)
         if len(collected) < _TOGETHER:
             return state, False
-        worst = max(collected, key=lambda one: one.expected)
+        worst = worst_of(collected)
         state = state.but(collected=tuple(one for one in collected if one is not worst))
         return self._asked(state.but(here=here), worst, stay=True), True
 
@@ -196,6 +198,11 @@ class Walker:
             )
         wanted = Wanted(state.leg, f"before: {why}", state.safe, self.expected(state.safe))
         return self._asked(state.but(reached=reached), wanted)
+
+
+def worst_of(collected: Sequence[Wanted]) -> Wanted:
+    """Return the structure of the largest expected error."""
+    return max(collected, key=lambda one: one.expected)
 
 
 def forces_std(atoms: Atoms) -> FloatArray:

@@ -14,6 +14,7 @@ from skpot.active import Futile, OnTheFly, _on_the_fly
 from skpot.active._rule import Rule, factor, ratio
 from skpot.active._state import Snapshot, State, Wanted
 from skpot.active._trail import Trail
+from skpot.active._walk import Walker
 from skpot.exceptions import FileError, InputError, InputTypeError, SkpotWarning
 from skpot.md.frames import FrameFile
 from tests.active import killed_run
@@ -303,6 +304,15 @@ def test_several_compositions_share_one_model(tmp_path):
     assert {str(atoms.symbols) for atoms in frames} == {"Cu4", "Au4"}
     assert {atoms.info["leg"] for atoms in frames} == {0, 1}
     assert learner.model_.predict([gold]).energy.shape == (1,)
+
+
+def test_no_run_ends_with_structures_that_are_set_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(Walker, "_checked", lambda walker, atoms, state, step: 0.3 + 1e-3 * step)
+    learner = OnTheFly(EMT(), 0.3, tmp_path / "run", check=1)
+    learner.run([copper(), copper()], 12, temperature=300.0)
+    frames = ase.io.read(tmp_path / "run" / "trail.xyz", ":")
+    last = [(f.info["leg"], f.info["step"]) for f in frames if f.info["reason"] == "collected"]
+    assert last == [(0, 11), (1, 11)]  # the worst of those at 1, 6 and 11
 
 
 def test_replicas_share_their_first_labels_and_differ_in_velocities(tmp_path):

@@ -48,17 +48,21 @@ def largest_force(k_mm, known, rows, forces, others):
 
 
 def fall_of_variance(k_mm, known, rows, forces, others):
-    """Mean variance of all forces before these rows are known, less that after it."""
+    """Sum of the mean variances of each kind of label before these rows are known, less after."""
 
     def mean(known):
-        return np.mean(np.concatenate([np.diag(left_open(k_mm, known, a)) for a in others]))
+        variances = [(np.diag(left_open(k_mm, known, a)), f) for a, f in others]
+        energy = [3 * v[: f.start] / (f.stop - f.start) for v, f in variances]  # per atom
+        stress = [v[f.stop :] for v, f in variances]
+        kinds = energy, [v[f] for v, f in variances], stress
+        return sum(np.mean(np.concatenate(kind)) for kind in kinds)
 
     return mean(known) - mean([*known, rows])
 
 
 def greedy(criterion, k_mm, known, candidates, forces, n):
     """Return the n best candidates, one after the other, and all gains before each choice."""
-    others = [a[f] for a, f in zip(candidates, forces, strict=True)]
+    others = list(zip(candidates, forces, strict=True))
     known, chosen, table = list(known), [], []
     for _ in range(n):
         gains = [
