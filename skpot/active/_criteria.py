@@ -85,8 +85,8 @@ class LargestForce:
 class MeanVariance:
     r"""How far labels of a candidate lower the mean variances of the labels of all candidates.
 
-    With :math:`V = \sum_k \sum A_k^T A_k / n_k` over the rows of all energies per atom, of all forces
-    and of all components of stress, :math:`\mathrm{tr}\, V P^{-1}` is the sum of their mean
+    With :math:`V = \sum_k \sum A_k^T A_k / n_k` over the rows of all energies per atom, of all
+    forces and of all components of stress, :math:`\mathrm{tr}\, V P^{-1}` is the sum of their mean
     variances, each in units of its noise, and labels lower it by
 
     .. math:: \mathrm{tr}\, (1 + G)^{-1} B^T W B, \qquad W = R^{-T} V R^{-1}

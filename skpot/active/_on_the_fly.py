@@ -55,14 +55,12 @@ class OnTheFly:
 
     .. math:: \ln f = \frac{3 \ln 2 + \sum_{10} \ln(e / s)}{3 + n}, \quad f \ge 1.
 
-    Above `tol` a structure is set aside, and of five of them the worst is labeled; above twice
-    `tol` the structure is labeled at once. The worst of fewer than five is labeled at the end, so that
-    no run ends with structures it does not trust. After each label a new model is fitted to all of
-    them, from scratch. The run returns to the last structure that was trusted, and goes on with a check
-    in every step, if atoms come too close or too hot, which is looked at in every step, or if the
-    expected error is above `ceiling`; unless the model knows as little of the structure it would
-    return to. It ends if ten models in a row do not help: `tol` is then below what labels and model
-    can give.
+    Above `tol` a structure is set aside, and of five of them the worst is labeled, or of fewer at
+    the end; above twice `tol` the structure is labeled at once. After each label a new model is
+    fitted to all of them, from scratch. The run returns to the last structure that was trusted, and
+    goes on with a check in every step, if atoms come too close or too hot, which is looked at in
+    every step, or if the expected error is above `ceiling`; unless the model knows as little of the
+    structure it would return to. It ends if ten models in a row do not help to reach `tol`.
 
     All that was paid for is in `path`: `trail.xyz` has every label with the reason, what the model
     said, its deviations and its number, failed ones too; `pending.xyz` what is being labeled;
@@ -456,7 +454,7 @@ class OnTheFly:
             return state.but(phase="done")
         begin = Snapshot.of(legs[state.leg + 1].start)
         return state.but(
-            leg=state.leg + 1, here=begin, safe=begin, collected=(), collected_at=-(10**9),
+            leg=state.leg + 1, here=begin, safe=begin, collected_at=-(10**9),
             lowest=np.inf, reached=0, labeled_at=-1, fine=False,
         )  # fmt: skip
 

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._parameters import number, whole
-from ..data import AtomicFeatures, Frames, Targets
 from ..data.order import drawn_seed, keyed_uniform
-from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
+from ..exceptions import InputError, SkpotWarning, warn_once
+from ._asked import candidates_of, joined, labeled_of, taken_of
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
 from ._knowledge import knowledge_of
@@ -20,7 +20,7 @@ from ._subject import Subject
 if TYPE_CHECKING:
     from typing import Any
 
-    from skpot.typing import IntArray, RandomState
+    from skpot.typing import RandomState
 
 
 class Selection(NamedTuple):
@@ -130,13 +130,13 @@ class Query(BaseEstimator):
         model: Any = self.model  # type: ignore[attr-defined]
         subject = Subject(model)
         X = checked([] if X is None else X)
-        labeled, labels = _labeled(X, y)
-        asked, place = _candidates(X, labeled, candidates)
+        labeled, labels = labeled_of(X, y)
+        asked, place = candidates_of(X, labeled, candidates)
         seed = drawn_seed(self.random_state)  # type: ignore[attr-defined]
-        pool, old = Pool(asked, subject), Pool(_take(X, labeled), subject)
+        pool, old = Pool(asked, subject), Pool(taken_of(X, labeled), subject)
         if not subject.fitted:
             sample = pool.part(pool.sample(seed))
-            subject.learn_features(_joined(old.part(old.sample(seed)), sample))
+            subject.learn_features(joined(old.part(old.sample(seed)), sample))
         likeness, known = Likeness(), None
         if labels is not None and len(old):
             if not subject.fitted:
@@ -445,61 +445,3 @@ def _best_of(question, worth, n, taken, with_gains, points):
                 )
         worth[i] = np.nan
     return picks
-
-
-def _labeled(X, y) -> tuple[IntArray, Targets | None]:
-    """Return which structures of X have labels, and these labels."""
-    if y is None or not len(X):
-        return np.zeros(0, dtype=np.int64), None
-    if not isinstance(y, Targets):
-        values = np.asarray(y, dtype=float)
-        y = Targets([None if np.isnan(v) else v for v in values] if values.ndim == 1 else values)
-    if len(y) != len(X):
-        raise InputError(f"X has {len(X)} structures but y has labels of {len(y)}.")
-    labeled = np.flatnonzero(y.has_energy | y.has_forces | y.has_stress)
-    return labeled, y[labeled]
-
-
-def _candidates(X, labeled, candidates) -> tuple[Any, IntArray]:
-    """Return the candidates, and what their indices mean to the user."""
-    if candidates is None:
-        place = np.setdiff1d(np.arange(len(X)), labeled)
-        asked = _take(X, place)
-    elif isinstance(candidates, list | tuple) and not len(candidates):
-        raise InputError("there are no candidates: the list is empty.")
-    elif isinstance(candidates, AtomicFeatures) or _are_structures(candidates):
-        asked, place = candidates, np.arange(len(candidates))
-    else:
-        place = np.asarray(candidates)
-        if place.ndim != 1 or place.dtype.kind not in "iu":
-            raise InputTypeError(
-                "candidates must be structures, AtomicFeatures, or indices of X, got "
-                f"{type(candidates).__name__}."
-            )
-        wrong = place[(place < 0) | (place >= len(X))]
-        if len(wrong):
-            raise InputError(f"candidates has the index {wrong[0]} but X has {len(X)} structures.")
-        asked = _take(X, place)
-    if not len(asked):
-        raise InputError("there are no candidates: every structure of X is labeled already.")
-    return asked, place
-
-
-def _are_structures(candidates):
-    first = next(iter(candidates), None) if hasattr(candidates, "__iter__") else None
-    return hasattr(first, "get_positions")
-
-
-def _take(X, indices):
-    if not len(indices):
-        return []
-    if isinstance(X, AtomicFeatures | Frames):
-        return X[indices]
-    return [X[int(i)] for i in indices]
-
-
-def _joined(old, new):
-    """Return structures, or features, one after the other."""
-    if isinstance(new, AtomicFeatures) and len(old):
-        return np.concatenate([old, new])
-    return [*old, *new] if len(old) else new
