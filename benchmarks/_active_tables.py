@@ -22,21 +22,21 @@ SYSTEMS = {
 
 
 def pools(records):
-    """Return errors of structures that were chosen by D-optimality, and at random, by set."""
+    """Return errors of structures that were chosen by queries, and at random, by set."""
     rows = []
     for name, title in POOLS.items():
         found = _newest(records, name)
         for (labels, test), by_query in sorted(found.items()):
-            if "DOptimal" not in by_query or "Random" not in by_query:
+            if by_query.keys() <= {"Random"} or "Random" not in by_query:
                 continue
             cells = [f"{title}{TESTS[test]}", str(labels)]
-            for query in ("DOptimal", "Mixture", "Random"):
+            for query in ("VOptimal", "DOptimal", "Mixture", "Random"):
                 errors = by_query.get(query)
                 cells.append(_means(errors) if errors else "–")
             rows.append(cells)
     if not rows:
         raise LookupError("no pools")
-    head = ["set", "labels", "D-optimal", "half at random", "random, mean of seeds"]
+    head = ["set", "labels", "V-optimal", "D-optimal", "D, half at random", "random, mean of seeds"]
     return table(head, rows)
 
 
@@ -59,9 +59,13 @@ def _newest(records, name):
     return out
 
 
-def hot_found(records):
-    """Return how many of the 15 hot frames of 3BPA are among 30 picks."""
-    return str(records.newest("active_pools", set="3bpa", query="DOptimal", labels=30)["hot"])
+def hot_found(query):
+    """Return what reads how many of the 15 hot frames of 3BPA are among 30 picks of a query."""
+
+    def found(records):
+        return str(records.newest("active_pools", set="3bpa", query=query, labels=30)["hot"])
+
+    return found
 
 
 def runs(records):
@@ -93,4 +97,4 @@ def runs(records):
 
 
 TABLES = {"pools": pools, "runs": runs}
-FIGURES = {"pools.hot": hot_found}
+FIGURES = {"pools.hot": hot_found("DOptimal"), "pools.hot_v": hot_found("VOptimal")}

@@ -20,7 +20,7 @@ OPTIONS = arguments(
     __doc__,
     **usual(data="", preset="fast", seeds=5),
     set=("silicon", "silicon (bundled), 3bpa, mlearn_Cu, mlearn_Si, LiPS20, water_dpmd"),
-    queries=("DOptimal,Mixture", "which queries of skpot.active are compared"),
+    queries=("VOptimal,DOptimal,Mixture", "which queries of skpot.active are compared"),
     sizes=("", "numbers of labels, those of the set by default"),
 )
 

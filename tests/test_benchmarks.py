@@ -234,17 +234,17 @@ def test_accuracy_of_the_presets(small_set):
 
 
 def test_pools_for_queries():
-    options = "--quick", "--seeds", "1", "--queries", "DOptimal"
+    options = "--quick", "--seeds", "1", "--queries", "VOptimal"
     records = run(FOLDER / "active_pools.py", *options)
     assert [(r["query"], r["labels"]) for r in records] == [
-        ("DOptimal", 3), ("DOptimal", 5), ("Random 0", 3), ("Random 0", 5),
+        ("VOptimal", 3), ("VOptimal", 5), ("Random 0", 3), ("Random 0", 5),
     ]  # fmt: skip
     assert all(0.0 < r["errors"]["test"]["forces"] < 1e4 for r in records)
 
 
 def test_runs_that_label_by_themselves():
     (record,) = run(FOLDER / "active_runs.py", "--quick")
-    assert record["calls"] >= 4 and record["checks"] == 20 and not record["stopped"]
+    assert record["calls"] >= 3 and record["checks"] == 20 and not record["stopped"]
     assert 0.0 < record["errors"]["forces"] < 500.0
 
 

@@ -187,8 +187,9 @@ class DOptimal(_ByLabels):
 
     in nats, and P then grows by :math:`A_s^T A_s`. The first term is that of D-optimality for each
     of the :math:`n_s` labels, the second one that of the energy, whose row is :math:`a_s`: forces,
-    of which there are many, do not tell how far apart the energies of different structures are, and
-    by the first term alone models had larger errors of energies than from random structures.
+    of which there are many, do not tell how far apart the energies of different structures are.
+    Rare structures come first, however few there are: for the errors of common ones, ask
+    `VOptimal`.
     Energy, forces and stress count as far as the model learns from them. No label is needed
     beforehand, and nothing of the size of all candidates times all references is ever held.
 
@@ -234,10 +235,10 @@ class VOptimal(_ByLabels):
 
     .. math:: \sum_k \frac{1}{n_k} \mathrm{tr}\, A_k P^{-1} A_k^T
 
-    and the next structure is that whose labels lower their sum most. Structures count as much as
-    they are frequent, unlike in `DOptimal`. After the first choice it is taken for granted that a
-    candidate is worth less the more is known, which need not hold to the last digit for this
-    criterion.
+    and the next structure is that whose labels lower their sum most. This is the query to begin
+    with. Structures count as much as they are frequent; `DOptimal` is the better one to find what
+    is rare. After the first choice it is taken for granted that a candidate is worth less the more
+    is known, which need not hold to the last digit for this criterion.
 
     Parameters
     ----------
@@ -377,7 +378,7 @@ class Mixture(Query):
     Random structures spare what is frequent and what the query does not see. They come first, so
     that the others are chosen given them. `DOptimal` alone takes few of those structures that are
     alike, and a small model that learns from few of them may miss their energies; half of them at
-    random costs some of what is gained on rare ones.
+    random costs some of what is gained on rare ones, and `VOptimal` needs no random ones for it.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def select(
     number: Annotated[
         int | None, Option("-n", "--number", min=1, help="How many; 20 by default.")
     ] = None,
-    by: Annotated[By, Option(help="What makes a structure worth a label.")] = By.information,
+    by: Annotated[By, Option(help="What makes a structure worth a label.")] = By.mean_error,
     random_share: Annotated[
         float, Option(min=0.0, max=1.0, help="Share of them that is drawn at random.")
     ] = 0.0,

@@ -30,7 +30,7 @@ def copper():
 def heated(folder, labeler=None, tol=0.04, steps=300, max_calls=None, **options):
     events = []
     learner = OnTheFly(
-        EMT() if labeler is None else labeler, tol, folder, check=5,
+        EMT() if labeler is None else labeler, tol, folder, check=5, n_start=4,
         on_event=lambda what, text: events.append((what, text)), **options,
     )  # fmt: skip
     learner.run(copper(), steps, temperature=(300.0, 2000.0), timestep=2.0, max_calls=max_calls)

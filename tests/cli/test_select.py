@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import skpot
-from skpot.active import DOptimal, prune
+from skpot.active import VOptimal, prune
 from skpot.exceptions import InputError
 from tests.commands import copper, error, run
 from tests.samples import crystals, labels_of_emt
@@ -30,7 +30,7 @@ def test_the_structures_of_the_query_are_written_with_reasons(folder):
     assert result.exit_code == 0, result.output
     pool, chosen = ase.io.read(folder / "pool.xyz", ":"), ase.io.read(target, ":")
     model = skpot.load(folder / "model.skpot")
-    expected = DOptimal(model).select(None, candidates=pool, batch_size=3)
+    expected = VOptimal(model).select(None, candidates=pool, batch_size=3)
     for rank, (i, atoms) in enumerate(zip(expected.indices, chosen, strict=True)):
         np.testing.assert_allclose(atoms.positions, pool[i].positions, atol=1e-7)
         assert atoms.info["selected_rank"] == rank
@@ -45,7 +45,7 @@ def test_the_structures_of_the_query_are_written_with_reasons(folder):
     assert max(len(line) for line in result.stdout.splitlines() if "/" not in line) < 80
 
 
-@pytest.mark.parametrize("by", ["mean-error", "forces", "distance", "random"])
+@pytest.mark.parametrize("by", ["information", "forces", "distance", "random"])
 def test_other_reasons(folder, by):
     target = folder / f"{by}.xyz"
     options = "-n", 2, "-o", target, "--by", by, "--random-share", 0.5
