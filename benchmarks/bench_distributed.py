@@ -22,7 +22,7 @@ import time
 
 import joblib
 import numpy as np
-from bench_streamed import unpack
+from bench_streamed import RowsWatch, unpack
 from distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -31,33 +31,6 @@ import skpot
 from skpot.rows import folding
 
 _TWO = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-
-
-class _Watch:
-    """Wall and CPU time of the folding of rows in this process."""
-
-    def __init__(self):
-        self.wall = self.cpu = 0.0
-
-    def __enter__(self):
-        fold_rows = folding.fold_rows
-
-        def watched(*args):
-            begin = time.perf_counter(), time.process_time()
-            try:
-                return fold_rows(*args)
-            finally:
-                self.wall += time.perf_counter() - begin[0]
-                self.cpu += time.process_time() - begin[1]
-
-        import skpot.processes.sparse as sparse
-
-        self._place, self._before = sparse, fold_rows
-        sparse.fold_rows = watched
-        return self
-
-    def __exit__(self, *_):
-        self._place.fold_rows = self._before
 
 
 def _small_fit(X, y):
@@ -74,14 +47,14 @@ def fit(options):
         some = np.arange(0, len(X), max(1, len(X) // 20))
         _small_fit(X[some], y[some])
         begin = time.perf_counter()
-        with _Watch() as alone:
+        with RowsWatch() as alone:
             model = skpot.make_potential("fast").fit(X, y)
         wall = time.perf_counter() - begin
         with LocalCluster(**_TWO) as cluster, Client(cluster) as client:
             client.run(_small_fit, X[some], y[some])
             before = client.run(time.process_time)
             begin = time.perf_counter()
-            with _Watch() as shared, joblib.parallel_config("dask"):
+            with RowsWatch() as shared, joblib.parallel_config("dask"):
                 other = skpot.make_potential("fast").fit(X, y)
             wall_two = time.perf_counter() - begin
             after = client.run(time.process_time)

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from .._paths import file_name
+from .._tasks import results_of
 from ..data import Frames, Packed, parts_of
 from ..exceptions import InputError, NumericalError
 from ..progress import progress
@@ -190,8 +191,7 @@ def _written(setting: Packed, encoded, frames, done) -> Iterator[tuple[int, byte
     limit = _TASK_ATOMS if several else _TASK_ATOMS // 5
     parts = (np.arange(done, len(frames))[some] for some in _parts(frames, done, limit))
     if several:
-        run = joblib.Parallel(return_as="generator")
-        yield from run(
+        yield from results_of(
             joblib.delayed(_task)(setting, encoded, *_of(frames, part)) for part in parts
         )
     else:

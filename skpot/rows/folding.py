@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import numpy as np
 
+from .._tasks import results_of
 from ..data import Packed, parts_of
 from ..progress import progress
 from ..solvers import TriangularFactor
@@ -56,7 +57,7 @@ def fold_rows(
             return
         if isinstance(training, StreamedSet) and joblib.effective_n_jobs(None) > 1:
             shared = Packed((columns, factor, plan, training.makers()))
-            found = joblib.Parallel(return_as="generator")(
+            found = results_of(
                 joblib.delayed(_folded)(shared, Packed(training.part(some).detached()))
                 for some in groups
             )

@@ -9,6 +9,7 @@ import ase.io
 import joblib
 import numpy as np
 import pytest
+from joblib.parallel import ThreadingBackend
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline, make_union
 
@@ -80,6 +81,23 @@ def test_tasks_give_the_model_of_one_process(make, stored, cluster):
     in_memory = make().fit(*skpot.read(stored))
     for model in (in_memory, in_threads, on_cluster):
         assert np.array_equal(getattr(model[-1], name), expected)
+
+
+class ListsOnly(ThreadingBackend):
+    """A back end such as that of Ray, which returns all results together."""
+
+    supports_return_generator = False
+
+
+def test_back_ends_that_return_lists_do_the_same(stored, tmp_path):
+    joblib.register_parallel_backend("lists", ListsOnly)
+    frames, labels = skpot.read(stored, lazy=True)
+    alone = sparse().fit(frames, labels)
+    with joblib.parallel_config("lists", n_jobs=2):
+        model = sparse().fit(frames, labels)
+        skpot.evaluate(model, frames, tmp_path / "out.xyz")
+    assert np.array_equal(model[-1].dual_coef_, alone[-1].dual_coef_)
+    assert len(skpot.Frames(tmp_path / "out.xyz")) == len(frames)
 
 
 def test_a_worker_that_is_killed_changes_nothing(stored, cluster):
