@@ -1,7 +1,9 @@
 """Tables of networks: errors on published sets, and costs."""
 
-from _accuracy_tables import LONG_TITLES, MOLECULES
+from _accuracy_tables import COMPOSITIONS, LONG_TITLES, MOLECULES
 from _records import digits, gigabytes, span, table
+
+_LARGE = "InP", "Fe", "LiPS20"  # sets with a table of their own
 
 
 def _of_members(records, name):
@@ -43,6 +45,7 @@ def networks(records):
     rows = [
         _row(title, name, members, group)
         for name, title in LONG_TITLES.items()
+        if name not in _LARGE
         for members, group in _of_members(records, name).items()
     ]
     if not rows:
@@ -51,10 +54,43 @@ def networks(records):
     return table(head, rows)
 
 
+def large_sets(records):
+    """Return errors and costs of one network on large sets, beside those of kernel models."""
+    rows = []
+    for name in _LARGE:
+        for preset in ("default", "accurate", "network"):
+            found = records.find("accuracy sets", set=name, preset=preset)
+            if preset == "network":
+                found = [r for r in found if r["chosen"]["members"] == 1]
+                found = {r["chosen"]["epochs"]: r for r in found}.values()
+            for record in found if preset == "network" else found[-1:]:
+                cost = f"{digits(record['fit_cpu_s'])} s", gigabytes(record["peak_mb"])
+                rows.append([_title(name), _model(preset, record), *_mean_errors(record), *cost])
+    return table(["set", "model", "energies", "forces", "fit, CPU", "peak"], rows)
+
+
+def _title(name):
+    return LONG_TITLES.get(name, "LiPS20, 1600 frames, 111 600 atoms").replace("likewise, ", "")
+
+
+def _model(preset, record):
+    if preset == "network":
+        return f"one network, {record['chosen']['epochs']} epochs"
+    return f'"{preset}", {record["chosen"]["references"]} references'
+
+
+def _mean_errors(record):
+    """Return errors of energies (meV/atom) and forces (meV/Å), mean over the test parts."""
+    parts = [record[p] for p in ("held", *COMPOSITIONS) if p in record]
+    for name, factor in (("mae_energy_meV_atom", 1.0), ("mae_forces_eV_A", 1e3)):
+        yield digits(factor * sum(part[name] for part in parts) / len(parts))
+
+
 def network_costs(records):
     """Return the costs of training steps and of compiled forms."""
     stored = records.newest("network", quantity="stored")
     jax = records.newest("network", quantity="jax")
+    in_file = records.newest("network", quantity="in a file")
     computed = records.newest("network", quantity="recomputed")
     models = {
         name: records.newest("network", quantity="compiled", model=name)
@@ -64,6 +100,7 @@ def network_costs(records):
     rows = [
         [held, digits(stored["us_per_atom"], 2), digits(stored["floor_us_per_atom"], 2)],
         ["the same by jax, jitted", digits(jax["us_per_atom"], 2), ""],
+        ["training step, Jacobians in a file", digits(in_file["us_per_atom"], 2), ""],
         ["training step, computed again", digits(computed["us_per_atom"], 2), ""],
         ["compiled, 1000 references", digits(models["kernel"]["us_per_atom"]), ""],
         ["compiled, one network", digits(models["one network"]["us_per_atom"]), ""],
@@ -72,4 +109,4 @@ def network_costs(records):
     return table(["", "µs/atom", "floor"], rows)
 
 
-TABLES = {"networks": networks, "network_costs": network_costs}
+TABLES = {"networks": networks, "large_sets": large_sets, "network_costs": network_costs}

@@ -26,6 +26,7 @@ OPTIONS = arguments(
     **usual(preset="accurate"),
     selection=("", "of references, where the model is sparse; the preset's own by default"),
     members=(4, "networks of the preset 'network'"),
+    epochs=(0, "of these; 0 stands for as many as trials find"),
     seed=(0, "of the preset 'network'"),
     frames=(200, "of LiPS20: training frames of each trajectory"),
     verbose=(0, "1 shows progress"),
@@ -143,6 +144,7 @@ def main():
     model = skpot.make_potential(OPTIONS.preset, verbose=OPTIONS.verbose, random_state=OPTIONS.seed)
     if OPTIONS.preset == "network":
         model.set_params(regressor__n_members=OPTIONS.members)
+        model.set_params(regressor__max_iter=OPTIONS.epochs or "auto")
     if OPTIONS.selection:
         model.set_params(regressor__selection=OPTIONS.selection)
     skpot.make_potential(OPTIONS.preset).fit(X[:3], y[:3])  # compiles, which is not measured

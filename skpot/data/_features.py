@@ -190,7 +190,7 @@ class AtomicFeatures:
             chain = selected_chain(chain, columns, self.values.shape[1])
         blocks = selected_blocks(self.blocks, columns, self.values.shape[1])
         origin = joined("select", [self.origin], np.asarray(columns))
-        values = np.ascontiguousarray(self.values[:, columns])
+        values = np.take(self.values, columns, axis=1)  # a slice would be copied twice
         selected = self.mapped(values, chain, blocks, origin)
         place = np.full(self.values.shape[1], -1)
         place[columns] = np.arange(len(columns))
