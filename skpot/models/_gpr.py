@@ -53,11 +53,12 @@ class GPR(KernelPotential):
 
     Labels are divided by their noise, so that the system is :math:`(1 + \tilde K) z = \tilde y`.
     Conjugate gradients on it are preconditioned by the same system with a partial Cholesky factor
-    of :math:`\tilde K`, of `n_precondition` randomly pivoted columns. Their residual is in units of
+    of :math:`\tilde K`, of at most `n_precondition` randomly pivoted columns, and with what these
+    leave of the covariance of labels of the same structure. Their residual is in units of
     the noise, root mean square over the labels; below a tenth or so the errors of the model stop
     moving. Standard deviations are those of the exact process after a factorization; after
-    conjugate gradients they are those of a sparse model on the same labels, with half as many
-    random references as the preconditioner has columns, and larger as a rule.
+    conjugate gradients they are those of a sparse model on the same labels, with half of
+    `n_precondition` as the number of random references, and larger as a rule.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ class GPR(KernelPotential):
     max_iter : int, default=300
         Most iterations.
     n_precondition : int, default=2000
-        Labels whose covariances with all labels make the preconditioner, drawn at random by how
-        much of their variance the others leave. Twice as many take about half the iterations.
+        Most labels whose covariances with all labels make the preconditioner, drawn at random by
+        how much of their variance the others leave, as long as they save more time than they take.
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for nine tenths of the memory that is free. Jacobians are
         held if there is room for them, else features are differentiated anew in each iteration. The
@@ -138,7 +139,8 @@ class GPR(KernelPotential):
     label_shares_ : dict of str to float
         Part of the trace of the hat matrix that belongs to each kind of label: of the coefficients
         that the data determine, as many as the labels of this kind do. After conjugate gradients
-        what the preconditioner leaves out counts as if labels had nothing of it in common.
+        what the preconditioner leaves out counts as if labels of different structures had nothing
+        of it in common.
     n_features_in_ : int
         Number of features.
 

@@ -15,7 +15,6 @@ from ..rows.factors import shares
 from ..rows.memory import plan_exact
 from ..solvers import (
     DivergenceError,
-    LowRankInverse,
     conjugate_gradients,
     inverse_diagonal,
     serial_blas,
@@ -26,7 +25,6 @@ from .gradient_references import references_with
 from .nystrom import (
     column_price,
     label_preconditioner,
-    leverages,
     random_references,
     sparse_posterior,
     with_stored_jacobian,
@@ -43,6 +41,9 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, RandomState
 
 _DOMAIN_REFERENCES = 1000  # most of those by which the domain is known
+# Residual of the system without some structures, over that of the fit. Of 3BPA it changed errors of
+# single labels by 5 % of their size and root mean squares by less than 1 %.
+_ROUGH = 3.0
 JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
 
@@ -232,18 +233,18 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     values = functionals.values(training)
     price = column_price(training.features, 1 if left_out is None else 2)
     effort = plan.n_columns, price
-    precondition, remaining = label_preconditioner(
-        kernel, functionals, features, effort, generator(settings.random_state), settings.verbose
+    precondition = label_preconditioner(
+        kernel, quick, left_out, effort, generator(settings.random_state), settings.verbose
     )
     product = KernelProduct(kernel, functionals, features, plan.compare)
     solution, residual, n_iter, converged = _iterate(product, values, precondition, settings)
     expansion = product.expansion(solution)
-    by_kind = functionals.by_kind(leverages(precondition, remaining))
+    by_kind = functionals.by_kind(precondition.leverages())
     by_kind = shares(by_kind, settings.verbose)
     errors = None
     if left_out is not None:
-        own = labels_of(functionals, left_out, features.atom_offsets)
-        errors = _errors_without(own, product, values, precondition.columns, settings)
+        own = functionals.of(left_out, features.atom_offsets)
+        errors = _errors_without(own, product, values, precondition.without(own), settings)
     del precondition, product  # the sparse model has room for its rows then
     state = _sparse_state(kernel, training.features, quick, plan.n_references, settings, left_out)
     state = state.with_domain(features, settings.random_state)
@@ -252,23 +253,18 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     return (expansion, found, state), errors
 
 
-def labels_of(functionals: Functionals, structures: IntArray, offsets: IntArray) -> IntArray:
-    """Return the indices of all labels of some structures, ascending."""
-    return np.sort(np.concatenate([functionals.within(s, s + 1, offsets) for s in structures]))
-
-
-def _errors_without(own, product, values, columns, settings):
+def _errors_without(own, product, values, precondition, settings):
     """Return labels `own` less predictions of a model that has not learned from them.
 
-    They have no weight in a second iteration, which takes `columns` of the preconditioner over.
+    They have no weight in a second iteration, nor in its preconditioner. Errors are far larger than
+    the noise, so that it ends earlier.
     """
     keep = np.ones(len(values))
     keep[own] = 0.0
-    columns[own] = 0.0
     labels = keep * values
     found = conjugate_gradients(
-        lambda z: keep * product(keep * z) + z, labels, LowRankInverse(columns),
-        tol=settings.tol / (_rms(labels) or 1.0), max_iter=settings.max_iter,
+        lambda z: keep * product(keep * z) + z, labels, precondition,
+        tol=_ROUGH * settings.tol / (_rms(labels) or 1.0), max_iter=settings.max_iter,
     )  # fmt: skip
     return (values - product(found.x))[own]
 

@@ -126,6 +126,10 @@ class Functionals:
         parts = between(self.energy, lo, hi, 1), atoms, between(self.stress, lo, hi, 6)
         return np.concatenate([p + q.start for p, q in zip(parts, self.parts, strict=True)])
 
+    def of(self, structures: IntArray, atom_offsets: IntArray) -> IntArray:
+        """Return the indices of the labels of some structures, ascending."""
+        return np.sort(np.concatenate([self.within(s, s + 1, atom_offsets) for s in structures]))
+
 
 class KernelProduct:
     """Products of the covariance of all labels with vectors; no block of it is formed.

@@ -13,28 +13,29 @@ from ..rows.blocks import whitened_blocks
 from ..rows.memory import BlockPlan
 from ..selection import select_references, structure_kinds
 from ..solvers import LowRankInverse, gram_factor, pivoted_columns, tile_threads
+from .functionals import Functionals
 from .gradient_references import leading_directions, references_with
-from .label_columns import label_columns, label_variances
+from .label_columns import label_columns
+from .structure_blocks import StructureBlocks
 
 if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Kernel
-    from skpot.processes.functionals import Functionals
     from skpot.processes.references import References
     from skpot.rows.contracts import TrainingColumns
     from skpot.rows.training_set import TrainingSet
-    from skpot.typing import FloatArray
+    from skpot.typing import FloatArray, IntArray
 
 _BLOCK_BYTES = 64e6  # of memory for rows and Jacobians of one block
 _FLOOR = 1.0  # variance in units of the noise variance; labels with less need no column
-# Iterations until the residual is a tenth of the noise, over the root of the mean remaining
-# variance: 8 to 15 on 50 frames of 3BPA.
-_ITERATIONS = 9.0
+# Iterations until the residual is a tenth of the noise, over the root of what different structures
+# have in common, see `structure_blocks`: 24 on a crystal of three species, 16 to 19 on silicon, 25
+# on 3BPA, each with 12 to 40 structures and two or three numbers of columns.
+_ITERATIONS = 22.0
 # Of multiplications for columns, whose matrices are small, beside those of an iteration.
 _SLOWNESS = {np.float64: 2.0, np.float32: 1.25}
-_ROUNDING = 4.0  # most that rounding of columns may amount to, in units of the noise
 
 
 def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
@@ -59,23 +60,31 @@ def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
 
 def label_preconditioner(
     kernel: Kernel,
-    functionals: Functionals,
-    features: AtomicFeatures,
+    training: TrainingSet,
+    left_out: IntArray | None,
     effort: tuple[int, float],
     rng: np.random.Generator,
     verbose: int,
-) -> tuple[LowRankInverse, FloatArray]:
-    r"""Return an approximate inverse of the labels' covariance, made of some of its columns.
+) -> LowRankInverse:
+    r"""Return an approximate inverse of the labels' covariance and their noise.
 
-    It is that of :math:`1 + F F^T` with the partial Cholesky factor of n columns, drawn so that no
-    label keeps much of its variance, and as long as they save more time than they take. Labels as
-    columns hold what structures have in common; environments' energies as columns would leave most
-    of the forces out and take two to three times the iterations at the same number.
+    It is that of :math:`B + F F^T`. F is the partial Cholesky factor of some columns of the
+    covariance: labels, drawn so that none keeps much of its variance, as long as they save more
+    time than they take. B has what they leave of the covariance of labels of the same structure,
+    and their noise.
+
+    Labels of one structure move the same environments, so that columns of others say little of
+    what they have in common; and labels as columns hold what structures have in common, of which
+    environments' energies as columns leave most of the forces out.
 
     Parameters
     ----------
-    kernel, functionals, features
-        As in `KernelProduct`.
+    kernel : kernel object
+        See `skpot.kernels`.
+    training : TrainingSet
+        The structures and their labels, best with Jacobians that are held.
+    left_out : ndarray of int or None
+        Structures that share no block of B with others.
     effort : tuple of (int, float)
         Most columns, and the price of one of them, see `column_price`.
     rng : numpy.random.Generator
@@ -83,69 +92,29 @@ def label_preconditioner(
     verbose : int
         1 shows a progress bar.
 
-    Returns
-    -------
-    inverse : LowRankInverse
-        Labels divided by their standard deviations.
-    remaining : ndarray of shape (n_labels,)
-        The variances of the labels that the columns do not explain, in units of the noise.
-
     References
     ----------
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
     """
-    variances = label_variances(kernel, functionals, features)
-    dtype, (n, price) = _precision(variances, functionals), effort
-    price *= _SLOWNESS[dtype]
+    functionals, features = Functionals(training), training.features
+    blocks, (n, price) = StructureBlocks(kernel, training, left_out), effort
+    price *= _SLOWNESS[blocks.dtype]
     with progress(n, "preconditioner", verbose, "label") as bar:
 
-        def worth(before, after, size):
-            return _ITERATIONS * (np.sqrt(before) - np.sqrt(after)) > price * size
+        def worth(drawn, columns, before, after, size):
+            iterations = _ITERATIONS * np.sqrt(blocks.in_common(drawn, columns, before))
+            saved = iterations * (1.0 - np.sqrt(after.mean() / before.mean()))
+            return saved > price * size
 
         def columns_of(chosen):
-            columns = label_columns(kernel, functionals, features, chosen, dtype)
+            columns = label_columns(kernel, functionals, features, chosen, blocks.dtype)
             bar.update(len(chosen))
             return columns
 
-        columns, _ = pivoted_columns(variances, columns_of, n, rng, floor=_FLOOR, worth=worth)
-    return LowRankInverse(columns), np.maximum(variances - np.sum(columns**2, axis=1), 0.0)
-
-
-def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
-    r"""Return about how much of each label's prediction the label itself makes.
-
-    The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
-    i the columns leave the variance :math:`d_i`; with it independent of all others and learned
-    last,
-
-    .. math:: h_i = 1 - \frac{1 - h^F_i}{1 + d_i}
-
-    with :math:`h^F` the leverages of :math:`F F^T` alone.
-
-    Parameters
-    ----------
-    inverse, remaining
-        See `label_preconditioner`.
-
-    Returns
-    -------
-    ndarray of shape (n_labels,)
-        Between 0 and 1.
-    """
-    return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
-
-
-def _precision(variances, functionals):
-    r"""Return the precision of columns: single where their rounding errors do no harm.
-
-    Errors E of the factor F make the system's matrix differ from that of the preconditioner by at
-    most :math:`|E|^2` where F vanishes. They are independent, of the size of a rounding of the
-    largest variance that has to do with derivatives: energies are always made in double precision.
-    """
-    moving = variances[functionals.parts[0].stop :]
-    rounding = float(np.finfo(np.float32).eps) / 2.0
-    error = rounding * float(moving.max(initial=0.0)) * np.sqrt(len(variances))
-    return np.float32 if error <= _ROUNDING else np.float64
+        columns, _ = pivoted_columns(
+            blocks.variances, columns_of, n, rng, floor=_FLOOR, worth=worth
+        )
+    return LowRankInverse(columns, blocks.remainders(columns))
 
 
 def column_price(features: AtomicFeatures, n_systems: int) -> float:

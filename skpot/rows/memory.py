@@ -20,6 +20,8 @@ _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 _FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
 _FEASIBLE = 0.9  # of the memory that is free, where nothing is said and there is no choice
+BLOCK_LIMIT = 1024  # labels whose covariance is held whole; larger structures have several parts
+BLOCK_TOGETHER = 256  # labels of small structures that are treated so together
 ROW_LIMIT = 24  # environments whose labels are treated together, unless a structure has more
 
 
@@ -142,16 +144,18 @@ def plan_exact(
     n_references = min(max(1, n_columns // 2), n)
     n_columns = min(n_columns, n_labels)
     column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
-    spare = limit - vectors - n_columns * column
+    block = min(n_labels, BLOCK_LIMIT, max(BLOCK_TOGETHER, 3 * int(features.n_atoms.max()) + 7))
+    blocks = 8.0 * 1.5 * n_labels * block * derivatives  # while they are factorized
+    spare = limit - vectors - blocks - n_columns * column
     if spare < 0:
-        fits = int(0.9 * (limit - vectors) / column)
+        fits = int(0.9 * (limit - vectors - blocks) / column)
         fewer = f"n_precondition={fits} (AutoGPR: a third of it as n_sparse), " if fits > 0 else ""
         raise InputError(
             f"the fit needs at least {size_text(limit - spare)} "
-            f"({size_text(vectors)} for the vectors of {n} environments of {p} features, "
-            f"the rest for a preconditioner of {n_columns} columns) but max_memory allows "
-            f"{size_text(limit)}. Use {fewer}fewer features (PerAtom(PCA(...))) or "
-            "skpot.SparseGPR."
+            f"({size_text(vectors + blocks)} for the vectors of {n} environments of {p} "
+            f"features and covariances within structures, the rest for a preconditioner of "
+            f"{n_columns} columns) but max_memory allows {size_text(limit)}. Use {fewer}fewer "
+            "features (PerAtom(PCA(...))) or skpot.SparseGPR."
         )
     store = derivatives and not held and jacobian <= 0.8 * spare
     _, counts = np.unique(features.species, return_counts=True)

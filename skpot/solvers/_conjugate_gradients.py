@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,10 +13,10 @@ from ..exceptions import NumericalError, NumericalWarning
 from ._triangular import jittered_cholesky, refuse_not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-    from skpot.typing import FloatArray
+    from skpot.typing import FloatArray, IntArray
 
 _REPLACE = 25  # iterations after which the residual is computed anew, without rounding errors
 _RISE = 1e-3  # relative rise of the quadratic form beyond which rounding has spoiled it
@@ -44,36 +45,78 @@ def gram_factor(gram: FloatArray) -> FloatArray:
 
 
 class LowRankInverse:
-    r"""Inverse of :math:`1 + \Phi \Phi^T`, by the Woodbury identity.
+    r"""Inverse of :math:`B + \Phi \Phi^T` with a matrix B of blocks, by the Woodbury identity.
 
-    .. math:: (1 + \Phi \Phi^T)^{-1} = 1 - \Phi (1 + \Phi^T \Phi)^{-1} \Phi^T
+    With the factors :math:`B = L L^T` and :math:`W = L^{-1} \Phi` it is
+
+    .. math:: (B + \Phi \Phi^T)^{-1} = L^{-T} [1 - W (1 + W^T W)^{-1} W^T] L^{-1}
 
     Parameters
     ----------
     columns : ndarray of shape (n, m)
-        The matrix :math:`\Phi`, with m < n.
+        The matrix :math:`\Phi`, with m < n. The inverse takes its memory over.
+    blocks : iterable of (ndarray of int, ndarray), default=()
+        Rows, and the block of B that belongs to them; no row is in two of them. Of other rows B is
+        the unit matrix.
 
     Attributes
     ----------
+    columns : ndarray of shape (n, m)
+        The matrix W.
     factor : ndarray of shape (m, m)
-        Upper triangle R with :math:`R^T R = 1 + \Phi^T \Phi`.
+        Upper triangle R with :math:`R^T R = 1 + W^T W`.
     """
 
-    def __init__(self, columns: FloatArray) -> None:
+    def __init__(
+        self, columns: FloatArray, blocks: Iterable[tuple[IntArray, FloatArray]] = ()
+    ) -> None:
         self.columns = columns
+        self._roots = []  # rows and the inverse of L, for each block
+        for rows, block in blocks:
+            root = solve_triangular(gram_factor(block), np.eye(len(rows)), trans="T")
+            self._roots.append((rows, root))
+            columns[rows] = root @ columns[rows]
         gram = columns.T @ columns
         gram[np.diag_indices_from(gram)] += 1.0
         self.factor = gram_factor(gram)
 
+    def without(self, rows: IntArray) -> LowRankInverse:
+        """Return the inverse of the same matrix where some rows are those of the unit matrix.
+
+        They are whole blocks and rows that are in none. This object is of no use afterwards.
+        """
+        gram = self.factor.T @ self.factor - self.columns[rows].T @ self.columns[rows]
+        left = copy(self)
+        left.columns[rows] = 0.0
+        left._roots = [root for root in self._roots if not np.isin(root[0][0], rows)]
+        left.factor = gram_factor(gram)
+        return left
+
     def leverages(self, limit: int = 4096) -> FloatArray:
         """Return the diagonal of 1 minus the inverse, shape (n,), computed block by block."""
-        parts = (self.columns[b : b + limit] for b in range(0, len(self.columns), limit))
-        solved = (solve_triangular(self.factor, part.T, trans="T") for part in parts)
-        return np.concatenate([np.sum(part**2, axis=0) for part in solved])
+        single = np.ones(len(self.columns), dtype=bool)
+        for rows, _ in self._roots:
+            single[rows] = False
+        single, out = np.flatnonzero(single), np.empty(len(self.columns))
+        for part in (single[b : b + limit] for b in range(0, len(single), limit)):
+            out[part] = np.sum(self._whitened(self.columns[part]) ** 2, axis=0)
+        for rows, root in self._roots:
+            explained = self._whitened(root.T @ self.columns[rows])
+            out[rows] = 1.0 - np.sum(root**2, axis=0) + np.sum(explained**2, axis=0)
+        return out
+
+    def _whitened(self, rows):
+        return solve_triangular(self.factor, rows.T, trans="T", check_finite=False)
 
     def __call__(self, x):
         """Return the inverse times x (n,)."""
-        return x - self.columns @ cho_solve((self.factor, False), self.columns.T @ x)
+        x = np.array(x, dtype=float)
+        for rows, root in self._roots:
+            x[rows] = root @ x[rows]
+        x -= self.columns @ cho_solve((self.factor, False), self.columns.T @ x)
+        for rows, root in self._roots:
+            x[rows] = root.T @ x[rows]
+        return x
 
 
 def conjugate_gradients(

@@ -47,8 +47,10 @@ def pivoted_columns(
     floor : float, default=0.0
         A pivot with a smaller remainder of the diagonal gets no column.
     worth : callable, optional
-        ``worth(before, after, size)`` returns whether to go on, given the mean remainder before and
-        after a block and the number of columns of the next one.
+        ``worth(pivots, remaining, before, after, size)`` returns whether to go on, given the pivots
+        that were drawn for a block, their columns (N, n_pivots) less what the blocks before explain
+        of them, the remainder of the diagonal before and after the block, and the number of columns
+        of the next one.
 
     Returns
     -------
@@ -91,16 +93,17 @@ def pivoted_columns(
         block = columns_of(drawn) - columns[:, :m] @ columns[drawn, :m].T
         factor, order, rank, _ = lapack.dpstrf(block[drawn], tol=least, lower=1)
         order = order[:rank] - 1
+        before = remainder.copy()
         remainder[np.setdiff1d(drawn, drawn[order])] = 0.0  # the others of the block explain these
         if rank:
             factor = factor[:rank, :rank]
             new = solve_triangular(factor, block[:, order].T, lower=True, check_finite=False).T
             columns[:, m : m + rank] = new
             pivots.append(drawn[order])
-            before = remainder.mean()
             remainder -= np.minimum(remainder, np.sum(new**2, axis=1))
             remainder[drawn[order]] = 0.0
             m += rank
-            if worth and not worth(before, remainder.mean(), min(step, n - m)):
+            size = min(step, n - m)
+            if worth and not worth(drawn, block, before, remainder, size):
                 break
     return columns[:, :m], np.concatenate(pivots)

@@ -8,7 +8,8 @@ from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
 from skpot.processes.functionals import Functionals, covariance
 from skpot.processes.label_columns import label_columns, label_variances
-from skpot.processes.nystrom import _precision, column_price
+from skpot.processes.nystrom import column_price
+from skpot.processes.structure_blocks import precision
 from tests.models.test_gpr import SMALL, SOME
 from tests.samples import labeled
 
@@ -70,15 +71,15 @@ def test_single_precision_leaves_energies_alone(mixed):
     assert 1e-9 < error < 1e-5
 
 
-def test_noise_decides_on_the_precision(mixed):
+def test_noise_decides_on_theprecision(mixed):
     functionals, matrix = whole(KERNELS[0], mixed)
     n, variances = functionals.parts[0].stop, np.diag(matrix).copy()
     largest = 4.0 / (2.0**-24 * np.sqrt(len(variances)))  # of a label besides energies
     variances *= 0.9 * largest / variances[n:].max()
     variances[:n] = 1e12
-    assert _precision(variances, functionals) is np.float32
+    assert precision(variances, functionals) is np.float32
     variances[-1] = 1.1 * largest
-    assert _precision(variances, functionals) is np.float64
+    assert precision(variances, functionals) is np.float64
 
 
 def test_a_column_costs_what_it_takes():

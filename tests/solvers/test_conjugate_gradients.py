@@ -25,6 +25,37 @@ def test_low_rank_inverse(system):
     np.testing.assert_allclose(inverse.factor.T @ inverse.factor, gram, rtol=1e-9, atol=1e-9)
 
 
+@pytest.fixture
+def blocked():
+    """Columns, blocks of rows that are not in order, and the matrix that both stand for."""
+    rng = np.random.default_rng(1)
+    columns, matrix, blocks = rng.normal(size=(30, 8)), np.eye(30), []
+    for rows in (np.array([3, 7, 25]), np.arange(10, 22), np.array([0])):
+        root = rng.normal(size=(len(rows), len(rows)))
+        matrix[np.ix_(rows, rows)] += 100.0 * root @ root.T
+        blocks.append((rows, matrix[np.ix_(rows, rows)]))
+    return columns, blocks, matrix + columns @ columns.T
+
+
+def test_low_rank_inverse_with_blocks(blocked):
+    columns, blocks, matrix = blocked
+    inverse = LowRankInverse(columns.copy(), iter(blocks))
+    b = np.arange(30.0)
+    np.testing.assert_allclose(matrix @ inverse(b), b, atol=1e-10)
+    np.testing.assert_array_equal(b, np.arange(30.0))
+    expected = 1.0 - np.diag(np.linalg.inv(matrix))
+    np.testing.assert_allclose(inverse.leverages(limit=4), expected, atol=1e-10)
+
+
+def test_inverse_without_some_rows(blocked):
+    columns, blocks, matrix = blocked
+    rows = np.array([2, 3, 7, 25])
+    matrix[rows], matrix[:, rows] = 0.0, 0.0
+    matrix[rows, rows] = 1.0
+    inverse, b = LowRankInverse(columns, blocks).without(rows), np.arange(30.0)
+    np.testing.assert_allclose(matrix @ inverse(b), b, atol=1e-10)
+
+
 def test_solution_and_stated_residual(system):
     _, matrix, b = system
     s = conjugate_gradients(lambda x: matrix @ x, b, identity, tol=1e-10, max_iter=500)
