@@ -210,18 +210,18 @@ def project(density, entries, c, moves, matrix, some, out):
         # Images of the center alone have strain, but no entry.
         met = np.array([k for k, rows in enumerate(own) if len(rows) > 6 or rows.any()], dtype=int)
         channels = slice(b * n_max, (b + 1) * n_max)
-        found = [np.zeros((len(own[k]), matrix.shape[1])) for k in met]
-        for l in range(l_max + 1 if len(met) else 0):
-            lm = slice(l * l, (l + 1) * (l + 1))
-            weights = _weights(parts[l], pair[:, channels], channels)
-            moved = [own[k][:, lm.start * n_max : lm.stop * n_max] for k in met]
-            _add_degree(c[met, lm], weights, moved, found)
-        for k, rows in zip(met, found, strict=True):
-            values, strain = out[k]
-            forces = rows[:-6].reshape(-1, *values.shape[1:])
-            values[first[k, b] - start[k] : first[k, b + 1] - start[k]] = forces
-            values[0] -= forces.sum(axis=0)
-            strain += rows[-6:]
+        weights = (
+            [_weights(part, pair[:, channels], channels) for part in parts] if len(met) else []
+        )
+        for begin in range(0, len(met), _TOGETHER):
+            few = met[begin : begin + _TOGETHER]
+            for k, slopes in zip(few, _slopes(c[few], weights, n_max), strict=True):
+                values, strain = out[k]
+                rows = own[k] @ slopes
+                forces = rows[:-6].reshape(-1, *values.shape[1:])
+                values[first[k, b] - start[k] : first[k, b + 1] - start[k]] = forces
+                values[0] -= forces.sum(axis=0)
+                strain += rows[-6:]
 
 
 def _places(n):
@@ -238,16 +238,16 @@ def _weights(part, pair, channels):
     return weights.reshape(len(pair), -1)
 
 
-def _add_degree(c, weights, moved, found):
-    """Add what moves through the coefficients of one degree to the rows that were found.
+def _slopes(c, weights, n_max):
+    """Return derivatives along the coefficients of one species.
 
-    `c` (n_centers, n_m, n_channels) are the coefficients, `moved` and `found` lists of the rows of
-    each center, before and after the product.
+    Those of each center (n_lm * n_max, n_columns) are in the order of `density_moves`, so that one
+    product with its rows sums over all degrees. `c` (n_centers, n_lm, n_channels) are coefficients.
     """
-    n_columns = found[0].shape[1]
-    for begin in range(0, len(c), _TOGETHER):
-        few = c[begin : begin + _TOGETHER]
-        slopes = few.reshape(-1, few.shape[2]) @ weights
-        slopes = slopes.reshape(len(few), -1, n_columns)  # n_m * n_max rows
-        for k, slope in enumerate(slopes, begin):
-            found[k] += moved[k] @ slope
+    n_columns = weights[0].shape[1] // n_max
+    slopes = np.empty((len(c), c.shape[1], n_max * n_columns))
+    for l, weight in enumerate(weights):
+        lm = slice(l * l, (l + 1) * (l + 1))
+        found = c[:, lm].reshape(-1, c.shape[2]) @ weight
+        slopes[:, lm] = found.reshape(len(c), -1, weight.shape[1])
+    return slopes.reshape(len(c), -1, n_columns)

@@ -25,6 +25,7 @@ from .gradient_references import references_with
 from .nystrom import (
     column_price,
     label_preconditioner,
+    leverages,
     random_references,
     sparse_posterior,
     with_stored_jacobian,
@@ -233,13 +234,13 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     values = functionals.values(training)
     price = column_price(training.features, 1 if left_out is None else 2)
     effort = plan.n_columns, price
-    precondition = label_preconditioner(
+    precondition, remaining = label_preconditioner(
         kernel, quick, left_out, effort, generator(settings.random_state), settings.verbose
     )
     product = KernelProduct(kernel, functionals, features, plan.compare)
     solution, residual, n_iter, converged = _iterate(product, values, precondition, settings)
     expansion = product.expansion(solution)
-    by_kind = functionals.by_kind(precondition.leverages())
+    by_kind = functionals.by_kind(leverages(precondition, remaining))
     by_kind = shares(by_kind, settings.verbose)
     errors = None
     if left_out is not None:

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 64e6  # of memory for rows and Jacobians of one block
 _FLOOR = 1.0  # variance in units of the noise variance; labels with less need no column
-# Iterations until the residual is a tenth of the noise, over the root of what different structures
-# have in common, see `structure_blocks`: 24 on a crystal of three species, 16 to 19 on silicon, 25
-# on 3BPA, each with 12 to 40 structures and two or three numbers of columns.
-_ITERATIONS = 22.0
+# Iterations until the residual is a tenth of the noise. With the noise alone beside columns, over
+# the root of the mean remaining variance: 13 on 3BPA, 18 on silicon. With blocks, over the root of
+# what different structures have in common, see `structure_blocks`: 24 on a crystal of three
+# species, 16 to 19 on silicon, 25 on 3BPA; each with 12 to 40 structures.
+_ITERATIONS, _ITERATIONS_OF_BLOCKS = 14.0, 20.0
 # Of multiplications for columns, whose matrices are small, beside those of an iteration.
 _SLOWNESS = {np.float64: 2.0, np.float32: 1.25}
 
@@ -65,13 +66,14 @@ def label_preconditioner(
     effort: tuple[int, float],
     rng: np.random.Generator,
     verbose: int,
-) -> LowRankInverse:
+) -> tuple[LowRankInverse, FloatArray]:
     r"""Return an approximate inverse of the labels' covariance and their noise.
 
     It is that of :math:`B + F F^T`. F is the partial Cholesky factor of some columns of the
     covariance: labels, drawn so that none keeps much of its variance, as long as they save more
     time than they take. B has what they leave of the covariance of labels of the same structure,
-    and their noise.
+    and their noise; or, where this is so little that fewer iterations are expected, their noise
+    alone: of :math:`1 + F F^T` no direction is overestimated.
 
     Labels of one structure move the same environments, so that columns of others say little of
     what they have in common; and labels as columns hold what structures have in common, of which
@@ -92,6 +94,13 @@ def label_preconditioner(
     verbose : int
         1 shows a progress bar.
 
+    Returns
+    -------
+    inverse : LowRankInverse
+        Labels divided by their standard deviations.
+    remaining : ndarray of shape (n_labels,)
+        The variances of the labels that it does not know of, in units of the noise.
+
     References
     ----------
     M. Díaz, E. N. Epperly, Z. Frangella, J. A. Tropp, R. J. Webber, arXiv:2304.12465.
@@ -99,11 +108,15 @@ def label_preconditioner(
     functionals, features = Functionals(training), training.features
     blocks, (n, price) = StructureBlocks(kernel, training, left_out), effort
     price *= _SLOWNESS[blocks.dtype]
+    known = {"noise": np.inf, "blocks": np.inf if not blocks.rows else 0.0}  # iterations
     with progress(n, "preconditioner", verbose, "label") as bar:
 
         def worth(drawn, columns, before, after, size):
-            iterations = _ITERATIONS * np.sqrt(blocks.in_common(drawn, columns, before))
-            saved = iterations * (1.0 - np.sqrt(after.mean() / before.mean()))
+            known["noise"] = _ITERATIONS * np.sqrt(before.mean())
+            if blocks.rows:
+                in_common = blocks.in_common(drawn, columns, before)
+                known["blocks"] = _ITERATIONS_OF_BLOCKS * np.sqrt(in_common)
+            saved = min(known.values()) * (1.0 - np.sqrt(after.mean() / before.mean()))
             return saved > price * size
 
         def columns_of(chosen):
@@ -114,7 +127,35 @@ def label_preconditioner(
         columns, _ = pivoted_columns(
             blocks.variances, columns_of, n, rng, floor=_FLOOR, worth=worth
         )
-    return LowRankInverse(columns, blocks.remainders(columns))
+    if known["blocks"] < known["noise"]:
+        return LowRankInverse(columns, blocks.remainders(columns)), np.zeros(len(columns))
+    remaining = np.maximum(blocks.variances - np.sum(columns**2, axis=1), 0.0)
+    return LowRankInverse(columns), remaining
+
+
+def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
+    r"""Return about how much of each label's prediction the label itself makes.
+
+    The diagonal of :math:`K (1 + K)^{-1}`, with K the labels' covariance over their noise. Of label
+    i the columns leave the variance :math:`d_i`; with it independent of all others and learned
+    last,
+
+    .. math:: h_i = 1 - \frac{1 - h^F_i}{1 + d_i}
+
+    with :math:`h^F` the leverages of :math:`F F^T` alone. Blocks of the preconditioner say more:
+    with them it is :math:`h^F` of :math:`B + F F^T`, and nothing is left.
+
+    Parameters
+    ----------
+    inverse, remaining
+        See `label_preconditioner`.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,)
+        Between 0 and 1.
+    """
+    return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
 
 
 def column_price(features: AtomicFeatures, n_systems: int) -> float:
