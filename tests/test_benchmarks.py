@@ -76,6 +76,11 @@ def test_benchmark_of_structures_in_files():
     assert [in_files[name] for name in same] == [in_memory[name] for name in same]
 
 
+def test_benchmark_of_limited_memory():
+    (record,) = run(FOLDER / "bench_memory.py", "--stride", "4", "--models", "fast")
+    assert 0.0 < record["over_limit"] < 1.1 and record["above_mb"] > 0.0
+
+
 def test_benchmark_of_predictions_that_are_killed(tmp_path):
     options = "--frames", "1200", "--folder", tmp_path
     tenth, rest, order = run(FOLDER / "bench_evaluate.py", *options)
