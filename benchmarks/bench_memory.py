@@ -34,7 +34,7 @@ MODELS = {
     "default": lambda: _sparse("default"),
     "accurate": lambda: _sparse("accurate"),
     "references": lambda: make_pipeline(
-        skpot.SOAP(hypers="fast", cache=False), skpot.SparseGPR(10_000, max_memory=LIMIT)
+        skpot.SOAP(hypers="fast", cache=False), skpot.SparseGPR(n_sparse=10_000, max_memory=LIMIT)
     ),
     "quadratic": lambda: make_pipeline(
         skpot.SOAP(hypers="fast", normalize=False, central_weight=0.0, cache=False),

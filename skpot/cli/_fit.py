@@ -437,10 +437,12 @@ def _finish(model, data, tests, run_file, resolved):
 
     parts = {"train": data} | tests
     card = card_of(model, parts, run_file.settings | {"grid": resolved})
-    predicted = {}
+    predicted, notes = {}, []
     try:
         for name, part in parts.items():
             X, y = _looked_at(name, part, run_file.settings["seed"])
+            if len(X) < len(part.X):
+                notes.append(f"  {name}: {len(X)} of {len(part.X)} frames, at random")
             y_pred = model.predict(X)  # of structures in files some at a time
             predicted[name] = (list(X), y.loaded(), y_pred)
             card["errors"][name] = errors(*predicted[name])
@@ -448,6 +450,8 @@ def _finish(model, data, tests, run_file, resolved):
         dump(model, run_file.output, card)
         run_file.write(card["training"]["hash"], grid=resolved, cv=None)
     title("errors")
+    for note in notes:
+        say(note)
     error_table(predicted)
     if "test" in predicted:
         say("")
@@ -466,8 +470,6 @@ def _looked_at(name, part, seed):
         return part.X, part.y
 
     rows = drawn(part.X, seed)
-    if len(rows) < len(part.X):
-        say(f"  errors of train are those of {len(rows)} of its {len(part.X)} frames, at random")
     return part.X[rows], part.y[rows]
 
 

@@ -81,7 +81,7 @@ def test_the_same_model_cards_and_tables(folder, options, small_parts):
 def test_errors_of_large_training_sets_are_those_of_some(folder, small_parts, monkeypatch):
     monkeypatch.setattr(_in_files, "_MOST_ATOMS", 30)
     _, output = fitted(folder, "some", *FAST, "--max-memory", "1GB", files=FILES)
-    assert "errors of train are those of 7 of its 24 frames" in output
+    assert "errors\n  train: 7 of 24 frames, at random\n" in output
     entry = read_card(folder / "some.skpot")
     assert entry["training"]["frames"] == 24 and entry["errors"]["train"]
 
