@@ -89,9 +89,9 @@ class OnTheFly:
     ceiling : float, optional
         The expected error (eV/Å) above which a structure is not physical and not worth a label;
         eight times `tol` by default.
-    n_start : int, default=3
-        Number of structures that are labeled before the run, if `run` is given no data: the
-        structures that it begins with, and copies whose atoms are displaced and cells strained.
+    n_start : int, optional
+        Number of structures that are labeled first, if `run` is given no data: each that it begins
+        with, and displaced copies. Three, or four if a species has fewer than twelve atoms.
     random_state : int, default=0
         Seed of velocities, thermostats and displacements.
     on_event : callable, optional
@@ -129,7 +129,7 @@ class OnTheFly:
         patience: float | None = None,
         check: int = 10,
         ceiling: float | None = None,
-        n_start: int = 3,
+        n_start: int | None = None,
         random_state: int = 0,
         on_event: Callable[[str, str], Any] | None = None,
     ) -> None:
@@ -140,7 +140,7 @@ class OnTheFly:
         self.path = Path(os.fspath(path))
         self.model = make_potential("fast") if model is None else model
         self.check = whole("check", check, low=1)
-        self.n_start = whole("n_start", n_start, low=1)
+        self.n_start = None if n_start is None else whole("n_start", n_start, low=1)
         self.random_state = whole("random_state", random_state, low=0)
         self.on_event = on_event
         self.n_calls_ = 0

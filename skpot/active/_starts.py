@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,21 +16,22 @@ if TYPE_CHECKING:
 
 _RATTLE = 0.012, 0.047  # of the closest distance, of the first and the last copy
 _NO_DISTANCE = 2.5  # Å, for structures of one atom
+_MANY = 12  # atoms of a species, whose forces are so many that three structures will do
 _STRAIN = 0.02  # of each component, for periodic structures
 
 
-def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, Atoms]]:
+def start_structures(starts: Structures, n: int | None, seed: int) -> list[tuple[int, Atoms]]:
     """Return structures to label before a run: those that it starts from, and changed copies.
 
     Parameters
     ----------
     starts : list[Atoms]
         What the run starts from.
-    n : int
+    n : int or None
         How many of each that differs from those before it: the structure itself, and copies whose
         atoms are displaced at random, by 1 to 5 % of the closest distance (0.03 to 0.12 Å in
         copper); of structures that are periodic in three directions the cells are strained by 2 %
-        as well.
+        as well. None stands for three, or four if it has fewer than twelve atoms of a species.
     seed : int
         Seed of the displacements.
 
@@ -44,7 +46,9 @@ def start_structures(starts: Structures, n: int, seed: int) -> list[tuple[int, A
         if any(_are_equal(start, earlier) for earlier in starts[:which]):
             continue  # a replica, of which the labels would be the same
         closest = min(closest_distance(start), _NO_DISTANCE)
-        for k, size in enumerate([0.0, *np.linspace(*_RATTLE, max(n - 1, 1))][:n]):
+        many = min(Counter(start.numbers.tolist()).values()) >= _MANY
+        few = (3 if many else 4) if n is None else n
+        for k, size in enumerate([0.0, *np.linspace(*_RATTLE, max(few - 1, 1))][:few]):
             atoms = start.copy()
             if k and atoms.pbc.all():
                 strain = rng.uniform(-_STRAIN, _STRAIN, (3, 3))

@@ -37,8 +37,7 @@ def labeler(log):
 def run(folder):
     """Heat copper, with so small a tolerance that there are some labels."""
     atoms = bulk("Cu", cubic=True).repeat((2, 1, 1))
-    paid = labeler(Path(folder) / "paid.txt")
-    learner = OnTheFly(paid, 0.04, Path(folder) / "run", check=5, n_start=4)
+    learner = OnTheFly(labeler(Path(folder) / "paid.txt"), 0.04, Path(folder) / "run", check=5)
     return learner.run(atoms, 300, temperature=(300.0, 2000.0), timestep=2.0)
 
 

@@ -12,6 +12,7 @@ from ase.calculators.emt import EMT
 import skpot
 from skpot.active import Futile, OnTheFly, _on_the_fly
 from skpot.active._rule import Rule, factor, ratio
+from skpot.active._starts import start_structures
 from skpot.active._state import Snapshot, State, Wanted
 from skpot.active._trail import Trail
 from skpot.active._walk import Walker
@@ -30,7 +31,7 @@ def copper():
 def heated(folder, labeler=None, tol=0.04, steps=300, max_calls=None, **options):
     events = []
     learner = OnTheFly(
-        EMT() if labeler is None else labeler, tol, folder, check=5, n_start=4,
+        EMT() if labeler is None else labeler, tol, folder, check=5,
         on_event=lambda what, text: events.append((what, text)), **options,
     )  # fmt: skip
     learner.run(copper(), steps, temperature=(300.0, 2000.0), timestep=2.0, max_calls=max_calls)
@@ -304,6 +305,14 @@ def test_several_compositions_share_one_model(tmp_path):
     assert {str(atoms.symbols) for atoms in frames} == {"Cu4", "Au4"}
     assert {atoms.info["leg"] for atoms in frames} == {0, 1}
     assert learner.model_.predict([gold]).energy.shape == (1,)
+
+
+def test_a_run_begins_with_fewer_structures_if_these_have_many_forces():
+    few, many = copper(), copper().repeat((1, 2, 1))
+    alloy = many.copy()
+    alloy.symbols[:5] = "Au"
+    made = start_structures([few, many, alloy, many], None, 0)
+    assert [which for which, _ in made] == [0] * 4 + [1] * 3 + [2] * 4  # the last one is a replica
 
 
 def test_no_run_ends_with_structures_that_are_set_aside(tmp_path, monkeypatch):
