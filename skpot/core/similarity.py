@@ -89,12 +89,12 @@ def matern_profile(w, n, inverse, factor, out):
 
 
 @jit
-def expand(slope, curvature, along, offset, coefficients, energy):
+def expand(slope, curvature, along, offset, coefficients, weights, energy):
     """Compute energies, and weights of their gradient, from one tile of a kernel.
 
     `slope` and `curvature` hold f' and f'' of the kernel f(w), `coefficients` a, and
     t_im = `along` - `offset` is the change of w along the vector of a reference. Adds sum_m f' t_im
-    to `energy` (n,), and overwrites `along` with t and `curvature` with f' a_m + f'' t_im.
+    to `energy` (n,), overwrites `along` with t and writes f' a_m + f'' t_im to `weights`.
     """
     for i in range(slope.shape[0]):
         total = 0.0
@@ -102,7 +102,7 @@ def expand(slope, curvature, along, offset, coefficients, energy):
             t = along[i, m] - offset[m]
             along[i, m] = t
             total += slope[i, m] * t
-            curvature[i, m] = slope[i, m] * coefficients[m] + curvature[i, m] * t
+            weights[i, m] = slope[i, m] * coefficients[m] + curvature[i, m] * t
         energy[i] += total
 
 

@@ -123,13 +123,15 @@ class CovarianceFunction:
         """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
         return self._jet(x, q, 2)
 
-    def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
-        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes."""
+    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
+        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
+
+        With `derive`, return the function of them and its derivatives instead.
+        """
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
-        return [
-            {s: s(x, q[begin : begin + _TILE]) for s in self.similarities}
-            for begin in range(0, len(q), _TILE)
-        ]
+        tiles = (q[begin : begin + _TILE] for begin in range(0, len(q), _TILE))
+        found = ({s: s(x, tile) for s in self.similarities} for tile in tiles)
+        return [self.jet(w, 2) if derive else w for w in found]
 
     def expansion(
         self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
@@ -164,23 +166,24 @@ class CovarianceFunction:
         for k, begin in enumerate(range(0, len(q), _TILE)):
             tile = slice(begin, begin + _TILE)
             near, coefficients, vectors = q[tile], a[tile], v[tile]
-            w = compared[k] if compared else self.compared(x, near)[0]
-            f, slopes, curvatures = self.jet(w, 2)
+            known = compared[k] if compared else self.compared(x, near)[0]
+            f, slopes, curvatures = known if isinstance(known, Jet) else self.jet(known, 2)
             u += f @ coefficients
-            moves = {}
+            moves, weights = {}, {}
             for s, slope in slopes.items():
                 moves[s] = s.products(x, vectors)
                 along = s.against(s.turned(vectors))
                 offset = np.einsum("mi,mi->m", along, s.take(s.turned(near))) * s.centered
-                expand(slope, curvatures[s, s], moves[s], offset, coefficients, u)
+                weights[s], bend = np.empty(slope.shape), curvatures[s, s]
+                expand(slope, bend, moves[s], offset, coefficients, weights[s], u)
             for (s, t), curvature in curvatures.items():
                 if s != t:
-                    curvatures[s, s] += curvature * moves[t]
+                    weights[s] += curvature * moves[t]
             for s, slope in slopes.items():
                 part = s.take(gradient)
-                part += curvatures[s, s] @ s.against(s.turned(near))
+                part += weights[s] @ s.against(s.turned(near))
                 part += slope @ s.against(s.turned(vectors))
-                pulls[s] += curvatures[s, s].sum(axis=1)
+                pulls[s] += weights[s].sum(axis=1)
         for s, pull in pulls.items():
             if s.centered:
                 s.take(gradient)[...] -= pull[:, None] * s.against(x)

@@ -47,8 +47,11 @@ class Covariance(Protocol):
         """Return k, its derivatives, and the second ones by pairs of similarities."""
         ...
 
-    def compared(self, x: FloatArray, q: FloatArray) -> list[Any]:
-        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes."""
+    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
+        """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
+
+        With `derive`, return the function of them and its derivatives instead.
+        """
         ...
 
     def expansion(

@@ -85,14 +85,17 @@ class Expansion(NamedTuple):
                 pass
         return energies, gradient
 
-    def compared(self, features: AtomicFeatures) -> list[Any]:
-        """Return what `expand` compares, for environments that it is to see again and again."""
+    def compared(self, features: AtomicFeatures, derive: bool = False) -> list[Any]:
+        """Return what `expand` compares, for environments that it is to see again and again.
+
+        With `derive`, return the kernel and its derivatives instead, which takes more memory.
+        """
         x = features.values
         groups = list(species_groups(species_slices(self.species), features.species, _MEMBERS))
 
         def compare(group):
             members, columns = group
-            return self.kernel.compared(x[members], self.features[columns])
+            return self.kernel.compared(x[members], self.features[columns], derive)
 
         with tile_threads(len(groups)) as map_tiles:
             return list(map_tiles(compare, groups))

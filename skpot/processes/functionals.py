@@ -142,8 +142,8 @@ class KernelProduct:
         The labels.
     features : AtomicFeatures
         Their structures.
-    compare : bool, default=False
-        Whether similarities of all pairs of environments are held.
+    compare : {"nothing", "similarities", "kernels"}, default="nothing"
+        What is held of all pairs of environments; "kernels" with their derivatives.
     """
 
     def __init__(
@@ -151,14 +151,16 @@ class KernelProduct:
         kernel: Covariance,
         functionals: Functionals,
         features: AtomicFeatures,
-        compare: bool = False,
+        compare: str = "nothing",
     ) -> None:
         self.functionals = functionals
         self.features = features
         references, self._order = every_environment(features, kernel)
         zeros = np.zeros(len(self._order))
         self._empty = Expansion(kernel, references.values, references.species, zeros, None)
-        self._compared = self._empty.compared(features) if compare else None
+        self._compared = None
+        if compare != "nothing":
+            self._compared = self._empty.compared(features, derive=compare == "kernels")
 
     def expansion(self, z: FloatArray) -> Expansion:
         """Return the energies that labels with the coefficients z (n_labels,) mean."""
@@ -259,6 +261,7 @@ def _batches(offsets, row_limit):
 def _batch(functionals, features, lo, hi):
     index = functionals.within(lo, hi, features.atom_offsets)
     rows = np.arange(features.offsets[lo], features.offsets[hi])
+    rows = rows[np.argsort(features.species[rows], kind="stable")]
     scalars = np.zeros((len(index), len(rows)))
     vectors = np.zeros((len(index), len(rows), features.shape[1]))
     structure = np.repeat(np.arange(len(features)), features.n_rows)[rows]
@@ -294,26 +297,43 @@ def _lookup(members, size, begin, width):
 def label_covariance(
     kernel: Covariance, left: tuple[Any, ...], right: tuple[Any, ...]
 ) -> FloatArray:
-    """Return the covariance of the labels of two batches, as `label_batches` yields them."""
+    """Return the covariance of the labels of two batches, as `label_batches` yields them.
+
+    Environments of other batches may be in any order; grouped by species, they take less time.
+    """
     _, x, x_species, a, v = left
     _, q, q_species, b, w = right
-    alike = x_species[:, None] == q_species
+    alike, shared = x_species[:, None] == q_species, _shared_species(x_species, q_species)
     f, slopes, curvatures = kernel.with_curvature(x, q)
     out = a @ (f * alike) @ b.T
     p, r = {}, {}
     for s, slope in slopes.items():
         slope *= alike
         # How w changes along the vectors: p of x, r of q, both (label, i, m).
-        p[s] = s.products(v, q)
-        turned = s.turned(w)
-        r[s] = np.swapaxes(s.take(turned) @ s.against(x).T, 1, 2)
+        p[s], r[s] = (np.zeros((len(some), *slope.shape)) for some in (v, w))
+        turned, moved = s.turned(w), np.zeros((len(w), *s.take(x).shape))
+        for i, m in shared:
+            p[s][:, i, m] = s.products(v[:, i], q[m])
+            r[s][:, i, m] = np.swapaxes(s.take(turned[:, m]) @ s.against(x[i]).T, 1, 2)
+            moved[:, i] += slope[i, m] @ s.against(turned[:, m])
         if s.centered:
             p[s] -= np.einsum("lid,id->li", s.take(v), s.against(x))[:, :, None]
             r[s] -= np.einsum("lmd,md->lm", s.take(turned), s.against(s.turned(q)))[:, None]
         out += np.einsum("lim,im->lm", p[s], slope) @ b.T
         out += a @ np.einsum("lim,im->il", r[s], slope)
-        out += s.take(v).reshape(len(v), -1) @ (slope @ s.against(turned)).reshape(len(w), -1).T
+        out += s.take(v).reshape(len(v), -1) @ moved.reshape(len(w), -1).T
     for (s, t), curvature in curvatures.items():
-        moved = p[s] * (curvature * alike)
-        out += moved.reshape(len(v), -1) @ r[t].reshape(len(w), -1).T
+        bent = p[s] * (curvature * alike)
+        out += bent.reshape(len(v), -1) @ r[t].reshape(len(w), -1).T
     return out
+
+
+def _shared_species(left, right):
+    """Return where each species is in both, as pairs of slices; all at once if not together."""
+    found = []
+    for z in np.intersect1d(left, right):
+        places = [np.flatnonzero(species == z) for species in (left, right)]
+        found.append(tuple(slice(int(k[0]), int(k[-1]) + 1) for k in places))
+        if any(k[-1] - k[0] >= len(k) for k in places):
+            return [(slice(None), slice(None))]
+    return found

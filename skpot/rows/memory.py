@@ -98,7 +98,7 @@ class ExactPlan(NamedTuple):
     n_columns: int  # of the preconditioner
     n_references: int  # of the sparse model of deviations, their derivatives included
     store: bool  # whether Jacobians are held
-    compare: bool  # whether similarities of all pairs of environments are
+    compare: str  # what is held of all pairs of environments, see `KernelProduct`
 
 
 def plan_exact(
@@ -159,8 +159,11 @@ def plan_exact(
         )
     store = derivatives and not held and jacobian <= 0.8 * spare
     _, counts = np.unique(features.species, return_counts=True)
-    compared = 8.0 * n_similarities * float(np.sum(counts.astype(float) ** 2))
-    compare = derivatives and compared <= 0.8 * (spare - store * jacobian)
+    compared = 8.0 * float(np.sum(counts.astype(float) ** 2))
+    left, compare = 0.8 * (spare - store * jacobian), "nothing"
+    if derivatives and n_similarities * compared <= left:
+        derived = (1 + n_similarities + n_similarities**2) * compared
+        compare = "kernels" if derived <= left else "similarities"
     return ExactPlan(False, 0.0, n_columns, n_references, store, compare)
 
 
@@ -184,4 +187,4 @@ def _plan_dense(limit, features, n_labels, derivatives, held):
         )
     batches = (limit - matrix - batch) / 2.0
     store = derivatives and not held and _jacobian_bytes(features) <= batches
-    return ExactPlan(True, batches, 0, 0, store, False)
+    return ExactPlan(True, batches, 0, 0, store, "nothing")

@@ -133,11 +133,11 @@ def test_expansion(kernel, oracle, rows):
     q[3] = x[2]
     a, v = rng.normal(size=300), rng.normal(size=(300, 4))
     u, gradient = kernel.expansion(x, q, a, v)
-    compared = kernel.compared(x, q)
-    for _ in range(2):  # what is at hand stays as it is
-        again = kernel.expansion(x, q, a, v, compared)
-        np.testing.assert_array_equal(u, again[0])
-        np.testing.assert_array_equal(gradient, again[1])
+    for compared in (kernel.compared(x, q), kernel.compared(x, q, derive=True)):
+        for _ in range(2):  # what is at hand stays as it is
+            again = kernel.expansion(x, q, a, v, compared)
+            np.testing.assert_array_equal(u, again[0])
+            np.testing.assert_array_equal(gradient, again[1])
     along = central(lambda t: kernel(x, q + t * v), 0.0, 1.0)
     close(u, kernel(x, q) @ a + along.sum(axis=1))
     for d, direction in enumerate(np.eye(4)):

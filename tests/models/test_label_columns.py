@@ -6,7 +6,12 @@ import pytest
 import skpot
 from skpot import GPR, SOAP
 from skpot.kernels import RBF, DotProduct, Symmetrized
-from skpot.processes.functionals import Functionals, covariance
+from skpot.processes.functionals import (
+    Functionals,
+    covariance,
+    label_batches,
+    label_covariance,
+)
 from skpot.processes.label_columns import label_columns, label_variances
 from skpot.processes.nystrom import column_price
 from skpot.processes.structure_blocks import precision
@@ -46,6 +51,19 @@ def test_columns_and_diagonal_of_the_covariance(mixed, kernel):
     np.testing.assert_allclose(columns, matrix[:, chosen], atol=1e-10 * matrix.max())
     variances = label_variances(kernel, functionals, mixed.features)
     np.testing.assert_allclose(variances, np.diag(matrix), atol=1e-10 * matrix.max())
+
+
+def test_environments_of_labels_may_be_in_any_order(mixed):
+    functionals = whole(KERNELS[2], mixed)[0]
+    left, right = list(label_batches(functionals, mixed.features, row_limit=9))[:2]
+    expected = label_covariance(KERNELS[2], left, right)
+    order = np.random.default_rng(0).permutation(len(right[1]))
+    index, x, species, scalars, vectors = right
+    assert len(set(species)) == 2 and (np.diff(species) >= 0).all()
+    mixed_up = index, x[order], species[order], scalars[:, order], vectors[:, order]
+    assert (np.diff(mixed_up[2]) < 0).any()
+    found = label_covariance(KERNELS[2], left, mixed_up)
+    np.testing.assert_allclose(found, expected, atol=1e-12 * np.abs(expected).max())
 
 
 def test_parts_do_not_matter(mixed, monkeypatch):
