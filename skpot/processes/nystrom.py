@@ -35,8 +35,10 @@ _FLOOR = 1.0  # variance in units of the noise variance; labels with less need n
 # what different structures have in common, see `structure_blocks`: 24 on a crystal of three
 # species, 16 to 19 on silicon, 25 on 3BPA; each with 12 to 40 structures.
 _ITERATIONS, _ITERATIONS_OF_BLOCKS = 14.0, 20.0
-# Of multiplications for columns, whose matrices are small, beside those of an iteration.
-_SLOWNESS = {np.float64: 2.0, np.float32: 1.25}
+# Of multiplications for columns beside those of an iteration, algebra with the columns included:
+# 0.5 to 1 in single precision without it, depending on the kernel.
+_SLOWNESS = {np.float64: 1.3, np.float32: 1.0}
+_READING = 3.0  # of a number of a Jacobian in an iteration, over a multiplication
 
 
 def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
@@ -158,15 +160,18 @@ def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
     return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
 
 
-def column_price(features: AtomicFeatures, n_systems: int) -> float:
+def column_price(features: AtomicFeatures, n_systems: float) -> float:
     """Return the multiplications that a column takes over those of an iteration.
+
+    An iteration reads each Jacobian twice, for one multiplication with each of its numbers, which
+    takes longer than a multiplication of matrices.
 
     Parameters
     ----------
     features : AtomicFeatures
         The structures, as they came: what is held of them must not decide on the model.
-    n_systems : int
-        Linear systems that are solved with the same columns.
+    n_systems : float
+        Linear systems that are solved with the same columns, by their number of iterations.
     """
     _, counts = np.unique(features.species, return_counts=True)
     n, pairs = len(features.values), float(np.sum(counts.astype(float) ** 2))
@@ -175,7 +180,7 @@ def column_price(features: AtomicFeatures, n_systems: int) -> float:
         # Images of one atom move together.
         atoms = np.repeat(features.n_atoms, features.n_rows)
         near = float(np.mean(np.minimum(features.neighborhood_sizes(), atoms)))
-    return near * (pairs / n + n) / (pairs + 2.0 * near * n) / n_systems
+    return near * (pairs / n + n) / (pairs + 2.0 * _READING * near * n) / n_systems
 
 
 def random_references(

@@ -107,7 +107,7 @@ def test_a_column_costs_what_it_takes():
     sizes = np.minimum(features.neighborhood_sizes(), np.repeat(features.n_atoms, features.n_atoms))
     near = sizes.mean()
     price = column_price(features, 1)
-    np.testing.assert_allclose(price, near * 2 * n / (n**2 + 2 * near * n))
+    np.testing.assert_allclose(price, near * 2 * n / (n**2 + 6 * near * n))
     np.testing.assert_allclose(column_price(features, 2), price / 2)
 
 
