@@ -77,6 +77,7 @@ def fit(name, folder, stride):
         "imports_mb": round(before / 1e6),
         "above_mb": round(above / 1e6),
         "over_limit": round(above / LIMIT, 2),
+        "references": getattr(model[-1], "n_sparse", 0),
         "cpu_s": round(time.process_time() - begin, 1),
     }
     print(json.dumps(record))

@@ -54,10 +54,11 @@ class SparseState(NamedTuple):
         """Return the model that knows nothing but its references and the prior."""
         factor, needed = references.cholesky(jitter)
         m = len(references)
+        prior = np.eye(m)  # nobody writes to it
         return cls(
             references.kernel, references.values, references.species,
             references.directions, references.counts,
-            factor, needed, np.eye(m), np.eye(m), np.zeros(m + 1), {}, {}, 0, {}, {},
+            factor, needed, prior, prior, np.zeros(m + 1), {}, {}, 0, {}, {},
         )  # fmt: skip
 
     @property
@@ -131,6 +132,7 @@ class SparseState(NamedTuple):
         state = self.with_factor(
             factor, fit.close(self.label_factors, apart), main, self.n_labels | total
         )
+        del factor, fit, apart  # of the size of the model's own
         return state.reported(training.features, verbose)
 
     def with_factor(

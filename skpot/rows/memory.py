@@ -57,8 +57,8 @@ def plan_memory(
         n_triangles = sum(
             b.any() for b in (labels.has_energy, labels.has_forces, labels.has_stress)
         )
-    # Covariance factor, a copy of the final triangle for the variance, and one temporary of LAPACK.
-    fixed = (3 + n_triangles) * 8.0 * columns**2
+    # Covariance factor, prior, final triangle and up to three temporaries of what follows it.
+    fixed = (6 + n_triangles) * 8.0 * columns**2
     largest = int(features.n_atoms.max())
     derivative = training.has_derivatives
     block = 8.0 * columns * (7 + 3 * largest if derivative else 1)

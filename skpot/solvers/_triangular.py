@@ -133,8 +133,10 @@ def jittered_cholesky(matrix: FloatArray, jitter: float = 1e-10) -> tuple[FloatA
     scale = float(np.mean(np.diag(matrix))) or 1.0
     asked = jitter
     while jitter <= 1e-4:
+        shifted = np.array(matrix, dtype=float, order="F")  # of which LAPACK makes no copy
+        shifted[np.diag_indices(len(matrix))] += jitter * scale
         try:
-            factor = cholesky(matrix + jitter * scale * np.eye(len(matrix)), lower=True)
+            factor = cholesky(shifted, lower=True, overwrite_a=True)
         except np.linalg.LinAlgError:
             jitter *= 10.0
             continue

@@ -155,7 +155,7 @@ def test_blocks_of_any_size_give_the_same_model():
     features = small_union().fit_transform(X)
     free = LinearRidge(**NOISE).fit(features, y)
     m = len(free.coef_)
-    tight = LinearRidge(max_memory=8.0 * (m + 1) ** 2 * 6 + 1e6, **NOISE).fit(features, y)
+    tight = LinearRidge(max_memory=8.0 * (m + 1) ** 2 * 9 + 1e6, **NOISE).fit(features, y)
     np.testing.assert_allclose(
         tight.predict(features).forces_flat, free.predict(features).forces_flat, atol=1e-9
     )
