@@ -53,7 +53,8 @@ class StructureBlocks:
     dtype : type
         Precision of columns, see `precision`.
     rows : list of ndarray of int
-        Labels of each block, ascending; none where all labels are energies.
+        Labels of each block, ascending; none where all labels are energies, nor of structures with
+        more than `BLOCK_LIMIT` labels, whose blocks would cost more than they save.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class StructureBlocks:
             self.dtype = precision(self.variances, functionals)
             return
         for dtype in (np.float32, np.float64):
-            found = list(_blocks(kernel, training, functionals, left_out, dtype))
-            self.rows, self._blocks = map(list, zip(*found, strict=True))
-            self.variances = np.empty(len(functionals))
-            for rows, block in found:
-                self.variances[rows] = np.diag(block)
+            self.variances, self.rows, self._blocks = np.empty(len(functionals)), [], []
+            for rows, found in _blocks(kernel, training, functionals, left_out, dtype):
+                if found.ndim == 2:
+                    self.rows.append(rows)
+                    self._blocks.append(found)
+                self.variances[rows] = np.diag(found) if found.ndim == 2 else found
             self.dtype = precision(self.variances, functionals)
             if self.dtype is dtype:
                 break
@@ -120,14 +122,16 @@ def precision(variances: FloatArray, functionals: Functionals) -> Any:
 
 
 def _blocks(kernel, training, functionals, left_out, dtype):
-    """Yield the labels of each block and their covariance."""
+    """Yield labels and their covariance, or only variances where they are too many."""
     for group in _groups(training, left_out):
         part = training.take(group)
         own = functionals.of(group, training.features.atom_offsets)
-        of_part = Functionals(part)
-        for some in np.array_split(np.arange(len(own)), -(-len(own) // BLOCK_LIMIT)):
-            columns = label_columns(kernel, of_part, part.features, some, dtype)[some]
-            yield own[some], 0.5 * (columns + columns.T)
+        of_part = kernel, Functionals(part), part.features
+        if len(own) > BLOCK_LIMIT:
+            yield own, label_variances(*of_part)
+        else:
+            columns = label_columns(*of_part, np.arange(len(own)), dtype)
+            yield own, 0.5 * (columns + columns.T)
 
 
 def _groups(training, left_out):

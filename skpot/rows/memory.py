@@ -20,7 +20,7 @@ _BLOCK_BYTES = 24e6  # rows of one block; larger ones gain no speed
 _JACOBIAN_BYTES = 16e6  # dense Jacobian held at a time
 _FEW_LABELS = 3000  # up to which the dense solver is fast enough to be the first choice
 _FEASIBLE = 0.9  # of the memory that is free, where nothing is said and there is no choice
-BLOCK_LIMIT = 1024  # labels whose covariance is held whole; larger structures have several parts
+BLOCK_LIMIT = 1024  # labels of structures whose covariance is held
 BLOCK_TOGETHER = 256  # labels of small structures that are treated so together
 ROW_LIMIT = 24  # environments whose labels are treated together, unless a structure has more
 
