@@ -10,6 +10,8 @@ labels that fail on purpose.
     python benchmarks/active_runs.py --system cu
 """
 
+import atexit
+import os
 import tempfile
 import time
 import warnings
@@ -19,7 +21,7 @@ from _common import arguments, emit, machine, versions
 
 OPTIONS = arguments(
     __doc__,
-    system=("cu", "cu, cuagau (EMT), si (Stillinger-Weber), ethanol (GFN2-xTB, tblite)"),
+    system=("cu", "cu, cuagau (EMT), si (LAMMPS, pair style sw), ethanol (GFN2-xTB, tblite)"),
     steps=(0, "steps of the run; those of the system by default"),
     tol=(0.0, "tolerance, eV/Å; that of the system by default"),
     large=(0.0, "eV/Å, errors that must not be missed; 0.3 for cu, else twice the tolerance"),
@@ -51,9 +53,7 @@ def begin():
 
         return molecule("CH3CH2OH"), TBLite(method="GFN2-xTB", verbosity=0)
     if OPTIONS.system == "si":
-        from skpot.datasets.generate.silicon_sample import StillingerWeber
-
-        return bulk("Si", cubic=True) * (2, 2, 1), StillingerWeber()
+        return bulk("Si", cubic=True) * (2, 2, 1), stillinger_weber()
     from ase.calculators.emt import EMT
 
     atoms = bulk("Cu", cubic=True) * 2
@@ -62,6 +62,20 @@ def begin():
         atoms.symbols[:] = np.random.default_rng(0).permutation(symbols)
         atoms.set_cell(atoms.cell * 1.08, scale_atoms=True)
     return atoms, EMT()
+
+
+def stillinger_weber():
+    """Return LAMMPS as a calculator, with the potential of Phys. Rev. B 31, 5262 (1985)."""
+    from ase.calculators.lammpslib import LAMMPSlib
+    from mpi4py import MPI  # noqa: F401, by which LAMMPS finds its library of MPI
+
+    from skpot.datasets.generate.silicon_sample import StillingerWeber
+
+    with tempfile.NamedTemporaryFile("w", suffix=".sw", delete=False) as file:
+        file.write(StillingerWeber.for_lammps())
+    atexit.register(os.unlink, file.name)
+    words = ["pair_style sw", f"pair_coeff * * {file.name} Si"]
+    return LAMMPSlib(lmpcmds=words, atom_types={"Si": 1}, keep_alive=True, log_file=None)
 
 
 def reference_run(atoms, calculator, settings, seed):
@@ -205,7 +219,7 @@ def main():
             "errors": errors(learner.model_, frames),
             "random_errors": errors(random, frames),
             **machine(),
-            **versions("skpot", "numpy", "ase"),
+            **versions("skpot", "numpy", "ase", *(["lammps"] if OPTIONS.system == "si" else [])),
         },
         OPTIONS.out,
     )

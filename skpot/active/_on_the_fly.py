@@ -22,7 +22,7 @@ from ..md.frames import write_frames
 from ..persistence import dump, load, whole_file
 from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
-from ._sense import doubt_of_energy, doubt_of_first
+from ._sense import doubt_of_energy, doubt_of_first, told_futile
 from ._settings import differing, labeler_settings, model_settings, structures_text
 from ._starts import require_species, start_structures
 from ._state import Snapshot, State, Wanted
@@ -225,7 +225,8 @@ class OnTheFly:
         if state.generation >= 0:
             self.model_ = load(self._model_path(state.generation))
         if state.stopped and not state.stopped.startswith("max_calls"):
-            raise Futile(f"{state.stopped} What was learned is in {self.path}.")
+            learned = f" What was learned is in {self.path}." if state.generation >= 0 else ""
+            raise Futile(state.stopped + learned)
         return self
 
     def _legs(self, atoms, steps, temperature, timestep, ensemble, pressure):
@@ -237,6 +238,8 @@ class OnTheFly:
         check_settings(steps, heat, timestep, 1, self.random_state)
         legs = []
         for k, one in enumerate(structures):
+            if ensemble == "npt" and one.cell.rank < 3:
+                raise InputError(f"structure {k} has no cell, whose volume npt could change.")
             start = one.copy()
             start.calc = None
             thermalize(start, first, self.random_state + k)
@@ -276,7 +279,7 @@ class OnTheFly:
             if told:
                 raise InputError(
                     f"{self.path} has a run with {', '.join(told)}. Continue it with what it has, "
-                    "or choose another folder."
+                    "or choose another folder, where its trail.xyz can be the data to begin with."
                 )
             os.truncate(self.path / _CHECKS, state.n_checks)
             return state.but(stopped="")
@@ -319,7 +322,9 @@ class OnTheFly:
         after = walker.walk(state, self.path / _STATE)
         self._tell_of_way(state, after)
         if after.futile >= _FUTILE:
-            return after.but(stopped=self._futile_text(after, walker))
+            place = f"leg {after.leg}, step {after.here.step}"
+            told = told_futile(_FUTILE, self.rule, place, walker.expected(after.here))
+            return after.but(stopped=told)
         if after.phase == "md" and after.here.step >= legs[state.leg].steps:
             return self._end_of_leg(after, legs)
         return after
@@ -370,7 +375,10 @@ class OnTheFly:
             if state.queue:
                 return state
             if not self._sound(state) and not (self.path / _DATA).exists():
-                told = f"no structure to begin with could be labeled ({self._last_failure()})."
+                told = (
+                    f"no structure to begin with could be labeled: {self._last_failure()}. The "
+                    "run can be continued once that is mended."
+                )
                 return state.but(stopped=told, failures=0, queue=self._first(legs))
             require_species([leg.start for leg in legs], self._learned(state)[0])
             return state.but(phase="fit")
@@ -400,7 +408,7 @@ class OnTheFly:
         )  # fmt: skip
 
     def _last_failure(self):
-        return self._trail.frames[-1].info["failed"]
+        return self._trail.frames[-1].info["failed"].rstrip(".")
 
     def _sound(self, state):
         """Return the frames of the trail with labels."""
@@ -482,14 +490,6 @@ class OnTheFly:
 
     def _model_path(self, generation):
         return self.path / _MODELS / f"{generation:03d}.skpot"
-
-    def _futile_text(self, state, walker):
-        return (
-            f"{_FUTILE} models in a row did not bring the expected error of forces below the "
-            f"tolerance of {self.rule.tol:g} eV/Å (leg {state.leg}, step {state.here.step}): it is "
-            f"{walker.expected(state.here):.3g} eV/Å where the run stands, which labels and model "
-            "cannot lower. Use a larger tol, labels of less noise or a larger model."
-        )
 
     def _tell_of_way(self, before, after):
         if after.fine and not before.fine:

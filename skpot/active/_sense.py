@@ -1,4 +1,4 @@
-"""Whether the labels of a run make sense together, before more of them are paid for."""
+"""Whether the labels of a run make sense, before more of them are paid for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..data import Targets
 
 if TYPE_CHECKING:
+    from skpot.active._rule import Rule
     from skpot.typing import Atoms, Structures
 
 # Least work (eV) that tells something, and limits of the change of energy over it: where the work
@@ -109,4 +110,31 @@ def doubt_of_energy(frame: Atoms) -> str:
         f"the model expects, though its forces are right within {frame.info['largest_error']:.2g} "
         "eV/Å: do these labels have another zero of energies, or other settings, than those to "
         "begin with?"
+    )
+
+
+def told_futile(n: int, rule: Rule, place: str, expected: float) -> str:
+    """Return why n models or ways in a row did not help.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    rule : Rule
+        Tolerance and ceiling.
+    place : str
+        Where the run stands.
+    expected : float
+        The expected error of forces there, in eV/Å.
+    """
+    if expected <= rule.tol:
+        return (
+            f"{n} ways in a row led from {place}, where the model is trusted, to errors above the "
+            f"ceiling of {rule.ceiling:g} eV/Å, or to atoms too close or too hot. Use a larger tol "
+            "or ceiling, checks after fewer steps, or a shorter time step."
+        )
+    return (
+        f"{n} models in a row did not bring the expected error of forces below the tolerance of "
+        f"{rule.tol:g} eV/Å ({place}): it is {expected:.3g} eV/Å where the run stands, which "
+        "labels and model cannot lower. Use a larger tol, labels of less noise or a larger model."
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from ._console import CommandError, command, say, title
+from ._console import CommandError, command, say, title, wrapped
 from ._md import Ensemble
 from ._options import Preset
 
@@ -76,7 +76,7 @@ def learn(
     With --from, a run of LAMMPS that has stopped where its model was not trusted goes on: the last
     frame of its dump is labeled, and a model learns from it and from --data.
     """
-    from skpot.active import CommandLabeler, OnTheFly
+    from skpot.active import CommandLabeler, Futile, OnTheFly
     from skpot.compose import make_potential
 
     from ._report import read_file
@@ -102,7 +102,7 @@ def learn(
 
     def tell(what, text):
         if what != "asked" or labels is not None:
-            say(f"{time.perf_counter() - began:8.1f} s  {text}")
+            say(wrapped(text, f"{time.perf_counter() - began:8.1f} s  "))
 
     learner = OnTheFly(
         labeler, tol, output, model=make_potential(str(preset)), patience=patience, check=check,
@@ -116,9 +116,11 @@ def learn(
             pressure=pressure, X=X, y=y, label_start=dump is not None,
             max_calls=max_calls,
         )  # fmt: skip
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(Exception):  # the reason why the run ended is what counts
             _report(output, tol)
+        if isinstance(error, Futile):
+            raise CommandError(f"{error} The same command with --restart continues it.") from None
         raise
     _report(output, tol)
     _finish(learner, output)
@@ -186,9 +188,11 @@ def _report(folder, tol):
 
 def _finish(learner, folder):
     """Say what the run has left, and put the last model where it is found."""
+    from skpot.active import read_trail
     from skpot.persistence import dump
 
-    title(f"{learner.n_calls_} labels")
+    failed = sum("failed" in atoms.info for atoms in read_trail(folder / "trail.xyz"))
+    title(f"{learner.n_calls_} labels" + f", {failed} of which failed" * (failed > 0))
     if learner.stopped_:
         say(f"ended early: {learner.stopped_}")
     if hasattr(learner, "model_"):

@@ -23,8 +23,10 @@ from ._expansions import Prior, expansion_of
 from ._uncoupled import uncoupled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from skpot.core.pairs import Pairs
     from skpot.data import StructureBatch
     from skpot.lowering._feature_trees import FeatureTree
     from skpot.typing import FloatArray, IntArray
@@ -40,22 +42,39 @@ class Uncertain(NamedTuple):
 
     def forces_std(self, batch: StructureBatch, species: IntArray, cutoff: float) -> FloatArray:
         """Return calibrated standard deviations of forces, shape (n_atoms, 3) in eV/Å."""
-        graph, n = batch.neighbors(cutoff), len(self.drawn)
-        energies, gradient = np.empty(graph.n_atoms), borrow((len(graph.pairs.neighbor), 3))
+        graph = batch.neighbors(cutoff)
         squares, virials = np.zeros((graph.n_atoms, 3)), np.zeros((len(graph), 6))
         owner = graph.atom_structure()
-        for draw in self.drawn:
-            args = graph.pairs, species, draw, energies, gradient
-            run_blocks(evaluate_range, graph.n_atoms, *args)
+        for gradient in self.gradients(graph.pairs, species):
             forces = np.zeros((graph.n_atoms, 3))
             scatter(graph.pairs, owner, gradient, forces, virials)
             squares += forces**2
+        return self.calibrated(squares, batch.numbers)
+
+    def gradients(self, pairs: Pairs, species: IntArray) -> Iterator[FloatArray]:
+        """Yield what `evaluate_pairs` returns as gradient for each draw, in the same array."""
+        n = len(pairs.start) - 1
+        energies, gradient = np.empty(n), borrow((len(pairs.neighbor), 3))
+        for draw in self.drawn:
+            run_blocks(evaluate_range, n, pairs, species, draw, energies, gradient)
+            yield gradient
         give_back(gradient)
-        std = np.sqrt(squares / n)
+
+    def calibrated(self, squares: FloatArray, numbers: IntArray) -> FloatArray:
+        """Return calibrated deviations of forces from sums over draws of the forces' squares.
+
+        Parameters
+        ----------
+        squares : ndarray of shape (n_atoms, 3)
+            The sums, in (eV/Å)².
+        numbers : ndarray of int of shape (n_atoms,)
+            Atomic numbers.
+        """
+        std = np.sqrt(squares / len(self.drawn))
         for calibration, factors in self.calibrations:
             known = {kind: own for kind, own in calibration.items() if kind == "forces"}
             both = Targets(np.zeros(1), [std])
-            std = calibrated_deviations(both, known, factors, [batch.numbers]).forces[0]
+            std = calibrated_deviations(both, known, factors, [numbers]).forces[0]
         return std
 
 

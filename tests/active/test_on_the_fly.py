@@ -6,7 +6,7 @@ import json
 import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 import skpot
@@ -281,6 +281,12 @@ def test_a_tolerance_below_what_labels_can_give_is_named(tmp_path):
         heated(tmp_path / "run", noisy, tol=0.05, ceiling=50.0)
 
 
+def test_a_tolerance_far_below_all_errors_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(_on_the_fly, "_FUTILE", 2)
+    with pytest.raises(Futile, match="2 ways in a row led from leg 0, step 0.*ceiling of 0.0008"):
+        OnTheFly(EMT(), 0.0001, tmp_path / "run").run(bulk("Cu", cubic=True), 50)
+
+
 def test_what_is_not_physical_is_not_labeled(tmp_path):
     events = []
     learner = OnTheFly(
@@ -390,6 +396,9 @@ def test_what_cannot_be_run_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be the folder.*Nothing was labeled"):
         OnTheFly(EMT(), 0.1, tmp_path / "file").run(copper(), 10)
+    with pytest.raises(InputError, match="structure 0 has no cell, whose volume npt"):
+        learner = OnTheFly(failing_at(0), 0.1, tmp_path / "run")
+        learner.run(molecule("H2O"), 10, ensemble="npt")
     with pytest.raises(InputError, match="goes with labeled structures"):
         OnTheFly(EMT(), 0.1, tmp_path / "run").run(copper(), 10, label_start=True)
     with pytest.raises(ValueError, match="tol must be finite and above 0"):

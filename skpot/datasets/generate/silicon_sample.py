@@ -39,6 +39,13 @@ class StillingerWeber(Calculator):
     A, B, p, a = 7.049556277, 0.6022245584, 4, 1.80
     lam, gamma, sigma, eps = 21.0, 1.20, 2.0951, 2.1683
 
+    @classmethod
+    def for_lammps(cls):
+        """Return the file that LAMMPS reads for its pair style sw."""
+        three = cls.eps, cls.sigma, cls.a, cls.lam, cls.gamma, -1 / 3
+        numbers = " ".join(map(repr, (*three, cls.A, cls.B, float(cls.p), 0.0, 0.0)))
+        return f"Si Si Si {numbers}\n"
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Evaluate pair and angle terms."""
         super().calculate(atoms, properties, system_changes)

