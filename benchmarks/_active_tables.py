@@ -16,7 +16,7 @@ TESTS = {"test": "", "hot": ", hot frames"}
 SYSTEMS = {
     "cu": "Cu, 32 atoms",
     "cuagau": "CuAgAu, 32 atoms",
-    "si": "Si, 32 atoms, Stillinger-Weber",
+    "si": "Si, 32 atoms, Stillinger-Weber by LAMMPS",
     "ethanol": "ethanol, GFN2-xTB",
 }
 
@@ -96,5 +96,37 @@ def runs(records):
     return table(head, rows)
 
 
-TABLES = {"pools": pools, "runs": runs}
+def updates(records):
+    """Return what a new model costs, as a fit and as an update, and what it is worth."""
+    record = records.newest("active_checks")
+    rows = [
+        [title, f"{record['new_model_cpu_s'][name]:.2f}", f"{record['new_model_errors'][name]:.0f}"]
+        for name, title in {"refit": "a new fit", "update": "`SparseGPR.partial_fit`"}.items()
+    ]
+    head = ["51st structure by", "CPU time, s", "forces after ten structures and forty more, meV/Å"]
+    return table(head, rows)
+
+
+def memory(records):
+    """Return the memory and time of a query among many candidates, and among a tenth of them."""
+    r = records.newest("active_checks")
+    rows = [
+        [
+            "in memory",
+            f"{r['grown_mb_tenth']:.0f}",
+            f"{r['grown_mb']:.0f}",
+            f"{r['selection_cpu_s']:.0f}",
+        ],
+        [
+            "in a file",
+            f"{r['grown_mb_in_file_tenth']:.0f}",
+            f"{r['grown_mb_in_file']:.0f}",
+            f"{r['in_file_cpu_s']:.0f}",
+        ],
+    ]
+    n = r["candidates"]
+    return table(["structures", f"MB, {n // 10}", f"MB, {n}", f"CPU time, s, {n}"], rows)
+
+
+TABLES = {"pools": pools, "runs": runs, "updates": updates, "memory": memory}
 FIGURES = {"pools.hot": hot_found("DOptimal"), "pools.hot_v": hot_found("VOptimal")}

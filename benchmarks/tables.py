@@ -1,4 +1,4 @@
-"""Write the figures of the README files and of docs/scale.md from the records in results/.
+"""Write the figures of README files, docs/scale.md and docs/active.md from records in results/.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`, a figure within a sentence
 between `<!-- figure: NAME -->` and `<!-- end -->`. What stands there is replaced; a table of which
@@ -18,7 +18,12 @@ import _speed_tables
 from _records import RESULTS, Records, table
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "docs" / "scale.md")
+FILES = (
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "docs" / "scale.md",
+    ROOT / "docs" / "active.md",
+)
 MARKED = re.compile(r"(<!-- (table|figure): (\w[\w.]*) -->)(.*?)(<!-- end -->)", re.S)
 TABLES = (
     _speed_tables.TABLES | _accuracy_tables.TABLES | _network_tables.TABLES | _active_tables.TABLES

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ._pool import means
+from ..data import parts_of
+from ._pool import ATOMS, means
 
 if TYPE_CHECKING:
     from skpot.active._criteria import Criterion
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray
 
 _BYTES = 256e6  # of rows that are kept; those of other candidates are made again
+_TOGETHER = 64  # candidates at most that are looked at again together
 _DIGITS = 10  # of gains that count: less is rounding, and keys decide
 
 
@@ -60,6 +62,7 @@ class Greedy:
         self.likeness = likeness
         self._kept: dict[int, _Kept] = {}
         self._room = _BYTES
+        self._sizes = pool.sizes()
         self._order = np.empty(len(pool), dtype=np.int64)
         self._order[np.argsort(pool.keys, kind="stable")] = np.arange(len(pool))
 
@@ -85,13 +88,16 @@ class Greedy:
         heap = [self._entry(gains[i], i, 0) for i in range(len(gains)) if not np.isnan(gains[i])]
         heapq.heapify(heap)
         picks: list[Pick] = []
+        many = 1  # that are looked at again together, the more the longer it takes
         while heap and len(picks) < n:
             _, _, i, seen = heapq.heappop(heap)
-            rows = self._rows(i)
             if seen < len(picks):
-                gains[i] = self.criterion.gain(self.knowledge, rows)
-                heapq.heappush(heap, self._entry(gains[i], i, len(picks)))
+                for k, rows in self._rows_again([i, *self._stale(heap, len(picks), many - 1)]):
+                    gains[k] = self.criterion.gain(self.knowledge, rows)
+                    heapq.heappush(heap, self._entry(gains[k], k, len(picks)))
+                many = min(2 * many, _TOGETHER)
                 continue
+            rows = self._rows(i)
             if self.likeness.has(self._mean(i)):
                 gains[i] = np.nan
                 self._drop(i)
@@ -102,7 +108,22 @@ class Greedy:
             gains[i] = np.nan
             self._take(i, rows)
             self.criterion.learned(self.knowledge)
+            many = 1
         return picks
+
+    def _stale(self, heap, n_picks, n):
+        """Take up to n of the best candidates that were not looked at since the last choice."""
+        found: list[int] = []
+        while heap and len(found) < n and heap[0][3] < n_picks:
+            found.append(heapq.heappop(heap)[2])
+        return found
+
+    def _rows_again(self, candidates):
+        """Yield candidates and their rows, few of which are held at a time."""
+        yield from ((i, self._kept[i].rows) for i in candidates if i in self._kept)
+        missing = [i for i in candidates if i not in self._kept]
+        for part in parts_of(np.array(missing, dtype=np.int64), self._sizes, ATOMS):
+            yield from self._made([int(i) for i in part], True)
 
     def _entry(self, gain, i, seen):
         return -float(f"{gain:.{_DIGITS}g}"), int(self._order[i]), i, seen
@@ -143,9 +164,13 @@ class Greedy:
             missing = [int(i) for i in block if i not in self._kept]
             if not missing:
                 continue
-            features = self.pool.features(missing)
-            mean = list(means(features)) if keep else []
-            for k, rows in self.knowledge.rows(features):
-                if keep:
-                    self._keep(missing[k], rows, mean[k])
-                yield missing[k], rows
+            yield from self._made(missing, keep)
+
+    def _made(self, candidates, keep):
+        """Yield candidates and their rows, which are made together, and kept if they are to be."""
+        features = self.pool.features(candidates)
+        mean = list(means(features)) if keep else []
+        for k, rows in self.knowledge.rows(features):
+            if keep:
+                self._keep(candidates[k], rows, mean[k])
+            yield candidates[k], rows

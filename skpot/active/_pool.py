@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, IntArray, UInt64Array
 
 _TOGETHER = 64  # candidates whose features are made at a time
-_ATOMS = 2000  # that these have together at most, unless one has more
+ATOMS = 2000  # that these have together at most, unless one has more
 _KEYS = 4096  # candidates whose keys are made at a time
 _ENVIRONMENTS = 5000  # of the sample from which references are chosen
 _SAMPLE_BYTES = 1e8  # of its features
@@ -71,7 +71,7 @@ class Pool:
         """Yield indices of few candidates at a time, until all have come."""
         begin, atoms = 0, 0
         for i, size in enumerate(self.sizes()):
-            if i > begin and (i - begin >= _TOGETHER or atoms + size > _ATOMS):
+            if i > begin and (i - begin >= _TOGETHER or atoms + size > ATOMS):
                 yield np.arange(begin, i)
                 begin, atoms = i, 0
             atoms += int(size)
