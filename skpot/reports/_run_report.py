@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, PathLike, Structures
 
 _LISTED = 200  # labels in the table at most
+_WORDS = 55  # characters at most of why a label failed; the trail has all of it
 
 
 def write_run_report(
@@ -126,7 +128,8 @@ def _along_the_run(frames, checks, tolerance):
 
 def _line(x, checks, name, k):
     y = [check[name] for check in checks]
-    return go.Scatter(x=x, y=y, mode="lines", line={"color": color(k), "width": 1.5})
+    mode = "lines" if len(checks) > 1 else "markers"  # a line through one point is not seen
+    return go.Scatter(x=x, y=y, mode=mode, line={"color": color(k), "width": 1.5})
 
 
 def _level(y):
@@ -172,7 +175,8 @@ def _table(frames):
     rows = []
     for atoms in frames[:_LISTED]:
         info = atoms.info
-        error = info.get("failed") or _told(info.get("largest_error"))
+        failed = textwrap.shorten(str(info.get("failed", "")), _WORDS, placeholder=" …")
+        error = failed or _told(info.get("largest_error"))
         rows.append(
             [
                 f"{info['number']}", f"{info['leg']}", f"{info['step']}",
