@@ -20,6 +20,7 @@ import pickle
 import tempfile
 import time
 
+import dask
 import joblib
 import numpy as np
 from bench_streamed import RowsWatch, unpack
@@ -46,6 +47,8 @@ def fit(options):
         X, y = skpot.read(paths, f"::{options.stride}", lazy=True)
         some = np.arange(0, len(X), max(1, len(X) // 20))
         _small_fit(X[some], y[some])
+        # Else workers give back all memory after every array, and get the same pages again.
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
         begin = time.perf_counter()
         with RowsWatch() as alone:
             model = skpot.make_potential("fast").fit(X, y)
