@@ -17,7 +17,7 @@ from ..exceptions import InputError, NumericalError
 from ..progress import progress
 from ._batch_calculator import BatchCalculator
 from ._calculator import Calculator
-from ._predicted import predicted
+from ._predicted import drop_older, predicted
 from .frames import FrameFile, as_xyz, require_xyz
 from .hdf5 import Hdf5Part, is_hdf5
 
@@ -54,12 +54,12 @@ def evaluate(
         The structures.
     out : str or Path
         Extended XYZ file (.xyz, .extxyz) to write; an existing one is replaced when all is done.
-        Energy, forces and stress are results that ASE reads, in eV, eV/Å and eV/Å³; other info and
-        arrays of the structures stay as they are. Or a file of HDF5 (.h5, .hdf5) with arrays in
-        double precision and in the same units, without the structures: "energy", "forces" of all
-        atoms, one structure after the other, "stress" (NaN where there is none), "numbers", and
-        "offsets", where the atoms of each structure begin. It takes h5py; until all is done,
-        predictions are in the folder ``<name>.parts``.
+        Energy, forces and stress are results that ASE reads, in eV, eV/Å and eV/Å³; info and arrays
+        of the structures that have other names stay as they are. Or a file of HDF5 (.h5, .hdf5)
+        with arrays in double precision and in the same units, without the structures: "energy",
+        "forces" of all atoms, one structure after the other, "stress" (NaN where there is none),
+        "numbers", and "offsets", where the atoms of each structure begin. It takes h5py; until all
+        is done, predictions are in the folder ``<name>.parts``.
     deviations : bool, default=False
         Whether to write standard deviations and extrapolation grades, too; see `skpot predict`.
     verbose : int, default=0
@@ -74,8 +74,8 @@ def evaluate(
     ------
     InputError
         If ``<name>.part.xyz``, or the folder, holds predictions of another model or of other
-        frames, or other results, or another process writes it; if a structure cannot be predicted;
-        if the frames are in the file to write.
+        frames, other results or other files, or another process writes it; if a structure cannot be
+        predicted; if the frames are in the file to write.
 
     Examples
     --------
@@ -91,6 +91,8 @@ def evaluate(
     """
     if not is_hdf5(out):
         require_xyz(out)
+    if os.path.isdir(file_name(out)):
+        raise InputError(f"{out} is a folder: name a file to write.")
     _refuse_input(frames, out)
     model_hash = Calculator(model).parameters["model_hash"]
     setting = Packed((model, deviations, model_hash))
@@ -240,6 +242,7 @@ def _predictor(packed):
     def predict(frames):
         results = calculator.evaluate(frames)
         for atoms in results:
+            drop_older(atoms)
             atoms.info["skpot_model"] = model_hash
         return results
 

@@ -79,6 +79,8 @@ def predicted(
 def leave_traces(atoms: Atoms, calculator: AseCalculator) -> None:
     """Note on atoms with results of a calculator, in place, which model and deviations it has.
 
+    Info and arrays that are named as results are those of others, and are removed.
+
     Parameters
     ----------
     atoms : ase.Atoms
@@ -86,6 +88,7 @@ def leave_traces(atoms: Atoms, calculator: AseCalculator) -> None:
     calculator : Calculator
         The calculator; of one that is not skpot's only the name is noted.
     """
+    drop_older(atoms)
     atoms.calc.name = calculator.name
     if not isinstance(calculator, Calculator):
         return
@@ -98,3 +101,14 @@ def leave_traces(atoms: Atoms, calculator: AseCalculator) -> None:
             place[name] = deviations[name]
     atoms.info["skpot_model"] = calculator.parameters["model_hash"]
     atoms.calc.parameters.update(calculator.parameters, **deviations)
+
+
+def drop_older(atoms: Atoms) -> None:
+    """Remove info and arrays, in place, that have the names of results but come from others.
+
+    Readers could not tell energies and forces there from those of the calculator of the atoms, and
+    deviations do not belong to these.
+    """
+    for name in (*atoms.calc.results, *_OF_STRUCTURES, *_OF_ATOMS):
+        atoms.info.pop(name, None)
+        atoms.arrays.pop(name, None)

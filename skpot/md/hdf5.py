@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
+import re
+import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from skpot.typing import Atoms, PathLike, Structures
 
 _SUFFIXES = (".h5", ".hdf5")
+_LOCK = "lock"
+_OWN = re.compile(
+    rf"{_LOCK}|[0-9]{{12}}\.npz|\.[0-9]{{12}}\.npz\..*\.tmp"
+)  # files of a folder of parts
 
 
 class _Column(NamedTuple):
@@ -82,14 +87,28 @@ class Hdf5Part:
         self.out = file_name(out)
         self.path = os.path.splitext(self.out)[0] + ".parts"
         try:
-            os.makedirs(self.path, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path)
+            others = [name for name in os.listdir(self.path) if not _OWN.fullmatch(name)]
         except OSError as error:
             raise FileError(error.errno, error.strerror, self.path) from error
-        self._lock = FrameFile(os.path.join(self.path, "lock"))  # against other processes
+        if others:  # which would be removed with the folder
+            raise InputError(
+                f"{self.path}, where predictions are kept until all are done, holds {others[0]}: "
+                "name another file to write."
+            )
+        self._lock = FrameFile(os.path.join(self.path, _LOCK))  # against other processes
         self._n_done = 0
 
     def _files(self):
         return sorted(name for name in os.listdir(self.path) if name.endswith(".npz"))
+
+    def _remove(self):
+        """Remove the folder; if it does not come to an end, the first parts are still there."""
+        for name in (*reversed(self._files()), *os.listdir(self.path)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.path, name))
+        os.rmdir(self.path)
 
     def n_done(self, frames: Structures, setting: Any, predict: Any) -> int:
         """Return how many frames are there already; refuse those of something else.
@@ -106,7 +125,7 @@ class Hdf5Part:
         begins, names = 0, self._files()
         keys = content_keys(frames[:]) if names else []
         for name in names:
-            with np.load(os.path.join(self.path, name)) as part:
+            with self._opened(name) as part:
                 n, begin = len(part["keys"]), int(name.partition(".")[0])
                 same = begin == begins and np.array_equal(part["keys"], keys[begin : begin + n])
                 if not same:
@@ -121,6 +140,17 @@ class Hdf5Part:
                 raise self._foreign("predictions with other deviations")
         self._n_done = begins
         return begins
+
+    @contextlib.contextmanager
+    def _opened(self, name):
+        """Open a part, or say that it cannot be read."""
+        path = os.path.join(self.path, name)
+        try:
+            part = np.load(path)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise self._foreign(f"{name}, a damaged file ({error})") from error
+        with part:
+            yield part
 
     def _foreign(self, what):
         return InputError(
@@ -156,20 +186,22 @@ class Hdf5Part:
         try:
             with self._h5py.File(temporary, "w") as file:
                 self._join(file)
+            with open(temporary, "rb") as written:  # parts go only when it is on the disk
+                os.fsync(written.fileno())
             os.replace(temporary, self.out)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-        shutil.rmtree(self.path)
+        self._remove()
 
     def _join(self, file):
         names, counts, kinds = self._files(), [], {}
         for name in names:
-            with np.load(os.path.join(self.path, name)) as part:
+            with self._opened(name) as part:
                 counts.append(part["n_atoms"])
                 kinds |= dict.fromkeys(name for name in _COLUMNS if name in part.files)
                 file.attrs["skpot_model"] = str(part["model"])
-        n_frames, offsets = sum(map(len, counts)), np.append(0, np.cumsum(np.concatenate(counts)))
+        n_frames, offsets = sum(map(len, counts)), np.cumsum(np.concatenate([[0], *counts]))
         file["offsets"] = offsets
         numbers = file.create_dataset("numbers", (offsets[-1],), np.uint8)
         for name in kinds:
@@ -180,7 +212,7 @@ class Hdf5Part:
         begin = 0
         for name, count in zip(names, counts, strict=True):
             end = begin + len(count)
-            with np.load(os.path.join(self.path, name)) as part:
+            with self._opened(name) as part:
                 numbers[offsets[begin] : offsets[end]] = part["numbers"]
                 for kind in kinds:
                     if kind in part.files:
@@ -193,7 +225,7 @@ class Hdf5Part:
     def close(self) -> None:
         """Let other processes write the folder, and remove it if there is nothing in it."""
         if os.path.isdir(self.path) and not self._files():
-            shutil.rmtree(self.path)
+            self._remove()
         self._lock.close()
 
 

@@ -90,6 +90,56 @@ def test_errors_leave_nothing(folder, model, tmp_path):  # noqa: F811
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("out", ["out.h5", "out.xyz"])
+def test_results_of_others_are_replaced(folder, model, tmp_path, out):  # noqa: F811
+    X = ase.io.read(folder / "frames.xyz", ":2")
+    for atoms in X:
+        atoms.info |= {"energy": 1.0, "stress": np.ones(6), "energy_std": 7.0, "kept": 1}
+        atoms.set_array("forces", np.ones((8, 3)))
+    y = model.predict(X)
+    skpot.evaluate(model, X, tmp_path / out)
+    if out.endswith(".h5"):
+        with h5py.File(tmp_path / out) as file:
+            found, forces, stress = file["energy"][:], file["forces"][:], file["stress"][:]
+            assert "energy_std" not in file
+    else:
+        frames = ase.io.read(tmp_path / out, ":")
+        found = [atoms.get_potential_energy() for atoms in frames]
+        forces = np.concatenate([atoms.get_forces() for atoms in frames])
+        stress = [atoms.get_stress() for atoms in frames]
+        assert all("energy_std" not in a.info and a.info["kept"] == 1 for a in frames)
+    np.testing.assert_allclose(found, y.energy, atol=1e-7)
+    np.testing.assert_allclose(forces, y.forces_flat, atol=1e-7)
+    np.testing.assert_allclose(stress, y.stress, atol=1e-7)
+    assert X[0].info["energy"] == 1.0 and (X[0].arrays["forces"] == 1.0).all()
+
+
+def test_files_of_others_stay(folder, model, tmp_path):  # noqa: F811
+    X = ase.io.read(folder / "frames.xyz", ":2")
+    parts = tmp_path / "out.parts"
+    parts.mkdir()
+    (parts / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes\.txt: name another file"):
+        skpot.evaluate(model, X, tmp_path / "out.h5")
+    assert (parts / "notes.txt").read_text() == "mine"
+    (parts / "notes.txt").unlink()
+    (parts / "000000000000.npz").write_bytes(b"")
+    with pytest.raises(InputError, match="a damaged file"):
+        skpot.evaluate(model, X, tmp_path / "out.h5")
+    with pytest.raises(OSError, match="none"):
+        skpot.evaluate(model, X, tmp_path / "none" / "out.h5")
+    for name in ("folder.h5", "folder.xyz"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InputError, match="is a folder"):
+            skpot.evaluate(model, X, tmp_path / name)
+
+
+def test_no_frames(model, tmp_path):  # noqa: F811
+    assert skpot.evaluate(model, [], tmp_path / "out.h5") == 0
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["offsets"][:].tolist() == [0] and len(file["numbers"]) == 0
+
+
 def test_from_the_shell(folder, tmp_path):  # noqa: F811
     out = tmp_path / "predicted.h5"
     result = run("predict", folder / "model.skpot", folder / "frames.xyz", "-o", out)
