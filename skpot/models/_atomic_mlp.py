@@ -125,8 +125,9 @@ class AtomicMLP(Potential):
     max_memory : float or None, default=None
         Bytes of memory that derivatives of the features may take; None stands for 2 GB. If they
         take more, they are written to a temporary file, from which the same model is trained: in
-        the folder that the environment variable ``TMPDIR`` names. Only if the disk is full they are
-        computed again at each step, which is five to ten times slower; a warning says so.
+        the folder that the environment variable ``TMPDIR`` names. Only if the disk is full or
+        cannot be written they are computed again at each step, which is five to ten times slower; a
+        warning says so.
     calibrate : bool, default=True
         Whether the spread of several members is calibrated, as in `AutoGPR`: as many networks
         learn for a quarter of the epochs, or for 100 if these are more, from seven eighths of the

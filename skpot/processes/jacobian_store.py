@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import shutil
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 _LARGEST = 2e9  # bytes that are held in memory where max_memory does not say
 _SPARE = 1.1  # of the disk that files may fill
+
+
+class NoRoom(Exception):
+    """Nothing can hold Jacobians; the text says why."""
 
 
 class Store:
@@ -44,7 +49,8 @@ class Store:
             self.values: NDArray[Any] = np.empty(shape, dtype=kind)  # unwritten rows take no memory
         else:
             self.values = np.empty((0, *shape[1:]), dtype=kind)
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            with _or_no_room():
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
 
     def append(self, block: NDArray[Any]) -> None:
         """Write a block behind the others."""
@@ -52,16 +58,19 @@ class Store:
         if self._file is None:
             self.values[begin : self._n_rows] = block
         else:
-            self._file.write(np.ascontiguousarray(block, dtype=self.values.dtype))
+            with _or_no_room():
+                self._file.write(np.ascontiguousarray(block, dtype=self.values.dtype))
 
     def finish(self) -> None:
         """Let `values` be all rows; nothing can be appended any more."""
         if self._file is None:
             self.values = self.values[: self._n_rows]
-        elif self._n_rows:
-            with self._file as file:
-                file.flush()
+            return
+        with _or_no_room(), self._file as file:
+            file.flush()
+            if self._n_rows:
                 self._mapping = mmap.mmap(file.fileno(), 0)
+        if self._mapping is not None:
             flat = np.frombuffer(self._mapping, dtype=self.values.dtype)
             self.values = flat.reshape(self._n_rows, *self.values.shape[1:])
 
@@ -75,26 +84,48 @@ class Store:
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def stores(
-    arrays: list[tuple[tuple[int, ...], Any]], max_memory: float | None
-) -> list[Store] | None:
-    """Return places for arrays of these shapes and types, or None if there is no room for them.
+@contextlib.contextmanager
+def _or_no_room():
+    """Take errors of the disk for want of room: it may fill up, and quotas are not known before."""
+    try:
+        yield
+    except OSError as error:
+        raise NoRoom(f"a temporary file cannot be written ({error})") from error
+
+
+def stores(arrays: list[tuple[tuple[int, ...], Any]], max_memory: float | None) -> list[Store]:
+    """Return places for arrays of these shapes and types.
 
     They are in memory if together they take at most `max_memory`, or 2 GB if that is None, and else
-    in files. Only if the disk has no room there are none, of which a `NumericalWarning` speaks.
+    in files.
+
+    Raises
+    ------
+    NoRoom
+        If the disk has no room for them.
     """
-    need = float(sum(np.dtype(kind).itemsize * math.prod(shape) for shape, kind in arrays))
+    need = _n_bytes(arrays)
     in_memory = need <= (_LARGEST if max_memory is None else max_memory)
-    folder = tempfile.gettempdir()
-    free = math.inf if in_memory else shutil.disk_usage(folder).free
-    if _SPARE * need > free:
-        warn_once(
-            "Jacobians on disk",
-            f"derivatives of the features take {size_text(need)}, which max_memory does not allow, "
-            f"and {folder} has {size_text(free)} left: they are computed again at each step, which "
-            "takes five to ten times as long. Raise max_memory, or set the environment variable "
-            "TMPDIR to a folder with more room.",
-            NumericalWarning,
-        )
-        return None
+    if not in_memory:
+        with _or_no_room():
+            folder = tempfile.gettempdir()
+            free = shutil.disk_usage(folder).free
+        if _SPARE * need > free:
+            raise NoRoom(f"{folder} has {size_text(free)} left")
     return [Store(shape, kind, in_memory) for shape, kind in arrays]
+
+
+def warn_of_no_room(arrays: list[tuple[tuple[int, ...], Any]], reason: NoRoom) -> None:
+    """Say by a `NumericalWarning` that these arrays are nowhere, what follows, and what to do."""
+    warn_once(
+        "Jacobians on disk",
+        f"derivatives of the features take {size_text(_n_bytes(arrays))}, which max_memory does "
+        f"not allow, and {reason}: they are computed again at each step, which takes five to ten "
+        "times as long. Raise max_memory, or set the environment variable TMPDIR to a folder with "
+        "more room.",
+        NumericalWarning,
+    )
+
+
+def _n_bytes(arrays):
+    return float(sum(np.dtype(kind).itemsize * math.prod(shape) for shape, kind in arrays))

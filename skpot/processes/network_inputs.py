@@ -19,7 +19,7 @@ from ..core.network_loss import StoredParts
 from ..data import SpeciesMap, StreamedFeatures, block_ranges, rows_of
 from ..data.order import environment_order, species_blocks
 from ..solvers import leading_directions, rows_times
-from .jacobian_store import Store, stores
+from .jacobian_store import NoRoom, Store, stores, warn_of_no_room
 
 if TYPE_CHECKING:
     from typing import Any
@@ -130,7 +130,7 @@ def network_inputs(
         The structures.
     max_memory : float or None
         Bytes that Jacobians may take in memory; None stands for 2 GB. If they take more, they are
-        in files, or nowhere if the disk is full; see `stores`.
+        in files, or nowhere if the disk has no room; see `stores`.
     kind : dtype
         Of rows and Jacobians.
     """
@@ -153,10 +153,12 @@ def network_inputs(
     arrays = [
         ((most, 3, n), kind), ((len(rows) if stressed else 0, 6, n), kind), ((most,), np.int64)
     ]  # fmt: skip
-    places = stores(arrays, max_memory)
-    if places is None:
-        return inputs
-    return _stored(inputs, training, sizes[members] * 24.0 * features.shape[1], places)
+    try:
+        places = stores(arrays, max_memory)
+        return _stored(inputs, training, sizes[members] * 24.0 * features.shape[1], places)
+    except NoRoom as reason:
+        warn_of_no_room(arrays, reason)
+    return inputs
 
 
 def _stored(inputs, training, n_bytes, places):

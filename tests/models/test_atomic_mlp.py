@@ -1,6 +1,7 @@
 """Neural networks against plain loops, finite differences and themselves."""
 
 import copy
+import os
 import threading
 from collections import namedtuple
 
@@ -206,6 +207,25 @@ def test_full_disk(silicon, full_disk):
         computed = small(max_memory=1.0).fit(features, y)
     errors = held.predict(test).forces_flat - computed.predict(test).forces_flat
     assert 0.0 < np.abs(errors).max() < 0.02  # rounding errors grow in training
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_disk_that_fills_up(silicon, monkeypatch):
+    features, y, *_ = silicon
+    monkeypatch.setattr(jacobian_store.tempfile, "TemporaryFile", lambda: open("/dev/full", "wb"))
+    with pytest.warns(NumericalWarning, match="No space left on device.*computed again"):
+        small(max_memory=1.0, max_iter=1).fit(features, y)
+
+
+def test_no_folder_for_temporary_files(silicon, monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory")
+
+    features, y, *_ = silicon
+    monkeypatch.setattr(jacobian_store.tempfile, "gettempdir", nowhere)
+    small(max_iter=1).fit(features, y)  # which needs none
+    with pytest.warns(NumericalWarning, match="No usable temporary directory.*computed again"):
+        small(max_memory=1.0, max_iter=1).fit(features, y)
 
 
 def test_spread_of_members(silicon):
