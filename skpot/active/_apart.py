@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 from concurrent.futures import BrokenExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from joblib.externals import loky
@@ -25,14 +27,15 @@ if TYPE_CHECKING:
     from skpot.active._labelers import Label, Labeler
     from skpot.typing import Atoms
 
-_there: Labeler  # of a process that labels
+_sent = b""  # of a process that labels: what labels there
 
 
 class ApartLabeler:
     """A labeler in a process of its own, which is ended when it takes too long.
 
     A calculator that hangs in compiled code, or whose process dies, then costs a label and not the
-    run. The process serves all labels as long as they come.
+    run. The process serves all labels as long as they come; one that loky replaces, as it does with
+    processes that have grown by 300 MB, receives the labeler anew.
 
     Parameters
     ----------
@@ -60,10 +63,17 @@ class ApartLabeler:
 
     def __call__(self, atoms: Atoms, number: int) -> Label:
         """Return the labels of a structure."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # another one labels
+            return self._awaited(atoms, number)
+
+    def _awaited(self, atoms, number):
         try:
             if self._executor is None:
-                self._executor = loky.ProcessPoolExecutor(1)
-                self._executor.submit(_begin, self._sent).result()  # imports take some time
+                self._executor = loky.ProcessPoolExecutor(
+                    1, initializer=_receive, initargs=(self._sent,)
+                )
+            self._executor.submit(_begin).result()  # imports take some time
             asked = self._executor.submit(_label, atoms, number)
             try:
                 return asked.result(self.patience)
@@ -118,15 +128,26 @@ def _with_patience(labeler, patience):
     return labeler if patience is None else ApartLabeler(labeler, patience)
 
 
-def _begin(sent):
-    """Receive the labeler, in the process that labels."""
-    global _there
-    _there = pickle.loads(sent)
+def _receive(sent):
+    """Keep what labels, in the process that labels."""
+    global _sent
+    _sent = sent
+
+
+@cache
+def _labeler():
+    """Return what labels, in the process that labels."""
+    return pickle.loads(_sent)
+
+
+def _begin():
+    """Let there be what labels, in the process that labels."""
+    _labeler()
 
 
 def _label(atoms, number):
     """Return labels, in the process that labels."""
-    return _there(atoms, number)
+    return _labeler()(atoms, number)
 
 
 def _cause(error):

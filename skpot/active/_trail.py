@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
+from ase.io.extxyz import key_val_str_to_dict
 
 from .._paths import file_name
 from ..exceptions import FileError, InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from skpot.active._labelers import Labeler
     from skpot.typing import Atoms, FloatArray, PathLike
 
+_LONGEST = 500  # characters of a reason
 _MOVED = 1e-6  # Å, by which positions in a file differ from those that were written
 
 
@@ -106,9 +108,9 @@ class Trail:
         try:
             label = labeler(_plain(atoms), number)
         except Exception as error:  # whatever a program can do wrong
-            told = " ".join(str(error).split()) or type(error).__name__
+            told = str(error) or type(error).__name__
             kind = "" if isinstance(error, LabelFailed) else f"{type(error).__name__}: "
-            frame.info["failed"] = f"{kind}{told}".replace('"', "'")[:500]
+            frame.info["failed"] = _as_text(f"{kind}{told}")
         else:
             _add(frame, label)
         try:
@@ -145,6 +147,16 @@ def read_trail(path: PathLike) -> list[Atoms]:
         "failed" with a message. Arrays: forces_std and model_f of that model (eV/Å), and grade.
     """
     return list(read(file_name(path), ":", format="extxyz"))
+
+
+def _as_text(told):
+    """Return a reason such that the header of a frame gives it back, as text."""
+    told = "".join(c if c.isprintable() else " " for c in told)
+    told = " ".join(told.replace('"', "'").replace("\\", "/").split())[:_LONGEST].strip()
+    with contextlib.suppress(ValueError):  # of what looks like JSON
+        if key_val_str_to_dict(f'failed="{told}"')["failed"] == told:
+            return told
+    return f"reason: {told}"  # a number, for example
 
 
 def _plain(atoms):

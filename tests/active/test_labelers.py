@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from joblib.externals.loky import process_executor
 
 from skpot.active import CommandLabeler, FolderLabeler, LabelFailed, OnTheFly, _commands, _labelers
 from skpot.active._apart import as_labeler
@@ -81,6 +82,40 @@ def test_a_calculator_that_hangs_or_dies_costs_a_label():
         as_labeler(FolderLabeler("labels"), patience=1.0)
     with pytest.raises(ValueError, match="patience"):
         OnTheFly(EMT(), 0.1, "run", patience=-1.0)
+
+
+def growing(atoms):
+    """Label, in a process that loky then takes for one whose memory leaks."""
+    process_executor._MAX_MEMORY_LEAK_SIZE = -1e12
+    process_executor._MEMORY_LEAK_CHECK_DELAY = -1.0
+    return float(os.getpid()), np.zeros((1, 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_process_that_is_replaced_since_it_has_grown_labels_on():
+    pytest.importorskip("psutil")  # by which loky sees the memory
+    labeler = as_labeler(growing, patience=60.0)
+    seen = {labeler(ase.Atoms("H"), k).energy for k in range(3)}
+    labeler._end()
+    assert len(seen) > 1
+
+
+class _Lost:
+    """Cannot be received."""
+
+    def __reduce__(self):
+        return __import__, ("module_that_is_not_installed",)
+
+    def __call__(self, atoms):
+        raise AssertionError
+
+
+def test_a_labeler_that_cannot_be_received_says_so_each_time():
+    labeler = as_labeler(_Lost(), patience=60.0)
+    for k in range(2):
+        with pytest.raises(ModuleNotFoundError, match="module_that_is_not_installed"):
+            labeler(WATER, k)
+    labeler._end()
 
 
 def shell(line, folder, **options):

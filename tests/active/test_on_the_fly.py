@@ -10,7 +10,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 import skpot
-from skpot.active import Futile, OnTheFly, _on_the_fly
+from skpot.active import Futile, LabelFailed, OnTheFly, _on_the_fly, read_trail
 from skpot.active._rule import Rule, factor, ratio
 from skpot.active._starts import start_structures
 from skpot.active._state import Snapshot, State, Wanted
@@ -190,6 +190,18 @@ def test_labels_that_fail_are_records_and_the_run_goes_on(tmp_path):
     assert [what for what, _ in events].count("failed") == 2
     assert not learner.stopped_
     assert learner.model_[-1].model_.n_labels_["energy"] == len(frames) - 2
+
+
+@pytest.mark.parametrize("told", ["5", "T F", "1 2 3", "_JSON {", 'a "b"\\ \0c\nd', " "])
+def test_any_reason_of_a_failure_can_be_read(tmp_path, told):
+    def fails(atoms):
+        raise LabelFailed(told)
+
+    with pytest.raises(Futile, match="no structure to begin with could be labeled"):
+        OnTheFly(fails, 0.1, tmp_path).run(bulk("Cu", cubic=True), 10)
+    for frame in read_trail(tmp_path / "trail.xyz"):
+        last = told.split()[-1:] or ["reason:"]
+        assert isinstance(frame.info["failed"], str) and last[0] in frame.info["failed"]
 
 
 def test_a_run_that_ended_for_want_of_labels_continues_once_they_come(tmp_path, monkeypatch):
