@@ -23,7 +23,7 @@ from ..persistence import dump, load, whole_file
 from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
 from ._sense import doubt_of_energy, doubt_of_first, told_futile
-from ._settings import differing, labeler_settings, model_settings, structures_text
+from ._settings import data_text, differing, labeler_settings, model_settings, structures_text
 from ._starts import require_species, start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
@@ -198,6 +198,8 @@ class OnTheFly:
         legs = self._legs(atoms, steps, temperature, timestep, ensemble, pressure)
         if (X is None) != (y is None):
             raise InputError("X and y, labeled structures to begin with, go together.")
+        if y is not None and not isinstance(y, Targets):
+            raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
         if X is None and label_start:
             raise InputError("label_start goes with labeled structures X and y to begin with.")
         if X is not None and not label_start:
@@ -212,7 +214,7 @@ class OnTheFly:
                 "was labeled."
             ) from error
         try:
-            settings = self._settings(legs, X) | {"label_start": bool(label_start)}
+            settings = self._settings(legs, X, y) | {"label_start": bool(label_start)}
             state = self._begin(legs, settings, X, y)
             self._walker = None
             self._write(state, settings)  # before anything is paid for
@@ -246,7 +248,7 @@ class OnTheFly:
             legs.append(Leg(start, heat, steps, timestep, self.check))
         return legs
 
-    def _settings(self, legs, X):
+    def _settings(self, legs, X, y):
         """Return what must be the same when a run is continued."""
         heat = legs[0].ensemble
         return {
@@ -259,7 +261,7 @@ class OnTheFly:
             "timestep": legs[0].timestep,
             "ensemble": list(heat),
             "structures": structures_text([leg.start for leg in legs]),
-            "data": "none" if X is None else structures_text(check_structures(X)),
+            "data": "none" if X is None else data_text(check_structures(X), y),
             "model": model_settings(self.model),
             "labeler": labeler_settings(self.labeler),
         }
@@ -290,8 +292,6 @@ class OnTheFly:
         with whole_file(self.path / _SETTINGS) as file:
             file.write(json.dumps(settings, indent=1).encode())
         if X is not None:
-            if not isinstance(y, Targets):
-                raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
             write_frames(self.path / _DATA, y.to_atoms(X))
             if not settings["label_start"]:
                 return State(begin, begin, phase="fit")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from skpot.active._labelers import Labeler
+    from skpot.data import Targets
     from skpot.typing import Structures
 
 _PLAIN = bool, int, float, str, type(None)
@@ -48,6 +49,15 @@ def structures_text(structures: Structures) -> str:
         for array in (atoms.numbers, atoms.positions, atoms.cell.array):
             digest.update(np.ascontiguousarray(array).tobytes())
     return f"{len(structures)} of digest {digest.hexdigest()}"
+
+
+def data_text(X: Structures, y: Targets) -> str:
+    """Return a text by which these labeled structures can be told from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    stress = [] if y.stress is None else y.stress
+    for array in (y.energy, y.force_offsets, y.forces_flat, stress):
+        digest.update(np.ascontiguousarray(array, dtype=float).tobytes())
+    return f"{structures_text(X)}, labels of digest {digest.hexdigest()}"
 
 
 def differing(

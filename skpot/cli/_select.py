@@ -1,6 +1,7 @@
 """`skpot select`."""
 
 import math
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +98,8 @@ def _frames(files):
     if all(map(can_be_streamed, files)):
         with reading(" ".join(files)):
             frames = Frames(files)
-        return frames, frames.where
+        here = f"{os.getcwd()}{os.sep}"
+        return frames, lambda row: frames.where(row).replace(here, "", 1)
     listed, names = [], []
     for name in files:
         with reading(name):

@@ -365,6 +365,11 @@ def test_a_data_set_may_be_the_beginning(tmp_path):
     gold = bulk("Au", cubic=True)
     with pytest.raises(InputError, match="Au, which is in none of"):
         OnTheFly(failing_at(0), 0.3, tmp_path / "gold").run(gold, 5, X=X, y=y, label_start=True)
+    with pytest.raises(InputError, match=r"data 6 .*labels of digest \w+ \(now"):
+        other = skpot.Targets(y.energy, forces=[2.0 * f for f in y.forces])
+        learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=other)
+    with pytest.raises(InputTypeError, match="y must be Targets, got ndarray"):
+        learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=np.array(y))
     X[3].positions += 0.01
     with pytest.raises(InputError, match="has a run with data 6 of digest"):
         learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)

@@ -23,7 +23,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_structures_of_the_query_are_written_with_reasons(folder):
+def test_the_structures_of_the_query_are_written_with_reasons(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     target = folder / "next.xyz"
     options = "-n", 3, "-o", target
     result = run("select", folder / "model.skpot", folder / "pool.xyz", *options)
@@ -34,7 +35,7 @@ def test_the_structures_of_the_query_are_written_with_reasons(folder):
     for rank, (i, atoms) in enumerate(zip(expected.indices, chosen, strict=True)):
         np.testing.assert_allclose(atoms.positions, pool[i].positions, atol=1e-7)
         assert atoms.info["selected_rank"] == rank
-        assert atoms.info["selected_from"] == f"frame {i} of {folder / 'pool.xyz'}"
+        assert atoms.info["selected_from"] == f"frame {i} of pool.xyz"
         assert atoms.info["selected_gain"] == pytest.approx(expected.gains[rank], rel=1e-6)
         np.testing.assert_allclose(
             atoms.arrays["force_deviation"], expected.forces_std[rank], rtol=1e-4, atol=1e-6
