@@ -1,7 +1,6 @@
 """Structures that stay in their files, and workers that fit parts of them: `fit --max-memory`."""
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ _TIMEOUT = "20s"  # for the scheduler to answer
 def memory_size(text: str) -> float:
     """Return the bytes that a text such as "600MB", "1.5 GiB" or "8e8" means."""
     found = _SIZE.fullmatch(text)
-    if found is None or not 0.0 < float(found[1]) < math.inf:
+    if found is None or not float(found[1]) > 0.0:
         raise CommandError(f"--max-memory {text!r}: expected a size such as 600MB or 2GB.")
     base = 1024.0 if found[3] else 1000.0
     return float(found[1]) * base ** _POWERS.index(found[2].upper())
