@@ -15,7 +15,7 @@ from sklearn.base import clone
 from .._parameters import number, whole
 from ..compose import make_potential
 from ..data import Targets, check_structures, read
-from ..exceptions import EngineError, InputError, InputTypeError, SkpotWarning, warn_once
+from ..exceptions import EngineError, InputError, SkpotWarning, warn_once
 from ..md import Calculator
 from ..md.dynamics import Ensemble, check_settings, thermalize
 from ..md.frames import write_frames
@@ -24,7 +24,7 @@ from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
 from ._sense import doubt_of_energy, doubt_of_first, told_futile
 from ._settings import data_text, differing, labeler_settings, model_settings, structures_text
-from ._starts import require_species, start_structures
+from ._starts import check_first_labels, require_species, start_structures
 from ._state import Snapshot, State, Wanted
 from ._trail import Reason, Trail
 from ._walk import Leg, Walker, one_blas_thread, worst_of
@@ -196,10 +196,7 @@ class OnTheFly:
             If the folder has another run.
         """
         legs = self._legs(atoms, steps, temperature, timestep, ensemble, pressure)
-        if (X is None) != (y is None):
-            raise InputError("X and y, labeled structures to begin with, go together.")
-        if y is not None and not isinstance(y, Targets):
-            raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
+        check_first_labels(X, y)
         if X is None and label_start:
             raise InputError("label_start goes with labeled structures X and y to begin with.")
         if X is not None and not label_start:
@@ -297,6 +294,7 @@ class OnTheFly:
                 return State(begin, begin, phase="fit")
             given = tuple(Wanted(k, "given", Snapshot.of(leg.start)) for k, leg in enumerate(legs))
             return State(begin, begin, queue=given)
+        (self.path / _DATA).unlink(missing_ok=True)  # of a run that was killed before it began
         return State(begin, begin, queue=self._first(legs))
 
     def _first(self, legs):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data import Targets
 from ..data.elements import SYMBOLS
-from ..exceptions import InputError
+from ..exceptions import InputError, InputTypeError
 from ..md.dynamics import closest_distance
 
 if TYPE_CHECKING:
@@ -57,6 +58,23 @@ def start_structures(starts: Structures, n: int | None, seed: int) -> list[tuple
             atoms.positions += size * closest * rng.normal(size=atoms.positions.shape)
             found.append((which, atoms))
     return found
+
+
+def check_first_labels(X: Structures | None, y: Targets | None) -> None:
+    """Refuse labels to begin with that are none, and noise, which frames of files do not keep."""
+    if (X is None) != (y is None):
+        raise InputError("X and y, labeled structures to begin with, go together.")
+    if y is None:
+        return
+    if not isinstance(y, Targets):
+        raise InputTypeError(f"y must be Targets, got {type(y).__name__}.")
+    own = ("groups", "sigma_energy", "sigma_forces_flat", "sigma_stress")
+    given = [name.removesuffix("_flat") for name in own if getattr(y, name) is not None]
+    if given:
+        raise InputError(
+            f"labels to begin with have {', '.join(given)} of their own, which a run would lose. "
+            "Give the noise to the model, and Targets(y.energy, y.forces, y.stress) to the run."
+        )
 
 
 def require_species(starts: Structures, X: Structures) -> None:

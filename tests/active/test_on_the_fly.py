@@ -370,6 +370,9 @@ def test_a_data_set_may_be_the_beginning(tmp_path):
         learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=other)
     with pytest.raises(InputTypeError, match="y must be Targets, got ndarray"):
         learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=np.array(y))
+    noisy = skpot.Targets(y.energy, y.forces, sigma_forces=[0.1] * len(X), groups=["a"] * len(X))
+    with pytest.raises(InputError, match="have groups, sigma_forces of their own"):
+        learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=noisy)
     X[3].positions += 0.01
     with pytest.raises(InputError, match="has a run with data 6 of digest"):
         learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
