@@ -1,6 +1,8 @@
 """Fits to structures in files: the same models as of structures in memory."""
 
 import importlib
+import shutil
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from sklearn.pipeline import make_pipeline, make_union
 
 import skpot
-from skpot.exceptions import InputError, LabelError, SkpotError, StructureError
+from skpot.exceptions import InputError, LabelError, NumericalWarning, SkpotError, StructureError
 from tests.samples import crystals, labels_of_emt, oxide
 
 
@@ -155,9 +157,10 @@ def test_networks_are_the_same_to_the_last_bit(labeled, stored, in_parts_of, mon
                 assert np.array_equal(one, other)
         for kind, factors in in_memory.calibration_.items():
             assert np.allclose(model.calibration_[kind], factors, rtol=1e-9)
-    # Without a disk they are computed again at each step.
-    monkeypatch.setattr(inputs, "stores", lambda *args: None)
-    model = network().fit(frames, labels)[-1]
+    # Beside a full disk they are computed again at each step.
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.warns(NumericalWarning, match="computed again at each step"):
+        model = network(1e3).fit(frames, labels)[-1]
     assert np.allclose(model.linear_coefs_, in_memory.linear_coefs_, rtol=1e-3, atol=1e-5)
 
 
