@@ -56,7 +56,7 @@ def misbehaving(atoms):
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     if number == 4:
-        raise TimeoutError("no licence")
+        raise TimeoutError("no license")
     return float(os.getpid()), np.zeros((1, 3))
 
 
@@ -69,7 +69,7 @@ def test_a_calculator_that_hangs_or_dies_costs_a_label():
     with pytest.raises(LabelFailed, match="no label after 0.3 s"):
         labeler(others[0], 2)
     labeler.patience = 60.0
-    with pytest.raises(TimeoutError, match="no licence"):
+    with pytest.raises(TimeoutError, match="no license"):
         labeler(others[2], 3)
     with pytest.raises(LabelFailed, match="has died.*SIGKILL"):
         labeler(others[1], 3)
