@@ -105,10 +105,8 @@ def checked(X: Any) -> Any:
 
 
 def _keys(X) -> UInt64Array:
-    if isinstance(X, AtomicFeatures):
-        return X.info.keys
-    if isinstance(X, Frames):
-        return X.survey.info.keys
+    if isinstance(X, AtomicFeatures | Frames):
+        return content_keys(X)
     parts = [content_keys(X[b : b + _KEYS]) for b in range(0, len(X), _KEYS)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
 

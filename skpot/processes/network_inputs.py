@@ -167,6 +167,7 @@ def _stored(inputs, training, n_bytes, places):
     Each takes some of `n_bytes` (n_environments,) before it is projected.
     """
     values, strain, atoms = places
+    stressed = training.labels.has_stress.any()
     starts, total = [np.zeros(1, dtype=np.int64)], 0
     begin = end = 0  # structures whose derivatives are at hand
     for lo, hi in block_ranges(n_bytes, _BLOCK_BYTES):
@@ -179,7 +180,7 @@ def _stored(inputs, training, n_bytes, places):
         starts.append(block.start[1:] + total)
         atoms.append(block.atom + inputs.atom_offsets[begin])
         values.append(block.values)
-        if training.labels.has_stress.any():
+        if stressed:
             strain.append(block.strain)
         total += len(block.values)
     for store in places:

@@ -242,12 +242,16 @@ def test_energies_and_forces_that_do_not_belong_together_stop_a_run(tmp_path, fa
         assert "model" in dict(events)  # the user insists
 
 
-def test_labels_of_another_zero_than_the_data_are_told(tmp_path):
+def labeled_copper():
     X = [copper() for _ in range(6)]
     for k, atoms in enumerate(X):
         atoms.rattle(0.05 + 0.02 * k, seed=k)
         atoms.calc = EMT()
-    y = skpot.Targets.from_atoms(X)
+    return X, skpot.Targets.from_atoms(X)
+
+
+def test_labels_of_another_zero_than_the_data_are_told(tmp_path):
+    X, y = labeled_copper()
     shifted = skpot.Targets(y.energy - 30.0, y.forces)
     learner = OnTheFly(EMT(), 0.02, tmp_path / "run", check=5, ceiling=50.0)
     with pytest.warns(SkpotWarning, match="another zero of energies"):
@@ -353,11 +357,7 @@ def test_replicas_share_their_first_labels_and_differ_in_velocities(tmp_path):
 
 
 def test_a_data_set_may_be_the_beginning(tmp_path):
-    X = [copper() for _ in range(6)]
-    for k, atoms in enumerate(X):
-        atoms.rattle(0.05 + 0.02 * k, seed=k)
-        atoms.calc = EMT()
-    y = skpot.Targets.from_atoms(X)
+    X, y = labeled_copper()
     learner = OnTheFly(EMT(), 0.3, tmp_path / "run", check=10)
     learner.run(copper(), 50, temperature=300.0, timestep=2.0, X=X, y=y)
     assert learner.n_calls_ == 0
