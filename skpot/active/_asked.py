@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import AtomicFeatures, Frames, Targets
+from ..data import AtomicFeatures, Targets, taken_of
 from ..exceptions import InputError, InputTypeError
 
 if TYPE_CHECKING:
@@ -56,15 +56,6 @@ def candidates_of(X: Any, labeled: IntArray, candidates: Any) -> tuple[Any, IntA
 def _are_structures(candidates):
     first = next(iter(candidates), None) if hasattr(candidates, "__iter__") else None
     return hasattr(first, "get_positions")
-
-
-def taken_of(X: Any, indices: Any) -> Any:
-    """Return some structures, as they were given."""
-    if not len(indices):
-        return []
-    if isinstance(X, AtomicFeatures | Frames):
-        return X[indices]
-    return [X[int(i)] for i in indices]
 
 
 def joined(old: Any, new: Any) -> Any:

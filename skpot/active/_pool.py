@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data import AtomicFeatures, Frames, check_structures
+from ..data import AtomicFeatures, Frames, check_structures, taken_of
 from ..data.order import content_keys, keyed_uniform
 from ..selection import rare_first
 
@@ -49,11 +49,7 @@ class Pool:
 
     def part(self, indices: Any) -> Any:
         """Return some candidates, as they were given."""
-        if isinstance(self.X, AtomicFeatures):
-            return self.X[np.asarray(indices)]
-        if isinstance(self.X, Frames):
-            return self.X.read(indices)
-        return [self.X[int(i)] for i in indices]
+        return self.X.read(indices) if isinstance(self.X, Frames) else taken_of(self.X, indices)
 
     def features(self, indices: Any) -> AtomicFeatures:
         """Return the features of some candidates."""

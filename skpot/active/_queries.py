@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._parameters import number, whole
+from ..data import taken_of
 from ..data.order import drawn_seed, keyed_uniform
 from ..exceptions import InputError, SkpotWarning, warn_once
-from ._asked import candidates_of, joined, labeled_of, taken_of
+from ._asked import candidates_of, joined, labeled_of
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
 from ._knowledge import knowledge_of
@@ -133,7 +134,8 @@ class Query(BaseEstimator):
         labeled, labels = labeled_of(X, y)
         asked, place = candidates_of(X, labeled, candidates)
         seed = drawn_seed(self.random_state)  # type: ignore[attr-defined]
-        pool, old = Pool(asked, subject), Pool(taken_of(X, labeled), subject)
+        pool = Pool(asked, subject)
+        old = Pool(taken_of(X, labeled) if len(labeled) else [], subject)
         if not subject.fitted:
             sample = pool.part(pool.sample(seed))
             subject.learn_features(joined(old.part(old.sample(seed)), sample))

@@ -290,8 +290,10 @@ def _data(train, test, test_fraction, keys, split):
     """Return what to learn from, and what to test on by its name."""
     import numpy as np
 
+    from skpot.data import taken_of
+
     from ._report import describe
-    from ._splits import held_out, taken
+    from ._splits import held_out
 
     data = _read(train, keys)
     if test_fraction:
@@ -299,7 +301,7 @@ def _data(train, test, test_fraction, keys, split):
         sizes = [int(part.sum()) for part in np.split(~mask, np.cumsum(data.sizes)[:-1])]
         parts = {"train": ~mask, "test": mask}
         train_part, test_part = (
-            _Data(taken(data.X, np.flatnonzero(chosen)), data.y[chosen], data.report, sizes)
+            _Data(taken_of(data.X, np.flatnonzero(chosen)), data.y[chosen], data.report, sizes)
             for chosen in parts.values()
         )
         describe(f"train: {' '.join(train)}", train_part.X, train_part.y, data.report)

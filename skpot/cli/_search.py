@@ -9,10 +9,9 @@ from sklearn.base import clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 
+from skpot.data import taken_of
 from skpot.exceptions import warn_once
 from skpot.progress import followed
-
-from ._splits import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +59,7 @@ def cross_validated(
     tasks = [(clone(model), X, y, *split) for split in splits]
     predicted = list(_done(_predicted, tasks, jobs, "cross-validation"))
     held_out = np.concatenate([test for _, test in splits])
-    return taken(X, held_out), y[held_out], np.concatenate(predicted)
+    return taken_of(X, held_out), y[held_out], np.concatenate(predicted)
 
 
 def _done(function: Any, tasks: list[Any], jobs: int, what: str) -> "Iterator[Any]":
@@ -90,12 +89,12 @@ def _recorded(function, *args):
 
 def _score(model, metric, X, y, train, test):
     fitted = _fitted(model, X, y, train)
-    return get_scorer(metric)(fitted, taken(X, test), y[test])
+    return get_scorer(metric)(fitted, taken_of(X, test), y[test])
 
 
 def _predicted(model, X, y, train, test):
-    return _fitted(model, X, y, train).predict(taken(X, test))
+    return _fitted(model, X, y, train).predict(taken_of(X, test))
 
 
 def _fitted(model, X, y, train):
-    return model.fit(taken(X, train), y[train])
+    return model.fit(taken_of(X, train), y[train])

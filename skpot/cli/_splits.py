@@ -61,11 +61,6 @@ def numbers_of(X: "Structures") -> tuple["IntArray", "IntArray"]:
     return n_atoms, np.concatenate([atoms.numbers for atoms in X])
 
 
-def taken(X: Any, rows: "IntArray") -> "Structures":
-    """Return some structures; those in files stay there."""
-    return X[rows] if isinstance(X, Frames) else [X[int(i)] for i in rows]
-
-
 class Parts(NamedTuple):
     """Structures in parts that are held out as a whole."""
 

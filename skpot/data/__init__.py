@@ -22,7 +22,7 @@ from skpot.data._derivatives import (
 )
 from skpot.data._features import AtomicFeatures
 from skpot.data._frame_files import can_be_streamed
-from skpot.data._frames import Frames, parts_of
+from skpot.data._frames import Frames, parts_of, taken_of
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
 from skpot.data._label_checks import check_label_values, check_targets, targets_of
 from skpot.data._label_report import LabelReport, LabelUse, ranges
@@ -83,6 +83,7 @@ __all__ = [
     "rows_of",
     "some",
     "summarize",
+    "taken_of",
     "targets_of",
 ]
 

@@ -278,6 +278,19 @@ class Frames:
         return StructureBatch(positions, numbers, cells, pbc, offsets, Given(rows, len(self)))
 
 
+def taken_of(X: Any, rows: Any) -> Any:
+    """Return some structures, or their features, in the order of rows; those in files stay there.
+
+    Parameters
+    ----------
+    X : list[Atoms], Frames or AtomicFeatures
+        All of them.
+    rows : array-like of int
+        Which.
+    """
+    return [X[int(i)] for i in rows] if isinstance(X, list | tuple) else X[np.asarray(rows)]
+
+
 def parts_of(order: IntArray, n_atoms: IntArray, limit: float) -> Iterator[IntArray]:
     """Yield structures in an order, in parts of at most `limit` atoms or of single structures.
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import skpot
+from skpot.data import taken_of
 from skpot.datasets import load_silicon
 from skpot.exceptions import (
     InputError,
@@ -87,6 +88,8 @@ def test_patterns_and_lists_of_files_come_in_order(tmp_path, labeled):
 def test_frames_are_a_sequence_that_scikit_learn_splits(path, labeled):
     frames, labels = skpot.read(path, lazy=True)
     assert frames.shape == (24,) and isinstance(frames[:3, ...], skpot.Frames)
+    some = taken_of(frames, [2, 0])
+    assert isinstance(some, skpot.Frames) and equal(some, taken_of(labeled[0], np.array([2, 0])))
     model = make_pipeline(skpot.SOAP(n_max=2, l_max=1, cutoff=4.0), skpot.SparseGPR(n_sparse=5))
     in_memory = cross_val_score(model, labeled[0], labeled[1], cv=KFold(3))
     assert np.array_equal(cross_val_score(model, frames, labels, cv=KFold(3)), in_memory)
