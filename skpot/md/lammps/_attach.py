@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
+import traceback
 from ctypes import POINTER, c_double, cast
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -303,9 +304,19 @@ class _External:
 
     def __call__(self, lmp, step, n_owned, tags, positions, forces):
         """Set forces, energy and virial; after an error, end the run on all ranks."""
+        try:
+            self._act(lmp, step, n_owned, forces)
+        except BaseException as error:  # LAMMPS would lose it, and the run continue
+            if self._comm is not None:  # others wait for what this rank does not send any more
+                traceback.print_exc()
+                self._comm.Abort(1)
+            self._give_up(lmp, step, forces, error)
+
+    def _act(self, lmp, step, n_owned, forces):
+        """Set forces, energy and virial, or end the run if that fails on any rank."""
         searched = self._domain is None or lmp.extract_setting("neigh_ago") == 0
         totals = np.zeros(8)  # virial, energy, failed
-        grade, problem = None, None
+        grade, draws, problem = None, None, None
         try:
             if searched:
                 self._search(lmp, n_owned)
@@ -315,15 +326,15 @@ class _External:
             totals[:6], totals[6] = virials.sum(axis=0), energies.sum()
             if self._every.grade and step % self._every.grade == 0:
                 grade = self._largest_grade(pairs, species)
-        except BaseException as error:  # an error in a callback would be lost, and the run continue
+            if self._every.deviation and step % self._every.deviation == 0:
+                draws = self._drawn_forces(pairs, species)
+        except BaseException as error:  # of which the others learn below
             totals[7], problem = 1.0, error
         if self._comm is not None:
             own, totals = totals, np.empty_like(totals)
             self._comm.Allreduce(own, totals)
         if totals[7]:
-            forces[:] = 0.0
-            self._domain = None
-            self._stop(lmp, step, problem)
+            self._give_up(lmp, step, forces, problem)
             return
         if searched:
             self._ghosts = GhostForces(self._domain, self._comm)
@@ -331,8 +342,8 @@ class _External:
         self._report(lmp, totals, energies, virials)
         if grade is not None:
             self._tell(lmp, 1, grade)
-        if self._every.deviation and step % self._every.deviation == 0:
-            self._tell(lmp, 2, self._largest_deviation(pairs, species))
+        if draws is not None:
+            self._tell(lmp, 2, self._largest_deviation(draws, species))
 
     def _tell(self, lmp, place, value):
         """Set f_skpot[place] to the largest value on any rank."""
@@ -389,18 +400,23 @@ class _External:
             return 0.0
         return float(self._potential.grade_pairs(pairs, species).max())
 
-    def _largest_deviation(self, pairs, species):
-        """Return the deviation of the least known force on an owned atom; all ranks take part."""
+    def _drawn_forces(self, pairs, species):
+        """Return forces on owned atoms and ghosts by each draw, (n_draws, n, 3)."""
         n, uncertain = self._domain.n_owned, self._potential.uncertain
-        squares, virials = np.zeros((n, 3)), np.zeros((n, 6))
-        for gradient in uncertain.gradients(pairs, species):
-            forces = np.zeros((len(species), 3))
-            if n:
+        draws, virials = np.zeros((len(uncertain.drawn), len(species), 3)), np.zeros((n, 6))
+        if n:
+            for forces, gradient in zip(draws, uncertain.gradients(pairs, species), strict=True):
                 scatter(pairs, self._structures, gradient, forces, virials)
-            squares += self._ghosts.collect(forces) ** 2
+        return draws
+
+    def _largest_deviation(self, draws, species):
+        """Return the deviation of the least known force on an owned atom; all ranks take part."""
+        n = self._domain.n_owned
+        squares = sum(self._ghosts.collect(forces) ** 2 for forces in draws)
         if n == 0:
             return 0.0
-        std = uncertain.calibrated(squares, self._potential.species[species[:n]])
+        numbers = self._potential.species[species[:n]]
+        std = self._potential.uncertain.calibrated(squares, numbers)
         return float(np.linalg.norm(std, axis=1).max())
 
     def _report(self, lmp, totals, energies, virials):
@@ -414,8 +430,10 @@ class _External:
         lib.lammps_fix_external_set_energy_peratom(handle, self._id, out.to_energies)
         lib.lammps_fix_external_set_virial_peratom(handle, self._id, out.to_virials)
 
-    def _stop(self, lmp, step, problem):
+    def _give_up(self, lmp, step, forces, problem):
         """End the run after this step, and keep the error for the command that started it."""
+        forces[:] = 0.0
+        self._domain = None
         problems = [problem] if self._comm is None else self._comm.allgather(_plain(problem))
         first = next(p for p in problems if p is not None)
         lost = f"the run ended at step {step}: {_plain(first)}"

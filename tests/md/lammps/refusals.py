@@ -1,5 +1,6 @@
 """Tries what attach must refuse; prints a JSON object with the error of each attempt."""
 
+import functools
 import json
 
 import numpy as np
@@ -33,6 +34,27 @@ class Failing(Toy):
         if self.calls in self.failures and MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1:
             raise ZeroDivisionError("no more")
         return super().evaluate_pairs(pairs, species)
+
+
+class Doubtful(Toy):
+    """Has deviations, which fail at the second time: on the last rank, or when they are calibrated."""
+
+    drawn = (None,)
+
+    def __init__(self, fails):
+        self.uncertain, self.fails, self.calls = self, fails, 0
+
+    def gradients(self, pairs, species):
+        self.calls += 1
+        last = MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1
+        if self.fails == "draw" and self.calls == 2 and last:
+            raise ZeroDivisionError("no draw")
+        yield self.evaluate_pairs(pairs, species)[1]
+
+    def calibrated(self, squares, numbers):
+        if self.fails == "calibration" and self.calls == 2:
+            raise ZeroDivisionError("no calibration")
+        return np.sqrt(squares)
 
 
 class Overflowing(Toy):
@@ -108,6 +130,8 @@ def attempt(before, after=(), potential=None, species=("Si",), attach=attach):
 
 ON_THE_EDGE = [METAL, "lattice sc 4.0", *ATOMS[1:-1]]  # neighbors at the cutoff itself
 
+DEVIATIONS = functools.partial(attach, deviation_every=3)
+
 FLUX = [
     "compute k all ke/atom", "compute p all pe/atom", "compute s all stress/atom NULL virial",
     "compute flux all heat/flux k p s",
@@ -142,6 +166,10 @@ if __name__ == "__main__":
             ["create_atoms 1 single 0.3 0.3 0.7", "create_atoms 1 single 0.301 0.3 0.7", "run 0"],
         ),
         "overflow": attempt([METAL, *ATOMS], ["run 0"], Overflowing()),
+        "draw": attempt([METAL, *ATOMS], [MOVE, "run 10"], Doubtful("draw"), attach=DEVIATIONS),
+        # Ranks that fail alone while others wait end the program.
+        "calibration": MPI.COMM_WORLD.size == 1
+        and attempt([METAL, *ATOMS], [MOVE, "run 10"], Doubtful("calibration"), attach=DEVIATIONS),
         "mliap": attempt([METAL, *ATOMS], attach=mliap.attach),
         "failing": attempt([METAL, *ATOMS], [MOVE, "run 10"], Failing()),
         "failing_again": attempt(

@@ -217,6 +217,8 @@ def refusals(request):
         ("changed", "no neighbor list of `pair_style zero"),
         ("excluded", "step 0: .*neighbor list has 0 of \\d+ pairs closer than 4.0 Å"),
         ("meeting", "step 0: .*two atoms meet"),
+        ("draw", "step 3: the run ended at step 3: ZeroDivisionError: no draw$"),
+        ("calibration", "step 3: the run ended at step 3: ZeroDivisionError: no calibration$"),
         ("mliap", "built without PYTHON, like the one from PyPI"),
         ("failing", "step 3: the run ended at step 3: ZeroDivisionError: no more$"),
         ("failing_again", "step 0: the run ended at step 0: ZeroDivisionError: no more$"),
@@ -236,4 +238,6 @@ def refusals(request):
     ],
 )
 def test_what_cannot_work_is_refused(refusals, attempt, message):
+    if refusals[attempt] is False:
+        pytest.skip("ends the program on several ranks")
     assert re.search(message, refusals[attempt]), refusals[attempt]
