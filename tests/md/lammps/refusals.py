@@ -37,7 +37,7 @@ class Failing(Toy):
 
 
 class Doubtful(Toy):
-    """Has deviations, which fail at the second time: on the last rank, or when they are calibrated."""
+    """Has deviations that fail at the second time: on the last rank, or as they are calibrated."""
 
     drawn = (None,)
 
