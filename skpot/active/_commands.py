@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import InputError
+from ..exceptions import InputError, SkpotWarning, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,14 +80,16 @@ def run_in_folder(words: Sequence[str], folder: Path, patience: float | None) ->
     patience : float or None
         Seconds after which it is ended; None for never.
     """
-    with open(folder / _RUNNING, "w", encoding="utf-8") as lock:
+    running = folder / _RUNNING
+    running.unlink(missing_ok=True)  # what an earlier command has left may lock it for ever
+    with open(running, "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with open(folder / _OUTPUT, "wb") as output:
             process = subprocess.Popen(
                 words, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True, pass_fds=[lock.fileno()],
             )  # fmt: skip
-        lock.write(str(process.pid))
+        lock.write(f"{process.pid} {platform.node()}")
         lock.flush()
         try:
             code = process.wait(patience)
@@ -104,27 +107,77 @@ def run_in_folder(words: Sequence[str], folder: Path, patience: float | None) ->
     return ": ".join([told, *_last_line(folder / _OUTPUT)])
 
 
-def await_earlier(folder: Path, patience: float | None) -> None:
-    """Wait until what an earlier process has begun in a folder has ended, or end it."""
+def await_earlier(folder: Path, patience: float | None) -> str:
+    """Wait until the command that an earlier process has begun in a folder has ended, or end it.
+
+    What has left its group of processes, such as a server, is not awaited. A command of another
+    computer cannot be looked at: it is awaited until its file is unlocked or removed.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which need not exist.
+    patience : float or None
+        Seconds after which it is ended; None for never.
+
+    Returns
+    -------
+    told : str
+        Why another command cannot be begun, or nothing.
+    """
+    path, began = folder / _RUNNING, time.monotonic()
+    while (owner := _owner(path)) is not None:
+        group, _, host = owner.partition(" ")
+        here = host == platform.node()
+        waited = time.monotonic() - began
+        if here and not _lives(int(group)):
+            time.sleep(_PAUSE)  # the process that began it may be about to unlock the file
+            if _owner(path) != owner:
+                continue
+            warn_once(
+                f"left behind in {folder}",
+                f"the command in {folder} has ended, but something that it started still runs. It "
+                "is not awaited.",
+                SkpotWarning,
+            )
+            return ""
+        if patience is not None and waited > patience:
+            if not here:
+                return f"is still at work on {host or 'another computer'} after {patience:g} s"
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(group), signal.SIGKILL)
+            return ""
+        if not here and waited > _GRACE:
+            warn_once(
+                f"elsewhere in {folder}",
+                f"a command of an earlier run is at work in {folder} on "
+                f"{host or 'another computer'}, and is awaited. If it is not, remove {path}.",
+                SkpotWarning,
+            )
+        time.sleep(_PAUSE)
+    return ""
+
+
+def _owner(path):
+    """Return what a locked file says of the command that locks it, or None if nothing does."""
     try:
-        lock = open(folder / _RUNNING, "r+", encoding="utf-8")  # noqa: SIM115
+        with open(path, "r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return
-    with lock:
-        until = time.monotonic() + (float("inf") if patience is None else patience)
-        while not _locked(lock):
-            if time.monotonic() > until:
-                with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
-                    os.killpg(int(lock.read()), signal.SIGKILL)
-                return
-            time.sleep(_PAUSE)
-
-
-def _locked(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return None
     except BlockingIOError:
+        return path.read_text(encoding="utf-8")
+    return None
+
+
+def _lives(group):
+    """Return whether a group of processes has any that runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
     return True
 
 

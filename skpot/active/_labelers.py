@@ -134,12 +134,14 @@ class CommandLabeler:
         """Return the labels of a structure; they are not computed again if they are there."""
         folder = self.folder / f"{number:05d}"
         output = folder / _OUTPUT
-        await_earlier(folder, self.patience)
+        program = os.path.basename(self._words[0])
+        wrong = await_earlier(folder, self.patience)
+        if wrong:
+            raise LabelFailed(f"{program} {wrong}")
         if not _answers(output, atoms):
             folder.mkdir(parents=True, exist_ok=True)
             output.unlink(missing_ok=True)
             write(folder / _INPUT, _bare(atoms), format="extxyz")
-            program = os.path.basename(self._words[0])
             wrong = run_in_folder(self._words, folder, self.patience)
             if wrong:
                 raise LabelFailed(f"{program} {wrong}")

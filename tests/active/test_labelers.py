@@ -1,6 +1,7 @@
 """Labelers, and what they do if what labels hangs, dies or writes nonsense."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -181,6 +182,35 @@ def test_a_command_that_is_still_at_work_is_awaited(tmp_path):
     assert labeler(copper(), 0).forces.shape == (8, 3)
     earlier.join()
     assert (tmp_path / "labels" / "00000" / "runs.txt").read_text() == "x"
+
+
+def test_what_a_command_has_left_behind_is_not_awaited(tmp_path, monkeypatch):
+    """Nor is a command elsewhere awaited for ever, or without a word."""
+    line = f"setsid sleep 60 & echo $! >> {tmp_path}/pids; cp {tmp_path}/answer.xyz label.xyz"
+    atoms = copper()
+    atoms.calc = EMT()
+    atoms.get_forces()
+    ase.io.write(tmp_path / "answer.xyz", atoms)
+    labeler = shell(line, tmp_path / "labels")
+    assert labeler(copper(), 0).forces.shape == (8, 3)
+    for is_there in (True, False):
+        if not is_there:
+            (tmp_path / "labels" / "00000" / "label.xyz").unlink()
+        with pytest.warns(SkpotWarning, match="something that it started still runs"):
+            assert labeler(copper(), 0).forces.shape == (8, 3)
+    servers = (tmp_path / "pids").read_text().split()
+    assert len(servers) == 2
+    for server in servers:
+        os.kill(int(server), signal.SIGKILL)
+    monkeypatch.setattr(_commands, "_GRACE", 0.0)
+    running = tmp_path / "labels" / "00000" / ".running"
+    with open(running, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("1 node7")
+        file.flush()
+        with pytest.warns(SkpotWarning, match="on node7, and is awaited. If it is not, remove"):
+            with pytest.raises(LabelFailed, match="bash is still at work on node7 after 0.3 s"):
+                shell(line, tmp_path / "labels", patience=0.3)(copper(), 0)
 
 
 def test_what_is_dropped_and_cannot_be_read_is_told(tmp_path, monkeypatch):
