@@ -25,3 +25,18 @@ def file_name(path: Any) -> str:
     if "\0" in name:
         raise InputError(f"no file can have the name {name!r}")
     return name
+
+
+def file_names(path: Any) -> list[str]:
+    """Return the names of one or several files as a list; refuse what cannot be any.
+
+    Parameters
+    ----------
+    path : str, os.PathLike or sequence of these
+        The value that was passed.
+    """
+    is_one = isinstance(path, str | bytes | os.PathLike) or hasattr(path, "read")
+    paths = [path] if is_one or not hasattr(path, "__iter__") else list(path)
+    if not paths:
+        raise InputError("no file to read: the list of paths is empty.")
+    return list(map(file_name, paths))

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 def labeled_of(X: Any, y: Any) -> tuple[IntArray, Targets | None]:
     """Return which structures of X have labels, and these labels."""
-    if y is None or not len(X):
+    if y is None:
         return np.zeros(0, dtype=np.int64), None
     if not isinstance(y, Targets):
-        values = np.asarray(y, dtype=float)
+        try:
+            values = np.asarray(y, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(
+                f"y must be Targets, or an array of energies (eV), got {type(y).__name__}: {error}"
+            ) from error
         y = Targets([None if np.isnan(v) else v for v in values] if values.ndim == 1 else values)
     if len(y) != len(X):
         raise InputError(f"X has {len(X)} structures but y has labels of {len(y)}.")
@@ -38,12 +43,7 @@ def candidates_of(X: Any, labeled: IntArray, candidates: Any) -> tuple[Any, IntA
     elif isinstance(candidates, AtomicFeatures) or _are_structures(candidates):
         asked, place = candidates, np.arange(len(candidates))
     else:
-        place = np.asarray(candidates)
-        if place.ndim != 1 or place.dtype.kind not in "iu":
-            raise InputTypeError(
-                "candidates must be structures, AtomicFeatures, or indices of X, got "
-                f"{type(candidates).__name__}."
-            )
+        place = _indices(candidates)
         wrong = place[(place < 0) | (place >= len(X))]
         if len(wrong):
             raise InputError(f"candidates has the index {wrong[0]} but X has {len(X)} structures.")
@@ -54,8 +54,31 @@ def candidates_of(X: Any, labeled: IntArray, candidates: Any) -> tuple[Any, IntA
 
 
 def _are_structures(candidates):
-    first = next(iter(candidates), None) if hasattr(candidates, "__iter__") else None
-    return hasattr(first, "get_positions")
+    is_list = hasattr(candidates, "__iter__") and not hasattr(candidates, "__next__")
+    return is_list and hasattr(next(iter(candidates), None), "get_positions")
+
+
+def _indices(candidates):
+    """Return candidates that are indices as an array."""
+    name = type(candidates).__name__
+    told = f"got {name}"
+    try:
+        found = np.asarray(candidates)
+    except ValueError:  # of rows of different lengths
+        found = np.empty(1, dtype=object)
+    if hasattr(candidates, "__next__"):
+        told = f"got a {name}, which can be gone through only once: pass list(candidates)"
+    elif hasattr(candidates, "get_positions"):
+        told = f"got a single structure ({candidates.symbols}): put it in a list"
+    elif isinstance(candidates, str):
+        told = f"got the text {candidates!r}: read structures with skpot.read(path) first"
+    elif found.dtype.kind == "b":
+        told = f"got a mask of {found.size} booleans: pass np.flatnonzero(mask)"
+    elif found.ndim == 1 and found.dtype.kind in "iu":
+        return found
+    elif found.dtype.kind in "iufc":
+        told = f"got numbers of shape {found.shape} and type {found.dtype.name}"
+    raise InputTypeError(f"candidates must be structures, AtomicFeatures, or indices of X, {told}.")
 
 
 def joined(old: Any, new: Any) -> Any:

@@ -26,6 +26,7 @@ from ._sense import doubt_of_energy, doubt_of_first, told_futile
 from ._settings import data_text, differing, labeler_settings, model_settings, structures_text
 from ._starts import check_first_labels, require_species, start_structures
 from ._state import Snapshot, State, Wanted
+from ._subject import Subject
 from ._trail import Reason, Trail
 from ._walk import Leg, Walker, one_blas_thread, worst_of
 
@@ -139,6 +140,7 @@ class OnTheFly:
         self.rule = Rule(tol, ceiling)
         self.path = Path(os.fspath(path))
         self.model = make_potential("fast") if model is None else model
+        Subject(self.model).require_descriptor()
         self.check = whole("check", check, low=1)
         self.n_start = None if n_start is None else whole("n_start", n_start, low=1)
         self.random_state = whole("random_state", random_state, low=0)

@@ -95,7 +95,7 @@ class Pool:
 
 def checked(X: Any) -> Any:
     """Return candidates as they are, or a list of structures, once they are known to be sound."""
-    if isinstance(X, Frames | AtomicFeatures) or not len(X):
+    if isinstance(X, Frames | AtomicFeatures) or (hasattr(X, "__len__") and not len(X)):
         return X  # frames are checked as they are read
     return check_structures(X)
 

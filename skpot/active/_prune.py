@@ -14,6 +14,7 @@ from ..data.order import content_keys, drawn_seed, keyed_uniform
 from ..exceptions import InputError, SkpotWarning
 from ..metrics import energy_rmse, forces_rmse
 from ._queries import DOptimal
+from ._subject import check_model
 
 if TYPE_CHECKING:
     from skpot.typing import RandomState, Structures
@@ -70,6 +71,7 @@ def prune(
     >>> len(pruned.indices) < 30
     True
     """
+    check_model(model)
     number("tolerance", tolerance, low=0.0)
     X = check_structures(X)
     lone = np.array([len(atoms) == 1 and not np.any(atoms.pbc) for atoms in X])

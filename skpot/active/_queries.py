@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from .._parameters import number, whole
 from ..data import taken_of
 from ..data.order import drawn_seed, keyed_uniform
-from ..exceptions import InputError, SkpotWarning, warn_once
+from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
 from ._asked import candidates_of, joined, labeled_of
 from ._criteria import Criterion, Information, LargestForce, MeanVariance
 from ._greedy import Greedy, Pick
@@ -409,6 +409,9 @@ class Mixture(Query):
     @property
     def model(self) -> Any:
         """The model of the other query."""
+        if not isinstance(self.base, Query):
+            got = repr(self.base) if isinstance(self.base, str) else type(self.base).__name__
+            raise InputTypeError(f"base must be a query, such as DOptimal(model), got {got}.")
         return self.base.model  # type: ignore[attr-defined]
 
     def _picks(self, question, n, taken, with_gains):

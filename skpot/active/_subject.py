@@ -36,6 +36,7 @@ class Subject:
     """
 
     def __init__(self, model: Any) -> None:
+        check_model(model)
         self.fitted = is_fitted(model)
         inner = _inside(model, self.fitted)
         steps = inner.steps if isinstance(inner, Pipeline) else [("regressor", inner)]
@@ -43,9 +44,17 @@ class Subject:
         self.regressor: BaseEstimator = _inside(steps[-1][1], self.fitted)
         if not hasattr(self.regressor, "predict"):
             raise InputTypeError(
-                "a query asks a pipeline that ends in a regressor, as in make_pipeline("
+                "the model must be a pipeline that ends in a regressor, as in make_pipeline("
                 f"skpot.SOAP(), skpot.SparseGPR()); this one ends in "
                 f"{type(self.regressor).__name__}."
+            )
+
+    def require_descriptor(self) -> None:
+        """Refuse a regressor alone, which structures tell nothing."""
+        if not self._steps:
+            raise InputTypeError(
+                f"{type(self.regressor).__name__} has no descriptor before it: pass a pipeline "
+                "that begins with one, or ask about AtomicFeatures."
             )
 
     def learn_features(self, X: Any) -> None:
@@ -69,14 +78,20 @@ class Subject:
 
     def _transformed(self, X):
         if not isinstance(X, AtomicFeatures):
-            if not self._steps:
-                raise InputTypeError(
-                    f"{type(self.regressor).__name__} learns from features: pass AtomicFeatures, "
-                    "or a pipeline that begins with a descriptor."
-                )
+            self.require_descriptor()
             for step in self._steps:
                 X = step.transform(X)
         return X
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no estimator, such as the name of a preset."""
+    if isinstance(model, type) or not hasattr(model, "fit") or not hasattr(model, "get_params"):
+        got = repr(model) if isinstance(model, str | None) else type(model).__name__
+        got = f"the class {model.__name__}" if isinstance(model, type) else got
+        raise InputTypeError(
+            f'the model must be an estimator, such as skpot.make_potential("fast"), got {got}.'
+        )
 
 
 def is_fitted(model: Any) -> bool:

@@ -4,6 +4,7 @@ from skpot.data._ase import labels_by, named_calculator, named_frames, read_fram
 from skpot.data._batch import SharedBatch, StructureBatch, as_batch
 from skpot.data._checks import (
     MIN_DISTANCE,
+    as_list,
     check_and_extract,
     check_pair_distances,
     check_structures,
@@ -62,6 +63,7 @@ __all__ = [
     "StructureInfo",
     "Targets",
     "as_batch",
+    "as_list",
     "can_be_streamed",
     "cell_volumes",
     "check_and_extract",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .._paths import file_names
 from ..exceptions import FileError, InputError, SkpotError
 from ._ase import database_ids, named_frames, read_rows
 from ._extxyz import parse_header, tell_of_nameless
@@ -137,9 +138,8 @@ def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
     index : int, str or slice, default=":"
         The frames where a name does not say which.
     """
-    is_one = isinstance(path, str | os.PathLike)
     found: list[tuple[FrameFile, Any]] = []
-    for one in [path] if is_one else list(path):
+    for one in file_names(path):
         name, chosen = named_frames(one, index)
         names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
         if not names and not glob.has_magic(name):
@@ -147,8 +147,6 @@ def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
         if not names:
             raise InputError(f"there is no file {name}.")
         found += [(FrameFile.of(each), chosen) for each in names]
-    if not found:
-        raise InputError("no file to read: the list of paths is empty.")
     return found
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skpot._paths import file_name
+from skpot._paths import file_names
 from skpot.data._ase import lookup, read_frames, without_calculator
 from skpot.data._checks import summarize
 from skpot.data._frames import Frames
@@ -147,7 +146,7 @@ def read(
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
     if lazy:
         return _read_lazily(path, index, keys, group_key, return_report)
-    names = _file_names(path)
+    names = file_names(path)
     parts = [read_frames(name, index) for name in names]
     frames = [atoms for part in parts for atoms in part]
     empty = {i: "has no atoms" for i, atoms in enumerate(frames) if not len(atoms)}
@@ -199,15 +198,6 @@ def _read_lazily(path, index, keys, group_key, return_report):
     if missing:
         raise LabelError(f"no frame has {', '.join(map(repr, sorted(missing)))}, which was named.")
     return (frames, targets, report) if return_report else (frames, targets)
-
-
-def _file_names(path):
-    """Return the names of one or several files as a list."""
-    is_one = isinstance(path, str | bytes | os.PathLike) or hasattr(path, "read")
-    paths = [path] if is_one or not hasattr(path, "__iter__") else list(path)
-    if not paths:
-        raise LabelError("no file to read: the list of paths is empty")
-    return list(map(file_name, paths))
 
 
 def _groups(frames, key):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._paths import file_name
 from .._tasks import results_of
-from ..data import Frames, Packed, parts_of
+from ..data import Frames, Packed, as_list, parts_of
 from ..exceptions import InputError, NumericalError
 from ..progress import progress
 from ._batch_calculator import BatchCalculator
@@ -93,6 +93,7 @@ def evaluate(
         require_xyz(out)
     if os.path.isdir(file_name(out)):
         raise InputError(f"{out} is a folder: name a file to write.")
+    frames = frames if isinstance(frames, Frames) else as_list(frames)
     _refuse_input(frames, out)
     model_hash = Calculator(model).parameters["model_hash"]
     setting = Packed((model, deviations, model_hash))

@@ -411,6 +411,13 @@ def test_folders_of_other_runs_are_refused(whole, tmp_path):
 def test_what_cannot_be_run_is_refused(tmp_path):
     with pytest.raises(InputTypeError, match="labels come from"):
         OnTheFly(3.0, 0.1, tmp_path)
+    for model, told in {
+        "fast": r"skpot.make_potential\(.fast.\), got 'fast'",
+        skpot.SOAP(): "ends in SOAP",
+        skpot.SparseGPR(): "SparseGPR has no descriptor before it",
+    }.items():
+        with pytest.raises(InputTypeError, match=told):
+            OnTheFly(EMT(), 0.1, tmp_path, model=model)
     with pytest.raises(InputError, match="go together"):
         OnTheFly(EMT(), 0.1, tmp_path).run(copper(), 10, X=[copper()])
     (tmp_path / "file").touch()

@@ -212,8 +212,29 @@ def test_what_cannot_be_asked_is_refused():
         query.query(X, samples.labels_of_emt(X))
     with pytest.raises(InputError, match="index 7 but X has 3"):
         query.query(X, candidates=[7])
-    with pytest.raises(InputTypeError, match="candidates must be"):
-        query.query(X, candidates=[0.5])
+    for candidates, told in (
+        ([0.5], r"numbers of shape \(1,\) and type float64"),
+        (iter(X), "list_iterator, which can be gone through only once: pass list"),
+        (X[0], "single structure .*: put it in a list"),
+        ("pool.xyz", "text 'pool.xyz': read structures"),
+        ([True, False], r"mask of 2 booleans: pass np.flatnonzero\(mask\)"),
+        ([[0], [1, 2]], "list"),
+    ):
+        with pytest.raises(InputTypeError, match=f"candidates must be .*got .*{told}"):
+            query.query(X, candidates=candidates)
+    with pytest.raises(InputTypeError, match=r"pass list\(X\)"):
+        query.query(iter(X))
+    with pytest.raises(InputError, match="X has 0 structures but y has labels of 3"):
+        query.query(None, np.zeros(3), X)
+    with pytest.raises(InputTypeError, match="y must be Targets, or an array of energies"):
+        query.query(X, "energies")
+    with pytest.raises(InputTypeError, match="base must be a query.* got 'DOptimal'"):
+        active.Mixture("DOptimal").query(X)
+    with pytest.raises(InputTypeError, match="base must be a query.* got SparseGPR"):
+        active.Mixture(skpot.SparseGPR()).query(X)
+    for model, told in ("fast", "'fast'"), (None, "None"), (SOAP, "the class SOAP"):
+        with pytest.raises(InputTypeError, match=f"must be an estimator.*got {told}"):
+            active.DOptimal(model).query(X)
     with pytest.raises(InputTypeError, match="ends in a regressor"):
         active.DOptimal(make_pipeline(SOAP(**SMALL))).query(X)
     with pytest.raises(InputError, match="labels of 2"):

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 import skpot
 from skpot.datasets import load_silicon
-from skpot.exceptions import InputError
+from skpot.exceptions import InputError, SkpotError
 from tests.project import ROOT
 
 
@@ -150,6 +150,20 @@ def test_files_that_are_read_are_not_written(folder, model, tmp_path):
         with pytest.raises(InputError, match=f"{name} holds some of the frames"):
             skpot.evaluate(model, skpot.Frames(tmp_path / name), tmp_path / out)
         assert (tmp_path / name).read_bytes() == content
+
+
+def test_what_are_no_frames_is_refused(folder, model, tmp_path):
+    X = skpot.Frames(folder / "frames.xyz")
+    for frames, told in (
+        (iter(X), "can be gone through only once"),
+        (X[0], "put it in a list"),
+        ("frames.xyz", "read structures with skpot.read"),
+        ([], "at least one structure"),
+        (X[:0], "at least one structure"),
+    ):
+        with pytest.raises(SkpotError, match=told):
+            skpot.evaluate(model, frames, tmp_path / "out.xyz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_frame_that_cannot_be_predicted_is_named(folder, model, tmp_path, small_tasks):
