@@ -1,12 +1,45 @@
 """The `skpot` command. Only typer is imported here: what a command needs, it imports itself."""
 
+import contextlib
 import importlib
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from ._telling import fitted
+
+
+class _Group(TyperGroup):
+    """Commands whose errors of usage fit the terminal, as what they print themselves does."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the options of all commands."""
+        with _fitted_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of a command and run it."""
+        with _fitted_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _fitted_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whose class is that of click or of typer, by its version
+        if hasattr(error, "format_message") and sys.stderr.isatty():
+            told = fitted(error.format_message(), len("Error: "))
+            error.format_message = lambda: told
+        raise
+
 
 app = typer.Typer(
     name="skpot",
+    cls=_Group,
     help="Interatomic potentials as scikit-learn estimators: fit, test and run them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

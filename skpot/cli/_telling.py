@@ -125,6 +125,8 @@ class _Terminal(logging.Handler):
             complain(text, _COLORS[record.levelno])
         else:
             aside = is_progress or record.levelno == logging.DEBUG
+            if (sys.stderr if aside else sys.stdout).isatty():
+                text = fitted(text)
             typer.secho(text, err=aside, **getattr(record, "style", {}))
 
 
@@ -139,17 +141,18 @@ def _above_bars():
 
 def complain(text: str, color: str) -> None:
     """Print to stderr: wrapped in a terminal, elsewhere on one line, which programs can search."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        text = "\n".join(
-            textwrap.fill(
-                line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-            )
-            for line in text.splitlines()
-        )
-    else:
-        text = _on_one_line(text)
-    typer.secho(text, fg=color, err=True)
+    typer.secho(fitted(text) if sys.stderr.isatty() else _on_one_line(text), fg=color, err=True)
+
+
+def fitted(text: str, taken: int = 0) -> str:
+    """Return text in lines that fit the terminal, of which the first has `taken` columns less."""
+    width = shutil.get_terminal_size().columns - 1
+    lines = textwrap.TextWrapper(
+        width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    first, *others = (text or " ").splitlines()
+    first = lines.fill("." * taken + first)[taken:]
+    return "\n".join([first, *(lines.fill(line) for line in others)])
 
 
 def _on_one_line(text):

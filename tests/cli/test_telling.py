@@ -133,13 +133,20 @@ def test_a_terminal_has_bars_and_wrapped_lines(folder):
     for command in (
         ["fit", "dirty.xyz", "-o", "t.skpot", "--preset", "fast", "--grid", "n_sparse=20"],
         ["md", "model.skpot", "start.xyz", "--steps", 4000, "--force", "--no-stop"],
-    ):
+        ["learn", *12 * ["start.xyz"], "--calculator", "emt", "--tol", 1, "--max-calls", 1,
+         "-o", "run"],
+        ["select", "model.skpot", "start.xyz", "-o", "a.xyz", "--by", "quality"],
+    ):  # fmt: skip
         code, lines = in_terminal(command, folder)
         shown = "\n".join(lines)
-        assert code == 0, shown
+        assert code == (2 if command[0] == "select" else 0), shown
         assert max(map(len, lines)) <= 80, max(lines, key=len)
         if command[0] == "fit":
             assert "warning: " in shown
+        elif command[0] == "learn":
+            assert "Cu4: NVT, 300 K, 1000\n  steps of 1 fs\n" in shown
+        elif command[0] == "select":
+            assert "Error: Invalid value for '--by'" in shown
         else:
             assert re.search(r"md: +\d+%.*\d\d:\d\d<\d\d:\d\d", shown)  # passed, and left
 
