@@ -23,7 +23,13 @@ from ..persistence import dump, load, whole_file
 from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
 from ._sense import doubt_of_energy, doubt_of_first, told_futile
-from ._settings import data_text, differing, labeler_settings, model_settings, structures_text
+from ._settings import (
+    data_text,
+    labeler_settings,
+    model_settings,
+    require_same,
+    structures_text,
+)
 from ._starts import check_first_labels, require_species, start_structures
 from ._state import Snapshot, State, Wanted
 from ._subject import Subject
@@ -169,7 +175,8 @@ class OnTheFly:
         atoms : Atoms or list[Atoms]
             The structure to start from, or several, which run one after the other with one model.
         steps : int
-            Steps of each.
+            Steps of each. A run may be continued with more of them, unless the temperature follows
+            a ramp or the first of several structures has done its own already.
         temperature : float or tuple of float, default=300.0
             In K; two for a ramp from the first to the second, with "nvt".
         timestep : float, default=1.0
@@ -217,6 +224,8 @@ class OnTheFly:
             state = self._begin(legs, settings, X, y)
             self._walker = None
             self._write(state, settings)  # before anything is paid for
+            with whole_file(self.path / _SETTINGS) as file:
+                file.write(json.dumps(settings, indent=1).encode())
             while state.phase != "done" and not state.stopped:
                 state = self._next(state, legs, max_calls)
                 self._write(state, settings)
@@ -258,7 +267,7 @@ class OnTheFly:
             "random_state": self.random_state,
             "steps": legs[0].steps,
             "timestep": legs[0].timestep,
-            "ensemble": list(heat),
+            "ensemble": heat._asdict(),
             "structures": structures_text([leg.start for leg in legs]),
             "data": "none" if X is None else data_text(check_structures(X), y),
             "model": model_settings(self.model),
@@ -271,25 +280,14 @@ class OnTheFly:
         if path.exists():
             state, before = State.load(path)
             now = json.loads(json.dumps(settings))
-            told = [
-                f"{k} {old} (now {new})"
-                for k, old, new in differing(before, now)
-                # A labeler that has given nothing yet may be another one.
-                if self._sound(state) or not k.startswith("labeler")
-            ]
-            if told:
-                raise InputError(
-                    f"{self.path} has a run with {', '.join(told)}. Continue it with what it has, "
-                    "or choose another folder, where its trail.xyz can be the data to begin with."
-                )
+            require_same(self.path, before, now, state, bool(self._sound(state)))
             os.truncate(self.path / _CHECKS, state.n_checks)
-            return state.but(stopped="")
+            more = state.phase == "done" and now["steps"] > before["steps"]
+            return state.but(stopped="", phase="md" if more else state.phase)
         if self._trail.frames:
             raise InputError(f"{self._trail.path} has labels, but {path} of its run is lost.")
         begin = Snapshot.of(legs[0].start)
         (self.path / _CHECKS).write_bytes(b"")
-        with whole_file(self.path / _SETTINGS) as file:
-            file.write(json.dumps(settings, indent=1).encode())
         if X is not None:
             write_frames(self.path / _DATA, y.to_atoms(X))
             if not settings["label_start"]:

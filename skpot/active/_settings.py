@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import numpy as np
 
+from ..exceptions import InputError
 from ._apart import ApartLabeler
 from ._labelers import CalculatorLabeler, CommandLabeler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from skpot.active._labelers import Labeler
+    from skpot.active._state import State
     from skpot.data import Targets
     from skpot.typing import Structures
 
@@ -70,6 +73,45 @@ def differing(
             yield from differing(old, new, f"{name} ")
         elif old != new:
             yield f"{of}{name}".strip(), old, new
+
+
+def require_same(
+    path: Path, before: dict[str, Any], now: dict[str, Any], state: State, labeled: bool
+) -> None:
+    """Refuse to continue a run with other settings; more steps may be asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the run.
+    before, now : dict
+        Settings of the run, and what it is continued with.
+    state : State
+        Where it stands.
+    labeled : bool
+        Whether its labeler has given anything yet; if not, it may be another one.
+    """
+    told = []
+    for name, old, new in differing(before, now):
+        why = _why_not_these_steps(now, old, new, state) if name == "steps" else ""
+        if why is not None and (labeled or not name.startswith("labeler")):
+            told.append(f"{name} {old} (now {new}{why})")
+    if told:
+        raise InputError(
+            f"{path} has a run with {', '.join(told)}. Continue it with what it has, or choose "
+            "another folder, where its trail.xyz can be the data to begin with."
+        )
+
+
+def _why_not_these_steps(now, old, new, state):
+    """Return why a run cannot have another number of steps; None if it can."""
+    if new < old:
+        return ", which may be more, but not fewer"
+    if now["ensemble"]["last_temperature"] is not None:
+        return ", over which a ramp of the temperature would be another one"
+    if state.leg > 0:
+        return ", but the first of its structures has done its steps already"
+    return None
 
 
 def _text(value):

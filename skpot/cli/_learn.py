@@ -70,8 +70,9 @@ def learn(
     Where the expected error of a force exceeds the tolerance, the structure is labeled and a new
     model is fitted. The folder has trail.xyz with every label and its reason, pending.xyz while one
     is computed, all models, model.skpot, the last one, and report.html. A run that was killed is
-    continued by the same command with --restart, and pays for no label twice. A label that fails,
-    or does not come within --patience, is a record in trail.xyz, and the run goes on.
+    continued by the same command with --restart, and pays for no label twice; with more --steps it
+    goes on beyond its end, unless the temperature follows a ramp. A label that fails, or does not
+    come within --patience, is a record in trail.xyz, and the run goes on.
 
     With --from, a run of LAMMPS that has stopped where its model was not trusted goes on: the last
     frame of its dump is labeled, and a model learns from it and from --data.

@@ -408,6 +408,35 @@ def test_folders_of_other_runs_are_refused(whole, tmp_path):
     file.close()
 
 
+def test_a_run_may_be_continued_with_more_steps(tmp_path):
+    def go(steps, folder="one", n=1, tol=0.2, **heat):
+        learner = OnTheFly(EMT(), tol, tmp_path / folder)
+        return learner.run([copper()] * n, steps, **{"temperature": 600.0} | heat)
+
+    short = go(40)
+    lines = (tmp_path / "one" / "checks.jsonl").read_text().splitlines()
+    more = go(80)
+    assert more.n_calls_ >= short.n_calls_ and not more.stopped_
+    checks = (tmp_path / "one" / "checks.jsonl").read_text().splitlines()
+    assert checks[: len(lines)] == lines and json.loads(checks[-1])["step"] == 80
+    assert json.loads((tmp_path / "one" / "settings.json").read_text())["steps"] == 80
+    # Where the former end was, nothing was labeled: the run is that of all steps at once.
+    go(80, "whole")
+    for name in ("checks.jsonl", "trail.xyz"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "one" / name).read_bytes() == whole
+    with pytest.raises(InputError, match=r"steps 80 \(now 60, which may be more, but not fewer\)"):
+        go(60)
+    with pytest.raises(InputError, match=r"ensemble temperature 600.0 \(now 900.0\)"):
+        go(90, temperature=900.0)
+    go(20, "ramp", temperature=(300.0, 600.0))
+    with pytest.raises(InputError, match=r"steps 20 \(now 40, over which a ramp"):
+        go(40, "ramp", temperature=(300.0, 600.0))
+    go(10, "two", n=2)
+    with pytest.raises(InputError, match=r"steps 10 \(now 20, but the first of its structures"):
+        go(20, "two", n=2)
+
+
 def test_what_cannot_be_run_is_refused(tmp_path):
     with pytest.raises(InputTypeError, match="labels come from"):
         OnTheFly(3.0, 0.1, tmp_path)
