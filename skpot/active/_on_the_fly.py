@@ -22,7 +22,7 @@ from ..md.frames import write_frames
 from ..persistence import dump, load, whole_file
 from ._apart import as_labeler
 from ._rule import Rule, factor, ratio
-from ._sense import doubt_of_energy, doubt_of_first, told_futile
+from ._sense import doubt_of_energy, doubt_of_first, told_futile, warn_of_units
 from ._settings import (
     data_text,
     labeler_settings,
@@ -312,7 +312,9 @@ class OnTheFly:
                 return state.but(stopped=f"max_calls={max_calls} labels were computed.")
             after = self._label(state, legs)
             if state.generation < 0 and after.phase == "fit" and not after.stopped:
-                return after.but(stopped=doubt_of_first(self._sound(after)))
+                sound = self._sound(after)
+                warn_of_units(sound)
+                return after.but(stopped=doubt_of_first(sound))
             return after
         if state.phase == "fit":
             return self._fit(state, legs)

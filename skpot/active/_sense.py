@@ -6,18 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import expected_stiffness
 from ..data import Targets
+from ..exceptions import SkpotWarning, warn_once
 
 if TYPE_CHECKING:
     from skpot.active._rule import Rule
-    from skpot.typing import Atoms, Structures
+    from skpot.typing import Atoms, FloatArray, Structures
 
 # Least work (eV) that tells something, and limits of the change of energy over it: where the work
 # of a strain is known, and where it is not.
 _COMPLETE = 0.005, 0.6, 1.6
 _WITHOUT_STRESS = 0.2, 0.25, 4.0
 _OFFSET = 0.5  # eV per atom, by which energies of a model that knows forces may be wrong
+# Of metals by EMT, also if compressed by 10 %, molecules and crystals by GFN-xTB it is below 3.5.
+_TOO_STIFF = 10.0
+_SMALL = 0.5  # Å, to which displacements are small
 _REACH = 1.0  # Å, over which errors of forces may have added up to one of the energy
+
+
+def deformation(one: Atoms, other: Atoms) -> FloatArray:
+    """Return the matrix by which the cell of one structure becomes that of another."""
+    if one.cell.rank < 3:
+        return np.eye(3)
+    return np.linalg.solve(one.cell.array, other.cell.array)
 
 
 def work_of_forces(one: Atoms, other: Atoms) -> tuple[float, float, bool]:
@@ -45,9 +57,7 @@ def work_of_forces(one: Atoms, other: Atoms) -> tuple[float, float, bool]:
         Whether the work of a strain is in it, or there is no strain.
     """
     y = Targets.from_atoms([one, other])
-    deform = np.eye(3)
-    if one.cell.rank == 3:
-        deform = np.linalg.solve(one.cell.array, other.cell.array)
+    deform = deformation(one, other)
     moved = other.positions - one.positions @ deform
     work = -float(np.sum(0.5 * (y.forces[0] + y.forces[1]) * moved))
     strain = 0.5 * (deform + deform.T) - np.eye(3)
@@ -89,6 +99,60 @@ def doubt_of_first(frames: Structures) -> str:
         "energies and forces of the first labels do not belong to each other: between two "
         f"structures the energy changes by {change:.3g} eV, but by the forces it should change by "
         f"{work:.3g} eV. What labels must give {hint}. If they are right, continue the run."
+    )
+
+
+def stiffness_ratio(frames: Structures) -> float | None:
+    r"""Return how stiffly labels hold atoms, over what lengths of bonds let expect.
+
+    Between a structure and a copy with random displacements u, left once positions follow the cell,
+    forces change by :math:`-K u`, and :math:`u^T K u` is on average the trace of K times the mean
+    of :math:`u^2`. For bonded atoms i that are held by :math:`k_i`, see `expected_stiffness`, it is
+
+    .. math:: \frac{-\sum_i \Delta F_i \cdot u_i}{\sum_i k_i u_i^2}
+
+    Parameters
+    ----------
+    frames : list[Atoms]
+        Structures with results, made from the first by small displacements; others of the same
+        atoms are left out.
+
+    Returns
+    -------
+    ratio : float or None
+        The median of all copies; None if there are none, or no bonds.
+    """
+    first = frames[0]
+    (expected,) = expected_stiffness([first])
+    bonded, found = expected > 0.0, []
+    for other in frames[1:]:
+        if not np.array_equal(first.numbers, other.numbers):
+            continue
+        moved = (other.positions - first.positions @ deformation(first, other))[bonded]
+        force = (other.get_forces() - first.get_forces())[bonded]
+        work = float(np.sum(expected[bonded, None] * moved**2))
+        if work > 0.0 and np.abs(moved).max() < _SMALL:
+            found.append(-float(np.sum(force * moved)) / work)
+    return float(np.median(found)) if found else None
+
+
+def warn_of_units(frames: Structures) -> None:
+    """Warn if the first labels, which may belong to each other, are hardly in eV and eV/Å.
+
+    Parameters
+    ----------
+    frames : list[Atoms]
+        As in `stiffness_ratio`; none if no label has come.
+    """
+    ratio = stiffness_ratio(frames) if frames else None
+    if ratio is None or ratio < _TOO_STIFF:
+        return
+    warn_once(
+        "units of labels",
+        f"by the first labels atoms are held about {ratio:.2g} times as stiffly as by bonds of "
+        "such lengths: are energies and forces in kcal/mol (23.06 of them are 1 eV), in kJ/mol "
+        "(96.5) or in meV? `skpot check` tells more from twenty labels on.",
+        SkpotWarning,
     )
 
 
