@@ -305,6 +305,22 @@ def test_the_page_fits_a_phone(page, tmp_path):
 
 
 @needs_browser
+def test_large_figures_do_not_touch(page, tmp_path):
+    html = page.read_text(encoding="utf-8")
+    told = told_by(
+        html.replace('"number">', '"number">1', 1),  # and what is longer is wrapped
+        tmp_path,
+        "const room = [...document.querySelectorAll('.tile')].map((tile) => {"
+        "const own = document.createRange(); own.selectNodeContents(tile);"
+        "return tile.getBoundingClientRect().right - own.getBoundingClientRect().right; });"
+        "parent.postMessage(Math.min(...room) + ' ' + room.length, '*');",
+        width=1100,  # the narrowest window with six of them in a row
+    )
+    least, n = map(float, told.split())
+    assert n >= 6 and least >= 0.0
+
+
+@needs_browser
 @pytest.mark.parametrize("target", [
     "document.querySelector('button[data-group=liquid]')",
     "[...document.querySelectorAll('#figure-parity-forces .traces')]"
