@@ -49,13 +49,12 @@ def predict(
     from skpot.md.frames import is_xyz, require_format
     from skpot.md.hdf5 import is_hdf5
 
-    if is_hdf5(output):
+    if is_hdf5(output) or is_xyz(output):
         n, kept = _stream(model, structures, output, deviations)
-        computed = kept
+        computed = kept  # both hold all
     else:
         require_format(output)
-        write = _stream if is_xyz(output) else _write_at_once
-        n, computed = write(model, structures, output, deviations)
+        n, computed = _write_at_once(model, structures, output, deviations)
         kept = _names(read_frames(output, 0)[0])
     say(f"wrote {output}: {n} frames")
     say(wrapped(", ".join(n for n in computed if n in kept) or "no results", "  with     "))
