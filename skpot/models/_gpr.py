@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.processes.contracts import PosteriorProcess
-    from skpot.processes.variance import SparseProcess
     from skpot.typing import LabelKinds, RandomState, Weights
 
 # What exact models take for the solution of their linear system.
@@ -164,6 +162,7 @@ class GPR(KernelPotential):
     """
 
     _default_kernel = RBF
+    _state = ExactState
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": [IsKernel(["bind", "with_curvature"]), None],
@@ -266,13 +265,3 @@ class GPR(KernelPotential):
     def _with_jacobians(self, training):
         """Return the training set with all Jacobians held, or None where there is no room."""
         return with_jacobians(training, self._parameters(ExactSettings))
-
-    @property
-    def posterior_(self) -> PosteriorProcess:
-        """What the labels leave open: the exact process, or that of a sparse model."""
-        return self._kept(ExactState).process
-
-    @property
-    def domain_(self) -> SparseProcess:
-        """The process that knows the training environments, behind `extrapolation_grade`."""
-        return self._kept(ExactState).domain

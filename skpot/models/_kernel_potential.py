@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from skpot.data import AtomicFeatures
     from skpot.kernels.contracts import Kernel
+    from skpot.processes.contracts import PosteriorProcess
+    from skpot.processes.variance import SparseProcess
 
 # What regressors take that choose their kernel by the marginal likelihood.
 OPTIMIZER = {
@@ -25,11 +27,13 @@ OPTIMIZER = {
 class KernelPotential(Potential):
     """Regressor whose energies are sums of kernels with reference environments.
 
-    A subclass has a parameter `kernel` besides, and its `fit` ends with `_become`.
+    A subclass has a parameter `kernel` besides, its `fit` ends with `_become`, and `_state` is the
+    class of what it keeps for later, such as the factor of all labels.
     `kernel_` is the kernel with its blocks found.
     """
 
     _default_kernel = None  # what None stands for
+    _state: Any = None  # the class of what a fit keeps beside the expansion
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name, those of the default kernel (`kernel__...`) too.
@@ -57,6 +61,16 @@ class KernelPotential(Potential):
         kernel = self._kernel()
         kernel._validate_params()
         return kernel.bind(features.blocks, features.shape[1])
+
+    @property
+    def posterior_(self) -> PosteriorProcess:
+        """What the labels leave open of the energies: an exact process, or a sparse one."""
+        return self._kept(self._state).process
+
+    @property
+    def domain_(self) -> SparseProcess:
+        """The process that knows the training environments, behind `extrapolation_grade`."""
+        return self._kept(self._state).domain
 
     def _begin(self, features):
         self.kernel_ = self.bound_kernel(features)

@@ -7,28 +7,25 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data.order import environment_keys
 from ..kernels import DotProduct
 from ..processes.evidence import Search, find_evidence
 from ..processes.gradient_references import leading_directions, references_with
-from ..processes.leave_out import less
 from ..processes.likelihoods import likeliest_noise, sparse_likelihoods
 from ..processes.references import chosen_references, warn_of_missing
 from ..processes.sparse import SparseState
 from ..rows.features import IsKernel
 from ..selection import given_references
 from ._kernel_potential import OPTIMIZER, KernelPotential
+from ._sparse_labels import draw_deviations, learn_further, predict_left_out
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.processes.variance import SparseProcess
     from skpot.typing import ArrayLike, FloatArray, LabelKinds, RandomState, Weights
 
 
@@ -181,6 +178,7 @@ class SparseGPR(KernelPotential):
     """
 
     _default_kernel = DotProduct
+    _state = SparseState
     _streams = True
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
@@ -288,13 +286,7 @@ class SparseGPR(KernelPotential):
         ValueError
             As `fit`; for species that the first call did not have.
         """
-        if not hasattr(self, "posterior_factor_"):
-            return self.fit(X, y, sample_weight)
-        self._validate_params()
-        training = self._prepare(X, y, sample_weight, reset=False)
-        training = training.with_noise_scaled(self.noise_scale_)
-        state = self._kept(SparseState).fold(training, self.max_memory, self.verbose)
-        return self._become(state.expansion, state)
+        return learn_further(self, X, y, sample_weight)
 
     def leave_one_out(
         self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None
@@ -329,11 +321,7 @@ class SparseGPR(KernelPotential):
         R. D. Cook, S. Weisberg, Residuals and Influence in Regression (1982), sec. 2.2, for
         the rows of one label.
         """
-        check_is_fitted(self)
-        training = self._more(X, y, sample_weight).with_noise_scaled(self.noise_scale_)
-        errors = self._kept(SparseState).errors_left_out(training, self.max_memory, self.verbose)
-        predicted = less(y, *errors)
-        return predicted if self.returns_targets_ else predicted.energy
+        return predict_left_out(self, X, y, sample_weight)
 
     def _choose_references(self, training):
         """Return references among the environments of some structures."""
@@ -378,15 +366,4 @@ class SparseGPR(KernelPotential):
             Deviations, one draw in each column; as many coefficients as references, and those of
             their directions.
         """
-        check_is_fitted(self)
-        return self._kept(SparseState).draw(n_samples, check_random_state(random_state))
-
-    @property
-    def posterior_(self) -> SparseProcess:
-        """What the labels leave open of the energies."""
-        return self._kept(SparseState).process
-
-    @property
-    def domain_(self) -> SparseProcess:
-        """The process that knows the training environments, behind `extrapolation_grade`."""
-        return self._kept(SparseState).domain
+        return draw_deviations(self, n_samples, random_state)

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import LABEL_KINDS, Targets
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
 from ..kernels import DotProduct
 from ..processes.learning_curves import learning_curves
-from ..processes.leave_out import less
 from ..processes.references import References, chosen_references, warn_of_missing
 from ..processes.sparse import SparseState
 from ..progress import tell
@@ -28,6 +25,7 @@ from ..rows.folds import FoldFactors, RowFolder, together
 from ..rows.memory import plan_memory
 from ..selection import content_splits, given_splits
 from ._kernel_potential import KernelPotential
+from ._sparse_labels import draw_deviations, learn_further, predict_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.processes.variance import SparseProcess
     from skpot.typing import FloatArray, LabelKinds, RandomState, Weights
 
 _LEVELS = [Interval(Real, 0, None, closed="neither"), "array-like"]
@@ -141,6 +138,7 @@ class SparseGPRCV(KernelPotential):
     """
 
     _default_kernel = DotProduct
+    _state = SparseState
     _streams = True
     _may_be_missing = ("cv_results_", "learning_curves_")
 
@@ -282,37 +280,17 @@ class SparseGPRCV(KernelPotential):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None) -> Self:
         """Learn from further structures at the noise and kernel chosen; see `SparseGPR`."""
-        if not hasattr(self, "posterior_factor_"):
-            return self.fit(X, y, sample_weight)
-        self._validate_params()
-        training = self._prepare(X, y, sample_weight, reset=False)
-        state = self._kept(SparseState).fold(training, self.max_memory, self.verbose)
-        return self._become(state.expansion, state)
+        return learn_further(self, X, y, sample_weight)
 
     def leave_one_out(
         self, X: FeaturesLike, y: TargetsLike, sample_weight: Weights = None
     ) -> TargetsLike:
         """Predict each training structure by the model that all others make; see `SparseGPR`."""
-        check_is_fitted(self)
-        training = self._more(X, y, sample_weight)
-        errors = self._kept(SparseState).errors_left_out(training, self.max_memory, self.verbose)
-        predicted = less(y, *errors)
-        return predicted if self.returns_targets_ else predicted.energy
+        return predict_left_out(self, X, y, sample_weight)
 
     def sample_dual_coef(self, n_samples: int = 1, random_state: RandomState = None) -> FloatArray:
         """Draw deviations of the coefficients from `dual_coef_`; see `SparseGPR`."""
-        check_is_fitted(self)
-        return self._kept(SparseState).draw(n_samples, check_random_state(random_state))
-
-    @property
-    def posterior_(self) -> SparseProcess:
-        """What the labels leave open of the energies."""
-        return self._kept(SparseState).process
-
-    @property
-    def domain_(self) -> SparseProcess:
-        """The process that knows the training environments, behind `extrapolation_grade`."""
-        return self._kept(SparseState).domain
+        return draw_deviations(self, n_samples, random_state)
 
     def _settings(self):
         """Return all combinations of noise levels, as dictionaries by kind of label."""

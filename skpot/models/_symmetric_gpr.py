@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from skpot.data.contracts import FeaturesLike, TargetsLike
     from skpot.kernels.contracts import Kernel
-    from skpot.processes.contracts import PosteriorProcess
-    from skpot.processes.variance import SparseProcess
     from skpot.typing import LabelKinds, RandomState, Weights
 
 _FLAT = 1e-6  # of the largest: eigenvalues of a geometry's metric beyond three dimensions
@@ -115,6 +113,7 @@ class SymmetricGPR(KernelPotential):
     """
 
     _default_kernel = staticmethod(_matern)
+    _state = ExactState
 
     _parameter_constraints = KernelPotential._parameter_constraints | {
         "kernel": GPR._parameter_constraints["kernel"],
@@ -182,16 +181,6 @@ class SymmetricGPR(KernelPotential):
         kernel = Symmetrized(self.kernel_, orders)
         fitted, _ = fit_exact(kernel, training, self._parameters(ExactSettings))
         return self._become(*fitted)
-
-    @property
-    def posterior_(self) -> PosteriorProcess:
-        """What the labels leave open: the exact process, or that of a sparse model."""
-        return self._kept(ExactState).process
-
-    @property
-    def domain_(self) -> SparseProcess:
-        """The process that knows the training environments, behind `extrapolation_grade`."""
-        return self._kept(ExactState).domain
 
     def _group(self, matrices, numbers):
         if isinstance(self.permutations, str):
