@@ -231,24 +231,24 @@ def memory_limits(records):
 def scale_costs(records):
     """Return what fits to many atoms cost, by the cost of two small ones of each preset.
 
-    Rows are divided among workers; the rest of the time is that of the process that called `fit`,
-    which also merges a factor for each task and kind of label. Its memory grows by what the largest
-    fits in files needed more than smaller ones.
+    Tasks are divided among workers; the rest of the time is that of the process that called `fit`,
+    which also merges a factor for each task of rows and kind of label. Its memory grows by what the
+    largest fits in files needed more than smaller ones.
     """
     known = records.find("streamed", how="in files")
     small, large = sorted(known, key=lambda r: r["atoms"])[-2:]
     bytes_per_atom = 1e6 * _slope(small, large, "peak_mb")
     rows = []
     for preset in ("fast", "default", "accurate"):
-        runs = [r | {"rows_us": r["rows_us_per_atom"] * r["atoms"], "us": 1e6 * r["cpu_s"]}
+        runs = [r | {"tasks_us": r["divided_us_per_atom"] * r["atoms"], "us": 1e6 * r["cpu_s"]}
                 for r in records.find("costs", preset=preset)]  # fmt: skip
         small, large = sorted(runs, key=lambda r: r["atoms"])[-2:]
-        of_rows = _slope(small, large, "rows_us")
+        of_tasks = _slope(small, large, "tasks_us")
         merging = 3e6 * large["merge_s"] / large["task_atoms"]
-        rest = _slope(small, large, "us") - of_rows + merging
+        rest = _slope(small, large, "us") - of_tasks + merging
         for power in (6, 7, 8):
             n = 10**power
-            hours = [n * (rest + of_rows / workers) / 3.6e9 for workers in (1, 16, 128)]
+            hours = [n * (rest + of_tasks / workers) / 3.6e9 for workers in (1, 16, 128)]
             memory = large["peak_mb"] / 1e3 + bytes_per_atom * n / 1e9, large["peak_mb"] / 1e3
             cells = [f"{h:.1f}" if h < 9.95 else f"{h:.0f}" for h in hours]
             cells += [f"{m:.1f}" for m in memory]

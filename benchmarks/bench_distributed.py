@@ -4,9 +4,19 @@
     python benchmarks/bench_distributed.py search
 
 `fit` fits "fast" to structures in files (see bench_streamed.py) in one process, then on two workers
-of dask with one thread each. Tasks must last 10 s or more; then the workers' CPU time should be at
-most 1.15 times that of the same work in one process, and the rows, which are what is divided, 1.7
-times as fast. The machine must be idle, with two free cores.
+of dask with one thread each. CPU time is compared twice, both sides warm:
+
+- tasks_over_serial: inside of the tasks of rows, what they are packed in included, over rows in one
+  process, merging excluded;
+- cpu_over_serial: of all processes, this one and both workers with everything that dask does, over
+  that of the whole fit in one process.
+
+Cores share caches and memory: side_by_side is the CPU time of the rows where both workers fit all
+structures on their own at the same time, without tasks, over that of one process. What the two
+ratios above exceed it by is what tasks cost.
+
+Tasks of rows must last 10 s or more; then both should be at most 1.15, and rows 1.7 times as fast.
+The machine must be idle, with two free cores.
 
 `search` runs a grid of 12 candidates on such a cluster and counts the bytes that its processes
 receive: at most twice the data for each worker. The data are structures and labels as they are
@@ -19,16 +29,19 @@ import pathlib
 import pickle
 import tempfile
 import time
+from typing import NamedTuple
 
 import dask
 import joblib
 import numpy as np
-from bench_streamed import RowsWatch, unpack
+from bench_streamed import Watch, unpack
 from distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skpot
+from skpot.data import tasks
+from skpot.processes import sparse
 from skpot.rows import folding
 
 _TWO = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -39,6 +52,41 @@ def _small_fit(X, y):
     skpot.make_potential("fast").fit(X, y)
 
 
+class _Rows(NamedTuple):
+    """What a worker spends on tasks of rows."""
+
+    n: int = 0
+    cpu: float = 0.0
+
+
+def _counting():
+    """Let this process, a worker, count what tasks of rows take from now on."""
+    run, tasks.rows = tasks._task, _Rows()
+
+    def counted(common, packed):
+        function = common.content()[0]
+        begin = time.process_time()
+        result = run(common, packed)
+        if function is folding._folded:
+            n, cpu = tasks.rows
+            tasks.rows = _Rows(n + 1, cpu + time.process_time() - begin)
+        return result
+
+    tasks._task = counted
+
+
+def _fit_alone(X, y):
+    """Return the CPU time of the rows of a fit without tasks."""
+    with Watch((folding, "_folded")) as rows:
+        skpot.make_potential("fast").fit(X, y)
+    return rows.cpu
+
+
+def _spent():
+    """Return what this process has spent so far: on tasks of rows, and in all."""
+    return tasks.rows, time.process_time()
+
+
 def fit(options):
     """Print what a fit takes in one process and on two workers."""
     with tempfile.TemporaryDirectory() as folder:
@@ -47,33 +95,48 @@ def fit(options):
         X, y = skpot.read(paths, f"::{options.stride}", lazy=True)
         some = np.arange(0, len(X), max(1, len(X) // 20))
         _small_fit(X[some], y[some])
-        # Else workers give back all memory after every array, and get the same pages again.
-        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
-        begin = time.perf_counter()
-        with RowsWatch() as alone:
+        # Else workers give back all memory after every array, and look a hundred times a second at
+        # what they are doing.
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+                "distributed.worker.profile.enabled": False,
+            }
+        )
+        fold = (sparse, "fold_rows")
+        begin, cpu = time.perf_counter(), time.process_time()
+        with Watch(fold) as alone, Watch((folding, "_folded")) as rows_alone:
             model = skpot.make_potential("fast").fit(X, y)
-        wall = time.perf_counter() - begin
+        wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
         with LocalCluster(**_TWO) as cluster, Client(cluster) as client:
-            client.run(_small_fit, X[some], y[some])
-            before = client.run(time.process_time)
+            names = list(client.run(_small_fit, X[some], y[some]))
+            both = [client.submit(_fit_alone, X, y, workers=[n], pure=False) for n in names]
+            side_by_side = sum(client.gather(both)) / 2
+            client.run(_counting)
+            before, mine = client.run(_spent), time.process_time()
             begin = time.perf_counter()
-            with RowsWatch() as shared, joblib.parallel_config("dask"):
+            with Watch(fold) as shared, joblib.parallel_config("dask"):
                 other = skpot.make_potential("fast").fit(X, y)
             wall_two = time.perf_counter() - begin
-            after = client.run(time.process_time)
-        cpu = sum(after[worker] - before[worker] for worker in before)
+            mine = time.process_time() - mine
+            spent = [(rows, cpu - before[w][1]) for w, (rows, cpu) in client.run(_spent).items()]
         coefficients = [m[-1].model_.dual_coef_ for m in (model, other)]
-        n_tasks = -(-int(y.force_offsets[-1]) // folding.TASK_ATOMS)
+        n_tasks, in_tasks = (sum(rows[k] for rows, _ in spent) for k in range(2))
+        on_workers = sum(of_worker for _, of_worker in spent)
         record = {
             "bench": "distributed",
             "frames": len(X),
             "atoms": int(y.force_offsets[-1]),
             "tasks": n_tasks,
-            "task_s": round(cpu / n_tasks, 1),
-            "cpu_over_serial": round(cpu / alone.cpu, 3),
+            "task_s": round(in_tasks / n_tasks, 1),
+            "tasks_over_serial": round(in_tasks / rows_alone.cpu, 3),
+            "cpu_over_serial": round((mine + on_workers) / cpu, 3),
+            "side_by_side": round(side_by_side / rows_alone.cpu, 3),
             "rows_faster": round(alone.wall / shared.wall, 2),
             "fit_faster": round(wall / wall_two, 2),
             "rows_share": round(alone.wall / wall, 2),
+            "share_on_workers": round(on_workers / (mine + on_workers), 2),
+            "serial_cpu_s": round(cpu, 1),
             "equal": bool(np.array_equal(*coefficients)),
         }
         print(json.dumps(record))

@@ -5,11 +5,13 @@
 DIR/LiPS20 has the published set, 1.2 million atoms; of each of its files every k-th frame is taken,
 for each of the strides. Each fit runs in a process of its own, whose largest memory is told.
 Without --data it is the bundled silicon. --in-memory adds fits that hold all structures. --costs
-fits the three presets instead, the larger two kept sparse, and tells how much of the CPU time rows
-take, which can be divided among workers: what the table of costs in docs/scale.md is made of.
+fits the three presets instead, the larger two kept sparse, and tells how much of the CPU time goes
+into work that is made of tasks, which can be divided among workers: what the table of costs in
+docs/scale.md is made of.
 """
 
 import argparse
+import functools
 import gzip
 import json
 import pathlib
@@ -23,6 +25,7 @@ import time
 import numpy as np
 
 import skpot
+from skpot.data import tasks
 from skpot.processes import sparse
 from skpot.rows import folding
 
@@ -43,28 +46,36 @@ def unpack(data, folder):
             shutil.copyfileobj(packed, plain)
 
 
-class RowsWatch:
-    """Wall and CPU time that rows take in this process."""
+class Watch:
+    """Wall and CPU time that functions of modules take in this process.
 
-    def __init__(self):
+    Parameters
+    ----------
+    *places : tuple of (module, str)
+        The functions, which do not call each other.
+    """
+
+    def __init__(self, *places):
+        self._places = places
         self.wall = self.cpu = 0.0
 
     def __enter__(self):
-        self._fold = sparse.fold_rows
-
-        def watched(*args):
-            begin = time.perf_counter(), time.process_time()
-            try:
-                return self._fold(*args)
-            finally:
-                self.wall += time.perf_counter() - begin[0]
-                self.cpu += time.process_time() - begin[1]
-
-        sparse.fold_rows = watched
+        self._known = [getattr(*place) for place in self._places]
+        for (module, name), function in zip(self._places, self._known, strict=True):
+            setattr(module, name, functools.partial(self._watched, function))
         return self
 
+    def _watched(self, function, *args, **options):
+        begin = time.perf_counter(), time.process_time()
+        try:
+            return function(*args, **options)
+        finally:
+            self.wall += time.perf_counter() - begin[0]
+            self.cpu += time.process_time() - begin[1]
+
     def __exit__(self, *_):
-        sparse.fold_rows = self._fold
+        for (module, name), function in zip(self._places, self._known, strict=True):
+            setattr(module, name, function)
 
 
 def merging(m):
@@ -86,7 +97,7 @@ def fit(folder, stride, how, preset="fast"):
         few.set_params(regressor__n_sparse=50).fit(X[:3], y[:3])
     begin = time.process_time()
     X, y = skpot.read(paths, f"::{stride}", lazy=how != "in memory")
-    with RowsWatch() as rows:
+    with Watch((tasks, "worked"), (sparse, "fold_rows")) as divided:
         model.fit(X, y)
     cpu, n_atoms = time.process_time() - begin, int(y.force_offsets[-1])
     record = {
@@ -100,9 +111,10 @@ def fit(folder, stride, how, preset="fast"):
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
     if how == "costs":
-        merge = merging(record["references"])
-        record |= {"preset": preset, "rows_us_per_atom": round(1e6 * rows.cpu / n_atoms)}
-        record |= {"merge_s": round(merge, 3), "task_atoms": folding.TASK_ATOMS}
+        m, n_features = record["references"], model[-1].n_features_in_
+        record |= {"preset": preset, "divided_us_per_atom": round(1e6 * divided.cpu / n_atoms)}
+        task_atoms = round(folding.row_times(m, n_features) * tasks.TASK_ATOMS)
+        record |= {"merge_s": round(merging(m), 3), "task_atoms": task_atoms}
     print(json.dumps(record))
 
 

@@ -1,6 +1,7 @@
 """Structures that stay in their files, and workers that fit parts of them: `fit --max-memory`."""
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,11 +24,13 @@ _TIMEOUT = "20s"  # for the scheduler to answer
 
 def memory_size(text: str) -> float:
     """Return the bytes that a text such as "600MB", "1.5 GiB" or "8e8" means."""
-    found = _SIZE.fullmatch(text)
-    if found is None or not float(found[1]) > 0.0:
+    size = 0.0
+    if found := _SIZE.fullmatch(text):
+        base = 1024.0 if found[3] else 1000.0
+        size = float(found[1]) * base ** _POWERS.index(found[2].upper())
+    if not 0.0 < size < math.inf:
         raise CommandError(f"--max-memory {text!r}: expected a size such as 600MB or 2GB.")
-    base = 1024.0 if found[3] else 1000.0
-    return float(found[1]) * base ** _POWERS.index(found[2].upper())
+    return size
 
 
 def drawn(X: Frames, seed: int) -> "IntArray":

@@ -12,6 +12,7 @@ from .._sklearn import Interval
 from ..data import SpeciesMap
 from ..data.elements import SYMBOLS
 from ..data.order import environment_order
+from ..data.tasks import results_of_groups, task_groups
 from ..exceptions import InputError
 from ..models import refuse_features
 from ..solvers import Products, directions_of_products, leading_directions, rows_times
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from skpot.typing import FloatArray, RandomState
 
 _PRODUCT_BYTES = 3e8  # that products of columns may take, for several species at a time
+_COLUMNS = 500  # beyond which groups have more structures, since products take time to send
 
 
 class PrincipalComponents(FeatureStep):
@@ -131,21 +133,28 @@ class _Rows:
 
     def __init__(self, n_rows: int, n_columns: int) -> None:
         self.n = n_rows
-        self._products = Products(n_columns) if n_rows >= n_columns else None
+        self.are_few = n_rows < n_columns
         self._few: list[FloatArray] = []
+        self._total: tuple[FloatArray, FloatArray] | None = None  # products, and sums
 
-    def add(self, rows: FloatArray) -> None:
-        """Take in more rows."""
-        (self._few.append if self._products is None else self._products.add)(rows)
+    def add(self, found: Any) -> None:
+        """Take in what `_of_group` has found."""
+        if self.are_few:
+            self._few.append(found)
+        elif self._total is None:
+            self._total = found
+        else:
+            for array, more in zip(self._total, found, strict=True):
+                array += more
 
     def directions(self, n: int, rng: Any) -> tuple[FloatArray, FloatArray, float, float]:
         """Return the squares and the n leading directions, all squares, and those of the mean."""
-        if self._products is None:
+        if self._total is None:
             rows = np.concatenate(self._few)
             total, sums = float(np.sum(rows**2)), rows.sum(axis=0)
             squares, directions = leading_directions(rows, n, rng)
         else:
-            products, sums = self._products.total()
+            products, sums = self._total
             total = float(np.trace(products))
             squares, directions = directions_of_products(products, n, rng)
         return squares, directions, total, float(np.sum(sums**2)) / self.n
@@ -153,20 +162,36 @@ class _Rows:
 
 def _rows_of_species(features, species):
     """Yield the `_Rows` of each species; features of files are gone through once for several."""
+    refuse_features(features)
     n = features.shape[1]
     together = max(1, int(_PRODUCT_BYTES / (8.0 * n**2)))
     of_rows = features.species
+    order = np.argsort(features.info.keys, kind="stable")
+    groups = task_groups(order, features.n_atoms, max(1.0, n / _COLUMNS))
     for begin in range(0, len(species), together):
         some = species[begin : begin + together]
         sums = [_Rows(np.count_nonzero(of_rows == z), n) for z in some]
-        for _, part in features.in_parts():
-            refuse_features(part)
-            # Sums in one order of rows do not depend on the order of the structures.
-            order = environment_order(part)
-            for z, rows in zip(some, sums, strict=True):
-                own = order[part.species[order] == z]
-                rows.add(np.asarray(part.values[own], float))
+        shared = (dict(zip(some.tolist(), [rows.are_few for rows in sums], strict=True)),)
+        for found in results_of_groups(_of_group, features, groups, shared):
+            for rows, more in zip(sums, found, strict=True):
+                rows.add(more)
         yield from sums
+
+
+def _of_group(features, group, are_few):
+    """Return the rows of each species of a group of structures, or the total of their products."""
+    found = [[] if few else Products(features.shape[1]) for few in are_few.values()]
+    for _, part in features.in_parts(group):
+        refuse_features(part)
+        # Sums in one order of rows do not depend on the order of the structures.
+        order = environment_order(part)
+        for z, rows in zip(are_few, found, strict=True):
+            own = np.asarray(part.values[order[part.species[order] == z]], float)
+            (rows.append if are_few[z] else rows.add)(own)
+    return [
+        np.concatenate(rows) if few else rows.total()
+        for rows, few in zip(found, are_few.values(), strict=True)
+    ]
 
 
 def _scaled_directions(rows, n, max_lost_variance, rng):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from joblib import parallel_config
 from sklearn import config_context
 from sklearn.pipeline import FeatureUnion
 
@@ -22,17 +24,29 @@ class SharedUnion(ContainerOutput, FeatureUnion):
     """
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Fit the descriptors, as `FeatureUnion.fit` does."""
+        """Fit the descriptors, as `FeatureUnion.fit` does.
+
+        Those of structures in files are fitted here, one after the other: each gives its passes to
+        the workers that joblib may have.
+        """
+        if isinstance(X, Frames):
+            for _, part in self.transformer_list:
+                if not isinstance(part, str):  # "drop" or "passthrough"
+                    part.fit(X, y, **fit_params)
+            return self
         return super().fit(_shared(X), y, **fit_params)
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> AtomicFeatures:
         """Fit the descriptors and return the features, as `FeatureUnion.fit_transform` does."""
+        if isinstance(X, Frames):
+            return self.fit(X, y, **params).transform(X)
         with config_context(transform_output="default"):
             return _sharing(super().fit_transform(_shared(X), y, **params))
 
     def transform(self, X: Any, **params: Any) -> AtomicFeatures:
         """Return the features, as `FeatureUnion.transform` does."""
-        with config_context(transform_output="default"):
+        here = parallel_config("sequential") if isinstance(X, Frames) else nullcontext()
+        with config_context(transform_output="default"), here:
             return _sharing(super().transform(_shared(X), **params))
 
 

@@ -21,6 +21,12 @@ NO_TABLE = (
     'AtomicFeatures are not. Call set_output(transform="default") of the union; the features have '
     "to_pandas()."
 )
+WRAP = (
+    "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
+    "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
+    "or put skpot.PerStructure() before it, which adds up the rows of each structure. For an "
+    "ensemble of models use skpot.Committee, not BaggingRegressor."
+)
 
 
 def joined_blocks(parts: Sequence[Any], edges: IntArray) -> tuple[dict[str, slice], dict[str, Any]]:

@@ -10,6 +10,7 @@ from sklearn import get_config
 from ..exceptions import InputError, InputTypeError, SkpotWarning, warn_once
 from ._columns import (
     NO_TABLE,
+    WRAP,
     joined_blocks,
     refuse_mixed,
     refuse_other_columns,
@@ -18,6 +19,7 @@ from ._columns import (
     selected_chain,
 )
 from ._derivatives import Concatenated
+from ._frames import ATOMS_AT_A_TIME, parts_of
 from ._graph import join_offsets, rows_of
 from ._sized import array_bytes
 from ._structure_info import StructureAtoms, StructureInfo
@@ -34,13 +36,6 @@ if TYPE_CHECKING:
     from skpot.data.contracts import DerivativeChain, JacobianBlock
     from skpot.data.origin import Origin
     from skpot.typing import BoolArray, FloatArray, IntArray
-
-_WRAP = (
-    "AtomicFeatures hold one row per atom, not one per structure, so an ordinary transformer "
-    "or regressor cannot take them: wrap a transformer, as in skpot.PerAtom(StandardScaler()), "
-    "or put skpot.PerStructure() before it, which adds up the rows of each structure. For an "
-    "ensemble of models use skpot.Committee, not BaggingRegressor."
-)
 
 
 class AtomicFeatures:
@@ -286,7 +281,7 @@ class AtomicFeatures:
 
     def __array__(self, dtype=None, copy=None):
         if not self.per_structure:
-            raise InputTypeError(_WRAP)
+            raise InputTypeError(WRAP)
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __getitem__(self, key):
@@ -467,9 +462,16 @@ class AtomicFeatures:
         """Return the largest of `neighborhood_sizes`."""
         return int(self.neighborhood_sizes().max())
 
-    def in_parts(self) -> Iterator[tuple[IntArray, AtomicFeatures]]:
-        """Yield structures and their features: all at once here, in parts if they are in files."""
-        yield np.arange(len(self)), self
+    def in_parts(self, some: IntArray | None = None) -> Iterator[tuple[IntArray, AtomicFeatures]]:
+        """Yield structures and their features: all at once, some of them a part at a time.
+
+        Those in files always come in parts.
+        """
+        if some is None or len(some) == len(self):
+            yield np.arange(len(self)), self
+            return
+        for part in parts_of(some, self.n_atoms, ATOMS_AT_A_TIME):
+            yield part, self[part]
 
     def environments(self, rows: IntArray) -> FloatArray:
         """Return the features of some environments, shape (n, n_features), in double precision."""

@@ -121,9 +121,12 @@ class StreamedFeatures(AtomicFeatures):
         self._seen.note(some, part)
         return part
 
-    def in_parts(self) -> Iterator[tuple[IntArray, AtomicFeatures]]:
-        """Yield structures, and their features, in the order of their keys, a part at a time."""
-        order = np.argsort(self.info.keys, kind="stable")
+    def in_parts(self, some: IntArray | None = None) -> Iterator[tuple[IntArray, AtomicFeatures]]:
+        """Yield structures, and their features, a part at a time.
+
+        They come in the order of their keys, or as they are given.
+        """
+        order = np.argsort(self.info.keys, kind="stable") if some is None else some
         for some in parts_of(order, self.n_atoms, ATOMS_AT_A_TIME):
             yield some, self.computed(some)
 
@@ -179,6 +182,29 @@ class StreamedFeatures(AtomicFeatures):
 
     def __getstate__(self):
         return vars(self) | {"_whole": None}  # computed anew elsewhere
+
+    # What a task gets of them, see `InFiles`.
+
+    @property
+    def seen(self) -> _Seen:
+        """What was noted of structures whose features were computed."""
+        return self._seen
+
+    def part(self, some: IntArray) -> StreamedFeatures:
+        """Return the features of some structures, which stay in files."""
+        return self[some]
+
+    def makers(self) -> tuple[Any, ...]:
+        """Return what makes the features, which `detached` leaves out."""
+        return (self.maker,)
+
+    def detached(self) -> StreamedFeatures:
+        """Return the same without `makers`."""
+        return self.made_by(None)
+
+    def attached(self, makers: tuple[Any, ...]) -> StreamedFeatures:
+        """Return the same with other `makers`."""
+        return self.made_by(*makers)
 
     # Features that are made of these.
 

@@ -98,15 +98,16 @@ def environment_order(features: AtomicFeatures) -> IntArray:
 
 
 def environment_blocks(
-    features: AtomicFeatures, limit: int = 4096
+    features: AtomicFeatures, limit: int = 4096, some: IntArray | None = None
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Yield feature rows in the canonical order, at most `limit` at a time, and which they are.
 
-    Features of files are computed part by part on the way.
+    Features of files are computed part by part on the way. If only those of some structures are
+    wanted, these must be in the canonical order.
     """
-    for some, part in features.in_parts():
+    for members, part in features.in_parts(some):
         order = environment_order(part)
-        rows = rows_of(some, features.offsets)[0][order]
+        rows = rows_of(members, features.offsets)[0][order]
         for begin in range(0, len(rows), limit):
             yield rows[begin : begin + limit], part.values[order[begin : begin + limit]]
 

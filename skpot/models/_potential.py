@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from skpot.processes.contracts import FittedForm, PosteriorProcess
     from skpot.typing import FloatArray
 
+_FOR_READING = "label_settings_", "baseline_", "e0_", "n_features_in_", "origin_"
+
 
 class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     """Regressor whose energies are sums over environments.
@@ -107,7 +109,7 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         """
         as_features(self, X, reset=reset)
         y_known = targets_of(y, len(X))
-        parts = LabeledParts(X, y_known, _weights(sample_weight, X), copy.copy(self)._without_e0)
+        parts = LabeledParts(X, y_known, _weights(sample_weight, X), self._reader()._without_e0)
         labels, told = surveyed(parts)
         self._look_at(X, labels, told)
         features, _ = self._split(X)
@@ -118,8 +120,15 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         self._refuse_unknown(features)
         free = free_energies(self.e0_, features)
         residual = labels.energy - np.add.reduceat(free, features.offsets[:-1])
-        parts = parts.reading(copy.copy(self)._of_part)
+        parts = parts.reading(self._reader()._of_part)
         return StreamedSet(parts, features, labels, residual, told)
+
+    def _reader(self):
+        """Return a copy that can read structures, without what a fit found: tasks get it."""
+        reader = copy.copy(self)
+        for name in [n for n in vars(self) if n.endswith("_") and n not in _FOR_READING]:
+            delattr(reader, name)
+        return reader
 
     def _without_e0(self, X, y, sample_weight):
         """Return some structures as a `TrainingSet` of total energies."""

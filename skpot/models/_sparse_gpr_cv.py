@@ -12,16 +12,16 @@ from sklearn.model_selection import ParameterGrid
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ..data import LABEL_KINDS, Targets
+from ..data.tasks import results_of_groups
 from ..exceptions import InputError, NumericalError, NumericalWarning, ParameterError
 from ..kernels import DotProduct
 from ..processes.learning_curves import learning_curves
 from ..processes.references import References, chosen_references, warn_of_missing
 from ..processes.sparse import SparseState
 from ..progress import tell
-from ..rows.blocks import whitened_blocks
 from ..rows.features import IsKernel
 from ..rows.finite import LARGEST
-from ..rows.folds import FoldFactors, RowFolder, together
+from ..rows.folds import FoldFactors, folded, together
 from ..rows.memory import plan_memory
 from ..selection import content_splits, given_splits
 from ._kernel_potential import KernelPotential
@@ -313,15 +313,9 @@ class SparseGPRCV(KernelPotential):
         n_triangles = len(folds) * (n_kinds + 1) + 2 * n_kinds + min(n_settings, together(m))
         plan = plan_memory(self.max_memory, training, m, n_triangles)
         factors = FoldFactors(m)
-        for k, members in enumerate(folds):
-            some = training.part(members)
-            fold, name = RowFolder(m, some), f"fold {k + 1} of {len(folds)}"
-            in_order = np.arange(len(some))  # members are in the canonical order
-            for _, parts in whitened_blocks(
-                references, prior.covariance_factor, some, plan, self.verbose, name, in_order
-            ):
-                for kind, rows in parts:
-                    fold.fold(kind, rows)
+        shared = references, prior.covariance_factor, plan, self.verbose
+        names = ((f"fold {k + 1} of {len(folds)}",) for k in range(len(folds)))
+        for fold in results_of_groups(folded, training, folds, shared, names):
             factors.add(fold)
         return factors
 

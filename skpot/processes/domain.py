@@ -21,7 +21,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import AtomicFeatures
-from ..data.order import environment_blocks, environment_keys
+from ..data.order import environment_keys
+from ..data.tasks import results_of_environments
 from ..selection import select_from_parts, structure_kinds
 from ..solvers import Products, gram_factor
 from .gradient_references import references_with
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 SIGMA = 1e-3  # eV, of an environment's energy
 _ORDINARY = 0.99  # share of the training environments that are no further apart than the edge
-_ROWS = 2048  # environments whose rows are held at a time
 
 
 def domain_factor(
@@ -58,18 +58,24 @@ def domain_factor(
     """
     m = len(references)
     gram = np.eye(m) if before is None else before.T @ before
-    species, sums = features.species, {}
-    for z, own in references.coefficients.items():
-        sums[z] = Products(own.stop - own.start)
-    for members, values in environment_blocks(features, _ROWS):  # in an order of their own
-        for z, own in references.coefficients.items():
-            inside = species[members] == z
+    shared, own = (references, covariance_factor), (features.species,)
+    for _, found in results_of_environments(_products, features, shared, own):
+        for z, columns in references.coefficients.items():
+            gram[columns, columns] += found[z]
+    return gram_factor(gram)
+
+
+def _products(blocks, references, covariance_factor, species):
+    """Return the products of whitened rows of some environments, over the noise, by species."""
+    columns = references.coefficients
+    sums = {z: Products(own.stop - own.start) for z, own in columns.items()}
+    for some, values in blocks:
+        for z, own in columns.items():
+            inside = species[some] == z
             if inside.any():
                 rows = _whitened(references, covariance_factor, values[inside], z)
                 sums[z].add(np.ascontiguousarray(rows[:, own]))
-    for z, own in references.coefficients.items():
-        gram[own, own] += sums[z].total()[0] / SIGMA**2
-    return gram_factor(gram)
+    return {z: of_species.total()[0] / SIGMA**2 for z, of_species in sums.items()}
 
 
 def _whitened(references, covariance_factor, values, z):
@@ -101,25 +107,32 @@ def domain_edge(
     limit : int
         Most environments of each species that are looked at; see `some_of_each_species`.
     """
-    species, chosen = features.species, np.zeros(len(features.species), dtype=bool)
-    centers = features.centers
-    largest: dict[int, float] = {}
-    without: dict[int, list[FloatArray]] = {}
+    chosen = np.zeros(len(features.species), dtype=bool)
     for _, members in some_of_each_species(features, limit):
         chosen[members] = True
-    for members, values in environment_blocks(features, _ROWS):
-        for z in np.unique(centers[members][chosen[members]]).tolist():
-            inside = chosen[members] & (centers[members] == z)
-            kind = species[members[inside][0]]  # that kernels see: the center's, or that of all
-            found = _variances(process, values[inside], kind, jitter)
-            largest[z] = max(largest.get(z, 0.0), found[0])
-            without.setdefault(z, []).append(found[1])
+    shared, own = (process, jitter), (chosen, features.centers, features.species)
+    variances: dict[int, list[tuple[float, FloatArray]]] = {}
+    for _, found in results_of_environments(_variances_by_species, features, shared, own):
+        for z, some in found.items():
+            variances.setdefault(z, []).extend(some)
     edge = {}
-    for z in sorted(largest):
-        left_out = np.concatenate(without[z])
-        ordinary = np.quantile(left_out, _ORDINARY, method="lower")
-        edge[z] = float(np.sqrt(max(largest[z], float(ordinary))))
+    for z in sorted(variances):
+        largest, without = zip(*variances[z], strict=True)
+        ordinary = np.quantile(np.concatenate(without), _ORDINARY, method="lower")
+        edge[z] = float(np.sqrt(max(*largest, float(ordinary))))
     return edge
+
+
+def _variances_by_species(blocks, process, jitter, chosen, centers, species):
+    """Return what `_variances` does of the chosen environments, in a list for each species."""
+    out = {}
+    for some, values in blocks:
+        among, of_rows = chosen[some], centers[some]
+        for z in np.unique(of_rows[among]).tolist():
+            inside = among & (of_rows == z)
+            kind = species[some][inside][0]  # that kernels see: the center's, or that of all
+            out.setdefault(z, []).append(_variances(process, values[inside], kind, jitter))
+    return out
 
 
 def _variances(process, values, z, jitter):
@@ -130,7 +143,7 @@ def _variances(process, values, z, jitter):
     known = np.sum(left**2, axis=0)
     beyond = np.maximum(prior - np.sum(rows**2, axis=1), 0.0)
     without = beyond + known / np.maximum(1.0 - known / SIGMA**2, 1e-12)
-    return max(np.max(beyond + known), jitter * prior.max()), without
+    return float(max(np.max(beyond + known), jitter * prior.max())), without
 
 
 def domain_references(
@@ -144,7 +157,7 @@ def domain_references(
     share = min(n / counts.sum(), 1.0 / 3.0)
     numbers = {int(z): max(1, int(share * c)) for z, c in zip(kinds, counts, strict=True)}
     chosen = select_from_parts(
-        partial(environment_blocks, features), features.species, numbers, "random",
+        partial(results_of_environments, features=features), features.species, numbers, "random",
         np.random.default_rng(seed), environment_keys(features),
         np.repeat(structure_kinds(features), features.n_rows),
     )  # fmt: skip

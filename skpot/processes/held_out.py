@@ -18,7 +18,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..data import LABEL_KINDS
+from ..data.tasks import results_of_groups, task_groups
 from ..rows.blocks import whitened_blocks
+from ..rows.folding import row_times
 from ..solvers import gram_factor
 from .functionals import Functionals
 from .label_columns import label_variances
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # One label in six is looked at, or in four by an exact process: fits take up to 1.3 times as long.
 _SHARE, _SHARE_OF_EXACT = 6.0, 4.0
 _FEWEST = 1200  # labels that are looked at if there are as many
+_ROWS_IN_TIME = 8.0  # how many times as many atoms the tasks of a fit have
 
 
 class _Blocks(NamedTuple):
@@ -87,17 +90,40 @@ def held_out(
         units of the labels. Atoms without neighbors, of which free atoms' energies say all, are
         left out.
     """
-    if isinstance(process, ExactProcess):
-        found = _of_exact(process, form, training, some)
-    elif errors is None:
-        found = _of_sparse(process, form, training.part(some), plan)
+    if isinstance(process, SparseProcess) and errors is None:
+        parts = _of_groups(process, form, training.part(some), plan)
+    elif isinstance(process, SparseProcess):
+        parts = _sorted([_of_group(process, training.take(some), plan, errors)])
     else:
-        found = iter([_of_group(process, training.take(some), plan, errors)])
-    parts: dict[str, list[Any]] = {kind: [] for kind in LABEL_KINDS}
-    for block in found:
-        _sort_in(block, parts)
+        parts = _sorted(_of_exact(process, form, training, some))
     joined = {kind: [*map(np.concatenate, zip(*p, strict=True))] for kind, p in parts.items() if p}
     return {kind: (e, s, z) for kind, (e, s, z) in joined.items() if (s > 0.0).any()}
+
+
+def _of_groups(process, form, training, plan):
+    """Return what `_sorted` does of a process that knows labels through references."""
+    m, n_features = len(process.references), training.features.shape[1]
+    times = row_times(m, n_features) / _ROWS_IN_TIME
+    groups = task_groups(training.order(), training.features.n_atoms, times)
+    parts: dict[str, list[Any]] = {kind: [] for kind in LABEL_KINDS}
+    shared = process, form, plan
+    for found in results_of_groups(_of_sparse, training, groups, shared):
+        for kind, some in found.items():
+            parts[kind].extend(some)
+    return parts
+
+
+def _of_sparse(training, some, process, form, plan):
+    """Return errors and deviations of a group of structures: a task."""
+    return _sorted(_sparse_blocks(process, form, training, plan, some))
+
+
+def _sorted(blocks):
+    """Return the errors, deviations and atomic numbers of blocks, in a list for each kind."""
+    parts: dict[str, list[Any]] = {kind: [] for kind in LABEL_KINDS}
+    for block in blocks:
+        _sort_in(block, parts)
+    return parts
 
 
 def _sort_in(block, parts):
@@ -129,14 +155,14 @@ def _owners(inside):
     yield from np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
 
 
-def _of_sparse(process, form, training, plan) -> Iterator[_Blocks]:
-    """Yield blocks of a process that knows labels through references.
+def _sparse_blocks(process, form, training, plan, some) -> Iterator[_Blocks]:
+    """Yield blocks of some structures, of a process that knows labels through references.
 
     To a structure that is left out, references in it are as unknown as its labels, so that they
     are left out, too: with them, deviations are nearly those of structures that were learned from.
     """
     whitened = whitened_blocks(
-        process.references, process.covariance_factor, training, plan, 0, "calibration"
+        process.references, process.covariance_factor, training, plan, 0, "calibration", some
     )
     m, owned = len(process.posterior_factor), _environments(process.references)
     for part, kinds in whitened:

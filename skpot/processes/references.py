@@ -13,7 +13,8 @@ from scipy.linalg import solve_triangular
 from ..core.similarity import add_rows, add_segments
 from ..data import AtomicFeatures
 from ..data.elements import SYMBOLS, by_number
-from ..data.order import drawn_seed, environment_blocks, environment_keys
+from ..data.order import drawn_seed, environment_keys
+from ..data.tasks import results_of_environments
 from ..exceptions import NumericalWarning, ParameterError, warn_once
 from ..selection import select_from_parts, structure_kinds
 from ..solvers import jittered_cholesky
@@ -246,7 +247,8 @@ def chosen_references(
     features = training.features
     kinds = structure_kinds(features, training.labels.groups)
     return select_from_parts(
-        partial(environment_blocks, features), features.species, _numbers_by_species(n), selection,
+        partial(results_of_environments, features=features), features.species,
+        _numbers_by_species(n), selection,
         np.random.default_rng(drawn_seed(random_state)), environment_keys(features),
         np.repeat(kinds, features.n_rows),
     )  # fmt: skip

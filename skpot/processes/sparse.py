@@ -119,7 +119,7 @@ class SparseState(NamedTuple):
         # With other noise all kinds stand apart, before it and after it.
         n_triangles = 2 * len(counts) + 2 if with_other_noise else len(counts)
         m = len(self.covariance_factor)
-        n_triangles += len(counts) * n_held(int(training.features.n_atoms.sum()))
+        n_triangles += len(counts) * n_held(training, m)
         plan = plan_memory(max_memory, training, m, n_triangles)
         main = self.main_kind or max(counts, key=counts.__getitem__)
         factor = TriangularFactor(self.posterior_factor, self.target_column)

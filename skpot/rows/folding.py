@@ -1,19 +1,16 @@
-"""Training rows folded into factors: here, or in parts that are tasks of joblib."""
+"""Training rows folded into factors: here, or in groups that are tasks of joblib."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 
-from .._tasks import results_of
-from ..data import Packed, parts_of
+from ..data.tasks import TASK_ATOMS, are_tasks, number_of_groups, results_of_groups, task_groups
 from ..progress import progress
 from ..solvers import TriangularFactor
 from .blocks import whitened_blocks
 from .factors import FitFactor, empty_factor
-from .streamed_set import StreamedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +18,45 @@ if TYPE_CHECKING:
     from skpot.rows.contracts import TrainingColumns
     from skpot.rows.memory import BlockPlan
     from skpot.rows.training_set import TrainingSet
-    from skpot.typing import FloatArray
+    from skpot.typing import FloatArray, IntArray
 
-TASK_ATOMS = 20_000  # whose rows take some ten seconds; shorter tasks cost more than they gain
+# What rows took of one core of 2020, with which tasks are cut; models do not depend on it.
+_PER_ATOM = 120e-6  # s, of neighbors, densities and their derivatives
+_PER_PAIR = 4e-10  # s, for each atom and pair of columns: whitened and folded rows
+_PER_PRODUCT = 3e-9  # s, for each atom, column and feature: derivatives of kernels
+_MERGING = 3e-10  # s, for each triple of columns: the factors of all kinds of labels
+_SHORTEST = 16.0  # s, of a task
+_MERGES = 40  # how much longer than merging its factors a task should be
+
+
+def row_groups(training: TrainingSet, m: int) -> list[IntArray]:
+    """Return the structures of a training set in groups whose rows are folded together.
+
+    Rows of a group take some ten seconds, or longer where many columns make factors that are large.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The structures.
+    m : int
+        Number of columns.
+    """
+    features = training.features
+    return task_groups(training.order(), features.n_atoms, row_times(m, features.shape[1]))
+
+
+def row_times(m: int, n_features: int) -> float:
+    """Return how many times as many atoms the rows of a task have as features alone.
+
+    Parameters
+    ----------
+    m : int
+        Number of columns.
+    n_features : int
+        Number of features.
+    """
+    per_atom = _PER_ATOM + _PER_PAIR * m**2 + _PER_PRODUCT * m * n_features
+    return max(_SHORTEST, _MERGES * _MERGING * m**3) / per_atom / TASK_ATOMS
 
 
 def fold_rows(
@@ -36,11 +69,9 @@ def fold_rows(
 ) -> None:
     """Fold the rows of a training set into factors.
 
-    Structures of some 20 000 atoms at a time have factors of their own, which are merged in pairs,
-    in their order. Where joblib has several workers (`joblib.parallel_config`) and structures are
-    in files, these are tasks: a task gets places in files instead of structures and returns a
-    trapezoid for each kind of label. So the factor is the same to the last bit wherever the tasks
-    ran and whichever ended first.
+    Groups of structures have factors of their own, which are merged in pairs, in their order. A
+    task returns a trapezoid for each kind of label. So the factor is the same to the last bit
+    wherever the tasks ran and whichever ended first.
 
     Parameters
     ----------
@@ -49,28 +80,26 @@ def fold_rows(
     columns, factor, training, plan, verbose
         See `whitened_blocks`.
     """
-    order, n_atoms = training.order(), training.features.n_atoms
-    groups = list(parts_of(order, n_atoms, TASK_ATOMS))
+    groups = row_groups(training, len(columns))
     with progress(len(training), "fit", verbose) as bar:
         if len(groups) == 1:
-            _fold(fit, columns, factor, training, plan, order, bar)
+            _fold(fit, training, groups[0], columns, factor, plan, bar.update)
             return
-        if isinstance(training, StreamedSet) and joblib.effective_n_jobs(None) > 1:
-            shared = Packed((columns, factor, plan, training.makers()))
-            found = results_of(
-                joblib.delayed(_folded)(shared, Packed(training.part(some).detached()))
-                for some in groups
-            )
+        if are_tasks(training, groups):
+            shared = columns, factor, plan
+            found = results_of_groups(_folded, training, groups, shared)
             found = _counted(found, groups, bar)
         else:
-            found = (_apart(columns, factor, training, plan, some, bar) for some in groups)
+            found = (_folded(training, some, columns, factor, plan, bar.update) for some in groups)
         for kind, trapezoid in merged(found).items():
             fit.merge(kind, trapezoid)
 
 
-def n_held(n_atoms: int) -> int:
-    """Return how many results of tasks are held at a time, at most, of so many atoms."""
-    return 0 if n_atoms <= TASK_ATOMS else 2 + int(np.log2(n_atoms / TASK_ATOMS))
+def n_held(training: TrainingSet, m: int) -> int:
+    """Return how many results of tasks are held at a time, at most, for m columns."""
+    features = training.features
+    n = number_of_groups(features.n_atoms, row_times(m, features.shape[1]))
+    return 0 if n == 1 else 2 + int(np.log2(n))
 
 
 def _counted(found, groups, bar):
@@ -79,27 +108,18 @@ def _counted(found, groups, bar):
         yield one
 
 
-def _fold(fit, columns, factor, training, plan, order, bar):
-    for part, kinds in whitened_blocks(columns, factor, training, plan, 0, order=order):
+def _fold(fit, training, some, columns, factor, plan, tell):
+    for part, kinds in whitened_blocks(columns, factor, training, plan, 0, order=some):
         for kind, rows in kinds:
             fit.fold(kind, rows)
-        bar.update(len(part))
+        tell(len(part))
 
 
-def _apart(columns, factor, training, plan, order, bar):
-    """Return the trapezoids of some structures."""
+def _folded(training, some, columns, factor, plan, tell=lambda n: None):
+    """Return the trapezoids of a group of structures."""
     fit = FitFactor(empty_factor(len(columns)), None)
-    _fold(fit, columns, factor, training, plan, order, bar)
+    _fold(fit, training, some, columns, factor, plan, tell)
     return fit.trapezoids()
-
-
-def _folded(shared: Packed, packed: Packed) -> dict[str, FloatArray]:
-    """Return the trapezoids of structures in files: a task."""
-    columns, factor, plan, makers = shared.content()
-    training = packed.content().attached(makers)
-    order = np.arange(len(training))  # the part was made in the canonical order
-    with progress(len(training), "task") as bar:
-        return _apart(columns, factor, training, plan, order, bar)
 
 
 def merged(found: Iterable[dict[str, FloatArray]]) -> dict[str, FloatArray]:

@@ -9,14 +9,17 @@ from scipy.linalg import blas, lapack
 
 from ..data import LABEL_KINDS
 from ..solvers import TriangularFactor
+from .blocks import whitened_blocks
 from .factors import FitFactor, empty_factor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from skpot.rows.contracts import TrainingColumns
+    from skpot.rows.memory import BlockPlan
     from skpot.rows.training_set import TrainingSet
-    from skpot.typing import FloatArray
+    from skpot.typing import FloatArray, IntArray
 
 _CHOLESKY_BYTES = 256e6  # factors of settings that are refined together
 _MAX_STEPS = 8
@@ -294,6 +297,36 @@ class RowFolder:
         elif "energy" in checks:
             checks["energy"] = Trapezoid(self.factors["per atom"].trapezoid), self.weights["energy"]
         return checks
+
+
+def folded(
+    training: TrainingSet,
+    members: IntArray,
+    columns: TrainingColumns,
+    factor: Any,
+    plan: BlockPlan,
+    verbose: int,
+    name: str,
+) -> RowFolder:
+    """Return the folded rows of one fold.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        All structures.
+    members : ndarray of int
+        Those of the fold, in the canonical order.
+    columns, factor, plan, verbose
+        See `whitened_blocks`.
+    name : str
+        Of the progress bar.
+    """
+    some = training.part(members)
+    fold, in_order = RowFolder(len(columns), some), np.arange(len(some))
+    for _, parts in whitened_blocks(columns, factor, some, plan, verbose, name, in_order):
+        for kind, rows in parts:
+            fold.fold(kind, rows)
+    return fold
 
 
 class _Steps:

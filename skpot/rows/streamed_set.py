@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..data import StreamedFeatures, Targets
 from ..data.order import canonical_order
+from ..data.tasks import results_of_groups, task_groups
 from ..exceptions import SkpotError, SkpotWarning
 from .training_set import StructureLabels, TrainingSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from skpot.typing import FloatArray, IntArray
 
@@ -71,21 +72,23 @@ class StreamedSet(TrainingSet):
             self.parts.part(some), self.features[some], labels, self.residual[some], told
         )
 
+    @property
+    def seen(self) -> tuple:
+        """What was noted of structures whose features were computed."""
+        return self.parts.seen
+
     def makers(self) -> tuple:
         """Return what makes features and labels, which `detached` leaves out."""
-        return self.parts.features.maker, self.features.maker, self.parts.read
+        return self.parts.makers(), self.features.maker
 
     def detached(self) -> StreamedSet:
         """Return the same without `makers`, which is small: what a task gets of its own."""
-        return self.attached((None, None, None))
+        return self.attached(((None, None), None))
 
     def attached(self, makers: tuple) -> StreamedSet:
         """Return the same with other `makers`."""
-        of_parts, of_features, read = makers
-        whole = self.parts.features.made_by(of_parts)
-        members = self.parts.members
-        parts = LabeledParts(whole, self.parts.labels, self.parts.weight, read, members)
-        features = self.features.made_by(of_features)
+        of_parts, maker = makers
+        parts, features = self.parts.attached(of_parts), self.features.made_by(maker)
         return StreamedSet(parts, features, self.labels, self.residual, self.told)
 
     def with_noise_scaled(self, factors: dict[str, float]) -> TrainingSet:
@@ -156,10 +159,32 @@ class LabeledParts:
         """Return the same, as another function reads them."""
         return LabeledParts(self.features, self.labels, self.weight, read, self.members)
 
-    def in_parts(self) -> Iterator[tuple[IntArray, TrainingSet]]:
-        """Yield structures and their training sets, a part at a time."""
-        for some, features in self.features.in_parts():
-            yield some, self._training(some, features)
+    def __len__(self):
+        return len(self.features)
+
+    @property
+    def seen(self) -> tuple:
+        """What was noted of structures whose features were computed."""
+        return self.features.seen
+
+    def makers(self) -> tuple:
+        """Return what makes features and reads labels, which `detached` leaves out."""
+        return self.features.maker, self.read
+
+    def detached(self) -> LabeledParts:
+        """Return the same without `makers`, which is small: what a task gets of its own."""
+        return self.attached((None, None))
+
+    def attached(self, makers: tuple) -> LabeledParts:
+        """Return the same with other `makers`."""
+        maker, read = makers
+        features = self.features.made_by(maker)
+        return LabeledParts(features, self.labels, self.weight, read, self.members)
+
+    def in_parts(self, some: IntArray | None = None) -> Iterator[tuple[IntArray, TrainingSet]]:
+        """Yield structures and their training sets, a part at a time; all, or some of them."""
+        for part, features in self.features.in_parts(some):
+            yield part, self._training(part, features)
 
     def training(self, some: IntArray) -> TrainingSet:
         """Return the training set of some structures."""
@@ -200,6 +225,53 @@ def without_forces(labels: Targets, n_forces: IntArray, some: IntArray | slice) 
     return out
 
 
+class _Survey(NamedTuple):
+    """Arrays of labels, and what they amount to, with an entry for each structure."""
+
+    energy: np.ndarray
+    has_energy: np.ndarray
+    stress: np.ndarray
+    has_stress: np.ndarray
+    sigma_energy: np.ndarray
+    sigma_stress: np.ndarray
+    # Those of `StructureLabels`:
+    n_forces: np.ndarray
+    absolute: np.ndarray
+    squares: np.ndarray
+    n_told: np.ndarray
+    log_noise: np.ndarray
+
+    @classmethod
+    def of(cls, n: int) -> _Survey:
+        """Return what is known of n structures at first: nothing."""
+        known = np.zeros((2, n), dtype=bool)
+        return cls(
+            np.full(n, np.nan), known[0], np.full((n, 6), np.nan), known[1], *np.zeros((7, n))
+        )
+
+    def put(self, some: IntArray, others: Iterable) -> None:
+        """Fill in the entries of some structures; None stands for what there is nothing of."""
+        for array, values in zip(self, others, strict=True):
+            if values is not None:
+                array[some] = values
+
+
+def _survey(parts, some):
+    """Return what the labels of a group of structures are, and what they amount to."""
+    found, place = _Survey.of(len(some)), np.empty(len(parts), dtype=int)
+    place[some] = np.arange(len(some))
+    for members, training in parts.in_parts(some):
+        labels = training.labels
+        found.put(
+            place[members],
+            (
+                labels.energy, labels.has_energy, labels.stress, labels.has_stress,
+                labels.sigma_energy, labels.sigma_stress, *training.per_structure(),
+            ),
+        )  # fmt: skip
+    return found
+
+
 def surveyed(
     parts: LabeledParts,
 ) -> tuple[Targets, StructureLabels]:
@@ -207,20 +279,13 @@ def surveyed(
 
     All structures are read once, and computed.
     """
-    n = len(parts.features)
-    energy, has_energy = np.full(n, np.nan), np.zeros(n, dtype=bool)
-    stress, has_stress = np.full((n, 6), np.nan), np.zeros(n, dtype=bool)
-    sigma_energy, sigma_stress = np.empty(n), np.empty(n)
-    told = StructureLabels(*np.zeros((5, n)))
-    for some, training in parts.in_parts():
-        labels = training.labels
-        energy[some], has_energy[some] = labels.energy, labels.has_energy
-        has_stress[some] = labels.has_stress
-        if labels.stress is not None:
-            stress[some] = labels.stress
-        sigma_energy[some], sigma_stress[some] = labels.sigma_energy, labels.sigma_stress
-        for array, values in zip(told, training.per_structure(), strict=True):
-            array[some] = values
+    features, n = parts.features, len(parts)
+    groups = task_groups(np.argsort(features.info.keys, kind="stable"), features.n_atoms)
+    found = _Survey.of(n)
+    for some, group in zip(groups, results_of_groups(_survey, parts, groups), strict=True):
+        found.put(some, group)
+    energy, has_energy, stress, has_stress, sigma_energy, sigma_stress, *counts = found
+    told = StructureLabels(*counts)
     told = told._replace(n_forces=told.n_forces.astype(int), n_told=told.n_told.astype(int))
     labels = Targets._from_arrays(energy, has_energy, None, None, stress, has_stress)
     labels.groups = parts.labels.groups

@@ -18,6 +18,7 @@ from ._rare import rare_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from numpy.typing import ArrayLike
 
@@ -97,7 +98,7 @@ def leverage_sample(rows: FloatArray, n: int, rng: np.random.Generator) -> IntAr
 def _leverages(rows, rng):
     leverage = _Leverage(rows.shape[1], rng)
     leverage.add(rows)
-    return leverage.of(rows)
+    return leverage.of(rows, leverage.basis(leverage.products()))
 
 
 class _Leverage:
@@ -107,23 +108,30 @@ class _Leverage:
         wide = n_features > _SKETCH
         self._sketch = rng.normal(size=(n_features, _SKETCH)) if wide else None
         self._products = Products(min(n_features, _SKETCH))
-        self._basis: FloatArray | None = None
 
     def _sketched(self, rows):
+        rows = np.asarray(rows, float)
         return rows if self._sketch is None else rows_times(rows, self._sketch)
 
     def add(self, rows: FloatArray) -> None:
-        """Take in rows, all of them before the first leverage is asked for."""
-        self._products.add(self._sketched(np.asarray(rows, float)))
+        """Take in rows."""
+        self._products.add(self._sketched(rows))
 
-    def of(self, rows: FloatArray) -> FloatArray:
+    def products(self) -> FloatArray:
+        """Return the products of all rows that were taken in."""
+        return self._products.total()[0]
+
+    @staticmethod
+    def basis(products: FloatArray) -> FloatArray:
+        """Return the map of rows to their components, given the products of all of them."""
+        with serial_blas():
+            values, vectors = eigh(products)
+        keep = values > 1e-10 * values[-1]
+        return vectors[:, keep] / np.sqrt(values[keep])
+
+    def of(self, rows: FloatArray, basis: FloatArray) -> FloatArray:
         """Return the leverages of rows."""
-        if self._basis is None:
-            with serial_blas():
-                values, vectors = eigh(self._products.total()[0])
-            keep = values > 1e-10 * values[-1]
-            self._basis = vectors[:, keep] / np.sqrt(values[keep])
-        turned = rows_times(self._sketched(np.asarray(rows, float)), self._basis)
+        turned = rows_times(self._sketched(rows), basis)
         return np.einsum("ij,ij->i", turned, turned)
 
 
@@ -135,34 +143,57 @@ def _by_weight(weights, uniform):
     return np.argsort(-np.log(uniform) / np.maximum(weights, 1e-300), kind="stable")
 
 
-def _leverages_of(parts, drawn, n, seed):
+def _leverages_of(results, drawn, n, seed):
     """Return the leverage of each environment from which references are drawn, else 1."""
-    wanted, found, weights = np.full(n, -1), {}, np.ones(n)
+    wanted, weights = np.full(n, -1), np.ones(n)
     for k, rows in enumerate(drawn):
         wanted[rows] = k
-    for add in (True, False):
-        for rows, values in parts():
-            kinds = wanted[rows]
-            for k in range(len(drawn)):
-                own = kinds == k
-                if k not in found:
-                    found[k] = _Leverage(values.shape[1], np.random.default_rng(seed))
-                if add:
-                    found[k].add(values[own])
-                else:
-                    weights[rows[own]] = found[k].of(values[own])
+    products = 0.0
+    for _, found in results(_products_of, shared=(len(drawn), seed), own=(wanted,)):
+        products = products + found
+    bases = [_Leverage.basis(one) for one in products]
+    for rows, found in results(_weights_of, shared=(bases, seed), own=(wanted,)):
+        weights[rows] = found
     return weights
 
 
-def _gathered(parts, chosen):
+def _products_of(blocks, n, seed, wanted):
+    """Return the products of the rows of each of n species."""
+    found = {}
+    for some, values in blocks:
+        for k in range(n):
+            if k not in found:
+                found[k] = _Leverage(values.shape[1], np.random.default_rng(seed))
+            found[k].add(values[wanted[some] == k])
+    return np.array([found[k].products() for k in range(n)])
+
+
+def _weights_of(blocks, bases, seed, wanted):
+    """Return the leverages of environments of some species, and ones."""
+    weights, leverage = np.ones(len(wanted)), None
+    for some, values in blocks:
+        leverage = leverage or _Leverage(values.shape[1], np.random.default_rng(seed))
+        for k, basis in enumerate(bases):
+            own = wanted[some] == k
+            weights[some][own] = leverage.of(values[own], basis)
+    return weights
+
+
+def _gathered(results, chosen, n):
     """Return the rows of some environments."""
-    place, out = np.argsort(chosen), None
-    for rows, values in parts():
-        inside = np.flatnonzero(np.isin(rows, chosen))
+    place, out = np.full(n, -1), None
+    place[chosen] = np.arange(len(chosen))
+    for _, (places, values) in results(_rows_of, own=(place,)):
         if out is None:
             out = np.empty((len(chosen), values.shape[1]), values.dtype)
-        out[place[np.searchsorted(chosen[place], rows[inside])]] = values[inside]
+        out[places] = values
     return out
+
+
+def _rows_of(blocks, place):
+    """Return the rows of environments that have a place, and these places."""
+    found = [values[place[some] >= 0] for some, values in blocks]
+    return place[place >= 0], np.concatenate(found)
 
 
 def select_references(
@@ -205,14 +236,15 @@ def select_references(
     if keys is None:
         keys = np.array([digest(row) for row in values + 0.0], dtype=np.uint64)
 
-    def parts():
-        yield np.arange(len(values)), values
+    def results(function, shared=(), own=()):
+        every = slice(0, len(values))
+        yield np.arange(len(values)), function([(every, values)], *shared, *own)
 
-    return select_from_parts(parts, species, n_sparse, method, rng, keys, kinds)
+    return select_from_parts(results, species, n_sparse, method, rng, keys, kinds)
 
 
 def select_from_parts(
-    parts: Callable[[], Iterator[tuple[IntArray, FloatArray]]],
+    results: Callable[..., Iterator[tuple[IntArray, Any]]],
     species: IntArray,
     n_sparse: int | dict[int, int],
     method: str,
@@ -224,10 +256,10 @@ def select_from_parts(
 
     Parameters
     ----------
-    parts : callable
-        Yields indices of environments, and their features, until all were there. It is called once
-        to find equal environments, and twice for leverages. Farthest points need the features of
-        all environments of a species at once.
+    results : callable
+        Goes through all features, as `results_of_environments` does: once to find equal
+        environments, and twice for leverages. Farthest points need the features of all environments
+        of a species at once.
     species, n_sparse, method, rng, keys, kinds
         See `select_references`.
     """
@@ -236,20 +268,21 @@ def select_from_parts(
     order = np.argsort(keys, kind="stable") if kinds is None else np.lexsort([kinds, keys])
     members = {int(z): order[species[order] == z] for z in np.unique(species)}
     _check_numbers(n_sparse, members)
-    digests = _digests(parts, len(species))
+    digests = _digests(results, len(species))
     candidates = {z: _distinct(digests, rows) for z, rows in members.items()}
     del digests
     share = _shares({z: len(rows) for z, rows in candidates.items()}, n_sparse)
     if method == "cur":
         drawn = [rows for z, rows in candidates.items() if share[z] < len(rows)]
-        weights = _leverages_of(parts, drawn, len(species), seed) if drawn else None
+        weights = _leverages_of(results, drawn, len(species), seed) if drawn else None
     chosen = []
     for z, rows in candidates.items():
         n = share[z]
         if n < len(rows):
             uniform = keyed_uniform(keys[rows], seed)
             if method == "fps":
-                best = _farthest(_gathered(parts, rows), n, int(np.argmin(uniform)))
+                found = _gathered(results, rows, len(species))
+                best = _farthest(found, n, int(np.argmin(uniform)))
             else:
                 equal = np.ones(len(rows))
                 best = _by_weight(weights[rows] if method == "cur" else equal, uniform)
@@ -307,13 +340,18 @@ def given_references(indices: ArrayLike, species: IntArray) -> IntArray:
     return chosen[np.argsort(species[chosen], kind="stable")]
 
 
-def _digests(parts, n):
+def _digests(results, n):
     """Return 64 bits for each environment, equal for features that are equal to ten digits."""
     out = np.empty(n, dtype=np.uint64)
-    for rows, values in parts():
-        # + 0.0 turns -0.0 into 0.0. Digests take less memory than rows.
-        out[rows] = [digest(row) for row in np.asarray(values, float).round(10) + 0.0]
+    for rows, found in results(_digests_of):
+        out[rows] = found
     return out
+
+
+def _digests_of(blocks):
+    # + 0.0 turns -0.0 into 0.0. Digests take less memory than rows.
+    found = [digest(row) for _, values in blocks for row in values.astype(float).round(10) + 0.0]
+    return np.array(found, dtype=np.uint64)
 
 
 def _distinct(digests, rows):

@@ -32,7 +32,8 @@ def small_parts(monkeypatch):
     for name in ("_frames", "_streamed_features"):
         monkeypatch.setattr(f"skpot.data.{name}.ATOMS_AT_A_TIME", 20)
     monkeypatch.setattr("skpot.data._frames._FRAMES_AT_A_TIME", 5)
-    monkeypatch.setattr("skpot.rows.folding.TASK_ATOMS", 40)
+    monkeypatch.setattr("skpot.data.tasks.TASK_ATOMS", 40)
+    monkeypatch.setattr("skpot.rows.folding._SHORTEST", 3.0)
     whole = StreamedFeatures.loaded
 
     def refused(self) -> AtomicFeatures:
@@ -100,8 +101,8 @@ def test_what_needs_all_structures_is_refused(folder):
         assert not target.exists()
         return text
 
-    assert "expected a size such as" in failed("--max-memory", "much")
-    assert "expected a size such as" in failed("--max-memory", "0")
+    for size in ("much", "0", "1e400", "1e305GB"):
+        assert "expected a size such as" in failed("--max-memory", size)
     assert "--baseline needs all" in failed("--max-memory", "1GB", "--baseline", "emt")
     page = folder / "page.html"
     assert "skpot evaluate --report" in failed("--max-memory", "1GB", "--report", page)
@@ -111,7 +112,8 @@ def test_what_needs_all_structures_is_refused(folder):
 
 def test_processes_and_a_cluster_fit_the_same(folder, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr("skpot.rows.folding.TASK_ATOMS", 40)
+    monkeypatch.setattr("skpot.data.tasks.TASK_ATOMS", 40)
+    monkeypatch.setattr("skpot.rows.folding._SHORTEST", 3.0)
     monkeypatch.setattr(_in_files, "_TIMEOUT", "1s")
     limited = [*FAST, "--max-memory", "1GB", "--force"]
     alone, _ = fitted(folder, "alone", *limited, files=FILES)
