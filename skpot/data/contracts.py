@@ -20,10 +20,45 @@ if TYPE_CHECKING:
     from skpot.data._targets import Targets
     from skpot.typing import FloatArray, IntArray
 
-__all__ = ["DerivativeChain", "FeaturesLike", "JacobianBlock", "RowJacobian", "TargetsLike"]
+__all__ = [
+    "DerivativeChain",
+    "FeaturesLike",
+    "InFiles",
+    "JacobianBlock",
+    "RowJacobian",
+    "TargetsLike",
+]
 
 FeaturesLike: TypeAlias = "AtomicFeatures | ArrayLike"  # an array has a row for each structure
 TargetsLike: TypeAlias = "Targets | ArrayLike"  # an array has energies only
+
+
+@runtime_checkable
+class InFiles(Protocol):
+    """Structures in files, with what is computed of them, as tasks get them."""
+
+    @property
+    def seen(self) -> Sequence[Any]:
+        """Arrays with an entry for each structure, of what was noted when it was computed."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def part(self, some: IntArray) -> Self:
+        """Return some of the structures."""
+        ...
+
+    def makers(self) -> tuple[Any, ...]:
+        """Return what makes features and the like, which is the same for all parts."""
+        ...
+
+    def detached(self) -> Self:
+        """Return the same without `makers`, which is small."""
+        ...
+
+    def attached(self, makers: tuple[Any, ...]) -> Self:
+        """Return the same with `makers`."""
+        ...
 
 
 class JacobianBlock(NamedTuple):

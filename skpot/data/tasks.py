@@ -17,6 +17,7 @@ from .._tasks import results_of
 from ._frames import parts_of
 from ._graph import rows_of
 from ._packed import Packed
+from .contracts import InFiles
 from .order import environment_blocks
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def number_of_groups(n_atoms: IntArray, times: float = 1.0) -> int:
 
 def are_tasks(data: Any, groups: Sequence[IntArray]) -> bool:
     """Return whether groups are tasks: of structures in files, where there are several workers."""
-    return len(groups) > 1 and hasattr(data, "detached") and joblib.effective_n_jobs(None) > 1
+    return len(groups) > 1 and isinstance(data, InFiles) and joblib.effective_n_jobs(None) > 1
 
 
 def results_of_groups(
@@ -112,8 +113,14 @@ def _task(common: Packed, packed: Packed) -> Packed:
     return Packed((worked(function, data, np.arange(n), shared, own), data.seen))
 
 
-def worked(function, data, some, shared, own):
-    """Return what a function finds in a group; everything that can be a task comes through here."""
+def worked(
+    function: Callable[..., Any],
+    data: Any,
+    some: IntArray,
+    shared: tuple[Any, ...],
+    own: tuple[Any, ...],
+) -> Any:
+    """Return what a function finds in a group; all that can be a task comes through here."""
     return function(data, some, *shared, *own)
 
 

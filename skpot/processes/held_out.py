@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # One label in six is looked at, or in four by an exact process: fits take up to 1.3 times as long.
 _SHARE, _SHARE_OF_EXACT = 6.0, 4.0
 _FEWEST = 1200  # labels that are looked at if there are as many
-_ROWS_IN_TIME = 8.0  # how many times as many atoms the tasks of a fit have
+_ROWS_IN_TIME = 16.0  # how many times as many atoms the tasks of rows have
 
 
 class _Blocks(NamedTuple):
