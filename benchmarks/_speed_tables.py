@@ -250,7 +250,7 @@ def scale_costs(records):
             n = 10**power
             hours = [n * (rest + of_tasks / workers) / 3.6e9 for workers in (1, 16, 128)]
             memory = large["peak_mb"] / 1e3 + bytes_per_atom * n / 1e9, large["peak_mb"] / 1e3
-            cells = [f"{h:.1f}" if h < 9.95 else f"{h:.0f}" for h in hours]
+            cells = [digits(h, 1 + (h > 0.095)) for h in hours]
             cells += [f"{m:.1f}" for m in memory]
             rows.append([preset, str(large["references"]), "10" + "⁶⁷⁸"[power - 6], *cells])
     heads = ["preset", "references", "atoms", "hours, 1 worker", "16", "128"]
