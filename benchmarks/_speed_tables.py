@@ -248,7 +248,8 @@ def scale_costs(records):
         rest = _slope(small, large, "us") - of_tasks + merging
         for power in (6, 7, 8):
             n = 10**power
-            hours = [n * (rest + of_tasks / workers) / 3.6e9 for workers in (1, 16, 128)]
+            n_tasks = n // large["task_atoms"]
+            hours = [n * (rest + of_tasks / min(w, n_tasks)) / 3.6e9 for w in (1, 16, 128)]
             memory = large["peak_mb"] / 1e3 + bytes_per_atom * n / 1e9, large["peak_mb"] / 1e3
             cells = [digits(h, 1 + (h > 0.095)) for h in hours]
             cells += [f"{m:.1f}" for m in memory]
