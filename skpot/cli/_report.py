@@ -304,4 +304,7 @@ def search_table(found: "Found", limit: int = 6) -> None:
 
 
 def _range(values, form, joint=" ... "):
+    values = values[np.isfinite(values)]  # what others are is refused in a moment, with its place
+    if not len(values):
+        return "not finite"
     return f"{np.min(values):{form}}{joint}{np.max(values):{form}}"

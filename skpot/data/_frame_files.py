@@ -167,8 +167,8 @@ def chosen_frames(n: int, index: Any, path: str) -> IntArray:
     from ase.io.formats import string2index
 
     try:
-        index = string2index(index) if isinstance(index, str) else index
-        chosen = np.atleast_1d(np.arange(n)[slice(None) if index is None else index])
+        key = string2index(index) if isinstance(index, str) else index
+        chosen = np.atleast_1d(np.arange(n)[slice(None) if key is None else key])
     except (IndexError, ValueError, TypeError):
         chosen = np.arange(0)
     if not len(chosen):
@@ -201,6 +201,8 @@ def _scan(path):
                 )
             begins.append(end)
             end = file.tell()
+    if not begins:
+        raise InputError(f"{path} has no structures: there are only empty lines in it.")
     return np.column_stack([begins, [*begins[1:], end]]).reshape(-1, 2).astype(np.int64)
 
 

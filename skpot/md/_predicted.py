@@ -68,7 +68,9 @@ def predicted(
         try:
             calculator.calculate(atoms, ["energy", *wanted])
         except (InputError, NumericalError) as error:
-            raise type(error)(f"structure {i}: {error}") from error
+            # What is wrong with one structure is said as of the first of a list.
+            text = str(error).partition("structure 0: ")[2] or str(error)
+            raise type(error)(f"structure {i}: {text}") from error
         found = calculator.results
         stress = [found.get("stress")]
         (result,) = Targets([found["energy"]], [found["forces"]], stress).to_atoms([atoms])

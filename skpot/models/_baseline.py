@@ -129,7 +129,15 @@ def _least_squares(features, energy, weight, kinds, known, order):
     solution, _, rank, _ = np.linalg.lstsq(counts * root[:, None], target * root, rcond=1e-8)
     # Features of whole structures serve one molecule at a time: how its energy divides is moot.
     moot = features.per_structure and (counts == counts[:1]).all()
-    if rank < len(kinds) and not moot:
+    absent = [SYMBOLS[int(z)] for z in kinds[~counts.any(axis=0)]]
+    if absent:
+        warn_once(
+            "species without energies",
+            f"no structure with {', '.join(absent)} has an energy: what these atoms add to others "
+            "is a guess. Leave such structures out, label some of them, or give e0={...}.",
+            LabelWarning,
+        )
+    if rank < len(kinds) - len(absent) and not moot:
         warn_once(
             "reference energies not determined",
             f"the compositions determine only {rank} of {len(kinds)} reference energies; the "

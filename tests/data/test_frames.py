@@ -207,6 +207,9 @@ def test_nothing_and_other_encodings_are_errors_of_input(path, tmp_path):
     for nothing, error in ((None, InputTypeError), (3, InputTypeError), ([], InputError)):
         with pytest.raises(error, match="name of a file|list of paths is empty"):
             skpot.Frames(nothing)
+    (tmp_path / "blank.xyz").write_text("\n\n")
+    with pytest.raises(InputError, match=r"blank\.xyz has no structures"):
+        skpot.Frames(tmp_path / "blank.xyz")
     (tmp_path / "latin.xyz").write_bytes(b"1\nnote=\xe9\nSi 0 0 0\n")
     with pytest.raises(InputError, match=r"latin\.xyz cannot be read"):
         skpot.Frames(tmp_path / "latin.xyz")

@@ -132,7 +132,7 @@ def test_one_atom_in_a_small_cell_is_no_isolated_atom(steps):
 def test_an_energy_of_a_species_that_no_energy_tells_of_is_finite():
     X, y = alloys(6)
     energy = [*y.energy[:-1], None]  # silver has forces only
-    with pytest.warns(LabelWarning, match="determine only"):
+    with pytest.warns(LabelWarning, match="no structure with Ag has an energy"):
         model = make_pipeline(SOAP(**SMALL), SparseGPR(n_sparse=20)).fit(
             X, Targets(energy, y.forces)
         )
