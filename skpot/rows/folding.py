@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PER_ATOM = 120e-6  # s, of neighbors, densities and their derivatives
 _PER_PAIR = 4e-10  # s, for each atom and pair of columns: whitened and folded rows
 _PER_PRODUCT = 3e-9  # s, for each atom, column and feature: derivatives of kernels
-_MERGING = 3e-10  # s, for each triple of columns: the factors of all kinds of labels
+_MERGING = 1.5e-10  # s, for each triple of columns: the factors of all kinds of labels
 _SHORTEST = 16.0  # s, of a task
 _MERGES = 40  # how much longer than merging its factors a task should be
 
@@ -147,7 +147,7 @@ def _pair(one, other):
             n = trapezoid.shape[1] - 1
             factor = TriangularFactor(np.zeros((n, n)))
             for rows in (out[kind], trapezoid):
-                factor.fold(np.array(rows))
+                factor.merge(rows)
             trapezoid = factor.trapezoid
         out[kind] = trapezoid
     return out
