@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # One label in six is looked at, or in four by an exact process: fits take up to 1.3 times as long.
 _SHARE, _SHARE_OF_EXACT = 6.0, 4.0
 _FEWEST = 1200  # labels that are looked at if there are as many
+_MOST = 20_000  # of them, by which factors are known to a few percent; more would only take time
 _ROWS_IN_TIME = 16.0  # how many times as many atoms the tasks of rows have
 
 
@@ -54,7 +55,7 @@ def looked_at(training: TrainingSet, seed: int, exact: bool) -> IntArray:
     """Return the structures whose errors are looked at; they do not depend on the data's order."""
     n_labels = sum(training.count_labels().values())
     share = _SHARE_OF_EXACT if exact else _SHARE
-    return draw_structures(training, max(_FEWEST, n_labels / share), seed)
+    return draw_structures(training, min(max(_FEWEST, n_labels / share), _MOST), seed)
 
 
 def held_out(
