@@ -82,6 +82,15 @@ class Similarity(NamedTuple):
         return np.zeros(len(x)) - 0.5 * self.squares(turned - x)
 
 
+class Sides(NamedTuple):
+    """References of one similarity as environments are multiplied with them; see `expansion`."""
+
+    points: np.ndarray  # (n_references, n_columns) S^2 (q - shift)
+    vectors: np.ndarray  # (n_references, n_columns) S^2 v
+    offsets: np.ndarray  # (n_references,) v . S^2 (q - shift) tau
+    shift: Any  # of environments and references alike, so that rounding spares what they share
+
+
 class Jet(NamedTuple):
     """Value of f and the derivatives that were asked for; those that are absent are zero."""
 
@@ -123,22 +132,54 @@ class CovarianceFunction:
         """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
         return self._jet(x, q, 2)
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
         """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
 
-        With `derive`, return the function of them and its derivatives instead.
+        With `derive`, return the function of them and its derivatives instead, the latter in this
+        type.
         """
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
         tiles = (q[begin : begin + _TILE] for begin in range(0, len(q), _TILE))
         found = ({s: s(x, tile) for s in self.similarities} for tile in tiles)
-        return [self.jet(w, 2) if derive else w for w in found]
+        return [w if derive is None else _derivatives_as(derive, self.jet(w, 2)) for w in found]
+
+    def sides(self, q: FloatArray, v: FloatArray, dtype: Any = np.float64) -> Any:
+        """Return references and their vectors as `expansion` multiplies environments with them.
+
+        Parameters
+        ----------
+        q, v
+            See `expansion`.
+        dtype : type, default=float64
+            Single or double precision of products of the length of a row.
+        """
+        q, found = np.asarray(q, dtype=float), {}
+        for s in self.similarities:
+            points, vectors = s.take(s.turned(q)), s.against(s.turned(v))
+            # Differences of rows, which alone count, may be far smaller than the rows.
+            shift = points.mean(axis=0) if s.centered and dtype != np.float64 else 0.0
+            points = points - shift if np.ndim(shift) else points
+            offsets = np.einsum("mi,mi->m", vectors, points) * s.centered
+            points = points if s.weights is None else points * np.array(s.weights)
+            points, vectors = (side.astype(dtype, copy=False) for side in (points, vectors))
+            found[s] = Sides(points, vectors, offsets, shift)
+        return found
 
     def expansion(
-        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
+        self,
+        x: FloatArray,
+        q: FloatArray,
+        a: FloatArray,
+        v: FloatArray,
+        compared: Compared = None,
+        sides: Any = None,
     ) -> tuple[FloatArray, FloatArray]:
         r"""Apply the function and its derivatives to one scalar and one vector per reference.
 
         .. math:: u(x) = \sum_m [a_m + v_m \cdot \partial_q] k(x, q_m)
+
+        In single precision, products of rows and the derivatives of k are rounded, but neither k
+        itself, of which a is a factor, nor sums over tiles.
 
         Parameters
         ----------
@@ -152,6 +193,8 @@ class CovarianceFunction:
             Coefficients of their derivatives with respect to q.
         compared : list, optional
             What ``compared(x, q)`` returned, if it was called before.
+        sides : dict, optional
+            What ``sides(q, v)`` returned, likewise; its precision is that of the products.
 
         Returns
         -------
@@ -161,33 +204,46 @@ class CovarianceFunction:
             Their derivatives with respect to x.
         """
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
+        sides = self.sides(q, v) if sides is None else sides
         u, gradient = np.zeros(len(x)), np.zeros(x.shape)
-        pulls = {s: np.zeros(len(x)) for s in self.similarities}
+        dtype = next(iter(sides.values())).points.dtype
+        rows = {s: s.take(x) - side.shift for s, side in sides.items()}
+        rounded = {s: rows[s].astype(dtype, copy=False) for s in sides}
+        pulls = {s: np.zeros(len(x)) for s in sides}
         for k, begin in enumerate(range(0, len(q), _TILE)):
             tile = slice(begin, begin + _TILE)
-            near, coefficients, vectors = q[tile], a[tile], v[tile]
-            known = compared[k] if compared else self.compared(x, near)[0]
-            f, slopes, curvatures = known if isinstance(known, Jet) else self.jet(known, 2)
-            u += f @ coefficients
+            known = compared[k] if compared else self.compared(x, q[tile])[0]
+            known = known if isinstance(known, Jet) else self.jet(known, 2)
+            f, slopes, curvatures = _derivatives_as(dtype, known)
+            u += f @ a[tile]
             moves, weights = {}, {}
             for s, slope in slopes.items():
-                moves[s] = s.products(x, vectors)
-                along = s.against(s.turned(vectors))
-                offset = np.einsum("mi,mi->m", along, s.take(s.turned(near))) * s.centered
-                weights[s], bend = np.empty(slope.shape), curvatures[s, s]
-                expand(slope, bend, moves[s], offset, coefficients, weights[s], u)
+                offset, bend = sides[s].offsets[tile], curvatures[s, s]
+                moves[s] = rounded[s] @ sides[s].vectors[tile].T
+                weights[s] = np.empty(slope.shape, moves[s].dtype)
+                expand(slope, bend, moves[s], offset, a[tile], weights[s], u)
             for (s, t), curvature in curvatures.items():
                 if s != t:
                     weights[s] += curvature * moves[t]
             for s, slope in slopes.items():
                 part = s.take(gradient)
-                part += weights[s] @ s.against(s.turned(near))
-                part += slope @ s.against(s.turned(vectors))
-                pulls[s] += weights[s].sum(axis=1)
+                part += weights[s] @ sides[s].points[tile]
+                part += slope @ sides[s].vectors[tile]
+                pulls[s] += weights[s].sum(axis=1, dtype=float)
         for s, pull in pulls.items():
             if s.centered:
-                s.take(gradient)[...] -= pull[:, None] * s.against(x)
+                weighted = rows[s] if s.weights is None else rows[s] * np.array(s.weights)
+                s.take(gradient)[...] -= pull[:, None] * weighted
         return u, gradient
+
+
+def _derivatives_as(dtype, jet):
+    """Return a jet whose derivatives are of a type."""
+    first, second = (
+        {key: of_key.astype(dtype, copy=False) for key, of_key in part.items()}
+        for part in (jet.first, jet.second)
+    )
+    return Jet(jet.value, first, second)
 
 
 def sum_of(a: Jet, b: Jet) -> Jet:

@@ -79,18 +79,28 @@ class Symmetrized(Kernel):
         """Return the matrix k(x_i, q_m)."""
         return sum(self.kernel(x, q[:, order]) for order in self._orders()) / len(self.permutations)
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
         """Return the similarities of all pairs of rows; see `CovarianceFunction.compared`."""
         return [self.kernel.compared(x, q[:, order], derive) for order in self._orders()]
 
+    def sides(self, q: FloatArray, v: FloatArray, dtype: Any = np.float64) -> Any:
+        """Return what environments are multiplied with; see `CovarianceFunction.sides`."""
+        return [self.kernel.sides(q[:, order], v[:, order], dtype) for order in self._orders()]
+
     def expansion(
-        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
+        self,
+        x: FloatArray,
+        q: FloatArray,
+        a: FloatArray,
+        v: FloatArray,
+        compared: Compared = None,
+        sides: Any = None,
     ) -> tuple[Any, Any]:
         """Apply the function and its derivatives; see `CovarianceFunction.expansion`."""
         u, gradient = 0.0, 0.0
         for k, order in enumerate(self._orders()):
-            known = compared[k] if compared else None
-            more, slopes = self.kernel.expansion(x, q[:, order], a, v[:, order], known)
+            known, side = (None if of_all is None else of_all[k] for of_all in (compared, sides))
+            more, slopes = self.kernel.expansion(x, q[:, order], a, v[:, order], known, side)
             u, gradient = u + more, gradient + slopes
         return u / len(self.permutations), gradient / len(self.permutations)
 

@@ -47,15 +47,25 @@ class Covariance(Protocol):
         """Return k, its derivatives, and the second ones by pairs of similarities."""
         ...
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
         """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
 
-        With `derive`, return the function of them and its derivatives instead.
+        With `derive`, return the function of them and its derivatives in this type instead.
         """
         ...
 
+    def sides(self, q: FloatArray, v: FloatArray, dtype: Any = ...) -> Any:
+        """Return references and their vectors as `expansion` multiplies environments with them."""
+        ...
+
     def expansion(
-        self, x: FloatArray, q: FloatArray, a: FloatArray, v: FloatArray, compared: Compared = None
+        self,
+        x: FloatArray,
+        q: FloatArray,
+        a: FloatArray,
+        v: FloatArray,
+        compared: Compared = None,
+        sides: Any = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Return sums over q of k times `a` and of its derivatives along `v`, and their slopes."""
         ...

@@ -82,8 +82,9 @@ class AutoGPR(KernelPotential):
     each species, for which errors on training structures that are left out lie within their
     deviations as often as they should (see `CalibratedPotential`). Errors without a structure, and
     without the references in it, have a closed form, so that no second fit is needed; a sixth of
-    the labels is looked at, a quarter by an exact process. For conjugate gradients there is none:
-    they find the coefficients without these structures, too.
+    the labels is looked at, a quarter by an exact process, at most 20 000. For conjugate gradients
+    there is none: they find the coefficients without these structures first. The fit itself then
+    ends at a residual of a tenth of the noise, or of a fiftieth of these errors where that is more.
     Calibrated deviations include the noise of labels, because the errors do.
 
     Parameters

@@ -54,9 +54,11 @@ class GPR(KernelPotential):
     of :math:`\tilde K`, of at most `n_precondition` randomly pivoted columns, and with what these
     leave of the covariance of labels of the same structure. Their residual is in units of
     the noise, root mean square over the labels; below a tenth or so the errors of the model stop
-    moving. Standard deviations are those of the exact process after a factorization; after
-    conjugate gradients they are those of a sparse model on the same labels, with half of
-    `n_precondition` as the number of random references, and larger as a rule.
+    moving. Products for directions are made in single precision but for energies, whose covariance
+    is too large for it, and residuals in double precision. Standard deviations are those of the
+    exact process after a factorization; after conjugate gradients they are those of a sparse model
+    on the same labels, with a third of `n_precondition` as the number of random references, and
+    larger as a rule.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ class GPR(KernelPotential):
     max_memory : float or None, default=None
         Bytes the fit may use; None stands for nine tenths of the memory that is free. Jacobians are
         held if there is room for them, else features are differentiated anew in each iteration. The
-        model does not depend on it: what cannot be fitted within is an error.
+        model does not depend on it beyond `tol`: what cannot be fitted within is an error.
     random_state : int, RandomState or None, default=0
         Seed of the preconditioner's labels and of the references of standard deviations.
     verbose : int, default=0
@@ -131,7 +133,7 @@ class GPR(KernelPotential):
     n_iter_ : int
         Iterations of conjugate gradients; 1 for the dense factor.
     converged_ : bool
-        Whether `residual_` is within `tol`.
+        Whether `residual_` is within `tol`, or what `AutoGPR` demands.
     n_rows_ : int
         Number of labels learned from.
     label_shares_ : dict of str to float

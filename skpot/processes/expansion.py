@@ -43,7 +43,11 @@ class Expansion(NamedTuple):
         return {name: self._replace(kernel=kernel) for name, kernel in terms}
 
     def expand(
-        self, features: AtomicFeatures, slopes: bool = True, compared: list[Any] | None = None
+        self,
+        features: AtomicFeatures,
+        slopes: bool = True,
+        compared: list[Any] | None = None,
+        dtype: Any = np.float64,
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return energies of environments and, with `slopes`, their derivatives.
 
@@ -55,6 +59,8 @@ class Expansion(NamedTuple):
             Whether derivatives are wanted.
         compared : list, optional
             What `compared` returns for these features, of use where there are vectors.
+        dtype : type, default=float64
+            Of products with vectors; see `Covariance.sides`.
 
         Returns
         -------
@@ -73,22 +79,33 @@ class Expansion(NamedTuple):
             if self.vectors is None:
                 e, g = _plain(self.kernel, x[members], q, alpha, slopes)
             else:
-                known = compared[k] if compared else None
-                e, g = self.kernel.expansion(x[members], q, alpha, self.vectors[columns], known)
+                known, side = compared[k] if compared else None, sides[columns.start]
+                vectors = self.vectors[columns]
+                e, g = self.kernel.expansion(x[members], q, alpha, vectors, known, side)
             energies[members] = e
             if slopes:
                 gradient[members] = g
 
-        groups = list(species_groups(species_slices(self.species), features.species, _MEMBERS))
+        slices = species_slices(self.species)
+        groups = list(species_groups(slices, features.species, _MEMBERS))
+        sides = (
+            {}
+            if self.vectors is None
+            else {
+                part.start: self.kernel.sides(self.features[part], self.vectors[part], dtype)
+                for part in slices.values()
+            }
+        )
         with tile_threads(len(groups)) as map_tiles:
             for _ in map_tiles(add, range(len(groups))):
                 pass
         return energies, gradient
 
-    def compared(self, features: AtomicFeatures, derive: bool = False) -> list[Any]:
+    def compared(self, features: AtomicFeatures, derive: Any = None) -> list[Any]:
         """Return what `expand` compares, for environments that it is to see again and again.
 
-        With `derive`, return the kernel and its derivatives instead, which takes more memory.
+        With `derive`, return the kernel and its derivatives, in this type, instead, which takes
+        more memory.
         """
         x = features.values
         groups = list(species_groups(species_slices(self.species), features.species, _MEMBERS))

@@ -143,7 +143,8 @@ class KernelProduct:
     features : AtomicFeatures
         Their structures.
     compare : {"nothing", "similarities", "kernels"}, default="nothing"
-        What is held of all pairs of environments; "kernels" with their derivatives.
+        What is held of all pairs of environments; "kernels" with their derivatives, which serve
+        products in single precision alone.
     """
 
     def __init__(
@@ -158,9 +159,11 @@ class KernelProduct:
         references, self._order = every_environment(features, kernel)
         zeros = np.zeros(len(self._order))
         self._empty = Expansion(kernel, references.values, references.species, zeros, None)
-        self._compared = None
-        if compare != "nothing":
-            self._compared = self._empty.compared(features, derive=compare == "kernels")
+        self._compared: dict[Any, Any] = {np.float64: None, np.float32: None}
+        if compare == "kernels":
+            self._compared[np.float32] = self._empty.compared(features, np.float32)
+        elif compare == "similarities":
+            self._compared = dict.fromkeys(self._compared, self._empty.compared(features))
 
     def expansion(self, z: FloatArray) -> Expansion:
         """Return the energies that labels with the coefficients z (n_labels,) mean."""
@@ -168,10 +171,15 @@ class KernelProduct:
         vectors = None if v is None else v[self._order]
         return self._empty._replace(alpha=a[self._order], vectors=vectors)
 
-    def __call__(self, z: FloatArray) -> FloatArray:
-        """Return the covariance of all labels times z (n_labels,)."""
+    def __call__(self, z: FloatArray, dtype: Any = np.float64) -> FloatArray:
+        """Return the covariance of all labels times z (n_labels,).
+
+        In single precision, products with derivatives of features are rounded; sums of kernels,
+        which energies have a large part of, are not.
+        """
         form = self.expansion(z)
-        u, gradient = form.expand(self.features, form.vectors is not None, self._compared)
+        known = self._compared[dtype]
+        u, gradient = form.expand(self.features, form.vectors is not None, known, dtype)
         return self.functionals.observe(u, gradient, self.features)
 
 

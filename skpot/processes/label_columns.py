@@ -87,6 +87,8 @@ def label_columns(
     ndarray of shape (n_labels, n_chosen)
         Of the labels divided by their standard deviations.
     """
+    if not len(chosen):
+        return np.empty((len(functionals), 0))
     n, width = len(chosen), max(1, int(_BYTES / (8.0 * _ROWS * features.shape[1])))
     # Of energies, derivatives too are large, and most of them cancels in a factor.
     first = int(np.searchsorted(chosen, functionals.parts[0].stop))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,10 +35,32 @@ _FLOOR = 1.0  # variance in units of the noise variance; labels with less need n
 # what different structures have in common, see `structure_blocks`: 24 on a crystal of three
 # species, 16 to 19 on silicon, 25 on 3BPA; each with 12 to 40 structures.
 _ITERATIONS, _ITERATIONS_OF_BLOCKS = 14.0, 20.0
-# Of multiplications for columns beside those of an iteration, algebra with the columns included:
-# 0.5 to 1 in single precision without it, depending on the kernel.
-_SLOWNESS = {np.float64: 1.3, np.float32: 1.0}
-_READING = 3.0  # of a number of a Jacobian in an iteration, over a multiplication
+# How long things take, over a multiplication of double precision in a product of matrices:
+# multiplications for columns, with what is done besides; those of an iteration between pairs, which
+# are in single precision; and each number that an iteration reads from memory, of Jacobians and of
+# the preconditioner. Measured on 3BPA, silicon and a crystal of three species, within 20 %.
+_OF_COLUMNS = {np.float64: 1.9, np.float32: 1.3}
+_OF_PAIRS, _OF_MOTIONS, _OF_FACTOR = 0.5, 6.6, 4.4
+
+
+class Price(NamedTuple):
+    """What columns of the preconditioner cost, in multiplications; see `column_price`."""
+
+    column: float  # to make one of them
+    iteration: float  # without the preconditioner
+    n_labels: int  # numbers of a column
+    n_systems: float  # linear systems, by their number of iterations
+
+    def of_columns(self, n: int, held: int, dtype: Any) -> float:
+        """Return the price of n columns beside those that are held, in iterations.
+
+        Each of them is multiplied with all others twice: to take out what these explain of it, and
+        for the matrix of the Woodbury identity.
+        """
+        mean = held + 0.5 * n
+        made = _OF_COLUMNS[dtype] * self.column + 2.0 * self.n_labels * mean
+        iteration = self.iteration + 2.0 * _OF_FACTOR * self.n_labels * held
+        return n * made / (self.n_systems * iteration)
 
 
 def with_stored_jacobian(features: AtomicFeatures) -> AtomicFeatures:
@@ -65,7 +87,8 @@ def label_preconditioner(
     kernel: Kernel,
     training: TrainingSet,
     left_out: IntArray | None,
-    effort: tuple[int, float],
+    energies: FloatArray,
+    effort: tuple[int, Price],
     rng: np.random.Generator,
     verbose: int,
 ) -> tuple[LowRankInverse, FloatArray]:
@@ -89,8 +112,10 @@ def label_preconditioner(
         The structures and their labels, best with Jacobians that are held.
     left_out : ndarray of int or None
         Structures that share no block of B with others.
-    effort : tuple of (int, float)
-        Most columns, and the price of one of them, see `column_price`.
+    energies : ndarray of shape (n_labels, n)
+        Columns of the first n labels, which are at hand; n may be zero.
+    effort : tuple of (int, Price)
+        Most columns, and what they cost, see `column_price`.
     rng : numpy.random.Generator
         Draws them.
     verbose : int
@@ -109,22 +134,22 @@ def label_preconditioner(
     """
     functionals, features = Functionals(training), training.features
     blocks, (n, price) = StructureBlocks(kernel, training, left_out), effort
-    price *= _SLOWNESS[blocks.dtype]
     known = {"noise": np.inf, "blocks": np.inf if not blocks.rows else 0.0}  # iterations
     with progress(n, "preconditioner", verbose, "label") as bar:
 
-        def worth(drawn, columns, before, after, size):
+        def worth(drawn, columns, before, after, size, held):
             known["noise"] = _ITERATIONS * np.sqrt(before.mean())
             if blocks.rows:
                 in_common = blocks.in_common(drawn, columns, before)
                 known["blocks"] = _ITERATIONS_OF_BLOCKS * np.sqrt(in_common)
             saved = min(known.values()) * (1.0 - np.sqrt(after.mean() / before.mean()))
-            return saved > price * size
+            return saved > price.of_columns(size, held, blocks.dtype)
 
         def columns_of(chosen):
-            columns = label_columns(kernel, functionals, features, chosen, blocks.dtype)
+            begin = np.searchsorted(chosen, energies.shape[1])
+            others = label_columns(kernel, functionals, features, chosen[begin:], blocks.dtype)
             bar.update(len(chosen))
-            return columns
+            return np.hstack([energies[:, chosen[:begin]], others])
 
         columns, _ = pivoted_columns(
             blocks.variances, columns_of, n, rng, floor=_FLOOR, worth=worth
@@ -160,27 +185,33 @@ def leverages(inverse: LowRankInverse, remaining: FloatArray) -> FloatArray:
     return 1.0 - (1.0 - inverse.leverages()) / (1.0 + remaining)
 
 
-def column_price(features: AtomicFeatures, n_systems: float) -> float:
-    """Return the multiplications that a column takes over those of an iteration.
+def column_price(features: AtomicFeatures, n_labels: int, n_systems: float) -> Price:
+    """Return the multiplications that columns and iterations take.
 
-    An iteration reads each Jacobian twice, for one multiplication with each of its numbers, which
-    takes longer than a multiplication of matrices.
+    An iteration multiplies each pair of environments with a row of features three times, and each
+    number of a Jacobian twice. For a column, all environments are multiplied three times with each
+    of those that the label is a function of, and so are all Jacobians with a row for each of these.
 
     Parameters
     ----------
     features : AtomicFeatures
         The structures, as they came: what is held of them must not decide on the model.
+    n_labels : int
+        Numbers of a column.
     n_systems : float
         Linear systems that are solved with the same columns, by their number of iterations.
     """
     _, counts = np.unique(features.species, return_counts=True)
-    n, pairs = len(features.values), float(np.sum(counts.astype(float) ** 2))
+    n, p = features.values.shape
+    pairs = float(np.sum(counts.astype(float) ** 2))
     near = 1.0  # environments that a label is a function of
     if features.derivatives is not None:
         # Images of one atom move together.
         atoms = np.repeat(features.n_atoms, features.n_rows)
         near = float(np.mean(np.minimum(features.neighborhood_sizes(), atoms)))
-    return near * (pairs / n + n) / (pairs + 2.0 * _READING * near * n) / n_systems
+    column = 3.0 * p * near * (pairs / n + n)
+    iteration = 3.0 * p * (_OF_PAIRS * pairs + 2.0 * _OF_MOTIONS * near * n)
+    return Price(column, iteration, n_labels, n_systems)
 
 
 def random_references(

@@ -98,6 +98,7 @@ class ExactPlan(NamedTuple):
     n_columns: int  # of the preconditioner
     n_references: int  # of the sparse model of deviations, their derivatives included
     store: bool  # whether Jacobians are held
+    single: bool  # whether the covariance with energies is held, see `SingleProduct`
     compare: str  # what is held of all pairs of environments, see `KernelProduct`
 
 
@@ -141,11 +142,14 @@ def plan_exact(
     vectors = 64.0 * n * p  # features, vectors, gradients and their copies
     if derivatives and features.per_structure:
         n *= 1 + min(p, 3 * int(features.n_atoms.max()))  # with derivatives
-    n_references = min(max(1, n_columns // 2), n)
+    n_references = min(max(1, n_columns // 3), n)
     n_columns = min(n_columns, n_labels)
     column = 8.0 * (1.3 * n_labels + 3 * n_columns)  # a tenth are made at a time
     block = min(n_labels, BLOCK_LIMIT, max(BLOCK_TOGETHER, 3 * int(features.n_atoms.max()) + 7))
     blocks = 8.0 * 1.5 * n_labels * block * derivatives  # while they are factorized
+    n_energies = counts.get("energy", 0)
+    single = derivatives and n_energies <= n_columns
+    blocks += 8.0 * n_labels * n_energies * single
     spare = limit - vectors - blocks - n_columns * column
     if spare < 0:
         fits = int(0.9 * (limit - vectors - blocks) / column)
@@ -153,7 +157,7 @@ def plan_exact(
         raise InputError(
             f"the fit needs at least {size_text(limit - spare)} "
             f"({size_text(vectors + blocks)} for the vectors of {n} environments of {p} "
-            f"features and covariances within structures, the rest for a preconditioner of "
+            f"features and covariances that are held, the rest for a preconditioner of "
             f"{n_columns} columns) but max_memory allows {size_text(limit)}. Use {fewer}fewer "
             "features (PerAtom(PCA(...))) or skpot.SparseGPR."
         )
@@ -162,9 +166,10 @@ def plan_exact(
     compared = 8.0 * float(np.sum(counts.astype(float) ** 2))
     left, compare = 0.8 * (spare - store * jacobian), "nothing"
     if derivatives and n_similarities * compared <= left:
-        derived = (1 + n_similarities + n_similarities**2) * compared
+        # The kernel in double precision, its derivatives in single.
+        derived = (1 + 0.5 * (n_similarities + n_similarities**2)) * compared
         compare = "kernels" if derived <= left else "similarities"
-    return ExactPlan(False, 0.0, n_columns, n_references, store, compare)
+    return ExactPlan(False, 0.0, n_columns, n_references, store, single, compare)
 
 
 def _jacobian_bytes(features):
@@ -187,4 +192,4 @@ def _plan_dense(limit, features, n_labels, derivatives, held):
         )
     batches = (limit - matrix - batch) / 2.0
     store = derivatives and not held and _jacobian_bytes(features) <= batches
-    return ExactPlan(True, batches, 0, 0, store, "nothing")
+    return ExactPlan(True, batches, 0, 0, store, False, "nothing")

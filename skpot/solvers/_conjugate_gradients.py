@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from copy import copy
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..exceptions import NumericalError, NumericalWarning
 from ._triangular import jittered_cholesky, refuse_not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from skpot.typing import FloatArray, IntArray
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
 _REPLACE = 25  # iterations after which the residual is computed anew, without rounding errors
 _RISE = 1e-3  # relative rise of the quadratic form beyond which rounding has spoiled it
 _GROWTH = 1e3  # factor over the smallest residual from which no iteration ever recovered
+_DROP = 0.1  # of the residual, after which errors of rough products are taken out of it
+_APART = 2.0  # of the residual over the updated one, beyond which directions are of no more use
 
 
 class Solution(NamedTuple):
     """The result of the iteration."""
 
     x: np.ndarray
-    residual: float  # |b - A x| / |b|, computed from x
+    residual: float  # |b - A x| / |b|, computed from x; or what `size` says
     n_iter: int
     converged: bool
+    remainder: np.ndarray  # b - A x
 
 
 class DivergenceError(NumericalError):
@@ -80,17 +84,20 @@ class LowRankInverse:
         gram[np.diag_indices_from(gram)] += 1.0
         self.factor = gram_factor(gram)
 
-    def without(self, rows: IntArray) -> LowRankInverse:
-        """Return the inverse of the same matrix where some rows are those of the unit matrix.
+    @contextmanager
+    def without(self, rows: IntArray) -> Iterator[None]:
+        """Be the inverse of the same matrix where some rows are those of the unit matrix.
 
-        They are whole blocks and rows that are in none. This object is of no use afterwards.
+        They are whole blocks and rows that are in none.
         """
-        gram = self.factor.T @ self.factor - self.columns[rows].T @ self.columns[rows]
-        left = copy(self)
-        left.columns[rows] = 0.0
-        left._roots = [root for root in self._roots if not np.isin(root[0][0], rows)]
-        left.factor = gram_factor(gram)
-        return left
+        whole = self.factor, self._roots, self.columns[rows]
+        self.factor = gram_factor(self.factor.T @ self.factor - whole[2].T @ whole[2])
+        self._roots = [root for root in self._roots if not np.isin(root[0][0], rows)]
+        self.columns[rows] = 0.0
+        try:
+            yield
+        finally:
+            self.factor, self._roots, self.columns[rows] = whole
 
     def leverages(self, limit: int = 4096) -> FloatArray:
         """Return the diagonal of 1 minus the inverse, shape (n,), computed block by block."""
@@ -126,13 +133,17 @@ def conjugate_gradients(
     *,
     tol: float,
     max_iter: int,
+    rough: Callable[..., Any] | None = None,
+    size: Callable[..., float] | None = None,
     report: Callable[..., Any] | None = None,
 ) -> Solution:
     r"""Solve A x = b for a symmetric matrix :math:`A \succeq 1`.
 
     The first step is along the solution of the preconditioner. Every few iterations and at the end
     the residual is computed from x, because the one that is updated in each step accumulates
-    rounding errors.
+    rounding errors. With rough products this is done each time it has become ten times smaller, so
+    that their errors stay far below what is left; where the computed residual is far larger than
+    the updated one, the iteration begins anew at x.
 
     Parameters
     ----------
@@ -143,9 +154,15 @@ def conjugate_gradients(
     precondition : callable
         Returns approximately A^-1 x; symmetric and positive definite.
     tol : float
-        End when :math:`|b - A x| \le` tol :math:`|b|`.
+        End when :math:`|b - A x| \le` tol :math:`|b|`, or `size` says so.
     max_iter : int
         Most iterations.
+    rough : callable, optional
+        Returns nearly A x at less cost, such as in single precision, for directions. Where it is
+        too rough, `product` takes its place.
+    size : callable, optional
+        Returns a number that is at most `tol` where a remainder b - A x is small enough; by default
+        its norm over that of b.
     report : callable, optional
         Called with the iteration and its relative residual.
 
@@ -162,7 +179,8 @@ def conjugate_gradients(
 
     References
     ----------
-    M. R. Hestenes, E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952).
+    M. R. Hestenes, E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952); for refinement, N. J.
+    Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (SIAM, 2002), chapter 12.
 
     Examples
     --------
@@ -175,17 +193,28 @@ def conjugate_gradients(
     (True, True)
     """
     refuse_not_finite(b, "the right-hand side")
-    size = np.linalg.norm(b)
-    if size == 0.0:
-        return Solution(np.zeros_like(b), 0.0, 0, True)
+    size = size or partial(_over, np.linalg.norm(b))
+    if not np.any(b) or size(b) <= tol:
+        return Solution(np.zeros_like(b), 0.0, 0, True, b)
+    settings = precondition, tol, max_iter, size, report
+    if rough is not None:
+        try:
+            return _iterate(product, rough, b, *settings)
+        except DivergenceError:
+            pass  # of the rough products, perhaps
+    return _iterate(product, product, b, *settings)
+
+
+def _iterate(product, rough, b, precondition, tol, max_iter, size, report):
+    """Return the solution; see `conjugate_gradients`."""
     # Start from zeros, so that the first step scales the solution of the preconditioner. Where it
     # misses a large part of A, that solution is far worse than zeros.
     x, r = np.zeros_like(b), b
-    z = precondition(r)
-    p, rz = z, r @ z
-    best, lowest = 1.0, 0.0
+    p = precondition(r)
+    best = last = size(r)
+    lowest = 0.0
     for n_iter in range(1, max_iter + 1):
-        ap = product(p)
+        ap = rough(p)
         curvature, squared = p @ ap, p @ p
         # A - 1 is a covariance, so the curvature is at least 1 but for rounding.
         if not curvature > 0.5 * squared:
@@ -193,22 +222,21 @@ def conjugate_gradients(
                 f"in iteration {n_iter} the matrix had the value {curvature / squared:.1e} along a "
                 "unit vector, but should be at least 1"
             )
-        step = rz / curvature
+        # Both factors are what they are for any remainder, also one that was computed anew.
+        step = (p @ r) / curvature
         x = x + step * p
         r = r - step * ap
-        relative = np.linalg.norm(r) / size
+        relative, anew = size(r), False
         done = relative <= tol or n_iter == max_iter
-        if done or n_iter % _REPLACE == 0:
-            r = b - product(x)
-            relative = np.linalg.norm(r) / size
-            # The quadratic form x A x / 2 - b x, which is minimized, in terms of the residual.
-            form = -0.5 * (x @ (b + r))
-            if not form <= lowest + _RISE * abs(lowest):
-                raise DivergenceError(
-                    f"in iteration {n_iter} the quadratic form to be minimized was {form:.6e} "
-                    f"but {lowest:.6e} before; the relative residual is {relative:.1e}"
-                )
-            lowest = min(form, lowest)
+        worn = rough is not product and relative <= _DROP * last
+        if done or worn or n_iter % _REPLACE == 0:
+            r, updated = b - product(x), relative
+            relative = size(r)
+            lowest = _lowered(lowest, -0.5 * (x @ (b + r)), n_iter, relative)
+            anew = relative > max(tol, _APART * updated)
+            if rough is not product and relative > max(tol, last / _APART):
+                rough, anew = product, True  # it has not even halved
+            last = relative
         best = min(best, relative)
         if not relative <= _GROWTH * best:
             raise DivergenceError(
@@ -217,7 +245,27 @@ def conjugate_gradients(
         if report:
             report(n_iter, relative)
         if relative <= tol or n_iter == max_iter:
-            return Solution(x, float(relative), n_iter, bool(relative <= tol))
+            break
         z = precondition(r)
-        previous, rz = rz, r @ z
-        p = z + (rz / previous) * p
+        p = z if anew else z - (z @ ap / curvature) * p
+    return Solution(x, float(relative), n_iter, bool(relative <= tol), r)
+
+
+def _over(norm, r):
+    return np.linalg.norm(r) / norm
+
+
+def _lowered(lowest, form, n_iter, relative):
+    """Return the smaller one of values of the quadratic form x A x / 2 - b x, which is minimized.
+
+    Raises
+    ------
+    DivergenceError
+        If the later one, `form`, is larger by more than rounding explains.
+    """
+    if not form <= lowest + _RISE * abs(lowest):
+        raise DivergenceError(
+            f"in iteration {n_iter} the quadratic form to be minimized was {form:.6e} "
+            f"but {lowest:.6e} before; the relative residual is {relative:.1e}"
+        )
+    return min(form, lowest)

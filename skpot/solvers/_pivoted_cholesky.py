@@ -47,10 +47,10 @@ def pivoted_columns(
     floor : float, default=0.0
         A pivot with a smaller remainder of the diagonal gets no column.
     worth : callable, optional
-        ``worth(pivots, remaining, before, after, size)`` returns whether to go on, given the pivots
-        that were drawn for a block, their columns (N, n_pivots) less what the blocks before explain
-        of them, the remainder of the diagonal before and after the block, and the number of columns
-        of the next one.
+        ``worth(pivots, remaining, before, after, size, held)`` returns whether to go on, given the
+        pivots that were drawn for a block, their columns (N, n_pivots) less what the blocks before
+        explain of them, the remainder of the diagonal before and after the block, the number of
+        columns of the next one, and of those that there are.
 
     Returns
     -------
@@ -104,6 +104,6 @@ def pivoted_columns(
             remainder[drawn[order]] = 0.0
             m += rank
             size = min(step, n - m)
-            if worth and not worth(drawn, block, before, remainder, size):
+            if worth and not worth(drawn, block, before, remainder, size, m):
                 break
     return columns[:, :m], np.concatenate(pivots)

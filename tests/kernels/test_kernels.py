@@ -126,6 +126,39 @@ def test_values_and_gradient(kernel, oracle, rows):
 
 
 @every_kernel
+def test_expansion_in_single_precision(kernel, oracle, rows):
+    x, q = rows
+    rng = np.random.default_rng(1)
+    q = np.tile(q, (60, 1)) + rng.normal(0, 0.1, (300, 4))
+    a, v = rng.normal(size=300), rng.normal(size=(300, 4))
+    u, gradient = kernel.expansion(x, q, a, v)
+    sides = kernel.sides(q, v, np.float32)
+    found = [
+        kernel.expansion(x, q, a, v, compared, sides)
+        for compared in (None, kernel.compared(x, q), kernel.compared(x, q, np.float32))
+    ]
+    for other in found[1:]:  # what is at hand changes no bit
+        np.testing.assert_array_equal(other[0], found[0][0])
+        np.testing.assert_array_equal(other[1], found[0][1])
+    assert found[0][0].dtype == found[0][1].dtype == float
+    for single, double in zip(found[0], (u, gradient), strict=True):
+        error = np.abs(single - double).max() / np.abs(double).max()
+        assert 0.0 < error < 2e-5
+    energies = kernel.expansion(x, q, a, 0.0 * v, None, kernel.sides(q, 0.0 * v, np.float32))[0]
+    np.testing.assert_allclose(energies, kernel(x, q) @ a, rtol=1e-12, atol=1e-12)
+
+
+def test_what_rows_have_in_common_is_not_rounded():
+    rng = np.random.default_rng(0)
+    x, q = 1e4 + rng.normal(size=(5, 6)), 1e4 + rng.normal(size=(20, 6))
+    a, v = rng.normal(size=20), rng.normal(size=(20, 6))
+    double = RBF(2.0).expansion(x, q, a, v)
+    single = RBF(2.0).expansion(x, q, a, v, None, RBF(2.0).sides(q, v, np.float32))
+    for one, other in zip(single, double, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+@every_kernel
 def test_expansion(kernel, oracle, rows):
     x, q = rows
     rng = np.random.default_rng(1)
@@ -133,7 +166,7 @@ def test_expansion(kernel, oracle, rows):
     q[3] = x[2]
     a, v = rng.normal(size=300), rng.normal(size=(300, 4))
     u, gradient = kernel.expansion(x, q, a, v)
-    for compared in (kernel.compared(x, q), kernel.compared(x, q, derive=True)):
+    for compared in (kernel.compared(x, q), kernel.compared(x, q, derive=float)):
         for _ in range(2):  # what is at hand stays as it is
             again = kernel.expansion(x, q, a, v, compared)
             np.testing.assert_array_equal(u, again[0])

@@ -64,8 +64,9 @@ def test_jacobians_are_made_once(silicon, monkeypatch, few):
     assert other.noise_factor_ == model.noise_factor_
     assert other.model_.n_iter_ == model.model_.n_iter_
     mine, theirs = model.predict(features_test), other.predict(features_test)
-    np.testing.assert_allclose(mine.energy, theirs.energy, rtol=1e-7)
-    np.testing.assert_allclose(mine.forces_flat, theirs.forces_flat, atol=1e-4)
+    # Rounding to single precision makes last digits of derivatives felt, below the tolerance.
+    np.testing.assert_allclose(mine.energy, theirs.energy, rtol=3e-6)
+    np.testing.assert_allclose(mine.forces_flat, theirs.forces_flat, atol=1e-3)
 
 
 def test_number_of_pairs_decides(silicon):

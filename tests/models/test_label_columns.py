@@ -105,10 +105,17 @@ def test_a_column_costs_what_it_takes():
     features = SOAP(**SMALL).fit_transform(X[:4])
     n = float(len(features.values))
     sizes = np.minimum(features.neighborhood_sizes(), np.repeat(features.n_atoms, features.n_atoms))
-    near = sizes.mean()
-    price = column_price(features, 1)
-    np.testing.assert_allclose(price, near * 2 * n / (n**2 + 6 * near * n))
-    np.testing.assert_allclose(column_price(features, 2), price / 2)
+    near, p = sizes.mean(), features.shape[1]
+    price = column_price(features, 500, 1.0)
+    assert price.column == pytest.approx(3 * p * near * 2 * n)
+    assert price.iteration == pytest.approx(3 * p * (0.5 * n**2 + 2 * 6.6 * near * n))
+    # Double precision, and all products with the columns that there are, the mean one half way.
+    made = 1.9 * price.column + 2 * 500 * 40
+    iteration = price.iteration + 2 * 4.4 * 500 * 30
+    assert price.of_columns(20, 30, np.float64) == pytest.approx(20 * made / iteration)
+    assert price.of_columns(20, 30, np.float32) < price.of_columns(20, 30, np.float64)
+    two = column_price(features, 500, 2.0)
+    assert two.of_columns(20, 30, np.float64) == pytest.approx(10 * made / iteration)
 
 
 def test_energies_alone(mixed):

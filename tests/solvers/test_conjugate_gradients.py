@@ -52,8 +52,11 @@ def test_inverse_without_some_rows(blocked):
     rows = np.array([2, 3, 7, 25])
     matrix[rows], matrix[:, rows] = 0.0, 0.0
     matrix[rows, rows] = 1.0
-    inverse, b = LowRankInverse(columns, blocks).without(rows), np.arange(30.0)
-    np.testing.assert_allclose(matrix @ inverse(b), b, atol=1e-10)
+    inverse, b = LowRankInverse(columns, blocks), np.arange(30.0)
+    whole = inverse(b)
+    with inverse.without(rows):
+        np.testing.assert_allclose(matrix @ inverse(b), b, atol=1e-10)
+    np.testing.assert_array_equal(inverse(b), whole)
 
 
 def test_solution_and_stated_residual(system):
@@ -97,3 +100,56 @@ def test_divergence_is_an_error(factor):
     b = np.arange(1.0, 5.0)
     with pytest.raises(DivergenceError, match="in iteration 1"):
         conjugate_gradients(lambda x: factor * x, b, identity, tol=1e-3, max_iter=30)
+
+
+@pytest.mark.parametrize(
+    ("error", "most"), [(1e-6, 6), (0.05, 20), (30.0, 200)], ids=["good", "bad", "useless"]
+)
+def test_rough_products_change_no_solution(system, error, most):
+    columns, matrix, b = system
+    wrong = np.random.default_rng(2).normal(size=matrix.shape) * error / np.sqrt(len(matrix))
+    calls, inverse = [], LowRankInverse(columns[:, :20])
+
+    def product(x):
+        calls.append(0)
+        return matrix @ x
+
+    def solve(**more):
+        return conjugate_gradients(product, b, inverse, tol=1e-9, max_iter=200, **more)
+
+    exact = solve()
+    calls.clear()
+    found = solve(rough=lambda x: (matrix + wrong + wrong.T) @ x)
+    assert found.converged and len(calls) <= most
+    np.testing.assert_allclose(found.x, exact.x, atol=1e-7 * np.abs(exact.x).max())
+    np.testing.assert_allclose(found.remainder, b - matrix @ found.x, atol=1e-12)
+
+
+def test_divergence_of_rough_products_is_none(system):
+    _, matrix, b = system
+    s = conjugate_gradients(
+        lambda x: matrix @ x, b, identity, tol=1e-8, max_iter=999, rough=lambda x: -x
+    )
+    assert s.converged and np.linalg.norm(b - matrix @ s.x) <= 1e-8 * np.linalg.norm(b)
+
+
+def test_the_end_may_depend_on_the_remainder(system):
+    """Errors of rows that are left out, as an exact model asks for them."""
+    columns, matrix, b = system
+    own, keep = np.arange(0, 80, 4), np.ones(80)
+    keep[own] = 0.0
+    rest = np.flatnonzero(keep)
+    inverse = LowRankInverse(columns)
+
+    def size(r):
+        return np.linalg.norm(r[rest]) / np.linalg.norm(r[own])
+
+    with inverse.without(own):
+        s = conjugate_gradients(
+            lambda x: matrix @ x, b, lambda r: inverse(keep * r), tol=1e-6, max_iter=99, size=size
+        )
+    expected = b[own] - matrix[np.ix_(own, rest)] @ np.linalg.solve(
+        matrix[np.ix_(rest, rest)], b[rest]
+    )
+    assert s.converged and s.residual <= 1e-6 and not s.x[own].any()
+    np.testing.assert_allclose(s.remainder[own], expected, rtol=1e-3, atol=1e-4)

@@ -75,14 +75,14 @@ def test_preconditions(matrix):
 def test_ends_when_another_block_is_not_worth_it(matrix):
     seen = []
 
-    def worth(pivots, remaining, before, after, size):
-        seen.append((before.copy(), after.copy(), size))
+    def worth(pivots, remaining, before, after, size, held):
+        seen.append((before.copy(), after.copy(), size, held))
         np.testing.assert_allclose(np.diag(remaining[pivots]), before[pivots], rtol=1e-6)
         return len(seen) < 3
 
     columns, _ = drawn(matrix, 50, worth=worth)
     assert columns.shape[1] == 15
-    assert [size for _, _, size in seen] == [5, 5, 5]
+    assert [sizes for _, _, *sizes in seen] == [[5, 5], [5, 10], [5, 15]]
     np.testing.assert_allclose(seen[0][0], np.diag(matrix))
     np.testing.assert_allclose(seen[0][1], seen[1][0])
     left = np.diag(matrix) - np.sum(columns**2, axis=1)
