@@ -22,11 +22,17 @@ from skpot.data._derivatives import (
     block_ranges,
 )
 from skpot.data._features import AtomicFeatures
-from skpot.data._frame_files import can_be_streamed
+from skpot.data._frame_files import can_be_streamed, named_files
 from skpot.data._frames import Frames, parts_of, taken_of
 from skpot.data._graph import NeighborGraph, join_offsets, rows_of
-from skpot.data._label_checks import check_label_values, check_targets, targets_of
+from skpot.data._label_checks import (
+    check_label_values,
+    check_targets,
+    look_at_labels,
+    targets_of,
+)
 from skpot.data._label_report import LabelReport, LabelUse, ranges
+from skpot.data._label_warnings import force_sizes
 from skpot.data._lazy_targets import LazyTargets
 from skpot.data._packed import Packed
 from skpot.data._read import read
@@ -73,9 +79,12 @@ __all__ = [
     "check_targets",
     "block_ranges",
     "digest",
+    "force_sizes",
     "join_offsets",
     "labels_by",
+    "look_at_labels",
     "named_calculator",
+    "named_files",
     "named_frames",
     "parts_of",
     "push_by_jacobian",

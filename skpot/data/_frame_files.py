@@ -128,25 +128,36 @@ class FrameFile(NamedTuple):
         return InputError(f"{self.path}{where} cannot be read: {text}")
 
 
-def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
+def named_files(path: Any, index: Any = ":") -> list[tuple[str, Any]]:
     """Return the files that names and patterns mean, in their order, with the frames they name.
 
     Parameters
     ----------
     path : str, Path or sequence of these
-        Names, or patterns such as "train/*.xyz", whose files are sorted by name.
+        Names, or patterns such as "train/*.xyz", whose files are sorted by name. A name that is
+        that of a file is no pattern.
     index : int, str or slice, default=":"
         The frames where a name does not say which.
     """
-    found: list[tuple[FrameFile, Any]] = []
+    found: list[tuple[str, Any]] = []
     for one in file_names(path):
         name, chosen = named_frames(one, index)
-        names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
-        if not names and not glob.has_magic(name):
+        names = [name]
+        if glob.has_magic(name) and not os.path.exists(name):
+            names = sorted(glob.glob(name, recursive=True))
+            if not names:
+                raise InputError(f"there is no file {name}.")
+        found += [(each, chosen) for each in names]
+    return found
+
+
+def found_files(path: Any, index: Any = ":") -> list[tuple[FrameFile, Any]]:
+    """Return the same files as `named_files`, of which single frames can be read."""
+    found: list[tuple[FrameFile, Any]] = []
+    for name, chosen in named_files(path, index):
+        if not os.path.exists(name):
             raise FileError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        if not names:
-            raise InputError(f"there is no file {name}.")
-        found += [(FrameFile.of(each), chosen) for each in names]
+        found.append((FrameFile.of(name), chosen))
     return found
 
 

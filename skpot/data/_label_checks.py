@@ -11,6 +11,7 @@ from skpot.data._ase import extract_arrays
 from skpot.data._checks import some, summarize
 from skpot.data._label_warnings import (
     composition,
+    force_sizes,
     warn_about_duplicates,
     warn_about_empty_stress,
     warn_about_energies,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skpot.data._structure_info import StructureInfo
-    from skpot.typing import FloatArray, IntArray, Structures
+    from skpot.typing import FloatArray, IntArray, Structures, UInt64Array
 
 # No label in eV and Å is beyond these: all electrons of the heaviest element together are bound by
 # 1.5e6 eV, and two of its nuclei repel each other with 2e6 eV/Å when they are 0.3 Å apart.
@@ -42,7 +43,7 @@ def check_targets(
     *,
     numbers: IntArray | None = None,
     info: StructureInfo | None = None,
-    keys: FloatArray | None = None,
+    keys: UInt64Array | None = None,
     part: bool = False,
 ) -> Targets:
     """Check labels against structures and return them as `Targets`.
@@ -107,27 +108,43 @@ def check_targets(
     if demanded:
         labels = _only(labels, demanded)
     labels, without_volume = _without_empty_stress(labels, exists)
-    some_labels = labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()
-    if not (some_labels or part):
-        raise LabelError(f"y has no labels at all: {labels!r}")
     of_atoms = numbers is not None and np.all(np.asarray(numbers) > 0)
     _raise_for_values(labels, n_atoms, exists, _LARGEST if of_atoms else {})
     if not part:
+        look_at_labels(labels, force_sizes(labels), n_atoms, numbers, info, keys)
         if len(without_volume):
             warn_about_empty_stress(without_volume)
-        _warn(labels, n_atoms, numbers, info, keys)
     return labels
 
 
-def _warn(labels, n_atoms, numbers, info, keys):
-    """Warn of what is only suspicious."""
-    warn_about_forces(labels)
-    warn_about_placeholders(labels)
+def look_at_labels(
+    labels: Targets,
+    magnitude: FloatArray,
+    n_atoms: IntArray,
+    numbers: IntArray | None = None,
+    info: StructureInfo | None = None,
+    keys: UInt64Array | None = None,
+) -> None:
+    """Refuse labels if there are none, and warn of what is only suspicious.
+
+    Parameters
+    ----------
+    labels : Targets
+        Labels of all structures; forces themselves are not read.
+    magnitude : ndarray of shape (n_labeled_atoms,)
+        Those of the forces, see `force_sizes`.
+    n_atoms, numbers, info, keys
+        See `check_targets`.
+    """
+    if not (labels.has_energy.any() or labels.has_forces.any() or labels.has_stress.any()):
+        raise LabelError(f"y has no labels at all: {labels!r}")
+    warn_about_forces(labels, magnitude)
+    warn_about_placeholders(labels, magnitude)
     if numbers is not None:
         offsets = np.concatenate([[0], np.cumsum(n_atoms)])
         counts = composition(np.asarray(numbers), offsets)
         warn_about_energies(labels, counts)
-        warn_about_single_energies(labels, counts)
+        warn_about_single_energies(labels, counts, magnitude)
         if info is not None:
             # Only bulk: the cell of a slab or molecule has vacuum, whose volume means nothing.
             volumes = np.where(info.bulk, info.volumes, np.nan)

@@ -32,10 +32,14 @@ _OTHER_UNIT = re.compile(
 )
 
 
-def warn_about_forces(labels: Targets) -> None:
-    """Warn of forces far above the usual ones."""
+def force_sizes(labels: Targets) -> FloatArray:
+    """Return the magnitudes of forces (eV/Å), shape (n_labeled_atoms,); NaN for rows of NaN."""
+    return np.sqrt((labels.forces_flat**2).sum(axis=1))
+
+
+def warn_about_forces(labels: Targets, magnitude: FloatArray) -> None:
+    """Warn of forces far above the usual ones; `magnitude` is that of `force_sizes`."""
     owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
-    magnitude = np.sqrt((labels.forces_flat**2).sum(axis=1))
     known = ~np.isnan(magnitude)
     owners, magnitude = owners[known], magnitude[known]
     if not len(magnitude):
@@ -61,12 +65,12 @@ def warn_about_forces(labels: Targets) -> None:
         )
 
 
-def warn_about_placeholders(labels: Targets) -> None:
+def warn_about_placeholders(labels: Targets, magnitude: FloatArray) -> None:
     """Warn of energies and stress of exactly zero where forces are not, as programs fill gaps."""
-    flat, offsets, has = labels.forces_flat, labels.force_offsets, labels.has_forces
+    offsets, has = labels.force_offsets, labels.has_forces
     strained = np.zeros(len(labels), dtype=bool)
     if has.any():
-        strained[has] = np.logical_or.reduceat((flat != 0).any(axis=1), offsets[:-1][has])
+        strained[has] = np.logical_or.reduceat(magnitude != 0, offsets[:-1][has])
     zero = {"energy": (labels.has_energy, labels.energy == 0)}
     if labels.stress is not None:
         zero["stress"] = labels.has_stress, (labels.stress == 0).all(axis=1)
@@ -106,7 +110,7 @@ def warn_about_energies(labels: Targets, counts: FloatArray) -> None:
         )
 
 
-def warn_about_single_energies(labels: Targets, counts: FloatArray) -> None:
+def warn_about_single_energies(labels: Targets, counts: FloatArray, magnitude: FloatArray) -> None:
     """Warn of energies far from all others, of structures whose forces are like those of others.
 
     Forces tell whether a structure is unusual; if they do not, the energy is a mistake. Distances
@@ -116,10 +120,8 @@ def warn_about_single_energies(labels: Targets, counts: FloatArray) -> None:
     rows = np.flatnonzero(labels.has_energy & labels.has_forces & (sizes > 1))
     if len(rows) < _ENOUGH:
         return
-    largest = np.zeros(len(labels))
-    with np.errstate(invalid="ignore"):
-        size = np.nan_to_num(np.sqrt((labels.forces_flat**2).sum(axis=1)))
-    known = labels.has_forces
+    largest, known = np.zeros(len(labels)), labels.has_forces
+    size = np.nan_to_num(magnitude)
     largest[known] = np.maximum.reduceat(size, labels.force_offsets[:-1][known])
     largest = largest[rows]
     energy, fractions = labels.energy[rows] / sizes[rows], counts[rows] / sizes[rows, None]

@@ -111,7 +111,6 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
         y_known = targets_of(y, len(X))
         parts = LabeledParts(X, y_known, _weights(sample_weight, X), self._reader()._without_e0)
         labels, told = surveyed(parts)
-        self._look_at(X, labels, told)
         features, _ = self._split(X)
         if reset:
             self.returns_targets_ = isinstance(y, Targets)
@@ -138,16 +137,6 @@ class Potential(VersionedEstimator, RegressorMixin, BaseEstimator):
     def _of_part(self, X, y, sample_weight):
         """Return some of the structures of a fit as a `TrainingSet`."""
         return self._training_set(*self._read(X, y, sample_weight, part=True))
-
-    def _look_at(self, features, labels, told):
-        """Warn of labels in files that look odd, as far as energies and stress tell."""
-        known = Targets(np.where(labels.has_energy, labels.energy, None), stress=labels.stress)
-        if told.n_forces.any() and not (known.has_energy.any() or known.has_stress.any()):
-            return
-        check_targets(
-            known, features.n_atoms, numbers=features.numbers, info=features.info,
-            keys=features.info.keys,
-        )  # fmt: skip
 
     def _read(self, X, y, sample_weight, reset=False, part=False):
         """Return the features to learn from, and labels as the settings of the fit have them.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data import StreamedFeatures, Targets
+from ..data import StreamedFeatures, Targets, force_sizes, look_at_labels, rows_of
 from ..data.order import canonical_order
 from ..data.tasks import results_of_groups, task_groups
 from ..exceptions import SkpotError, SkpotWarning
@@ -257,8 +257,8 @@ class _Survey(NamedTuple):
 
 
 def _survey(parts, some):
-    """Return what the labels of a group of structures are, and what they amount to."""
-    found, place = _Survey.of(len(some)), np.empty(len(parts), dtype=int)
+    """Return what the labels of a group of structures are, and the sizes of their forces."""
+    found, place, sizes = _Survey.of(len(some)), np.empty(len(parts), dtype=int), [np.empty(0)]
     place[some] = np.arange(len(some))
     for members, training in parts.in_parts(some):
         labels = training.labels
@@ -269,25 +269,45 @@ def _survey(parts, some):
                 labels.sigma_energy, labels.sigma_stress, *training.per_structure(),
             ),
         )  # fmt: skip
-    return found
+        if labels.has_forces.any():
+            whole = force_sizes(parts.labels[members].loaded())
+            sizes.append(whole[~np.isnan(whole)])
+    return found, np.concatenate(sizes)
 
 
-def surveyed(
-    parts: LabeledParts,
-) -> tuple[Targets, StructureLabels]:
+def surveyed(parts: LabeledParts) -> tuple[Targets, StructureLabels]:
     """Return the labels of all structures without forces, and what they amount to.
 
-    All structures are read once, and computed.
+    All structures are read once, and computed. Labels that look odd are worth a warning.
     """
     features, n = parts.features, len(parts)
     groups = task_groups(np.argsort(features.info.keys, kind="stable"), features.n_atoms)
-    found = _Survey.of(n)
+    found, of_groups = _Survey.of(n), []
     for some, group in zip(groups, results_of_groups(_survey, parts, groups), strict=True):
-        found.put(some, group)
+        found.put(some, group[0])
+        of_groups.append(group[1])
     energy, has_energy, stress, has_stress, sigma_energy, sigma_stress, *counts = found
     told = StructureLabels(*counts)
     told = told._replace(n_forces=told.n_forces.astype(int), n_told=told.n_told.astype(int))
     labels = Targets._from_arrays(energy, has_energy, None, None, stress, has_stress)
     labels.groups = parts.labels.groups
     labels.sigma_energy, labels.sigma_stress = sigma_energy, sigma_stress
-    return without_forces(labels, told.n_forces, slice(None)), told
+    labels = without_forces(labels, told.n_forces, slice(None))
+    _look_at(parts, labels, np.concatenate(groups), np.concatenate(of_groups))
+    return labels, told
+
+
+def _look_at(parts, labels, order, sizes):
+    """Warn of odd labels as they were given: those to learn from may be less a baseline.
+
+    `sizes` are those of forces, of the structures in an order.
+    """
+    given, features = parts.labels, parts.features
+    known = Targets._from_arrays(
+        np.where(labels.has_energy, given.energy, np.nan), labels.has_energy,
+        labels.forces_flat, labels.force_offsets, given.stress, labels.has_stress,
+    )  # fmt: skip
+    counts = np.diff(labels.force_offsets)[order]
+    place, _ = rows_of(np.argsort(order), np.concatenate([[0], np.cumsum(counts)]))
+    info = features.info
+    look_at_labels(known, sizes[place], features.n_atoms, features.numbers, info, info.keys)

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import warnings
 from types import SimpleNamespace
 
 import ase.io
@@ -10,7 +11,14 @@ import pytest
 from sklearn.pipeline import make_pipeline, make_union
 
 import skpot
-from skpot.exceptions import InputError, LabelError, NumericalWarning, SkpotError, StructureError
+from skpot.exceptions import (
+    InputError,
+    LabelError,
+    LabelWarning,
+    NumericalWarning,
+    SkpotError,
+    StructureError,
+)
 from tests.samples import crystals, labels_of_emt, oxide
 
 
@@ -246,6 +254,41 @@ def test_a_bad_label_is_named_by_file_and_frame(labeled, stored, in_parts_of):
         model.fit(skpot.Frames(stored), wrong[:3])
     with pytest.raises(LabelError, match="no labels"):
         model.fit(skpot.Frames(stored), skpot.Targets([None] * 20))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "targets", "expected"),
+    [
+        ({7: 0.0, 8: 0.0}, "auto", ["up to 500 eV/Å", "exactly zero in 2 structures"]),
+        ({20: 40.0}, "auto", ["up to 500 eV/Å", "far from all others"]),
+        ({20: 40.0}, ("energy", "stress"), []),
+    ],
+)
+def test_warnings_are_those_of_a_fit_in_memory(tmp_path, in_parts_of, wrong, targets, expected):
+    """Of single forces, of placeholders, and of energies that forces say are wrong."""
+    X = crystals("Cu", 24)
+    y = labels_of_emt(X)
+    forces, energy = y.forces, y.energy.tolist()
+    forces[3][1:] = np.nan
+    forces[11][0] = [0.0, 300.0, 400.0]
+    for i, value in wrong.items():
+        energy[i] = value
+    path = tmp_path / "odd.xyz"
+    ase.io.write(path, skpot.Targets(energy, forces, y.stress).to_atoms(X))
+    in_parts_of(20)
+
+    def told(labeled):
+        union = make_union(skpot.ZBL(outer=3.5), soap())  # a baseline of all atoms
+        model = skpot.SparseGPR(n_sparse=10, baseline="zbl", targets=targets)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            make_pipeline(union, model).fit(*labeled)
+        return sorted(str(w.message) for w in caught if w.category is LabelWarning)
+
+    texts = told(skpot.read(path, lazy=True))
+    assert texts == told(skpot.read(path))
+    assert all(any(part in text for text in texts) for part in expected)
+    assert expected or not any("forces" in text for text in texts)
 
 
 def test_new_species_and_changed_files(labeled, stored, tmp_path, in_parts_of):
