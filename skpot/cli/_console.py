@@ -241,9 +241,9 @@ def refuse_overwriting(path: Path, force: bool, inputs: Sequence[Path | str] = (
 
 def refuse_inputs(path: Path, inputs: Sequence[Path | str]) -> None:
     """Raise if `path` is one of the files that a command reads, all of it or frames (a.xyz@0)."""
-    from skpot.data import named_frames
+    from skpot.data import named_files
 
     real = os.path.realpath(path)
-    for other in inputs:
-        if os.path.realpath(named_frames(other)[0]) == real:
+    for other, _ in named_files(list(inputs)) if inputs else ():
+        if os.path.realpath(other) == real:
             raise CommandError(f"{path} is read by this command; name another file to write.")

@@ -35,8 +35,8 @@ def fit(
     train: Annotated[
         list[str],
         typer.Argument(
-            help="Labeled structures, in one or several files of any formats of ASE. Frames are "
-            'chosen as in ASE: "train.xyz@::2", "data.db@0:500:5".'
+            help="Labeled structures, in one or several files of any formats of ASE, or patterns "
+            'of their names. Frames are chosen as in ASE: "train.xyz@::2", "data.db@0:500:5".'
         ),
     ],
     output: Annotated[

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skpot._paths import file_names
 from skpot.data._ase import lookup, read_frames, without_calculator
 from skpot.data._checks import summarize
+from skpot.data._frame_files import named_files
 from skpot.data._frames import Frames
 from skpot.data._label_blocks import real_array
 from skpot.data._label_columns import (
@@ -74,8 +74,8 @@ def read(
     Parameters
     ----------
     path : str, Path or list of these
-        Files, read one after the other. As in ASE, names may end in "@" and frames, as in
-        "data.db@0:500:5".
+        Files, read one after the other. Names may be patterns, such as "train/*.xyz", whose files
+        are sorted by name. As in ASE, they may end in "@" and frames, as in "data.db@0:500:5".
     index : int, str or slice, default=":"
         Frames of each file whose name says none, as in `ase.io.read`: 0, "-10:", "::5", ...
     energy_key, forces_key, stress_key, virial_key : str or None, default=None
@@ -94,8 +94,7 @@ def read(
         Whether to leave structures and forces in the files, which must be extended XYZ,
         trajectories or databases: X is then `Frames`, y reads forces when they are needed. All
         frames are read and checked once. Names of labels are found out for some frames at a time;
-        where they would change within a file, that is an error that says what to type. Names may
-        be patterns, such as "train/*.xyz".
+        where they would change within a file, that is an error that says what to type.
 
     Returns
     -------
@@ -146,15 +145,18 @@ def read(
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key, "virial": virial_key}
     if lazy:
         return _read_lazily(path, index, keys, group_key, return_report)
-    names = file_names(path)
-    parts = [read_frames(name, index) for name in names]
+    named = named_files(path, index)
+    parts = [read_frames(name, chosen) for name, chosen in named]
     frames = [atoms for part in parts for atoms in part]
     empty = {i: "has no atoms" for i, atoms in enumerate(frames) if not len(atoms)}
     if empty:
         raise StructureError(summarize(empty, len(frames)))
 
     given = {kind: _named(frames, kind, key) for kind, key in keys.items() if key}
-    files = [(name, len(part)) for name, part in zip(names, parts, strict=True)]
+    files = [
+        (name if chosen is index else f"{name}@{chosen}", len(part))
+        for (name, chosen), part in zip(named, parts, strict=True)
+    ]
     targets, report = _labels(frames, given, files, group_key)
     X = StructureList(map(without_calculator, frames))
     return (X, targets, report) if return_report else (X, targets)

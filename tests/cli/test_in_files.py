@@ -59,7 +59,7 @@ def lines_of(output, folder):
 )
 def test_the_same_model_cards_and_tables(folder, options, small_parts):
     options = [folder / o if o == "test.xyz" else o for o in options]
-    whole, expected = fitted(folder, "whole", *FAST, *options, "--force", files=FILES)
+    whole, expected = fitted(folder, "whole", *FAST, *options, "--force", files=["[ab].xyz"])
     limited = [*FAST, *options, "--max-memory", "300MB", "--force"]
     model, output = fitted(folder, "parts", *limited, files=FILES)
     assert model.get_params()["regressor__max_memory"] == 300e6
@@ -101,6 +101,9 @@ def test_what_needs_all_structures_is_refused(folder):
         assert not target.exists()
         return text
 
+    assert "read by this command" in error(
+        "fit", folder / "?.xyz", "-o", folder / "a.xyz", *FAST, "--force"
+    )
     for size in ("much", "0", "1e400", "1e305GB"):
         assert "expected a size such as" in failed("--max-memory", size)
     assert "--baseline needs all" in failed("--max-memory", "1GB", "--baseline", "emt")

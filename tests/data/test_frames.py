@@ -83,6 +83,16 @@ def test_patterns_and_lists_of_files_come_in_order(tmp_path, labeled):
     assert equal(frames, labeled[0]) and len(frames) == 24
     assert np.array_equal(labels.energy, skpot.read([tmp_path / "a.xyz", tmp_path / "b.xyz"])[1])
     assert "2 files" in repr(frames) and "1 file)" in repr(frames[:3])
+    every, of_some = (skpot.read(f"{tmp_path}/*.xyz{at}", return_report=True) for at in ("", "@:2"))
+    assert equal(every[0], labeled[0]) and equal_labels(every[1], labels.loaded())
+    assert [(name[-5:], n) for name, n in every[2].files] == [("a.xyz", 10), ("b.xyz", 14)]
+    assert [(name[-8:], n) for name, n in of_some[2].files] == [("a.xyz@:2", 2), ("b.xyz@:2", 2)]
+    literal = tmp_path / "[ab].xyz"
+    ase.io.write(literal, labeled[2][:1])
+    for lazy in (False, True):
+        assert len(skpot.read(literal, lazy=lazy)[0]) == 1
+        with pytest.raises(InputError, match="there is no file"):
+            skpot.read(tmp_path / "c*.xyz", lazy=lazy)
 
 
 def test_frames_are_a_sequence_that_scikit_learn_splits(path, labeled):
