@@ -132,16 +132,15 @@ class CovarianceFunction:
         """Return k, the derivatives f_s, and f_st by pairs of similarities, in both orders."""
         return self._jet(x, q, 2)
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
         """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
 
-        With `derive`, return the function of them and its derivatives instead, the latter in this
-        type.
+        With `derive`, return the function of them and its derivatives instead.
         """
         x, q = np.asarray(x, dtype=float), np.asarray(q, dtype=float)
         tiles = (q[begin : begin + _TILE] for begin in range(0, len(q), _TILE))
         found = ({s: s(x, tile) for s in self.similarities} for tile in tiles)
-        return [w if derive is None else _derivatives_as(derive, self.jet(w, 2)) for w in found]
+        return [self.jet(w, 2) if derive else w for w in found]
 
     def sides(self, q: FloatArray, v: FloatArray, dtype: Any = np.float64) -> Any:
         """Return references and their vectors as `expansion` multiplies environments with them.

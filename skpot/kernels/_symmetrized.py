@@ -79,7 +79,7 @@ class Symmetrized(Kernel):
         """Return the matrix k(x_i, q_m)."""
         return sum(self.kernel(x, q[:, order]) for order in self._orders()) / len(self.permutations)
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
         """Return the similarities of all pairs of rows; see `CovarianceFunction.compared`."""
         return [self.kernel.compared(x, q[:, order], derive) for order in self._orders()]
 

@@ -47,10 +47,10 @@ class Covariance(Protocol):
         """Return k, its derivatives, and the second ones by pairs of similarities."""
         ...
 
-    def compared(self, x: FloatArray, q: FloatArray, derive: Any = None) -> list[Any]:
+    def compared(self, x: FloatArray, q: FloatArray, derive: bool = False) -> list[Any]:
         """Return the similarities of all pairs of rows, in the tiles that `expansion` takes.
 
-        With `derive`, return the function of them and its derivatives in this type instead.
+        With `derive`, return the function of them and its derivatives instead.
         """
         ...
 

@@ -101,11 +101,10 @@ class Expansion(NamedTuple):
                 pass
         return energies, gradient
 
-    def compared(self, features: AtomicFeatures, derive: Any = None) -> list[Any]:
+    def compared(self, features: AtomicFeatures, derive: bool = False) -> list[Any]:
         """Return what `expand` compares, for environments that it is to see again and again.
 
-        With `derive`, return the kernel and its derivatives, in this type, instead, which takes
-        more memory.
+        With `derive`, return the kernel and its derivatives instead, which takes more memory.
         """
         x = features.values
         groups = list(species_groups(species_slices(self.species), features.species, _MEMBERS))

@@ -143,8 +143,7 @@ class KernelProduct:
     features : AtomicFeatures
         Their structures.
     compare : {"nothing", "similarities", "kernels"}, default="nothing"
-        What is held of all pairs of environments; "kernels" with their derivatives, which serve
-        products in single precision alone.
+        What is held of all pairs of environments; "kernels" with their derivatives.
     """
 
     def __init__(
@@ -159,11 +158,9 @@ class KernelProduct:
         references, self._order = every_environment(features, kernel)
         zeros = np.zeros(len(self._order))
         self._empty = Expansion(kernel, references.values, references.species, zeros, None)
-        self._compared: dict[Any, Any] = {np.float64: None, np.float32: None}
-        if compare == "kernels":
-            self._compared[np.float32] = self._empty.compared(features, np.float32)
-        elif compare == "similarities":
-            self._compared = dict.fromkeys(self._compared, self._empty.compared(features))
+        self._compared = None
+        if compare != "nothing":
+            self._compared = self._empty.compared(features, derive=compare == "kernels")
 
     def expansion(self, z: FloatArray) -> Expansion:
         """Return the energies that labels with the coefficients z (n_labels,) mean."""
@@ -178,8 +175,8 @@ class KernelProduct:
         which energies have a large part of, are not.
         """
         form = self.expansion(z)
-        known = self._compared[dtype]
-        u, gradient = form.expand(self.features, form.vectors is not None, known, dtype)
+        moving = form.vectors is not None
+        u, gradient = form.expand(self.features, moving, self._compared, dtype)
         return self.functionals.observe(u, gradient, self.features)
 
 

@@ -166,8 +166,7 @@ def plan_exact(
     compared = 8.0 * float(np.sum(counts.astype(float) ** 2))
     left, compare = 0.8 * (spare - store * jacobian), "nothing"
     if derivatives and n_similarities * compared <= left:
-        # The kernel in double precision, its derivatives in single.
-        derived = (1 + 0.5 * (n_similarities + n_similarities**2)) * compared
+        derived = (1 + n_similarities + n_similarities**2) * compared
         compare = "kernels" if derived <= left else "similarities"
     return ExactPlan(False, 0.0, n_columns, n_references, store, single, compare)
 

@@ -135,7 +135,7 @@ def test_expansion_in_single_precision(kernel, oracle, rows):
     sides = kernel.sides(q, v, np.float32)
     found = [
         kernel.expansion(x, q, a, v, compared, sides)
-        for compared in (None, kernel.compared(x, q), kernel.compared(x, q, np.float32))
+        for compared in (None, kernel.compared(x, q), kernel.compared(x, q, derive=True))
     ]
     for other in found[1:]:  # what is at hand changes no bit
         np.testing.assert_array_equal(other[0], found[0][0])
@@ -166,7 +166,7 @@ def test_expansion(kernel, oracle, rows):
     q[3] = x[2]
     a, v = rng.normal(size=300), rng.normal(size=(300, 4))
     u, gradient = kernel.expansion(x, q, a, v)
-    for compared in (kernel.compared(x, q), kernel.compared(x, q, derive=float)):
+    for compared in (kernel.compared(x, q), kernel.compared(x, q, derive=True)):
         for _ in range(2):  # what is at hand stays as it is
             again = kernel.expansion(x, q, a, v, compared)
             np.testing.assert_array_equal(u, again[0])
