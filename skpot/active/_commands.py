@@ -161,12 +161,14 @@ def await_earlier(folder: Path, patience: float | None) -> str:
 def _owner(path):
     """Return what a locked file says of the command that locks it, or None if nothing does."""
     try:
-        with open(path, "r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = open(path, "r+", encoding="utf-8")  # noqa: SIM115
     except FileNotFoundError:
         return None
-    except BlockingIOError:
-        return path.read_text(encoding="utf-8")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()  # of this file, which may be removed or replaced by now
     return None
 
 

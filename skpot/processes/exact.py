@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ _ROUGH, _SHARE = 3.0, 0.3
 # Residual of the fit over the tolerance times these errors, likewise. Errors of silicon, 3BPA and a
 # crystal of three species on test structures changed by less than 1 %.
 _ENOUGH = 0.2
+# Most of the root mean square of errors over that of a normal distribution of the same median.
+_TAILS = 4.0
 _SECOND = 0.6  # of the iterations of a fit, that this system takes
 JITTER = 1e-10  # of the references of standard deviations, which need not be exact
 
@@ -295,7 +298,7 @@ def _errors_without(own, system, values, precondition, settings):
     They have no weight in an iteration of their own, whose directions and preconditioner leave them
     out, so that what is left of them is their error. Errors are far larger than the noise, so that
     it ends earlier: when the residual of the others is a small part of the errors of forces, whose
-    root mean square is returned (of all kinds, if there are no forces).
+    usual size is returned (of all kinds, if there are no forces).
     """
     keep = np.ones(len(values))
     keep[own] = 0.0
@@ -304,15 +307,15 @@ def _errors_without(own, system, values, precondition, settings):
     telling = own[forces[own]] if forces[own].any() else own
 
     def size(remainder):
-        enough = settings.tol * max(_ROUGH, _SHARE * _rms(remainder[telling]))
+        enough = settings.tol * max(_ROUGH, _SHARE * _usual(remainder[telling]))
         return _rms(keep * remainder) / enough
 
-    with precondition.without(own):
+    with precondition.without(own), _advising(settings):
         found = conjugate_gradients(
             system, values, lambda r: precondition(keep * r), tol=1.0,
             max_iter=settings.max_iter, rough=system.rough, size=size,
         )  # fmt: skip
-    return found.remainder[own], _rms(found.remainder[telling])
+    return found.remainder[own], _usual(found.remainder[telling])
 
 
 def _iterate(system, values, precondition, tol, settings):
@@ -326,14 +329,11 @@ def _iterate(system, values, precondition, tol, settings):
             bar.update(1)
             bar.set_postfix_str(f"residual {residual * size:.2g} of the noise")
 
-        try:
+        with _advising(settings):
             solution = conjugate_gradients(
                 system, values, precondition, tol=tol / size,
                 max_iter=settings.max_iter, rough=system.rough, report=report,
             )  # fmt: skip
-        except DivergenceError as error:
-            what = f"conjugate gradients diverged: {error}"
-            raise _too_little_noise(what, settings) from None
     residual = float(solution.residual * size)
     if not solution.converged:
         warn_once(
@@ -371,6 +371,16 @@ def _sparse_state(kernel, features, training, n, settings, left_out):
     )
 
 
+@contextmanager
+def _advising(settings):
+    """Say what to do where conjugate gradients diverge."""
+    try:
+        yield
+    except DivergenceError as error:
+        what = f"conjugate gradients diverged: {error}"
+        raise _too_little_noise(what, settings) from None
+
+
 def _too_little_noise(what, settings):
     return DivergenceError(
         f"{what}. The labels' covariance exceeds their noise by more than double precision "
@@ -382,3 +392,8 @@ def _too_little_noise(what, settings):
 
 def _rms(values):
     return np.sqrt(np.mean(values**2))
+
+
+def _usual(errors):
+    """Return the root mean square of errors, of which a few labels that are wrong make little."""
+    return min(_rms(errors), _TAILS * 1.4826 * np.median(np.abs(errors)))

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import eigh, lapack
 
 from ..rows.memory import BLOCK_LIMIT, BLOCK_TOGETHER
 from .functionals import Functionals
@@ -105,7 +106,20 @@ class StructureBlocks:
             block, rows = self._blocks.pop(), self.rows[len(self._blocks)]
             block -= columns[rows] @ columns[rows].T
             block[np.diag_indices_from(block)] += 1.0
-            yield rows, block
+            yield rows, _with_all_noise(block)
+
+
+def _with_all_noise(block):
+    """Return a block with its noise of one, where rounding has taken much of it in some direction.
+
+    What columns leave of a covariance takes nothing from the noise in exact arithmetic.
+    """
+    half = block.copy()
+    half[np.diag_indices_from(half)] -= 0.5
+    if not lapack.dpotrf(half, lower=1, overwrite_a=1)[1]:
+        return block
+    values, vectors = eigh(block)
+    return (vectors * np.maximum(values, 1.0)) @ vectors.T
 
 
 def precision(variances: FloatArray, functionals: Functionals) -> Any:

@@ -194,7 +194,8 @@ def conjugate_gradients(
     """
     refuse_not_finite(b, "the right-hand side")
     size = size or partial(_over, np.linalg.norm(b))
-    if not np.any(b) or size(b) <= tol:
+    # Where little is left from the start on, one step is still far better than none.
+    if not np.any(b) or size(b) == 0.0:
         return Solution(np.zeros_like(b), 0.0, 0, True, b)
     settings = precondition, tol, max_iter, size, report
     if rough is not None:

@@ -123,7 +123,7 @@ def test_memory_never_decides_the_solver(silicon, monkeypatch):
             model.fit(features, y)
     # Each fit plans twice: what to hold, and then how to solve.
     for of_model in (plans[0::4], plans[1::4], plans[2::4], plans[3::4]):
-        assert len({(p.dense, p.n_columns, p.n_references) for p in of_model}) == 1
+        assert len({(p.dense, p.n_columns, p.n_references, p.single) for p in of_model}) == 1
     assert [p.store for p in plans[2::4]] != [plans[2].store] * 3  # what is held it decides
     with pytest.raises(ValueError, match=r"Use n_precondition=\d+"):
         skpot.GPR(solver="cg", n_precondition=500, max_memory=1e6).fit(features, y)

@@ -36,7 +36,8 @@ def test_blocks_and_diagonal_of_the_covariance(mixed, alone):
     assert [rows.tolist() for rows in blocks.rows] == [
         np.flatnonzero(owner == s).tolist() for s in np.unique(owner)
     ]
-    columns = np.random.default_rng(0).normal(size=(len(matrix), 3))
+    rng = np.random.default_rng(0)
+    columns, _ = pivoted_columns(np.diag(matrix), lambda some: matrix[:, some], 3, rng)
     found = list(blocks.remainders(columns))
     assert len(found) == len(blocks.rows)
     for rows, block in found:
@@ -59,6 +60,16 @@ def test_large_structures_have_no_blocks(mixed, alone, monkeypatch):
     blocks = StructureBlocks(KERNEL, training)
     assert sum(map(len, blocks.rows)) == len(owner) - counts.max() > 0
     np.testing.assert_allclose(blocks.variances, np.diag(matrix), atol=1e-6 * matrix.max())
+
+
+def test_rounding_takes_no_noise_from_blocks():
+    rng = np.random.default_rng(0)
+    sound = rng.normal(size=(5, 2))
+    sound = np.eye(5) + sound @ sound.T
+    assert structure_blocks._with_all_noise(sound) is sound
+    spoiled = sound - 1.3 * np.outer(*2 * [np.linalg.eigh(sound)[1][:, 0]])
+    mended = structure_blocks._with_all_noise(spoiled)
+    np.testing.assert_allclose(mended, sound, atol=1e-12)
 
 
 def test_what_blocks_have_in_common_is_estimated_without_bias(mixed, alone):

@@ -95,6 +95,16 @@ def test_zeros_need_no_iteration():
     assert s.converged and not s.x.any()
 
 
+def test_a_tolerance_that_is_met_from_the_start_takes_one_step(system):
+    columns, matrix, b = system
+    s = conjugate_gradients(lambda x: matrix @ x, b, LowRankInverse(columns), tol=2.0, max_iter=9)
+    assert s.converged and s.n_iter == 1 and s.residual < 1e-3
+    none = conjugate_gradients(
+        lambda x: matrix @ x, b, identity, tol=1e-9, max_iter=9, size=lambda r: 0.0
+    )
+    assert none.converged and not none.x.any() and np.array_equal(none.remainder, b)
+
+
 @pytest.mark.parametrize("factor", [-1.0, np.nan, 0.0], ids=["indefinite", "nan", "singular"])
 def test_divergence_is_an_error(factor):
     b = np.arange(1.0, 5.0)
