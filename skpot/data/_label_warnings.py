@@ -41,7 +41,8 @@ def warn_about_forces(labels: Targets, magnitude: FloatArray) -> None:
     """Warn of forces far above the usual ones; `magnitude` is that of `force_sizes`."""
     owners = np.repeat(np.arange(len(labels)), np.diff(labels.force_offsets))
     known = ~np.isnan(magnitude)
-    owners, magnitude = owners[known], magnitude[known]
+    if not known.all():  # else without copies, for there may be very many
+        owners, magnitude = owners[known], magnitude[known]
     if not len(magnitude):
         return
     # Forces of zero, as in perfect crystals, say nothing about the usual size.

@@ -293,21 +293,22 @@ def surveyed(parts: LabeledParts) -> tuple[Targets, StructureLabels]:
     labels.groups = parts.labels.groups
     labels.sigma_energy, labels.sigma_stress = sigma_energy, sigma_stress
     labels = without_forces(labels, told.n_forces, slice(None))
-    _look_at(parts, labels, np.concatenate(groups), np.concatenate(of_groups))
+    _look_at(parts, labels, np.concatenate(groups), of_groups)
     return labels, told
 
 
-def _look_at(parts, labels, order, sizes):
+def _look_at(parts, labels, order, of_groups):
     """Warn of odd labels as they were given: those to learn from may be less a baseline.
 
-    `sizes` are those of forces, of the structures in an order.
+    The sizes of forces, of structures in an order, come in groups, which are emptied.
     """
     given, features = parts.labels, parts.features
     known = Targets._from_arrays(
         np.where(labels.has_energy, given.energy, np.nan), labels.has_energy,
         labels.forces_flat, labels.force_offsets, given.stress, labels.has_stress,
     )  # fmt: skip
-    counts = np.diff(labels.force_offsets)[order]
-    place, _ = rows_of(np.argsort(order), np.concatenate([[0], np.cumsum(counts)]))
+    sizes, counts = np.concatenate(of_groups), np.diff(labels.force_offsets)[order]
+    of_groups.clear()
+    sizes = sizes[rows_of(np.argsort(order), np.concatenate([[0], np.cumsum(counts)]))[0]]
     info = features.info
-    look_at_labels(known, sizes[place], features.n_atoms, features.numbers, info, info.keys)
+    look_at_labels(known, sizes, features.n_atoms, features.numbers, info, info.keys)
