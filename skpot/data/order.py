@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from ._ase import extract_arrays
 from ._batch import StructureBatch
 from ._features import AtomicFeatures
-from ._frames import Frames
+from ._frames import ATOMS_AT_A_TIME, Frames, parts_of
 from ._graph import rows_of
 from ._structure_info import GOLDEN, digest, scrambled
 
@@ -102,14 +102,18 @@ def environment_blocks(
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Yield feature rows in the canonical order, at most `limit` at a time, and which they are.
 
-    Features of files are computed part by part on the way. If only those of some structures are
-    wanted, these must be in the canonical order.
+    Features of files are computed part by part on the way, and no block crosses the end of a part,
+    nor of what would be one in files. If only those of some structures are wanted, these must be in
+    the canonical order.
     """
     for members, part in features.in_parts(some):
-        order = environment_order(part)
-        rows = rows_of(members, features.offsets)[0][order]
-        for begin in range(0, len(rows), limit):
-            yield rows[begin : begin + limit], part.values[order[begin : begin + limit]]
+        order = canonical_order(part.info.keys)
+        for own in parts_of(order, part.n_atoms, ATOMS_AT_A_TIME):
+            rows = rows_of(members[own], features.offsets)[0]
+            inside = rows_of(own, part.offsets)[0]
+            for begin in range(0, len(rows), limit):
+                block = slice(begin, begin + limit)
+                yield rows[block], part.values[inside[block]]
 
 
 def species_blocks(

@@ -94,7 +94,7 @@ def in_parts_of(monkeypatch):
     """Return a function that sets how many atoms are worked on together."""
 
     def set_size(n_atoms):
-        for name in ("_frames", "_streamed_features"):
+        for name in ("_frames", "_streamed_features", "order"):
             module = importlib.import_module(f"skpot.data.{name}")
             monkeypatch.setattr(module, "ATOMS_AT_A_TIME", n_atoms)
 
@@ -141,6 +141,17 @@ def test_the_same_model_for_any_number_of_parts_and_any_order(name, labeled, sto
         assert_equal(in_memory, model, X)
     order = np.random.default_rng(0).permutation(len(X))
     assert_equal(in_memory, MODELS[name]().fit(frames[order], labels[order]), X)
+
+
+def test_the_domain_is_the_same_to_the_last_bit(labeled, stored, in_parts_of, monkeypatch):
+    """Blocks of rows end where parts of files do, of structures in memory as well."""
+    in_parts_of(20)
+    monkeypatch.setattr("skpot.data.tasks._ROWS", 16)
+    one, other = (
+        MODELS["sparse"]().fit(*data)[-1] for data in (labeled, skpot.read(stored, lazy=True))
+    )
+    assert np.array_equal(one.domain_factor_, other.domain_factor_)
+    assert one.largest_training_std_ == other.largest_training_std_
 
 
 def test_networks_are_the_same_to_the_last_bit(labeled, stored, in_parts_of, monkeypatch):
