@@ -213,7 +213,7 @@ def _iterate(product, rough, b, precondition, tol, max_iter, size, report):
     x, r = np.zeros_like(b), b
     p = precondition(r)
     best = last = size(r)
-    lowest = 0.0
+    lowest, stuck = 0.0, 0  # checks in a row after which the residual has not even halved
     for n_iter in range(1, max_iter + 1):
         ap = rough(p)
         curvature, squared = p @ ap, p @ p
@@ -235,8 +235,9 @@ def _iterate(product, rough, b, precondition, tol, max_iter, size, report):
             relative = size(r)
             lowest = _lowered(lowest, -0.5 * (x @ (b + r)), n_iter, relative)
             anew = relative > max(tol, _APART * updated)
-            if rough is not product and relative > max(tol, last / _APART):
-                rough, anew = product, True  # it has not even halved
+            stuck = stuck + 1 if relative > max(tol, last / _APART) else 0
+            if rough is not product and (stuck > 1 or (stuck and anew)):
+                rough, anew = product, True  # rounding alone keeps it from growing smaller
             last = relative
         best = min(best, relative)
         if not relative <= _GROWTH * best:
