@@ -15,6 +15,7 @@ With the notation of `skpot.kernels._functions` and t the motion of a similarity
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -117,12 +118,15 @@ def label_columns(
     with tile_threads(len(tiles)) as map_tiles:
         for _ in map_tiles(add, tiles):
             pass
-    parts = [energies[functionals.energy]]
+    columns = np.empty((len(functionals), n))  # filled without copies, which are as large
+    of_energies, of_forces, of_stress = (columns[part] for part in functionals.parts)
+    take = partial(np.take, axis=0, mode="clip")
+    take(energies, functionals.energy, out=of_energies)
     if moving:
-        parts.append(forces[functionals.atoms].reshape(-1, n))
-        parts.append((-virials[functionals.stress]).reshape(-1, n))
-        parts[-1] /= np.repeat(functionals.volumes, 6)[:, None]
-    columns = np.concatenate(parts)
+        take(forces, functionals.atoms, out=of_forces.reshape(-1, 3, n))
+    if len(functionals.stress):
+        take(virials, functionals.stress, out=of_stress.reshape(-1, 6, n))
+        of_stress /= -np.repeat(functionals.volumes, 6)[:, None]
     columns *= functionals.scale[:, None]
     columns *= functionals.scale[chosen]
     return columns
