@@ -6,7 +6,7 @@ import pytest
 from ase.build import molecule
 
 import skpot
-from skpot.exceptions import InputError
+from skpot.exceptions import InputError, StructureError
 from tests.commands import run
 from tests.md.test_evaluate import folder, model, small_tasks  # noqa: F401
 
@@ -135,9 +135,9 @@ def test_files_of_others_stay(folder, model, tmp_path):  # noqa: F811
 
 
 def test_no_frames(model, tmp_path):  # noqa: F811
-    assert skpot.evaluate(model, [], tmp_path / "out.h5") == 0
-    with h5py.File(tmp_path / "out.h5") as file:
-        assert file["offsets"][:].tolist() == [0] and len(file["numbers"]) == 0
+    with pytest.raises(StructureError, match="at least one structure"):
+        skpot.evaluate(model, [], tmp_path / "out.h5")
+    assert not list(tmp_path.iterdir())
 
 
 def test_from_the_shell(folder, tmp_path):  # noqa: F811
