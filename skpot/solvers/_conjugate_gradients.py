@@ -23,6 +23,7 @@ _REPLACE = 25  # iterations after which the residual is computed anew, without r
 _RISE = 1e-3  # relative rise of the quadratic form beyond which rounding has spoiled it
 _GROWTH = 1e3  # factor over the smallest residual from which no iteration ever recovered
 _DROP = 0.1  # of the residual, after which errors of rough products are taken out of it
+_ROUNDED = 1.1  # of the residual over the updated one, where rounding makes itself felt
 _APART = 2.0  # of the residual over the updated one, beyond which directions are of no more use
 
 
@@ -235,7 +236,8 @@ def _iterate(product, rough, b, precondition, tol, max_iter, size, report):
             relative = size(r)
             lowest = _lowered(lowest, -0.5 * (x @ (b + r)), n_iter, relative)
             anew = relative > max(tol, _APART * updated)
-            stuck = stuck + 1 if relative > max(tol, last / _APART) else 0
+            wrong = relative > _ROUNDED * updated  # else it is slow, and not for want of digits
+            stuck = stuck + 1 if wrong and relative > max(tol, last / _APART) else 0
             if rough is not product and (stuck > 1 or (stuck and anew)):
                 rough, anew = product, True  # rounding alone keeps it from growing smaller
             last = relative
