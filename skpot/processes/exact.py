@@ -245,8 +245,8 @@ def _by_conjugate_gradients(kernel, training, quick, plan, settings, left_out):
     values = functionals.values(training)
     n_systems = 1.0 if left_out is None else 1.0 + _SECOND
     effort = plan.n_columns, column_price(training.features, len(functionals), n_systems)
-    energies = np.arange(functionals.parts[0].stop if plan.single else 0)
-    energies = label_columns(kernel, functionals, features, energies)
+    n_energies = functionals.parts[0].stop if plan.single else 0
+    energies = label_columns(kernel, functionals, features, np.arange(n_energies))
     precondition, remaining = label_preconditioner(
         kernel, quick, left_out, energies, effort, generator(settings.random_state),
         settings.verbose,

@@ -88,14 +88,11 @@ class Expansion(NamedTuple):
 
         slices = species_slices(self.species)
         groups = list(species_groups(slices, features.species, _MEMBERS))
-        sides = (
-            {}
-            if self.vectors is None
-            else {
-                part.start: self.kernel.sides(self.features[part], self.vectors[part], dtype)
-                for part in slices.values()
-            }
-        )
+        sides = {}
+        if self.vectors is not None:
+            for part in slices.values():
+                q, v = self.features[part], self.vectors[part]
+                sides[part.start] = self.kernel.sides(q, v, dtype)
         with tile_threads(len(groups)) as map_tiles:
             for _ in map_tiles(add, range(len(groups))):
                 pass

@@ -214,7 +214,7 @@ def _iterate(product, rough, b, precondition, tol, max_iter, size, report):
     x, r = np.zeros_like(b), b
     p = precondition(r)
     best = last = size(r)
-    lowest, stuck = 0.0, 0  # checks in a row after which the residual has not even halved
+    lowest, stuck = 0.0, 0  # checks in a row where rounding kept the residual from being halved
     for n_iter in range(1, max_iter + 1):
         ap = rough(p)
         curvature, squared = p @ ap, p @ p
